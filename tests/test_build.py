@@ -34,7 +34,7 @@ def test_holds_both_packages_and_the_licence(archive: Path) -> None:
 
 def test_holds_no_tests_caches_or_large_files(archive: Path) -> None:
     for entry in zipfile.ZipFile(archive).infolist():
-        assert not entry.filename.startswith(("tests/", "docs/", "build"))
+        assert not entry.filename.startswith(("tests/", "docs/", "tools/", "build"))
         assert "__pycache__" not in entry.filename
         assert entry.file_size <= build.LARGEST_FILE_BYTES
 

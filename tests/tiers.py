@@ -25,7 +25,7 @@ CI = (
     "wan_backend/pipelines",
     "wan_backend/worker",
     "wan_backend/job_queue/test_owners.py",
-    "wan_backend/downloads/test_fetching.py",
+    "wan_backend/downloads/test_model_download.py",
     "wan_backend/downloads/test_extras_fetched.py",
     "wan_backend/loading/test_eight_bit.py",
     "wan_backend/loading/test_finite.py",

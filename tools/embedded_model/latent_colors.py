@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from wan_backend.pipelines import preview
-from wan_backend.pipelines.autoencoder import normalize
+from wan_backend.pipelines.encode import normalize
 
 from . import world
 from .evaluate import WEIGHTS

@@ -2,8 +2,8 @@
 
 Full-size models with random weights, on an NVIDIA card. What is capped is torch's allocator
 (`torch.cuda.set_per_process_memory_fraction`); CUDA's own context, about half a gigabyte, comes on top. Each take goes
-the product's own way: memory plan, placement, prompts, steps, pictures; where a plan runs out of memory, the next
-smaller one is tried, and that is told. May import torch, models, pipelines, protocol and the bench package.
+the product's own way: memory plan, placement, prompts, steps, pictures; if a plan runs out of memory, the next
+smaller one is tried, and the row says so.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from ..pipelines import text_to_video
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise_in_turn
 from ..pipelines.experts import experts_of
+from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
 from .engines import PROMPT, RESIDENT, StepTimes
-from .meter import synchronise
 from .random_weights import RandomModel
+from .time_and_memory import synchronise
 
 GIB = 1 << 30
 
@@ -69,7 +70,7 @@ class Course:
     allocated_bytes: int = 0
     peaks: dict[str, int] = field(default_factory=dict)
     """The most that was allocated in each phase."""
-    lessons: int = 0
+    failed_plans: int = 0
     """So many plans ran out of memory before this one."""
 
     @property
@@ -116,23 +117,23 @@ def _capped(device: torch.device, gib: float) -> Iterator[None]:
 
 
 def _within(model: WanModel, work: CapWork, cap_bytes: int) -> Course | None:
-    """The take by the plan for that much, or by a smaller one; None where none does it."""
-    for part in model.parts:
-        model.part(part).to("cpu")
+    """The take by the plan for that much, or by a smaller one; None if none does it."""
+    for component in model.components:
+        model.component(component).to("cpu")
     devices.release(model.device)
     room = room_for(model, work.width, work.height, work.frames, cap_bytes)
-    plan, lessons = room.plan(), 0
+    plan, failed_plans = room.plan(), 0
     while True:
-        course = Course(plan, lessons=lessons)
+        course = Course(plan, failed_plans=failed_plans)
         try:
             return _course(model, work, plan, course)
         except torch.OutOfMemoryError as error:
             _say(f"    out of memory: {plan}: {str(error)[:150]}")
-            part = "vae" if course.steps else "transformer" if course.encode else "text_encoder"
-        lower = fallbacks.next_smaller_plan(plan, room.needs, part, room.host_bytes, on_cpu=False)
+            component = "vae" if course.steps else "transformer" if course.encode else "text_encoder"
+        lower = fallbacks.next_smaller_plan(plan, room.needs, component, room.host_bytes, on_cpu=False)
         if lower is None:
             return None
-        plan, lessons = lower, lessons + 1
+        plan, failed_plans = lower, failed_plans + 1
         devices.release(model.device)
 
 
@@ -142,13 +143,13 @@ def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | N
     request, settings = _asked(work)
     placement, device = PlacedModel(model, plan), model.device
     if plan.transformer is Residency.RESIDENT:
-        for part in model.parts:
-            with placement.use(part):
+        for component in model.components:
+            with placement.use(component):
                 pass
         placement.load_seconds = 0.0
     torch.cuda.reset_peak_memory_stats(device)
     with _phase(course, "encode", device) as began:
-        conditions = text_to_video.prepare(placement, request, settings, text_to_video.PreparationCache())
+        conditions = text_to_video.prepare(Preparation(placement, request, settings))
     course.encode = time.perf_counter() - began - placement.load_seconds
     with _phase(course, "denoise", device):
         scheduler = make_scheduler(model.config("scheduler"), Sampler.UNIPC, settings.flow_shift)
@@ -198,7 +199,7 @@ def _line(name: str, course: Course, whole: Course) -> str:
         f"  {name:<20} peak {course.reserved_bytes / GIB:.2f} GiB ({peaks}); step {course.step:.3f} s"
         f" ({course.step / whole.step:.2f} times), decode {course.decode:.2f} s"
         f" ({course.decode / whole.decode:.2f} times), encode {course.encode:.2f} s, moving {course.load:.1f} s"
-        f"{f', after {course.lessons} smaller plans' if course.lessons else ''}"
+        f"{f', after {course.failed_plans} smaller plans' if course.failed_plans else ''}"
     )
 
 

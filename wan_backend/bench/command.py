@@ -19,12 +19,12 @@ import transformers
 from ..catalogue import entries
 from ..library import locate
 from ..loading import devices
-from ..loading.wan_model import PARTS, Precision, WanModel
+from ..loading.wan_model import BASE_COMPONENTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, clocks, report, speed_table
+from . import caps, comparison, speed_table
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
-from .meter import Measured, Meter
-from .random_weights import TRANSFORMERS, RandomModel
+from .random_weights import TRANSFORMER_CONFIGS, RandomModel
+from .time_and_memory import Measured, Meter
 
 FAILED = 2
 
@@ -32,8 +32,6 @@ FAILED = 2
 def run(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
     options = _parser().parse_args(arguments)
-    if options.clocks is not None:
-        return clocks.run(options.clocks)
     if options.caps:
         try:
             return caps.run(options.caps, options.gib)
@@ -67,10 +65,10 @@ def run(arguments: list[str]) -> int:
     }
     size = f"{work.width}x{work.height}, {work.frames} frames, {work.steps} steps, guidance {work.guidance_scale:g}"
     sys.stdout.write(f"{model.folder.name} on {about['device']}, torch {torch.__version__}: {size}\n")
-    sys.stdout.write(report.table(rows) + "\n")
+    sys.stdout.write(comparison.table(rows) + "\n")
     sys.stdout.write(f"largest difference of the frames: {difference} of 255\n")
     if options.json is not None:
-        options.json.write_text(json.dumps(report.to_json(rows, about), indent=2) + "\n")
+        options.json.write_text(json.dumps(comparison.to_json(rows, about), indent=2) + "\n")
     return 0
 
 
@@ -81,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", default="embedded", help="an id that `models` lists")
     which.add_argument("--folder", type=Path, help="a folder with a model in it")
-    which.add_argument("--random-weights", choices=list(TRANSFORMERS), help="a full-size model, made on the spot")
+    which.add_argument(
+        "--random-weights", choices=list(TRANSFORMER_CONFIGS), help="a full-size model, made on the spot"
+    )
     parser.add_argument("--models-folder", action="append", default=[], help="where models are looked for")
     parser.add_argument("--size", default="256x144", help="width x height, multiples of 16")
     parser.add_argument("--frames", type=int, default=33, help="4k + 1")
@@ -94,9 +94,6 @@ def _parser() -> argparse.ArgumentParser:
         "--caps", nargs="+", choices=list(caps.WORKS), help="instead: full-size takes under caps of a card's memory"
     )
     parser.add_argument("--gib", type=float, nargs="+", default=[], help="with --caps: other caps than the takes' own")
-    parser.add_argument(
-        "--clocks", nargs="*", choices=list(clocks.CLAIMS), help="instead: what is claimed of the product's own speed"
-    )
     parser.add_argument(
         "--table",
         nargs="*",
@@ -121,24 +118,24 @@ def _work(options: argparse.Namespace) -> Work:
     return Work(width, height, options.frames, options.steps, options.guidance, options.flow_shift)
 
 
-def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, report.Row]:
-    """The model with all its parts on the device, and how long that took each engine."""
+def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, comparison.Row]:
+    """The model with all its components on the device, and how long that took each engine."""
     if options.random_weights:
-        return RandomModel(options.random_weights, device), report.Row("load", None, None, None, None)
+        return RandomModel(options.random_weights, device), comparison.Row("load", None, None, None, None)
     folder = options.folder or _find(options.model, options.models_folder)
-    WanModel(folder, device)  # says what is wrong with the folder, where something is
+    WanModel(folder, device)  # says what is wrong with the folder, if something is
     stock, ours = Measured(), Measured()
     # Twice, and the better counts: the first to read finds nothing in the system's cache.
     for _ in range(2):
         _load_stock(folder, device, stock)
         model = _load_ours(folder, device, ours)
-    row = report.Row("load", min(stock.seconds), min(ours.seconds), stock.peak_bytes, ours.peak_bytes)
+    row = comparison.Row("load", min(stock.seconds), min(ours.seconds), stock.peak_bytes, ours.peak_bytes)
     return model, row
 
 
 def _load_stock(folder: Path, device: torch.device, measured: Measured) -> None:
     precision = Precision.for_device(device)
-    dtypes = {part: getattr(precision, part) for part in PARTS}
+    dtypes = {component: getattr(precision, component) for component in BASE_COMPONENTS}
     with Meter(device, measured):
         pipe = diffusers.DiffusionPipeline.from_pretrained(
             folder, dtype={**dtypes, "default": torch.float32}, local_files_only=True
@@ -151,8 +148,8 @@ def _load_ours(folder: Path, device: torch.device, measured: Measured) -> WanMod
     devices.release(device)
     with Meter(device, measured):
         model = WanModel(folder, device)
-        for part in PARTS:
-            model.part(part).to(device)
+        for component in BASE_COMPONENTS:
+            model.component(component).to(device)
         _ = model.tokenizer
     return model
 
@@ -164,7 +161,7 @@ def _find(model_id: str, models_folders: list[str]) -> Path:
     return found.folder
 
 
-def _measure(model: WanModel, work: Work, repeat: int, load: report.Row) -> tuple[list[report.Row], int]:
+def _measure(model: WanModel, work: Work, repeat: int, load: comparison.Row) -> tuple[list[comparison.Row], int]:
     """The table's rows, and the largest difference between the engines' frames."""
     engines: list[Engine] = [Stock(model, work), Ours(model, work)]
     for engine in engines:  # unmeasured: whoever comes first warms things up for both
@@ -179,8 +176,8 @@ def _measure(model: WanModel, work: Work, repeat: int, load: report.Row) -> tupl
     rows = [load]
     for phase in ("encode", "decode"):
         theirs, own = getattr(stock, phase), getattr(ours, phase)
-        rows.append(report.Row(phase, theirs.median_seconds, own.median_seconds, theirs.peak_bytes, own.peak_bytes))
-    step = report.Row(
+        rows.append(comparison.Row(phase, theirs.median_seconds, own.median_seconds, theirs.peak_bytes, own.peak_bytes))
+    step = comparison.Row(
         "step",
         float(np.median(stock.steps)),
         float(np.median(ours.steps)),

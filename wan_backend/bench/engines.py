@@ -1,7 +1,4 @@
-"""The two that are compared, with one face: stock diffusers, and ours. Both run the very same modules.
-
-May import torch, diffusers, models, pipelines and protocol.
-"""
+"""The two that are compared, with one face: stock diffusers, and ours. Both run the very same modules."""
 
 from __future__ import annotations
 
@@ -22,9 +19,10 @@ from ..pipelines import channels_last_autoencoder, text_to_video
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
+from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
-from .meter import Measured, Meter, synchronise
+from .time_and_memory import Measured, Meter, synchronise
 
 PROMPT = "Fog rolls over a pine forest at dawn, slow dolly forward."
 NEGATIVE_PROMPT = "blurry, overexposed, static, worst quality"
@@ -74,7 +72,7 @@ class Ours:
         self.placement = PlacedModel(model, plan, kernel_findings=kernel_findings)
 
     def encode(self) -> Conditions:
-        return text_to_video.prepare(self.placement, *as_request(self._work), text_to_video.PreparationCache())
+        return text_to_video.prepare(Preparation(self.placement, *as_request(self._work)))
 
     def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
         work, steps = self._work, StepTimes(self._model.device)
@@ -128,8 +126,8 @@ class Stock:
 
     def restore(self) -> None:
         """Undo what our pipeline changes in the modules."""
-        for part in (self._model.text_encoder, self._model.transformer, self._model.vae):
-            part.to(self._model.device)
+        for module in (self._model.text_encoder, self._model.transformer, self._model.vae):
+            module.to(self._model.device)
         chunked_forward.undo(self._model.transformer)
         channels_last_autoencoder.restore_layout(self._model.vae)
 

@@ -1,7 +1,4 @@
-"""Full-size models of random weights, made in place: for speed and memory, where no checkpoint is to be had.
-
-May import torch, diffusers, transformers and models.
-"""
+"""Full-size models of random weights, made in place: for speed and memory where no checkpoint is to be had."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from ..loading.wan_model import TRANSFORMER_CLASSES, Precision, WanModel
 from ..loading.weight_forms import Form
 from .tiny_checkpoint import make_scheduler, make_tokenizer
 
-TRANSFORMERS: dict[str, dict[str, Any]] = {
+TRANSFORMER_CONFIGS: dict[str, dict[str, Any]] = {
     "1.3B": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30},
     "14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
     "5B": {"num_attention_heads": 24, "ffn_dim": 14336, "num_layers": 30, "in_channels": 48, "out_channels": 48},
@@ -35,8 +32,8 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     },
     "VACE-14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
 }
-"""As the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers,
-Wan2.2-T2V-A14B-Diffusers and Wan2.1-VACE-1.3B-diffusers, -14B-diffusers say; all have text_dim 4096, and the rest is
+"""From the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers,
+Wan2.2-T2V-A14B-Diffusers and Wan2.1-VACE-1.3B-diffusers, -14B-diffusers; all have text_dim 4096, and the rest is
 the class's own."""
 LAYOUTS = {"5B": Architecture.FIRST_LATENT, "VACE-1.3B": Architecture.CONTROL, "VACE-14B": Architecture.CONTROL}
 BOUNDARIES = {"A14B": 0.875}
@@ -66,7 +63,7 @@ UMT5_XXL: dict[str, Any] = {
 
 
 class RandomModel(WanModel):
-    """A Wan model that is in no folder; a part that was dropped can't be read again."""
+    """A Wan model that is in no folder; a component that was dropped can't be read again."""
 
     def __init__(self, size: str, device: torch.device) -> None:
         self.folder = Path("random weights") / size
@@ -81,30 +78,30 @@ class RandomModel(WanModel):
             text_encoder: Any = UMT5EncoderModel(UMT5Config(**UMT5_XXL))
         with _made_on(device, self.precision.vae):
             vae: Any = AutoencoderKLWan(**VAES.get(size, {}))
-        self._parts = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder, "vae": vae}
+        self._components = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder, "vae": vae}
         kind = "WanVACETransformer3DModel" if self.controlled else "WanTransformer3DModel"
         for name in ("transformer", "transformer_2") if self.boundary is not None else ("transformer",):
             with _made_on(device, self.precision.transformer):
                 made: Any = TRANSFORMER_CLASSES[kind]
-                self._parts[name] = made(text_dim=UMT5_XXL["d_model"], **TRANSFORMERS[size])
-            _restore_fp32(self._parts[name])
+                self._components[name] = made(text_dim=UMT5_XXL["d_model"], **TRANSFORMER_CONFIGS[size])
+            _restore_fp32(self._components[name])
             self.classes[name] = kind
-        for part in self.parts:
-            self._parts[part].eval().requires_grad_(False)
+        for component in self.components:
+            self._components[component].eval().requires_grad_(False)
 
-    def drop(self, part: str) -> None:
+    def drop(self, component: str) -> None:
         """There is no folder to read it from again: it goes to the machine's memory."""
-        self._parts[part].to("cpu")
+        self._components[component].to("cpu")
 
-    def config(self, part: str) -> dict[str, Any]:
-        """The part's configuration."""
-        if part == "scheduler":
+    def config(self, component: str) -> dict[str, Any]:
+        """The component's configuration, or that of the scheduler."""
+        if component == "scheduler":
             return {**self._scheduler.config, "_class_name": type(self._scheduler).__name__}
-        return dict(self._parts[part].config)
+        return dict(self._components[component].config)
 
     @property
     def weights_in_8_bit(self) -> bool:
-        """True where the transformer has its blocks in 8 bit."""
+        """True if the transformer has its blocks in 8 bit."""
         return self._weights_in_8_bit
 
     @weights_in_8_bit.setter
@@ -114,16 +111,16 @@ class RandomModel(WanModel):
             raise ValueError("what was rounded to 8 bit has no other numbers any more; make the model again")
         if wanted and not self._weights_in_8_bit:
             for name in ("transformer", "transformer_2"):
-                if name in self._parts:
-                    eight_bit.quantise(self._parts[name])
+                if name in self._components:
+                    eight_bit.quantize(self._components[name])
         self._weights_in_8_bit = wanted
 
-    def _form(self, part: str, in_8_bit: bool) -> Form:
+    def _form(self, component: str, in_8_bit: bool) -> Form:
         return Form.WHOLE
 
-    def fingerprint(self, part: str = "", as_held: bool = True) -> str:
+    def fingerprint(self, component: str = "", as_held: bool = True) -> str:
         """Of no files: of the model's name."""
-        return hashlib.sha256(f"{self.folder}, {part}, {as_held and self.weights_in_8_bit}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.folder}, {component}, {as_held and self.weights_in_8_bit}".encode()).hexdigest()
 
     def unchanged(self) -> bool:
         """There are no files that could change."""

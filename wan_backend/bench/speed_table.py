@@ -1,6 +1,6 @@
 """`python -m wan_backend bench --table [NAME...]`: diffusers and our pipeline, phase by phase and in all, on one card.
 
-Both run the same modules, in turn, in one process: with real weights where they are on this machine, else with random
+Both run the same modules, in turn, in one process: with real weights if they are on this machine, else with random
 ones of full size. Ours has the memory plan that a job would have, and its whole take is made by the worker's own
 `make_take`, from the request to the pictures in a folder. The errors are the differences of one forward of a short clip
 to the same weights in float32.
@@ -32,8 +32,8 @@ from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
 from ..protocol.messages import RunParams
 from ..worker.take_job import WarmModel, make_take
 from .engines import Engine, EngineRun, Ours, Stock, Work, as_request, run_once
-from .meter import synchronise
 from .random_weights import RandomModel
+from .time_and_memory import synchronise
 
 SHORT_FRAMES = 17
 """Length of the clip whose error is measured: in float32 a full one takes minutes."""
@@ -45,12 +45,12 @@ class TableWork:
     """The take of a row; `work` has the steps that are measured, `steps` are those of a real take."""
 
     random: str
-    """The name in TRANSFORMERS of a random model of its size."""
+    """The name in TRANSFORMER_CONFIGS of a random model of its size."""
     model_id: str
     work: Work
     steps: int
     trunk: bool = True
-    """False where a control model is to run with its control, as it does for every task but text to video."""
+    """False if a control model is to run with its control, as it does for every task but text to video."""
 
 
 def _work(width: int, height: int, frames: int = 81, guidance: float = 5.0, shift: float = 5.0) -> Work:
@@ -81,11 +81,11 @@ class Side:
     denoise_bytes: int = 0
     decode_bytes: int = 0
     error: float | None = None
-    """The relative difference of a forward to float32; None where memory is too small for that."""
+    """The relative difference of a forward to float32; None if memory is too small for that."""
 
 
 @dataclass
-class Result:
+class TableResult:
     """A row of the table."""
 
     name: str
@@ -101,7 +101,7 @@ class Result:
 
 
 def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) -> int:
-    """Measure the rows, print the table and return the exit code; raises Refusal where there is no card."""
+    """Measure the rows, print the table and return the exit code; raises Refusal if there is no card."""
     device = devices.choose("cuda")
     about = {
         "card": devices.name(device),
@@ -110,7 +110,7 @@ def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) 
         "date": time.strftime("%Y-%m-%d"),
     }
     _say(f"{about['card']}, torch {about['torch']}, diffusers {about['diffusers']}, {about['date']}")
-    results: list[Result] = []
+    results: list[TableResult] = []
     model: WanModel | None = None
     held = ""
     with tempfile.TemporaryDirectory() as state:
@@ -134,10 +134,10 @@ def _model(row: TableWork, models_folders: Sequence[str], device: torch.device) 
     return WanModel(found.folder, device)
 
 
-def measured(name: str, row: TableWork, model: WanModel, state: Path) -> Result:
+def measured(name: str, row: TableWork, model: WanModel, state: Path) -> TableResult:
     """The row of both engines, which run in turn; `state` stands for the state folder of a server."""
     work = replace(row.work, model_id=row.model_id if row.trunk else "")
-    result = Result(name, str(model.folder), work.steps)
+    result = TableResult(name, str(model.folder), work.steps)
     began = time.perf_counter()
     stock, ours = Stock(model, work), Ours(model, work, state / KERNELS_FILE)
     result.kernels = ours.placement.kernels.description
@@ -163,7 +163,7 @@ def measured(name: str, row: TableWork, model: WanModel, state: Path) -> Result:
     return result
 
 
-def _our_whole(model: WanModel, work: Work, folder: Path, state: Path, result: Result) -> float:
+def _our_whole(model: WanModel, work: Work, folder: Path, state: Path, result: TableResult) -> float:
     """Seconds of the worker's own job; its phases are written to `result`."""
     folder.mkdir()
     request, plan = as_request(work, str(folder / "media"))
@@ -194,7 +194,7 @@ def _stock_whole(stock: Stock, model: WanModel, folder: Path) -> float:
 
 @torch.no_grad()
 def errors(model: WanModel, row: TableWork) -> tuple[float | None, float | None]:
-    """The relative differences to float32 of diffusers' forward and of ours; None where memory runs out."""
+    """The relative differences to float32 of diffusers' forward and of ours; None if memory runs out."""
     work = replace(row.work, frames=SHORT_FRAMES, model_id="")
     ours, stock = Ours(model, work), Stock(model, work)
     conditions, transformer = ours.encode(), model.transformer
@@ -231,7 +231,7 @@ def _flow(transformer: Any, conditions: Conditions) -> torch.Tensor:
     return flow.float()
 
 
-def table(results: Sequence[Result]) -> str:
+def table(results: Sequence[TableResult]) -> str:
     """The table as Markdown: the phases of each row for both engines, and how many times faster ours is."""
     lines = ["| take | phase | stock s | ours s | times faster | stock GiB | ours GiB |", "|---" * 7 + "|"]
     for result in results:

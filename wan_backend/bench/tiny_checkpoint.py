@@ -2,9 +2,9 @@
 
     python -m wan_backend.bench.tiny_checkpoint FOLDER [--seed 0] [--kind vace|t2v]
 
-Every part is of the true class, a few hundred kilobytes in all, so that the same code loads and runs it as a
-real model. It paints coloured noise that its prompt and seed change; it knows nothing. Writing it again with
-the same seed gives the same bytes of weights. May import torch, diffusers and transformers; nothing of ours.
+Every component is of the true class, a few hundred kilobytes in all, so that the same code loads and runs it as a
+real model. It paints colored noise that its prompt and seed change; it knows nothing. Writing it again with
+the same seed makes the same bytes of weights. It imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ def make_pipeline(seed: int = 0, kind: str = "vace") -> Any:
     """The checkpoint as a pipeline of diffusers, float32 on the CPU; leaves torch's random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        parts: dict[str, Any] = {
+        components: dict[str, Any] = {
             "tokenizer": make_tokenizer(),
             "text_encoder": _text_encoder(),
             "vae": _vae(),
             "scheduler": make_scheduler(),
         }
         if kind == "vace":
-            parts["transformer"] = _lively(WanVACETransformer3DModel(**TRANSFORMER, **VACE))
-            return WanVACEPipeline(**parts)
-        parts["transformer"] = _lively(WanTransformer3DModel(**TRANSFORMER))
-        return WanPipeline(**parts)
+            components["transformer"] = _lively(WanVACETransformer3DModel(**TRANSFORMER, **VACE))
+            return WanVACEPipeline(**components)
+        components["transformer"] = _lively(WanTransformer3DModel(**TRANSFORMER))
+        return WanPipeline(**components)
 
 
 def make_tokenizer() -> T5Tokenizer:
@@ -80,21 +80,21 @@ def _text_encoder() -> UMT5EncoderModel:
 def _vae() -> Any:
     vae: Any = AutoencoderKLWan(base_dim=2, z_dim=16, num_res_blocks=1)
     vae.eval()
-    with torch.no_grad():  # random weights paint a flat grey; louder ones paint colours
+    with torch.no_grad():  # random weights paint a flat gray; louder ones paint colors
         vae.decoder.conv_out.weight.mul_(2.0)
         vae.decoder.conv_out.bias.zero_()
     return vae
 
 
 def make_scheduler() -> UniPCMultistepScheduler:
-    """As Wan's own checkpoints have it."""
+    """UniPC, with the configuration of Wan's own checkpoints."""
     return UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0, num_train_timesteps=1000
     )
 
 
 def _lively(transformer: Any) -> Any:
-    """The same transformer with louder weights, so that the prompt and the steps show in the pixels."""
+    """The transformer with louder weights, so that the prompt and the steps show in the pixels."""
     with torch.no_grad():
         for name, weight in transformer.named_parameters():
             if "attn2" in name and weight.ndim == 2:

@@ -38,13 +38,13 @@ class Architecture(StrEnum):
     FIRST_AND_LAST = "first_and_last"
     """The first picture and the last, both in that way (Wan 2.1 FLF2V)."""
     PICTURES = "pictures"
-    """The first picture and, where wanted, the last, joined to the input alone (Wan 2.2 I2V)."""
+    """The first picture and, if wanted, the last, joined to the input alone (Wan 2.2 I2V)."""
     FIRST_LATENT = "first_latent"
     """The first latent frame, or nothing: the transformer gets the timestep of each token (Wan 2.2 TI2V)."""
 
     @property
     def looks_at_pictures(self) -> bool:
-        """True where an image encoder is a component of the model."""
+        """True if an image encoder is a component of the model."""
         return self in (Architecture.FIRST_PICTURE, Architecture.FIRST_AND_LAST)
 
     @property
@@ -73,7 +73,7 @@ def detect_architecture(
 ) -> Architecture:
     """The architecture, from model_index.json and the config.json of each component.
 
-    `image_encoder` is None where there is no such file. Raises UnusableFile where the components don't go together.
+    `image_encoder` is None if there is no such file. Raises UnusableFile if the components don't go together.
     """
     boundary_ratio(index)
     latent, channels = _number(vae, "z_dim", 16), _number(transformer, "in_channels", 16)
@@ -94,7 +94,7 @@ def detect_architecture(
 def boundary_ratio(index: Mapping[str, Any]) -> float | None:
     """Where the second expert takes over, as a share of the noise (0 to 1); None for a model with one transformer.
 
-    Raises UnusableFile where the index names a second transformer and doesn't say when it works, or the other way.
+    Raises UnusableFile if the index names a second transformer and doesn't say when it works, or the other way.
     """
     first, second = _class_of(index, "transformer"), _class_of(index, "transformer_2")
     ratio = index.get("boundary_ratio")
@@ -144,7 +144,7 @@ def _number(config: Mapping[str, Any], key: str, default: int) -> int:
 def architecture_problem(request: TakeRequest, architecture: Architecture | None) -> Problem | None:
     """Why a model of that architecture can't do what `request` asks of its task.
 
-    None where it can, or where the architecture isn't known.
+    None if it can, or if the architecture isn't known.
     """
     if architecture is None:
         return None

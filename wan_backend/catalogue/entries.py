@@ -43,7 +43,7 @@ class QualityPreset:
     flow_shift: float
     sampler: Sampler
     low_noise_guidance_scale: float | None = None
-    """The guidance of the second of two experts; None where it is that of the first."""
+    """The guidance of the second of two experts; None if it is that of the first."""
     timesteps: list[float] = field(default_factory=list)
     """The timesteps of a distilled model (1000 is all noise), after the flow shift; empty for others."""
 
@@ -60,7 +60,7 @@ class ModelDimensions:
     vae_width: int
     """Channels of the autoencoder at full resolution; for one that works on patches, its channels for each pixel."""
     layers: int = 0
-    """Blocks of the transformer; 0 where a folder of the model is not recognized by them."""
+    """Blocks of the transformer; 0 if a folder of the model is not recognized by them."""
     heads: int = 0
     image_encoder: int = 0
     experts: int = 1
@@ -91,17 +91,17 @@ class ModelEntry:
     best: QualityPreset
     weights: ModelDimensions
     repo: str = ""
-    """Its repository on the Hugging Face hub; empty where it isn't there."""
+    """Its repository on the Hugging Face hub; empty if it isn't there."""
     text_encoder_repo: str = ""
     """The repository of its text encoder and tokenizer; models that name the same one share it on the disk."""
     architecture: Architecture | None = None
-    """What it is conditioned by, which tells apart folders alike in all else; None where that isn't checked."""
+    """What it is conditioned by, which tells apart folders alike in all else; None if that isn't checked."""
     package_folder: str = ""
-    """Its folder inside this package; empty where the model doesn't come with it."""
+    """Its folder inside this package; empty if the model doesn't come with it."""
     references: bool = True
     """True for a control model that takes reference pictures; for others, the picture of a look is the first frame."""
     trunk_makes_text: bool = False
-    """True for a control model whose transformer is the text to video model where it gets no control, because only the
+    """True for a control model whose transformer is the text to video model if it gets no control, because only the
     control was trained: text to video then goes without one."""
     notes: str = ""
     """What an artist should know of it, in a sentence or two."""
@@ -110,9 +110,9 @@ class ModelEntry:
     tiny_decoder: str = ""
     """The tiny autoencoder that can show its latents; may be empty."""
     usual_frames: int = 0
-    """How many frames are made where nothing says how many; 0 stands for as many as it can make in one go."""
+    """How many frames are made if nothing says how many; 0 stands for as many as it can make in one go."""
     twin: bool = False
-    """True where another entry is alike in all that a folder's files say, so that only the folder's name tells."""
+    """True if another entry is alike in all that a folder's files say, so that only the folder's name tells."""
     sha256: dict[str, str] = field(default_factory=dict)
     """The checksums of files of its repository, as the hub stated them; a file that differs is refused."""
 
@@ -233,7 +233,7 @@ class Catalogue:
 
 
 def parse_catalogue(text: str) -> Catalogue:
-    """The catalogue that `text` (TOML) describes. Raises ValueError or ProtocolError where it is wrong."""
+    """The catalogue that `text` (TOML) describes. Raises ValueError or ProtocolError if it is wrong."""
     tables = tomllib.loads(text)
     made = Catalogue(
         _entries(ModelEntry, tables, "model"),

@@ -13,7 +13,7 @@ MAX_LAYERS = 1000
 def shapes(config: Mapping[str, Any]) -> Shapes:
     """Every parameter's shape by its name, as diffusers' WanTransformer3DModel and WanVACETransformer3DModel have them.
 
-    Raises KeyError, TypeError or ValueError where `config` is no such transformer's.
+    Raises KeyError, TypeError or ValueError if `config` is no such transformer's.
     """
     width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
     patch = tuple(int(extent) for extent in config.get("patch_size", (1, 2, 2)))

@@ -1,4 +1,4 @@
-"""Runs `doctor`: what is here, what is missing, how to fix it. Exit code 0 where nothing is wrong."""
+"""Runs `doctor`: what is here, what is missing, how to fix it. Exit code 0 if nothing is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..server.planner import Planner
 
 
 def main(options: argparse.Namespace) -> int:
-    """Examine and say; the exit code."""
+    """Examine the backend and print the findings; the exit code is 1 if one is wrong."""
     folders = [os.path.abspath(folder) for folder in options.models_folder]
     planner = Planner(folders, None)
     survey = planner.library.refresh()

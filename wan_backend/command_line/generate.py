@@ -154,7 +154,7 @@ def _on_with(status: JobStatus, report: ProgressParams) -> JobStatus:
 
 
 def _show(status: JobStatus, shown: str) -> str:
-    """Write how far the job is; on a terminal over the line before, else where the phase changed."""
+    """Write how far the job is; on a terminal over the line before, else only when the phase changed."""
     percent = f"{status.progress:4.0%}"
     left = f", about {status.eta_seconds:.0f} s left" if status.eta_seconds else ""
     if sys.stderr.isatty():

@@ -9,7 +9,7 @@ import os
 import sys
 
 from ..catalogue import entries
-from ..downloads import fetching
+from ..downloads import model_download
 from ..library import locate
 from ..protocol.conversion import to_json
 from ..protocol.downloads import DownloadPlan, DownloadStatus
@@ -58,7 +58,7 @@ def fetch(model_id: str, yes: bool, folders: list[str], accept_changes: bool = F
     except entries.UnknownModel as unknown:
         sys.stderr.write(f"{unknown}\n")
         return 2
-    planned = fetching.plan(entry, folders, accept_changes)
+    planned = model_download.plan(entry, folders, accept_changes)
     if planned.problem is not None:
         sys.stderr.write(f"{planned.problem.sentence}\n")
         return 2
@@ -67,13 +67,13 @@ def fetch(model_id: str, yes: bool, folders: list[str], accept_changes: bool = F
         sys.stderr.write("Nothing was downloaded.\n")
         return 1
     try:
-        folder = fetching.fetch(entry, folders, _show_progress, accept_changes=accept_changes)
+        folder = model_download.fetch(entry, folders, _show_progress, accept_changes=accept_changes)
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped; run the same command to resume.\n")
         return 1
     except Exception as error:  # the edge of the process: whatever went wrong becomes a sentence
         log.debug("%s was not fetched", entry.id, exc_info=error)
-        sys.stderr.write(f"\n{fetching.problem_for(error, entry, folders).sentence}\n")
+        sys.stderr.write(f"\n{model_download.problem_for(error, entry, folders).sentence}\n")
         return 1
     sys.stderr.write("\n")
     sys.stdout.write(f"{folder}\n")

@@ -108,7 +108,7 @@ class ServeChild:
             self._process.wait()
 
     def _take(self, timeout_seconds: float | None) -> bool:
-        """Handle the server's next line; False where none comes in time. Raises ProtocolError (GONE)."""
+        """Handle the server's next line; False if none comes in time. Raises ProtocolError (GONE)."""
         try:
             line = self._lines.get(timeout=timeout_seconds)
         except queue.Empty:
@@ -136,7 +136,7 @@ class ServeChild:
 
 
 def _as_refusal(error: ProtocolError) -> ProtocolError:
-    """The error, turned into a Refusal where it holds a problem that can be read."""
+    """The error, turned into a Refusal if it holds a problem that can be read."""
     if error.code == REFUSED:
         with contextlib.suppress(ProtocolError):
             return Refusal(from_json(Problem, error.details, "data"))

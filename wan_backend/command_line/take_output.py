@@ -11,7 +11,7 @@ from ..protocol.media import SETTINGS_FILE
 from ..protocol.messages import MediaFormat, Take
 from ..storage import whole_file
 
-FORMATS = {".mp4": MediaFormat.H264, ".mkv": MediaFormat.FFV1, "": MediaFormat.PNG}
+FORMAT_OF_SUFFIX = {".mp4": MediaFormat.H264, ".mkv": MediaFormat.FFV1, "": MediaFormat.PNG}
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,13 @@ class TakeOutput:
 
 
 def choose(path: Path, job_id: str, overwrite: bool) -> TakeOutput:
-    """The place for `wanted`; its format is told by its ending. Raises OutputRefused."""
+    """The place for `wanted`; its format follows from its ending. Raises OutputRefused."""
     target = path.absolute()
-    if target.suffix.lower() not in FORMATS:
+    if target.suffix.lower() not in FORMAT_OF_SUFFIX:
         raise ValueError(f"'{target.suffix}' is not known; name the output .mp4 or .mkv, or a folder for PNG.")
-    output = TakeOutput(target, FORMATS[target.suffix.lower()], target.with_name(f".{target.name}.{job_id[:8]}"))
+    output = TakeOutput(
+        target, FORMAT_OF_SUFFIX[target.suffix.lower()], target.with_name(f".{target.name}.{job_id[:8]}")
+    )
     if not target.parent.is_dir():
         raise ValueError(f"There is no folder {target.parent}; make it, or choose another.")
     if output.media_format is not MediaFormat.PNG:

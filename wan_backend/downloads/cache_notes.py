@@ -40,7 +40,7 @@ NOTES_LOCK_SECONDS = 30
 def download_lock(cache: Path, repo: str) -> Iterator[None]:
     """Hold the repository's lock, which the system takes back when the process ends, however it ends.
 
-    Raises DownloadError where another process has it.
+    Raises DownloadError if another process has it.
     """
     from filelock import FileLock, Timeout
 
@@ -58,7 +58,7 @@ def download_lock(cache: Path, repo: str) -> Iterator[None]:
 
 
 def is_downloading(cache: Path, repo: str) -> bool:
-    """True where a process downloads from the repository now. Raises OSError."""
+    """True if a process downloads from the repository now. Raises OSError."""
     if not hub_cache.repo_folder(cache, repo).is_dir():
         return False
     try:
@@ -82,7 +82,7 @@ def _notes_lock(cache: Path) -> Iterator[None]:
 
 
 def checksum(file: Path, like: str, on_read: Callable[[], None] = lambda: None) -> str:
-    """SHA-256 of the file, or git's SHA-1 where `like` is one. Raises OSError; `on_read` is called again and again."""
+    """SHA-256 of the file, or git's SHA-1 if `like` is one. Raises OSError; `on_read` is called again and again."""
     if len(like) == 64:
         digest = hashlib.sha256()
     else:
@@ -95,7 +95,7 @@ def checksum(file: Path, like: str, on_read: Callable[[], None] = lambda: None) 
 
 
 def has_checksum(cache: Path, file: Path, wanted: str, on_read: Callable[[], None] = lambda: None) -> bool:
-    """True where the file has that checksum; it is read once, and believed while it is unchanged. Raises OSError."""
+    """True if the file has that checksum; it is read once, and believed while it is unchanged. Raises OSError."""
     whole = file.resolve(strict=True)
     now = [*stamp(whole), wanted]
     known = _read(cache, CHECKED)
@@ -116,20 +116,20 @@ def note_checksum(cache: Path, file: Path, seen: str) -> None:
 
 
 def first_commit(cache: Path, repo: str) -> str:
-    """The commit of the repository that was fetched first; empty where none was."""
+    """The commit of the repository that was fetched first; empty if none was."""
     commit = _row(cache, repo).get("commit")
     return commit if isinstance(commit, str) else ""
 
 
 def first_checksum(cache: Path, repo: str, name: str) -> str:
-    """The checksum of a file of the repository as it was fetched first; empty where it wasn't."""
+    """The checksum of a file of the repository as it was fetched first; empty if it wasn't."""
     files = _row(cache, repo).get("files")
     was = files.get(name) if isinstance(files, dict) else None
     return was[1] if isinstance(was, list) and len(was) == 2 and isinstance(was[1], str) else ""
 
 
 def check_unchanged(cache: Path, repo: str, files: Iterable[HubFile], known: Mapping[str, str]) -> None:
-    """Raise DownloadError where a file isn't what it was at first, or what is `known` of it: name -> checksum."""
+    """Raise DownloadError if a file isn't what it was at first, or what is `known` of it: name -> checksum."""
     row = _row(cache, repo)
     first = row.get("files")
     accepted = row.get("accepted") is True
@@ -142,7 +142,7 @@ def check_unchanged(cache: Path, repo: str, files: Iterable[HubFile], known: Map
 
 
 def note_first(cache: Path, files: Iterable[HubFile], accepted: bool = False) -> None:
-    """Note what was fetched now, where nothing is known of it yet; with `accepted`, in place of what is known."""
+    """Note what was fetched now, if nothing is known of it yet; with `accepted`, in place of what is known."""
     with _notes_lock(cache):
         notes = _read(cache, FIRST)
         for file in files:
@@ -163,7 +163,7 @@ def _row(cache: Path, repo: str) -> dict[str, Any]:
 
 
 def _read(cache: Path, name: str) -> dict[str, Any]:
-    """What is noted; nothing where that is damaged, which costs a second look at the files."""
+    """What is noted; nothing if that is damaged, which costs a second look at the files."""
     try:
         value = guarded_files.read_json(cache / ".locks" / name)
     except FileNotFoundError:

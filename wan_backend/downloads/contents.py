@@ -57,7 +57,7 @@ class WantedFile:
 
     @property
     def is_here(self) -> bool:
-        """True where nothing of it has to be fetched."""
+        """True if nothing of it has to be fetched."""
         size_bytes = self.file.size_bytes
         known = self.twin is not None or hub_cache.has_size(self.blob, size_bytes)
         return known or hub_cache.has_size(self.pointer, size_bytes)
@@ -95,7 +95,7 @@ class Contents:
         return hub_cache.snapshot_path(self.cache, self.listing.repo, self.listing.commit, "x").parent
 
     def check(self) -> None:
-        """Raise UnusableFile where what was fetched is not all of it."""
+        """Raise UnusableFile if what was fetched is not all of it."""
         if isinstance(self.entry, ModelEntry):
             integrity.check(self.snapshot)
         else:
@@ -173,7 +173,7 @@ def _listing(cache: Path, repo: str, accept_changes: bool) -> Listing:
 
 
 def _check_unchanged(cache: Path, files: list[HubFile]) -> None:
-    """Raise DownloadError where a file isn't what it was at first, or what the catalogue knows of it."""
+    """Raise DownloadError if a file isn't what it was at first, or what the catalogue knows of it."""
     for repo in dict.fromkeys(file.repo for file in files):
         held = [file for file in files if file.repo == repo and not file.is_document]
         cache_notes.check_unchanged(cache, repo, held, entries.load().checksums(repo))
@@ -182,7 +182,7 @@ def _check_unchanged(cache: Path, files: list[HubFile]) -> None:
 def _model_files(
     entry: ModelEntry, listing: Listing, has_lender: bool, cache: Path, accept_changes: bool
 ) -> list[HubFile]:
-    """The files of a model's components, without its text encoder where another model lends it."""
+    """The files of a model's components, without its text encoder if another model lends it."""
     components = hub_listing.read_components(listing)
     if not has_lender and entry.text_encoder_repo in ("", entry.repo):
         return listing.in_folders(components)

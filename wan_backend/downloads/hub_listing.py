@@ -32,7 +32,7 @@ _DOCUMENT = re.compile(r"(licen[cs]e(\.\w+)?|readme\.md)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a repository. `checksum` is its SHA-256 where it is kept in LFS, else git's SHA-1."""
+    """One file of a repository. `checksum` is its SHA-256 if it is kept in LFS, else git's SHA-1."""
 
     repo: str
     commit: str
@@ -63,7 +63,7 @@ class Listing:
         return [file for file in held if _WANTED.fullmatch(file.name) and not _VARIANT.search(file.name)]
 
     def named(self, names: Iterable[str]) -> list[HubFile]:
-        """The files of those names. Raises UnusableFile where one is not there."""
+        """The files of those names. Raises UnusableFile if one is not there."""
         held = {file.name: file for file in self.files}
         for name in names:
             if name not in held:
@@ -76,7 +76,7 @@ class Listing:
 
 
 def read_listing(repo: str, commit: str = "") -> Listing:
-    """What `repo` has at `commit`; on its main branch where that is empty or the hub no longer has that commit.
+    """What `repo` has at `commit`; on its main branch if that is empty or the hub no longer has that commit.
 
     Raises what huggingface_hub and its HTTP library raise, DownloadError and ValueError.
     """
@@ -117,7 +117,7 @@ def _without_login(url: str) -> str:
 
 
 def read_components(listing: Listing) -> list[str]:
-    """The folders that the model's index names. Raises as `read_listing` does; UnusableFile where it has no index."""
+    """The folders that the model's index names. Raises as `read_listing` does; UnusableFile if it has no index."""
     index = next((file for file in listing.files if file.name == INDEX), None)
     if index is None:
         raise UnusableFile(f"the hub's {listing.repo} has no {INDEX}")

@@ -1,6 +1,6 @@
 """Streams a file from the hub: it resumes in the middle, and a wrong answer costs nothing of what came before.
 
-huggingface_hub's own download isn't used: where a portal or a proxy answers a request for the rest with a page, it
+huggingface_hub's own download isn't used: when a portal or a proxy answers a request for the rest with a page, it
 throws away all that came before; it writes an answer without end until the disk is full; it waits as long as a server
 says. Its client is used, so the login, proxies and certificates are the library's own; the login goes to the hub alone.
 """
@@ -56,7 +56,7 @@ class _Rest:
 
 
 def ask_patiently(ask: Callable[[], T]) -> T:
-    """The answer of `ask`, which is called again a few times where the hub is overloaded or under repair."""
+    """The answer of `ask`, which is called again a few times if the hub is overloaded or under repair."""
     from huggingface_hub.errors import HfHubHTTPError
 
     for seconds in BUSY_SECONDS:
@@ -76,7 +76,7 @@ def append(url: str, name: str, size_bytes: int, sink: Sink, held: int) -> None:
     """Append the bytes of `url` from `held` on to `sink`, `size_bytes` at most; it goes on where the line breaks.
 
     The file is not compared with its checksum. Raises what huggingface_hub and its HTTP library raise, DownloadError,
-    and OSError where `sink` can't be written.
+    and OSError if `sink` can't be written.
     """
     from httpx2 import TransportError
 
@@ -104,7 +104,7 @@ def append(url: str, name: str, size_bytes: int, sink: Sink, held: int) -> None:
 def _ask(url: str, rest: _Rest, ranges: bool) -> bool:
     """Ask once, for the rest if `ranges`; of an answer with the whole file, what is here already is skipped.
 
-    False where the hub, or what is between, can't give the rest of a file: then all of it must be asked for.
+    False if the hub, or what is between, can't give the rest of a file: then all of it must be asked for.
     """
     from httpx2 import DecodingError
     from huggingface_hub import constants, get_session
@@ -136,9 +136,9 @@ def _ask(url: str, rest: _Rest, ranges: bool) -> bool:
 
 
 def _first_byte(response: Response, rest: _Rest) -> int | None:
-    """Where in the file the answer begins: where the file stops here, or at 0; None where it is another piece of it.
+    """Where in the file the answer begins: where the file stops here, or at 0; None if it is another piece of it.
 
-    Raises DownloadError where it can't be the file.
+    Raises DownloadError if it can't be the file.
     """
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
         raise _wrong_answer(rest.name)
@@ -163,7 +163,7 @@ def _wrong_answer(name: str) -> DownloadError:
 
 
 def _is_final(error: TransportError) -> bool:
-    """True where asking again is of no use: a proxy refuses, a certificate or a protocol isn't known."""
+    """True if asking again is of no use: a proxy refuses, a certificate or a protocol isn't known."""
     from httpx2 import ProxyError, UnsupportedProtocol
 
     return isinstance(error, ProxyError | UnsupportedProtocol) or "CERTIFICATE_VERIFY_FAILED" in str(error)

@@ -8,12 +8,12 @@ import urllib.request
 
 PROXY_KINDS = ("https", "http", "all")
 OTHER_CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Variables that tell other programs of a company's certificates; used where SSL_CERT_FILE is not set."""
+"""Variables that tell other programs of a company's certificates; used if SSL_CERT_FILE is not set."""
 _PROXY = re.compile(r"(http|https|socks5|socks5h)://([^/?#@\s]*@)?(\[[0-9a-fA-F:.]+\]|[^:/?#@\[\]\s]+)(:\d{1,5})?/?")
 
 
 def apply_network_settings() -> str:
-    """Set SSL_CERT_FILE where another variable names the certificates. Returns what is wrong, a sentence; else "".
+    """Set SSL_CERT_FILE if another variable names the certificates. Returns what is wrong, a sentence; else "".
 
     The HTTP library's own words for a wrong proxy are of no help to a person, and have the password in them.
     """

@@ -160,7 +160,7 @@ def _is_page_of_another(headers: Mapping[str, str]) -> bool:
 
 
 def _refused(error: Exception, status: int, entry: AnyEntry, again: list[Fix]) -> Problem | None:
-    """The problem where the hub, or whoever answers in its place, refuses; else None."""
+    """The problem if the hub, or whoever answers in its place, refuses; else None."""
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError
 
     page = f"huggingface.co/{entry.repo}"

@@ -25,8 +25,8 @@ from ..protocol.envelope import Notification
 from ..protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
 from ..storage import media_folder, whole_file
 from . import create, interpreters, make, processes, torch_build
+from .amount import Amount
 from .causes import SetupFailed
-from .meter import Amount
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ ROOM = 2.5
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Plan or make the environment; exit code 0 where it is or would be good."""
+    """Plan or make the environment; exit code 0 if it is or would be good."""
     parser = argparse.ArgumentParser(prog="wan_backend.environment", description=__doc__)
     parser.add_argument("verb", choices=["plan", "create"])
     parser.add_argument("--folder", type=Path, required=True, help="all of it goes in there")
@@ -95,7 +95,7 @@ def _no_room(folder: Path, size: int) -> Problem | None:
     return Problem(ProblemKind.DISK_FULL, sentence)
 
 
-def _ready_one(folder: Path, steps: Sequence[create.Step]) -> Path | None:
+def _ready_one(folder: Path, steps: Sequence[create.InstallStep]) -> Path | None:
     """The environment that has these packages; by the name of older versions, too."""
     names = (create.folder_name(steps), "environment")
     return next((folder / name for name in names if create.is_ready(folder / name, steps)), None)
@@ -143,7 +143,7 @@ def _sweep(folder: Path, wanted: Path) -> None:
 
 
 class ProgressSender:
-    """Sends how far it is, at most four times a second where only bytes change."""
+    """Sends how far it is, at most four times a second if only bytes change."""
 
     def __init__(self) -> None:
         self._told_at, self._sentence = 0.0, ""

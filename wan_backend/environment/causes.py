@@ -12,7 +12,7 @@ import urllib.error
 from pathlib import Path
 
 from ..protocol.messages import ProblemKind
-from .fetch import NoSuchFile, OtherFile
+from .index_file import NoSuchFile, OtherFile
 from .reach import Reach, proxy_of, without_password
 
 AGAIN = "then set up again: it resumes from there."
@@ -66,7 +66,7 @@ def of_error(what: str, error: BaseException, reach: Reach, folder: Path) -> Set
 
 
 def is_of_certificates(words: str) -> bool:
-    """True where a host's certificate isn't trusted, or the file of certificates is none."""
+    """True if a host's certificate isn't trusted, or the file of certificates is none."""
     return bool(_CERTIFICATE.search(words)) or "No such file" in words
 
 

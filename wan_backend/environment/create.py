@@ -1,4 +1,4 @@
-"""Says what an environment is made of, and makes it with pip, which is the way where uv can't be had (make.py).
+"""Says what an environment is made of, and makes it with pip, which is the way if uv can't be had (make.py).
 
 A folder is ready when its `environment.json` says so and names the same packages; that file is written last, so a
 half-made environment is never taken for a whole one. pip keeps what it has downloaded, so a second try after a
@@ -49,12 +49,12 @@ OTHER_FILE = "DO NOT MATCH THE HASHES"
 """pip's words for a file with another checksum."""
 READY_FILE = "environment.json"
 
-Report = Callable[[int, int, str], None]
+ReportStep = Callable[[int, int, str], None]
 """Called with the step's number (from 1), the number of steps, and a sentence."""
 
 
 @dataclass(frozen=True)
-class Step:
+class InstallStep:
     """One pip call."""
 
     sentence: str
@@ -62,11 +62,11 @@ class Step:
     unlisted: tuple[str, ...] = ()
     """Packages whose checksums nobody states: noted at the first time, compared after."""
     optional: bool = False
-    """True where the environment is complete even if the step fails."""
+    """True if the environment is complete even if the step fails."""
 
     @property
     def hashed(self) -> bool:
-        """True where every file is compared with a checksum, so that it may come from wherever."""
+        """True if every file is compared with a checksum, so that it may come from wherever."""
         return "--require-hashes" in self.pip_arguments
 
 
@@ -75,18 +75,20 @@ def python_of(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def backend_steps(torch: TorchBuild, more: Sequence[str] = ()) -> list[Step]:
+def backend_steps(torch: TorchBuild, more: Sequence[str] = ()) -> list[InstallStep]:
     """The pip calls of the backend's environment; `more` are further pinned packages, as the tests'."""
     (torch_pin,) = [pin for pin in pins() if pin.startswith("torch==")]
     said = f"Installing {torch_pin} ({torch.name} build; about {torch.download_bytes / 1e9:.1f} GB in all)"
     if torch.listed:
-        first = Step(said, (*LISTED, str(HERE / torch.listed), *torch.pip_arguments))
+        first = InstallStep(said, (*LISTED, str(HERE / torch.listed), *torch.pip_arguments))
     else:
-        first = Step(said, ("--no-deps", "--only-binary=:all:", *torch.pip_arguments), (torch_pin, *torch.needs))
-    steps = [first, Step("Installing diffusers, transformers and what they need", (*LISTED, str(LOCK)))]
+        first = InstallStep(said, ("--no-deps", "--only-binary=:all:", *torch.pip_arguments), (torch_pin, *torch.needs))
+    steps = [first, InstallStep("Installing diffusers, transformers and what they need", (*LISTED, str(LOCK)))]
     if torch is torch_build.BUILDS["cuda"] and torch_build.has_hopper():
-        steps.append(Step("Installing FlashAttention 3 for this card", (*LISTED, str(LOCK_HOPPER)), optional=True))
-    return [*steps, Step("Installing what tests need", (*more, "-c", str(CONSTRAINTS)))] if more else steps
+        steps.append(
+            InstallStep("Installing FlashAttention 3 for this card", (*LISTED, str(LOCK_HOPPER)), optional=True)
+        )
+    return [*steps, InstallStep("Installing what tests need", (*more, "-c", str(CONSTRAINTS)))] if more else steps
 
 
 def pins() -> list[str]:
@@ -95,8 +97,8 @@ def pins() -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def is_ready(folder: Path, steps: Sequence[Step]) -> bool:
-    """True where the environment in `folder` was made whole, with the same packages, and its Python is there."""
+def is_ready(folder: Path, steps: Sequence[InstallStep]) -> bool:
+    """True if the environment in `folder` was made whole, with the same packages, and its Python is there."""
     try:
         known = json.loads((folder / READY_FILE).read_text("utf-8"))
     except (OSError, ValueError):
@@ -105,9 +107,9 @@ def is_ready(folder: Path, steps: Sequence[Step]) -> bool:
 
 
 def create(
-    folder: Path, interpreter: Interpreter, steps: Sequence[Step], report: Report, isolated: bool = True
+    folder: Path, interpreter: Interpreter, steps: Sequence[InstallStep], report: ReportStep, isolated: bool = True
 ) -> Path:
-    """Make or complete the environment in `folder` and return its Python; does nothing where it is ready.
+    """Make or complete the environment in `folder` and return its Python; does nothing if it is ready.
 
     `isolated`: whatever a person set for pip, in files or variables, doesn't change what is installed.
     Raises SetupFailed with a sentence; what pip said goes to stderr.
@@ -119,8 +121,10 @@ def create(
     return python_of(folder)
 
 
-def install(folder: Path, interpreter: Interpreter, steps: Sequence[Step], report: Report, isolated: bool) -> None:
-    """Do so, without calling it ready."""
+def install(
+    folder: Path, interpreter: Interpreter, steps: Sequence[InstallStep], report: ReportStep, isolated: bool
+) -> None:
+    """Install `steps` with pip into the environment in `folder`, without calling it ready. Raises SetupFailed."""
     count = len(steps) + 1
     (folder / READY_FILE).unlink(missing_ok=True)
     report(1, count, f"Creating the environment in {folder}")
@@ -135,12 +139,12 @@ def install(folder: Path, interpreter: Interpreter, steps: Sequence[Step], repor
             log.warning("an optional step failed, and set-up goes on without it: %s", error)
 
 
-def mark_ready(folder: Path, steps: Sequence[Step]) -> None:
+def mark_ready(folder: Path, steps: Sequence[InstallStep]) -> None:
     """Call the environment ready: it's whole and answers."""
     whole_file.write(folder / READY_FILE, json.dumps(_description(steps)).encode())
 
 
-def folder_name(steps: Sequence[Step]) -> str:
+def folder_name(steps: Sequence[InstallStep]) -> str:
     """What an environment of these packages is called, so that a new one never lies where the old one is."""
     return f"environment-{hashlib.sha256(json.dumps(_description(steps)).encode()).hexdigest()[:8]}"
 
@@ -151,7 +155,7 @@ def link_package(folder: Path) -> None:
         (packages / "wan_backend.pth").write_text(f"{HERE.parents[1]}\n", "utf-8")
 
 
-def _description(steps: Sequence[Step]) -> dict[str, object]:
+def _description(steps: Sequence[InstallStep]) -> dict[str, object]:
     """What is installed, by content, so that an environment stays ready when the clone is moved."""
     texts = []
     for step in steps:
@@ -174,7 +178,7 @@ def _make_venv(folder: Path, interpreter: Interpreter) -> None:
         )
 
 
-def _pip(folder: Path, step: Step, python: tuple[int, int], isolated: bool) -> None:
+def _pip(folder: Path, step: InstallStep, python: tuple[int, int], isolated: bool) -> None:
     pip = [str(python_of(folder)), "-I", "-m", "pip"]  # nothing of the folder that Blender was started in
     command = [*pip, "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     variables = without_python_variables()
@@ -196,8 +200,8 @@ def _pip(folder: Path, step: Step, python: tuple[int, int], isolated: bool) -> N
             first_files.keep(note, report, step.unlisted, python)
 
 
-def _known(note: Path, step: Step, python: tuple[int, int]) -> dict[str, str]:
-    """The checksums of what the step installs, where all of them were noted. Raises SetupFailed."""
+def _known(note: Path, step: InstallStep, python: tuple[int, int]) -> dict[str, str]:
+    """The checksums of what the step installs, if all of them were noted. Raises SetupFailed."""
     try:
         known = first_files.known(note, step.unlisted, python)
     except ValueError:
@@ -208,7 +212,7 @@ def _known(note: Path, step: Step, python: tuple[int, int]) -> dict[str, str]:
     return known if len(known) == len(step.unlisted) else {}
 
 
-def _why(folder: Path, step: Step, note: Path | None, words: Path) -> str:
+def _why(folder: Path, step: InstallStep, note: Path | None, words: Path) -> str:
     """Why a step failed, for a person; `note`: it was compared with what is noted there."""
     other_file = words.exists() and OTHER_FILE in words.read_text("utf-8", "replace")
     if other_file and note is not None:
@@ -247,7 +251,7 @@ def reach_of(settings: str, hashed: bool) -> dict[str, str]:
 
 
 def _pip_settings(pip: list[str]) -> str:
-    """What a person set for pip, variables last, as they count most; nothing where it can't say."""
+    """What a person set for pip, variables last, as they count most; nothing if it can't say."""
     try:
         answer = subprocess.run(
             [*pip, "config", "list"],

@@ -24,7 +24,7 @@ NAME = "first_files.json"
 
 
 def note_of(environment: Path) -> Path:
-    """Where it is noted for an environment."""
+    """The file of notes beside an environment."""
     return environment.parent / NAME
 
 
@@ -35,7 +35,7 @@ def known(note: Path, pins: Sequence[str], python: tuple[int, int]) -> dict[str,
 
 
 def keep(note: Path, report: Path, pins: Sequence[str], python: tuple[int, int]) -> None:
-    """Note what pip's report says that it installed now; where that can't be, it's told in the log."""
+    """Note what pip's report says that it installed now; if that can't be, it's told in the log."""
     wanted = {_plain(pin.partition("==")[0]): pin for pin in pins}
     try:
         notes, found = _read(note), {}

@@ -52,7 +52,7 @@ def find(versions: tuple[str, ...] = PREFERRED, bare: bool = False) -> Interpret
 
 
 def ask(path: str, bare: bool = False) -> Interpreter | None:
-    """What the Python at `path` is; None where it does not start or can't make environments (see `find`)."""
+    """What the Python at `path` is; None if it does not start or can't make environments (see `find`)."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
     try:
         answer = subprocess.run(

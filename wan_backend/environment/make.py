@@ -1,6 +1,6 @@
 """Makes an environment from nothing: uv, a Python, the packages, and the question whether it answers.
 
-uv does it where it can be had, with a Python of its own, else one of the system or Blender's; where uv can't be had,
+uv does it if it can be had, with a Python of its own, else one of the system or Blender's; if uv can't be had,
 pip does it (create.py). An environment is ready when its note says so, which is written last.
 """
 
@@ -14,9 +14,9 @@ from typing import Protocol
 
 from ..protocol.messages import ProblemKind
 from . import create, interpreters, processes, reach, uv_install, uv_tool
+from .amount import Amount
 from .causes import SetupFailed
 from .interpreters import Interpreter
-from .meter import Amount
 from .reach import Reach
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ NO_PYTHON = (
 
 
 class Report(Protocol):
-    """Is told how far it is: the step (from 1), how many there are, a sentence, and bytes where they are known."""
+    """Receives how far it is: the step (from 1), how many there are, a sentence, and bytes if they are known."""
 
     def __call__(self, step: int, count: int, sentence: str, amount: Amount = ..., /) -> None:
         """Report it."""
@@ -40,7 +40,7 @@ class Report(Protocol):
 
 @dataclass(frozen=True)
 class Places:
-    """Where things lie that are fetched once for all environments."""
+    """The folders of what is fetched once for all environments."""
 
     tools: Path
     pythons: Path
@@ -52,7 +52,7 @@ class Places:
 class Wanted:
     """The environment that is wanted."""
 
-    steps: Sequence[create.Step]
+    steps: Sequence[create.InstallStep]
     versions: tuple[str, ...] = interpreters.PREFERRED
     """Of Python, the best first."""
     question: str = ""
@@ -62,11 +62,11 @@ class Wanted:
     """A person's settings of pip and uv change nothing but how and where things are fetched. Otherwise they hold, as
     for the tests, whose packages aren't all listed."""
     own_python: bool = True
-    """uv's own Python goes first; otherwise it's fetched where the system has none."""
+    """uv's own Python goes first; otherwise it's fetched if the system has none."""
 
 
 def make(folder: Path, wanted: Wanted, places: Places, report: Report) -> Path:
-    """Make the environment in `folder` and return its Python; does nothing where it's ready. Raises SetupFailed."""
+    """Make the environment in `folder` and return its Python; does nothing if it's ready. Raises SetupFailed."""
     if create.is_ready(folder, wanted.steps):
         return create.python_of(folder)
     (folder / create.READY_FILE).unlink(missing_ok=True)

@@ -38,7 +38,7 @@ def run(
 ) -> Ended:
     """Run `command`; `received` gets each line of its stderr, `tick` is called twice a second while it says none.
 
-    It's killed where they raise. Where it can't be started, the code is -1.
+    It's killed if they raise. If it can't be started, the code is -1.
     """
     log.info("running %s", " ".join(command))
     try:
@@ -83,7 +83,7 @@ def run(
 
 
 def end_all() -> None:
-    """End what runs: we end."""
+    """End every program that `run` has started: this process ends."""
     for child in list(_running):
         with contextlib.suppress(OSError):
             child.kill()

@@ -1,7 +1,7 @@
 """How a person reaches the network and the packages, in the terms of uv and of Python's own library.
 
 Taken from variables, from the system's settings, and from pip's files, which is where many companies say it. Of pip's
-settings only what can't change what is installed is taken: proxies, certificates, and, where every file is compared
+settings only what can't change what is installed is taken: proxies, certificates, and, if every file is compared
 with a checksum, the places of packages. uv's own files of settings are not read at all.
 """
 
@@ -49,7 +49,7 @@ class Reach:
 
     @property
     def has_places(self) -> bool:
-        """True where a person says where packages lie, so that PyTorch's own index may be out of reach."""
+        """True if a person says where packages lie, so that PyTorch's own index may be out of reach."""
         return self.no_index or any(self.variables.get(name) for name in KEPT_OF_UV[:3])
 
     @property
@@ -97,7 +97,7 @@ def _is_kept(name: str, isolated: bool) -> bool:
 
 
 def _proxies(around: Mapping[str, str], of_pip: str) -> dict[str, str]:
-    """Proxies as variables: those of the system, where no variable says one, and that of pip's settings at last."""
+    """Proxies as variables: those of the system, if no variable says one, and that of pip's settings at last."""
     has = {name.lower() for name, value in around.items() if value}
     found = {}
     for kind, address in urllib.request.getproxies().items():
@@ -119,7 +119,7 @@ def proxy_of(reach: Reach, url: str) -> str:
 
 
 def without_password(proxy: str) -> str:
-    """A proxy as it may be shown; empty where there is none."""
+    """A proxy as it may be shown; empty if there is none."""
     if not proxy:
         return ""
     scheme, _, rest = proxy.partition("://")
@@ -127,7 +127,10 @@ def without_password(proxy: str) -> str:
 
 
 def tls(reach: Reach) -> ssl.SSLContext:
-    """Whom to trust: the file that was named, or the system. Raises OSError where it can't be read."""
+    """The certificates to trust: those of the file that was named, or the system.
+
+    Raises OSError if it can't be read.
+    """
     if reach.certificates:
         return ssl.create_default_context(cafile=reach.certificates)
     context = ssl.create_default_context()

@@ -25,12 +25,12 @@ class TorchBuild:
 
     name: str
     pip_arguments: tuple[str, ...]
-    """Where it is looked for."""
+    """What tells pip, and uv, where to look for it."""
     download_bytes: int
     listed: str = ""
     """The list beside this file that has its version and the checksums of its files; empty: nobody states them."""
     needs: tuple[str, ...] = ()
-    """Where it isn't listed, further packages of the same place without which it doesn't work."""
+    """If it isn't listed, further packages of the same place without which it doesn't work."""
 
 
 BUILDS = {
@@ -59,7 +59,7 @@ def choose(wish: str = "auto") -> TorchBuild:
 
 
 def has_hopper() -> bool:
-    """True where the driver reports an NVIDIA card of Hopper's compute capability (H100, H200) in this machine."""
+    """True if the driver reports an NVIDIA card of Hopper's compute capability (H100, H200) in this machine."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or not shutil.which("nvidia-smi"):
         return False
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]

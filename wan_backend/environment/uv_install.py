@@ -1,4 +1,4 @@
-"""Makes an environment with uv: each file compared with a checksum, resumed out of uv's cache, with bytes told.
+"""Makes an environment with uv: each file compared with a checksum, resumed out of uv's cache, with its bytes reported.
 
 uv doesn't say how many bytes it has of a file; what it has written of the files that are on their way is seen in its
 cache and made an estimate of. Whole files count as what they are.
@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from . import causes, processes
-from .create import Step, python_of
-from .meter import Amount, Meter
+from .amount import Amount, GrowingAmount, ReportAmount
+from .create import InstallStep, python_of
 from .reach import Reach
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 UNPACKED = 2.5
 """How much larger packages are once unpacked, as uv does while they come; torch is more, NVIDIA's less."""
 MOST_OF_A_FILE = 0.97
-"""A file that is on its way is never told to be whole."""
+"""The share of a file that is reported at most while it is on its way."""
 UNPACKING = ".tmp*"
 """In its cache, where uv unpacks what is on its way."""
 COPIES_INSTEAD = {"UV_LINK_MODE": "copy"}
@@ -37,8 +37,7 @@ _STARTED = re.compile(r"\s*Downloading (\S+?)(?:==\S+)? \(([\d.]+)([KMG]?)i?B\)$
 _FINISHED = re.compile(r"\s*Downloaded (\S+?)(?:==\S+)?$")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
-Report = Callable[[str, Amount], None]
-ReachOf = Callable[[Step], Reach]
+ReachOf = Callable[[InstallStep], Reach]
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,13 @@ class File:
 
     package: str
     size_bytes: int
-    """0 where its index doesn't say."""
+    """0 if its index doesn't say."""
     is_here: bool
-    """True where uv's cache has it."""
+    """True if uv's cache has it."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class InstallPlan:
     """How a step is done: with which words, and which files it takes."""
 
     arguments: tuple[str, ...]
@@ -68,7 +67,7 @@ class Coming:
     files: list[Sequence[File]]
     """Of each step."""
     about_bytes: int
-    """How much it is in all, where an index says nothing of its files."""
+    """How much it is in all, if an index says nothing of its files."""
     _sizes: dict[str, int] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)
     _whole: set[str] = field(default_factory=set)
@@ -119,8 +118,8 @@ class Coming:
 
 
 def install(
-    uv: Path, python: str, folder: Path, steps: Sequence[Step], reach_of: ReachOf, cache: Path | None, report: Report,
-    about_bytes: int = 0,
+    uv: Path, python: str, folder: Path, steps: Sequence[InstallStep], reach_of: ReachOf, cache: Path | None,
+    report: ReportAmount, about_bytes: int = 0,
 ) -> None:  # fmt: skip
     """Make the environment in `folder` anew with the Python at `python`; nothing of a half-made one is used.
 
@@ -130,16 +129,16 @@ def install(
     for left_over in cache.glob(UNPACKING) if cache else ():
         shutil.rmtree(left_over, ignore_errors=True)
     report(f"Making the environment in {folder}", Amount())
-    plain = reach_of(Step("", ()))
+    plain = reach_of(InstallStep("", ()))
     _make_venv([str(uv), "venv", "--no-project", *here, "--python", python, str(folder)], folder, plain)
     report("Checking how much to download", Amount())
     where = cache or _usual_cache(uv, plain)
     plans = [_plan(uv, folder, step, reach_of(step), here, where) for step in steps]
-    coming, meter = Coming(where, [plan.files for plan in plans], about_bytes), Meter()
+    coming, so_far = Coming(where, [plan.files for plan in plans], about_bytes), GrowingAmount()
     for number, (step, plan) in enumerate(zip(steps, plans, strict=True)):
 
         def tell(sentence: str = step.sentence) -> None:
-            report(sentence, meter.amount(*coming.bytes_now()))
+            report(sentence, so_far.at(*coming.bytes_now()))
 
         def receive(line: str, tell: Callable[[], None] = tell) -> None:
             coming.receive(line)
@@ -179,7 +178,7 @@ def _pip(uv: Path, verb: str, folder: Path, reach: Reach) -> list[str]:
 
 
 def _link_mode(cache: Path, folder: Path) -> dict[str, str]:
-    """Files are linked out of the cache where the disk can, which takes no room; told beforehand, uv doesn't warn."""
+    """Files are linked out of the cache if the disk can, which takes no room; told beforehand, uv doesn't warn."""
     name = f".link-{os.getpid()}"
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -198,14 +197,14 @@ def _usual_cache(uv: Path, reach: Reach) -> Path:
     return Path(processes.run([str(uv), "cache", "dir"], reach.variables).answer.strip() or tempfile.gettempdir())
 
 
-def _plan(uv: Path, folder: Path, step: Step, reach: Reach, here: list[str], cache: Path) -> Plan:
+def _plan(uv: Path, folder: Path, step: InstallStep, reach: Reach, here: list[str], cache: Path) -> InstallPlan:
     """Where a step's packages are found, and their files; of packages that aren't listed, nothing is asked.
 
     Where a person says where packages lie, it's tried there first: uv stops at an index that can't be reached, and
     PyTorch's own may be out of reach of who has a mirror.
     """
     if not step.hashed:
-        return Plan(step.pip_arguments)
+        return InstallPlan(step.pip_arguments)
     ways = [_without_index(step.pip_arguments)] if reach.has_places else []
     for arguments in (*ways, step.pip_arguments):
         words = [word for word in arguments if word not in ("-r", "--require-hashes")]
@@ -214,8 +213,8 @@ def _plan(uv: Path, folder: Path, step: Step, reach: Reach, here: list[str], cac
             reach.variables,
         )
         if ended.code == 0:
-            return Plan(arguments, _files(ended.answer, cache))
-    return Plan(step.pip_arguments)
+            return InstallPlan(arguments, _files(ended.answer, cache))
+    return InstallPlan(step.pip_arguments)
 
 
 def _without_index(arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -226,7 +225,7 @@ def _without_index(arguments: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _files(listed: str, cache: Path) -> Sequence[File]:
-    """The files of uv's list; none where it can't be read."""
+    """The files of uv's list; none if it can't be read."""
     try:
         here = _whole_files(cache)
         found = [_file(package, here) for package in tomllib.loads(listed)["packages"] if "wheels" in package]
@@ -237,7 +236,7 @@ def _files(listed: str, cache: Path) -> Sequence[File]:
 
 
 def _file(package: dict[str, Any], here: set[tuple[str, str]]) -> File | None:
-    """What is fetched of a package; None where its file lies on this machine."""
+    """What is fetched of a package; None if its file lies on this machine."""
     wheel, name = package["wheels"][0], package["name"].lower()
     address = urlsplit(str(wheel.get("url", "")))
     if address.scheme not in ("http", "https"):

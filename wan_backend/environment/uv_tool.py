@@ -11,16 +11,15 @@ import platform
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
 from ..protocol.messages import ProblemKind
 from ..storage import whole_file
-from . import causes, fetch, processes
+from . import causes, index_file, processes
+from .amount import GrowingAmount, ReportAmount
 from .interpreters import Interpreter, ask
-from .meter import Amount, Meter
 from .reach import Reach
 
 log = logging.getLogger(__name__)
@@ -70,29 +69,27 @@ WHEELS = {
 }
 """By system and processor, with the checksums that PyPI states."""
 
-Report = Callable[[str, Amount], None]
-
 
 class NoTool(Exception):
     """uv can't be had, though the network may be well: pip has to do it. The message says why, for a person."""
 
 
 def wheel_of_this_machine() -> Wheel | None:
-    """The one for this system and processor; None where there is none."""
+    """The one for this system and processor; None if there is none."""
     machine = platform.machine().lower()
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
     return WHEELS.get((sys.platform, machine))
 
 
 def program_in(tools: Path) -> Path:
-    """Where it lies."""
+    """The path of uv's program in `tools`, whether it is there or not."""
     return tools / f"uv-{VERSION}" / ("uv.exe" if sys.platform == "win32" else "uv")
 
 
-def bring(tools: Path, reach: Reach, report: Report, wheel: Wheel | None = None) -> Path:
-    """uv's program, fetched where it isn't in `tools` yet.
+def bring(tools: Path, reach: Reach, report: ReportAmount, wheel: Wheel | None = None) -> Path:
+    """uv's program, fetched if it isn't in `tools` yet.
 
-    Raises NoTool, and SetupFailed where the cause would stop pip as well: no network, no room, a folder that can't be
+    Raises NoTool, and SetupFailed if the cause would stop pip as well: no network, no room, a folder that can't be
     written.
     """
     program = program_in(tools)
@@ -112,17 +109,26 @@ def _is_whole(program: Path) -> bool:
     return ended.code == 0 and VERSION in ended.answer
 
 
-def _fetch(program: Path, wheel: Wheel, reach: Reach, report: Report) -> None:
-    what, meter = f"Downloading uv {VERSION}", Meter()
+def _fetch(program: Path, wheel: Wheel, reach: Reach, report: ReportAmount) -> None:
+    what, so_far = f"Downloading uv {VERSION}", GrowingAmount()
     file = program.with_name(wheel.name)
-    report(what, meter.amount(0, wheel.size_bytes))
+    report(what, so_far.at(0, wheel.size_bytes))
     try:
         program.parent.mkdir(parents=True, exist_ok=True)
-        address = fetch.find(reach, "uv", wheel.name)
+        address = index_file.find(reach, "uv", wheel.name)
         log.info("fetching %s", address.rpartition("@")[2])
-        fetch.fetch(reach, address, file, wheel.sha256, lambda here: report(what, meter.amount(here, wheel.size_bytes)))
+        index_file.fetch(
+            reach, address, file, wheel.sha256, lambda here: report(what, so_far.at(here, wheel.size_bytes))
+        )
         _unpack(file, program)
-    except (OSError, HTTPException, ValueError, fetch.OtherFile, fetch.NoSuchFile, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        HTTPException,
+        ValueError,
+        index_file.OtherFile,
+        index_file.NoSuchFile,
+        zipfile.BadZipFile,
+    ) as error:
         log.warning("uv can't be fetched: %r", error)
         failure = causes.of_error(what, error, reach, program.parent)
         if _stops_pip_too(error, failure):
@@ -131,8 +137,8 @@ def _fetch(program: Path, wheel: Wheel, reach: Reach, report: Report) -> None:
 
 
 def _stops_pip_too(error: BaseException, failure: causes.SetupFailed) -> bool:
-    """True where pip would only fail later. pip has certificates of its own, and other files may be unhurt."""
-    if isinstance(error, (fetch.OtherFile, fetch.NoSuchFile, zipfile.BadZipFile, ValueError)):
+    """True if pip would only fail later. pip has certificates of its own, and other files may be unhurt."""
+    if isinstance(error, (index_file.OtherFile, index_file.NoSuchFile, zipfile.BadZipFile, ValueError)):
         return False
     return failure.kind is not ProblemKind.SETUP and not causes.is_of_certificates(str(error))
 
@@ -150,7 +156,7 @@ def _unpack(file: Path, program: Path) -> None:
 
 
 def bring_python(uv: Path, folder: Path, reach: Reach, version: str = PYTHON) -> Interpreter:
-    """A Python of uv's in `folder`, fetched where it isn't there. Raises SetupFailed with the cause."""
+    """A Python of uv's in `folder`, fetched if it isn't there. Raises SetupFailed with the cause."""
     variables = {**reach.variables, "UV_PYTHON_INSTALL_DIR": str(folder)}
     asked = [str(uv), "python", "find", "--managed-python", "--no-python-downloads", "--no-project", version]
     found = processes.run(asked, variables)

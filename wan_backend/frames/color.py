@@ -52,7 +52,7 @@ class FrameReader:
     def from_pixels(self, pixels: np.ndarray, order: Sequence[int], shrunk: int = 1) -> np.ndarray:
         """uint8 RGB of the model's size from a picture (H, W, channels; uint8 or uint16) of any size, band by band.
 
-        `order` gives the channels of red, green, blue and, where there is one, alpha; `shrunk` of the file's pixels lie
+        `order` gives the channels of red, green, blue and, if there is one, alpha; `shrunk` of the file's pixels lie
         along each side of one of the picture's.
         """
         height, width = pixels.shape[:2]
@@ -135,7 +135,7 @@ def depths(frame: Any) -> tuple[int, int, int]:
 
 
 def is_full_range(frame: Any) -> bool:
-    """True where black is 0 and white the highest level."""
+    """True if black is 0 and white the highest level."""
     name = frame.format.name
     if name.startswith(("yuvj", "gray")):
         return True

@@ -24,7 +24,7 @@ DISAGREEMENT_PIXELS = 1.0
 CUT_LEVELS = 40.0
 """Two pictures that differ by less on average are of one shot."""
 FOUND = 0.5
-"""Where more than this share of the difference is left after the motion, the pictures are of two shots."""
+"""If more than this share of the difference is left after the motion, the pictures are of two shots."""
 
 
 class Motion:
@@ -67,7 +67,7 @@ class Motion:
 
     @cached_property
     def is_cut(self) -> bool:
-        """True where the two pictures are of different shots."""
+        """True if the two pictures are of different shots."""
         apart = float(cv2.mean(cv2.absdiff(self._first, self._second))[0])
         if apart < CUT_LEVELS:
             return False

@@ -56,11 +56,11 @@ class MovieFrames:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height by the file's header; 0 where it has none, or the codec isn't known."""
+        """Width and height by the file's header; 0 if it has none, or the codec isn't known."""
         return self._header[:2]
 
     def is_like_first(self, frame: Any) -> bool:
-        """True where the frame has the size and the pixel format of the file's header, as far as that is known."""
+        """True if the frame has the size and the pixel format of the file's header, as far as that is known."""
         width, height, pixels = self._header
         same_size = (frame.width, frame.height) == (width, height) or not (width and height)
         return same_size and pixels in ("", _plain(frame.format.name))
@@ -119,7 +119,7 @@ class MovieFrames:
         self._rewind()
 
     def _seek_to(self, target: int) -> bool:
-        """Seek to a time stamp; True where decoding then begins with a whole picture."""
+        """Seek to a time stamp; True if decoding then begins with a whole picture."""
         try:
             self._container.seek(target, stream=self._stream)
         except MemoryError:
@@ -160,7 +160,7 @@ class MovieFrames:
             return  # a file that breaks off shows what it has
 
     def _stamped(self, frames: Iterator[Any]) -> Iterator[Any]:
-        """The frames, with a count where they have no time stamp, which is right if decoding began at the start."""
+        """The frames, with a count if they have no time stamp, which is right if decoding began at the start."""
         for count, frame in enumerate(frames):
             if frame.pts is None:
                 frame.pts = self._due(count)
@@ -182,7 +182,7 @@ def _opened(path: Path) -> Any:
 
 
 def _read_through(file: Path) -> None:
-    """Raise OSError where the file can't be read to its end; a demuxer would silently take that for its end."""
+    """Raise OSError if the file can't be read to its end; a demuxer would silently take that for its end."""
     with open(file, "rb", buffering=0) as stream:
         while stream.read(PIECE_BYTES):
             pass

@@ -1,20 +1,15 @@
-"""Limits for a process that reads media: the memory that it may take, and that it ends with its parent."""
+"""Limits of the memory that a process may take which reads media."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import os
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
 """For the environment of such a process: each arena reserves address space, and that is what's limited."""
-
-LOOK_SECONDS = 1.0
 
 
 @contextlib.contextmanager
@@ -31,7 +26,7 @@ def memory(max_bytes: int) -> Iterator[None]:
 
 
 def limit_memory(max_bytes: int) -> tuple[int, int] | None:
-    """Limit the process as `memory` does, to its end; returns the limits of before, or None where none can be set."""
+    """Limit the process as `memory` does, to its end; returns the limits of before, or None if none can be set."""
     with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
         resource: Any = importlib.import_module("resource")
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -40,15 +35,3 @@ def limit_memory(max_bytes: int) -> tuple[int, int] | None:
         resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
         return soft, hard
     return None
-
-
-def end_with_parent() -> None:
-    """Have this process end soon after its parent; on Windows nobody tells it, and it ends when its work is done."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(LOOK_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()

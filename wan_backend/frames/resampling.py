@@ -2,8 +2,8 @@
 
 The model's picture is the scene's frame (the canvas), brought to the model's size so that a take shown over the whole
 frame, centered and filling it, covers it exactly: canvas X - W/2 = s (x - w/2) with s = max(W/w, H/h), pixel
-centers at + 0.5. Where that reaches past the canvas, the canvas' edge pixels repeat. From the media's pixels to the
-model's is one resampling: by area where it shrinks, by Lanczos where it grows, each axis by itself.
+centers at + 0.5. If that reaches past the canvas, the canvas' edge pixels repeat. From the media's pixels to the
+model's is one resampling: by area if it shrinks, by Lanczos if it grows, each axis by itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Axis:
 
     @property
     def ratio(self) -> float:
-        """Pixels of the media for one of the model's picture; more than 1 where it shrinks."""
+        """Pixels of the media for one of the model's picture; more than 1 if it shrinks."""
         return self.scale * (self.high - self.low) / self.length
 
     def in_media(self, canvas: float) -> float:
@@ -114,7 +114,7 @@ class Resampler:
 
     @property
     def even(self) -> bool:
-        """True where whole pixels of the media are shrunk evenly, which OpenCV does faster by itself."""
+        """True if whole pixels of the media are shrunk evenly, which OpenCV does faster by itself."""
         return self._span is not None
 
     def rows(self, plane: np.ndarray) -> np.ndarray:
@@ -150,7 +150,7 @@ class PlaneResampler:
             self.coverage = None
 
     def __call__(self, plane: np.ndarray, zero: float = 0.0) -> np.ndarray:
-        """The plane (any number type) as float32 of the model's size, minus `zero`; 0 where nothing covers it."""
+        """The plane (any number type) as float32 of the model's size, minus `zero`; 0 if nothing covers it."""
         out = self.second([self.first(plane if plane.dtype == np.float32 else plane.astype(np.float32))])
         if zero:
             out -= zero if self.coverage is None else zero * self.coverage
@@ -175,7 +175,7 @@ class PlaneResampler:
 
 
 def _by_area(axis: Axis, pixel: int, length: int) -> dict[int, float]:
-    """The weights of the media's pixels in one of the model's, where the media shrinks: by area."""
+    """The weights of the media's pixels in one of the model's, if the media shrinks: by area."""
     weights: dict[int, float] = {}
     for begin, end, share in axis.pieces(pixel):
         low, high = sorted((axis.in_media(begin), axis.in_media(end)))
@@ -189,7 +189,7 @@ def _by_area(axis: Axis, pixel: int, length: int) -> dict[int, float]:
 
 
 def _by_kernel(axis: Axis, pixel: int, length: int, smooth: bool) -> dict[int, float]:
-    """The weights of the media's pixels in one of the model's, where the media grows: by Lanczos, or linear."""
+    """The weights of the media's pixels in one of the model's, if the media grows: by Lanczos, or linear."""
     center = axis.canvas / 2 + axis.scale * (pixel + 0.5 - axis.size / 2)
     place = axis.in_media(min(max(center, 0.5), axis.canvas - 0.5)) - 0.5
     covered = 0.0

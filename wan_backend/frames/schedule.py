@@ -33,7 +33,7 @@ class Schedule:
     kept_before: int = 0
     kept_after: int = 0
     follows: bool = False
-    """True where each of the model's frames follows a frame of the scene (restyle, previs)."""
+    """True if each of the model's frames follows a frame of the scene (restyle, previs)."""
     after_frames: int = 0
     """How many frames the source after the take has; 0: as many as are kept."""
 
@@ -61,7 +61,7 @@ class Schedule:
     def first_position(self) -> Fraction:
         """Where the take's first frame lies among the model's.
 
-        The last kept frame before the take is the scene's frame before it; where only frames after it are kept,
+        The last kept frame before the take is the scene's frame before it; if only frames after it are kept,
         the first of them is the scene's frame after its last.
         """
         if self.kept_before:

@@ -44,7 +44,7 @@ def read(
 
     `frames` counts from the source's first frame, is sorted, and may repeat one. `scene_size` is the scene's width
     and height, for sources without a framing. A still picture that takes more than `budget_bytes` is refused. Raises
-    Refusal (bad_source, or render_first) where a file can't be read, whatever is wrong with it.
+    Refusal (bad_source, or render_first) if a file can't be read, whatever is wrong with it.
     """
     if not source.files:
         raise Refusal(Problem(ProblemKind.BAD_SOURCE, "A source of this take has no files; select its strip again."))
@@ -86,13 +86,13 @@ def _check_movie(width: int, height: int) -> None:
 
 
 def _check_header(framed: Pictures | None, size: tuple[int, int]) -> None:
-    """Raise UnreadableSource where the movie isn't of the size that the source was framed for."""
+    """Raise UnreadableSource if the movie isn't of the size that the source was framed for."""
     if framed is not None and all(size):
         _check(framed, size)
 
 
 def _check_unchanged(movie: MovieFrames, frame: Any) -> None:
-    """Raise UnreadableSource where the pictures change: no Blender (4.2 to 5.2) shows those after that, but noise."""
+    """Raise UnreadableSource if the pictures change: no Blender (4.2 to 5.2) shows those after that, but noise."""
     if not movie.is_like_first(frame):
         why = f"its pictures change from {movie.change(frame)}, and Blender shows noise from there on"
         raise UnreadableSource(why, CONVERT_ADVICE)
@@ -122,7 +122,7 @@ def _from_pictures(
 
 
 def _check(framed: Pictures, found: tuple[int, int], depths: tuple[int, int, int] = (0, 0, 0)) -> None:
-    """Raise UnreadableSource where a picture isn't what the source was framed for."""
+    """Raise UnreadableSource if a picture isn't what the source was framed for."""
     if found != (framed.width, framed.height):
         sizes = f"{found[0]} x {found[1]} and not {framed.width} x {framed.height}"
         raise UnreadableSource(f"one of its pictures is {sizes} pixels", RENDER_ADVICE, ProblemKind.RENDER_FIRST)
@@ -142,7 +142,7 @@ def _refused(kind: str, file: Path, error: Exception) -> Refusal:
 
 
 def _reason(error: Exception) -> tuple[str] | tuple[str, str]:
-    """Why what a decoder or the system raises makes a source unreadable; and the advice, where it's not the usual."""
+    """Why what a decoder or the system raises makes a source unreadable; and the advice, if it's not the usual."""
     if isinstance(error, MemoryError):
         return ("there is too little memory to decode it",)
     if isinstance(error, OSError) and error.strerror:

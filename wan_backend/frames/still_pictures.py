@@ -1,6 +1,6 @@
 """Still pictures, decoded within a budget of memory.
 
-A picture's header is read first: what would take more memory than the budget is refused, or decoded smaller where the
+A picture's header is read first: what would take more memory than the budget is refused, or decoded smaller if the
 format allows it (JPEG). The levels stay as they are in the file; `color.FrameReader` turns them into the model's
 picture, band by band.
 """
@@ -39,7 +39,7 @@ PROGRESSIVE = 6
 JPEG_PIXELS_PER_BYTE, JPEG_PIXELS = 1024, 10_000_000
 """A block of 64 pixels takes at least a bit. A JPEG of more than JPEG_PIXELS with fewer bytes than that has little more
 than its header, and would cost minutes."""
-FORMATS = (
+PILLOW_FORMATS = (
     "PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "TGA", "JPEG2000", "GIF", "PPM", "DDS", "PSD", "AVIF", "SGI",
     "SUN", "PCX",
 )  # fmt: skip
@@ -69,7 +69,7 @@ class Picture:
     pixels: np.ndarray
     """uint8 or uint16 (H, W, 1 to 4), as the decoder returned them: what may be large is not copied."""
     order: tuple[int, ...]
-    """Which of the channels are red, green, blue and, where there is one, alpha."""
+    """Which of the channels are red, green, blue and, if there is one, alpha."""
     width: int
     """Width of the file's picture; `pixels` may have fewer columns."""
     height: int
@@ -78,7 +78,7 @@ class Picture:
 
 
 def check_plain(file: Path) -> None:
-    """Raise OSError where there is no file, UnreadableSource where reading it might never end (a pipe, a device)."""
+    """Raise OSError if there is no file, UnreadableSource if reading it might never end (a pipe, a device)."""
     kind = os.stat(file).st_mode
     if stat.S_ISDIR(kind):
         raise UnreadableSource("it is a folder")
@@ -87,7 +87,7 @@ def check_plain(file: Path) -> None:
 
 
 def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> Picture:
-    """Decode the picture in `file`. Raises OSError where it can't be opened, else UnreadableSource, whatever is wrong.
+    """Decode the picture in `file`. Raises OSError if it can't be opened, else UnreadableSource, whatever is wrong.
 
     `wanted_side` is the longer side of the picture that will be made of it: a JPEG that is too large for the budget is
     decoded smaller, as long as it stays larger than that.
@@ -152,13 +152,13 @@ def read_header(content: np.ndarray) -> PictureHeader:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those of FORMATS that this pillow was built with; it raises on the others."""
+    """Those of PILLOW_FORMATS that this pillow was built with; it raises on the others."""
     Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
+    return tuple(name for name in PILLOW_FORMATS if name in Image.OPEN)
 
 
 def _check_png(content: memoryview) -> None:
-    """Raise UnreadableSource where a PNG is cut off or damaged: OpenCV would decode the top, the rest black."""
+    """Raise UnreadableSource if a PNG is cut off or damaged: OpenCV would decode the top, the rest black."""
     place = 8
     while place + 12 <= len(content):
         length, kind = int.from_bytes(content[place : place + 4], "big"), bytes(content[place + 4 : place + 8])
@@ -173,7 +173,7 @@ def _check_png(content: memoryview) -> None:
 
 
 def _shrunk(head: PictureHeader, wanted_side: int, budget_bytes: int) -> int:
-    """The divisor of the sides by which the picture must be decoded to fit. Raises UnreadableSource where none does."""
+    """The divisor of the sides by which the picture must be decoded to fit. Raises UnreadableSource if none does."""
     if min(head.width, head.height) < 1:
         raise UnreadableSource("it has no valid picture size")
     pixels, longer = head.width * head.height, max(head.width, head.height)

@@ -92,7 +92,7 @@ class TakeFolder:
 COMPRESSION = 3
 """The level of zlib, 0 to 9: above it files hardly get smaller, but take much longer."""
 MAX_THREADS = 8
-"""A frame of 832x480 takes 20 ms and more to write, where a fast card makes one in 9."""
+"""A frame of 832x480 takes 20 ms and more to write, while a fast card makes one in 9."""
 
 
 class PngSequence:

@@ -2,7 +2,7 @@
 
 A process of its own, with limits of memory and time, so that a file which crashes its decoder ends nothing else. It
 reads ThumbnailsParams as JSON from stdin and writes JPEG files into the folder of its first argument. The result for
-each source is appended to RESULTS_FILE at once, as a line: when the process dies, the lines say at which source.
+each source is appended to THUMBNAIL_LINES_FILE at once: when the process dies, its lines say at which source.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..protocol import process_setup
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import Refusal
+from ..protocol.media import THUMBNAIL_LINES_FILE
 from ..protocol.messages import Guide, Role, Source, Thumbnail, ThumbnailsParams, ThumbnailsResult
 from . import process_limits, source_frames
 
@@ -32,7 +34,6 @@ PICTURE_BYTES = 512 << 20
 MEMORY_BYTES = 4 << 30
 """Address space beyond what the process has when it starts; an 8K movie on many threads takes half of it."""
 SOURCE_SECONDS = 15.0
-RESULTS_FILE = "told"
 
 
 def make(params: ThumbnailsParams, folder: Path) -> ThumbnailsResult:
@@ -41,7 +42,7 @@ def make(params: ThumbnailsParams, folder: Path) -> ThumbnailsResult:
 
 
 def make_each(params: ThumbnailsParams, folder: Path, prefix: str = "") -> Iterator[list[Thumbnail]]:
-    """The thumbnails of each source, none where it can't be read. Raises OSError."""
+    """The thumbnails of each source, none if it can't be read. Raises OSError."""
     size = small_size(params.width, params.height)
     count = 0
     for source in params.sources:
@@ -75,7 +76,7 @@ def shown(source: Source) -> list[int]:
 
 
 def pictures(source: Source, read: list[np.ndarray], guide: Guide) -> Iterator[tuple[np.ndarray, bool]]:
-    """Each picture, and whether it's a control: the edges of the first frame, where they guide the take."""
+    """Each picture, and whether it's a control: the edges of the first frame, if they guide the take."""
     for picture in read:
         yield picture, False
     if source.role in (Role.FOOTAGE, Role.DEPTH) and guide is Guide.EDGES and read:
@@ -90,11 +91,11 @@ def _write(file: Path, picture: np.ndarray) -> None:
 
 def main() -> int:
     """Make the thumbnails that stdin asks for; returns the exit code."""
-    process_limits.end_with_parent()
+    process_setup.exit_after_parent()
     process_limits.limit_memory(MEMORY_BYTES)
     params = from_json(ThumbnailsParams, json.load(sys.stdin), "params")
     folder, prefix = Path(sys.argv[1]), sys.argv[2]
-    with open(folder / RESULTS_FILE, "ab", buffering=0) as results:
+    with open(folder / THUMBNAIL_LINES_FILE, "ab", buffering=0) as results:
         faulthandler.dump_traceback_later(SOURCE_SECONDS, exit=True)
         for made in make_each(params, folder, prefix):
             results.write(json.dumps(to_json(ThumbnailsResult(made))).encode() + b"\n")

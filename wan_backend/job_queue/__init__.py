@@ -7,8 +7,7 @@ store         the job folders: request.json, plan.json and state.json
 reading       reads those files, whatever is wrong with them
 take_files    the files of a job's take in its media folder
 owners        locks that say which live server owns which jobs
-adoption      finds the jobs of servers that died
-adopter       runs adoption beside the queue
+adoption      finds the jobs of servers that died and takes them over, beside the queue
 saving        tracks the writes that are on their way to the disk
 writer        writes to the disk, on the caller's thread or its own
 """

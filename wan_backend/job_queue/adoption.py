@@ -1,16 +1,24 @@
-"""Finds the jobs of servers that died on the disk.
+"""Adopts the jobs of servers that died: finds them on the disk while the queue goes on.
 
-A thread does this while the queue goes on: with ten thousand jobs it takes seconds. Each job has one holder,
-whatever its state: the server that made it, or after its death the one that took over. Of what another live server
-holds, jobs that nothing will be done for are shown by the others as well, and changed by none of them.
+Each job has one holder, whatever its state: the server that made it or, after its death, the one that took over. Jobs
+that another live server holds and that nothing will be done for are shown by the others as well, and changed by none.
+
+A search has two parts. The first reads the state folder, which takes seconds for ten thousand jobs; after it, the list
+of jobs is complete. The second searches media folders, which may be on a slow share, for what the dead servers left; a
+job starts only after it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
+import queue
 import threading
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from filelock import Timeout
 
@@ -20,12 +28,19 @@ from ..storage.guarded_files import Stamp
 from ..storage.guarded_files import stamp as stamp_of
 from . import reading, take_files
 from .job import WORKING, Job
-from .owners import Owner, is_id
+from .owners import Owner, is_owner_id
 from .store import STATE_FILE, JobStore, state_of
+from .writer import Post
 
 log = logging.getLogger(__name__)
 
-BATCH = 50
+T = TypeVar("T")
+
+BATCH_JOBS = 50
+"""Jobs that are handed to the queue at once."""
+GROUP_SECONDS = 0.1
+MAX_SEARCH_THREADS = 32
+"""Number of media folders that are searched at once; as long as fewer hang, they hold up none of the others."""
 SHARED = (JobState.DONE, JobState.CANCELLED)
 """In these states nothing more will be done: every server shows such jobs once the one that made them is dead."""
 NOBODY = "nobody"
@@ -38,7 +53,7 @@ class Found:
 
     job: Job
     take: Take | None = None
-    """Its take, where that is complete on the disk though the job does not know it."""
+    """Its take, if that is complete on the disk though the job does not know it."""
     goes_on: bool = False
     """Its worker left finished steps."""
     elsewhere: bool = False
@@ -56,7 +71,7 @@ class _Elsewhere:
     shown: bool
 
 
-class Adoption:
+class AbandonedJobSearch:
     """Looks for jobs that no live server has. For one thread at a time."""
 
     def __init__(self, store: JobStore, owner: Owner) -> None:
@@ -74,7 +89,7 @@ class Adoption:
 
     def look(self, known: Collection[str]) -> Iterator[list[Found]]:
         """All jobs that are not `known` and that no other live server has, by and by; of those that one has, what is to
-        be shown of them, where that changed."""
+        be shown of them, if that changed."""
         with self._one_at_a_time:
             self._holders.clear()
             self._alive.clear()
@@ -124,7 +139,7 @@ class Adoption:
             found = None if job_id in known else self._found(job_id, seen)
             if found is not None:
                 batch.append(found)
-            if len(batch) >= BATCH:
+            if len(batch) >= BATCH_JOBS:
                 yield batch
                 batch = []
         yield batch
@@ -173,7 +188,7 @@ class Adoption:
         return [Found(before.job, elsewhere=True, gone=True)] if before.shown else []
 
     def _stamp(self, job_id: str) -> Stamp | None:
-        """The stamp of the file that changes with a job's state; None where there is none."""
+        """The stamp of the file that changes with a job's state; None if there is none."""
         try:
             return stamp_of(self._store.folder(job_id) / STATE_FILE)
         except OSError:
@@ -214,9 +229,130 @@ class Adoption:
         return self._alive[owner_id]
 
 
+class Adopter:
+    """Starts searches and hands what they find to the queue. All but the search itself is done on one thread."""
+
+    def __init__(
+        self,
+        search: AbandonedJobSearch,
+        post: Post | None,
+        known: Callable[[], Collection[str]],
+        on_found: Callable[[list[Found]], None],
+        on_media_checked: Callable[[list[Found]], None],
+    ) -> None:
+        """`on_found` gets the jobs that this server has from now on, `on_media_checked` what was left of them.
+
+        Without `post`, all is done before `look` returns.
+        """
+        self._search, self._post = search, post
+        self._known, self._on_found, self._on_media_checked = known, on_found, on_media_checked
+        self._waiting: list[Callable[[], None]] = []
+        self._looking = self._watching = False
+        self._was_through = False
+
+    def look(self, then: Callable[[], None] = lambda: None) -> None:
+        """Search once, or wait for the search that goes on; `then` is called when the list of jobs is complete."""
+        self._waiting.append(then)
+        if self._looking:
+            return
+        self._looking = True
+        known = list(self._known())
+        if self._post is None:
+            self._run(known, lambda do: do())
+        else:
+            threading.Thread(target=self._run, args=[known, self._post], name="adoption", daemon=True).start()
+
+    @property
+    def was_through(self) -> bool:
+        """Whether a first search is over."""
+        return self._was_through
+
+    def when_through(self, then: Callable[[], None]) -> None:
+        """Call `then` once every job was found that was on the disk when the server started."""
+        if self._was_through:
+            then()
+        else:
+            self.look(then)
+
+    def look_where_freed(self) -> None:
+        """Search again if a server died that had jobs of this folder, or the last search failed; else do nothing."""
+        post = self._post
+        if self._looking or self._watching or not self._was_through or post is None:
+            return
+        self._watching = True
+
+        def watch() -> None:
+            more = False
+            try:
+                more = self._search.has_more()
+            except Exception:  # the edge of the thread
+                log.exception("The other servers could not be looked at")
+            post(functools.partial(self._is_watched, more))
+
+        threading.Thread(target=watch, name="other servers", daemon=True).start()
+
+    def _is_watched(self, more: bool) -> None:
+        self._watching = False
+        if more:
+            self.look()
+
+    def _run(self, known: Collection[str], post: Post) -> None:
+        at_media: list[tuple[int, int, str, Job]] = []
+        try:
+            for batch in self._search.look(known):
+                at_media += [_in_turn(found.job) for found in batch if found.job.at_media]
+                post(functools.partial(self._on_found, batch))
+        except Exception:  # the edge of the thread: what was found stands, and who waits is answered
+            log.exception("The jobs of other servers could not be looked at")
+        post(self._is_through)
+        folders: dict[str, list[Job]] = {}
+        for *_, job in sorted(at_media, key=lambda each: each[:3]):
+            folders.setdefault(job.media_folder, []).append(job)
+        left: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
+        for jobs in folders.values():
+            left.put(jobs)
+        if self._post is not None:
+            for _ in range(min(len(folders), MAX_SEARCH_THREADS) - 1):
+                threading.Thread(target=self._look_for_takes, args=[left, post], name="takes", daemon=True).start()
+        self._look_for_takes(left, post)
+
+    def _look_for_takes(self, left: queue.SimpleQueue[list[Job]], post: Post) -> None:
+        """Search one media folder after the other until none is left: one that hangs holds up its own jobs alone."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                for group in _grouped(self._search.look_for_takes(left.get_nowait())):
+                    post(functools.partial(self._on_media_checked, group))
+
+    def _is_through(self) -> None:
+        self._looking, self._was_through = False, True
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            then()
+
+
 def _owner_of(job: Job) -> str:
-    return job.owner if is_id(job.owner) else NOBODY
+    return job.owner if is_owner_id(job.owner) else NOBODY
 
 
 def _is_shared(job: Job) -> bool:
     return job.broken or job.status.state in SHARED
+
+
+def _in_turn(job: Job) -> tuple[int, int, str, Job]:
+    """The job with its rank in the search: one that ran may have its take, and one that is queued waits for this."""
+    state = job.status.state
+    rank = 0 if state in WORKING else 1 if state is JobState.QUEUED else 2
+    return rank, job.order, job.status.job_id, job
+
+
+def _grouped(items: Iterable[T]) -> Iterator[list[T]]:
+    """Group the items: the first alone, so that the queue goes on at once, then as many as come in a moment."""
+    group: list[T] = []
+    begun = 0.0
+    for item in items:
+        group.append(item)
+        if len(group) >= BATCH_JOBS or time.monotonic() >= begun + GROUP_SECONDS:
+            yield group
+            group, begun = [], time.monotonic()
+    if group:
+        yield group

@@ -51,6 +51,6 @@ def is_working(status: JobStatus) -> bool:
 
 
 def check_transition(before: JobState, after: JobState) -> None:
-    """Raise RuntimeError where `after` can't follow `before`: that is a mistake in the code."""
+    """Raise RuntimeError if `after` can't follow `before`: that is a mistake in the code."""
     if after not in ALLOWED[before]:
         raise RuntimeError(f"A job that is {before.value} can't become {after.value}.")

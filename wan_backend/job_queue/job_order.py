@@ -14,7 +14,7 @@ from ..protocol.messages import JobState, JobStatus
 from .job import Job
 
 _RowKey = tuple[int, float, str]
-"""0 where the job has not ended, else 1; seconds before 1970, so that the newest is first; the id."""
+"""0 if the job has not ended, else 1; seconds before 1970, so that the newest is first; the id."""
 
 
 class Rows:
@@ -63,7 +63,7 @@ class Turns:
         self._last_order = 0
 
     def add(self, job: Job) -> None:
-        """Give a job its turn where it is queued; later orders come after its own in any case."""
+        """Give a job its turn if it is queued; later orders come after its own in any case."""
         self._last_order = max(self._last_order, job.order)
         if job.status.state is JobState.QUEUED:
             heapq.heappush(self._heap, (job.order, job.status.job_id))

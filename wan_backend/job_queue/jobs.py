@@ -39,8 +39,7 @@ from ..protocol.messages import (
 )
 from ..storage import media_folder
 from . import reading, take_files
-from .adopter import Adopter
-from .adoption import Adoption, Found
+from .adoption import AbandonedJobSearch, Adopter, Found
 from .job import WORKING, Job, check_transition, is_working
 from .job_order import Rows, Turns
 from .owners import Owner
@@ -82,7 +81,7 @@ class JobQueue:
         post: Post | None = None,
         on_elsewhere: Callable[[int], None] = lambda count: None,
     ) -> None:
-        """Raises OSError where the folder can't be written.
+        """Raises OSError if the folder can't be written.
 
         `post` has something done by this thread; what has to do with disks is then done by others. Without it, all is
         done before a call returns. `on_elsewhere` is called with the number of jobs that other live servers have,
@@ -91,8 +90,8 @@ class JobQueue:
         self._store = JobStore(state_folder)
         self._owner, self._on_change = owner, on_change
         self._saving = Saving(self._store, post)
-        self._adoption = Adoption(self._store, owner)
-        self._adopter = Adopter(self._adoption, post, self._known, self._on_found, self._on_media_checked)
+        self._search = AbandonedJobSearch(self._store, owner)
+        self._adopter = Adopter(self._search, post, self._known, self._on_found, self._on_media_checked)
         self._on_elsewhere, self._reported_elsewhere = on_elsewhere, 0
         self._jobs: dict[str, Job] = {}
         self._rows = Rows()
@@ -120,7 +119,7 @@ class JobQueue:
         self._adopter.look_where_freed()
 
     def page(self, params: ListParams) -> ListResult:
-        """A page of the jobs; raises ProtocolError where `after` is no cursor."""
+        """A page of the jobs; raises ProtocolError if `after` is no cursor."""
         max_jobs = min(max(params.most, 1), MAX_PAGE_JOBS)
         statuses: list[JobStatus] = []
         room = MAX_PAGE_BYTES
@@ -129,10 +128,10 @@ class JobQueue:
             status = self._jobs[job_id].status
             room -= len(json.dumps(to_json(status)))
             if len(statuses) == max_jobs or (statuses and room < 0):
-                return ListResult(statuses, last, self._adoption.hidden)
+                return ListResult(statuses, last, self._search.hidden)
             statuses.append(status)
             last = cursor
-        return ListResult(statuses, held_elsewhere=self._adoption.hidden)
+        return ListResult(statuses, held_elsewhere=self._search.hidden)
 
     def status(self, job_id: str) -> JobStatus:
         """One job; raises ProtocolError (NO_SUCH_JOB)."""
@@ -183,7 +182,7 @@ class JobQueue:
             self.set_sentence(job_id, sentence)
 
     def take_back(self, job_id: str) -> None:
-        """Give a job that was set aside its turn again; nothing where it wasn't."""
+        """Give a job that was set aside its turn again; nothing if it wasn't."""
         job = self._jobs.get(job_id)
         if job is not None and job.aside:
             job.aside = False
@@ -194,7 +193,7 @@ class JobQueue:
     # Calls of clients
 
     def submit(self, job_id: str, request: TakeRequest, plan: Plan) -> Later:
-        """Queue a new job, on disk when this is answered: with its status, or a Refusal where the disk won't have it.
+        """Queue a new job, on disk when this is answered: with its status, or a Refusal if the disk won't have it.
         A job that is there already stays as it is."""
         return Later(lambda hand_in: self.when_adopted(lambda: self._submit(job_id, request, plan, hand_in)))
 
@@ -294,7 +293,7 @@ class JobQueue:
             hand_in(self._jobs[job_id].status)
         elif job_id in self._new:
             self._new[job_id].append(hand_in)
-        elif self._adoption.holds_elsewhere(job_id):
+        elif self._search.holds_elsewhere(job_id):
             hand_in(_held_elsewhere())
         else:
             made = result_or_error(lambda: self._made(job_id, request, plan), "The new job")
@@ -333,7 +332,7 @@ class JobQueue:
     def _retry(self, job_id: str, hand_in: Answer) -> None:
         job = result_or_error(lambda: self._job(job_id), "The job")
         if isinstance(job, ProtocolError):
-            hand_in(_held_elsewhere() if self._adoption.holds_elsewhere(job_id) else job)
+            hand_in(_held_elsewhere() if self._search.holds_elsewhere(job_id) else job)
         elif job.elsewhere:
             hand_in(_held_elsewhere())
         elif job.broken and job.status.problem is not None:
@@ -453,8 +452,8 @@ class JobQueue:
         self._report_elsewhere(changed)
 
     def _report_elsewhere(self, changed: bool) -> None:
-        """Once the client has its list: how many jobs others have, where that, or what is shown of them, changed."""
-        count = self._adoption.hidden
+        """Once the client has its list: how many jobs others have, if that, or what is shown of them, changed."""
+        count = self._search.hidden
         if self._adopter.was_through and (changed or count != self._reported_elsewhere):
             self._on_elsewhere(count)
         self._reported_elsewhere = count
@@ -557,7 +556,7 @@ def _waits_too_long(job: Job) -> bool:
 
 
 def _after_calls(count: int, then: Callable[[], None]) -> Callable[[], None]:
-    """A function that calls `then` when it is called the `count`th time; `then` is called now where `count` is 0."""
+    """A function that calls `then` when it is called the `count`th time; `then` is called now if `count` is 0."""
     left = count
 
     def one() -> None:

@@ -33,7 +33,7 @@ class Owner:
     """This server's own mark in the state folder."""
 
     def __init__(self, state_folder: Path) -> None:
-        """Take the lock. Raises OSError where the folder can't be written."""
+        """Take the lock. Raises OSError if the folder can't be written."""
         self.id = uuid.uuid4().hex
         self._folder = state_folder / "servers"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class Owner:
 
     @contextlib.contextmanager
     def adopting(self) -> Iterator[None]:
-        """While this is held, no other server decides whose jobs are whose. Raises Timeout where one hangs at it."""
+        """While this is held, no other server decides whose jobs are whose. Raises Timeout if one hangs at it."""
         lock = FileLock(self._folder / "adopt.lock", timeout=ADOPT_TIMEOUT_SECONDS)
         try:
             lock.acquire()
@@ -56,7 +56,7 @@ class Owner:
             lock.release()
 
     def is_alive(self, owner_id: str) -> bool:
-        """Whether another server of that id lives; its lock file is removed where it doesn't.
+        """Whether another server of that id lives; its lock file is removed if it doesn't.
 
         One whose file can't be locked at all, as it is another user's, is taken to live: its jobs are left alone.
         """
@@ -120,7 +120,7 @@ class Owner:
         return self._folder / f"{owner_id}.heir"
 
 
-def is_id(text: str) -> bool:
+def is_owner_id(text: str) -> bool:
     """Whether that may be the id of a server."""
     return _ID.fullmatch(text) is not None
 

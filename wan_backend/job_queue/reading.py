@@ -40,7 +40,7 @@ class Kept:
 
 
 def request_of(folder: Path) -> TakeRequest:
-    """The request of the job in that folder. Raises Refusal where that can't be read, or can't be read now."""
+    """The request of the job in that folder. Raises Refusal if that can't be read, or can't be read now."""
     try:
         return from_json(TakeRequest, read_json(folder / REQUEST_FILE)["request"], REQUEST_FILE)
     except OSError as error:
@@ -55,7 +55,7 @@ def request_of(folder: Path) -> TakeRequest:
 
 
 def plan_of(folder: Path) -> Plan | None:
-    """The plan of the job in that folder; None where it can't be read."""
+    """The plan of the job in that folder; None if it can't be read."""
     try:
         return from_json(Plan, read_json(folder / PLAN_FILE), PLAN_FILE)
     except Exception:  # as above; the plan is made again when the job's turn comes
@@ -64,7 +64,7 @@ def plan_of(folder: Path) -> Plan | None:
 
 
 def job_of(job_id: str, folder: Path) -> Kept:
-    """The job in that folder, marked as broken where it can't be made again. Never raises."""
+    """The job in that folder, marked as broken if it can't be made again. Never raises."""
     try:
         return _read(job_id, folder)
     except Exception:  # whatever is wrong with one job, the others stand
@@ -118,7 +118,7 @@ def _state(file: Path) -> dict[str, Any]:
 
 
 def _status(job_id: str, state: dict[str, Any], summary: JobSummary | None) -> JobStatus | None:
-    """The status in state.json; None where it can't be understood. A summary made of the request replaces its own."""
+    """The status in state.json; None if it can't be understood. A summary made of the request replaces its own."""
     written = state.get("status")
     if not isinstance(written, dict):
         return None
@@ -169,6 +169,6 @@ def _created(state: dict[str, Any]) -> float:
 
 
 def _second(value: Any) -> float:
-    """A moment, as seconds since 1970; 0 where it can't be one."""
+    """A moment, as seconds since 1970; 0 if it can't be one."""
     good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LAST_SECOND
     return min(float(value), time.time() + 86_400.0) if good else 0.0

@@ -30,7 +30,7 @@ REQUEST_FORMAT = 1
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 REQUEST_FILE, PLAN_FILE, STATE_FILE = "request.json", "plan.json", "state.json"
 SETTLED_FILE = "settled"
-"""This file is there where a server that doesn't hold the job learned that a saved project knows how it ended."""
+"""This file is there if a server that doesn't hold the job learned that a saved project knows how it ended."""
 
 
 class JobStore:
@@ -46,7 +46,7 @@ class JobStore:
         return [name for name in os.listdir(self._folder) if JOB_ID.fullmatch(name)]
 
     def stamp(self) -> Stamp | None:
-        """A stamp that changes when a job comes or goes; None where the folder can't be read."""
+        """A stamp that changes when a job comes or goes; None if the folder can't be read."""
         try:
             return stamp_of(self._folder)
         except OSError:

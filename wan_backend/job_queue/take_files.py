@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 def folder_of(media_folder: str, job_id: str) -> Path:
-    """The folder of the job's take, once that is complete. Raises ValueError where no job has one there."""
+    """The folder of the job's take, once that is complete. Raises ValueError if no job has one there."""
     if not os.path.isabs(media_folder) or not is_id(job_id):
         raise ValueError("a media folder is absolute, and a take's folder is called as its job")
     return Path(media_folder) / job_id
 
 
 def find_take(media_folder: str, job_id: str) -> Take | None:
-    """The job's take where it is on the disk with all its files; a worker may have finished it unheard."""
+    """The job's take if it is on the disk with all its files; a worker may have finished it unheard."""
     try:
         folder = folder_of(media_folder, job_id)
         written = read_json(folder / SETTINGS_FILE)

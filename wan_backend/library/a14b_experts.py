@@ -2,11 +2,11 @@
 
 Nothing inside a file tells the high-noise expert from the low-noise one, nor either of them from a Wan 2.1 of the same
 shape. Names do, in many spellings: "high_noise", "HighNoise", "HIGH", "wan22t2vhigh", "HN", "hi", "Q8H". Those that
-mean other things as well ("low_vram", "High/", a letter) count only where more speaks for them: the version, or a
+mean other things as well ("low_vram", "High/", a letter) count only if more speaks for them: the version, or a
 partner beside.
 
 A model is never run with one of its experts missing. Of a shape that some two-expert model has, a transformer that is
-said to be of Wan 2.2 is used where it is known which expert it is, or that both are merged in it; one whose version
+said to be of Wan 2.2 is used if it is known which expert it is, or that both are merged in it; one whose version
 nothing says isn't used, for it may be either. A shape that no two-expert model has is never taken for an expert,
 whatever its name.
 """
@@ -88,7 +88,7 @@ def normalize(name: str) -> str:
 
 
 def is_wan_22(names: Iterable[str]) -> bool | None:
-    """Whether the first of `names` that has a version says Wan 2.2 (True) or 2.1 (False); None where none has."""
+    """Whether the first of `names` that has a version says Wan 2.2 (True) or 2.1 (False); None if none has."""
     texts = [normalize(name) for name in names]
     for text in texts:
         found = {is_22 for is_22, pattern in _BY_NAME.items() if pattern.search(text)}
@@ -99,22 +99,22 @@ def is_wan_22(names: Iterable[str]) -> bool | None:
 
 
 def is_merged(names: Iterable[str]) -> bool:
-    """True where a name says that both experts are merged in one file."""
+    """True if a name says that both experts are merged in one file."""
     return any(_MERGED.search(normalize(name)) for name in names)
 
 
 def certain_expert(names: Iterable[str]) -> str:
-    """The expert that the first of `names` to do so says beyond doubt; empty where none does."""
+    """The expert that the first of `names` to do so says beyond doubt; empty if none does."""
     return _first(names, _CERTAIN)
 
 
 def probable_expert(names: Iterable[str]) -> str:
-    """The expert where a name has the very word "high" or "low", and seems to mean noise by it."""
+    """The expert if a name has the very word "high" or "low", and seems to mean noise by it."""
     return _first(names, _CERTAIN) or _first(names, _PROBABLE)
 
 
 def possible_expert(names: Iterable[str]) -> str:
-    """The expert where a name has as much as a letter for it."""
+    """The expert if a name has as much as a letter for it."""
     return probable_expert(names) or _first(names, _POSSIBLE)
 
 
@@ -139,7 +139,7 @@ def partner_keys(name: str) -> dict[str, set[str]]:
 
 
 def expert_beside(name: str, other: str) -> str:
-    """Which expert `name` is where the two names differ in nothing but that; else empty."""
+    """Which expert `name` is if the two names differ in nothing but that; else empty."""
     ours, theirs = partner_keys(name), partner_keys(other)
     experts = [expert for expert in (HIGH, LOW) if ours[expert] & theirs[OTHER[expert]]]
     return experts[0] if len(experts) == 1 else ""
@@ -155,12 +155,12 @@ def assign_experts(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def are_partners(high: Candidate, low: Candidate) -> bool:
-    """True where the names differ in the expert alone."""
+    """True if the names differ in the expert alone."""
     return expert_beside(_folder_and_name(high), _folder_and_name(low)) == HIGH
 
 
 def why_unusable(expert: str) -> str:
-    """Why a transformer can't be used that is that expert, as a clause; empty where it can."""
+    """Why a transformer can't be used that is that expert, as a clause; empty if it can."""
     if expert == UNKNOWN_EXPERT:
         return (
             "it is one of the two experts of a Wan 2.2 A14B, and nothing says which; put 'high_noise' or 'low_noise' "
@@ -192,7 +192,7 @@ class _Neighbors:
                     )
 
     def expert_of(self, candidate: Candidate) -> str:
-        """The expert where the other one is here: of the same format and size, with a name that differs in that."""
+        """The expert if the other one is here: of the same format and size, with a name that differs in that."""
         found = set()
         for expert, keys in partner_keys(_folder_and_name(candidate)).items():
             for key in keys:

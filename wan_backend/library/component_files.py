@@ -18,8 +18,8 @@ from . import compose, weights_head
 from .recognize import FileComponent, recognize_components
 
 INDEX_FILE = "model_index.json"
-TRANSFORMERS = ("WanTransformer3DModel", "WanVACETransformer3DModel")
-Stamp = tuple[tuple[str, int, int], ...]
+TRANSFORMER_CLASS_NAMES = ("WanTransformer3DModel", "WanVACETransformer3DModel")
+FilesStamp = tuple[tuple[str, int, int], ...]
 
 
 class ComponentFiles:
@@ -36,11 +36,11 @@ class ComponentFiles:
         return bool(self._components)
 
     def is_at(self, folder: Path, components: Mapping[str, Path]) -> bool:
-        """True where these are the same files and folders."""
+        """True if these are the same files and folders."""
         return self.folder == folder and self._components == dict(components)
 
     def path(self, component: str) -> Path:
-        """The folder or the file of a component. Raises Refusal where there is none."""
+        """The folder or the file of a component. Raises Refusal if there is none."""
         if not self.is_composed:
             return self.folder / component
         if component not in self._components:
@@ -48,11 +48,11 @@ class ComponentFiles:
         return self._components[component]
 
     def has(self, component: str) -> bool:
-        """True where the model has such a component."""
+        """True if the model has such a component."""
         return component in self._components if self.is_composed else (self.folder / component).is_dir()
 
     def file(self, component: str) -> FileComponent | None:
-        """The component in its file; None where it is in a folder. Raises Refusal where the file no longer holds it."""
+        """The component in its file; None if it is in a folder. Raises Refusal if the file no longer holds it."""
         place = self.path(component)
         if place.is_dir() or not self.is_composed:
             return None
@@ -73,7 +73,7 @@ class ComponentFiles:
         )
 
     def index(self) -> dict[str, Any]:
-        """model_index.json, or what it would say of a composed model. Raises Refusal where it is no Wan model's."""
+        """model_index.json, or what it would say of a composed model. Raises Refusal if it is no Wan model's."""
         if not self.is_composed:
             return _read_index(self.folder)
         return compose.index_of(
@@ -81,7 +81,7 @@ class ComponentFiles:
         )
 
     def architecture(self, index: Mapping[str, Any]) -> Architecture:
-        """What the model is conditioned by. Raises Refusal where its components don't go together."""
+        """What the model is conditioned by. Raises Refusal if its components don't go together."""
         transformer, vae = self.config("transformer"), self.config("vae")
         image_encoder = self.config("image_encoder") if self.has("image_encoder") else None
         try:
@@ -96,17 +96,17 @@ class ComponentFiles:
         file = self.file(component)
         if file is not None:
             return dict(file.config)
-        return read_json(
+        return read_config(
             self.path(component) / ("scheduler_config.json" if component == "scheduler" else "config.json")
         )
 
-    def stamp(self) -> Stamp:
+    def stamp(self) -> FilesStamp:
         """Name, length and time of every weights file, which tell whether a model was exchanged on the disk."""
         if not self.is_composed:
             return _stamp(sorted(self.folder.glob("*/*.safetensors")))
         return tuple(row for component in sorted(self._components) for row in self.component_stamp(component))
 
-    def component_stamp(self, component: str) -> Stamp:
+    def component_stamp(self, component: str) -> FilesStamp:
         """The stamp of one component; equal for two models that share it, as links of the hub's cache lead to one file.
 
         A tokenizer has no weights, so all of its files count.
@@ -125,15 +125,15 @@ def _read_index(folder: Path) -> dict[str, Any]:
     if not (folder / INDEX_FILE).is_file():
         sentence = f"{folder} holds no model: there is no {INDEX_FILE} in it. Choose the folder that has one."
         raise Refusal(Problem(ProblemKind.MODEL_MISSING, sentence))
-    index = read_json(folder / INDEX_FILE)
+    index = read_config(folder / INDEX_FILE)
     named = classes(index)
-    if named.get("transformer") not in TRANSFORMERS or named.get("vae") != "AutoencoderKLWan":
+    if named.get("transformer") not in TRANSFORMER_CLASS_NAMES or named.get("vae") != "AutoencoderKLWan":
         kind = index.get("_class_name", "something unknown")
         raise _refusal(f"{folder} holds {kind}, which is not a Wan model that this version can run.")
     return index
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises Refusal."""
     try:
         value = guarded_files.read_json(file)
@@ -149,7 +149,7 @@ def read_json(file: Path) -> dict[str, Any]:
     return value
 
 
-def _stamp(files: list[Path]) -> Stamp:
+def _stamp(files: list[Path]) -> FilesStamp:
     rows = []
     for file in files:
         try:

@@ -70,7 +70,7 @@ class IncompleteModel:
 def compose_model(
     entry: ModelEntry, survey: Survey, entries: Iterable[ModelEntry]
 ) -> ComposedModel | IncompleteModel | None:
-    """The model of components that were found; None where its transformer isn't here. `entries` are all models."""
+    """The model of components that were found; None if its transformer isn't here. `entries` are all models."""
     fitting = [found for found in survey.of("transformer") if _fits(entry, found, list(entries))]
     transformers = _choose_transformers(entry, fitting)
     if transformers is None:
@@ -127,7 +127,7 @@ def _fits(entry: ModelEntry, found: Candidate, entries: list[ModelEntry]) -> boo
     if not _has_same_shape(entry, found):
         return False
     alike = [other for other in entries if _has_same_shape(other, found)]
-    # A merger of both experts is run as the model of one transformer that has this shape, where there is one.
+    # A merger of both experts is run as the model of one transformer that has this shape, if there is one.
     is_expert = bool(found.expert) or all(has_two_experts(other) for other in alike)
     alike = [other for other in alike if has_two_experts(other) == is_expert]
     if len(alike) < 2:
@@ -138,7 +138,7 @@ def _fits(entry: ModelEntry, found: Candidate, entries: list[ModelEntry]) -> boo
 
 
 def _unusable(entry: ModelEntry, alike: list[Candidate]) -> IncompleteModel | None:
-    """Why none of the transformers of the model's shape can be used, where that is worth a sentence.
+    """Why none of the transformers of the model's shape can be used, if that is worth a sentence.
 
     They are experts of a Wan 2.2, or may be.
     """
@@ -173,7 +173,7 @@ def _words(name: str) -> set[str]:
 def _choose_transformers(
     entry: ModelEntry, fitting: list[Candidate]
 ) -> Mapping[str, Candidate] | IncompleteModel | None:
-    """The model's transformer, or its two experts; None where none is here."""
+    """The model's transformer, or its two experts; None if none is here."""
     if not fitting:
         return None
     if not has_two_experts(entry):

@@ -13,7 +13,7 @@ from typing import Any
 from ..catalogue.architecture import MASK_CHANNELS, Architecture
 from ..storage.guarded_files import UnusableFile
 
-Shapes = Mapping[str, tuple[int, ...]]
+FileShapes = Mapping[str, tuple[int, ...]]
 """The shape of each tensor, by the names of diffusers or transformers."""
 HEAD_WIDTH = 128
 """The width of an attention head in all Wan transformers."""
@@ -40,7 +40,7 @@ DEVIATION_48 = (
 those of Wan 2.1's."""
 
 
-def transformer(shapes: Shapes) -> dict[str, Any]:
+def transformer(shapes: FileShapes) -> dict[str, Any]:
     """The configuration of a transformer. Raises UnusableFile."""
     width, channels = _shape(shapes, "patch_embedding.weight", 5)[:2]
     if width % HEAD_WIDTH:
@@ -68,7 +68,7 @@ def transformer(shapes: Shapes) -> dict[str, Any]:
     return config
 
 
-def _control(shapes: Shapes, layers: int) -> dict[str, Any]:
+def _control(shapes: FileShapes, layers: int) -> dict[str, Any]:
     count = _count(shapes, r"vace_blocks\.(\d+)\.")
     if not count or layers % count:
         raise UnusableFile(f"its {count} control blocks can't be spread over {layers} layers")
@@ -78,7 +78,7 @@ def _control(shapes: Shapes, layers: int) -> dict[str, Any]:
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
-    """What a transformer of that configuration is conditioned by. Raises UnusableFile where it is no known one."""
+    """What a transformer of that configuration is conditioned by. Raises UnusableFile if it is no known one."""
     channels, made = config["in_channels"], config["out_channels"]
     if "vace_layers" in config and channels == made:
         return Architecture.CONTROL
@@ -92,7 +92,7 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     return Architecture.FIRST_AND_LAST if "pos_embed_seq_len" in config else Architecture.FIRST_PICTURE
 
 
-def vae(shapes: Shapes) -> dict[str, Any]:
+def vae(shapes: FileShapes) -> dict[str, Any]:
     """The configuration of an autoencoder. Raises UnusableFile."""
     residual = any(name.startswith("encoder.down_blocks.0.resnets.") for name in shapes)
     latent = _shape(shapes, "post_quant_conv.weight", 5)[0]
@@ -120,7 +120,7 @@ def vae(shapes: Shapes) -> dict[str, Any]:
     return config
 
 
-def text_encoder(shapes: Shapes) -> dict[str, Any]:
+def text_encoder(shapes: FileShapes) -> dict[str, Any]:
     """The configuration of a UMT5 encoder. Raises UnusableFile."""
     first = "encoder.block.0.layer.0.SelfAttention."
     vocabulary, width = _shape(shapes, "shared.weight", 2)
@@ -138,7 +138,7 @@ def text_encoder(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def image_encoder(shapes: Shapes) -> dict[str, Any]:
+def image_encoder(shapes: FileShapes) -> dict[str, Any]:
     """The configuration of a CLIP ViT-H. Raises UnusableFile."""
     width, _, patch, _ = _shape(shapes, "embeddings.patch_embedding.weight", 4)
     if width % IMAGE_HEAD_WIDTH:
@@ -156,7 +156,7 @@ def image_encoder(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def _shape(shapes: Shapes, name: str, sides: int) -> tuple[int, ...]:
+def _shape(shapes: FileShapes, name: str, sides: int) -> tuple[int, ...]:
     """The shape of a tensor of so many sides; 0 stands for any. Raises UnusableFile."""
     if name not in shapes:
         raise UnusableFile(f"its tensor {name} is missing")
@@ -165,7 +165,7 @@ def _shape(shapes: Shapes, name: str, sides: int) -> tuple[int, ...]:
     return shapes[name]
 
 
-def _count(shapes: Shapes, pattern: str) -> int:
+def _count(shapes: FileShapes, pattern: str) -> int:
     """One more than the largest number that `pattern` finds at the beginning of a name. Raises UnusableFile."""
     found = re.compile(pattern)
     numbers = (match[1] for name in shapes if (match := found.match(name)))

@@ -37,12 +37,12 @@ TINY_UNUSABLE_NOTE = (
 
 
 def find_lora(entry: LoraEntry, models_folders: Iterable[str | Path] = ()) -> list[Path]:
-    """A LoRA's files, one for each expert of its model; empty where they are not all here and whole."""
+    """A LoRA's files, one for each expert of its model; empty if they are not all here and whole."""
     return _find(entry.files, entry.package_folder, entry.repo, models_folders)
 
 
 def find_tiny(entry: TinyEntry, models_folders: Iterable[str | Path] = ()) -> Path | None:
-    """A tiny autoencoder's file, or None where it is not here and whole."""
+    """A tiny autoencoder's file, or None if it is not here and whole."""
     found = _find([entry.file], "", entry.repo, models_folders)
     return found[0] if found else None
 
@@ -53,7 +53,7 @@ def names_of(entry: LoraEntry | TinyEntry) -> list[str]:
 
 
 def find(entry: LoraEntry | TinyEntry, models_folders: Iterable[str | Path] = ()) -> list[Path]:
-    """The files of a LoRA or a tiny autoencoder; empty where they are not all here and whole."""
+    """The files of a LoRA or a tiny autoencoder; empty if they are not all here and whole."""
     if isinstance(entry, LoraEntry):
         return find_lora(entry, models_folders)
     tiny = find_tiny(entry, models_folders)
@@ -61,13 +61,13 @@ def find(entry: LoraEntry | TinyEntry, models_folders: Iterable[str | Path] = ()
 
 
 def packaged(entry: LoraEntry | TinyEntry) -> list[Path]:
-    """The files where they come with the package; no other place is looked at."""
+    """The files if they come with the package; no other place is looked at."""
     package_folder = entry.package_folder if isinstance(entry, LoraEntry) else ""
     return _find(names_of(entry), package_folder, "", ())
 
 
 def check(entry: LoraEntry | TinyEntry, folder: Path) -> None:
-    """Raise UnusableFile where `folder` lacks one of its files, or has one that is cut off."""
+    """Raise UnusableFile if `folder` lacks one of its files, or has one that is cut off."""
     for name in names_of(entry):
         integrity.check_safetensors(folder / name, name)
 

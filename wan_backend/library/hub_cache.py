@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from ..storage import guarded_files, unresponsive_folders, whole_file
 
-PARTIAL_SUFFIX = ".incomplete"
+INCOMPLETE_SUFFIX = ".incomplete"
 MAX_COMMIT_NAME_BYTES = 1000
 _CHECKSUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -48,7 +48,7 @@ def repo_folder(cache: Path, repo: str) -> Path:
 
 
 def blob_path(cache: Path, repo: str, checksum: str) -> Path:
-    """Where the cache keeps a file with that checksum. Raises ValueError where it isn't a checksum."""
+    """Where the cache keeps a file with that checksum. Raises ValueError if it isn't a checksum."""
     if not _CHECKSUM.fullmatch(checksum):
         raise ValueError(f"'{checksum[:80]}' is not a checksum")
     return repo_folder(cache, repo) / "blobs" / checksum
@@ -56,7 +56,7 @@ def blob_path(cache: Path, repo: str, checksum: str) -> Path:
 
 def partial_path(blob: Path) -> Path:
     """Where the blob is while it is being downloaded."""
-    return blob.with_name(blob.name + PARTIAL_SUFFIX)
+    return blob.with_name(blob.name + INCOMPLETE_SUFFIX)
 
 
 def fetched_bytes(blob: Path, size_bytes: int) -> int:
@@ -109,7 +109,7 @@ def find_equal_blobs(caches: Iterable[Path], checksum: str, size_bytes: int) -> 
 
 
 def checksum_of(file: Path) -> str:
-    """The checksum that a file of a snapshot has by the name of its blob; empty where it is no such file."""
+    """The checksum that a file of a snapshot has by the name of its blob; empty if it is no such file."""
     blob = Path(os.path.realpath(file))
     return blob.name if blob.parent.name == "blobs" and _CHECKSUM.fullmatch(blob.name) else ""
 
@@ -130,7 +130,7 @@ def link_or_copy(source: Path, place: Path) -> None:
 
 
 def snapshot_path(cache: Path, repo: str, commit: str, name: str) -> Path:
-    """Where a snapshot has the file `name`. Raises ValueError where that would be outside of it."""
+    """Where a snapshot has the file `name`. Raises ValueError if that would be outside of it."""
     pieces = PurePosixPath(name).parts
     if not _CHECKSUM.fullmatch(commit) or not pieces or name.startswith("/") or ".." in pieces or "\\" in name:
         raise ValueError(f"'{name[:80]}' is not the name of a file in a repository")
@@ -138,7 +138,7 @@ def snapshot_path(cache: Path, repo: str, commit: str, name: str) -> Path:
 
 
 def link_to_blob(pointer: Path, blob: Path, needed_again: bool = False) -> None:
-    """Make the snapshot's file the blob: by a link where the disk has links, else by moving the blob. Raises OSError.
+    """Make the snapshot's file the blob: by a link if the disk has links, else by moving the blob. Raises OSError.
 
     `needed_again`: another file of the snapshot has the same content, so the blob must stay.
     """

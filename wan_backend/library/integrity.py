@@ -28,7 +28,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def check(folder: Path) -> None:
-    """Raise UnusableFile where a component that model_index.json names is missing or broken."""
+    """Raise UnusableFile if a component that model_index.json names is missing or broken."""
     for component, kind in _components(read_index(folder)):
         check_component(folder / component, component, kind)
 
@@ -41,7 +41,7 @@ def _components(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def check_component(folder: Path, component: str, kind: str) -> None:
-    """Raise UnusableFile where a component's own folder is missing or broken, in whatever way."""
+    """Raise UnusableFile if a component's own folder is missing or broken, in whatever way."""
     with guarded_files.guard(subject=f"'{component}' "):
         _check_component(folder, component, kind)
 
@@ -79,7 +79,7 @@ def _weight_files(folder: Path, component: str) -> list[Path]:
 
 
 def check_safetensors(file: Path, name: str) -> None:
-    """Raise UnusableFile, with `name` in its message, where the file is missing, no safetensors file, or cut off."""
+    """Raise UnusableFile, with `name` in its message, if the file is missing, no safetensors file, or cut off."""
     with guarded_files.guard(subject=f"'{name}' "):
         try:
             size_bytes, modified_ns = guarded_files.regular_stamp(file)
@@ -94,7 +94,7 @@ def check_safetensors(file: Path, name: str) -> None:
 
 @functools.lru_cache(maxsize=CACHED_FILES)
 def _safetensors_bytes(file: str, size_bytes: int, modified_ns: int) -> int | None:
-    """How long the file must be by its own head, or at least; None where it has none. Cached while it is unchanged."""
+    """How long the file must be by its own head, or at least; None if it has none. Cached while it is unchanged."""
     head = weights_head.parse_safetensors(Path(file))
     if isinstance(head, weights_head.BrokenHead):
         return head.min_bytes or None

@@ -23,7 +23,7 @@ class LibraryIndex:
     """The last survey of the folders. Its methods may be called from any thread."""
 
     def __init__(self, folders: Iterable[str], snapshots: Callable[[], Iterable[Path]] = tuple) -> None:
-        """`snapshots` gives the folders of fetched models, anew at each refresh."""
+        """`snapshots` returns the folders of fetched models, anew at each refresh."""
         self._folders, self._snapshots = [Path(folder) for folder in folders], snapshots
         self._known: Survey | None = None
         self._fresh_until = 0.0
@@ -71,7 +71,7 @@ class LibraryIndex:
         return found
 
     def request_refresh(self) -> int:
-        """Have the folders surveyed on a thread; once more where that goes on already.
+        """Have the folders surveyed on a thread; once more if that goes on already.
 
         Returns how many refreshes will be over when that one is.
         """
@@ -85,7 +85,7 @@ class LibraryIndex:
         return after
 
     def stalled_seconds(self) -> float:
-        """Seconds since the refresh that goes on last finished a file; 0 where none goes on."""
+        """Seconds since the refresh that goes on last finished a file; 0 if none goes on."""
         with self._changed:
             return time.monotonic() - self._progress_at if self._is_refreshing else 0.0
 
@@ -102,7 +102,7 @@ class LibraryIndex:
         return self.request_refresh() + self._abandoned
 
     def wait(self, refreshes: int = 1, seconds: float | None = None) -> bool:
-        """Wait until so many refreshes are over; False where they were not within `seconds`."""
+        """Wait until so many refreshes are over; False if they were not within `seconds`."""
         with self._changed:
             return self._changed.wait_for(lambda: self._refreshes >= refreshes, seconds)
 

@@ -1,7 +1,7 @@
 """Locates a model's files on this machine.
 
 These are looked at in order: the folder that comes with the package; every models folder (itself, its subfolder named
-by the model's id, its subfolder named as the repository, and as a cache of Hugging Face); the Hugging Face cache. Where
+by the model's id, its subfolder named as the repository, and as a cache of Hugging Face); the Hugging Face cache. If
 none of them has the whole model, it is composed of components that lie in files and folders of their own (`compose`).
 """
 
@@ -30,11 +30,11 @@ class LocatedModel:
     """A model that is here and whole."""
 
     folder: Path
-    """The model's folder; where it is composed, that of its transformer."""
+    """The model's folder; if it is composed, that of its transformer."""
     components: dict[str, Path] = field(default_factory=dict)
-    """The file or folder of each component; empty where all are in `folder`."""
+    """The file or folder of each component; empty if all are in `folder`."""
     words: str = ""
-    """Where it was found, in a sentence; empty where `folder` says it."""
+    """Where it was found, in a sentence; empty if `folder` says it."""
 
     @property
     def sentence(self) -> str:
@@ -52,7 +52,7 @@ class UnavailableModel:
 def find(
     entry: ModelEntry, models_folders: Iterable[str | Path] = (), survey: Survey | None = None
 ) -> LocatedModel | UnavailableModel:
-    """The first whole folder of the model, else its components; where it isn't here, the reason and what to do.
+    """The first whole folder of the model, else its components; if it isn't here, the reason and what to do.
 
     `survey` is what is known of single files.
     """
@@ -77,7 +77,7 @@ def accepts_lora(found: LocatedModel | UnavailableModel, lora: LoraEntry) -> boo
 
 
 def packaged(entry: ModelEntry) -> LocatedModel | None:
-    """The model where it comes with the package; no other place is looked at."""
+    """The model if it comes with the package; no other place is looked at."""
     if not entry.package_folder:
         return None
     try:
@@ -89,7 +89,7 @@ def packaged(entry: ModelEntry) -> LocatedModel | None:
 
 
 def _composed(entry: ModelEntry, survey: Survey) -> LocatedModel | UnavailableModel | None:
-    """The model composed of single components; None where its transformer isn't here."""
+    """The model composed of single components; None if its transformer isn't here."""
     made = compose.compose_model(entry, survey, entries.load().models.values())
     if isinstance(made, compose.IncompleteModel):
         return UnavailableModel(Problem(ProblemKind.MODEL_MISSING, made.sentence))
@@ -173,7 +173,7 @@ def _looks_like(entry: ModelEntry, folder: Path) -> bool:
 
 
 def _check_kind(entry: ModelEntry, folder: Path) -> None:
-    """Raise UnusableFile where the folder holds another model."""
+    """Raise UnusableFile if the folder holds another model."""
     index = integrity.read_index(folder)
     found = index.get("_class_name")
     if found not in entry.pipelines:

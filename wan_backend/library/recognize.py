@@ -45,7 +45,7 @@ CLIP's scale (which ComfyUI saves with every text encoder), counters of a traini
 MAX_LEFT_BEHIND = 1024
 """Such a tensor has no more numbers than this."""
 WRAPS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""Torch puts these into names where a model was compiled, or trained on several cards, when it was saved."""
+"""Torch puts these into names if a model was compiled, or trained on several cards, when it was saved."""
 PREFIX = re.compile(r"(?:[A-Za-z_]+[A-Za-z0-9_]*\.)+")
 PIECE_OF_MANY = re.compile(r"-\d{5}-of-0*(\d+)$")
 """This ends the name of a file that is one of several."""
@@ -55,7 +55,7 @@ OWN_ANCHORS = (
     "decoder.mid_block.resnets.0.norm1.gamma",
 )
 """A file that has one of these has the names of diffusers and transformers already."""
-TITLES = (
+TITLE_KEYS = (
     "general.name", "general.basename", "modelspec.title", "title", "name", "general.base_model.0.name",
     "general.base_model.0.repo_url", "general.source.url", "modelspec.architecture", "ss_base_model_version",
 )  # fmt: skip
@@ -128,7 +128,7 @@ class Candidate:
     size_bytes: int = 0
     """The length of a file; 0 for a folder."""
     one_of_many: bool = False
-    """True where the file holds other components beside: such a checkpoint is a whole model."""
+    """True if the file holds other components beside: such a checkpoint is a whole model."""
 
     @classmethod
     def of_file(cls, found: FileComponent, size_bytes: int, one_of_many: bool) -> Candidate:
@@ -152,7 +152,7 @@ SPOKEN = {"text_encoder": "text encoder (UMT5)", "vae": "autoencoder", "image_en
 def recognize_components(head: WeightsHead) -> list[FileComponent]:
     """The components that a file holds: mostly one, several in a checkpoint of a whole model, none in others' files.
 
-    Raises UnusableFile where the file holds a component that can't be used.
+    Raises UnusableFile if the file holds a component that can't be used.
     """
     names = _names(head)
     found: list[FileComponent] = []
@@ -175,7 +175,7 @@ def _names(head: WeightsHead) -> dict[str, str]:
 
 
 def _prefix(component: str, names: Mapping[str, str]) -> str | None:
-    """What stands before every name of the component; None where the file has none such. Raises UnusableFile."""
+    """What stands before every name of the component; None if the file has none such. Raises UnusableFile."""
     known = next((p for p in PREFIXES[component] if any(p + anchor in names for anchor in ANCHORS[component])), None)
     if known is not None:
         return known
@@ -191,7 +191,7 @@ def _prefix(component: str, names: Mapping[str, str]) -> str | None:
 
 
 def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> Iterator[FileComponent]:
-    """The component that is meant, or none where it is another model's. Raises UnusableFile.
+    """The component that is meant, or none if it is another model's. Raises UnusableFile.
 
     `under` has the file's own name by the name without the prefix.
     """
@@ -219,12 +219,12 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
     if component == "transformer":
         _check_shapes(config, shapes)
     marks = (source.rpartition(KIND_MARK)[2] for source in head.tensors if KIND_MARK in source)
-    titles = (*(head.metadata[title] for title in TITLES if title in head.metadata), *marks)
+    titles = (*(head.metadata[title] for title in TITLE_KEYS if title in head.metadata), *marks)
     yield FileComponent(head.file, component, number_format, config, slices, architecture, "", titles)
 
 
 def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise UnusableFile where a tensor has another shape than the transformer has a place for."""
+    """Raise UnusableFile if a tensor has another shape than the transformer has a place for."""
     for name, wanted in transformer_shapes.shapes(config).items():
         if not tensor_formats.is_same_shape(shapes[name], wanted):
             raise UnusableFile(f"its tensor {name} has the shape {shapes[name]}, where {wanted} belongs")
@@ -267,7 +267,7 @@ def _slices(component: str, under: Mapping[str, str], head: WeightsHead) -> tupl
 
 
 def _targets(component: str, under: Mapping[str, str]) -> Callable[[str], tuple[str, ...]]:
-    """A function that gives diffusers' or transformers' names of a tensor; a file that has them already keeps them."""
+    """A function that returns diffusers' or transformers' name of a tensor; a file that has them already keeps them."""
     if component == "image_encoder":
         if "embeddings.class_embedding" in under:
             return lambda name: () if name.endswith(tensor_names.UNUSED_IMAGE_NAMES) else (name,)
@@ -282,7 +282,7 @@ def _targets(component: str, under: Mapping[str, str]) -> Callable[[str], tuple[
     return lambda name: () if (target := one(name)) is None else (target,)
 
 
-CONFIGS: dict[str, Callable[[configs.Shapes], dict[str, Any]]] = {
+CONFIGS: dict[str, Callable[[configs.FileShapes], dict[str, Any]]] = {
     "transformer": configs.transformer,
     "text_encoder": configs.text_encoder,
     "vae": configs.vae,
@@ -298,7 +298,7 @@ def _is_left_behind(name: str, tensor: StoredTensor) -> bool:
 def _check_whole(
     component: str, config: Mapping[str, Any], here: set[str], unknown: list[str], head: WeightsHead
 ) -> None:
-    """Raise UnusableFile where tensors are missing, or the component has no place for some."""
+    """Raise UnusableFile if tensors are missing, or the component has no place for some."""
     expected = here
     if component == "transformer":
         expected = tensor_names.expected_transformer_names(config)

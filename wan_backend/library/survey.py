@@ -27,7 +27,6 @@ MAX_DEPTH = 4
 MAX_FILES = 5000
 SKIPPED_FOLDERS = {"loras", "blobs", "node_modules", "site-packages", "__pycache__", "custom_nodes", "output", "input"}
 """Folders that hold no components of models, however many files they have."""
-PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 SAFE_FORMS = {
     "clip_vision_h.safetensors": re.compile(r"xlm[-_]?roberta|clip[-_.]?vision|open[-_]?clip"),
     "umt5_xxl_fp16.safetensors or umt5_xxl_fp8_e4m3fn_scaled.safetensors": re.compile(r"umt5"),
@@ -41,7 +40,7 @@ PUBLISHED = ("blocks.0.self_attn.q.weight", "decoder.middle.0.residual.0.gamma")
 """Names in Wan's own files of a transformer and of an autoencoder end in these."""
 TOKENIZER_TENSOR = "spiece_model"
 """The tensor of a text encoder's file that carries its tokenizer."""
-COMPONENTS = {
+COMPONENT_OF_CLASS = {
     "WanTransformer3DModel": "transformer",
     "WanVACETransformer3DModel": "transformer",
     "AutoencoderKLWan": "vae",
@@ -180,7 +179,10 @@ class _Surveyor:
             for name in sorted(names):
                 if own and own.fullmatch(name):
                     continue
-                if name.lower().endswith((*weights_head.SUFFIXES, *PICKLED)) and count < MAX_FILES:
+                if (
+                    name.lower().endswith((*weights_head.SUFFIXES, *weights_head.PICKLED_SUFFIXES))
+                    and count < MAX_FILES
+                ):
                     count += 1
                     yield Path(folder) / name
 
@@ -212,7 +214,7 @@ def inspect_file(file: Path) -> SurveyedFile:
 
 def _inspect(file: Path) -> SurveyedFile:
     """What one file is. Raises UnusableFile."""
-    if file.suffix.lower() in PICKLED:
+    if file.suffix.lower() in weights_head.PICKLED_SUFFIXES:
         instead = next((get for get, name in SAFE_FORMS.items() if name.search(file.name.lower())), "")
         why = f"it is pickled, which could run any code; get {instead} instead" if instead else ""
         return SurveyedFile(file, why=why)
@@ -226,7 +228,7 @@ def _inspect(file: Path) -> SurveyedFile:
 
 
 def _models_of(folder: Path) -> Path:
-    """The models folder of a ComfyUI, where a person chose the folder of the program."""
+    """The models folder of a ComfyUI, if a person chose the folder of the program."""
     inner = folder / "models"
     return inner if (inner / "diffusion_models").is_dir() or (inner / "unet").is_dir() else folder
 
@@ -279,7 +281,7 @@ def _component_kind(folder: Path, names: Iterable[str]) -> str:
 
 
 def _is_published(file: Path) -> bool:
-    """True where its tensors have Wan's own names: then the file is a component by itself, whatever lies beside."""
+    """True if its tensors have Wan's own names: then the file is a component by itself, whatever lies beside."""
     try:
         return any(name.endswith(PUBLISHED) for name in weights_head.read_head(file).tensors)
     except UnusableFile:  # whoever looks at the folder says what is wrong with it
@@ -288,7 +290,9 @@ def _is_published(file: Path) -> bool:
 
 def _kind_of(config: Any) -> str:
     kinds = [config.get("_class_name"), *_list(config.get("architectures"))] if isinstance(config, dict) else []
-    return next((COMPONENTS[kind] for kind in kinds if isinstance(kind, str) and kind in COMPONENTS), "")
+    return next(
+        (COMPONENT_OF_CLASS[kind] for kind in kinds if isinstance(kind, str) and kind in COMPONENT_OF_CLASS), ""
+    )
 
 
 def _folder_components(folder: Path) -> list[Candidate]:

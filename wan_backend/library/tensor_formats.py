@@ -62,7 +62,7 @@ def scale_of(head: WeightsHead, name: str) -> str | None:
 
 
 def scale_granularity(scale: Shape, weight: Shape) -> ScaleGranularity | None:
-    """What a scale of that shape means for a weight of that shape; None where it can't be known."""
+    """What a scale of that shape means for a weight of that shape; None if it can't be known."""
     if math.prod(scale) == 1:
         return ScaleGranularity.TENSOR
     rows, columns = weight[0], weight[-1]
@@ -89,7 +89,7 @@ def is_orphaned_scale(head: WeightsHead, name: str) -> bool:
 def number_format(head: WeightsHead, names: Sequence[str]) -> str:
     """What most numbers of these tensors are: "bf16", "fp8 scaled", "Q4_K".
 
-    Raises UnusableFile where some of them can't be read.
+    Raises UnusableFile if some of them can't be read.
     """
     counts: dict[str, int] = {}
     for name in set(names):
@@ -106,7 +106,7 @@ def number_format(head: WeightsHead, names: Sequence[str]) -> str:
 
 
 def _why_unreadable(head: WeightsHead, dtype: str, names: Iterable[str]) -> str:
-    """Why numbers of that format can't be read, as a clause; empty where they can."""
+    """Why numbers of that format can't be read, as a clause; empty if they can."""
     if head.is_gguf:
         bad = dtype.startswith("type ") or dtype in _GGUF_INTEGERS
         return f"its numbers are of a form ({dtype}) that this version can't read" if bad else ""
@@ -118,7 +118,7 @@ def _why_unreadable(head: WeightsHead, dtype: str, names: Iterable[str]) -> str:
 
 
 def _scaled_format(head: WeightsHead, names: Iterable[str]) -> str:
-    """ "fp8 scaled" or "int8"; empty where no weight is scaled. Raises UnusableFile where a scale is missing."""
+    """ "fp8 scaled" or "int8"; empty if no weight is scaled. Raises UnusableFile if a scale is missing."""
     scaled = [name for name in names if scale_of(head, name)]
     if not scaled and "scaled_fp8" not in " ".join(head.tensors):
         return ""
@@ -137,7 +137,7 @@ def _wants_scale(head: WeightsHead, name: str) -> bool:
 
 
 def _why_unscalable(head: WeightsHead, names: Iterable[str]) -> str:
-    """Why the scaled ones of these tensors can't be multiplied by their scales, as a clause; empty where they can."""
+    """Why the scaled ones of these tensors can't be multiplied by their scales, as a clause; empty if they can."""
     scaled = {name: scale for name in names if (scale := scale_of(head, name))}
     reasons = (_why_bad_scale(head, name, scale) for name, scale in scaled.items())
     return next(filter(None, reasons), "") or _why_bad_note(head, scaled)
@@ -158,7 +158,7 @@ def _why_bad_scale(head: WeightsHead, name: str, scale: str) -> str:
 
 
 def _why_bad_note(head: WeightsHead, scaled: Iterable[str]) -> str:
-    """Why a weight can't be read whose format ComfyUI noted; empty where all can."""
+    """Why a weight can't be read whose format ComfyUI noted; empty if all can."""
     for name, note in _format_notes(head, scaled):
         found = _noted_format(note)
         if found not in _READABLE_NOTES:
@@ -206,9 +206,9 @@ def _size_bytes(tensor: StoredTensor) -> int:
 
 
 def is_same_shape(found: Shape, wanted: Shape) -> bool:
-    """True where `found` is `wanted` but for sides of one, and for neighboring sides that were merged.
+    """True if `found` is `wanted` but for sides of one, and for neighboring sides that were merged.
 
-    Some formats can't hold all shapes: GGUF has four sides at most, where the first layer of a transformer has five,
+    Some formats can't hold all shapes: GGUF has four sides at most, while the first layer of a transformer has five,
     so converters merge neighboring sides, or leave out those of one. The two sides of a matrix are never taken as
     merged, for a transposed matrix has as many numbers.
     """

@@ -130,7 +130,7 @@ _NESTED_BLOCK = re.compile(r"(encoder\.downsamples|decoder\.upsamples)\.(\d+)\.(
 
 
 def transformer_name(name: str) -> str | None:
-    """diffusers' name of a tensor that is published as `name`; None where it is none of a Wan transformer."""
+    """diffusers' name of a tensor that is published as `name`; None if it is none of a Wan transformer."""
     if name in PARAMETERS_OUTSIDE_BLOCKS:
         return PARAMETERS_OUTSIDE_BLOCKS[name]
     block = _TRANSFORMER_BLOCK.fullmatch(name)
@@ -202,7 +202,7 @@ def expected_text_encoder_names(layers: int) -> set[str]:
 def image_encoder_names(name: str) -> tuple[str, ...] | None:
     """transformers' names of what a published tensor of the image encoder holds: one, or query, key and value.
 
-    None where it is none of an image encoder.
+    None if it is none of an image encoder.
     """
     if name in _IMAGE_OUTSIDE_LAYERS:
         return (_IMAGE_OUTSIDE_LAYERS[name],)
@@ -231,7 +231,7 @@ def _is_nested(names: Iterable[str]) -> bool:
 
 
 def vae_namer(names: Iterable[str]) -> Callable[[str], str | None]:
-    """A function that gives diffusers' name of a published one, or None, for the autoencoder that has `names`."""
+    """A function that returns diffusers' name of a published one, or None, for the autoencoder that has `names`."""
     names = list(names)
     if _is_nested(names):
         return lambda name: _vae_outside_name(name) or _vae_nested_name(name)

@@ -20,12 +20,14 @@ from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 
 SUFFIXES = (".safetensors", ".sft", ".gguf")
+PICKLED_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
+"""Of pickles, which could run any program on opening, so that none is ever opened."""
 CACHED_HEADS = 64
 """This is more than the files of all models that are in use at one time; `survey` caches what each file of a models
 folder is, in far less memory."""
 MAX_SAFETENSORS_HEAD_BYTES = guarded_files.MAX_JSON_BYTES
 """The format allows four times as much, which takes gigabytes to parse; the heads of the largest models are 1 MB."""
-MAX_NUMBER = 1 << 62
+MAX_OFFSET = 1 << 62
 """No side of a tensor and no file is larger."""
 
 _GGUF_MAGIC = b"GGUF"
@@ -41,7 +43,7 @@ _MAX_GGUF_HEAD_BYTES = 100_000_000
 _CHUNK_BYTES = 1 << 20
 _ALIGNMENT_BYTES = 32
 _SHAPE_KEY = "comfy.gguf.orig_shape."
-"""Stands before a tensor's name in the key of its true shape, where the file had to store it in another."""
+"""Stands before a tensor's name in the key of its true shape, if the file had to store it in another."""
 _GGUF_TYPES = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 30: ("BF16", 1, 2), 28: ("F64", 1, 8),
     2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34),
@@ -79,7 +81,7 @@ class WeightsHead:
     """What its maker noted; values that aren't text, which the formats forbid or nobody here needs, are left out."""
     is_gguf: bool = False
     size_bytes: int = 0
-    """The file's length on the disk; 0 where only its head was parsed."""
+    """The file's length on the disk; 0 if only its head was parsed."""
     expected_bytes: int = 0
     """How long the file must be by its head."""
 
@@ -91,13 +93,13 @@ class BrokenHead:
     why: str
     """A clause, to follow "because"."""
     min_bytes: int = 0
-    """How long the file must be at least, where it ends within its head; else 0."""
+    """How long the file must be at least, if it ends within its head; else 0."""
 
 
 def read_head(file: Path) -> WeightsHead:
     """The head of a whole file; the same object as long as the file is unchanged.
 
-    Raises UnusableFile where the file is cut off, isn't what its suffix says, or can't be read.
+    Raises UnusableFile if the file is cut off, isn't what its suffix says, or can't be read.
     """
     with guarded_files.guard():
         head = _read_head(str(file), *guarded_files.regular_stamp(file))
@@ -149,8 +151,8 @@ def _safetensors_row(row: Mapping[str, Any], start: int) -> StoredTensor:
 
 
 def _whole_number(value: Any) -> int:
-    """`value` where it is a count; raises ValueError for anything else that may stand in its place."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_NUMBER:
+    """`value` if it is a count; raises ValueError for anything else that may stand in its place."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_OFFSET:
         raise ValueError(f"{type(value).__name__} in place of a whole number")
     return value
 
@@ -175,7 +177,7 @@ class _GgufReader:
         self._stream = stream
 
     def need(self, size_bytes: int) -> None:
-        """Have so many bytes from `position` on in `content`. Raises struct.error where there are not so many."""
+        """Have so many bytes from `position` on in `content`. Raises struct.error if there are not so many."""
         until = self.position + size_bytes
         if until > _MAX_GGUF_HEAD_BYTES:
             raise struct.error
@@ -246,7 +248,7 @@ def _parse_gguf(file: Path, reader: _GgufReader) -> WeightsHead | BrokenHead:
         dtype, block, block_bytes = _GGUF_TYPES.get(kind, (f"type {kind}", 1, 0))
         shape = values.get(_SHAPE_KEY + name) or sides
         size_bytes = math.prod(sides) // block * block_bytes
-        end = min(start + offset + size_bytes, MAX_NUMBER)
+        end = min(start + offset + size_bytes, MAX_OFFSET)
         tensors[name] = StoredTensor(dtype, tuple(map(_whole_number, shape)), start + offset, end)
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     expected_bytes = max((tensor.end_exclusive for tensor in tensors.values()), default=0)

@@ -1,7 +1,7 @@
 """Puts LoRAs on a transformer and takes them off again, to the bit.
 
 Low-rank changes are PEFT's adapters beside the weights, which are never touched: so they work on weights of any
-number format, quantised ones too, and taking them off leaves what was there. Changes of whole parameters (biases,
+number format, quantized ones too, and taking them off leaves what was there. Changes of whole parameters (biases,
 norms, in LoRAs that shorten the sampling) are added, and what was there is kept.
 """
 
@@ -31,18 +31,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AppliedLora:
-    """One LoRA that is on a transformer."""
+    """A LoRA as it lies on a transformer now."""
 
     path: str
     changed: Stamp
-    """The file's length and time: tells whether it was exchanged."""
+    """The file's length and time, which show whether it was exchanged."""
     strength: float
     half: str = ""
-    """ "high" or "low" where the transformer is one of two: of a file for both, it is that half."""
+    """ "high" or "low" if the transformer is one of two: of a file for both, it is that half."""
 
     @property
     def file(self) -> tuple[str, Stamp, str]:
-        """Which file it is, or which half of it."""
+        """Path, stamp and expert: equal for two that would load the same weights."""
         return self.path, self.changed, self.half
 
 
@@ -65,7 +65,7 @@ def requested_loras(uses: Sequence[LoraUse]) -> list[AppliedLora]:
 
 
 def file_bytes(uses: Sequence[LoraUse]) -> int:
-    """The size of their files: about what they take beside the transformer. Raises Refusal where one is gone."""
+    """The size of their files: about what they take beside the transformer. Raises Refusal if one is gone."""
     return sum(one.changed[0] for one in requested_loras(uses))
 
 
@@ -73,7 +73,7 @@ def file_bytes(uses: Sequence[LoraUse]) -> int:
 def apply(
     transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype, on_read: Callable[[str], None] = lambda _file: None
 ) -> bool:
-    """Have exactly these LoRAs on the transformer; True where layers or parameters came, went or were changed.
+    """Have exactly these LoRAs on the transformer; True if layers or parameters came, went or were changed.
 
     Those that are there already stay. `dtype` is the number format that the transformer computes in; `on_read(file)` is
     called before a file is read. Raises Refusal, with none of them on.
@@ -106,7 +106,7 @@ def apply(
 def remove(transformer: Any) -> None:
     """Take every LoRA off; the transformer is as it was before, to the bit."""
     transformer.worn_loras = []
-    if any(isinstance(module, LoraLayer) for module in transformer.modules()):  # also where loading broke off half way
+    if any(isinstance(module, LoraLayer) for module in transformer.modules()):  # also if loading broke off half way
         transformer.unload_lora()
     for name, kept in getattr(transformer, "replaced_parameters", {}).items():
         parameter = transformer.get_parameter(name)
@@ -144,7 +144,7 @@ def _add_adapter(transformer: Any, name: str, weights: Weights, dtype: torch.dty
     if set(landed) != set(weights.layers):
         raise UnusableLora("did not load completely because of a bug in Wan VSE; remove it from the list")
     for layer, module in landed.items():
-        # PEFT makes the factors in the number format of the weight, which of a quantised one is none to compute in.
+        # PEFT makes the factors in the number format of the weight, which of a quantized one is none to compute in.
         device = module.lora_A[name].weight.device
         module.lora_A[name].weight.data = state[f"transformer.{layer}.lora_A.weight"].to(device)
         module.lora_B[name].weight.data = state[f"transformer.{layer}.lora_B.weight"].to(device)
@@ -174,7 +174,7 @@ def _add_differences(transformer: Any, weights: Weights, strength: float, dtype:
 def _owner(transformer: Any, name: str) -> tuple[Any, str]:
     """The module that has the parameter of that name, and what it calls it; under an adapter it lies a level deeper.
 
-    Raises UnusableLora where it is none to add to.
+    Raises UnusableLora if it is none to add to.
     """
     owner, _, last = name.rpartition(".")
     module = transformer.get_submodule(owner)
@@ -199,7 +199,7 @@ def _unpacked(parameter: Any) -> torch.Tensor:
 
 
 def _on(parameter: Any, device: torch.device) -> Any:
-    """Packed blocks that were kept, where the transformer is by now."""
+    """Packed blocks that were kept, brought to the device where the transformer is by now."""
     return (
         parameter if parameter.device == device else type(parameter)(parameter.to(device), False, parameter.quant_type)
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import devices
 from .attention_kernels import ATTENTION_KERNELS, SDPA, Attend, AttentionKernel
-from .kernel_trials import Finding, KernelTrials, TrialPostponed
+from .kernel_trials import KernelFinding, KernelTrials, TrialPostponed
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def choose(
     trials: KernelTrials,
     kernels: tuple[AttentionKernel, ...] = ATTENTION_KERNELS,
 ) -> Attention:
-    """The fastest of the kernels that compute `device`'s attention correctly; torch's own where none is faster."""
+    """The fastest of the kernels that compute `device`'s attention correctly; torch's own if none is faster."""
     if device.type != "cuda":
         return Attention(SDPA, SDPA.make(), "", trials)
     capability = torch.cuda.get_device_capability(device)
@@ -111,10 +111,10 @@ class _Probe:
         self._device, self._shape = device, shape
         self._made: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
-    def measure(self, kernel: AttentionKernel) -> Finding:
+    def measure(self, kernel: AttentionKernel) -> KernelFinding:
         """The milliseconds that the kernel takes, and its relative difference to float32.
 
-        Raises ValueError where the difference is too large, and TrialPostponed where memory is short.
+        Raises ValueError if the difference is too large, and TrialPostponed if memory is short.
         """
         try:
             return self._measured(kernel)
@@ -124,7 +124,7 @@ class _Probe:
             raise
 
     @torch.no_grad()
-    def _measured(self, kernel: AttentionKernel) -> Finding:
+    def _measured(self, kernel: AttentionKernel) -> KernelFinding:
         attend = kernel.make()
         query, key, value, exact = self._tensors()
         out = attend(query, key, value)

@@ -1,8 +1,8 @@
 """The kernels that may compute attention: torch's own, and those of packages that a person has installed.
 
-Each is a function of queries, keys and values (1, S, heads, D) that gives (1, S, heads, D). `attention.choose` measures
-and checks those that fit the card. To add one, write a function that imports its package and gives such a function, or
-raises KernelUnavailable, and name it in ATTENTION_KERNELS.
+Each is a function of queries, keys and values (1, S, heads, D) that returns (1, S, heads, D). `attention.choose`
+measures and checks those that fit the card. To add one, write a function that imports its package and returns such a
+function, or raises KernelUnavailable, and name it in ATTENTION_KERNELS.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from .kernel_trials import KernelUnavailable
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""A function of queries, keys and values."""
+"""From queries, keys and values (1, S, heads, D) to (1, S, heads, D)."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class AttentionKernel:
     below_capability: tuple[int, int] = (99, 0)
     """The first capability that it doesn't run on any more."""
     only_long_keys: bool = False
-    """True where it is for self-attention only, since its overhead is too large for the keys of a prompt."""
+    """True if it is for self-attention only, since its overhead is too large for the keys of a prompt."""
 
     def version(self) -> str:
         """The versions of those of its packages that are installed; empty for torch's own."""
@@ -140,7 +140,7 @@ ATTENTION_KERNELS = (
         "FlashAttention 3", _flash_3, ("fa3-fwd", "flash-attn-3"), min_capability=(9, 0), below_capability=(10, 0)
     ),
     AttentionKernel("FlashAttention 4", _flash_4, ("flash-attn-4",), min_capability=(9, 0)),
-    # It rounds to 8 bit, so it is used only where a person has installed it.
+    # It rounds to 8 bit, so it is used only if a person has installed it.
     AttentionKernel(
         "SageAttention 2", _sage_2, ("sageattention",), max_error=5e-2, min_capability=(8, 0), only_long_keys=True
     ),

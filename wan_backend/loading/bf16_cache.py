@@ -1,7 +1,7 @@
 """Copies in 16 bit of weights that are kept in 32, so that the next load reads half as much.
 
-A copy is a folder as diffusers saves a part, with the same names, so that it loads as its source does. It is made in
-a folder beside, shard by shard, and renamed when it is whole and on the disk; it is believed as long as its source's
+A copy is a folder as diffusers saves a component, with the names of its source, and loads as that does. It is made in a
+folder beside, shard by shard, and renamed when it is whole and on the disk; it is believed as long as its source's
 files are the same. The first time that it's used after the machine was started again, its files are compared with
 their checksums: what a power cut left of one would make other frames, and nobody would see why. All of them may be
 deleted at any time.
@@ -36,11 +36,11 @@ LEFT_FREE_BYTES = 20_000_000_000
 SOURCE_NOTE = "source.json"
 BEGUN = ".begun"
 CHECKED = "checked"
-"""Is there once the checksums were compared, after a start of the machine later than the one that made the copy."""
+"""Written once the checksums were compared, after the machine was started anew since the copy was made."""
 
 
 def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
-    """The folder to load from: the copy of `source`, made now where it's not there yet, or `source` itself.
+    """The folder to load from: the copy of `source`, made now if it's not there yet, or `source` itself.
 
     `kept` are the names of modules that stay in 32 bit. Never raises: without a copy the source is as good.
     """
@@ -110,7 +110,7 @@ def _digest(file: Path) -> str:
 
 
 def _boot() -> str:
-    """Another text for each start of the machine."""
+    """A text that is another one after each start of the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
@@ -154,7 +154,7 @@ def _make(source: Path, files: list[Path], stamp: list[list[object]], copy: Path
 
 
 def _flush(file: Path) -> None:
-    """See it onto the disk. Raises OSError."""
+    """Return once the file is on the disk. Raises OSError."""
     with open(file, "rb+") as stream:
         os.fsync(stream.fileno())
 

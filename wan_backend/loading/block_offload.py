@@ -1,7 +1,7 @@
 """Runs a module whose weights don't fit the device: its blocks visit it one by one.
 
 The weights of each block lie together in pinned memory of the machine, so that one copy brings a block; the next one
-comes while a block works, into the other of two places on the device. Where there is room for more, some blocks stay
+comes while a block works, into the other of two buffers on the device. Where there is room for more, some blocks stay
 there, spread evenly, so that the copies of the others have more time. Nothing is ever copied back: weights don't change
 while they run. The module's parameters point into the machine's memory whenever no block runs, so that whatever looks
 at them or changes them there (LoRAs, saving) finds them.
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 log = logging.getLogger(__name__)
 
 ALIGNMENT = 256
-"""Bytes: where a tensor may begin, so that every kernel takes it."""
-PLACES = 2
+"""Bytes: where a tensor may begin, in multiples of this, so that every kernel takes it."""
+BUFFERS = 2
 """On the device for blocks that visit: one works, one comes."""
 
 
@@ -59,11 +59,11 @@ class _Block:
 
     @property
     def size_bytes(self) -> int:
-        """Of the pack."""
+        """Bytes of the pack."""
         return self.pack.numel()
 
     def pack_again(self) -> None:
-        """Pack the tensors, where they are others than those that are packed. Their data is on the CPU then."""
+        """Pack the tensors, unless they are those that are packed already. Their data is on the CPU then."""
         tensors = list(_tensors(self.module))
         if [id(tensor) for tensor in tensors] == [id(slot.tensor) for slot in self.slots]:
             return
@@ -96,8 +96,8 @@ class _Block:
         self.point_into(self.pack)
 
 
-class Streamed:
-    """A module that runs on `device` block by block between `enter` and `leave`."""
+class BlockOffload:
+    """A module that runs on `device` block by block between `enter` and `leave`; `offload_of` finds it again."""
 
     def __init__(
         self, module: nn.Module, blocks: Sequence[nn.Module], device: torch.device, left: Sequence[str]
@@ -133,11 +133,11 @@ class Streamed:
         self._entered = True
         try:
             largest = max(block.size_bytes for block in self._blocks)
-            self._places = [torch.empty(largest, dtype=torch.uint8, device=self.device) for _ in range(PLACES)]
-            self._free: list[Any] = [None] * PLACES
+            self._buffers = [torch.empty(largest, dtype=torch.uint8, device=self.device) for _ in range(BUFFERS)]
+            self._free: list[Any] = [None] * BUFFERS
             self._coming: dict[int, tuple[int, Any]] = {}
             self._last: int | None = None
-            if self._side is not None:  # what the places held before may still be at work
+            if self._side is not None:  # what the buffers held before may still be at work
                 self._side.wait_stream(torch.cuda.current_stream(self.device))
             self._bring_ends()
             self._keep_some(room_bytes)
@@ -156,7 +156,7 @@ class Streamed:
         for tensor, home in self._ends:
             tensor.data = home
         self._ends, self._staying, self._entered = [], {}, False
-        self._places, self._free, self._coming = [], [], {}
+        self._buffers, self._free, self._coming = [], [], {}
 
     def dissolve(self) -> None:
         """Leave, and be an ordinary module on the CPU again."""
@@ -195,15 +195,15 @@ class Streamed:
             self._after[self._last] = number  # what came after it now will come after it in the next step
         self._last = number
         if number not in self._staying:
-            place, event = self._coming.pop(number) if number in self._coming else self._fetch(number, avoid=None)
+            buffer, event = self._coming.pop(number) if number in self._coming else self._fetch(number, avoid=None)
             if event is not None:
                 torch.cuda.current_stream(self.device).wait_event(event)
-            self._blocks[number].point_into(self._places[place])
-            self._working = place
+            self._blocks[number].point_into(self._buffers[buffer])
+            self._working = buffer
         self._fetch_next(number)
 
     def _fetch_next(self, number: int) -> None:
-        """Start bringing the next block that isn't there, where a place is free for it."""
+        """Start bringing the next block that isn't there, if a buffer is free for it."""
         following = self._after[number]
         for _ in self._blocks:
             if following not in self._staying:
@@ -212,30 +212,34 @@ class Streamed:
         else:
             return
         working = None if number in self._staying else self._working
-        if following != number and following not in self._coming and len(self._coming) < PLACES - (working is not None):
+        if (
+            following != number
+            and following not in self._coming
+            and len(self._coming) < BUFFERS - (working is not None)
+        ):
             self._coming[following] = self._fetch(following, avoid=working)
 
     def _fetch(self, number: int, avoid: int | None) -> tuple[int, Any]:
-        """The place that a block's weights are copied to, and the event that they are there (None: they are)."""
-        taken = {place for place, _ in self._coming.values()} | {avoid}
-        free = [place for place in range(PLACES) if place not in taken]
+        """The buffer that a block's weights are copied to, and the event that they are there (None: they are)."""
+        taken = {buffer for buffer, _ in self._coming.values()} | {avoid}
+        free = [buffer for buffer in range(BUFFERS) if buffer not in taken]
         if not free:  # what was foreseen did not come
             self._coming.clear()
-            free = [place for place in range(PLACES) if place != avoid]
-        place, pack = free[0], self._blocks[number].pack
-        target = self._places[place][: pack.numel()]
+            free = [buffer for buffer in range(BUFFERS) if buffer != avoid]
+        buffer, pack = free[0], self._blocks[number].pack
+        target = self._buffers[buffer][: pack.numel()]
         if self._side is None:
             target.copy_(pack)
-            return place, None
+            return buffer, None
         with torch.cuda.stream(self._side):
-            if self._free[place] is not None:
-                self._side.wait_event(self._free[place])
+            if self._free[buffer] is not None:
+                self._side.wait_event(self._free[buffer])
             target.copy_(pack, non_blocking=True)
             event = self._now(self._side)
-        return place, event
+        return buffer, event
 
     def _depart(self, number: int) -> None:
-        """A block has been asked to do all its work: its place is free once that is done."""
+        """A block has been asked to do all its work: its buffer is free once that is done."""
         if not self._entered or number in self._staying:
             return
         self._blocks[number].come_home()
@@ -251,7 +255,7 @@ class Streamed:
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    """Its parameters and buffers, each once."""
+    """The parameters and buffers of a module, each once."""
     seen: set[int] = set()
     for tensor in (*module.parameters(), *module.buffers()):
         if id(tensor) not in seen:
@@ -262,7 +266,7 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
 def _pin(pack: Tensor) -> bool:
     """Keep the pack's pages in their place, which makes copies fast and lets them run beside other work.
 
-    torch's own pinned memory comes in powers of two, up to twice of what is wanted.
+    torch's own pinned memory comes in powers of two, which may be twice what is wanted.
     """
     if not pack.numel():
         return False
@@ -283,17 +287,23 @@ BLOCKS = {
     "text_encoder": ("encoder.block",),
     "image_encoder": ("vision_model.encoder.layers", "encoder.layers"),
 }
-"""Where a part keeps its blocks: all of those that are there."""
+"""Where a component keeps its blocks: all of those that are there."""
 LEFT = {"text_encoder": ("shared",)}
 """A quarter of a million words' embeddings are looked up where they lie."""
 
 
-def streamed(part: str, module: Any, device: torch.device) -> Streamed:
-    """The part's module as one that is streamed to `device`."""
-    known: Streamed | None = getattr(module, "streamed", None)
+def offload_of(module: Any) -> BlockOffload | None:
+    """The block offload that `module` runs by; None if it is an ordinary module."""
+    known: BlockOffload | None = getattr(module, "block_offload", None)
+    return known
+
+
+def offloaded(component: str, module: Any, device: torch.device) -> BlockOffload:
+    """The block offload of a component's `module` to `device`, made unless it has one."""
+    known = offload_of(module)
     if known is None:
-        blocks = [block for name in BLOCKS[part] for block in _named(module, name)]
-        known = module.streamed = Streamed(module, blocks, device, LEFT.get(part, ()))
+        blocks = [block for name in BLOCKS[component] for block in _named(module, name)]
+        known = module.block_offload = BlockOffload(module, blocks, device, LEFT.get(component, ()))
     return known
 
 

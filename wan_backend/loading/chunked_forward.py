@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..memory.needs import CHUNK_BYTES
+from ..memory.needs import TOKEN_CHUNK_BYTES
 from .attention import Attention
 from .diffusers_internals import WanAttnProcessor, dispatch_attention_fn
 from .forward_kernels import TORCH_KERNELS, ForwardKernels
@@ -34,7 +34,7 @@ def make_chunked(transformer: Any, kernels: ForwardKernels = TORCH_KERNELS, chun
     with. A WanVACETransformer3DModel that gets no control runs without its control's blocks.
     """
     settings = ForwardSettings(
-        kernels.pointwise, kernels.attention, CHUNK_BYTES if chunk_bytes is None else chunk_bytes
+        kernels.pointwise, kernels.attention, TOKEN_CHUNK_BYTES if chunk_bytes is None else chunk_bytes
     )
     for block in transformer.blocks:
         block.forward = partial(_block, block, settings)
@@ -68,7 +68,7 @@ def _chunks(hidden: Tensor, widest: int, chunk_bytes: int) -> Iterator[slice]:
 
 
 Pieces = tuple[Tensor | None, ...]
-"""The results of a chunk, or the places that they may be written to; None where there is no place for one."""
+"""The results of a chunk, or the tensors that they may be written to; None if there is none for one of them."""
 
 
 def _over_tokens(
@@ -86,10 +86,10 @@ def _over_tokens(
         return [piece for piece in function(chunks[0], (None,) * len(shapes)) if piece is not None]
     joined = [hidden.new_empty(1, hidden.shape[1], *shape) for shape in shapes]
     for tokens in chunks:
-        places = tuple(whole[:, tokens] for whole in joined)
-        for place, piece in zip(places, function(tokens, places), strict=True):
-            if piece is not None and piece is not place:
-                place.copy_(piece)
+        outputs = tuple(whole[:, tokens] for whole in joined)
+        for output, piece in zip(outputs, function(tokens, outputs), strict=True):
+            if piece is not None and piece is not output:
+                output.copy_(piece)
     return joined
 
 
@@ -103,7 +103,7 @@ def _forward(
     control_hidden_states: Tensor | None = None,
     return_dict: bool = False,
 ) -> tuple[Tensor]:
-    """(1, C, T, H, W) latents to the flow of the same shape. `timestep` is (1) or, one for each token, (1, S)."""
+    """The flow of (1, C, T, H, W) latents, in their shape. `timestep` is (1) or, one for each token, (1, S)."""
     del return_dict  # a tuple, always
     grid = [side // patch for side, patch in zip(hidden_states.shape[2:], transformer.config.patch_size, strict=True)]
     rotary = settings.pointwise.prepare(transformer.rope(hidden_states))
@@ -128,7 +128,7 @@ def _forward(
 
 
 def _tokens(embedded: Tensor) -> Tensor:
-    """(1, C, T, H, W) to (1, S, C)."""
+    """Tokens (1, S, C) of embedded patches (1, C, T, H, W)."""
     return embedded.flatten(2).transpose(1, 2).contiguous()
 
 
@@ -140,7 +140,7 @@ def _hints(
     times: TimeModulation,
     rotary: Any,
 ) -> Iterator[Tensor]:
-    """What VACE's blocks have to say, each when it is wanted: all at once they are the largest thing there is."""
+    """The hints of VACE's blocks, each made when it is wanted: all at once they are the largest thing there is."""
     stream = _tokens(transformer.vace_patch_embedding(control))
     for block in transformer.vace_blocks:
         hint, stream = block(beginning, context, stream, times, rotary)
@@ -151,18 +151,18 @@ def _hints(
 def _pictures(
     transformer: Any, settings: ForwardSettings, hidden: Tensor, times: TimeModulation, grid: list[int]
 ) -> Tensor:
-    """The last norm and projection, and the tokens (1, S, C) put back in their places."""
+    """The last norm and projection, and the tokens (1, S, C) put back in their positions."""
     ends = TimeModulation(transformer.scale_shift_table.to(hidden.device).unsqueeze(1) + times.rows, times.which)
     numbers = transformer.proj_out.out_features
 
-    def projected(tokens: slice, places: Pieces) -> Pieces:
-        del places
+    def projected(tokens: slice, outputs: Pieces) -> Pieces:
+        del outputs
         normed = settings.pointwise.normed(transformer.norm_out, hidden[:, tokens], ScaleAndShift(ends, tokens, 1, 0))
         return (transformer.proj_out(normed),)
 
     (flat,) = _over_tokens(hidden, _chunks(hidden, 4 * hidden.shape[2], settings.chunk_bytes), ((numbers,),), projected)
-    places = flat.reshape(1, *grid, *transformer.config.patch_size, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
-    return places.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+    grids = flat.reshape(1, *grid, *transformer.config.patch_size, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
+    return grids.flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
 def _control_block(
@@ -191,13 +191,13 @@ def _block(
     texts, pictures = _keys(block.attn2, context)
     middle = block.ffn.net[0].proj.out_features
 
-    def rest(tokens: slice, places: Pieces) -> Pieces:
+    def rest(tokens: slice, outputs: Pieces) -> Pieces:
         worked = _out(block.attn1, attended[:, tokens])
         chunk, normed = between.gated_normed(block.norm2, hidden[:, tokens], worked, TokenGate(shifts, tokens, 2))
         worked = _cross_attention(block.attn2, settings, normed, texts, pictures)
         chunk, normed = between.added_normed(block.norm3, chunk, worked, ScaleAndShift(shifts, tokens, 4, 3))
         worked = between.run_feed_forward(block.ffn, normed)
-        return (between.gated(chunk, worked, TokenGate(shifts, tokens, 5), places[0]),)
+        return (between.gated(chunk, worked, TokenGate(shifts, tokens, 5), outputs[0]),)
 
     (done,) = _over_tokens(hidden, _chunks(hidden, middle, settings.chunk_bytes), (hidden.shape[2:],), rest)
     return done
@@ -210,10 +210,10 @@ def _self_attention(
     attn, between = block.attn1, settings.pointwise
     by_head = (attn.heads, attn.inner_dim // attn.heads)
 
-    def projected(tokens: slice, places: Pieces) -> Pieces:
+    def projected(tokens: slice, outputs: Pieces) -> Pieces:
         normed = between.normed(block.norm1, hidden[:, tokens], ScaleAndShift(shifts, tokens, 1, 0))
-        query = between.rotated(attn.norm_q, attn.to_q(normed), rotary, tokens, attn.heads, places[0])
-        key = between.rotated(attn.norm_k, attn.to_k(normed), rotary, tokens, attn.heads, places[1])
+        query = between.rotated(attn.norm_q, attn.to_q(normed), rotary, tokens, attn.heads, outputs[0])
+        key = between.rotated(attn.norm_k, attn.to_k(normed), rotary, tokens, attn.heads, outputs[1])
         return query, key, _by_head(attn, attn.to_v(normed))
 
     query, key, value = _over_tokens(
@@ -230,7 +230,7 @@ def _by_head(attn: Any, states: Tensor) -> Tensor:
 def _attend(
     attn: Any, settings: ForwardSettings, query: Tensor, key: Tensor, value: Tensor, *, whole: bool = False
 ) -> Tensor:
-    """Attention, (1, S, C), as the model is set to compute it, or else by the card's fastest kernel.
+    """Attention, (1, S, C): by the processor that was set on the model, or else by the card's fastest kernel.
 
     `whole` says that it is self-attention, which several cards may share.
     """
@@ -259,16 +259,16 @@ def _out(attn: Any, attended: Tensor) -> Tensor:
 
 
 def _keys(attn: Any, context: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
-    """Keys and values (1, N, heads, D) of the prompt, and of the pictures where there are some."""
-    seen, said = None, context
+    """Keys and values (1, N, heads, D) of the prompt, and of the pictures if there are some."""
+    pictures, words = None, context
     if attn.add_k_proj is not None:
         before = context.shape[1] - TEXT_TOKENS
-        seen, said = context[:, :before], context[:, before:]
-    texts = _by_head(attn, attn.norm_k(attn.to_k(said))), _by_head(attn, attn.to_v(said))
-    if seen is None:
+        pictures, words = context[:, :before], context[:, before:]
+    texts = _by_head(attn, attn.norm_k(attn.to_k(words))), _by_head(attn, attn.to_v(words))
+    if pictures is None:
         return texts, None
-    key = _by_head(attn, attn.norm_added_k(attn.add_k_proj(seen)))
-    return texts, (key, _by_head(attn, attn.add_v_proj(seen)))
+    key = _by_head(attn, attn.norm_added_k(attn.add_k_proj(pictures)))
+    return texts, (key, _by_head(attn, attn.add_v_proj(pictures)))
 
 
 def _cross_attention(

@@ -1,6 +1,6 @@
-"""A part of a model out of a folder as diffusers saves it: with all its weights, or with those of its blocks in 8 bit.
+"""Loads a component out of a folder as diffusers saves it: with all its weights, or with those of its blocks in 8 bit.
 
-May import torch and diffusers. Nothing is asked of the hub.
+Nothing is asked of the hub.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .diffusers_internals import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NA
 
 
 def load(kind: Any, folder: Path, dtype: torch.dtype, copies: Path | None, in_8_bit: bool) -> Any:
-    """The module with its weights in `dtype`, on the CPU; `copies` is where 16 bit copies may be kept.
+    """The module with its weights in `dtype`, on the CPU; `copies` is the folder of the bf16 cache.
 
-    Raises UnusableFile where tensors are missing, and what the libraries raise.
+    Raises UnusableFile if tensors are missing, and what the libraries raise.
     """
     if dtype == torch.bfloat16:
         folder = bf16_cache.place(copies, folder, _kept(kind))
@@ -51,7 +51,7 @@ def count(folder: Path) -> int:
 
 
 def file_of(place: Path, tensor: str) -> Path:
-    """The file of a part that has that tensor; `place` itself where it is a file, or that can't be told."""
+    """The file of a component that has that tensor; `place` itself if it is a file, or no file is known to have it."""
     for file in sorted(place.glob("*.safetensors")) if place.is_dir() else ():
         try:
             with safe_open(file, framework="pt") as tensors:
@@ -63,7 +63,7 @@ def file_of(place: Path, tensor: str) -> Path:
 
 
 def dtype_of(kind: Any, name: str, dtype: torch.dtype) -> torch.dtype:
-    """What diffusers keeps in float32 when it loads a folder is so; `kind` is a class or a module of it."""
+    """float32 for what diffusers keeps so when it loads a folder, else `dtype`; `kind` is a class or a module of it."""
     return torch.float32 if set(_kept(kind)) & set(name.split(".")) else dtype
 
 
@@ -78,7 +78,10 @@ def _check(missing: set[str]) -> None:
 
 
 def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """Tensor by tensor. Each is rounded to `dtype` first, so that it's the same whether there is a copy or not."""
+    """The module, read tensor by tensor.
+
+    Each is rounded to `dtype` first, so that it's the same whether there is a copy or not.
+    """
     with init_empty_weights(include_buffers=False):
         module = kind.from_config(kind.load_config(folder, local_files_only=True))
     with ExitStack() as stack:
@@ -98,7 +101,7 @@ def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
 
 
 def _reader(folder: Path, stack: ExitStack) -> dict[str, Callable[[str], torch.Tensor]]:
-    """Tensor -> what reads it out of its file, as long as the stack is open."""
+    """A function from a tensor's name to the tensor in its file, as long as the stack is open."""
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     names = [SAFETENSORS_WEIGHTS_NAME]
     if index.is_file():

@@ -36,7 +36,7 @@ _OF_MACHINE = re.compile(
 def choose(wish: str) -> torch.device:
     """The device for `wish`: "auto", "cuda" (also AMD cards with ROCm), "mps" or "cpu".
 
-    Raises Refusal where the wish can't be met here.
+    Raises Refusal if the wish can't be met here.
     """
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wish == "auto":
@@ -85,12 +85,12 @@ def release(device: torch.device) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True where `error`, or what it came of, says that the card's or the machine's memory is spent."""
+    """True if `error`, or what it came of, says that the card's or the machine's memory is spent."""
     return any(_is_of_card(each) or guarded_files.is_out_of_memory(each) for each in _chain(error))
 
 
 def is_out_of_machines_memory(error: BaseException) -> bool:
-    """True where it was the machine's own memory, whatever device is used."""
+    """True if it was the machine's own memory, whatever device is used."""
     return any(guarded_files.is_out_of_memory(each) or _OF_MACHINE.search(str(each)) for each in _chain(error))
 
 

@@ -2,7 +2,7 @@
 
 An upgrade of diffusers may move or change any of it without notice: look here first. All other modules import these
 names from here, and nothing else from below diffusers' top level. `tests/wan_backend/loading/
-test_diffusers_internals.py` fails where one is gone, and where a module goes around this one. That what is computed
+test_diffusers_internals.py` fails if one is gone, and if a module goes around this one. That what is computed
 with them is still the same, the parity tests of `tests/wan_backend/pipelines` say.
 """
 
@@ -27,7 +27,7 @@ __all__ = [
     # How a folder names its weights: a component's files are found without loading it.
     "SAFETENSORS_WEIGHTS_NAME",
     "SAFE_WEIGHTS_INDEX_NAME",
-    # Weights of GGUF that stay packed: they are made from names and a configuration of ours, where diffusers'
+    # Weights of GGUF that stay packed: they are made from names and a configuration of ours, if diffusers'
     # from_single_file would look both up by itself, and a LoRA is added to what they stand for.
     "GGUFParameter",
     # See WanResample.

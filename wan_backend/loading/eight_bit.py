@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-FORMATS = (torch.float8_e4m3fn, torch.float8_e5m2, torch.int8)
+EIGHT_BIT_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2, torch.int8)
 STACKS = ("blocks", "vace_blocks")
 """What of a transformer is in 8 bit: nearly all of its weights. The ends see more of the noise and of the time."""
 LEVELS = 127
@@ -29,9 +29,9 @@ class EightBitLinear(nn.Linear):
     """float32, (1, 1) or (out, 1): what the numbers of the weight are multiplied by."""
 
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: nn.Parameter | None) -> None:
-        """Raises ValueError where these are not such a layer's."""
+        """Raises ValueError if these are not such a layer's."""
         rows, columns = weight.shape
-        if weight.dtype not in FORMATS or tuple(scale.shape) not in {(1, 1), (rows, 1)}:
+        if weight.dtype not in EIGHT_BIT_DTYPES or tuple(scale.shape) not in {(1, 1), (rows, 1)}:
             raise ValueError(f"{weight.dtype} {tuple(weight.shape)} scaled by {tuple(scale.shape)} is no 8 bit weight")
         super().__init__(columns, rows, bias=False, device="meta")
         self.weight = nn.Parameter(weight, requires_grad=False)
@@ -72,7 +72,7 @@ def layers(transformer: nn.Module) -> Iterator[str]:
 
 
 def is_layers_weight(name: str, shape: tuple[int, ...]) -> bool:
-    """True for the parameters that are the weights of `layers`, told without the transformer."""
+    """True for the parameters that are the weights of `layers`, known without the transformer."""
     return len(shape) == 2 and name.endswith(".weight") and name.split(".")[0] in STACKS
 
 
@@ -85,7 +85,7 @@ def rounded(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def quantise(transformer: nn.Module) -> None:
+def quantize(transformer: nn.Module) -> None:
     """Have the linear layers of the transformer's blocks in 8 bit, one after another, so that memory only falls."""
     for name in list(layers(transformer)):
         put(transformer, name, *rounded(transformer.get_submodule(name).weight))  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ def fill(
     """Give a transformer without content its weights, one after another, so that they never are all there in 16 bit.
 
     `read(name)` is a parameter in the format it computes in; `in_8_bit(name)` is the weight of a layer and its scale,
-    or None where it stays as `read` gives it.
+    or None if it stays as `read` returns it.
     """
     weights = {f"{name}.weight" for name in layers(transformer)}
     state: dict[str, Any] = {}

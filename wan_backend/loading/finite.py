@@ -19,11 +19,11 @@ _SCALES: dict[str, tuple[int, tuple[int, ...]]] = {
     "Q2_K": (84, (80, 82)), "Q3_K": (110, (108,)), "Q4_K": (144, (0, 2)), "Q5_K": (176, (0, 2)), "Q6_K": (210, (208,)),
     "IQ4_NL": (18, (0,)), "IQ4_XS": (136, (0,)),
 }  # fmt: skip
-"""Of GGUF's blocks: how many bytes one is, and where in it its numbers of 16 bit are."""
+"""Of GGUF's blocks: how many bytes one has, and where in it its numbers of 16 bit are."""
 
 
 def are_numbers(tensor: torch.Tensor) -> bool:
-    """False where one of the tensor's numbers is NaN or infinite."""
+    """False if one of the tensor's numbers is NaN or infinite."""
     if not tensor.numel() or tensor.is_meta:
         return True
     kind = getattr(getattr(tensor, "quant_type", None), "name", "")
@@ -45,7 +45,7 @@ def are_numbers(tensor: torch.Tensor) -> bool:
 
 
 def first_that_is_none(named: Iterable[tuple[str, torch.Tensor]]) -> str | None:
-    """The name of the first tensor that holds NaN or infinity; None where all are numbers."""
+    """The name of the first tensor that holds NaN or infinity; None if all are numbers."""
     return next((name for name, tensor in named if not are_numbers(tensor)), None)
 
 
@@ -55,7 +55,7 @@ def broken_weight(module: nn.Module) -> str | None:
 
 
 def _packed(content: torch.Tensor, size: int, places: tuple[int, ...]) -> bool:
-    """The same of GGUF's blocks, by the numbers that each is multiplied by."""
+    """False if one of the numbers of GGUF's blocks isn't finite, by the numbers that each is multiplied by."""
     blocks = content.contiguous().view(torch.uint8).reshape(-1, size)
     halves = [blocks[:, place : place + 2].contiguous().view(torch.float16) for place in places]
     return all(are_numbers(each) for each in halves)

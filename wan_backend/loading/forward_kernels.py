@@ -17,7 +17,7 @@ import torch
 
 from . import attention, devices
 from .attention import Attention, AttentionShape
-from .kernel_trials import Finding, KernelTrials, TrialPostponed
+from .kernel_trials import KernelFinding, KernelTrials, TrialPostponed
 from .pointwise import Pointwise, ScaleAndShift, TimeModulation, TokenGate, TorchPointwise
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def _compile(device: torch.device, width: TransformerWidth) -> None:
 def choose_for(device: torch.device, width: TransformerWidth, findings: Path | None = None) -> ForwardKernels:
     """The fastest kernels on `device`; `findings` is the file in which the results of trials are kept.
 
-    They are torch's own where others aren't available, and the log says why.
+    They are torch's own if others aren't available, and the log says why.
     """
     if device.type != "cuda":
         return TORCH_KERNELS
@@ -95,9 +95,9 @@ def choose_for(device: torch.device, width: TransformerWidth, findings: Path | N
 
 
 def _fused(device: torch.device, width: TransformerWidth, trials: KernelTrials) -> Pointwise | None:
-    """The fused kernels, where they compute correctly and faster than torch's own; else None."""
+    """The fused kernels, if they compute correctly and faster than torch's own; else None."""
     try:
-        from . import fused_pointwise  # can be imported only where Triton is
+        from . import fused_pointwise  # can be imported only if Triton is installed
 
         triton = fused_pointwise.version()
     except (ImportError, OSError, RuntimeError) as error:
@@ -106,7 +106,7 @@ def _fused(device: torch.device, width: TransformerWidth, trials: KernelTrials) 
     name = torch.cuda.get_device_name(device)
     key = f"fused, {name}, torch {torch.__version__}, Triton {triton}, {width}"
 
-    def trial() -> Finding:
+    def trial() -> KernelFinding:
         try:
             fused = fused_pointwise.make_checked(device, width.dtype, width.channels, width.heads)
             found = {

@@ -35,7 +35,7 @@ class FusedSettings:
     """Settings of the fused operations."""
 
     gelu_in_matrix: bool = True
-    """True to have the matrix product of the feed-forward apply its GELU as well, where the layer is a plain one."""
+    """True to have the matrix product of the feed-forward apply its GELU as well, if the layer is a plain one."""
 
 
 def make_checked(
@@ -57,7 +57,7 @@ def make_checked(
 def make_unchecked(
     config: FusedSettings | None = None, on_failure: Callable[[str], None] = lambda _why: None
 ) -> Pointwise:
-    """The kernels without a check, for when an earlier one passed. Raises ImportError where there is no Triton.
+    """The kernels without a check, for when an earlier one passed. Raises ImportError if there is no Triton.
 
     `on_failure` is called once, with the reason, if one of them fails in use.
     """
@@ -74,11 +74,11 @@ def version() -> str:
 class FusedPointwise:
     """The operations of `pointwise.Pointwise` by Triton.
 
-    Torch's own take over where a layer isn't one that a kernel knows, and everywhere once a kernel has failed.
+    Torch's own take over if a layer isn't one that a kernel knows, and everywhere once a kernel has failed.
     """
 
     def __init__(self, config: FusedSettings, on_failure: Callable[[str], None] = lambda _why: None) -> None:
-        from . import triton_kernels  # can be imported only where Triton is
+        from . import triton_kernels  # can be imported only if Triton is installed
 
         self._add_and_norm, self._norm_and_rotate = triton_kernels.add_and_norm, triton_kernels.norm_and_rotate
         self._config, self._plain, self._on_failure = config, TorchPointwise(), on_failure
@@ -202,7 +202,7 @@ class _Modulation:
 
     @property
     def which(self) -> Tensor | None:
-        """The row of each token of the chunk, (n); None where there is one row."""
+        """The row of each token of the chunk, (n); None if there is one row."""
         return None if self.times.which is None else self.times.which[self.tokens].contiguous()
 
 
@@ -212,7 +212,7 @@ def _has_no_weights(norm: Any) -> bool:
 
 
 def _check(found: FusedPointwise, device: torch.device, dtype: torch.dtype, channels: int, heads: int) -> None:
-    """Run and so compile each kernel; raises KernelUnavailable where one differs more from float32 than torch's own."""
+    """Run and so compile each kernel; raises KernelUnavailable if one differs more from float32 than torch's own."""
     for name, run in _cases(device, dtype, channels, heads).items():
         exact = run(TorchPointwise(), torch.float32)
         usual, ours = run(TorchPointwise(), dtype), run(found, dtype)

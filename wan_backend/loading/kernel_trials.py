@@ -1,7 +1,7 @@
 """The results of trying kernels on this machine, kept on the disk: how fast each is, and which of them fail.
 
 Each result has a key that names the card and the versions, so that another card or a new torch is tried anew. A trial
-is noted before it begins: where it takes the process down, the next process knows.
+is noted before it begins: if it takes the process down, the next process knows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMAT = 1
 MAX_CRASHES = 2
 """No trial follows this many that ended with their process; a person may have ended one of them."""
 TRYING, FAILED = "trying", "failed"
-Finding = dict[str, Any]
+KernelFinding = dict[str, Any]
 
 
 class KernelUnavailable(Exception):
@@ -39,10 +39,10 @@ class KernelTrials:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._findings: dict[str, Finding] = {}
+        self._findings: dict[str, KernelFinding] = {}
 
-    def find_or_try(self, key: str, trial: Callable[[], Finding]) -> Finding | None:
-        """What is known under `key`, or what `trial()` finds now; None where it failed, now or before.
+    def find_or_try(self, key: str, trial: Callable[[], KernelFinding]) -> KernelFinding | None:
+        """What is known under `key`, or what `trial()` finds now; None if it failed, now or before.
 
         Any exception of a trial but TrialPostponed and interrupts is a failure, and so is its second crash.
         """
@@ -78,7 +78,7 @@ class KernelTrials:
         """Note that the kernel of `key` failed in use, so that it isn't tried again."""
         self._write(key, {FAILED: why[:300]})
 
-    def _write(self, key: str, finding: Finding) -> None:
+    def _write(self, key: str, finding: KernelFinding) -> None:
         if TRYING not in finding:
             self._findings[key] = finding
         self._save({**self._read(), key: finding})
@@ -88,7 +88,7 @@ class KernelTrials:
         rest.pop(key, None)
         self._save(rest)
 
-    def _read(self) -> dict[str, Finding]:
+    def _read(self) -> dict[str, KernelFinding]:
         if self._file is None:
             return {}
         try:
@@ -98,7 +98,7 @@ class KernelTrials:
             return {}
         return {key: found for key, found in findings.items() if isinstance(found, dict)}
 
-    def _save(self, findings: dict[str, Finding]) -> None:
+    def _save(self, findings: dict[str, KernelFinding]) -> None:
         if self._file is None:
             return
         try:
@@ -109,5 +109,5 @@ class KernelTrials:
 
 
 def _is_running(pid: Any) -> bool:
-    """True where `pid` is that of another process that is running."""
+    """True if `pid` is that of another process that is running."""
     return isinstance(pid, int) and pid != os.getpid() and psutil.pid_exists(pid)

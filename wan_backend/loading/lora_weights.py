@@ -1,4 +1,4 @@
-"""The numbers of a LoRA file, by diffusers' names of layers."""
+"""Reads the tensors of a LoRA file, by diffusers' names of layers."""
 
 from __future__ import annotations
 

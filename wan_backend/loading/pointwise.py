@@ -20,7 +20,7 @@ Rotary = tuple[Tensor, Tensor]
 class TimeModulation:
     """Shifts, scales and gates that follow from the time of a step: `rows` (1, K, N, C) for K different times.
 
-    `which` (S) is the row of each token; None where there is one row for all.
+    `which` (S) is the row of each token; None if there is one row for all.
     """
 
     rows: Tensor
@@ -75,7 +75,7 @@ class Pointwise(Protocol):
         """The chunk with the gated `work` added."""
 
     def gated_normed(self, norm: Any, hidden: Tensor, work: Tensor, gate: TokenGate) -> tuple[Tensor, Tensor]:
-        """What `gated` gives, and that normalized."""
+        """What `gated` returns, and that normalized."""
 
     def added_normed(self, norm: Any, hidden: Tensor, work: Tensor, by: ScaleAndShift) -> tuple[Tensor, Tensor]:
         """The chunk with `work` added, and what `normed` makes of that."""

@@ -1,4 +1,4 @@
-"""Puts a model's parts where the memory plan says, phase by phase."""
+"""Puts a model's components where the memory plan says, phase by phase."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ from .wan_model import WanModel
 
 log = logging.getLogger(__name__)
 
-EXPERTS = ("transformer", "transformer_2")
-
 
 def plan_memory(
     model: WanModel,
@@ -43,7 +41,7 @@ def plan_memory(
 
 @dataclass(frozen=True)
 class Room:
-    """What a take needs, and what there is for it at this moment."""
+    """What a take needs, and the memory that is free for it at this moment, in bytes."""
 
     needs: Needs
     device_bytes: int
@@ -77,7 +75,7 @@ def room_for(
     budget_bytes: int | None = None,
     loras: Sequence[LoraUse] = (),
 ) -> Room:
-    """The room for a take, as `plan_memory` has it."""
+    """What a take of `model` needs, and the memory that is free for it now, for the arguments of `plan_memory`."""
     needs = _needs(model, width, height, frames)
     needs = replace(needs, transformer=needs.transformer + applying_loras.file_bytes(loras))
     free = devices.free_bytes(model.device) + _held_bytes(model, model.device.type)
@@ -94,13 +92,13 @@ class PlacedModel:
         self,
         model: WanModel,
         plan: MemoryPlan,
-        on_load: Callable[[str], None] = lambda _part: None,
-        on_ready: Callable[[str], None] = lambda _part: None,
+        on_load: Callable[[str], None] = lambda _component: None,
+        on_ready: Callable[[str], None] = lambda _component: None,
         loras: Sequence[LoraUse] = (),
         on_read: Callable[[str], None] = lambda _place: None,
         kernel_findings: Path | None = None,
     ) -> None:
-        """`on_load(part)` is called before a part is read from the disk, `on_ready(part)` once it is in place.
+        """`on_load(component)` is called before one is read from the disk, `on_ready(component)` once it is in place.
 
         `on_read(place)` is called with each file or folder before it is read, and with "" when all is.
         `loras` are those that the transformer has on, and no others. `kernel_findings` is the file with the results
@@ -111,10 +109,10 @@ class PlacedModel:
         self.plan = plan
         model.weights_in_8_bit = plan.eight_bit
         self.load_seconds = 0.0
-        """Time spent so far in reading parts and moving them."""
+        """Time spent so far in reading components and moving them."""
         self._on_load, self._on_ready, self._on_read = on_load, on_ready, on_read
-        for part in model.parts:
-            self._make_way(part)
+        for component in model.components:
+            self._make_way(component)
         if model.device.type == "cuda":
             forward_kernels.compile_ahead(model.device, self._width())
 
@@ -131,67 +129,67 @@ class PlacedModel:
         return TransformerWidth(heads * int(config["attention_head_dim"]), heads, self.model.precision.transformer)
 
     @contextmanager
-    def use(self, part: str) -> Iterator[Any]:
-        """The part, where it is to run; afterwards it leaves the device if the plan says so."""
+    def use(self, component: str) -> Iterator[Any]:
+        """The component's module, where it is to run; afterwards it leaves the device if the plan says so."""
         try:
-            module = self._bring(part)
-            self._on_ready(part)  # which may stop the job
+            module = self._bring(component)
+            self._on_ready(component)  # which may stop the job
             yield module
         finally:
             module = None
-            self._make_way(part)
+            self._make_way(component)
 
-    def _bring(self, part: str) -> Any:
+    def _bring(self, component: str) -> Any:
         started = time.monotonic()
-        for other in EXPERTS if part in EXPERTS and self.plan.one_expert else ():
-            if other != part and self.model.loaded(other):
+        for other in resolve.EXPERTS if component in resolve.EXPERTS and self.plan.one_expert else ():
+            if other != component and self.model.loaded(other):
                 self.model.drop(other)
                 devices.release(self.model.device)
-        if not self.model.loaded(part):
-            self._on_load(part)
-            self._on_read(str(self.model.component_files.path(part)))
-        module = self.model.part(part)
-        if part in EXPERTS:
+        if not self.model.loaded(component):
+            self._on_load(component)
+            self._on_read(str(self.model.component_files.path(component)))
+        module = self.model.component(component)
+        if component in resolve.EXPERTS:
             chunked_forward.make_chunked(module, self.kernels, self.plan.token_chunk_bytes)
-        self._dress(part, module)
+        self._apply_loras(component, module)
         self._on_read("")
-        place = self.plan.residency_of(part)
+        place = self.plan.residency_of(component)
         if place is Residency.BLOCK_OFFLOADED:
-            room = self.plan.kept_bytes if part in EXPERTS else 0
-            block_offload.streamed(part, module, self.model.device).enter(room)
+            room = self.plan.kept_bytes if component in resolve.EXPERTS else 0
+            block_offload.offloaded(component, module, self.model.device).enter(room)
         else:
             module.to(self.model.device if place is not Residency.ON_CPU else "cpu")
-        if part == "vae":
+        if component == "vae":
             module.tile_pixels, module.chunk_latents = self.plan.tile_pixels, self.plan.chunk_latents
         self.load_seconds += time.monotonic() - started
         return module
 
-    def _dress(self, part: str, module: Any) -> None:
+    def _apply_loras(self, component: str, module: Any) -> None:
         """Have the job's LoRAs on a transformer; raises Refusal."""
-        if part not in resolve.EXPERTS:
+        if component not in resolve.EXPERTS:
             return
         present = [name for name in resolve.EXPERTS if self.model.classes.get(name)]
-        uses = [use for use in self._loras if part in resolve.transformers_of(use.expert, present)]
+        uses = [use for use in self._loras if component in resolve.transformers_of(use.expert, present)]
         if len(present) > 1:  # a file may hold layers for both
-            uses = [replace(use, expert=resolve.EXPERTS[part]) for use in uses]
+            uses = [replace(use, expert=resolve.EXPERTS[component]) for use in uses]
         applying_loras.apply(module, uses, self.model.precision.transformer, self._on_read)
 
-    def _make_way(self, part: str) -> None:
+    def _make_way(self, component: str) -> None:
         """Take from the device what the plan does not leave there."""
-        place = self.plan.residency_of(part)
-        if not self.model.loaded(part):
+        place = self.plan.residency_of(component)
+        if not self.model.loaded(component):
             return
-        module = self.model.part(part)
-        streamed: block_offload.Streamed | None = getattr(module, "streamed", None)
-        forgotten = streamed is not None and self.plan.forget_encoder and part not in EXPERTS
-        if streamed is not None:
-            streamed.leave()
+        module = self.model.component(component)
+        offload = block_offload.offload_of(module)
+        forgotten = offload is not None and self.plan.forget_encoder and component not in resolve.EXPERTS
+        if offload is not None:
+            offload.leave()
             if place is not Residency.BLOCK_OFFLOADED or forgotten:
-                streamed.dissolve()
-                del module.streamed
+                offload.dissolve()
+                del module.block_offload
         if place is Residency.RELOADED or forgotten:
-            self.model.drop(part)
-        elif place is Residency.BLOCK_OFFLOADED and streamed is not None:
+            self.model.drop(component)
+        elif place is Residency.BLOCK_OFFLOADED and offload is not None:
             pass
         elif place is not Residency.RESIDENT and module.device.type != "cpu":
             module.to("cpu")
@@ -210,12 +208,12 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
     video = VideoShape(width, height, frames, token=PLAIN_TOKEN_PIXELS * patch)
     channels_last = model.device.type == "cuda"
     hidden_states = HiddenStates(hidden, vae_width // patch**2, number, vae_number, channels_last)
-    weights = {part: model.weight_bytes(part, in_8_bit=False) for part in model.parts}
+    weights = {component: model.weight_bytes(component, in_8_bit=False) for component in model.components}
     return calculate(weights, hidden_states, video, model.compressed)
 
 
 def _held_bytes(model: WanModel, device_type: str) -> int:
-    """Bytes of the model's own parts that are on such a device already."""
-    modules = [model.part(part) for part in model.parts if model.loaded(part)]
+    """Bytes of the model's own weights that are on such a device already."""
+    modules = [model.component(component) for component in model.components if model.loaded(component)]
     weights = [weight for module in modules for weight in (*module.parameters(), *module.buffers())]
     return sum(w.numel() * w.element_size() for w in weights if w.device.type == device_type)

@@ -19,7 +19,7 @@ class SentencePieceTokenizer:
     """Prompts to numbers, exactly as the model's own library makes them."""
 
     def __init__(self, model: bytes) -> None:
-        """`model` is the content of a spiece.model. Raises RuntimeError where it is not one."""
+        """`model` is the content of a spiece.model. Raises RuntimeError if it is not one."""
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
 
     def __call__(self, prompts: list[str], max_length: int, **_how: Any) -> Any:

@@ -1,7 +1,7 @@
-"""A part of a model out of one file, as a module of diffusers or transformers.
+"""A component of a model out of one file, as a module of diffusers or transformers.
 
 Everything is checked by name and shape before the first tensor is read, so that nothing is left without content. The
-configuration is ours, from the shapes (files/configs.py); nothing is asked of the hub.
+configuration is ours, from the shapes (library/configs.py); nothing is asked of the hub.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ KEPT_FORMS = {
 }  # fmt: skip
 """Blocks of GGUF that diffusers takes apart while it runs."""
 KEPT_FP8 = {"fp8", "fp8 scaled", "int8"}
-"""As most of the numbers of a safetensors file are; `eight_bit` keeps them so."""
+"""The number formats of safetensors in which `eight_bit` can keep a matrix."""
 
 
-def load(part: FileComponent, dtype: torch.dtype, quantized: bool = False, in_8_bit: bool = False) -> Any:
+def load(component: FileComponent, dtype: torch.dtype, quantized: bool = False, in_8_bit: bool = False) -> Any:
     """The module with its weights in `dtype` on the CPU, diffusers' own exceptions in float32.
 
-    Where `quantised`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
-    compute with as they are needed. Where `in_8_bit`, a transformer's weights that don't are rounded to 8 bit.
+    With `quantized`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
+    compute with as they are needed. With `in_8_bit`, a transformer's weights that don't are rounded to 8 bit.
     Raises UnusableFile, and what the libraries raise.
     """
-    module = _empty(part.config)
-    with opened(part) as tensors:
-        _check(module, part, tensors)
-        if not (quantized and stays_quantised(part)):
+    module = _empty(component.config)
+    with opened(component) as tensors:
+        _check(module, component, tensors)
+        if not (quantized and stays_quantized(component)):
             _fill(module, tensors, dtype, in_8_bit)
-        elif part.number_format in KEPT_FORMS:
-            module = _quantised(module, part, tensors, dtype)
+        elif component.number_format in KEPT_FORMS:
+            module = _quantized(module, component, tensors, dtype)
         else:
             eight_bit.fill(module, lambda name: tensors.get(name, dtype_of(module, name, dtype)), tensors.fp8)
     left = [name for name, weight in module.named_parameters() if weight.is_meta]
@@ -56,10 +56,10 @@ def load(part: FileComponent, dtype: torch.dtype, quantized: bool = False, in_8_
     return module.eval().requires_grad_(False)
 
 
-def stays_quantised(part: FileComponent) -> bool:
-    """True for a part whose weights can stay as they lie in its file."""
-    forms = KEPT_FORMS if part.file.suffix.lower() == ".gguf" else KEPT_FP8
-    return part.component.startswith("transformer") and part.number_format in forms
+def stays_quantized(component: FileComponent) -> bool:
+    """True for a component whose weights can stay as they lie in its file."""
+    forms = KEPT_FORMS if component.file.suffix.lower() == ".gguf" else KEPT_FP8
+    return component.component.startswith("transformer") and component.number_format in forms
 
 
 def _empty(config: Any) -> Any:
@@ -74,10 +74,10 @@ def _empty(config: Any) -> Any:
         return getattr(diffusers, kind)(**settings)
 
 
-def _check(module: Any, part: FileComponent, tensors: FileTensors) -> None:
-    """Raise UnusableFile where the file's tensors are not exactly the module's."""
+def _check(module: Any, component: FileComponent, tensors: FileTensors) -> None:
+    """Raise UnusableFile if the file's tensors are not exactly the module's."""
     wanted = {name: tuple(weight.shape) for name, weight in module.state_dict().items() if name not in TIED}
-    missing, surplus = sorted(set(wanted) - set(part.slices)), sorted(set(part.slices) - set(wanted))
+    missing, surplus = sorted(set(wanted) - set(component.slices)), sorted(set(component.slices) - set(wanted))
     for names, what in ((missing, "missing"), (surplus, "of another kind of model")):
         if names:
             raise UnusableFile(f"{len(names)} of its tensors are {what}, the first is {names[0]}")
@@ -103,8 +103,8 @@ def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool 
         module.tie_weights()
 
 
-def _quantised(module: Any, part: FileComponent, tensors: FileTensors, dtype: torch.dtype) -> Any:
-    """By diffusers' own way for GGUF, with our names and our configuration."""
+def _quantized(module: Any, component: FileComponent, tensors: FileTensors, dtype: torch.dtype) -> Any:
+    """The module, its GGUF blocks kept, loaded by diffusers' own way with our names and our configuration."""
     import gguf
 
     linear = {f"{name}.weight" for name, layer in module.named_modules() if isinstance(layer, torch.nn.Linear)}
@@ -116,7 +116,7 @@ def _quantised(module: Any, part: FileComponent, tensors: FileTensors, dtype: to
         else:
             state[name] = tensors.get(name, dtype_of(module, name, dtype)).reshape(empty.shape)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        (Path(folder) / "config.json").write_text(json.dumps(dict(part.config)))
+        (Path(folder) / "config.json").write_text(json.dumps(dict(component.config)))
         return type(module).from_single_file(
             state,
             config=folder,

@@ -1,4 +1,4 @@
-"""Reads the tensors of one part out of a file, in full precision or as they lie there.
+"""Reads the tensors of one component out of a file, in full precision or as they lie there.
 
 In full precision, fp8 is multiplied by its scale and GGUF's blocks are taken apart by GGUF's own library; the scales
 that are for a card's fp8 arithmetic (of the input) are not needed, for that arithmetic isn't used.
@@ -28,25 +28,25 @@ PLAIN_GGUF: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype(
 
 
 class FileTensors:
-    """The tensors of a part, by the names of diffusers or transformers. Made by `opened`."""
+    """The tensors of a component, by the names of diffusers or transformers. Made by `opened`."""
 
-    def __init__(self, part: FileComponent, stream: Any) -> None:
-        self._part, self._stream = part, stream
-        self._header = weights_head.read_head(part.file)
+    def __init__(self, component: FileComponent, stream: Any) -> None:
+        self._component, self._stream = component, stream
+        self._header = weights_head.read_head(component.file)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, from the head of the file."""
-        piece = self._part.slices[name]
+        piece = self._component.slices[name]
         shape = self._header.tensors[piece.source].shape
         return (shape[0] // piece.of, *shape[1:]) if piece.of > 1 else shape
 
     def form(self, name: str) -> str:
         """The number format, as the file names it."""
-        return self._header.tensors[self._part.slices[name].source].dtype
+        return self._header.tensors[self._component.slices[name].source].dtype
 
     def get(self, name: str, dtype: torch.dtype) -> torch.Tensor:
         """The tensor as `dtype` on the CPU. Raises UnusableFile."""
-        piece = self._part.slices[name]
+        piece = self._component.slices[name]
         whole = self._gguf(piece.source) if self._header.is_gguf else self._safetensors(piece)
         if piece.of > 1:
             whole = whole.tensor_split(piece.of)[piece.index]
@@ -54,17 +54,17 @@ class FileTensors:
 
     def blocks(self, name: str) -> torch.Tensor:
         """uint8 (rows, bytes of a row): a GGUF tensor as it lies in the file."""
-        source = self._header.tensors[self._part.slices[name].source]
+        source = self._header.tensors[self._component.slices[name].source]
         return torch.from_numpy(self._bytes(source).reshape(source.shape[0], -1).copy())
 
     def fp8(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
         """A matrix (rows, columns) as it lies in the file, and its scale, float32 (1, 1) or (rows, 1).
 
-        None where `is_fp8` says no. Raises UnusableFile.
+        None if `is_fp8` says no. Raises UnusableFile.
         """
-        if not is_fp8(self._part, name):
+        if not is_fp8(self._component, name):
             return None
-        piece = self._part.slices[name]
+        piece = self._component.slices[name]
         weight: torch.Tensor = self._stream.get_tensor(piece.source)
         scale = self._scale(piece, weight)
         scale = torch.ones(1, 1) if scale is None else scale.reshape(-1, 1)
@@ -79,7 +79,7 @@ class FileTensors:
         return weight if scale is None else weight.float() * scale
 
     def _scale(self, piece: TensorSlice, weight: torch.Tensor) -> torch.Tensor | None:
-        """What the weight is multiplied by, float32, in a shape that does; None where nothing is said."""
+        """What the weight is multiplied by, float32, in a shape that does; None if the file has no scale."""
         name = scale_of(self._header, piece.source)
         if name is None:
             return None
@@ -107,13 +107,13 @@ class FileTensors:
 
 
 @contextmanager
-def opened(part: FileComponent) -> Iterator[FileTensors]:
-    """The tensors of a part, as long as the file is open. Raises OSError, UnusableFile."""
-    if weights_head.read_head(part.file).is_gguf:
-        yield FileTensors(part, np.memmap(part.file, np.uint8, mode="r"))
+def opened(component: FileComponent) -> Iterator[FileTensors]:
+    """The tensors of a component, as long as the file is open. Raises OSError, UnusableFile."""
+    if weights_head.read_head(component.file).is_gguf:
+        yield FileTensors(component, np.memmap(component.file, np.uint8, mode="r"))
         return
-    with safe_open(part.file, framework="pt") as stream:
-        yield FileTensors(part, stream)
+    with safe_open(component.file, framework="pt") as stream:
+        yield FileTensors(component, stream)
 
 
 def tokenizer_model(file: Path) -> bytes:
@@ -125,10 +125,10 @@ def tokenizer_model(file: Path) -> bytes:
         return bytes(stream.get_tensor(name).tobytes())
 
 
-def is_fp8(part: FileComponent, name: str) -> bool:
-    """True where the file has that weight as a matrix in fp8 or int8, with one scale, one a row, or (fp8) none."""
-    header = weights_head.read_head(part.file)
-    source = part.slices[name].source
+def is_fp8(component: FileComponent, name: str) -> bool:
+    """True if the file has that weight as a matrix in fp8 or int8, with one scale, one a row, or (fp8) none."""
+    header = weights_head.read_head(component.file)
+    source = component.slices[name].source
     tensor, scale = header.tensors[source], scale_of(header, source)
     if tensor.dtype not in IN_8_BIT or len(tensor.shape) != 2:
         return False

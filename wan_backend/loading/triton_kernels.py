@@ -1,6 +1,6 @@
 """The kernels that are written in Triton: for a transformer's tokens, and for an autoencoder's pixels.
 
-This module can be imported only where Triton is. A program works on a row of channels, or on a few rows.
+This module can be imported only if Triton is installed. A program works on a row of channels, or on a few rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def add_and_norm(
     own: tuple[Tensor, Tensor] | None,
     eps: float,
 ) -> None:
-    """`added` = hidden + work (weighted where `numbers` has a gate); `normed` = the layer norm of that.
+    """`added` = hidden + work (weighted if `numbers` has a gate); `normed` = the layer norm of that.
 
     All are (1, n, C) with contiguous rows. The norm is scaled and shifted by `numbers`, which is a modulation of
     `fused_pointwise`, or by its `own` weight and bias.

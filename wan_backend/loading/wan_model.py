@@ -1,7 +1,7 @@
-"""Loads the parts of a Wan model, from a folder as diffusers saves it or each from its own place.
+"""Loads the components of a Wan model, from a folder as diffusers saves it or each from its own file.
 
-Safetensors and GGUF only, never from the network; each part when it is first wanted; every failure a Refusal whose
-sentence names the part or the file.
+Safetensors and GGUF only, never from the network; each component when it is first wanted; every failure a Refusal whose
+sentence names the component or the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from ..catalogue.architecture import Architecture, boundary_ratio
 from ..library import integrity
-from ..library.component_files import ComponentFiles, Stamp, classes
+from ..library.component_files import ComponentFiles, FilesStamp, classes
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files
@@ -37,9 +37,9 @@ TRANSFORMER_CLASSES = {
     "WanTransformer3DModel": diffusers.WanTransformer3DModel,
     "WanVACETransformer3DModel": diffusers.WanVACETransformer3DModel,
 }
-PARTS = ("text_encoder", "transformer", "vae")
+BASE_COMPONENTS = ("text_encoder", "transformer", "vae")
 """Of every model; one that looks at pictures has an image encoder, too, and one with two experts `transformer_2`."""
-_LOOKED_AT: set[Stamp] = set()
+_LOOKED_AT: set[FilesStamp] = set()
 """Files whose weights were seen to be numbers, by this process."""
 # ValueError: also JSON's; RuntimeError: also NotImplementedError, for tensors left without content.
 _LOAD_ERRORS = (
@@ -49,7 +49,7 @@ _LOAD_ERRORS = (
 
 @dataclass(frozen=True)
 class Precision:
-    """The number format of each part's weights."""
+    """The number format of each component's weights."""
 
     text_encoder: torch.dtype
     transformer: torch.dtype
@@ -57,11 +57,11 @@ class Precision:
     image_encoder: torch.dtype = torch.float32
     """It runs once a take; Wan's own pipelines keep it in 32 bit."""
     quantized: bool = False
-    """True where a GGUF or fp8 transformer stays as it lies in its file: in less memory, with more time a step."""
+    """True if a GGUF or fp8 transformer stays as it lies in its file: in less memory, with more time a step."""
 
     @property
     def transformer_2(self) -> torch.dtype:
-        """Of the second expert, where there is one."""
+        """That of `transformer`: the two experts are alike."""
         return self.transformer
 
     @classmethod
@@ -74,7 +74,7 @@ class Precision:
 
 
 class WanModel:
-    """A Wan model on the disk; its parts come into memory when first asked for and stay until dropped."""
+    """A Wan model on the disk; its components come into memory when first asked for and stay until dropped."""
 
     _weights_in_8_bit = False
 
@@ -86,35 +86,35 @@ class WanModel:
         components: Mapping[str, Path] | None = None,
         copies: Path | None = None,
     ) -> None:
-        """`components`: the file or folder of each, where not all are in `folder`; `copies`: the bf16 caches."""
+        """`components`: the file or folder of each, if not all are in `folder`; `copies`: the bf16 cache's folder."""
         self.folder = folder
         self.component_files = ComponentFiles(folder, components)
         self._copies = copies
         self.device = device
         self.precision = precision or Precision.for_device(device)
-        self._parts: dict[str, Any] = {}
+        self._components: dict[str, Any] = {}
         index = self.component_files.index()
         self.classes = classes(index)
         self.architecture = self.component_files.architecture(index)
         self.boundary = boundary_ratio(index)
         """Where the second expert takes over, as a share of the noise; None for a model with one transformer."""
         self._stamp = self.component_files.stamp()
-        held = (name for name in (*self.parts, "tokenizer") if self.component_files.has(name))
-        self._part_stamps = {name: self.component_files.component_stamp(name) for name in held}
-        """As the files were at first: what is in memory is of those, whatever is put in their place later."""
+        held = (name for name in (*self.components, "tokenizer") if self.component_files.has(name))
+        self._component_stamps = {name: self.component_files.component_stamp(name) for name in held}
+        """The stamps of the files at first: what is in memory is of those, whatever is put in their place later."""
 
     @property
     def weights_in_8_bit(self) -> bool:
-        """True where transformers have their blocks in 8 bit: half the memory. Files that are smaller stay so."""
+        """True if transformers have their blocks in 8 bit: half the memory. Files that are smaller stay so."""
         return self._weights_in_8_bit
 
     @weights_in_8_bit.setter
     def weights_in_8_bit(self, wanted: bool) -> None:
-        """Drops the transformers that are in memory in another form."""
+        """Setting it drops the transformers that are in memory in another form."""
         before, self._weights_in_8_bit = self._weights_in_8_bit, wanted
-        others = [part for part in self._parts if self._form(part, wanted) is not self._form(part, before)]
-        for part in others:
-            self.drop(part)
+        others = [name for name in self._components if self._form(name, wanted) is not self._form(name, before)]
+        for name in others:
+            self.drop(name)
         if others:
             devices.release(self.device)
 
@@ -124,19 +124,19 @@ class WanModel:
         return self.architecture is Architecture.CONTROL
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """The names of its parts."""
+    def components(self) -> tuple[str, ...]:
+        """Their names, as in the index of a folder of diffusers; without the tokenizer."""
         seeing = ("image_encoder",) if self.architecture.looks_at_pictures else ()
-        return (*PARTS, *seeing, *(("transformer_2",) if self.boundary is not None else ()))
+        return (*BASE_COMPONENTS, *seeing, *(("transformer_2",) if self.boundary is not None else ()))
 
     @property
     def tokenizer(self) -> Any:
-        """The text encoder's tokenizer."""
+        """The text encoder's tokenizer, of transformers or, for a single file, SentencePieceTokenizer."""
         return self._kept("tokenizer", self._load_tokenizer)
 
     @property
     def text_encoder(self) -> Any:
-        """The UMT5 encoder."""
+        """The UMT5 encoder of prompts. Raises Refusal, as every component does that has to be read."""
         return self._kept("text_encoder", self._load_text_encoder)
 
     @property
@@ -151,7 +151,7 @@ class WanModel:
 
     @property
     def vae(self) -> Any:
-        """The video autoencoder."""
+        """The video autoencoder, diffusers' AutoencoderKLWan."""
         return self._kept("vae", lambda: self._load("vae", diffusers.AutoencoderKLWan, self.precision.vae))
 
     @property
@@ -161,98 +161,100 @@ class WanModel:
 
     @property
     def image_processor(self) -> Any:
-        """What brings a picture to the size and the colours that the image encoder knows."""
+        """What brings a picture to the size and the colors that the image encoder knows."""
         return self._kept("image_processor", self._load_image_processor)
 
-    def part(self, name: str) -> Any:
-        """The part of that name: one of `parts`."""
+    def component(self, name: str) -> Any:
+        """The module of the component of that name, one of `components`, read if need be. Raises Refusal."""
         return getattr(self, name)
 
-    def loaded(self, part: str) -> bool:
-        """True where `part` is in memory."""
-        return part in self._parts
+    def loaded(self, component: str) -> bool:
+        """True if its module is in memory."""
+        return component in self._components
 
-    def drop(self, part: str) -> None:
-        """Forget `part`; it is read from the disk again when next wanted."""
-        self._parts.pop(part, None)
+    def drop(self, component: str) -> None:
+        """Forget its module; it is read from the disk again when next wanted."""
+        self._components.pop(component, None)
 
     def drop_all(self) -> None:
-        """Forget every part."""
-        self._parts.clear()
+        """Forget every module."""
+        self._components.clear()
 
     def unchanged(self) -> bool:
-        """False where the files are others than those that were there at first."""
+        """False once the files on the disk are others than when this model was made."""
         return self._stamp == self.component_files.stamp()
 
     def take_over(self, other: WanModel) -> None:
-        """Have those parts of `other` in memory that this model has from the same files, in the same format."""
+        """Have those components of `other` in memory that this model has from the same files, in the same format."""
         shared = ("text_encoder", "vae", "image_encoder")
-        for part in shared:
-            if not other.loaded(part) or not self.component_files.has(part):
+        for name in shared:
+            if not other.loaded(name) or not self.component_files.has(name):
                 continue
-            alike = self.device == other.device and getattr(self.precision, part) == getattr(other.precision, part)
-            if alike and self._part_stamps.get(part) == other._part_stamps.get(part):
-                log.info("%s of %s stays in memory", part, other.folder)
-                self._parts[part] = other._parts[part]
+            alike = self.device == other.device and getattr(self.precision, name) == getattr(other.precision, name)
+            if alike and self._component_stamps.get(name) == other._component_stamps.get(name):
+                log.info("%s of %s stays in memory", name, other.folder)
+                self._components[name] = other._components[name]
 
-    def fingerprint(self, part: str = "", as_held: bool = True) -> str:
-        """Tells the files of the model or of a part from any others, `as_held` in memory: 64 hexadecimal digits."""
-        own = self._part_stamps.get(part, ()) if part else self._stamp
-        tokenizer = self._part_stamps.get("tokenizer", ()) if part == "text_encoder" else ()
-        names = [part] if part else list(self.parts)
+    def fingerprint(self, component: str = "", as_held: bool = True) -> str:
+        """64 hexadecimal digits that differ for other files, of the model or of a component; `as_held` in memory."""
+        own = self._component_stamps.get(component, ()) if component else self._stamp
+        tokenizer = self._component_stamps.get("tokenizer", ()) if component == "text_encoder" else ()
+        names = [component] if component else list(self.components)
         formats = {name: str(getattr(self.precision, name)) for name in names}
         formats["quantised"] = str(self.precision.quantized)
         for name in names if as_held else ():
             formats |= {f"{name} in 8 bit": self._form(name, True).name} if self._is_changed(name) else {}
-        said = [own, tokenizer, formats, self.device.type, transformers.__version__, diffusers.__version__]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        identity = [own, tokenizer, formats, self.device.type, transformers.__version__, diffusers.__version__]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
-    def config(self, part: str) -> dict[str, Any]:
-        """The part's configuration, without loading its weights."""
-        return self.component_files.config(part)
+    def config(self, component: str) -> dict[str, Any]:
+        """The component's configuration, without loading its weights."""
+        return self.component_files.config(component)
 
-    def parameter_count(self, part: str) -> int:
-        """How many numbers the part's weights are, read from the heads of its files."""
-        if self.loaded(part):
-            named = self._parts[part].named_parameters()
+    def parameter_count(self, component: str) -> int:
+        """How many numbers the component's weights are, read from the heads of its files."""
+        if self.loaded(component):
+            named = self._components[component].named_parameters()
             return sum(weight.numel() for name, weight in named if ".lora_" not in name)
-        single = self.component_files.file(part)
+        single = self.component_files.file(component)
         if single is not None:
             return single.count
         try:
-            return component_folder.count(self.component_files.path(part))
+            return component_folder.count(self.component_files.path(component))
         except (OSError, SafetensorError) as error:
-            raise self._broken(part, error) from error
+            raise self._broken(component, error) from error
 
     @property
     def compressed(self) -> bool:
-        """True where transformers are in 8 bit or less by themselves."""
+        """True if transformers are in 8 bit or less by themselves."""
         return self._form("transformer", False) is not Form.WHOLE
 
-    def weight_bytes(self, part: str, in_8_bit: bool | None = None) -> int:
-        """How much memory the part's weights take once they are loaded; `in_8_bit`: if `weights_in_8_bit` were that."""
-        now, dtype = self._form(part, self.weights_in_8_bit), getattr(self.precision, part)
-        form = now if in_8_bit is None else self._form(part, in_8_bit)
-        if self.loaded(part) and form is now:
-            return weight_forms.held_bytes(self._parts[part])
+    def weight_bytes(self, component: str, in_8_bit: bool | None = None) -> int:
+        """Bytes of the component's weights once they are in memory; `in_8_bit`: if `weights_in_8_bit` were that."""
+        now, dtype = self._form(component, self.weights_in_8_bit), getattr(self.precision, component)
+        form = now if in_8_bit is None else self._form(component, in_8_bit)
+        if self.loaded(component) and form is now:
+            return weight_forms.held_bytes(self._components[component])
         if form is Form.WHOLE:
-            return self.parameter_count(part) * int(dtype.itemsize)
-        return weight_forms.smaller_bytes(form, self.component_files.file(part), self.config(part), dtype)
+            return self.parameter_count(component) * int(dtype.itemsize)
+        return weight_forms.smaller_bytes(form, self.component_files.file(component), self.config(component), dtype)
 
-    def _form(self, part: str, in_8_bit: bool) -> Form:
-        if not part.startswith("transformer"):
+    def _form(self, component: str, in_8_bit: bool) -> Form:
+        if not component.startswith("transformer"):
             return Form.WHOLE
-        return weight_forms.form_of(self.component_files.file(part), self.device, self.precision.quantized, in_8_bit)
+        return weight_forms.form_of(
+            self.component_files.file(component), self.device, self.precision.quantized, in_8_bit
+        )
 
-    def _is_changed(self, part: str) -> bool:
-        """True where `weights_in_8_bit` makes the part another."""
-        return self.weights_in_8_bit and self._form(part, True) is not self._form(part, False)
+    def _is_changed(self, component: str) -> bool:
+        """True if `weights_in_8_bit` changes the component's weights."""
+        return self.weights_in_8_bit and self._form(component, True) is not self._form(component, False)
 
     def _kept(self, name: str, load: Callable[[], Any]) -> Any:
-        if name not in self._parts:
+        if name not in self._components:
             log.info("loading %s of %s", name, self.folder)
-            self._parts[name] = load()
-        return self._parts[name]
+            self._components[name] = load()
+        return self._components[name]
 
     def _load_tokenizer(self) -> Any:
         place = self.component_files.path("tokenizer")
@@ -270,7 +272,7 @@ class WanModel:
         return self._load("image_encoder", transformers.CLIPVisionModel, self.precision.image_encoder)
 
     def _load_image_processor(self) -> Any:
-        # By its own name, for the general one takes another arithmetic where torchvision is installed; and whatever
+        # By its own name, since the general one takes another arithmetic if torchvision is installed; and whatever
         # the index says, for there it may be a whole CLIPProcessor, of which only this is wanted.
         try:
             if self.component_files.is_composed:
@@ -283,14 +285,14 @@ class WanModel:
         except _LOAD_ERRORS as error:
             raise self._broken("image_processor", error) from error
 
-    def _load_transformer(self, part: str) -> Any:
-        return self._load(part, TRANSFORMER_CLASSES[self.classes[part]], self.precision.transformer)
+    def _load_transformer(self, component: str) -> Any:
+        return self._load(component, TRANSFORMER_CLASSES[self.classes[component]], self.precision.transformer)
 
-    def _load(self, part: str, kind: Any, dtype: torch.dtype) -> Any:
-        single, form = self.component_files.file(part), self._form(part, self.weights_in_8_bit)
+    def _load(self, component: str, kind: Any, dtype: torch.dtype) -> Any:
+        single, form = self.component_files.file(component), self._form(component, self.weights_in_8_bit)
         try:
             if single is None:
-                folder = self.component_files.path(part)
+                folder = self.component_files.path(component)
                 module = component_folder.load(kind, folder, dtype, self._copies, form is Form.ROUNDED)
             else:
                 module = single_files.load(single, dtype, form is Form.AS_IN_FILE, form is Form.ROUNDED)
@@ -299,51 +301,51 @@ class WanModel:
                 raise
             if single is None:
                 raise _refusal(
-                    f"The {_spoken(part)} in {self.folder} is incomplete: {why}. Download it again."
+                    f"The {_spoken(component)} in {self.folder} is incomplete: {why}. Download it again."
                 ) from why
             raise _refusal(f"{single.file} can't be loaded because {why}; get the file again, or use another.") from why
         except _LOAD_ERRORS as error:
             if devices.is_out_of_memory(error):
                 raise
-            raise self._broken(part, error) from error
-        self._look_at_numbers(part, module)
+            raise self._broken(component, error) from error
+        self._look_at_numbers(component, module)
         return module.eval().requires_grad_(False)
 
-    def _look_at_numbers(self, part: str, module: Any) -> None:
-        """Raise Refusal where a weight is no number; a part that is read again from the same files isn't looked at."""
-        stamp = self._part_stamps.get(part, ())
+    def _look_at_numbers(self, component: str, module: Any) -> None:
+        """Raise Refusal if a weight is no number; one that is read again from the same files isn't looked at."""
+        stamp = self._component_stamps.get(component, ())
         if stamp and stamp in _LOOKED_AT:
             return
         broken = finite.broken_weight(module)
         if broken is not None:
-            place = component_folder.file_of(self.component_files.path(part), broken.removesuffix("_scale"))
+            place = component_folder.file_of(self.component_files.path(component), broken.removesuffix("_scale"))
             raise _refusal(
                 f"{place} is damaged: its weight {broken} contains NaN or infinite numbers, so every take "
                 "would be black. Get the file again, or use another."
             )
         _LOOKED_AT.add(stamp)
 
-    def _broken(self, part: str, error: Exception) -> Refusal:
-        """The sentence for a part that would not load: the damaged file by name where there is one.
+    def _broken(self, component: str, error: Exception) -> Refusal:
+        """The sentence for a component that would not load: the damaged file by name if there is one.
 
-        Raises `error` itself where memory was spent, for which the part is not to blame.
+        Raises `error` itself if memory was spent, for which the component is not to blame.
         """
         if devices.is_out_of_memory(error):
             raise error
-        log.error("%s of %s would not load", part, self.folder, exc_info=error)
+        log.error("%s of %s would not load", component, self.folder, exc_info=error)
         try:
             if not self.component_files.is_composed:
                 integrity.check(self.folder)
         except UnusableFile as why:
             return _refusal(f"The model in {self.folder} can't be loaded because {why}; download it again.")
-        told = guarded_files.complaint(error) if isinstance(error, OSError) and error.strerror else str(error)
-        reason = told.strip().split("\n")[0].rstrip(".")[:300]
-        place = self.component_files.path(part) if self.component_files.is_composed else self.folder
-        return _refusal(f"The {_spoken(part)} in {place} can't be loaded: {reason}.")
+        complaint = guarded_files.complaint(error) if isinstance(error, OSError) and error.strerror else str(error)
+        reason = complaint.strip().split("\n")[0].rstrip(".")[:300]
+        place = self.component_files.path(component) if self.component_files.is_composed else self.folder
+        return _refusal(f"The {_spoken(component)} in {place} can't be loaded: {reason}.")
 
 
-def _spoken(part: str) -> str:
-    return {"vae": "autoencoder", "transformer_2": "second transformer"}.get(part, part.replace("_", " "))
+def _spoken(component: str) -> str:
+    return {"vae": "autoencoder", "transformer_2": "second transformer"}.get(component, component.replace("_", " "))
 
 
 def _refusal(sentence: str) -> Refusal:

@@ -1,4 +1,4 @@
-"""In which form a part's weights are kept in memory, and how many bytes that is."""
+"""In which form a component's weights are kept in memory, and how many bytes that is."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from .tensors import is_fp8
 
 
 class Form(Enum):
-    """How the weights of a part are kept in memory."""
+    """How the weights of a component are kept in memory."""
 
     WHOLE = "in the number format that it computes in"
-    AS_IN_FILE = "quantised as its file is"
+    AS_IN_FILE = "quantized as its file is"
     ROUNDED = "its blocks in 8 bit"
 
 
 def form_of(file: FileComponent | None, device: torch.device, quantized: bool, in_8_bit: bool) -> Form:
-    """The form of a transformer, of `file` where it's not in a folder.
+    """The form of a transformer, of `file` if it's not in a folder.
 
-    `quantised`: it stays as it lies in its file where it can; `in_8_bit`: it is wanted in half the memory.
+    `quantized`: it stays as it lies in its file if it can; `in_8_bit`: it is wanted in half the memory.
     """
     as_in_file = quantized or (in_8_bit and device.type != "mps")  # Apple's cards have no fp8
-    if file is not None and as_in_file and single_files.stays_quantised(file):
+    if file is not None and as_in_file and single_files.stays_quantized(file):
         return Form.AS_IN_FILE
     return Form.ROUNDED if in_8_bit else Form.WHOLE
 
 
 def held_bytes(module: torch.nn.Module) -> int:
-    """What the weights of a module take."""
+    """Bytes of the weights of a module, as they lie in memory."""
     return sum(weight.nbytes for weight in (*module.parameters(), *module.buffers()))
 
 
 def smaller_bytes(form: Form, file: FileComponent | None, config: Mapping[str, Any], dtype: torch.dtype) -> int:
-    """What a transformer of that form, which is not WHOLE, will take, with the rest of it in `dtype`."""
+    """Bytes that a transformer of that form, which is not WHOLE, will take, with the rest of it in `dtype`."""
     as_in_file = file if form is Form.AS_IN_FILE else None
     if as_in_file is not None and as_in_file.number_format in single_files.KEPT_FORMS:
         return as_in_file.file.stat().st_size

@@ -1,7 +1,7 @@
 """Checks from its head whether a LoRA file fits a transformer.
 
 What the transformer has no layer for is skipped, as it would compute nothing there: a LoRA for image to video has
-layers for an image encoder that most models lack. The plan says so. The file is refused where what remains isn't what
+layers for an image encoder that most models lack. The plan says so. The file is refused if what remains isn't what
 it was made for:
 
 - nothing remains, or less than half of its layers;
@@ -74,7 +74,7 @@ class LoraLayer:
     up_bias: str = ""
     alpha: str = ""
     config_alpha: float | None = None
-    """Alpha by the trainer's settings, where the file has no tensor for it."""
+    """Alpha by the trainer's settings, if the file has no tensor for it."""
     spelled: str = ""
     """The layer as the file has it."""
 
@@ -95,7 +95,7 @@ class LoraContent:
         return len(self.layers) + len(self.differences) + self.skipped.total()
 
     def skipped_clause(self) -> str:
-        """What is skipped, as a clause that follows the file's name; empty where nothing is."""
+        """What is skipped, as a clause that follows the file's name; empty if nothing is."""
         number = self.skipped.total()
         if not number:
             return ""
@@ -106,14 +106,14 @@ class LoraContent:
 
 
 def named_experts(head: LoraHead) -> frozenset[str]:
-    """ "high" and "low": the experts of a Wan 2.2 A14B that its keys name; empty where they name none."""
+    """ "high" and "low": the experts of a Wan 2.2 A14B that its keys name; empty if they name none."""
     return frozenset(expert for expert in _keys_by_expert(head.tensors) if expert)
 
 
 def read_content(head: LoraHead, expert: str = "") -> LoraContent:
     """What the file changes; of a file for two transformers, for `expert` ("high", "low").
 
-    Raises UnusableLora where that can't be known, or the file is no LoRA.
+    Raises UnusableLora if that can't be known, or the file is no LoRA.
     """
     _check_settings(head.settings(expert))
     found, unknown = LoraContent(), []
@@ -147,7 +147,7 @@ def read_content(head: LoraHead, expert: str = "") -> LoraContent:
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
-    """Raise UnusableLora where the trainer's settings say that it's more than, or not, a LoRA of the model itself."""
+    """Raise UnusableLora if the trainer's settings say that it's more than, or not, a LoRA of the model itself."""
     kind = str(settings.get("peft_type") or "LORA")
     if kind != "LORA":
         raise UnusableLora(f"is an adapter of the kind {kind[:20]}, which can't be loaded; only LoRA can")
@@ -161,7 +161,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def check_fit(head: LoraHead, shapes: Shapes, expert: str = "") -> LoraContent:
-    """What the file changes in a transformer of these shapes. Raises UnusableLora where it isn't for it (see above)."""
+    """What the file changes in a transformer of these shapes. Raises UnusableLora if it isn't for it (see above)."""
     found = read_content(head, expert)
     names = {*(f"{layer}.weight" for layer in found.layers), *found.differences}
     absent = sorted(names - set(shapes))
@@ -197,7 +197,7 @@ def _keys_of(head: LoraHead, expert: str) -> Iterable[str]:
 def _keys_by_expert(tensors: Iterable[str]) -> dict[str, list[str]]:
     """The keys for each expert; "" has those that name none.
 
-    Where keys name the low-noise expert alone, those that name none are the high-noise one's; where they name both,
+    If keys name the low-noise expert alone, those that name none are the high-noise one's; if they name both,
     these are for both.
     """
     found: dict[str, list[str]] = {}
@@ -229,7 +229,7 @@ def _note(found: LoraContent, parsed: LoraKey, key: str) -> None:
 
 
 def _config_alpha(head: LoraHead, layer: LoraLayer, expert: str) -> float | None:
-    """Alpha of the trainer's settings, so that alpha / rank is the scale; None where they say none."""
+    """Alpha of the trainer's settings, so that alpha / rank is the scale; None if they say none."""
     config = head.settings(expert)
     if layer.alpha or "lora_alpha" not in config or layer.down not in head.tensors:
         return None
@@ -278,7 +278,7 @@ def _wide(width: int) -> str:
 
 
 def _check_depth(absent: list[str], names: set[str], shapes: Shapes) -> None:
-    """Raise UnusableLora where blocks are missing."""
+    """Raise UnusableLora if blocks are missing."""
     here = max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")) + 1
     deeper = [
         name for name in absent if name.startswith("blocks.") and is_wans(name) and int(name.split(".")[1]) >= here
@@ -306,7 +306,7 @@ def _why_absent(name: str) -> SkipReason:
 
 
 def _check_layer(head: LoraHead, found: LoraContent, name: str, layer: LoraLayer, shapes: Shapes) -> None:
-    """Raise UnusableLora where the factors aren't both there, or don't give the weight's shape."""
+    """Raise UnusableLora if the factors aren't both there, or don't give the weight's shape."""
     if not layer.down or not layer.up:
         raise UnusableLora(f"is incomplete: a factor of {name} is missing; download it again")
     parameter = f"{name}.weight"
@@ -325,7 +325,7 @@ def _check_layer(head: LoraHead, found: LoraContent, name: str, layer: LoraLayer
 
 
 def _check_numbers(head: LoraHead, layer: LoraLayer) -> None:
-    """Raise UnusableLora where a tensor's numbers mean something else than they are."""
+    """Raise UnusableLora if a tensor's numbers mean something else than they are."""
     for key in filter(None, (layer.down, layer.up, layer.down_bias, layer.up_bias)):
         _check_real(head, key)
     if layer.alpha:
@@ -355,7 +355,7 @@ def _check_changed_size(found: LoraContent, name: str, made: tuple[int, ...], wa
 
 
 def alike(made: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """True where a tensor of one shape can be reshaped to the other: it is flat, or has more or fewer sides of one."""
+    """True if a tensor of one shape can be reshaped to the other: it is flat, or has more or fewer sides of one."""
     if made == wanted:
         return True
     flat = len(made) == 2 and made[0] == wanted[0] and made[1] == math.prod(wanted[1:])

@@ -2,7 +2,7 @@
 
 Layers are spelled as in Wan's own code or as in diffusers, after any prefix ("diffusion_model.", "transformer.",
 "base_model.model.", ...), or in one word with underscores ("lora_unet_blocks_0_self_attn_q", as kohya's and musubi's
-trainers do). Where a file is for both experts of a Wan 2.2 A14B, the prefix says for which one a key is.
+trainers do). If a file is for both experts of a Wan 2.2 A14B, the prefix says for which one a key is.
 tests/wan_backend/lora/lora_spellings.py lists who writes what.
 """
 
@@ -43,10 +43,10 @@ class LoraKey:
     """What one key of a file means."""
 
     name: str
-    """The name of the layer or parameter in diffusers; as the file has it where Wan has no such layer."""
+    """The name of the layer or parameter in diffusers; as the file has it if Wan has no such layer."""
     kind: Kind
     expert: str = ""
-    """ "high" or "low" where the key says that it is for one of two transformers."""
+    """ "high" or "low" if the key says that it is for one of two transformers."""
     spelled: str = ""
     """The layer as the file has it."""
 
@@ -100,7 +100,7 @@ for _attention in ("attn1", "attn2"):  # the layer, without its place in the lis
     _IN_BLOCKS[f"{_attention}.to_out"] = f"{_attention}.to_out.0"
 _IN_BLOCKS_JOINED, _OUTSIDE_JOINED = _underscored(_IN_BLOCKS), _underscored(_OUTSIDE)
 _WRAPS = re.compile(r"(?<![^._])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)[._]")
-"""Torch puts these into names where a model was compiled, or trained on several cards."""
+"""Torch puts these into names if a model was compiled, or trained on several cards."""
 _COUNTERS = re.compile(r"\.(?:lora_)?(?:rank|ranknum|dim|network_dim|num_batches_tracked|initialized)$")
 """Nothing is computed with these."""
 _BLOCK = re.compile(r"(?:^|\.)((?:vace_)?blocks\.\d+)\.(.+)$")
@@ -136,7 +136,7 @@ def parse_key(key: str) -> LoraKey:
 
 
 def layer_name(spelled: str) -> str:
-    """Diffusers' name of the layer; `spelled` itself where Wan has none of that name."""
+    """Diffusers' name of the layer; `spelled` itself if Wan has none of that name."""
     joined = _JOINED.match(spelled)
     if joined:
         return _joined_name(joined.group(2)) or spelled
@@ -153,7 +153,7 @@ def layer_name(spelled: str) -> str:
 
 
 def expert_of(key: str) -> str:
-    """ "high" or "low" where the key says to which of two transformers it belongs; else empty."""
+    """ "high" or "low" if the key says to which of two transformers it belongs; else empty."""
     joined = _JOINED.match(key)
     if joined:
         return {"1": "high", "2": "low"}.get(joined.group(1).strip("_")[-1:], "")

@@ -2,7 +2,7 @@
 
 `a14b_experts` knows the words; here is how much they count for a LoRA, whose name speaks of pictures too ("high heels",
 "low angle", a size "L"). "high_noise" says it for certain; so does a partner's file beside it. The bare word counts in
-capitals, or in a name that says Wan 2.2. Where an expert may be meant and nothing more says so, the answer is UNSURE,
+capitals, or in a name that says Wan 2.2. If an expert may be meant and nothing more says so, the answer is UNSURE,
 and a person is asked.
 """
 
@@ -32,7 +32,7 @@ _MAX_NEIGHBORS = 20_000
 
 
 def detect_expert(file: Path, titles: Sequence[str] = ()) -> str:
-    """ "high", "low", empty where nothing speaks of either, or UNSURE.
+    """ "high", "low", empty if nothing speaks of either, or UNSURE.
 
     `titles` are what the file's maker called it, in its metadata: it may have been renamed since.
     """
@@ -50,7 +50,7 @@ def are_a_pair(files: Sequence[Path]) -> bool:
 
 
 def _named(name: str) -> str:
-    """The expert that a name alone says, or UNSURE, or empty."""
+    """The expert by a name alone, UNSURE, or empty."""
     sure, word = a14b_experts.certain_expert([name]), a14b_experts.probable_expert([name])
     is_22 = a14b_experts.is_wan_22([name])
     if sure or (word and (is_22 or word.upper() in re.findall(r"[A-Z]+", name))):
@@ -68,7 +68,7 @@ def _by_folder(folder: Path) -> str:
 
 
 def _by_partner(place: Path) -> str:
-    """The expert where the other one's file, or folder, lies beside; UNSURE where that may be chance; else empty."""
+    """The expert if the other one's file, or folder, lies beside; UNSURE if that may be chance; else empty."""
     name = _bare(_stem(place.name))
     own = _numberless(name)
     meant = a14b_experts.possible_expert([own])

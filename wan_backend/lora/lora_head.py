@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..library.weights_head import BrokenHead, StoredTensor, parse_safetensors
+from ..library.weights_head import PICKLED_SUFFIXES, BrokenHead, StoredTensor, parse_safetensors
 from ..protocol.messages import Expert
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
@@ -19,12 +19,11 @@ from . import lora_experts
 
 CACHED_HEADS = 64
 """This is more than a request can have."""
-PICKLED = {".pt", ".pth", ".ckpt", ".bin", ".pkl"}
 FOLDER_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 """The names that diffusers and PEFT give to the file in a folder that they save a LoRA to."""
 CONFIG_FILE = "adapter_config.json"
 LOW_PREFIX = "transformer_2."
-TITLES = ("modelspec.title", "ss_output_name", "title", "name")
+LORA_TITLE_KEYS = ("modelspec.title", "ss_output_name", "title", "name")
 """Metadata in which trainers write the name that the file was saved under."""
 _BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F16": 16, "BF16": 16, "I16": 16, "U16": 16}
 _BITS |= {"F32": 32, "I32": 32, "U32": 32, "F64": 64, "I64": 64, "U64": 64, "C64": 64}
@@ -34,7 +33,7 @@ _BITS |= {"F32": 32, "I32": 32, "U32": 32, "F64": 64, "I64": 64, "U64": 64, "C64
 class UnusableLora(UnusableFile):
     """A LoRA can't be used; the message is a clause that follows the file's name: "is not there any more".
 
-    `choices` are the experts of which a person may name one, where nothing else is missing.
+    `choices` are the experts of which a person may name one, if nothing else is missing.
     """
 
     def __init__(self, why: str, choices: Sequence[Expert] = ()) -> None:
@@ -50,7 +49,7 @@ class LoraHead:
     config: dict[str, Any]
     """What the trainer left beside the weights (PEFT's `lora_alpha`, `r`, `alpha_pattern`, ...); may be empty."""
     low_config: dict[str, Any] = field(default_factory=dict)
-    """The settings for the second of two transformers, where it has its own."""
+    """The settings for the second of two transformers, if it has its own."""
     titles: tuple[str, ...] = ()
     """What its maker called it."""
 
@@ -60,7 +59,7 @@ class LoraHead:
 
 
 def files_of(path: str) -> list[Path]:
-    """The file that `path` means; two where it is a folder with one for each of two experts. Raises UnusableLora."""
+    """The file that `path` means; two if it is a folder with one for each of two experts. Raises UnusableLora."""
     place = Path(path)
     with guarded_files.guard(UnusableLora, ""):
         if not place.is_dir():
@@ -78,7 +77,7 @@ def files_of(path: str) -> list[Path]:
 
 def read_lora_head(file: Path) -> LoraHead:
     """The file's head; cached as long as the file is unchanged. Raises UnusableLora."""
-    if file.suffix.lower() in PICKLED:
+    if file.suffix.lower() in PICKLED_SUFFIXES:
         raise UnusableLora("is a pickled file, which could run any program on opening; use its .safetensors version")
     if file.suffix.lower() != ".safetensors":
         raise UnusableLora("is not a .safetensors file")
@@ -106,7 +105,10 @@ def _read_lora_head(file: Path, size: int, _changed: int, config_time: int) -> L
     beside = file.with_name(CONFIG_FILE) if config_time else None
     config, low_config = _configs(head.metadata, beside)
     return LoraHead(
-        head.tensors, config, low_config, tuple(head.metadata[name] for name in TITLES if name in head.metadata)
+        head.tensors,
+        config,
+        low_config,
+        tuple(head.metadata[name] for name in LORA_TITLE_KEYS if name in head.metadata),
     )
 
 

@@ -82,9 +82,9 @@ def resolve_loras(
     components: Mapping[str, Path] | None = None,
     stays_packed: bool = True,
 ) -> Plan:
-    """The plan with its LoRAs, for the model in `folder`; with a problem where one of them can't be used.
+    """The plan with its LoRAs, for the model in `folder`; with a problem if one of them can't be used.
 
-    `components` has the file or folder of each, where not all are in `folder`. `stays_packed`: on the device, weights
+    `components` has the file or folder of each, if not all are in `folder`. `stays_packed`: on the device, weights
     in fp8 or GGUF stay as they are, so that nothing can be added to them. `basis` are the LoRAs of a quality that has
     few steps (see `trained_uses`). They come first, as they were trained, and what a person adds leaves the steps and
     the guidance alone.
@@ -216,7 +216,7 @@ def _notes_of_one(use: LoraUse, detected: str, named: frozenset[str]) -> list[st
 
 
 def _check_packed(found: fit.LoraContent, packed: frozenset[str]) -> None:
-    """Raise UnusableLora where something is added to a weight itself, and not beside it."""
+    """Raise UnusableLora if something is added to a weight itself, and not beside it."""
     added = sorted(packed.intersection(found.differences))
     if added:
         raise UnusableLora(

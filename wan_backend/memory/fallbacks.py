@@ -1,6 +1,6 @@
 """The next smaller memory plan, for when a plan ran out of memory all the same.
 
-Each fallback makes one thing smaller, where it isn't yet. To add one, add its function to FALLBACKS; carrying it out is
+Each fallback makes one thing smaller, if it isn't yet. To add one, add its function to FALLBACKS; carrying it out is
 up to `loading.residency`.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .needs import CHUNK_BYTES, MAX_TILE_PIXELS, MIN_TILE_PIXELS, TILE_STEP_PIXELS, Needs
+from .needs import MAX_TILE_PIXELS, MIN_TILE_PIXELS, TILE_STEP_PIXELS, TOKEN_CHUNK_BYTES, Needs
 from .residency_plan import MemoryPlan, Residency
 
 PLANNED = ("text_encoder", "transformer", "vae")
@@ -33,21 +33,21 @@ class Limits:
     offloaded: Residency
     """Where a component goes that leaves the device."""
     one_expert: bool
-    """True where the machine's memory doesn't hold two experts at once."""
+    """True if the machine's memory doesn't hold two experts at once."""
     on_cpu: bool
-    """True where the device is the CPU itself."""
+    """True if the device is the CPU itself."""
     compressed: bool = False
-    """True where the transformer's weights are in 8 bit or less already."""
+    """True if the transformer's weights are in 8 bit or less already."""
     frame_pixels: int = 0
     """Pixels of a frame of the take."""
 
 
 Fallback = Callable[[MemoryPlan, Limits], MemoryPlan | None]
-"""A function that gives a smaller plan, or None where it changes nothing."""
+"""A function that returns a smaller plan, or None if it changes nothing."""
 
 
 def _chunk_tokens_smaller(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
-    return replace(plan, token_chunk_bytes=CHUNK_BYTES) if plan.token_chunk_bytes > CHUNK_BYTES else None
+    return replace(plan, token_chunk_bytes=TOKEN_CHUNK_BYTES) if plan.token_chunk_bytes > TOKEN_CHUNK_BYTES else None
 
 
 def _decode_one_latent_frame_at_once(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
@@ -122,7 +122,7 @@ FALLBACKS: tuple[Fallback, ...] = (
 def next_smaller_plan(
     plan: MemoryPlan, needs: Needs, failed: str, host_bytes: int, on_cpu: bool, tiny_decoder: bool = False
 ) -> MemoryPlan | None:
-    """The next plan that leaves more room on the device while the component `failed` runs, or None where none does.
+    """The next plan that leaves more room on the device while the component `failed` runs, or None if none does.
 
     An empty `failed` is work beside the model's own components. `host_bytes` are free in the machine's memory.
     `tiny_decoder` says that the tiny autoencoder can decode what the whole one failed at.

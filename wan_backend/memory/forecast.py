@@ -16,7 +16,7 @@ from .residency_plan import MemoryPlan, Residency
 
 @dataclass(frozen=True)
 class Machine:
-    """Where takes are made, and what a job could have there."""
+    """The device that takes are made on, and the bytes that a job could have there."""
 
     kind: str
     """cuda, mps or cpu."""
@@ -25,7 +25,7 @@ class Machine:
     host_bytes: int
     """Bytes of the machine's own memory that it could have."""
     most_bytes: int = 0
-    """Bytes of the device's memory if nothing else had any; 0 where that is no more than now."""
+    """Bytes of the device's memory if nothing else had any; 0 if that is no more than now."""
 
     @property
     def emptied(self) -> Machine:
@@ -35,7 +35,7 @@ class Machine:
 
     @property
     def is_card(self) -> bool:
-        """True where the device has memory of its own."""
+        """True if the device has memory of its own."""
         return self.kind == "cuda"
 
 
@@ -51,7 +51,7 @@ def plan_at(
 ) -> MemoryPlan:
     """The plan for so many frames of width x height pixels at once.
 
-    `packed_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 where it is in 16 bit.
+    `packed_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit.
     """
     number_bytes = CPU_NUMBER_BYTES if machine.kind == "cpu" else GPU_NUMBER_BYTES
     vae_number_bytes = GPU_NUMBER_BYTES if machine.is_card else CPU_NUMBER_BYTES

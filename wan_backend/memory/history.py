@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..storage import whole_file
-from .needs import CHUNK_BYTES
+from .needs import TOKEN_CHUNK_BYTES
 from .residency_plan import MemoryPlan, Residency
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class OutOfMemoryHistory:
 
 
 def _read(file: Path) -> list[tuple[Attempt, MemoryPlan]]:
-    """The file's entries; none where it is damaged or of another version."""
+    """The file's entries; none if it is damaged or of another version."""
     try:
         value = json.loads(file.read_bytes())
         if value["format"] != FORMAT:
@@ -109,6 +109,6 @@ def _parse_plan(value: dict[str, Any]) -> MemoryPlan:
     # An older version had neither of these, and each plan of its time was of the smallest.
     chunks: dict[str, Any] = {
         "chunk_latents": int(value.get("chunk_latents", 1)),
-        "token_chunk_bytes": int(value.get("token_chunk_bytes", CHUNK_BYTES)),
+        "token_chunk_bytes": int(value.get("token_chunk_bytes", TOKEN_CHUNK_BYTES)),
     }
     return MemoryPlan(**residencies, **numbers, **flags, **chunks)

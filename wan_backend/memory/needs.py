@@ -22,12 +22,12 @@ ATTENTION_TENSORS, CHUNKED_TENSORS = 5, 3
 rest of a block, the output of attention and that of the block. See `loading.chunked_forward`."""
 SLACK = 1.1
 """Factor over what was measured: memory that is freed isn't always where it is wanted next."""
-CHUNK_BYTES = 128_000_000
+TOKEN_CHUNK_BYTES = 128_000_000
 """Size of the widest tensor that the transformer makes of one chunk of the tokens."""
 CHUNK_TENSORS = 5
 """Tensors of that size that are alive at once."""
 MAX_CHUNK_BYTES = 1_000_000_000
-"""What that size may grow to where memory is free: with fewer and larger matrix products a step of the 14B takes 3.5%
+"""What that size may grow to if memory is free: with fewer and larger matrix products a step of the 14B takes 3.5%
 less time, and still larger ones gain nothing."""
 MAX_CHUNK_SHARE = 0.5
 """Share of the free memory that larger chunks may take."""
@@ -39,15 +39,15 @@ FULL_SIZE_TENSORS, PATCHED_TENSORS = 15, 23.5
 """Tensors of four full-size frames that decoding one latent frame keeps alive: what its convolutions cache of the
 frames before, and what they make. The second is for Wan 2.2's autoencoder for TI2V, of which a token is 32 pixels."""
 CHANNELS_LAST_TENSORS, CHANNELS_LAST_PATCHED_TENSORS = (15.0, 6.0), (21.0, 8.0)
-"""The same numbers where the autoencoder runs channels last, on a graphics card: for one latent frame, and for each
+"""Those numbers for an autoencoder that runs channels last, on a graphics card: for one latent frame, and for each
 further one that is decoded with it.
 
-12.3 and 5.5 such tensors are alive at once, and 16.5 and 7 of Wan 2.2's (bench/tally.py counts them). The smallest caps
-under which one latent frame ran on an H100 were 12.7 and 19, since torch's allocator can't use all that it has; what
-is lost so grows less with more frames at once.
+12.3 and 5.5 such tensors are alive at once, and 16.5 and 7 of Wan 2.2's (tools/benchmarks/tally.py counts them). The
+smallest caps under which one latent frame ran on an H100 were 12.7 and 19, since torch's allocator can't use all that
+it has; what is lost so grows less with more frames at once.
 """
 MAX_CHUNK_LATENTS = 4
-"""Latent frames that the autoencoder decodes at once where memory is free: on an H100 two take 4% less time than one
+"""Latent frames that the autoencoder decodes at once if memory is free: on an H100 two take 4% less time than one
 after the other, three 5% and four 7%."""
 MAX_CHUNK_LATENTS_SHARE = 0.95
 """Share of the free room that they may take, since the room is an estimate."""
@@ -56,7 +56,7 @@ FIXED_BYTES = 500_000_000
 BLOCK_OFFLOADED_SHARE = 0.09
 """About how much of a block-offloaded component's weights is on the device at once: two blocks and the ends."""
 EIGHT_BIT_SHARE = 0.53
-"""What is left of a transformer's 16-bit weights where those of its blocks are kept in 8 bit."""
+"""What is left of a transformer's 16-bit weights if those of its blocks are kept in 8 bit."""
 TILE_STEP_PIXELS, MIN_TILE_PIXELS, MAX_TILE_PIXELS = 32, 192, 1024
 """Sides of the autoencoder's tiles are multiples of the first, from the second to the third."""
 
@@ -87,7 +87,7 @@ class HiddenStates:
     """In the transformer."""
     vae_number_bytes: int
     vae_channels_last: bool = False
-    """True where the autoencoder runs as `pipelines.channels_last_vae` does it: on a graphics card."""
+    """True if the autoencoder runs as `pipelines.channels_last_autoencoder` does it: on a graphics card."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Needs:
     denoise: int = 0
     decode: int = 0
     decode_another: int = 0
-    """What each further latent frame adds that is decoded at once with the first; 0 where that isn't done."""
+    """What each further latent frame adds that is decoded at once with the first; 0 if that isn't done."""
     frame_pixels: int = 0
     """Pixels of one whole frame, of which a tile is a share."""
     compressed: bool = False
@@ -117,7 +117,7 @@ class Needs:
         return self.decode if component == "vae" else self.encode
 
     def decode_in(self, tile_pixels: int, latents: int = 1) -> int:
-        """The autoencoder's working memory for tiles of so many pixels a side, where 0 is the whole frame, and for so
+        """The autoencoder's working memory for tiles of so many pixels a side, 0 being the whole frame, and for so
         many latent frames at once.
         """
         share = min(1.0, tile_pixels**2 / self.frame_pixels) if tile_pixels and self.frame_pixels else 1.0
@@ -133,7 +133,7 @@ class Needs:
         return next(fitting, 1)
 
     def tile_for(self, device_bytes: int) -> int:
-        """The side of the largest tiles that the autoencoder can work in; 0 where the whole frame fits."""
+        """The side of the largest tiles that the autoencoder can work in; 0 if the whole frame fits."""
         if self.vae + self.decode <= device_bytes or not self.frame_pixels:
             return 0
         a_pixel = (self.decode - FIXED_BYTES) / self.frame_pixels
@@ -162,12 +162,12 @@ class Needs:
 
     @property
     def together(self) -> int:
-        """The peak where every component stays: all weights at once, and the largest working memory."""
+        """The peak if every component stays: all weights at once, and the largest working memory."""
         return self.encoders + self.experts + self.vae + max(self.encode, self.denoise, self.decode)
 
     @property
     def transformer_and_vae(self) -> int:
-        """The peak of denoising and decoding where all but the encoders stay."""
+        """The peak of denoising and decoding if all but the encoders stay."""
         return self.experts + self.vae + max(self.denoise, self.decode)
 
     @property
@@ -234,7 +234,7 @@ def calculate_from_catalogue(
 ) -> Needs:
     """The needs of a take of `frames` frames at once, before the model's files are looked at.
 
-    `packed_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 where it is in 16 bit.
+    `packed_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit.
     `vae_channels_last` says that the autoencoder runs as on a graphics card.
     """
     sizes = entry.weights
@@ -252,19 +252,19 @@ def calculate_from_catalogue(
 
 
 def larger_chunk(free_bytes: int) -> int:
-    """The size of chunk that the transformer may work in where so many bytes of the device are left over."""
+    """The size of chunk that the transformer may work in if so many bytes of the device are left over."""
     more = max(0, free_bytes) * MAX_CHUNK_SHARE / (SLACK * CHUNK_TENSORS)
-    return int(min(MAX_CHUNK_BYTES, CHUNK_BYTES + more))
+    return int(min(MAX_CHUNK_BYTES, TOKEN_CHUNK_BYTES + more))
 
 
 def bytes_of_larger_chunk(chunk_bytes: int) -> int:
     """What chunks of that size take more of the device than those that `Needs.denoise` counts with."""
-    return int(SLACK * CHUNK_TENSORS * max(0, chunk_bytes - CHUNK_BYTES))
+    return int(SLACK * CHUNK_TENSORS * max(0, chunk_bytes - TOKEN_CHUNK_BYTES))
 
 
 def _denoise_bytes(tokens: int, hidden_states: HiddenStates) -> int:
     states = tokens * hidden_states.transformer_channels * hidden_states.number_bytes
-    chunk = min(CHUNK_BYTES, MAX_WIDENING * states)
+    chunk = min(TOKEN_CHUNK_BYTES, MAX_WIDENING * states)
     return int(SLACK * max(ATTENTION_TENSORS * states, CHUNKED_TENSORS * states + CHUNK_TENSORS * chunk))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from .needs import BLOCK_OFFLOADED_SHARE, CHUNK_BYTES, Needs, bytes_of_larger_chunk
+from .needs import BLOCK_OFFLOADED_SHARE, TOKEN_CHUNK_BYTES, Needs, bytes_of_larger_chunk
 
 COMPONENTS = ("text_encoder", "transformer", "vae", "image_encoder", "transformer_2")
 """What a model may consist of; a component that it doesn't have needs no bytes."""
@@ -46,20 +46,20 @@ class MemoryPlan:
     vae: Residency
     peak_bytes: int
     one_expert: bool = False
-    """True where the machine's memory doesn't hold two experts: one is dropped before the other is read."""
+    """True if the machine's memory doesn't hold two experts: one is dropped before the other is read."""
     decode_fits: bool = True
-    """False where the autoencoder alone, even in tiles, is more than the device can hold."""
+    """False if the autoencoder alone, even in tiles, is more than the device can hold."""
     kept_bytes: int = 0
     """Room on the device for blocks of a block-offloaded transformer that stay there while it runs."""
     tile_pixels: int = 0
     """The side of the autoencoder's tiles; 0 for whole frames."""
     eight_bit: bool = False
-    """True where the weights of the transformer's blocks are kept in 8 bit."""
+    """True if the weights of the transformer's blocks are kept in 8 bit."""
     forget_encoder: bool = False
-    """True where the machine's memory is short and a block-offloaded text encoder is dropped after each prompt."""
+    """True if the machine's memory is short and a block-offloaded text encoder is dropped after each prompt."""
     chunk_latents: int = 1
     """Latent frames that the autoencoder decodes at once."""
-    token_chunk_bytes: int = CHUNK_BYTES
+    token_chunk_bytes: int = TOKEN_CHUNK_BYTES
     """Size of the widest tensor that the transformer makes of one chunk of the tokens."""
 
     def residency_of(self, component: str) -> Residency:
@@ -168,12 +168,12 @@ def _choose_transformer(needs: Needs, plan: MemoryPlan, device_bytes: int, host_
 
 
 def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
-    """The plan where the CPU is the device: what doesn't fit together is reloaded for each job."""
+    """The plan if the CPU is the device: what doesn't fit together is reloaded for each job."""
     if needs.together <= host_bytes:
         return MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, needs.together)
     encode_peak, both = needs.encoder_alone, needs.transformer_and_vae
     if both <= host_bytes:
-        # A new prompt for a warm model: the encoder comes second, so the others make way where both don't fit.
+        # A new prompt for a warm model: the encoder comes second, so the others make way if both don't fit.
         stays = both + needs.encoders <= host_bytes
         residency = Residency.RESIDENT if stays else Residency.RELOADED
         return MemoryPlan(Residency.RELOADED, residency, residency, max(both, encode_peak))
@@ -183,7 +183,7 @@ def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
 
 
 def _choose_encoder(needs: Needs, device_bytes: int, host_bytes: int) -> tuple[Residency, int]:
-    """The text encoder's residency where not all fits together, and its peak on the device."""
+    """The text encoder's residency if not all fits together, and its peak on the device."""
     alone = needs.encoder_alone
     if alone > device_bytes:
         return Residency.BLOCK_OFFLOADED, needs.encoder_block_offloaded

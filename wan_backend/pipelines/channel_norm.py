@@ -1,6 +1,6 @@
 """What an autoencoder computes between its convolutions, in one pass over memory: sum, norm, SiLU and upsampling.
 
-Triton's kernels do it where they are available and give what torch gives, which is checked once for a device. Else
+Triton's kernels do it if they are available and compute what torch does, which is checked once for a device. Else
 torch does it a frame at a time, which takes no more than 32-bit copies of one frame. All tensors are (T, H, W, C) and
 contiguous. The arithmetic is in 32 bit and is rounded once.
 """
@@ -163,7 +163,7 @@ def _upsample_by_torch(source: Tensor, bias: Tensor | None, times: int, out: Ten
 
 @functools.cache
 def _kernels(device: torch.device) -> ModuleType | None:
-    """Triton's kernels, where they run on that device and give what torch gives."""
+    """Triton's kernels, if they run on that device and compute what torch does."""
     if device.type != "cuda":
         return None
     try:
@@ -182,7 +182,7 @@ def _kernels(device: torch.device) -> ModuleType | None:
 
 
 def _agree(kernels: ModuleType, device: torch.device) -> bool:
-    """Whether Triton and torch give the same for a small film of 96 channels."""
+    """Whether Triton and torch compute the same for a small film of 96 channels."""
     generator = torch.Generator().manual_seed(0)
     made = (torch.randn(shape, generator=generator) for shape in ((2, 5, 7, 96), (2, 5, 7, 96), (96,)))
     value, more, bias = (each.to(device, torch.bfloat16) for each in made)

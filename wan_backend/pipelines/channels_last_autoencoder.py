@@ -32,7 +32,7 @@ from .channels_last_convolutions import CACHED_FRAMES, KERNEL_FRAMES, MAX_FOLDED
 PICTURES_A_LATENT = 4
 """Pictures in a latent frame; the first latent frame is one picture alone."""
 ALIGNED = 64
-"""Tensors begin at multiples of this many numbers where they share memory."""
+"""Tensors begin at multiples of this many numbers if they share memory."""
 MIN_CAPABILITY = (8, 0)
 """The lowest compute capability of an NVIDIA card with arithmetic in bfloat16."""
 
@@ -62,11 +62,11 @@ def restore_layout(vae: Any) -> None:
 
 
 def _set_layout(vae: Any, in_five: torch.memory_format, in_four: torch.memory_format) -> None:
-    for part in vae.modules():
-        if isinstance(part, nn.Conv2d | nn.Conv3d):
-            form = in_five if isinstance(part, nn.Conv3d) else in_four
-            if not part.weight.is_contiguous(memory_format=form):
-                part.weight.data = part.weight.data.contiguous(memory_format=form)
+    for module in vae.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            form = in_five if isinstance(module, nn.Conv3d) else in_four
+            if not module.weight.is_contiguous(memory_format=form):
+                module.weight.data = module.weight.data.contiguous(memory_format=form)
 
 
 def compile_ahead(device: torch.device, config: Mapping[str, Any]) -> None:
@@ -83,9 +83,9 @@ def compile_ahead(device: torch.device, config: Mapping[str, Any]) -> None:
 
 
 class _Stream:
-    """What goes from block to block: (T, H, W, C) frames, and the next convolution's input where it is made already.
+    """What goes from block to block: (T, H, W, C) frames, and the next convolution's input if it is made already.
 
-    `bias`, where there is one, is still to be added to `value`. Where `shared` is true, something else holds `value`,
+    `bias`, if there is one, is still to be added to `value`. If `shared` is true, something else holds `value`,
     and it must not be changed.
     """
 
@@ -131,7 +131,7 @@ class FilmPass:
     def decode(self, hidden: Tensor) -> Tensor:
         """Pictures (F, H, W, colors), float32 from about -1 to 1, of (1, C, T, h, w) latents after `post_quant_conv`.
 
-        The first call must be for the first latent frame alone, which is one picture; later ones give 4 T pictures.
+        The first call must be for the first latent frame alone, which is one picture; later ones return 4 T pictures.
         """
         decoder, self._latents = self._vae.decoder, hidden.shape[2]
         stream = _Stream(
@@ -399,7 +399,7 @@ class FilmPass:
         """Yield which frames of the input they are and the convolution's output, without bias, for each latent frame.
 
         The last two frames are cached. What `holder` holds is freed before the last output is given. `weight` is that
-        of the convolution in another form, folded where it has four dimensions.
+        of the convolution in another form, folded if it has four dimensions.
         """
         inputs = holder.pop()
         frames = len(inputs) - CACHED_FRAMES
@@ -436,10 +436,10 @@ class FilmPass:
             raise TypeError("a norm of the autoencoder has a bias")
         return self._once(norm, lambda: norm.gamma.flatten().float() * norm.scale)
 
-    def _once(self, part: nn.Module, make: Callable[[], Tensor]) -> Tensor:
-        if part not in self._derived:
-            self._derived[part] = make()
-        return self._derived[part]
+    def _once(self, module: nn.Module, make: Callable[[], Tensor]) -> Tensor:
+        if module not in self._derived:
+            self._derived[module] = make()
+        return self._derived[module]
 
 
 def _behind(place: slice) -> slice:

@@ -16,7 +16,7 @@ CACHED_FRAMES = 2
 KERNEL_FRAMES = 3
 """The frames that such a convolution is over."""
 CHANNEL_STEP, MAX_FILLING = 64, 1.34
-"""A tensor's channels are padded with zeros to a multiple of the first where that makes it at most the second times as
+"""A tensor's channels are padded with zeros to a multiple of the first if that makes it at most the second times as
 large: on an H100, 96 channels padded to 128 take 0.47 ms for a frame of 832x480, and unpadded 0.81."""
 MAX_FOLDED_CHANNELS, EVEN_CHANNELS = 48, 8
 """A convolution over three frames from or to so few channels (colors, mostly) is run as one over a picture that has the

@@ -27,7 +27,7 @@ FAILURES = (RuntimeError, TypeError, ValueError, AttributeError)
 BLOCKS_AHEAD = 6
 """How many blocks the CPU may queue ahead: the first ones of an autoencoder are over before the next are queued."""
 Pixels = Callable[[int, int], torch.Tensor]
-"""A function that gives pictures `start` to `end_exclusive`, (F, H, W, 3) from -1 to 1, on the device."""
+"""A function that returns pictures `start` to `end_exclusive`, (F, H, W, 3) from -1 to 1, on the device."""
 
 
 def chunk_latents(vae: Any) -> int:

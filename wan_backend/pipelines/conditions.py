@@ -1,4 +1,4 @@
-"""What a task's `prepare` takes and gives: a Canvas of pictures becomes the Conditions that `denoise` works from."""
+"""What a task's `prepare` takes and returns: a Canvas of pictures becomes the Conditions that `denoise` works from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from .windows import Window, cut
+from .windows import Window, section
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Conditions:
     prompt_embeds: torch.Tensor
     """(1, 512, text width), in the transformer's dtype."""
     negative_prompt_embeds: torch.Tensor | None
-    """(1, 512, text width) for the negative prompt; None where there is no guidance."""
+    """(1, 512, text width) for the negative prompt; None if there is no guidance."""
     latents: torch.Tensor
     """(1, C, T, H, W) of the latent grid, float32: the noise that the first step starts from."""
     control: torch.Tensor | None = None
     """(1, 96, T, H, W) for a VACE transformer: kept and changing latents, and the mask; else None."""
     released: torch.Tensor | None = None
-    """`control` without its guide, for the steps after `held_steps`; None where the guide holds to the end."""
+    """`control` without its guide, for the steps after `held_steps`; None if the guide holds to the end."""
     held_steps: float = 0.0
     """How many steps `control` guides before `released` does; they are mixed in a step that this number ends within."""
     references: int = 0
@@ -57,7 +57,7 @@ class Conditions:
     """(pictures, tokens, width): what the image encoder sees, in the transformer's dtype; else None."""
     given: torch.Tensor | None = None
     """(1, C, n, H, W), float32: the first n latent frames, clean, for a transformer that takes a time for each
-    token; None where all frames are to be made."""
+    token; None if all frames are to be made."""
 
     def control_of(self, step: int) -> torch.Tensor | None:
         """The control for that step, counted from 0."""
@@ -70,13 +70,13 @@ class Conditions:
     def cut(self, window: Window) -> Conditions:
         """The conditions of the latent frames in `window`."""
 
-        def section(whole: torch.Tensor | None) -> torch.Tensor | None:
-            return None if whole is None else cut(whole, self.references, window)
+        def own(whole: torch.Tensor | None) -> torch.Tensor | None:
+            return None if whole is None else section(whole, self.references, window)
 
         return replace(
             self,
-            control=section(self.control),
-            released=section(self.released),
-            joined=section(self.joined),
+            control=own(self.control),
+            released=own(self.released),
+            joined=own(self.joined),
             given=self.given if window.start == 0 else None,
         )

@@ -17,7 +17,7 @@ import torch
 from ..loading import finite
 from ..loading.diffusers_internals import WanResample, WanResidualBlock, unpatchify
 from . import channels_last_autoencoder, channels_last_film, tiles
-from .autoencoder import GROUP, spatial_factor
+from .encode import PICTURES_A_LATENT, spatial_factor
 from .stopping import ShouldStop, check, checked, never
 from .transfers import NoPictures
 
@@ -27,7 +27,7 @@ def decode(
 ) -> Iterator[np.ndarray]:
     """Yield uint8 arrays (N, H, W, 3): first one frame, then four for each further latent frame.
 
-    `latents` is (1, C, T, H, W) as `denoise` gives it. Equals `vae.decode` of the denormalized latents; where the
+    `latents` is (1, C, T, H, W) as `denoise` returns it. Equals `vae.decode` of the denormalized latents; if the
     picture is larger than `vae.tile_pixels`, nearly so, and `on_tile` is called for each latent frame of each tile.
     Raises Stopped between the decoder's blocks, and NoPictures; its cache is empty afterwards, whatever happened.
     """
@@ -56,17 +56,17 @@ def _film(
 ) -> Iterator[torch.Tensor]:
     """(N, H, W, 3) uint8 on the CPU for each latent frame."""
     factor = spatial_factor(vae.config)
-    parts = tiles.cut(hidden.shape[3], hidden.shape[4], factor, tiles.tile_pixels(vae))
-    if len(parts) == 1:
+    cuts = tiles.cut(hidden.shape[3], hidden.shape[4], factor, tiles.tile_pixels(vae))
+    if len(cuts) == 1:
         if channels_last:
             return channels_last_film.decode_film(vae, hidden, should_stop)
         return (levels.round().to(torch.uint8).cpu() for levels in _levels(vae, hidden, should_stop))
-    counts = [1] + (hidden.shape[2] - 1) * [GROUP]
+    counts = [1] + (hidden.shape[2] - 1) * [PICTURES_A_LATENT]
     if channels_last:
         decoded = channels_last_film.tile_decoder(vae, hidden, should_stop)
     else:
         decoded = partial(_levels_of_tile, vae, hidden, should_stop)
-    return tiles.join_film(parts, factor, counts, decoded, on_tile)
+    return tiles.join_film(cuts, factor, counts, decoded, on_tile)
 
 
 def _levels_of_tile(
@@ -77,7 +77,7 @@ def _levels_of_tile(
 
 def _levels(vae: Any, hidden: torch.Tensor, should_stop: ShouldStop) -> Iterator[torch.Tensor]:
     """Levels (N, H, W, 3) from 0 to 255, not rounded, for each latent frame."""
-    blocks = [part for part in vae.decoder.modules() if isinstance(part, WanResidualBlock | WanResample)]
+    blocks = [module for module in vae.decoder.modules() if isinstance(module, WanResidualBlock | WanResample)]
     vae.clear_cache()
     for index in range(hidden.shape[2]):
         check(should_stop)

@@ -41,7 +41,7 @@ class DenoisingStep:
         return before - self.noise.to(before) * velocity
 
     def checkpoint(self) -> Checkpoint | None:
-        """A copy of all that the next step needs; None where the sampler has a state that can't be kept."""
+        """A copy of all that the next step needs; None if the sampler has a state that can't be kept."""
         return Checkpoint.after(self.done, self.latents, self.sampler)
 
 
@@ -182,7 +182,7 @@ def _with_given(conditions: Conditions, latents: torch.Tensor) -> torch.Tensor:
 
 
 def _times(transformer: Any, conditions: Conditions, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-    """(1,) the time of the clip; where latent frames are given, (1, tokens), and theirs is 0: no noise."""
+    """(1,) the time of the clip; if latent frames are given, (1, tokens), and theirs is 0: no noise."""
     if conditions.given is None:
         return timestep.expand(latents.shape[0])
     frames, height, width = latents.shape[2:]

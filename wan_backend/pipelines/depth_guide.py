@@ -24,7 +24,7 @@ OUTLIERS_PERCENT = 0.5
 def estimate_depth(film: np.ndarray, model_folder: Path, device: str, should_stop: ShouldStop = never) -> np.ndarray:
     """Depth of `film` (T, H, W, 3, uint8 RGB) as gray levels in its shape; what is near is bright.
 
-    One range holds for the whole film, so that its brightness doesn't flicker. Raises Refusal where there is no depth
+    One range holds for the whole film, so that its brightness doesn't flicker. Raises Refusal if there is no depth
     model, and Stopped.
     """
     folder = extras.find_depth_model(model_folder)

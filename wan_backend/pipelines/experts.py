@@ -1,7 +1,7 @@
 """Which transformer makes which steps: one makes all of them, or two experts share them.
 
 Wan 2.2 A14B has a high-noise expert for the first steps, which settle what is where, and a low-noise expert for the
-rest, which draw the detail. They are never needed at once: where the memory plan says so, the first is unloaded before
+rest, which draw the detail. They are never needed at once: if the memory plan says so, the first is unloaded before
 the second is loaded.
 """
 
@@ -25,7 +25,7 @@ class DenoisingExpert:
     use: Callable[[], AbstractContextManager[Any]]
     """A context in which the transformer is on the device where it is to run."""
     guidance_scale: float
-    """Where it is at most 1, the transformer runs once a step, not twice."""
+    """If it is at most 1, the transformer runs once a step, not twice."""
     down_to: float = 0.0
     """It makes the steps at this time or above that no expert before it makes."""
 

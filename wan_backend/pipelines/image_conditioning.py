@@ -16,47 +16,41 @@ from PIL import Image
 from ..catalogue.architecture import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED, Architecture
 from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, ProblemKind, TakeRequest
+from ..protocol.messages import Plan, ProblemKind
 from . import text_to_video
-from .autoencoder import GROUP, Film, encode
 from .conditions import Canvas, Conditions
-from .stopping import ShouldStop, check, never
-from .text_to_video import PreparationCache
+from .encode import PICTURES_A_LATENT, Film, encode
+from .preparation import Preparation
+from .stopping import check
 
 
-def prepare(
-    placement: PlacedModel,
-    request: TakeRequest,
-    plan: Plan,
-    canvas: Canvas,
-    cache: PreparationCache,
-    should_stop: ShouldStop = never,
-) -> Conditions:
-    """The conditions of a take that begins on `canvas.kept[0]` and, where that is kept too, ends on the last frame.
+def prepare(job: Preparation) -> Conditions:
+    """The conditions of a take that begins on `canvas.kept[0]` and, if that is kept too, ends on the last frame.
 
-    The last picture may be held: kept at the frames right before the last as well. Raises Refusal where the model
+    The last picture may be held: kept at the frames right before the last as well. Raises Refusal if the model
     can't do it, or Stopped.
     """
+    placement, plan, canvas = job.placement, job.plan, job.canvas
     model = placement.model
     _check(model.architecture, plan, canvas)
-    conditions = text_to_video.start(placement, request, plan, cache, should_stop)
-    check(should_stop)
+    conditions = text_to_video.start(job)
+    check(job.should_stop)
     if model.architecture.looks_at_pictures:
         ends = [canvas.kept[frame] for frame in (0, plan.model_frames - 1) if frame in canvas.kept]
         conditions = replace(conditions, image_embeds=_seen(placement, ends))
-        check(should_stop)
+        check(job.should_stop)
     only_first = model.architecture is Architecture.FIRST_LATENT
     film = Film(1 if only_first else plan.model_frames, plan.width, plan.height, canvas.kept)
     with placement.use("vae") as vae:
-        latents = encode(vae, film, should_stop).to(conditions.latents)
-    check(should_stop)
+        latents = encode(vae, film, job.should_stop).to(conditions.latents)
+    check(job.should_stop)
     if only_first:
         return replace(conditions, given=latents)
     return replace(conditions, joined=torch.cat([_given_mask(film, latents), latents], dim=1))
 
 
 def _check(architecture: Architecture, plan: Plan, canvas: Canvas) -> None:
-    """Raise Refusal where the pictures don't suit the model."""
+    """Raise Refusal if the pictures don't suit the model."""
     if architecture in (Architecture.TEXT, Architecture.CONTROL):
         raise Refusal.of(ProblemKind.BAD_SETTING, "This model is not made for image to video; choose one that is.")
     last = plan.model_frames - 1
@@ -84,8 +78,8 @@ def _seen(placement: PlacedModel, pictures: Sequence[np.ndarray]) -> torch.Tenso
 
 
 def _given_mask(film: Film, latents: torch.Tensor) -> torch.Tensor:
-    """(1, 4, T, h, w) like `latents`: 1 where one of a latent's four frames is given; the first stands four times."""
-    frames = [0] * (GROUP - 1) + list(range(film.frames))
+    """(1, 4, T, h, w) like `latents`: 1 if one of a latent's four frames is given; the first stands four times."""
+    frames = [0] * (PICTURES_A_LATENT - 1) + list(range(film.frames))
     given = torch.tensor([float(frame in film.pictures) for frame in frames])
-    given = given.view(1, -1, GROUP, 1, 1).transpose(1, 2)
+    given = given.view(1, -1, PICTURES_A_LATENT, 1, 1).transpose(1, 2)
     return given.to(latents).expand(-1, -1, -1, *latents.shape[3:])

@@ -8,38 +8,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..catalogue.architecture import Architecture, guide_problem
-from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video
-from .autoencoder import Film, encode
 from .conditions import Canvas, Conditions
-from .stopping import ShouldStop, check, never
-from .text_to_video import PreparationCache
+from .encode import Film, encode
+from .preparation import Preparation
+from .stopping import check
 
 
-def prepare(
-    placement: PlacedModel,
-    request: TakeRequest,
-    plan: Plan,
-    canvas: Canvas,
-    cache: PreparationCache,
-    should_stop: ShouldStop = never,
-) -> Conditions:
-    """The conditions of a take made from `canvas.footage`; raises Refusal where the model can't do it, or Stopped.
+def prepare(job: Preparation) -> Conditions:
+    """The conditions of a take made from `canvas.footage`; raises Refusal if the model can't do it, or Stopped.
 
     At a strength of 1 the footage is all but gone in the noise, and may be missing.
     """
-    _check(placement.model.architecture, request, plan, canvas)
-    conditions = text_to_video.start(placement, request, plan, cache, should_stop)
-    footage = canvas.footage
+    request, plan, footage = job.request, job.plan, job.canvas.footage
+    _check(job.placement.model.architecture, request, plan, job.canvas)
+    conditions = text_to_video.start(job)
     if footage is None:
         return conditions
     film = Film(plan.model_frames, plan.width, plan.height, dict(enumerate(footage)))
-    with placement.use("vae") as vae:
-        check(should_stop)
-        source = encode(vae, film, should_stop)
-    check(should_stop)
+    with job.placement.use("vae") as vae:
+        check(job.should_stop)
+        source = encode(vae, film, job.should_stop)
+    check(job.should_stop)
     first_step = steps_left_out(plan.steps, request.strength)
     return replace(conditions, source=source.to(conditions.latents), first_step=first_step)
 
@@ -50,7 +42,7 @@ def steps_left_out(steps: int, strength: float) -> int:
 
 
 def _check(architecture: Architecture, request: TakeRequest, plan: Plan, canvas: Canvas) -> None:
-    """Raise Refusal where the model can't start from footage, or the footage is missing."""
+    """Raise Refusal if the model can't start from footage, or the footage is missing."""
     if architecture not in (Architecture.TEXT, Architecture.FIRST_LATENT):
         raise Refusal.of(
             ProblemKind.BAD_SETTING, "This model can't start from footage; choose one for text to video or control."

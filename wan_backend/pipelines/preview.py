@@ -35,7 +35,7 @@ class LatentColors:
 
     @classmethod
     def of(cls, vae_config: Mapping[str, Any]) -> LatentColors | None:
-        """The colors for the autoencoder of that configuration; None where they are not known."""
+        """The colors for the autoencoder of that configuration; None if they are not known."""
         mean = vae_config.get("latents_mean") or []
         for known in _known():
             if len(known["latents_mean"]) == len(mean) and _near(known["latents_mean"], mean):

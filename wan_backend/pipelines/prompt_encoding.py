@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ..loading import finite
+from ..loading import block_offload, finite
 from ..storage import whole_file
 from ..storage.guarded_files import stamp
 from .stopping import ShouldStop, checked, never
@@ -60,9 +60,9 @@ def encode(tokenizer: Any, text_encoder: Any, prompt: str, should_stop: ShouldSt
     length = int(mask.sum())
     if length == MAX_TOKENS:
         log.warning("the prompt fills all %d tokens; what is past them is not read", MAX_TOKENS)
-    words = text_encoder.shared  # which stays in the machine's memory where the encoder's blocks are offloaded
-    streamed = getattr(text_encoder, "streamed", None)
-    device = text_encoder.device if streamed is None else streamed.device
+    words = text_encoder.shared  # which stays in the machine's memory if the encoder's blocks are offloaded
+    offload = block_offload.offload_of(text_encoder)
+    device = text_encoder.device if offload is None else offload.device
     looked_up = words(tokens.input_ids.to(words.weight.device)).to(device)
     with checked(text_encoder.encoder.block, should_stop):
         embeds = text_encoder(inputs_embeds=looked_up, attention_mask=mask.to(device)).last_hidden_state
@@ -73,7 +73,7 @@ def encode(tokenizer: Any, text_encoder: Any, prompt: str, should_stop: ShouldSt
 class PromptCache:
     """The embeddings of the last prompts, in the machine's memory.
 
-    `files`, where there are any, keep more of them, beyond the end of the process.
+    `files`, if there are any, keep more of them, beyond the end of the process.
     """
 
     def __init__(self, limit: int = 16, files: PromptFiles | None = None) -> None:
@@ -95,7 +95,7 @@ class PromptCache:
         return embeds
 
     def put(self, prompt: str, embeds: torch.Tensor) -> None:
-        """Keep `embeds`; where there are too many, forget the prompt that was unused longest."""
+        """Keep `embeds`; if there are too many, forget the prompt that was unused longest."""
         embeds = embeds.to("cpu", copy=True)
         self._remember(prompt, embeds)
         if self.files is not None:
@@ -120,7 +120,7 @@ class PromptFiles:
         self._folder, self._encoder, self._limit = folder, encoder, limit_bytes
 
     def get(self, prompt: str, tokens: int) -> torch.Tensor | None:
-        """(1, tokens, width) embeddings of `prompt` on the CPU, bit for bit as they were put; None where none are."""
+        """(1, tokens, width) embeddings of `prompt` on the CPU, bit for bit as they were put; None if none are."""
         file = self._file(prompt)
         try:
             embeds = load(whole_file.unsealed(file.read_bytes()))["embeds"]

@@ -55,7 +55,7 @@ class SamplerSettings:
         return int(self.config.get("num_train_timesteps", 1000))
 
     def is_for(self, kind: type) -> bool:
-        """True where the configuration is that of `kind`, one of diffusers' schedulers.
+        """True if the configuration is that of `kind`, one of diffusers' schedulers.
 
         `from_config` silently loses the shift and the flow settings between the two kinds used here, so of another's
         configuration only what both share is taken.
@@ -84,7 +84,7 @@ class DistilledScheduler:
         return SimpleNamespace(num_train_timesteps=self._trained)
 
     def set_timesteps(self, steps: int, device: torch.device | str | None = None) -> None:
-        """Begin anew; raises ValueError where `steps` isn't the number of times."""
+        """Begin anew; raises ValueError if `steps` isn't the number of times."""
         if steps != len(self._times):
             raise ValueError(f"{steps} steps for a model that was distilled to {len(self._times)}")
         self.timesteps = torch.tensor(self._times, device=device)
@@ -154,7 +154,7 @@ SAMPLERS: dict[str, Callable[[SamplerSettings], Any]] = {
 def make_scheduler(
     config: dict[str, Any], sampler: str, flow_shift: float, timesteps: Sequence[float] = (), seed: int = 0
 ) -> Any:
-    """The scheduler of SAMPLERS for `sampler`; raises Refusal where there is none, or where its times are missing."""
+    """The scheduler of SAMPLERS for `sampler`; raises Refusal if there is none, or where its times are missing."""
     make = SAMPLERS.get(sampler)
     if make is None:
         choices = ", ".join(SAMPLERS)

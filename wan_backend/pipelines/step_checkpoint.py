@@ -35,18 +35,18 @@ class Checkpoint:
 
     done: int
     latents: torch.Tensor
-    """(1, C, references + T, h, w), noisy; of a finished one (1, C, T, h, w), clean, as `denoise` gives them."""
+    """(1, C, references + T, h, w), noisy; of a finished one (1, C, T, h, w), clean, as `denoise` returns them."""
     finished: bool = False
     sampler: SamplerState = field(default_factory=lambda: SamplerState())
 
     @property
     def broken(self) -> bool:
-        """True where its latents are not all finite numbers, from which only black frames can come."""
+        """True if its latents are not all finite numbers, from which only black frames can come."""
         return not finite.are_numbers(self.latents)
 
     @classmethod
     def after(cls, done: int, latents: torch.Tensor, sampler: Any) -> Checkpoint | None:
-        """Copies of everything that the next step needs; None where the sampler has a state that can't be kept."""
+        """Copies of everything that the next step needs; None if the sampler has a state that can't be kept."""
         state = SamplerState.of(sampler)
         return None if state is None else cls(done, _copy(latents), False, state)
 
@@ -69,7 +69,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, file: Path, fingerprint: str) -> Checkpoint | None:
-        """What `write` put there under the same fingerprint; None, with the reason in the log, where it's of no use."""
+        """What `write` put there under the same fingerprint; None, with the reason in the log, if it's of no use."""
         try:
             content = whole_file.unsealed(file.read_bytes())
             length = int.from_bytes(content[:8], "little")
@@ -100,7 +100,7 @@ class SamplerState:
 
     @classmethod
     def of(cls, sampler: Any) -> SamplerState | None:
-        """The state of `sampler` at this moment; None, with the reason in the log, where it can't be kept."""
+        """The state of `sampler` at this moment; None, with the reason in the log, if it can't be kept."""
         packer = _Packer()
         try:
             tree = {name: packer.pack(value) for name, value in vars(sampler).items() if name != SCHEDULER_CONFIG}

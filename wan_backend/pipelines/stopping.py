@@ -26,7 +26,7 @@ def never() -> bool:
 
 
 def check(should_stop: ShouldStop) -> None:
-    """Raise Stopped where `should_stop()` is true."""
+    """Raise Stopped if `should_stop()` is true."""
     if should_stop():
         raise Stopped
 
@@ -39,7 +39,7 @@ class BlockPacer:
         self._events: deque[Any] = deque()
 
     def enter(self, device: torch.device | None) -> None:
-        """To be called before each block; `device` is where it runs, or None where that isn't known."""
+        """To be called before each block; `device` is where it runs, or None if that isn't known."""
         check(self._should_stop)
         if device is not None and device.type == "cuda":
             self._events.append(torch.cuda.current_stream(device).record_event())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,81 +12,48 @@ from ..catalogue.architecture import Architecture
 from ..loading import finite
 from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, ProblemKind, TakeRequest
-from . import vace_control
-from .autoencoder import latent_frames, spatial_factor
+from ..protocol.messages import Plan, ProblemKind
 from .conditions import Conditions
-from .prompt_encoding import PromptCache, clean, encode
-from .stopping import ShouldStop, check, never
+from .encode import latent_frames, spatial_factor
+from .preparation import Preparation
+from .prompt_encoding import clean, encode
+from .stopping import check
 
 
-@dataclass
-class PreparationCache:
-    """What preparing a job leaves for the next one of the same model, which need not compute it again."""
-
-    prompts: PromptCache = field(default_factory=PromptCache)
-    blank_control: tuple[tuple[int, int, int], torch.Tensor] | None = None
-    """(frames, width, height), and the control (1, 96, T, h, w) that leaves everything to the model, on the CPU."""
-
-    def blank(self, plan: Plan) -> torch.Tensor | None:
-        """The blank control for `plan`, (1, 96, T, h, w) on the CPU; None where another size's is kept, or none."""
-        if self.blank_control is None or self.blank_control[0] != _size(plan):
-            return None
-        return self.blank_control[1]
-
-    def make_blank(self, vae: Any, plan: Plan, should_stop: ShouldStop = never) -> torch.Tensor:
-        """The blank control for `plan`, (1, 96, T, h, w) on the CPU; computed where it isn't kept."""
-        known = self.blank(plan)
-        if known is not None:
-            return known
-        made = vace_control.blank(vae, *_size(plan), should_stop).to("cpu")
-        self.blank_control = (_size(plan), made)
-        return made
-
-
-def prepare(
-    placement: PlacedModel, request: TakeRequest, plan: Plan, cache: PreparationCache, should_stop: ShouldStop = never
-) -> Conditions:
-    """The conditions of a text to video job; raises Refusal where the model can't do it, or Stopped."""
-    if placement.model.architecture not in (Architecture.TEXT, Architecture.CONTROL, Architecture.FIRST_LATENT):
+def prepare(job: Preparation) -> Conditions:
+    """The conditions of a text to video job, whose canvas is not looked at; raises Refusal, Stopped."""
+    model = job.placement.model
+    if model.architecture not in (Architecture.TEXT, Architecture.CONTROL, Architecture.FIRST_LATENT):
         raise Refusal.of(ProblemKind.BAD_SETTING, "This model needs a first picture; choose a model for text to video.")
-    conditions = start(placement, request, plan, cache, should_stop)
-    model = placement.model
-    if not model.controlled or _trunk_suffices(plan):
+    conditions = start(job)
+    if not model.controlled or _trunk_suffices(job.plan):
         return conditions
-    control = cache.blank(plan)
+    control = job.cache.blank(job.plan)
     if control is None:
-        with placement.use("vae") as vae:
-            control = cache.make_blank(vae, plan, should_stop)
-    check(should_stop)
+        with job.placement.use("vae") as vae:
+            control = job.cache.make_blank(vae, job.plan, job.should_stop)
+    check(job.should_stop)
     return replace(conditions, control=control.to(model.device, model.precision.transformer))
 
 
 def _trunk_suffices(plan: Plan) -> bool:
-    """True where the model's transformer is the text to video model itself if it gets no control."""
+    """True if the model's transformer is the text to video model itself if it gets no control."""
     known = entries.load().models.get(plan.model)
     return known is not None and known.trunk_makes_text
 
 
-def start(
-    placement: PlacedModel,
-    request: TakeRequest,
-    plan: Plan,
-    cache: PreparationCache,
-    should_stop: ShouldStop = never,
-    references: int = 0,
-) -> Conditions:
+def start(job: Preparation, references: int = 0) -> Conditions:
     """The conditions that every task begins with: the prompts and the noise, without any control.
 
     `references` is the number of latent frames before the take's own. Raises Refusal, Stopped.
     """
-    model = placement.model
+    model, request, plan = job.placement.model, job.request, job.plan
     transformer, vae = model.config("transformer"), model.config("vae")
     _check(transformer, vae, plan)
     dtype = model.precision.transformer
     guided = max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0) > 1
     prompts = [request.prompt, request.negative_prompt] if guided else [request.prompt]
-    embeds = [each.to(model.device, dtype) for each in _embeds(placement, cache.prompts, prompts, should_stop)]
+    embeds = [each.to(model.device, dtype) for each in _embeds(job, prompts)]
     latents = noise(request.seed, plan, int(vae.get("z_dim", 16)), spatial_factor(vae), references).to(model.device)
     return Conditions(embeds[0], embeds[1] if guided else None, latents, references=references)
 
@@ -115,17 +82,16 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
         )
 
 
-def _embeds(
-    placement: PlacedModel, cache: PromptCache, prompts: list[str], should_stop: ShouldStop
-) -> list[torch.Tensor]:
-    """(1, 512, width) for each prompt; the text encoder is not even loaded where all of them are known."""
+def _embeds(job: Preparation, prompts: list[str]) -> list[torch.Tensor]:
+    """(1, 512, width) for each prompt; the text encoder is not even loaded if all of them are known."""
+    placement, cache = job.placement, job.cache.prompts
     new = [prompt for prompt in prompts if cache.get(clean(prompt)) is None]
     if new:
         tokenizer = placement.model.tokenizer
         with placement.use("text_encoder") as text_encoder:
             for prompt in new:
-                check(should_stop)
-                made = encode(tokenizer, text_encoder, prompt, should_stop)
+                check(job.should_stop)
+                made = encode(tokenizer, text_encoder, prompt, job.should_stop)
                 if not finite.are_numbers(made):
                     raise Refusal.of(ProblemKind.MODEL_BROKEN, _no_embeddings(placement))
                 cache.put(clean(prompt), made)
@@ -138,7 +104,3 @@ def _no_embeddings(placement: PlacedModel) -> str:
     return (
         f"The text encoder {place} can't read this prompt: its numbers overflowed. Get the file again, or use another."
     )
-
-
-def _size(plan: Plan) -> tuple[int, int, int]:
-    return plan.model_frames, plan.width, plan.height

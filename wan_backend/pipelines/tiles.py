@@ -96,16 +96,16 @@ def quiet(_reached: Reached) -> None:
 
 
 def tile_pixels(vae: object) -> int:
-    """The side of the largest square that `vae` takes at once, by its `tile_pixels`; 0 where it takes any size."""
+    """The side of the largest square that `vae` takes at once, by its `tile_pixels`; 0 if it takes any size."""
     return int(getattr(vae, "tile_pixels", 0))
 
 
 def cut(height: int, width: int, factor: int, square_pixels: int) -> list[Tile]:
-    """The tiles of a picture of `height` by `width` latents, row by row; one where it may go whole.
+    """The tiles of a picture of `height` by `width` latents, row by row; one if it may go whole.
 
     None has more pixels than a square of `square_pixels` a side, where a latent covers `factor` of them; 0 sets no
     bound. They are cut so that as little as possible is computed twice, and their sides differ by a latent at most.
-    Raises ValueError where such a square would be under three latents a side.
+    Raises ValueError if such a square would be under three latents a side.
     """
     side = square_pixels // factor
     if square_pixels <= 0 or height * width <= side * side:
@@ -208,7 +208,7 @@ class _Film:
 
 
 def join_latents(tiles: Sequence[Tile], encoded: Callable[[Tile], torch.Tensor]) -> torch.Tensor:
-    """(1, C, T, height, width) float32 latents, where `encoded(tile)` gives those of one tile."""
+    """(1, C, T, height, width) float32 latents, joined of those that `encoded(tile)` returns for each tile."""
     whole: torch.Tensor | None = None
     for tile in tiles:
         latents = encoded(tile).float()

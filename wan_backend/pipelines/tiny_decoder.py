@@ -116,7 +116,7 @@ class TinyDecoder(nn.Module):
 
 
 def load(file: Path, latents: int, device: torch.device, dtype: torch.dtype) -> TinyDecoder:
-    """The decoder in that file, for latents of that many channels; raises Refusal where there is none."""
+    """The decoder in that file, for latents of that many channels; raises Refusal if there is none."""
     try:
         weights = load_file(file)
         broken = finite.first_that_is_none(weights.items())
@@ -134,7 +134,7 @@ def load(file: Path, latents: int, device: torch.device, dtype: torch.dtype) -> 
 def decode(decoder: TinyDecoder, latents: torch.Tensor, should_stop: ShouldStop = never) -> Iterator[np.ndarray]:
     """Yield uint8 arrays (N, H, W, 3): first one picture, then four for each further latent frame.
 
-    `latents` is (1, C, T, h, w) as `denoise` gives it. Raises Stopped between the blocks, and NoPictures.
+    `latents` is (1, C, T, h, w) as `denoise` returns it. Raises Stopped between the blocks, and NoPictures.
     """
     made = _transfers(decoder, latents, should_stop)
     for each in ahead(made) if next(decoder.parameters()).is_cuda else made:

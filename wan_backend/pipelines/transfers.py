@@ -30,7 +30,7 @@ class Transfer:
     is_finite: torch.Tensor
     """One bool: whether the numbers that the frames were made from are finite."""
     event: Any
-    """The CUDA event after which they are on the CPU; None where they are there already."""
+    """The CUDA event after which they are on the CPU; None if they are there already."""
 
     @classmethod
     def begin(cls, frames: torch.Tensor, is_finite: torch.Tensor) -> Transfer:
@@ -106,7 +106,7 @@ def _make(items: Generator[Item, None, None], made: queue.Queue[Item | _End], le
 
 
 def _put(made: queue.Queue[Item | _End], item: Item | _End, left: threading.Event) -> bool:
-    """False where the items aren't wanted any more."""
+    """False if the items aren't wanted any more."""
     while not left.is_set():
         try:
             made.put(item, timeout=_LOOK_SECONDS)

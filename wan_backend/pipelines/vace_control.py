@@ -13,15 +13,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .autoencoder import Film, encode, latent_frames, spatial_factor
 from .conditions import Canvas
+from .encode import Film, encode, latent_frames, spatial_factor
 from .stopping import ShouldStop, never
 
 
 def blank(vae: Any, frames: int, width: int, height: int, should_stop: ShouldStop = never) -> torch.Tensor:
     """(1, 96, T, h, w) control that leaves everything to the model: gray frames under an all-white mask.
 
-    WanVACEPipeline makes it where it is given no video. The inactive and the reactive film are both gray, so one
+    WanVACEPipeline makes it if it is given no video. The inactive and the reactive film are both gray, so one
     is encoded for both.
     """
     gray = encode(vae, Film(frames, width, height, {}), should_stop)
@@ -33,7 +33,7 @@ def build(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Two controls (1, 96, references + T, h, w) for `canvas`: with its guide, and without.
 
-    `gray` is the latents of `frames` gray pictures, (1, C, T, h, w). The look, where there is one, becomes a reference
+    `gray` is the latents of `frames` gray pictures, (1, C, T, h, w). The look, if there is one, becomes a reference
     before the film. Without a guide both are the same tensor.
     """
     height, width = (extent * spatial_factor(vae.config) for extent in gray.shape[3:])

@@ -60,15 +60,15 @@ def blended(latents: torch.Tensor, references: int, windows: Sequence[Window], v
         return velocity(0, latents)
     whole = torch.zeros_like(latents)
     for index, window in enumerate(windows):
-        section = velocity(index, cut(latents, references, window)).to(latents.dtype)
+        seen = velocity(index, section(latents, references, window)).to(latents.dtype)
         weights = torch.tensor(window.weights, dtype=latents.dtype, device=latents.device).view(1, 1, -1, 1, 1)
-        whole[:, :, :references] += section[:, :, :references] / len(windows)
+        whole[:, :, :references] += seen[:, :, :references] / len(windows)
         place = slice(references + window.start, references + window.end_exclusive)
-        whole[:, :, place] += section[:, :, references:] * weights
+        whole[:, :, place] += seen[:, :, references:] * weights
     return whole
 
 
-def cut(whole: torch.Tensor, references: int, window: Window) -> torch.Tensor:
+def section(whole: torch.Tensor, references: int, window: Window) -> torch.Tensor:
     """The latent frames of a tensor (1, C, references + T, h, w) for `window`: the references, then its own."""
     own = whole[:, :, references + window.start : references + window.end_exclusive]
     return torch.cat([whole[:, :, :references], own], dim=2) if references else own

@@ -1,1 +1,1 @@
-"""A request and a model become a plan: every value settled, every change said."""
+"""A request and a model become a plan: every value settled, every change noted."""

@@ -1,7 +1,7 @@
 """A plan in the making: what it is made from, what is settled so far, and how steps go on with it.
 
-A step is a function that gets the draft and gives the next one, or the problem that it found. The first problem is the
-plan's; the steps after it go on all the same, so that a refused plan still says its size, length and memory.
+A step is a function that takes the draft and returns the next one, or the problem that it found. The first problem is
+the plan's; the steps after it go on all the same, so that a refused plan still says its size, length and memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Inventory:
     models_folders: Sequence[str] = ()
     """Where LoRAs and tiny autoencoders are looked for, besides the cache of Hugging Face."""
     machine: Machine | None = None
-    """None where it isn't known yet."""
+    """None if it isn't known yet."""
     memory_budget_bytes: int | None = None
     """What may be used of the device; None for all of it."""
 
@@ -66,7 +66,7 @@ def run_steps(draft: Draft, steps: Iterable[Step]) -> Draft:
 
 
 def unless_refused(step: Step) -> Step:
-    """The step, left out where the draft has a problem already: nothing is looked for on a disk in vain."""
+    """The step, left out if the draft has a problem already: nothing is looked for on a disk in vain."""
     return lambda draft: draft if draft.plan.problem is not None else step(draft)
 
 

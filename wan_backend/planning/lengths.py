@@ -1,7 +1,7 @@
 """How many frames the model makes for a take, and how many of them are its neighbors' own.
 
 The autoencoder takes frame 0 alone and then groups of four, so a clip has 4k + 1 frames, and only whole groups can be
-kept: 1 + 4m frames at its beginning, 4m at its end (up to three more where the numbers need it).
+kept: 1 + 4m frames at its beginning, 4m at its end (up to three more if the numbers need it).
 """
 
 from __future__ import annotations

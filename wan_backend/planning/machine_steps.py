@@ -1,7 +1,7 @@
 """A plan on the machine that is there: its memory, the model's files, LoRAs and what would make a draft quicker.
 
 The memory is forecast from the catalogue's numbers, before anything is loaded; the worker plans again with the model's
-own files and what is free then. So a take is refused only where it wouldn't fit with nothing else on the device either.
+own files and what is free then. So a take is refused only if it wouldn't fit with nothing else on the device either.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def plan_on_machine(request: TakeRequest, inventory: Inventory) -> Plan:
 
 
 def find_tiny_decoder(entry: ModelEntry, models_folders: Sequence[str]) -> str:
-    """The file of the tiny autoencoder for the model's latents; empty where there is none here."""
+    """The file of the tiny autoencoder for the model's latents; empty if there is none here."""
     tiny = entries.load().autoencoders.get(entry.tiny_decoder)
     return str((tiny and extras.find_tiny(tiny, models_folders)) or "")
 
@@ -155,7 +155,7 @@ class MemoryTrial:
     entry: ModelEntry
     machine: Machine
     packed_bytes: int = 0
-    """Size of a transformer whose file has it in 8 bit or less; 0 where it is in 16 bit."""
+    """Size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit."""
 
     def memory(self, plan: Plan, machine: Machine) -> MemoryPlan:
         """How the model would sit in that machine's memory."""
@@ -206,7 +206,7 @@ def _ways_to_another_model(request: TakeRequest, inventory: Inventory) -> list[F
 
 
 def _packed_bytes(draft: Draft) -> int:
-    """The size of a transformer that stays in 8 bit or less on the machine; 0 where it is in 16 bit."""
+    """The size of a transformer that stays in 8 bit or less on the machine; 0 if it is in 16 bit."""
     model, machine = draft.model, draft.inventory.machine
     if machine is None or not machine.is_card or not isinstance(model, LocatedModel) or not model.components:
         return 0

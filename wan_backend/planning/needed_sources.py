@@ -30,7 +30,7 @@ MAX_CHECKED_FILES = 32
 
 
 def check(request: TakeRequest) -> Problem | None:
-    """Why the request's sources can't be used; None where they can."""
+    """Why the request's sources can't be used; None if they can."""
     roles = [source.role for source in request.sources]
     if len(set(roles)) != len(roles):
         return _bad("Two sources of the take have the same role; select its strips again.")

@@ -1,7 +1,7 @@
 """A request and a model become a Plan: every value settled, every change noted.
 
 What can be snapped (sizes, lengths over the model's maximum) is snapped and noted; what can't be meant (an empty
-prompt, a negative seed) is refused with one sentence, and where something would help, with a Fix for a button.
+prompt, a negative seed) is refused with one sentence, and if something would help, with a Fix for a button.
 `machine_steps` goes on with what is on this machine.
 """
 
@@ -54,7 +54,7 @@ READ_CHARACTERS = 2000
 
 
 def plan(request: TakeRequest, entry: ModelEntry, loras: Collection[str] = ()) -> Plan:
-    """What would be done for `request` by the model `entry`; `problem` says why it can't be, where it can't.
+    """What would be done for `request` by the model `entry`; `problem` says why it can't be, if it can't.
 
     `loras` are the ids of the catalogue's LoRAs that are on this machine.
     """

@@ -27,7 +27,7 @@ class SnappedSize:
 def snap(entry: ModelEntry, width: int, height: int, resolution: str = "exact") -> SnappedSize | Problem:
     """The size for `resolution`: `exact` is width x height; a name is that many pixels in width:height.
 
-    A Problem where there is no such size.
+    A Problem if there is no such size.
     """
     if width < 1 or height < 1:
         return _refused(entry, f"A size of {width}x{height} has no pixels; give a width and a height of 1 or more.")
@@ -41,7 +41,7 @@ def snap(entry: ModelEntry, width: int, height: int, resolution: str = "exact") 
 
 
 def default_size(entry: ModelEntry) -> SnappedSize:
-    """The size that the model makes where nothing else is asked for."""
+    """The size that the model makes if nothing else is asked for."""
     named = entry.size(entry.default_size)
     assert named is not None, "the catalogue was checked when it was read"
     return _snap_named(entry, named.width / named.height, named)

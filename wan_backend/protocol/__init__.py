@@ -13,6 +13,8 @@ downloads   the messages about downloads
 methods     the methods and events of each hop, with their messages
 conversion  dataclasses to JSON and back, checked
 errors      error codes and the exceptions that carry them
+endpoint    one end of a hop: lines in, calls out
+process_setup  what a child process does before it speaks
 """
 
 from .errors import ProtocolError, Refusal

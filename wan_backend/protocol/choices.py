@@ -20,7 +20,7 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True where the job will not go on by itself."""
+        """True if the job will not go on by itself."""
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
 
 
@@ -178,7 +178,7 @@ class Guide(StrEnum):
 
 
 class Conform(StrEnum):
-    """The way in which the model's frames become the scene's, where their rates differ."""
+    """The way in which the model's frames become the scene's, if their rates differ."""
 
     FLOW = "flow"
     """Frames between two are made by following the motion."""

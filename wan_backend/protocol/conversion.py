@@ -61,7 +61,7 @@ def from_json(kind: type[T], value: Any, where: str = "params") -> T:
 
 
 Reader = Callable[[Any], Any]
-"""Gives the value in its form in memory, or raises _InvalidValue."""
+"""Returns the value in its form in memory, or raises _InvalidValue."""
 
 
 class _InvalidValue(Exception):
@@ -94,7 +94,7 @@ def _reader(kind: Any) -> Reader:
 
 def _optional_reader(kind: Any) -> Reader:
     read = _reader(kind)
-    # Version 0.1.0 wrote an empty string where no word was chosen.
+    # Version 0.1.0 wrote an empty string if no word was chosen.
     nothing = (None, "") if isinstance(kind, type) and issubclass(kind, Enum) else (None,)
     return lambda value: None if value is None or (value == "" and "" in nothing) else read(value)
 

@@ -31,7 +31,7 @@ HOPS = [
     (
         "Fetch to server: events",
         methods.FETCH_EVENTS,
-        "Lines on the stdout of `python -m wan_backend.downloads.fetching_process`.",
+        "Lines on the stdout of `python -m wan_backend.downloads`.",
     ),
     ("Set-up to add-on: events", methods.SETUP_EVENTS, "Lines on the stdout of `python -m wan_backend.environment`."),
 ]

@@ -21,7 +21,7 @@ class DownloadState(StrEnum):
 
     @property
     def active(self) -> bool:
-        """True where it goes on by itself."""
+        """True if it goes on by itself."""
         return self in (DownloadState.WAITING, DownloadState.RUNNING, DownloadState.CHECKING)
 
 
@@ -42,7 +42,7 @@ class DownloadFile:
     repo: str
     """The repository on the hub that it comes from; a text encoder may come from another model's."""
     here: bool = False
-    """True where it need not be fetched: it is on this machine, perhaps in another model."""
+    """True if it need not be fetched: it is on this machine, perhaps in another model."""
     blob: str = ""
     """The file that is written while fetching; `cancel_download` removes it, unless a whole model needs it."""
 

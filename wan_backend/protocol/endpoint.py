@@ -3,8 +3,8 @@
 Every process that speaks the protocol has endpoints; they differ only in how bytes reach them. Each guarantees:
 
 - Every request gets exactly one answer, and every call ends in exactly one of its two callbacks.
-- Nothing in a line can make `take` raise. A line that is too long, or can't be understood, is answered where it was a
-  request, fails its own call where it was an answer, and else is logged and passed over.
+- Nothing in a line can make `take` raise. A line that is too long, or can't be understood, is answered if it was a
+  request, fails its own call if it was an answer, and else is logged and passed over.
 - What would be longer than a line may be is never sent: a call fails at once, an answer becomes an error, an event is
   left out.
 
@@ -76,7 +76,7 @@ class Endpoint:
     ) -> None:
         """`send` writes one line and never waits.
 
-        `handler(method, params)` gives a result, a Later, or raises ProtocolError; `on_event(method, message)`
+        `handler(method, params)` returns a result, a Later, or raises ProtocolError; `on_event(method, message)`
         receives events; `peer` names it in the log.
         """
         self._send = send
@@ -99,7 +99,7 @@ class Endpoint:
     def call(
         self, method: str, params: Any = None, answered: Answered | None = None, failed: Failed | None = None
     ) -> None:
-        """Call a method. One callback is called later, by `take` or `lost`; `failed` at once where it can't be sent."""
+        """Call a method. One callback is called later, by `take` or `lost`; `failed` at once if it can't be sent."""
         waiting = _Waiting(method, answered or (lambda _: None), failed or self._log_failure)
         request_id, self._next_id = self._next_id, self._next_id + 1
         try:
@@ -118,7 +118,7 @@ class Endpoint:
             self._send(line)
 
     def event_line(self, method: str, message: Any) -> bytes | None:
-        """The event as a line; None where no line can hold it."""
+        """The event as a line; None if no line can hold it."""
         assert method in self._sends, f"{method} is no event that {self._peer} receives"
         try:
             return _limited(Notification(method, to_json(message)).line())

@@ -24,6 +24,8 @@ WORK_FOLDER, STEPS_FILE = "work", "steps.safetensors"
 PREVIEW_FILE, PREVIEW_PIXELS_FILE = "preview.jpg", "preview.rgba"
 PROMPTS_FOLDER, MEMORY_FILE, KERNELS_FILE = "prompts", "memory.json", "kernels.json"
 """Names in the state folder: encoded prompts, the out-of-memory history, and the results of kernel trials."""
+THUMBNAIL_LINES_FILE = "thumbnails.jsonl"
+"""In a folder of thumbnails: a line of JSON for each source that was read, written at once."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
 
 

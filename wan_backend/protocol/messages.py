@@ -157,9 +157,9 @@ class ModelRow:
     memory_bytes: int = 0
     """Estimated memory of the card for its default size and greatest length; 0: not known."""
     least_memory_bytes: int = 0
-    """Estimated memory of the card at the least, where weights stay in the machine's memory, which is slower."""
+    """Estimated memory of the card at the least, if weights stay in the machine's memory, which is slower."""
     broken: bool = False
-    """True where it is here, but can't be used; `sentence` says why."""
+    """True if it is here, but can't be used; `sentence` says why."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class WorkerStatus:
     torch: str = ""
     sentence: str = ""
     device_bytes: int = 0
-    """All the memory of the device; 0 where that isn't known."""
+    """All the memory of the device; 0 if that isn't known."""
     host_bytes: int = 0
     """Free memory of the machine when the worker came up."""
 
@@ -202,7 +202,7 @@ class Finding:
     sentence: str
     mend: str = ""
     not_downloaded: bool = False
-    """True where something is not here and need not be: then it is neither good nor wrong."""
+    """True if something is not here and need not be: then it is neither good nor wrong."""
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ class ListParams:
 
 @dataclass(frozen=True)
 class ListResult:
-    """A page of the jobs that this server has: first those that have not ended, then the others, newest first. Where a
+    """A page of the jobs that this server has: first those that have not ended, then the others, newest first. If a
     server dies later on, the event `job` reports its jobs as they become this server's."""
 
     jobs: list[JobStatus]
@@ -324,7 +324,7 @@ class ElsewhereParams:
 
     jobs: int
     """Their number, which is `held_elsewhere` of a page. Which of their jobs are shown here may have changed, too: ask
-    for the list anew where any are."""
+    for the list anew if any are."""
 
 
 @dataclass(frozen=True)
@@ -332,7 +332,7 @@ class PingResult:
     """The server lives; what it is doing, and for how long."""
 
     busy_seconds: float = 0.0
-    """0 where it waits for something to do."""
+    """0 if it waits for something to do."""
     busy_with: str = ""
     """A method, or another word for its activity."""
 
@@ -349,7 +349,7 @@ class SetupPlan:
     """A plan for setting up the backend's environment; shown before gigabytes are fetched."""
 
     python: str
-    """The Python of this machine that would do where the set-up can't fetch its own; empty where none would."""
+    """The Python of this machine that would do if the set-up can't fetch its own; empty if none would."""
     torch_build: str
     """cuda, rocm, mps or cpu."""
     folder: str
@@ -371,6 +371,6 @@ class SetupProgress:
     done_bytes: int = 0
     """Of what this step fetches, what is here; a file on its way is an estimate."""
     total_bytes: int = 0
-    """0 where nobody knows, or nothing is fetched."""
+    """0 if nobody knows, or nothing is fetched."""
     seconds_left: float | None = None
     """Of fetching; null while it isn't known."""

@@ -93,7 +93,7 @@ FETCH_EVENTS = _table(
     Method("fetch_plan", d.DownloadPlan, None, "The plan of the fetch."),
     Method("fetch", d.DownloadStatus, None, "Progress of the fetch; its last line has `state` done or failed."),
 )
-"""The process that fetches a model (`python -m wan_backend.downloads.fetching_process`) to the server, on stdout."""
+"""The process that fetches a model (`python -m wan_backend.downloads`) to the server, on stdout."""
 
 SETUP_EVENTS = _table(
     Method("setup_plan", m.SetupPlan, None, "The plan of the set-up."),

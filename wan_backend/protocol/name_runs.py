@@ -16,7 +16,7 @@ from .errors import INVALID_PARAMS, ProtocolError
 
 MAX_NAMES = 10_000
 """No list may stand for more names; a take is far shorter, and a run costs no bytes."""
-MAX_NAME_CHARACTERS = 1024
+MAX_RUN_NAME_CHARACTERS = 1024
 MAX_DIGITS = 20
 _LAST_NUMBER = re.compile(r"([0-9]{1,18})(?=[^0-9]*$)")  # 18 digits fit in 64 bits
 
@@ -68,7 +68,7 @@ def unpack(value: Any, where: str) -> list[str]:
 
 
 def _run_at(names: list[str], at: int) -> NameRun | None:
-    """The longest run that begins there; None where it would be of one name."""
+    """The longest run that begins there; None if it would be of one name."""
     if at + 1 == len(names):
         return None
     if names[at] == names[at + 1]:
@@ -98,8 +98,8 @@ def _checked_run(item: Any, where: str, room: int) -> NameRun:
     known = {field.name: field.default for field in dataclasses.fields(NameRun)}
     values = {name: item.get(name, default) for name, default in known.items()}
     for name in ("before", "after"):
-        good = isinstance(values[name], str) and len(values[name]) <= MAX_NAME_CHARACTERS
-        _expect(good, f"{where}.{name} must be a string of at most {MAX_NAME_CHARACTERS:,} characters.")
+        good = isinstance(values[name], str) and len(values[name]) <= MAX_RUN_NAME_CHARACTERS
+        _expect(good, f"{where}.{name} must be a string of at most {MAX_RUN_NAME_CHARACTERS:,} characters.")
     for name in ("first", "digits", "step", "count"):
         good = isinstance(values[name], int) and not isinstance(values[name], bool) and abs(values[name]) < 10**18
         _expect(good, f"{where}.{name} must be a whole number of at most 18 digits.")

@@ -66,7 +66,7 @@ def is_below(path: str, roots: Iterable[str], windows: bool = ON_WINDOWS) -> boo
 
 
 def _components(path: str, windows: bool) -> list[str] | None:
-    """The drive or share, then the names; None where it is no absolute path."""
+    """The drive or share, then the names; None if it is no absolute path."""
     if not windows:
         return None if not path.startswith("/") or path.startswith("//") else ["/", *_names(path)]
     path = path.replace("/", "\\")

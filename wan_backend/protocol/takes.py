@@ -94,7 +94,7 @@ class Pictures:
     turn: int = 0
     """Degrees clockwise by which each is turned before it is framed: 0, 90, 180 or 270."""
     alpha_bits: int = 0
-    """The largest bit depth of a movie's transparency; 0 where it may have none."""
+    """The largest bit depth of a movie's transparency; 0 if it may have none."""
     rgb_bits: int = 16
     """The largest bit depth of a movie's samples of red, green and blue."""
     grey_bits: int = 16
@@ -109,7 +109,7 @@ class Expert(StrEnum):
     """The expert of a model with two (Wan 2.2 A14B) to which a LoRA is applied; other models have one transformer."""
 
     AUTO = "auto"
-    """Decided by the file's layers, its name (high_noise, LOW, HN, ...) or a partner beside it; both where none does.
+    """Decided by the file's layers, its name (high_noise, LOW, HN, ...) or a partner beside it; both if none does.
     Where the name leaves it open, the plan has a problem that asks for one of the others."""
     BOTH = "both"
     HIGH = "high"
@@ -140,7 +140,7 @@ class Source:
     folder: str
     """Absolute."""
     files: list[str] = field(metadata={CODEC: _NAMES})
-    """Names in `folder`: one movie, or pictures. A name may come again where a picture is held. Numbered names that
+    """Names in `folder`: one movie, or pictures. A name may come again if a picture is held. Numbered names that
     follow one another travel as one run."""
     is_movie: bool = False
     first_frame: int = 0
@@ -148,11 +148,11 @@ class Source:
     frames: int = 1
     """Their number; for pictures, the number of `files`."""
     framing: Framing | None = None
-    """None where a picture is the scene's whole frame already."""
+    """None if a picture is the scene's whole frame already."""
     rendered: bool = False
-    """True where the files were rendered for this take."""
+    """True if the files were rendered for this take."""
     pictures: Pictures | None = None
-    """None where they may be of any size, and are not to be turned."""
+    """None if they may be of any size, and are not to be turned."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class Problem:
     sentence: str
     fixes: list[Fix] = field(default_factory=list)
     log: str = ""
-    """Path of a log file with the details, where there is one."""
+    """Path of a log file with the details, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class Plan:
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
     memory: str = ""
-    """The model's residency in memory, in a sentence; empty where the machine is not known yet."""
+    """The model's residency in memory, in a sentence; empty if the machine is not known yet."""
     disk_bytes: int = 0
     """Estimated size of the take's files."""
     notes: list[str] = field(default_factory=list)
@@ -259,7 +259,7 @@ class Plan:
     fixes: list[Fix] = field(default_factory=list)
     """Fixes that would improve a plan that can be carried out."""
     problem: Problem | None = None
-    """The reason where it can't be done."""
+    """The reason if it can't be done."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +315,7 @@ class JobSummary:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """The state of a job; small, whatever its request. The method `details` gives the request and the plan."""
+    """The state of a job; small, whatever its request. The method `details` returns the request and the plan."""
 
     job_id: str
     state: JobState
@@ -336,9 +336,9 @@ class JobStatus:
     """True once the client has saved a project that knows how this job ended."""
     preview: str = ""
     """Absolute path of a small JPEG file of what the take looks like after `step`, while it is made; a later step's
-    is another picture in the same file. Empty where there is none."""
+    is another picture in the same file. Empty if there is none."""
     held_elsewhere: bool = False
-    """True where another live server holds the job: it is shown here, and `retry` and `clear` are refused."""
+    """True if another live server holds the job: it is shown here, and `retry` and `clear` are refused."""
 
 
 @dataclass(frozen=True)

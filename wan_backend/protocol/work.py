@@ -17,7 +17,7 @@ class ReadyParams:
     torch: str
     pid: int
     device_bytes: int = 0
-    """All the memory of the device; 0 where that isn't known."""
+    """All the memory of the device; 0 if that isn't known."""
     host_bytes: int = 0
     """Free memory of the machine."""
 
@@ -42,9 +42,9 @@ class RunParams:
     device: str = "auto"
     memory_budget_bytes: int | None = None
     tiny_decoder: str = ""
-    """The file of the tiny autoencoder for this model's latents; empty where it is not here."""
+    """The file of the tiny autoencoder for this model's latents; empty if it is not here."""
     model_parts: list[ComponentFile] = field(default_factory=list)
-    """Empty where every component is in a subfolder of `model_folder`."""
+    """Empty if every component is in a subfolder of `model_folder`."""
     copies_folder: str = ""
     """Folder of the bf16 cache; empty: none is kept."""
     work_folder: str = ""
@@ -76,7 +76,7 @@ class ProgressParams:
     eta_seconds: float | None = None
     sentence: str = ""
     preview: str = ""
-    """Absolute path of a small JPEG file of what the take looks like after `step`; empty where there is none."""
+    """Absolute path of a small JPEG file of what the take looks like after `step`; empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class AliveParams:
     """A worker's heartbeat: its interpreter runs."""
 
     busy_seconds: float = 0.0
-    """Time since the job last reported its progress; 0 where there is no job."""
+    """Time since the job last reported its progress; 0 if there is no job."""
     cpu_seconds: float = 0.0
     """Processor time that the process has used so far."""
 

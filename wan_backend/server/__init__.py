@@ -14,7 +14,7 @@ process_exit        describes how a process ended
 graphics_card       the device that takes are made on, for plans
 download_queue      the downloads of models, one after another
 download_records    the downloads' files on the disk
-fetch_process       the process that speaks to the hub, as a child
+download_process    the process that speaks to the hub, as a child
 thumbnail_requests  small pictures of sources, made by a child process
 diagnosis           what is here, what is missing, how to fix it
 log_files           the server's log and those of its children

@@ -47,7 +47,7 @@ def examine(
     memory_budget_bytes: int | None = None,
     survey: Survey | None = None,
 ) -> list[Finding]:
-    """All findings; takes seconds where no worker is up to be asked. `survey`: what the models folders hold."""
+    """All findings; takes seconds if no worker is up to be asked. `survey`: what the models folders hold."""
     state = [] if state_folder is None else [_folder(state_folder), _kept(state_folder)]
     copies = [] if state_folder is None else _copies(state_folder / BF16_CACHE_FOLDER)
     torch, found = _torch(worker)
@@ -91,7 +91,7 @@ def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
 
 
 def _first_ready(inbox: Inbox) -> ReadyParams | None:
-    """The worker's first report; None where it ends first, or takes too long."""
+    """The worker's first report; None if it ends first, or takes too long."""
     reports: list[ReadyParams] = []
 
     def on_event(_method: str, message: object) -> None:

@@ -1,7 +1,7 @@
 """Keeps the queue of downloads: one at a time runs in a process of its own; all are kept on the disk.
 
-The main thread calls all methods, and reports of the fetching process come through the inbox. That process alone uses
-the network (`wan_backend.downloads.fetching_process`).
+The main thread calls all methods, and reports of the download process come through the inbox. That process alone uses
+the network (`wan_backend.downloads`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import result_or_error
 from ..protocol.messages import Problem, ProblemKind
 from . import download_records, process_exit
+from .download_process import DownloadCommand, DownloadProcess, DownloadReport
 from .download_records import DownloadRecords, Record
-from .fetch_process import FetchCommand, FetchProcess, FetchReport
 from .inbox import Call, Inbox
 
 log = logging.getLogger(__name__)
@@ -36,12 +36,12 @@ class Downloads:
     """Every download that this server knows, in the order in which they were asked for."""
 
     def __init__(
-        self, state_folder: Path, command: FetchCommand, inbox: Inbox, on_change: Callable[[DownloadStatus], None]
+        self, state_folder: Path, command: DownloadCommand, inbox: Inbox, on_change: Callable[[DownloadStatus], None]
     ) -> None:
         self._records = DownloadRecords(state_folder / "downloads")
         self._command, self._inbox, self._on_change = command, inbox, on_change
         self._known: dict[str, Record] = {}
-        self._process: FetchProcess | None = None
+        self._process: DownloadProcess | None = None
         self._model = ""
         """The model whose process runs, perhaps about to end."""
         self._stopping = False
@@ -92,7 +92,7 @@ class Downloads:
         return self._known[model].status
 
     def pause(self, model: str) -> DownloadStatus:
-        """Stop for now. Raises Refusal where it is not going on."""
+        """Stop for now. Raises Refusal if it is not going on."""
         record = self._record(model)
         if not record.status.state.active:
             return record.status
@@ -156,7 +156,7 @@ class Downloads:
             self._model = ""
             self._end(model, _ended_badly(model, f"could not be started ({error.strerror or error})", None))
 
-    def _on_report(self, report: FetchReport) -> None:
+    def _on_report(self, report: DownloadReport) -> None:
         record = self._known.get(self._model)
         if record is None or self._stopping or report.model != self._model:
             return  # it was paused or cancelled, and said this before it was killed

@@ -77,7 +77,7 @@ class DownloadRecords:
             return []
 
     def write(self, record: Record) -> None:
-        """Keep it."""
+        """Write the record to its file. Never raises."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             whole_file.write_json(self._file(record.status.model), to_json(record))
@@ -85,7 +85,7 @@ class DownloadRecords:
             log.error("The download of %s can't be noted: %s", record.status.model, error)
 
     def remove(self, model: str) -> None:
-        """Forget it."""
+        """Remove the record's file. Never raises."""
         with contextlib.suppress(OSError):
             self._file(model).unlink()
 
@@ -107,7 +107,7 @@ def counted(record: Record) -> Record:
 
 
 def _at_rest(record: Record) -> Record:
-    """The record in the state in which it is offered: paused where it was active."""
+    """The record in the state in which it is offered: paused if it was active."""
     status = record.status
     if status.state.active:
         sentence = "It was interrupted; press Resume to continue."

@@ -1,6 +1,6 @@
 """The graphics card that takes are made on, as far as the server can know it without torch.
 
-Its name and size come from the worker. How much of it is free comes from NVIDIA's own program where that is installed;
+Its name and size come from the worker. How much of it is free comes from NVIDIA's own program if that is installed;
 the program takes a moment, so a thread asks it when a worker has come up and has loaded nothing yet. What our own
 models take later therefore counts as free, because the next job may have it.
 """
@@ -36,7 +36,7 @@ class GraphicsCard:
     device: str = ""
     total_bytes: int = 0
     free_bytes: int | None = None
-    """None where nothing here tells."""
+    """None if nothing here tells."""
     host_bytes: int = 0
     budget_bytes: int | None = None
 
@@ -50,13 +50,13 @@ class GraphicsCard:
 
     @property
     def usable_bytes(self) -> int:
-        """Memory that a job could have; all of it where it isn't known how much is free."""
+        """Memory that a job could have; all of it if it isn't known how much is free."""
         usable = self.total_bytes if self.free_bytes is None else self.free_bytes
         return usable if self.budget_bytes is None else min(usable, self.budget_bytes)
 
     @property
     def is_card(self) -> bool:
-        """True where the parts have to be brought to memory of its own."""
+        """True if the components have to be brought to memory of its own."""
         return self.device.startswith("cuda")
 
     def finding(self) -> Finding:
@@ -74,7 +74,7 @@ class GraphicsCard:
 
     @property
     def machine(self) -> Machine | None:
-        """The machine to plan for; None where nothing is known."""
+        """The machine to plan for; None if nothing is known."""
         if not self.device:
             return None
         host = self.host_bytes if self.is_card else self.usable_bytes
@@ -94,7 +94,7 @@ class GraphicsCard:
 
 
 def free_of(device: str) -> int | None:
-    """Free memory of the NVIDIA card that a worker calls "cuda (NAME)"; None where nvidia-smi doesn't say it."""
+    """Free memory of the NVIDIA card that a worker calls "cuda (NAME)"; None if nvidia-smi doesn't say it."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         output = subprocess.run(
             ASK_NVIDIA, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True, **own_group()

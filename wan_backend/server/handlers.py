@@ -19,8 +19,8 @@ from ..protocol import messages as m
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import WRONG_VERSION, result_or_error
 from . import diagnosis
+from .download_process import DownloadCommand
 from .download_queue import Downloads
-from .fetch_process import FetchCommand
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
 from .planning_queue import PlanningQueue
@@ -43,7 +43,7 @@ class Handlers:
         runner: JobRunner,
         life: WorkerLife,
         downloads: Downloads,
-        fetch: FetchCommand,
+        fetch: DownloadCommand,
         leave: Callable[[str], None],
     ) -> None:
         self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox
@@ -69,7 +69,7 @@ class Handlers:
         )
 
     def ping(self, params: m.Nothing) -> m.PingResult:
-        """Only where stdin's thread did not see by itself that this is what the line asks."""
+        """Answer a ping that the thread at stdin did not recognize in the line, and so did not answer itself."""
         return m.PingResult()
 
     def models(self, params: m.Nothing) -> m.ModelsResult:
@@ -128,7 +128,7 @@ class Handlers:
         return Later(lambda hand_in: first(lambda: answer(hand_in)))
 
     def settle(self, params: m.JobIdsParams) -> Later:
-        """The saved project knows of these jobs."""
+        """Note that a saved project knows how these jobs ended."""
         return self._queue.settle(params.job_ids)
 
     def clear(self, params: m.JobIdsParams) -> Later:
@@ -151,7 +151,7 @@ class Handlers:
         return Later(lambda hand_in: self._queue.when_adopted(lambda: begin(hand_in)))
 
     def release(self, params: m.Nothing) -> m.WorkerStatus:
-        """Free the card."""
+        """End an idle worker, so that other programs have the card's memory; the next job starts another."""
         self._runner.forgive()
         self._life.release()
         return self._life.status

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 CANCELLED = Problem(ProblemKind.CANCELLED, "Canceled.")
 LEFT = "The backend ended while this job ran; retry it."
-ENDS = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
+STATE_OF_PROBLEM = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
 """The state of a job whose worker ended it so; else it failed."""
 
 
@@ -62,7 +62,7 @@ class JobRunner:
         life.listener = self
 
     def advance(self) -> None:
-        """Give the worker the next job, or have a worker where one waits."""
+        """Give the worker the next job, or have a worker if one waits."""
         if self._life.busy_with or self._planned:
             return
         job = self._queue.next_queued()
@@ -103,7 +103,7 @@ class JobRunner:
             self._queue.end(job_id, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, LEFT))
 
     def worker_changed(self, status: WorkerStatus) -> None:
-        """The worker's life changed."""
+        """Follow the worker: one came up, ended, or may not be started any more."""
         self._on_worker(status)
 
     def job_progressed(self, report: ProgressParams) -> None:
@@ -116,7 +116,7 @@ class JobRunner:
 
     def job_failed(self, job_id: str, problem: Problem) -> None:
         """The worker could not, or died, or hung."""
-        self._queue.end(job_id, ENDS.get(problem.kind, JobState.FAILED), problem)
+        self._queue.end(job_id, STATE_OF_PROBLEM.get(problem.kind, JobState.FAILED), problem)
 
     def _plan(self, job_id: str) -> None:
         self._planned = job_id
@@ -173,11 +173,11 @@ class JobRunner:
         self._life.run(params)
 
     def _still_waits(self, job_id: str) -> bool:
-        """False where it was cancelled while it was planned."""
+        """False if it was cancelled while it was planned."""
         return self._queue.has(job_id) and self._queue.status(job_id).state is JobState.QUEUED
 
     def _guarded(self, job_id: str, do: Callable[[], None]) -> None:
-        """Call `do`; where it raises an error that nobody foresaw, the job fails."""
+        """Call `do`; if it raises an error that nobody foresaw, the job fails."""
         try:
             do()
         except Exception as error:

@@ -17,7 +17,7 @@ LOGS_KEPT = 20
 
 
 def start_logging(file: Path) -> None:
-    """Log to `file` and to stderr; where the file can't be written, to stderr alone."""
+    """Log to `file` and to stderr; if the file can't be written, to stderr alone."""
     logging.raiseExceptions = False  # a log that can't be written, as on a full disk, must not stop the work
     shape = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
@@ -38,7 +38,7 @@ def start_logging(file: Path) -> None:
 
 
 def new_log(folder: Path, kind: str) -> tuple[Path, BinaryIO | None]:
-    """A new file <kind>-<n>.log for a child, open for writing; None where the disk won't have it. Old ones of the kind
+    """A new file <kind>-<n>.log for a child, open for writing; None if the disk won't have it. Old ones of the kind
     are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     ours = re.compile(rf"{re.escape(kind)}-([1-9][0-9]{{0,17}})\.log")

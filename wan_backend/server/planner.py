@@ -35,7 +35,7 @@ class Planner:
         memory_budget_bytes: int | None,
         machine: Callable[[], Machine | None] = lambda: None,
     ) -> None:
-        """`machine` gives the machine that takes are made on, with the memory that is free now."""
+        """`machine` returns the machine that takes are made on, with the memory that is free now."""
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
@@ -72,14 +72,14 @@ class Planner:
         return locate.find(entry, self._models_folders, self.library.known())
 
     def locate(self, model_id: str) -> locate.LocatedModel:
-        """Find a model that a plan was made with. Raises LookupError where it is gone."""
+        """Find a model that a plan was made with. Raises LookupError if it is gone."""
         found = self.find(entries.entry(model_id))
         if isinstance(found, locate.UnavailableModel):
             raise LookupError(found.problem.sentence)
         return found
 
     def tiny_decoder(self, model_id: str) -> str:
-        """The file of the tiny autoencoder for the model's latents; empty where there is none here."""
+        """The file of the tiny autoencoder for the model's latents; empty if there is none here."""
         return machine_steps.find_tiny_decoder(entries.entry(model_id), self._models_folders)
 
     def rows_before_search(self) -> ModelsResult:

@@ -36,7 +36,7 @@ HANGS_SECONDS = 60.0
 SILENT_SECONDS = 5.0
 """A folder that a probe waits for this long doesn't answer."""
 MAX_THREADS = 4
-"""The largest number of threads, even where all of them hang."""
+"""The largest number of threads, even if all of them hang."""
 PLANNED_THEN = "planning continues as soon as it does."
 TRY_AGAIN = "check that its drive or share is connected, then try again."
 GIVEN_UP = Problem(ProblemKind.BUSY, "Newer plans were asked for before this one was made.")
@@ -50,9 +50,9 @@ class Prepared:
     folder: Path
     """The folder of the model."""
     component_files: Mapping[str, Path]
-    """The file or folder of each component; empty where all are in `folder`."""
+    """The file or folder of each component; empty if all are in `folder`."""
     tiny_decoder: str
-    """The file of the tiny autoencoder; empty where there is none."""
+    """The file of the tiny autoencoder; empty if there is none."""
 
 
 @dataclass(eq=False)
@@ -62,7 +62,7 @@ class _Task:
     places: tuple[str, ...] = ()
     """The folders that it needs, beside those of the models."""
     set_aside: Callable[[str], None] | None = None
-    """Called with the reason where it has to wait; without this it is refused then."""
+    """Called with the reason if it has to wait; without this it is refused then."""
     after_look: bool = True
     over: bool = False
     """It was answered, or given up."""
@@ -144,7 +144,7 @@ class PlanningQueue:
         self.look()
 
     def look(self) -> None:
-        """Have the models folders looked through anew; `on_models` is told where something changed."""
+        """Have the models folders looked through anew; `on_models` is told if something changed."""
         self._planner.library.request_refresh()
 
     def plan(self, request: TakeRequest, then: Callable[[Plan | ProtocolError], None], is_job: bool = False) -> None:
@@ -168,7 +168,7 @@ class PlanningQueue:
         then: Callable[[Prepared | ProtocolError], None],
         set_aside: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Prepare a job: plan it and find its files; a Refusal with the problem where it can't be done.
+        """Prepare a job: plan it and find its files; a Refusal with the problem if it can't be done.
 
         `set_aside` is called, perhaps several times, with the reason why others go before it: a folder doesn't answer.
         """
@@ -216,7 +216,7 @@ class PlanningQueue:
             self._on_models(answer)
 
     def _on_looked(self) -> None:
-        """On the same thread."""
+        """Called on the thread that looked."""
         self._ask_for_rows()
         self._inbox.put(Call(self._take_back))
 
@@ -260,7 +260,7 @@ class PlanningQueue:
             self._inbox.put(Call(functools.partial(self._came, turn, came)))
 
     def _should_go_on(self, turn: _Turn) -> bool:
-        """Whether the thread whose turn is over takes the next; not where it hung and another does so in its place."""
+        """Whether the thread whose turn is over takes the next; not if it hung and another does so in its place."""
         with self._lock:
             self._turns.remove(turn)
             turn.unseen = turn.unseen or self._unseen
@@ -348,7 +348,7 @@ class PlanningQueue:
                 self._tasks.put(task)
 
     def _set_aside(self, task: _Task, place: str) -> None:
-        """Have it wait until `place` answers; where that is empty, until the thread that hangs with it comes back."""
+        """Have it wait until `place` answers; if that is empty, until the thread that hangs with it comes back."""
         if task.over:
             return
         reason = f"{unresponsive_folders.describe(place) if place else 'A disk that it needs does not answer'}; "

@@ -28,7 +28,7 @@ MAX_QUOTE_CHARACTERS = 160
 
 
 def in_words(code: int, log_file: Path) -> str:
-    """Describe the end of a process with the exit code `code` (minus the signal's number, where there was one).
+    """Describe the end of a process with the exit code `code` (minus the signal's number, if there was one).
 
     A clause without its subject: "crashed inside a library (segmentation fault)".
     """
@@ -46,7 +46,7 @@ def in_words(code: int, log_file: Path) -> str:
 
 
 def last_line(log_file: Path) -> str:
-    """The last line of a log that says anything, shortened; empty where there is none."""
+    """The last line of a log that says anything, shortened; empty if there is none."""
     try:
         with open(log_file, "rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))

@@ -29,8 +29,8 @@ from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import private_files
 from . import log_files, worker_process
 from .diagnosis import BF16_CACHE_FOLDER
+from .download_process import DownloadCommand
 from .download_queue import Downloads
-from .fetch_process import FetchCommand
 from .graphics_card import GraphicsCardWatch
 from .handlers import Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
@@ -112,7 +112,7 @@ class _HelloFirst(dict[str, Method]):
     greeted = False
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The method of that name; raises ProtocolError where it can't be called yet."""
+        """The method of that name; raises ProtocolError if it can't be called yet."""
         if not self.greeted and name in self and name not in ("hello", "ping"):
             raise ProtocolError(INVALID_REQUEST, "Call 'hello' first.")
         return super().get(name, default)
@@ -138,7 +138,7 @@ class Server:
         self._sent_at = 0.0
         self._saves_at = 0.0
         self._connect_client()
-        self._make_components(options, log_file, FetchCommand(options.models_folders, logs / "downloads", offline))
+        self._make_components(options, log_file, DownloadCommand(options.models_folders, logs / "downloads", offline))
 
     def _connect_client(self) -> None:
         """Make the endpoint to the client, on stdin and stdout."""
@@ -158,7 +158,7 @@ class Server:
             self._inbox, sys.stdin.buffer, self._endpoint.lines, self._output.send, self._busy
         )  # fmt: skip
 
-    def _make_components(self, options: Options, log_file: Path, fetch: FetchCommand) -> None:
+    def _make_components(self, options: Options, log_file: Path, fetch: DownloadCommand) -> None:
         """Make the queue, the worker's life, planning, downloads and the handlers."""
         owner, logs = self._owner, log_file.parent
         self._queue = JobQueue(

@@ -39,7 +39,7 @@ MAX_WAITING_BYTES = 32 << 20
 """Bytes that the client hasn't read yet; past half of this, progress is not sent; past this, the server leaves."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_SECONDS = 0.5
-"""From one try to the next where stdout is a file on a full disk."""
+"""From one try to the next if stdout is a file on a full disk."""
 HARD_EXIT_SECONDS = 3.0
 
 

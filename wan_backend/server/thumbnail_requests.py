@@ -22,6 +22,7 @@ from pathlib import Path
 from ..protocol.bounds import is_sane_source
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import ProtocolError
+from ..protocol.media import THUMBNAIL_LINES_FILE
 from ..protocol.messages import Source, Thumbnail, ThumbnailsParams, ThumbnailsResult
 from ..storage import whole_file
 from .worker_process import environment, own_group
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 45.0
 MAX_FOLDERS = 200
 RESULT_FILE = "result.json"
-RESULTS_FILE = "told"
-"""The file into which the child writes a line for each source."""
 
 
 class Thumbnails:
@@ -43,7 +42,7 @@ class Thumbnails:
         self._one_at_a_time = threading.Lock()
 
     def of(self, params: ThumbnailsParams) -> ThumbnailsResult:
-        """The pictures; none where they can't be made. Takes up to seconds."""
+        """The pictures; none if they can't be made. Takes up to seconds."""
         if not all(map(is_sane_source, params.sources)):
             return ThumbnailsResult([])
         folder = self._folder / _key(params)
@@ -75,7 +74,7 @@ class Thumbnails:
             at += len(results)
             if at < len(params.sources):
                 log.warning("No thumbnail of %s: its reader died or took too long", params.sources[at].files[:1])
-                with open(folder / RESULTS_FILE, "ab") as stream:
+                with open(folder / THUMBNAIL_LINES_FILE, "ab") as stream:
                     stream.write(json.dumps(to_json(ThumbnailsResult([]))).encode() + b"\n")
                 at, is_complete = at + 1, False
         result = ThumbnailsResult(made)
@@ -114,14 +113,14 @@ def _have_child_make(folder: Path, prefix: str, request: bytes, until: float) ->
 def _read_results(folder: Path) -> list[ThumbnailsResult]:
     """The results that the children wrote, one for each source; a line that was cut off is ignored."""
     try:
-        lines = (folder / RESULTS_FILE).read_bytes().split(b"\n")[:-1]
+        lines = (folder / THUMBNAIL_LINES_FILE).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     return [from_json(ThumbnailsResult, json.loads(line), "result") for line in lines]
 
 
 def _kept(folder: Path) -> ThumbnailsResult | None:
-    """The pictures that were made before, where all of them are still there."""
+    """The pictures that were made before, if all of them are still there."""
     try:
         result = from_json(ThumbnailsResult, whole_file.read_json(folder / RESULT_FILE), "result")
     except (OSError, ValueError, ProtocolError):

@@ -52,7 +52,7 @@ class Listener(Protocol):
     """Receives what happens to the worker and its job."""
 
     def worker_changed(self, status: WorkerStatus) -> None:
-        """The worker's life changed."""
+        """Follow the worker: one came up, ended, or may not be started any more."""
 
     def job_progressed(self, report: ProgressParams) -> None:
         """The worker's job went on."""

@@ -52,9 +52,9 @@ class Timeouts:
     start: float = 1800.0
     """The whole time until it is ready."""
     at_disk: float = 300.0
-    """`silent` where one of its threads waits for a disk: a share that doesn't answer mostly comes back."""
+    """`silent` if one of its threads waits for a disk: a share that doesn't answer mostly comes back."""
     unseen: float = 600.0
-    """No message, where no signs can be read: a library may hold the interpreter so long."""
+    """No message, if no signs can be read: a library may hold the interpreter so long."""
     loading: float = 1800.0
     """The job says nothing, and nothing is read or written, while it loads or reads its prompt and its sources."""
     first_step: float = 3600.0
@@ -82,7 +82,7 @@ class Pulse:
     """Judges one worker process; all times are of one clock, given by the caller."""
 
     def __init__(self, timeouts: Timeouts, read: Callable[[], Signs | None], now: float) -> None:
-        """`read` gives the process's signs."""
+        """`read` returns the process's signs."""
         self._timeouts, self._read = timeouts, read
         self._signs: Signs | None = None
         self._looked_at = now
@@ -203,7 +203,7 @@ def _is_working(used_seconds: float, since_seconds: float) -> bool:
 
 
 def read_signs(pid: int) -> Signs | None:
-    """The signs of a process; None where it is gone, or where this system doesn't show them."""
+    """The signs of a process; None if it is gone, or if this system doesn't show them."""
     return _from_proc(pid) if sys.platform == "linux" else _from_psutil(pid)
 
 
@@ -219,7 +219,7 @@ def _from_proc(pid: int) -> Signs | None:
 
 
 def _family(pid: int) -> list[int]:
-    """The process and all that it started and that still run; without the latter where the kernel doesn't tell."""
+    """The process and all that it started and that still run; without the latter if the kernel doesn't tell."""
     found, unseen = [], [pid]
     while unseen:
         found.append(unseen.pop())

@@ -1,1 +1,1 @@
-"""Writes files whole or private, and reads files that strangers may have written."""
+"""Writes files whole or private, reads files that strangers may have written, and measures how fast they come."""

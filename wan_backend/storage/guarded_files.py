@@ -51,7 +51,7 @@ def guard(kind: type[UnusableFile] = UnusableFile, subject: str = "it ") -> Iter
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """True where a system, or a library in a system's words, says that the machine's memory is spent."""
+    """True if a system, or a library in a system's words, says that the machine's memory is spent."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError) and (error.errno == errno.ENOMEM or getattr(error, "winerror", None) in NO_MEMORY):
@@ -77,7 +77,7 @@ def stamp(path: Path) -> Stamp:
 
 
 def regular_stamp(file: str | Path) -> Stamp:
-    """The stamp of a regular file. Raises OSError, also where it's a pipe, a device or a folder."""
+    """The stamp of a regular file. Raises OSError, also if it's a pipe, a device or a folder."""
     found = os.stat(file)
     _check_regular(found, file)
     return found.st_size, found.st_mtime_ns

@@ -40,12 +40,12 @@ def reason(error: OSError) -> str:
 
 
 def is_full(error: OSError) -> bool:
-    """True where `error` says that there is no room left on the disk, or none for this user."""
+    """True if `error` says that there is no room left on the disk, or none for this user."""
     return error.errno == errno.ENOSPC or is_quota(error)
 
 
 def is_quota(error: OSError) -> bool:
-    """True where the disk may have room, but not for this user."""
+    """True if the disk may have room, but not for this user."""
     return error.errno == getattr(errno, "EDQUOT", None) or getattr(error, "winerror", None) == QUOTA_ON_WINDOWS
 
 
@@ -63,12 +63,12 @@ def write_problem(error: OSError, what: str) -> Problem:
 
 
 def existing_ancestor(folder: Path) -> Path:
-    """`folder`, or the nearest folder above it that is there; `folder` itself where none is, as on a missing drive."""
+    """`folder`, or the nearest folder above it that is there; `folder` itself if none is, as on a missing drive."""
     return next((place for place in (folder, *folder.parents) if place.exists()), folder)
 
 
 def free_bytes_at(folder: Path) -> int:
-    """Free space on the disk where `folder` is or would be. Raises OSError."""
+    """Free bytes on the disk where `folder` is or would be. Raises OSError."""
     return shutil.disk_usage(existing_ancestor(folder)).free
 
 

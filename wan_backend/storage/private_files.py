@@ -1,7 +1,7 @@
 """Makes files and folders that nobody else on the machine may read.
 
 The folder that the add-on and the server keep for themselves holds prompts, paths and pictures. What they make there is
-theirs alone, whatever the person's umask; takes and models are made as the person's umask says. (On Windows, where it
+theirs alone, whatever the person's umask; takes and models are made as the person's umask says. (On Windows, if it
 lies in the person's own folders, the system sees to that.)
 """
 
@@ -56,7 +56,7 @@ def make_open_folder(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a private folder; one that is there is made private. Raises OSError where there is none then."""
+    """Make a private folder; one that is there is made private. Raises OSError if there is none then."""
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     _tighten(path)
 
@@ -67,7 +67,7 @@ def make_private(path: Path) -> None:
 
 
 def tighten(folder: Path) -> None:
-    """Make a folder private and, where it was open to others, what lies right in it. Never raises."""
+    """Make a folder private and, if it was open to others, what lies right in it. Never raises."""
     if _tighten(folder):
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
@@ -75,7 +75,7 @@ def tighten(folder: Path) -> None:
 
 
 def tighten_all(folder: Path) -> None:
-    """Make all that lies in a folder private, however deep: seconds, where it holds ten thousand jobs. Never raises."""
+    """Make all that lies in a folder private, however deep: seconds, if it holds ten thousand jobs. Never raises."""
     for path, folders, files in os.walk(folder):
         for name in (*folders, *files):
             _tighten(Path(path, name))
@@ -109,7 +109,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def _persons_umask() -> int | None:
-    """None where this is no child of a private process: then nothing has to be undone."""
+    """None if this is no child of a private process: then nothing has to be undone."""
     try:
         return int(os.environ[_VARIABLE], 8) & 0o777
     except (KeyError, ValueError):

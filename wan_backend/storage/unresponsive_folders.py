@@ -25,7 +25,7 @@ def set_unresponsive(folders: Iterable[str]) -> None:
 
 
 def containing(path: str | Path) -> str:
-    """The unresponsive folder that `path` is, or lies in; empty where there is none."""
+    """The unresponsive folder that `path` is, or lies in; empty if there is none."""
     if not _silent:
         return ""
     folded = _folded(path)
@@ -33,7 +33,7 @@ def containing(path: str | Path) -> str:
 
 
 def touching(folder: str | Path) -> str:
-    """The unresponsive folder that `folder` is, lies in or contains; empty where there is none."""
+    """The unresponsive folder that `folder` is, lies in or contains; empty if there is none."""
     return containing(folder) or next((each for each in _silent if _folded(each).startswith(_inside(folder))), "")
 
 
@@ -56,7 +56,7 @@ class Probe:
         threading.Thread(target=self._look, name="probe", daemon=True).start()
 
     def silent(self, seconds: float) -> str:
-        """The folder that has not answered for `seconds`; empty where there is none."""
+        """The folder that has not answered for `seconds`; empty if there is none."""
         folder, since = self._at
         return folder if not self.over and time.monotonic() - since >= seconds else ""
 

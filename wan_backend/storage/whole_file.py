@@ -19,7 +19,7 @@ UNFINISHED_SUFFIX = ".part"
 TEMPORARY_SUFFIX = ".tmp"
 """The endings of files that are being written: in one place, or in one of its own for each writer. Those that a kill
 left are worth nothing."""
-MAX_JSON_BYTES = 64 << 20
+MAX_OWN_JSON_BYTES = 64 << 20
 """No file of the queue or of a take comes near it; a larger one is none of them, and must not fill the memory."""
 SEAL_BYTES = 32
 REPLACE_TRIES = 5
@@ -47,7 +47,7 @@ def write(file: Path, content: bytes | memoryview, flushed: bool = False, unfini
 
 
 def replace(source: Path, file: Path) -> None:
-    """Rename `source` to `file`, in place of what is there; on Windows again where that is held. Raises OSError."""
+    """Rename `source` to `file`, in place of what is there; on Windows again if that is held. Raises OSError."""
     for attempt in range(REPLACE_TRIES):
         try:
             os.replace(source, file)
@@ -71,7 +71,7 @@ def write_json(file: Path, value: Any, flushed: bool = True) -> None:
         sync_folder(file.parent)
 
 
-def read_json(file: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
+def read_json(file: Path, max_bytes: int = MAX_OWN_JSON_BYTES) -> Any:
     """The value in `file`, whose numbers are all finite; raises OSError or ValueError."""
     handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:  # O_NONBLOCK: a named pipe in the place of a file would be waited for, for ever
@@ -92,7 +92,7 @@ def sealed(content: bytes) -> bytes:
 
 
 def unsealed(content: bytes) -> bytes:
-    """The content that was sealed. Raises ValueError where it is not unchanged."""
+    """The content that was sealed. Raises ValueError if it is not unchanged."""
     kept, digest = content[:-SEAL_BYTES], content[-SEAL_BYTES:]
     if hashlib.sha256(kept).digest() != digest:
         raise ValueError("it is not as it was written: its checksum is another one")
@@ -100,7 +100,7 @@ def unsealed(content: bytes) -> bytes:
 
 
 def sync_folder(folder: Path) -> None:
-    """See the names in `folder` onto the disk, where the system can: a rename then outlasts a power cut."""
+    """See the names in `folder` onto the disk, if the system can: a rename then outlasts a power cut."""
     with contextlib.suppress(OSError):  # Windows opens no folders; some network disks sync none
         handle = os.open(folder, os.O_RDONLY)
         try:

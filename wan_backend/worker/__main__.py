@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
+from ..protocol import process_setup
 from ..protocol.messages import ProgressParams, ReadingParams
-from . import process_setup
 from .server_connection import Channel, RequestListener, WorkerHeartbeat
 
 

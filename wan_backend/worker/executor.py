@@ -42,7 +42,7 @@ class Executor:
         self._warm: WarmModel | None = None
 
     def ready(self) -> ReadyParams:
-        """The worker's versions and memory, and the device that a job gets where it names none."""
+        """The worker's versions and memory, and the device that a job gets if it names none."""
         device = devices.choose("auto")
         total, host = devices.total_bytes(device), devices.free_bytes(torch.device("cpu"))
         return ReadyParams(PROTOCOL_VERSION, devices.name(device), torch.__version__, os.getpid(), total, host)
@@ -64,19 +64,19 @@ class Executor:
         return make_take(run.params, warm, self._report, stop, self._reader.for_job(stop), self._on_read)
 
     def _warm_model(self, params: RunParams) -> WarmModel:
-        """The model of the job; where another one is warm, it leaves memory first."""
+        """The model of the job; if another one is warm, it leaves memory first."""
         device = devices.choose(params.device)
         folder = Path(params.model_folder)
-        places: dict[str, Path] = {part.part: Path(part.place) for part in params.model_parts}
+        components: dict[str, Path] = {each.part: Path(each.place) for each in params.model_parts}
         copies = Path(params.copies_folder) if params.copies_folder else None
         if self._warm is not None:
             model = self._warm.model
-            same = model.component_files.is_at(folder, places) and model.device == device
+            same = model.component_files.is_at(folder, components) and model.device == device
             if same and model.unchanged():
                 return self._warm
             del model
         # A model that can't be loaded is refused here, before the old one has to go.
-        new = WarmModel(WanModel(folder, device, components=places, copies=copies))
+        new = WarmModel(WanModel(folder, device, components=components, copies=copies))
         if self._warm is not None:
             new.model.take_over(self._warm.model)
         self._warm = None

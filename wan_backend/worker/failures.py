@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -122,11 +121,8 @@ def _kept(params: RunParams) -> str:
 
 
 def _free_bytes(folder: str) -> int:
-    place = Path(folder)
-    while not place.exists() and place.parent != place:
-        place = place.parent
     try:
-        return shutil.disk_usage(place).free
+        return media_folder.free_bytes_at(Path(folder))
     except OSError:
         return 0
 
@@ -161,7 +157,7 @@ def _shorter(params: RunParams) -> Fix | None:
 
 
 def _log_file() -> str:
-    """The file that stderr goes to; "" where that can't be found out."""
+    """The file that stderr goes to; "" if that can't be found out."""
     if sys.platform != "linux":
         return ""
     try:

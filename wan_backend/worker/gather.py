@@ -28,7 +28,7 @@ def gather(
 ) -> Canvas:
     """The pictures that `request` names, at the plan's size and rate. Raises Refusal (bad_source), or Stopped.
 
-    `depth_of` is called only where the depth of footage is the guide and no source gives it; `read` reads the sources.
+    `depth_of` is called only if the depth of footage is the guide and no source gives it; `read` reads the sources.
     """
     gatherer = Gatherer(request, plan, depth_of, should_stop, read)
     if request.task == Task.IMAGE_TO_VIDEO:
@@ -96,7 +96,7 @@ class Gatherer:
         return None
 
     def _film(self, role: Role) -> np.ndarray | None:
-        """(model frames, H, W, 3) from the source of that role, or None where there is none."""
+        """(model frames, H, W, 3) from the source of that role, or None if there is none."""
         source = self._request.source(role)
         if source is None:
             return None

@@ -42,7 +42,7 @@ class JobMemory:
         log.info("memory: %s, %.2f GB free on %s", self.plan, free_bytes / 1e9, model.device)
 
     def shrink(self, failed_component: str, tiny_decoder: bool = False) -> bool:
-        """Take the next smaller plan, as memory ran out while `failed_component` worked; False where there is none.
+        """Take the next smaller plan, as memory ran out while `failed_component` worked; False if there is none.
 
         With `tiny_decoder`, the tiny autoencoder could decode in place of the model's own.
         """

@@ -49,7 +49,7 @@ class KeptSteps:
     """Used as `with KeptSteps(folder) as steps`: `find` what an earlier try kept, then `keep` each step."""
 
     def __init__(self, folder: Path | None) -> None:
-        """`folder` is the job's own; where it is None, the steps are kept in memory only."""
+        """`folder` is the job's own; if it is None, the steps are kept in memory only."""
         self._folder, self._fingerprint = folder, ""
         self._newest: Checkpoint | None = None
         self._waiting: _Made | None = None
@@ -72,7 +72,7 @@ class KeptSteps:
             self._changed.notify_all()
 
     def find(self, fingerprint: str) -> Checkpoint | None:
-        """The last step that this or an earlier try kept under `fingerprint`; None where the job is to begin anew."""
+        """The last step that this or an earlier try kept under `fingerprint`; None if the job is to begin anew."""
         if self._fingerprint != fingerprint:
             self._fingerprint = fingerprint
             self._newest = self._read()
@@ -141,7 +141,7 @@ _NOT_OF_THE_PLAN = {"memory_bytes", "memory", "disk_bytes", "notes", "fixes", "p
 
 
 def fingerprint(params: RunParams, canvas: Canvas, model: WanModel) -> str:
-    """64 hexadecimal digits for all that a job's latents depend on: kept steps go on only where it is the same.
+    """64 hexadecimal digits for all that a job's latents depend on: kept steps go on only if it is the same.
 
     That is the request, its plan, what its sources show, the model, its LoRAs and all versions.
     """
@@ -162,7 +162,7 @@ def fingerprint(params: RunParams, canvas: Canvas, model: WanModel) -> str:
 
 
 def _stamp(file: Path) -> list[int]:
-    """Distinguishes a file from another one of its name; empty where it's gone, which loading will report."""
+    """Distinguishes a file from another one of its name; empty if it's gone, which loading will report."""
     try:
         return list(stamp(file))
     except OSError:

@@ -21,7 +21,7 @@ QUALITIES = (88, 75, 60, 40, 20)
 
 
 class PreviewFile:
-    """Shows the middle of the take after each step; where it can't be written, there is no preview."""
+    """Shows the middle of the take after each step; if it can't be written, there is no preview."""
 
     def __init__(self, folder: Path | None, colors: LatentColors | None) -> None:
         self._file = folder / PREVIEW_FILE if folder is not None and colors is not None else None

@@ -80,7 +80,7 @@ class Progress:
         self.preview = ""
         """The path of the picture of what the take looks like so far."""
         self._tiled = 0
-        """How many pieces the tiles of the pictures had; 0 where they came whole."""
+        """How many pieces the tiles of the pictures had; 0 if they came whole."""
         self._shown = 0.0
         self._bar_seconds: float | None = None
         """Seconds of the whole bar, estimated from the last phase that was measured; None before."""
@@ -104,7 +104,7 @@ class Progress:
         if done == 1 or self._first_unit is None:
             self._first_unit, self._first_done = now, done
         if self._state is JobState.DENOISING:
-            self._step, self._steps = done, total  # fewer than planned where a take starts from footage
+            self._step, self._steps = done, total  # fewer than planned if a take starts from footage
         if done < total and now - self._last_sent < MIN_PAUSE_SECONDS:
             return
         self._emit(done / total, sentence, self._eta(done, total))

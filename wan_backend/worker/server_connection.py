@@ -126,7 +126,7 @@ class WorkerHeartbeat:
     """Sends `alive` every BEAT_SECONDS, with how long the job has been silent.
 
     By it the server distinguishes a worker that works in silence from one that hangs. It comes from a thread of its
-    own, so it goes on while a step takes its time. It stops with the interpreter: where a library holds that for
+    own, so it goes on while a step takes its time. It stops with the interpreter: if a library holds that for
     minutes, the server looks at the process itself.
     """
 

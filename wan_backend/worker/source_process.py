@@ -1,8 +1,8 @@
 """`python -m wan_backend.worker.source_process`: reads sources for the worker, in a process of its own.
 
 A file that crashes its decoder ends this process and nothing else, and what is read here has limits of memory. The
-process takes a ReadRequest as a line of JSON from stdin and answers with frames (`Answer`), one source after another,
-until stdin ends. It starts quickly because it imports no torch.
+process takes a ReadRequest as a line of JSON from stdin and answers with frames (see `AnswerKind`), one source after
+another, until stdin ends. It starts quickly because it imports no torch.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import BinaryIO
 import numpy as np
 
 from ..frames import process_limits, source_frames
+from ..protocol import process_setup
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import Refusal
 from ..protocol.messages import Source
-from . import process_setup
 
 PICTURE_BYTES = 3 << 30
 """Address space for a picture, beyond what the process has already: its own budget, and as much for what it becomes."""
@@ -42,7 +42,7 @@ class ReadRequest:
     scene_height: int
 
 
-class Answer(enum.Enum):
+class AnswerKind(enum.Enum):
     """The kinds of answers; each begins with this byte."""
 
     FRAME = b"F"
@@ -55,22 +55,22 @@ class Answer(enum.Enum):
     """There are no more frames of this source."""
 
 
-def answers(request: ReadRequest) -> Iterator[tuple[Answer, bytes | memoryview]]:
+def answers(request: ReadRequest) -> Iterator[tuple[AnswerKind, bytes | memoryview]]:
     """The answers for one source, each with the bytes that follow it."""
     before: np.ndarray | None = None
     scene_size = request.scene_width, request.scene_height
     try:
         for frame in source_frames.read(request.source, request.frames, request.width, request.height, scene_size):
             if frame is before:
-                yield Answer.AGAIN, b""
+                yield AnswerKind.AGAIN, b""
             else:
                 before = frame
-                yield Answer.FRAME, np.ascontiguousarray(frame).data
+                yield AnswerKind.FRAME, np.ascontiguousarray(frame).data
     except Refusal as refusal:
         problem = json.dumps(to_json(refusal.problem)).encode()
-        yield Answer.REFUSED, len(problem).to_bytes(LENGTH_BYTES, "little") + problem
+        yield AnswerKind.REFUSED, len(problem).to_bytes(LENGTH_BYTES, "little") + problem
     else:
-        yield Answer.END, b""
+        yield AnswerKind.END, b""
 
 
 def serve(lines: BinaryIO, sink: BinaryIO) -> None:

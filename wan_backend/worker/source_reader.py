@@ -1,7 +1,7 @@
 """Reads sources in another process (`source_process`), so that a damaged file can't end the worker.
 
-The process is started by the first source and kept for the next. Where it dies, takes too long or the job is stopped,
-it is ended, and the next source gets another. Where a network share doesn't answer, the take can be cancelled.
+The process is started by the first source and kept for the next. If it dies, takes too long or the job is stopped,
+it is ended, and the next source gets another. If a network share doesn't answer, the take can be cancelled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..pipelines.stopping import ShouldStop, check
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import Problem, ProblemKind, Source
-from .source_process import LENGTH_BYTES, Answer, ReadRequest
+from .source_process import LENGTH_BYTES, AnswerKind, ReadRequest
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class SourceReader:
         _end_all(self._idle)
 
     def _idle_or_new(self) -> subprocess.Popen[bytes] | None:
-        """The idle process, or a new one; None where none can be started."""
+        """The idle process, or a new one; None if none can be started."""
         process = self._idle.pop() if self._idle else None
         if process is not None and process.poll() is None:
             return process
@@ -181,20 +181,20 @@ class Conversation:
         shape = (self._request.height, self._request.width, 3)
         shown = np.empty(shape, np.uint8)
         while True:
-            kind = Answer(bytes(_exactly(stream, 1)))
-            if kind is Answer.END:
+            kind = AnswerKind(bytes(_exactly(stream, 1)))
+            if kind is AnswerKind.END:
                 yield None
                 return
-            if kind is Answer.REFUSED:
+            if kind is AnswerKind.REFUSED:
                 length = int.from_bytes(_exactly(stream, LENGTH_BYTES), "little")
                 yield from_json(Problem, json.loads(_exactly(stream, length)), "problem")
                 return
-            if kind is Answer.FRAME:
+            if kind is AnswerKind.FRAME:
                 shown = np.frombuffer(_exactly(stream, shown.nbytes), np.uint8).reshape(shape)
             yield shown
 
     def _put(self, answer: np.ndarray | Problem | _Ended | None) -> bool:
-        """Queue an answer; False where nobody takes it any more."""
+        """Queue an answer; False if nobody takes it any more."""
         while not self._given_up.is_set():
             with contextlib.suppress(queue.Full):
                 self._received.put(answer, timeout=LOOK_SECONDS)

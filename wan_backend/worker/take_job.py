@@ -24,21 +24,22 @@ from ..frames import source_frames
 from ..frames.take_writing import TakeFolder
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices
-from ..loading.residency import EXPERTS, PlacedModel
+from ..loading.residency import PlacedModel
 from ..loading.wan_model import WanModel
+from ..lora.resolve import EXPERTS
 from ..memory.residency_plan import MemoryPlan
-from ..pipelines import channels_last_autoencoder, depth_guide, tasks, tiles, tiny_decoder
-from ..pipelines.autoencoder import latent_frames
+from ..pipelines import channels_last_autoencoder, depth_guide, task_conditions, tiles, tiny_decoder
 from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import DenoisingStep, denoise_in_turn
+from ..pipelines.encode import latent_frames
 from ..pipelines.experts import experts_of
+from ..pipelines.preparation import Preparation, PreparationCache
 from ..pipelines.preview import LatentColors
 from ..pipelines.prompt_encoding import PromptFiles
 from ..pipelines.sampling import make_scheduler
 from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
-from ..pipelines.text_to_video import PreparationCache
 from ..pipelines.transfers import NoPictures
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
@@ -138,7 +139,7 @@ class TakeState:
     )
     """Time spent in each phase, of all tries."""
     kernels: str = ""
-    """The kernels that the transformer ran on; "" where an earlier try had made all steps."""
+    """The kernels that the transformer ran on; "" if an earlier try had made all steps."""
 
 
 def make_take(
@@ -184,7 +185,7 @@ def make_take(
 
 
 def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> bool:
-    """Make the media in `folder`; False where memory ran out and `memory` has a smaller plan now."""
+    """Make the media in `folder`; False if memory ran out and `memory` has a smaller plan now."""
     state.component, state.denoised = "", False
     findings = Path(job.params.state_folder, KERNELS_FILE) if job.params.state_folder else None
     _choose_decoder(job, state, memory.plan)
@@ -208,7 +209,7 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
 
 
 def _choose_decoder(job: TakeJob, state: TakeState, memory: MemoryPlan) -> None:
-    """Have the tiny autoencoder make the pictures where the model's own is too large for the device."""
+    """Have the tiny autoencoder make the pictures if the model's own is too large for the device."""
     plan = state.plan
     if not memory.decode_fits and job.params.tiny_decoder and plan.decoder is Decoder.WHOLE:
         state.plan = replace(plan, decoder=Decoder.TINY, notes=[*plan.notes, TINY_FOR_MEMORY_NOTE])
@@ -295,7 +296,9 @@ def _resume(job: TakeJob, state: TakeState, canvas: Canvas) -> None:
 
 
 def _prepare(job: TakeJob, state: TakeState, placement: PlacedModel, canvas: Canvas) -> Conditions:
-    conditions = tasks.prepare(placement, job.request, state.plan, canvas, job.warm.cache, job.should_stop)
+    conditions = task_conditions.prepare(
+        Preparation(placement, job.request, state.plan, canvas, job.warm.cache, job.should_stop)
+    )
     check(job.should_stop)
     return conditions
 
@@ -397,7 +400,7 @@ def _on_tile(job: TakeJob, reached: tiles.Reached) -> None:
 def _tiny_decoder(
     job: TakeJob, state: TakeState, placement: PlacedModel, channels: int
 ) -> tiny_decoder.TinyDecoder | None:
-    """The tiny autoencoder; None where it can't be loaded and the model's own fits, which is planned then."""
+    """The tiny autoencoder; None if it can't be loaded and the model's own fits, which is planned then."""
     file, model = job.params.tiny_decoder, job.model
     job.on_read(file)
     try:

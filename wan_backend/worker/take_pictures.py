@@ -82,9 +82,9 @@ def finished(
 ) -> Iterator[np.ndarray]:
     """The model's `frames` pictures in order: the kept ones as their source has them, the made ones eased into them.
 
-    `made` gives every decoded picture in order, the kept ones too. `times` are the times of the frames where the kept
-    ones are footage, whose motion goes on at the seams; None where they are stills. `spool_file` exists only meanwhile.
-    Raises OSError where the disk is full.
+    `made` yields every decoded picture in order, the kept ones too. `times` are the times of the frames where the kept
+    ones are footage, whose motion goes on at the seams; None if they are stills. `spool_file` exists only meanwhile.
+    Raises OSError if the disk is full.
     """
     before, after = leading(kept), trailing(kept, frames)
     if not kept:

@@ -13,12 +13,12 @@ from tools.embedded_model import evaluate, judge, measures, prompts, scenes, wor
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import tasks
+from wan_backend.pipelines import task_conditions
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
-from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
 WIDTH, HEIGHT, FRAMES = 256, 144, 17
@@ -37,7 +37,7 @@ def paint():
     def paint(prompt, seed=1, canvas=None, task="text_to_video", steps=8, frames=FRAMES):
         request = TakeRequest(prompt, "embedded", WIDTH, HEIGHT, frames, RATE, seed, "", task=task, strength=0.0)
         plan = Plan("embedded", WIDTH, HEIGHT, frames, RATE, frames, steps, 3.0, 3.0, "unipc")
-        conditions = tasks.prepare(placement, request, plan, canvas or Canvas(), PreparationCache())
+        conditions = task_conditions.prepare(Preparation(placement, request, plan, canvas or Canvas()))
         scheduler = make_scheduler(placement.model.config("scheduler"), "unipc", 3.0)
         latents = denoise(placement.model.transformer, scheduler, conditions, steps=steps, guidance_scale=3.0)
         pictures = np.concatenate(list(decode(placement.model.vae, latents)))

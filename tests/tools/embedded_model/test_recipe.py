@@ -141,13 +141,13 @@ def test_clips_that_words_alone_describe_are_coded_in_another_colour_shape_or_pl
     made = Coder(vae, tokenizer, "cpu", seed=3).batch((5, 32, 48), 24)
     led = (made["astray"] != made["x"]).flatten(1).any(1)
     assert 0 < led.sum() < 24
-    colours = {word for words in prompts.COLOUR_WORDS.values() for word in words}
+    colors = {word for words in prompts.COLOUR_WORDS.values() for word in words}
     shapes = {word for words in prompts.SHAPE_WORDS.values() for phrase in words for word in phrase.split()}
     for row in led.nonzero().flatten().tolist():
         assert made["mask"][row].all(), "something of it is kept"
         for ids in made["ids"][row]:
             said = set(tokenizer.decode(ids.tolist()).lower().split())
-            assert colours & said
+            assert colors & said
             assert shapes & said
 
 

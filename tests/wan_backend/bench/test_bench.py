@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from wan_backend import bench
-from wan_backend.bench import clocks, random_weights
-from wan_backend.bench.meter import Measured, Meter
-from wan_backend.bench.report import Row, table
+from wan_backend.bench import random_weights
+from wan_backend.bench.comparison import Row, table
+from wan_backend.bench.time_and_memory import Measured, Meter
 from wan_backend.loading.wan_model import WanModel
 
 SMALL = ["--size", "64x48", "--frames", "5", "--steps", "3", "--repeat", "1", "--device", "cpu"]
@@ -44,23 +44,6 @@ def test_wrong_flags_are_refused(wrong, capsys):
     assert "error" in capsys.readouterr().err
 
 
-def test_a_claim_that_is_kept_and_one_that_is_missed(monkeypatch, capsys):
-    assert bench.main(["--clocks", "preview", "plan"]) == 0
-    assert capsys.readouterr().out.count("  ok  ") == 2
-    tried = []
-    late = clocks.Claim("a thing that was promised too soon", 0.5, lambda folder: tried.append(folder) or 0.75)
-    monkeypatch.setitem(clocks.CLAIMS, "preview", late)
-    assert bench.main(["--clocks", "preview"]) == 1
-    assert "0.750 s     0.50 s  MISSED  a thing that was promised" in capsys.readouterr().out
-    assert len(set(tried)) == 3 and not any(folder.exists() for folder in tried)
-
-
-def test_the_best_of_some_tries_counts():
-    seconds = iter([3.0, 0.4, 9.0])
-    assert clocks.measured(clocks.Claim("", 0.5, lambda _folder: next(seconds))).seconds == 0.4
-    assert next(seconds) == 9.0
-
-
 def test_the_meter_sees_time_and_memory():
     measured = Measured()
     with Meter(torch.device("cpu"), measured):
@@ -80,7 +63,7 @@ def test_the_table_divides_the_right_way_round():
 
 def test_random_weights_are_made_as_a_checkpoint_would_be_loaded(monkeypatch, t2v_folder):
     small = {"num_attention_heads": 2, "ffn_dim": 16, "num_layers": 1}
-    monkeypatch.setitem(random_weights.TRANSFORMERS, "1.3B", small)
+    monkeypatch.setitem(random_weights.TRANSFORMER_CONFIGS, "1.3B", small)
     monkeypatch.setattr(random_weights, "UMT5_XXL", {"vocab_size": 128, "d_model": 4096, "num_layers": 1, "d_ff": 8})
     half = torch.bfloat16
     monkeypatch.setattr(random_weights.Precision, "for_device", lambda _d: random_weights.Precision(half, half, half))

@@ -10,7 +10,7 @@ from wan_backend.bench import caps, random_weights
 
 def test_every_work_is_of_a_model_that_can_be_made_and_of_a_size_it_can_do():
     for work in caps.WORKS.values():
-        assert work.model in random_weights.TRANSFORMERS
+        assert work.model in random_weights.TRANSFORMER_CONFIGS
         multiple = 32 if work.model == "5B" else 16
         assert work.width % multiple == work.height % multiple == 0 and work.frames % 4 == 1
         assert work.steps > work.model.startswith("A") * 2 + 1  # the first of each expert warms it up

@@ -15,7 +15,7 @@ from tests.wan_backend.server.served import ROOT
 from wan_backend.catalogue import entries
 from wan_backend.command_line import arguments, models
 from wan_backend.command_line import doctor as doctor_verb
-from wan_backend.downloads import fetching
+from wan_backend.downloads import model_download
 from wan_backend.protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from wan_backend.protocol.messages import Finding, Problem
 
@@ -29,8 +29,8 @@ def empty_cache(tmp_path, monkeypatch):
 def fetched(monkeypatch, tmp_path):
     """What would have been fetched."""
     found = []
-    monkeypatch.setattr(fetching, "plan", planned)
-    monkeypatch.setattr(fetching, "fetch", lambda entry, *_, **__: found.append(entry.id) or tmp_path)
+    monkeypatch.setattr(model_download, "plan", planned)
+    monkeypatch.setattr(model_download, "fetch", lambda entry, *_, **__: found.append(entry.id) or tmp_path)
     return found
 
 
@@ -78,7 +78,7 @@ def test_what_can_not_be_fetched(monkeypatch, capsys, model, words):
 
 def test_a_problem_is_said_before_fetching(fetched, monkeypatch, capsys):
     problem = Problem("disk_full", "Too little room.")
-    monkeypatch.setattr(fetching, "plan", lambda *given: dataclasses.replace(planned(*given), problem=problem))
+    monkeypatch.setattr(model_download, "plan", lambda *given: dataclasses.replace(planned(*given), problem=problem))
     assert models.fetch("wan2.1-t2v-14b", True, []) == 2
     assert "Too little room." in capsys.readouterr().err and fetched == []
 
@@ -87,14 +87,14 @@ def test_a_failed_fetch_is_one_sentence(fetched, monkeypatch, capsys):
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fetching, "fetch", fail)
+    monkeypatch.setattr(model_download, "fetch", fail)
     assert models.fetch("wan2.1-t2v-1.3b", True, []) == 1
     assert "is full; make room, then retry: what was downloaded is kept." in capsys.readouterr().err
 
 
 def test_how_far_it_is(fetched, monkeypatch, capsys, tmp_path):
     status = DownloadStatus("x", DownloadState.RUNNING, 10**9, 4 * 10**9, 5e7, 60.0, sentence="Fetching vae/x.")
-    monkeypatch.setattr(fetching, "fetch", lambda entry, folders, tell, **_: tell(status) or tmp_path)
+    monkeypatch.setattr(model_download, "fetch", lambda entry, folders, tell, **_: tell(status) or tmp_path)
     assert models.fetch("wan2.1-t2v-1.3b", True, []) == 0
     assert "1.00 of 4.00 GB, 50.0 MB/s, 1 min left, Fetching vae/x." in capsys.readouterr().err
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wan_backend.downloads.fetching import DownloadProgress
+from wan_backend.downloads.model_download import DownloadProgress
 from wan_backend.protocol.downloads import DownloadState
 
 RUNNING, CHECKING = DownloadState.RUNNING, DownloadState.CHECKING

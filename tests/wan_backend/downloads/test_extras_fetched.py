@@ -11,7 +11,7 @@ from tests.wan_backend.downloads import fake_hub, fetched_cache
 from tests.wan_backend.library import tiny_folder
 from tests.wan_backend.planning.test_plan_steps import take_request
 from wan_backend.catalogue import entries
-from wan_backend.downloads import fetching
+from wan_backend.downloads import model_download
 from wan_backend.library import extras, hub_cache
 from wan_backend.protocol.messages import Quality, Source
 from wan_backend.server.planner import Planner
@@ -45,7 +45,7 @@ def hub(monkeypatch):
 
 
 def fetch(extra, folders=()):
-    return fetching.fetch(extra, list(folders), lambda _: None)
+    return model_download.fetch(extra, list(folders), lambda _: None)
 
 
 def draft(model, **more):
@@ -58,14 +58,14 @@ def test_what_is_fetched_is_found_where_a_draft_looks(hub, tmp_path, extra, plac
     (tmp_path / "models").mkdir()
     folders = [str(tmp_path / "models")] if place == "a models folder" else []
     assert extras.find(extra, folders) == []
-    plan = fetching.plan(extra, folders)
+    plan = model_download.plan(extra, folders)
     names = ["README.md", *extras.names_of(extra)]
     assert [file.name for file in plan.files] == names and plan.problem is None and plan.licence == extra.licence
     assert plan.fetch_bytes == plan.total_bytes == sum(len(hub.repos[extra.repo][name]) for name in names)
     folder = fetch(extra, folders)
     assert extras.find(extra, folders) == [folder / name for name in extras.names_of(extra)]
     assert folder.is_relative_to(tmp_path / ("models" if folders else "cache"))
-    assert sorted(filter(None, hub.names())) == sorted(names) and fetching.plan(extra, folders).fetch_bytes == 0
+    assert sorted(filter(None, hub.names())) == sorted(names) and model_download.plan(extra, folders).fetch_bytes == 0
 
 
 def test_two_of_one_repository_are_both_found_also_where_it_changed_between(hub, cache, monkeypatch):
@@ -84,21 +84,21 @@ def test_a_begun_one_goes_on_and_a_damaged_one_is_not_kept(hub, cache):
     hub.spoiled[PAIR.files[1]] = 2
     with pytest.raises(Exception) as raised:
         fetch(PAIR)
-    found = fetching.problem_for(raised.value, PAIR, [])
+    found = model_download.problem_for(raised.value, PAIR, [])
     assert found.kind == "checksum" and [fix.value for fix in found.fixes] == [PAIR.id]
-    assert extras.find(PAIR) == [] and not list(cache.rglob("*" + hub_cache.PARTIAL_SUFFIX))
+    assert extras.find(PAIR) == [] and not list(cache.rglob("*" + hub_cache.INCOMPLETE_SUFFIX))
     fetch(PAIR)
     assert hub.names().count(PAIR.files[0]) == 1 and len(extras.find(PAIR)) == 2
 
 
 def test_a_repository_that_has_it_no_more(hub):
     del hub.repos[TINY.repo][TINY.file]
-    found = fetching.plan(TINY, []).problem
+    found = model_download.plan(TINY, []).problem
     assert found.kind == "model_broken" and TINY.file in found.sentence and "do without it" in found.sentence
 
 
 def test_what_comes_with_the_backend_is_not_fetched():
-    assert "nothing to download" in fetching.plan(KNOWN.loras["embedded-draft"], []).problem.sentence
+    assert "nothing to download" in model_download.plan(KNOWN.loras["embedded-draft"], []).problem.sentence
 
 
 def test_ids_are_of_one_thing_alone():

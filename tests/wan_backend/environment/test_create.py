@@ -39,7 +39,7 @@ def this_python() -> interpreters.Interpreter:
 
 def test_goes_on_after_a_failed_step_and_then_does_nothing(tmp_path: Path) -> None:
     folder, package = tmp_path / "with space ü", tmp_path / "tiny_one-1.0-py3-none-any.whl"
-    steps = [create.Step("Installing a package", ("--no-index", str(package)))]
+    steps = [create.InstallStep("Installing a package", ("--no-index", str(package)))]
     seen: list[str] = []
     with pytest.raises(create.SetupFailed, match="goes on where it stopped"):
         create.create(folder, this_python(), steps, lambda step, count, sentence: seen.append(sentence))
@@ -67,10 +67,10 @@ def test_other_packages_make_it_unready(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     create.python_of(tmp_path).parent.mkdir(exist_ok=True)
     create.python_of(tmp_path).write_text("")
-    steps = [create.Step("one", ("a==1",))]
+    steps = [create.InstallStep("one", ("a==1",))]
     (tmp_path / create.READY_FILE).write_text(json.dumps(create._description(steps)))
     assert create.is_ready(tmp_path, steps)
-    assert not create.is_ready(tmp_path, [create.Step("one", ("a==2",))])
+    assert not create.is_ready(tmp_path, [create.InstallStep("one", ("a==2",))])
     (tmp_path / create.READY_FILE).write_text("{half")
     assert not create.is_ready(tmp_path, steps)
 
@@ -147,7 +147,7 @@ def test_a_hopper_card_is_known_by_what_its_driver_says(
 
 
 def test_a_step_that_may_fail_costs_nothing_else(tmp_path: Path) -> None:
-    gone = create.Step(
+    gone = create.InstallStep(
         "Installing a kernel", ("--no-index", str(tmp_path / "none-1.0-py3-none-any.whl")), optional=True
     )
     create.create(tmp_path / "environment", this_python(), [gone], lambda *_: None)
@@ -219,7 +219,7 @@ def test_a_proxys_password_is_in_no_command_and_no_log(
 
     monkeypatch.setattr(create, "_run", run)
     caplog.set_level("INFO")
-    steps = [create.Step("Installing a package", ("--no-index", str(wheel(tmp_path, "tiny_four"))))]
+    steps = [create.InstallStep("Installing a package", ("--no-index", str(wheel(tmp_path, "tiny_four"))))]
     create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
     assert [variables["PIP_PROXY"] for variables in seen] == ["http://me:secret@127.0.0.1:9"]
     assert "secret" not in caplog.text
@@ -229,7 +229,7 @@ def test_a_proxys_password_is_in_no_command_and_no_log(
 def test_what_is_in_no_list_stays_what_it_was_first(tmp_path: Path) -> None:
     found = ("--no-index", "--no-deps", "--only-binary=:all:", "--find-links", str(tmp_path))
     package, folder = wheel(tmp_path, "tiny_five"), tmp_path / "backend" / "environment"
-    steps = [create.Step("Installing tiny_five", found, ("tiny_five==1.0",))]
+    steps = [create.InstallStep("Installing tiny_five", found, ("tiny_five==1.0",))]
 
     def make_anew() -> None:
         (folder / create.READY_FILE).unlink(missing_ok=True)
@@ -265,7 +265,7 @@ def test_settings_of_pip_do_not_change_what_is_installed(tmp_path: Path, monkeyp
     for name in ("pip", "venv", "ensurepip", "json"):  # where Blender was started, with what a stranger sent
         (tmp_path / f"{name}.py").write_text("raise SystemExit('of a stranger')")
     monkeypatch.chdir(tmp_path)
-    steps = [create.Step("Installing a package", ("--no-index", str(package)))]
+    steps = [create.InstallStep("Installing a package", ("--no-index", str(package)))]
     python = create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
     subprocess.run([str(python), "-c", "import tiny_two"], check=True)
 
@@ -274,7 +274,7 @@ def test_settings_of_pip_do_not_change_what_is_installed(tmp_path: Path, monkeyp
 def test_a_file_with_another_checksum_is_not_installed(tmp_path: Path) -> None:
     package = wheel(tmp_path, "tiny_three")
     listed = tmp_path / "lock.txt"
-    steps = [create.Step("Installing", ("--no-index", "--no-deps", "--require-hashes", "-r", str(listed)))]
+    steps = [create.InstallStep("Installing", ("--no-index", "--no-deps", "--require-hashes", "-r", str(listed)))]
     listed.write_text(f"tiny_three @ {package.as_uri()} --hash=sha256:{'0' * 64}\n")
     with pytest.raises(create.SetupFailed, match="isn't the one that this version was tested with"):
         create.create(tmp_path / "made", this_python(), steps, lambda *_: None)

@@ -11,8 +11,8 @@ import pytest
 from tests.wan_backend.environment.local_index import wheel
 from wan_backend.environment import __main__ as program
 from wan_backend.environment import create, interpreters, make, torch_build, uv_install, uv_tool
+from wan_backend.environment.amount import Amount
 from wan_backend.environment.causes import SetupFailed
-from wan_backend.environment.meter import Amount
 from wan_backend.protocol.messages import ProblemKind
 
 pytestmark = pytest.mark.usefixtures("plain")
@@ -30,7 +30,7 @@ def places(tmp_path: Path) -> make.Places:
 
 
 def wanted(package: Path, question: str = "") -> make.Wanted:
-    steps = [create.Step("Installing a package", ("--no-index", "--no-deps", str(package)))]
+    steps = [create.InstallStep("Installing a package", ("--no-index", "--no-deps", str(package)))]
     return make.Wanted(steps, question=question, own_python=False)
 
 
@@ -123,7 +123,7 @@ def set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.
     """set_up(package, question) runs the whole program, with one small package as the backend's."""
 
     def run(package: Path, question: str = "") -> tuple[int, list[dict]]:
-        steps = [create.Step("Installing", ("--no-index", "--no-deps", str(package)))]
+        steps = [create.InstallStep("Installing", ("--no-index", "--no-deps", str(package)))]
         monkeypatch.setattr(create, "backend_steps", lambda *_: steps)
         monkeypatch.setattr(make, "ANSWERS", question)
         monkeypatch.setattr(program, "_leave_with_parent", lambda: None)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.wan_backend.environment.local_index import Server, checksum, index_of, reach_to, wheel
-from wan_backend.environment import create, meter, reach, uv_install, uv_tool
+from wan_backend.environment import amount, create, reach, uv_install, uv_tool
 from wan_backend.environment.causes import SetupFailed
 from wan_backend.protocol.messages import ProblemKind
 
@@ -90,15 +90,17 @@ def test_without_a_network_pip_is_not_tried_either(tmp_path: Path) -> None:
     assert failed.value.kind is ProblemKind.OFFLINE
 
 
-def step(folder: Path, *wheels: Path, sha256: str = "", index: str = "") -> create.Step:
+def step(folder: Path, *wheels: Path, sha256: str = "", index: str = "") -> create.InstallStep:
     """What installs the wheels, from a list with checksums."""
     listed = folder / "listed.txt"
     lines = [f"{one.name.partition('-')[0]}==1.0 --hash=sha256:{sha256 or checksum(one)}" for one in wheels]
     listed.write_text("\n".join(lines) + "\n")
-    return create.Step("Installing the packages", (*create.LISTED, str(listed)))
+    return create.InstallStep("Installing the packages", (*create.LISTED, str(listed)))
 
 
-def install(uv: Path, folder: Path, one: create.Step, way: reach.Reach, report: uv_install.Report = silent) -> None:
+def install(
+    uv: Path, folder: Path, one: create.InstallStep, way: reach.Reach, report: amount.ReportAmount = silent
+) -> None:
     """Do so in `folder`, with a cache beside it."""
     uv_install.install(uv, sys.executable, folder, [one], lambda _: way, folder.parent / "cache", report)
 
@@ -202,13 +204,13 @@ def test_a_file_in_the_cache_leaves_nothing_unknown(tmp_path: Path) -> None:
 
 def test_the_time_left_is_that_of_what_came_lately() -> None:
     now = [0.0]
-    counting = meter.Meter(lambda: now[0])
-    assert counting.amount(0, 1000).seconds_left is None
+    counting = amount.GrowingAmount(lambda: now[0])
+    assert counting.at(0, 1000).seconds_left is None
     now[0] = 10.0
-    assert counting.amount(100, 1000) == meter.Amount(100, 1000, 90.0)
-    assert counting.amount(50, 1000).done_bytes == 100  # a guess that was too high isn't taken back
+    assert counting.at(100, 1000) == amount.Amount(100, 1000, 90.0)
+    assert counting.at(50, 1000).done_bytes == 100  # a guess that was too high isn't taken back
     now[0] = 100.0
-    assert counting.amount(100, 1000).seconds_left is None
+    assert counting.at(100, 1000).seconds_left is None
 
 
 def standalone_python(folder: Path) -> Path:
@@ -257,7 +259,7 @@ def test_it_brings_a_python_from_a_mirror(
     asked = len(served.asked)
     assert uv_tool.bring_python(uv, tmp_path / "python", way, version) == brought and len(served.asked) == asked
     package = wheel(tmp_path, "tiny_d")
-    one = create.Step("Installing", ("--no-index", "--no-deps", str(package)))
+    one = create.InstallStep("Installing", ("--no-index", "--no-deps", str(package)))
     uv_install.install(uv, brought.path, tmp_path / "made", [one], lambda _: way, tmp_path / "cache", silent)
     answer = subprocess.run(
         [str(create.python_of(tmp_path / "made")), "-I", "-c", "import sys, tiny_d; print(sys.base_prefix)"],

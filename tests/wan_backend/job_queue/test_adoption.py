@@ -325,7 +325,7 @@ def test_a_media_folder_that_breaks_the_look_costs_its_own_job(tmp_path, server,
         return find_take(media, job_id)
 
     monkeypatch.setattr(take_files, "find_take", look)
-    monkeypatch.setattr("wan_backend.job_queue.adopter.GROUP_SECONDS", 0.0)
+    monkeypatch.setattr("wan_backend.job_queue.adoption.GROUP_SECONDS", 0.0)
     first = server()
     first.adopt()
     first.until(lambda: first.queue.next_queued() is not None)
@@ -370,7 +370,7 @@ def test_a_job_cleared_while_others_are_looked_for_does_not_come_back(tmp_path, 
     first.adopt()
     read = reading.job_of(f"{0:032x}", tmp_path / "jobs" / f"{0:032x}")
     first.answer(first.queue.clear([f"{0:032x}"]))
-    monkeypatch.setattr(first.queue._adopter._adoption._store, "ids", lambda: [f"{0:032x}"])
+    monkeypatch.setattr(first.queue._adopter._search._store, "ids", lambda: [f"{0:032x}"])
     monkeypatch.setattr(reading, "job_of", lambda *_: read)
     first.adopt()
     assert list(states(first.queue)) == [f"{1:032x}"]

@@ -1,6 +1,6 @@
 """Small random checkpoints of the models that are no stand-in: begun on a picture, of two experts, or distilled.
 
-Every part is of the true class, in the layout that diffusers saves. May import torch, diffusers and transformers.
+Every component is of the true class, in the layout that diffusers saves. May import torch, diffusers and transformers.
 """
 
 from __future__ import annotations

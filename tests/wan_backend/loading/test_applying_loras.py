@@ -273,7 +273,7 @@ class TestPlaced:
         assert not torch.equal(one, two) and not torch.equal(one, plain)
         for asked, wanted in [((), plain), (uses[:1], one), (uses, two), (uses[:1], one), ((), plain)]:
             assert torch.equal(self.answer(model, Residency.BLOCK_OFFLOADED, asked), wanted)
-            assert model.transformer.streamed
+            assert model.transformer.block_offload
         assert torch.equal(self.answer(model, Residency.BLOCK_OFFLOADED, uses), two)
         assert torch.equal(self.answer(model, Residency.RESIDENT, uses), two)
 
@@ -405,16 +405,16 @@ class TwoExperts:
     """Stands for a model with two transformers, as Wan 2.2 A14B has."""
 
     device, classes = CPU, {"transformer": "WanTransformer3DModel", "transformer_2": "WanTransformer3DModel"}
-    parts = ("transformer", "transformer_2")
+    components = ("transformer", "transformer_2")
 
     def __init__(self, model: WanModel) -> None:
         self.precision = model.precision
-        self.held = {part: copy.deepcopy(model.transformer) for part in self.parts}
+        self.held = {component: copy.deepcopy(model.transformer) for component in self.components}
 
-    def loaded(self, _part: str) -> bool:
+    def loaded(self, _component: str) -> bool:
         return True
 
-    def part(self, name: str):
+    def component(self, name: str):
         return self.held[name]
 
 
@@ -424,38 +424,41 @@ class AllResident:
     one_expert = eight_bit = forget_encoder = False
     tile_pixels = token_chunk_bytes = 0
 
-    def residency_of(self, _part: str) -> Residency:
+    def residency_of(self, _component: str) -> Residency:
         return Residency.RESIDENT
 
 
 def test_of_a_pair_each_file_works_on_its_own_expert(t2v_folder, tmp_path):
     model = TwoExperts(WanModel(t2v_folder, CPU))
-    extents = shapes(model.part("transformer").config)
+    extents = shapes(model.component("transformer").config)
     high, low, both = (
         LoraUse(str(written_loras.written(tmp_path / f"{name}.safetensors", extents, seed=seed)), 1.0, Expert(name))
         for seed, name in enumerate(("high", "low", "both"))
     )
     placement = PlacedModel(model, AllResident(), loras=[high, both, low])
     on = {}
-    for part in model.parts:
-        with placement.use(part) as transformer:
-            on[part] = [one.path for one in applying_loras.applied_loras(transformer)]
+    for component in model.components:
+        with placement.use(component) as transformer:
+            on[component] = [one.path for one in applying_loras.applied_loras(transformer)]
     assert on == {"transformer": [high.path, both.path], "transformer_2": [both.path, low.path]}
 
 
 def test_of_a_file_for_both_each_expert_wears_its_own_layers(t2v_folder, tmp_path):
     model = TwoExperts(WanModel(t2v_folder, CPU))
-    extents = shapes(model.part("transformer").config)
+    extents = shapes(model.component("transformer").config)
     made = [written_loras.factors(extents, seed=seed) for seed in (1, 2)]
     state = written_loras.SPELLINGS["of the first transformer"](made[0])
     second = written_loras.SPELLINGS["of the second transformer"](made[1])
     state |= {f"diffusion_model.{key}": value for key, value in second.items()}
     file = written_loras.save(tmp_path / "both.safetensors", state)
-    answers = {part: merged(model.part(part), factors) for part, factors in zip(model.parts, made, strict=True)}
+    answers = {
+        component: merged(model.component(component), factors)
+        for component, factors in zip(model.components, made, strict=True)
+    }
     uses = [LoraUse(str(file), 1.0, expert) for expert in (Expert.HIGH, Expert.LOW)]
     for loras in (uses, [LoraUse(str(file))]):
         placement = PlacedModel(model, AllResident(), loras=loras)
-        for part in model.parts:
-            with placement.use(part) as transformer:
-                torch.testing.assert_close(answer(transformer), answers[part], atol=2e-5, rtol=1e-4)
+        for component in model.components:
+            with placement.use(component) as transformer:
+                torch.testing.assert_close(answer(transformer), answers[component], atol=2e-5, rtol=1e-4)
                 assert len(applying_loras.applied_loras(transformer)) == 1

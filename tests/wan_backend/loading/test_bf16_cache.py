@@ -38,15 +38,15 @@ def copies(tmp_path) -> Path:
     return tmp_path / "state" / "copies"
 
 
-def load(folder: Path, copies: Path | None, part: str = "transformer"):
-    return WanModel(folder, torch.device("cpu"), Precision(HALF, HALF, HALF), copies=copies).part(part)
+def load(folder: Path, copies: Path | None, component: str = "transformer"):
+    return WanModel(folder, torch.device("cpu"), Precision(HALF, HALF, HALF), copies=copies).component(component)
 
 
-@pytest.mark.parametrize("part", ["transformer", "text_encoder", "vae"])
-def test_a_part_from_its_copy_equals_the_part_itself(folder, copies, part):
-    without = load(folder, None, part).state_dict()
+@pytest.mark.parametrize("component", ["transformer", "text_encoder", "vae"])
+def test_a_part_from_its_copy_equals_the_part_itself(folder, copies, component):
+    without = load(folder, None, component).state_dict()
     for _time in ("made", "used"):
-        copied = load(folder, copies, part).state_dict()
+        copied = load(folder, copies, component).state_dict()
         assert copied.keys() == without.keys()
         assert all(torch.equal(copied[name], weight) for name, weight in without.items())
         assert all(copied[name].dtype == weight.dtype for name, weight in without.items())

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import UMT5Config, UMT5EncoderModel
 
-from wan_backend.loading.block_offload import Streamed, streamed
+from wan_backend.loading.block_offload import BlockOffload, offloaded
 
 CPU = torch.device("cpu")
 WIDTH = 8
@@ -44,7 +44,7 @@ X = torch.linspace(-1, 1, WIDTH).view(1, WIDTH)
 @pytest.mark.parametrize("stay", range(7))
 def test_the_numbers_are_the_same_however_many_stay(tower, stay):
     plain = tower(X)
-    visiting = Streamed(tower, list(tower.blocks), CPU, ())
+    visiting = BlockOffload(tower, list(tower.blocks), CPU, ())
     for _ in range(2):
         visiting.enter(stay * BLOCK_BYTES)
         assert len(visiting._staying) == min(stay, 5)
@@ -56,7 +56,7 @@ def test_the_numbers_are_the_same_however_many_stay(tower, stay):
 
 def test_those_that_visit_are_spread_among_those_that_stay():
     tower = Tower(10).eval().requires_grad_(False)
-    visiting = Streamed(tower, list(tower.blocks), CPU, ())
+    visiting = BlockOffload(tower, list(tower.blocks), CPU, ())
     visiting.enter(6 * BLOCK_BYTES)
     assert set(range(10)) - set(visiting._staying) == {0, 2, 5, 7}
     visiting.enter(0)
@@ -68,14 +68,14 @@ def test_those_that_visit_are_spread_among_those_that_stay():
 def test_blocks_may_be_called_in_any_order(tower, order, stay):
     tower.order = order
     plain = tower(X)
-    visiting = Streamed(tower, list(tower.blocks), CPU, ())
+    visiting = BlockOffload(tower, list(tower.blocks), CPU, ())
     visiting.enter(stay * BLOCK_BYTES)
     for _ in range(3):
         assert torch.equal(tower(X), plain)
 
 
 def test_at_most_two_are_there_and_the_next_comes_while_one_works(tower):
-    visiting = Streamed(tower, list(tower.blocks), CPU, ())
+    visiting = BlockOffload(tower, list(tower.blocks), CPU, ())
     visiting.enter()
     there = []
     home = [block.pack.data_ptr() for block in visiting._blocks]
@@ -87,18 +87,18 @@ def test_at_most_two_are_there_and_the_next_comes_while_one_works(tower):
 
 
 def test_a_block_works_on_a_copy_and_its_own_weights_stay_where_they_are(tower):
-    visiting = Streamed(tower, list(tower.blocks), CPU, ())
+    visiting = BlockOffload(tower, list(tower.blocks), CPU, ())
     visiting.enter()
     seen = []
     tower.blocks[1].register_forward_pre_hook(lambda module, _: seen.append(module.weight.data_ptr()))
     tower(X)
     assert seen[0] != tower.blocks[1].weight.data_ptr()
-    assert seen[0] in range(visiting._places[1].data_ptr(), visiting._places[1].data_ptr() + BLOCK_BYTES)
+    assert seen[0] in range(visiting._buffers[1].data_ptr(), visiting._buffers[1].data_ptr() + BLOCK_BYTES)
 
 
 def test_weights_that_come_and_go_come_along_and_go(tower):
     without = tower(X)
-    visiting = Streamed(tower, list(tower.blocks), CPU, ())
+    visiting = BlockOffload(tower, list(tower.blocks), CPU, ())
     visiting.enter()
     tower(X)
     visiting.leave()
@@ -121,7 +121,7 @@ def test_weights_that_come_and_go_come_along_and_go(tower):
 
 def test_an_error_in_a_block_leaves_everything_at_home(tower):
     plain = tower(X)
-    visiting = Streamed(tower, list(tower.blocks), CPU, ())
+    visiting = BlockOffload(tower, list(tower.blocks), CPU, ())
     visiting.enter(BLOCK_BYTES)
     hook = tower.blocks[2].register_forward_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -135,7 +135,7 @@ def test_an_error_in_a_block_leaves_everything_at_home(tower):
 
 def test_dissolved_it_is_an_ordinary_module(tower):
     plain = tower(X)
-    visiting = Streamed(tower, list(tower.blocks), CPU, ())
+    visiting = BlockOffload(tower, list(tower.blocks), CPU, ())
     visiting.enter()
     visiting.dissolve()
     assert torch.equal(tower(X), plain)
@@ -147,9 +147,9 @@ def test_a_text_encoder_looks_its_words_up_where_they_lie():
     encoder = UMT5EncoderModel(config).eval().requires_grad_(False)
     ids, mask = torch.arange(5)[None], torch.ones(1, 5, dtype=torch.long)
     plain = encoder(ids, mask).last_hidden_state
-    visiting = streamed("text_encoder", encoder, CPU)
+    visiting = offloaded("text_encoder", encoder, CPU)
     words = encoder.shared.weight.data_ptr()
     visiting.enter()
     assert encoder.shared.weight.data_ptr() == words
     assert torch.equal(encoder(inputs_embeds=encoder.shared(ids), attention_mask=mask).last_hidden_state, plain)
-    assert streamed("text_encoder", encoder, CPU) is visiting
+    assert offloaded("text_encoder", encoder, CPU) is visiting

@@ -108,7 +108,7 @@ class TestFiles:
             written(tmp_path),
         ]
         found = [recognize.recognize_components(weights_head.read_head(file))[0] for file in files]
-        assert [single_files.stays_quantised(part) for part in found] == [False, False, True]
+        assert [single_files.stays_quantized(component) for component in found] == [False, False, True]
         assert eight_bit_layers(single_files.load(found[0], HALF, True)) == {}
 
 
@@ -120,7 +120,7 @@ class TestLayer:
         if request.param == "fp8":
             return load(written(tmp_path), "transformer", HALF, True)
         module = forms.transformer("text").to(HALF)
-        eight_bit.quantise(module)
+        eight_bit.quantize(module)
         return module
 
     @pytest.mark.parametrize("change", [
@@ -146,7 +146,7 @@ class TestLayer:
         shape = transformer.blocks[0].attn1.to_q.weight.shape
         layer = transformer.to("meta").blocks[0].attn1.to_q
         assert {layer.weight.device.type, layer.weight_scale.device.type, layer.bias.device.type} == {"meta"}
-        assert layer.weight.dtype in eight_bit.FORMATS and layer.weight.shape == shape
+        assert layer.weight.dtype in eight_bit.EIGHT_BIT_DTYPES and layer.weight.shape == shape
 
     def test_its_state_goes_out_and_comes_back(self, transformer):
         other = copy.deepcopy(transformer)
@@ -177,7 +177,7 @@ class TestLoras:
     def transformer(self, request, vace_folder) -> Any:
         made = WanModel(vace_folder, CPU).transformer
         if request.param == "int8":
-            eight_bit.quantise(made)
+            eight_bit.quantize(made)
             return made
         for name in list(eight_bit.layers(made)):
             weight = made.get_submodule(name).weight
@@ -202,8 +202,7 @@ class TestLoras:
             plain = torch.nn.Linear(layer.in_features, layer.out_features)
             plain.weight.data, plain.bias.data = layer.weight_in(FULL), layer.bias.data
             whole.set_submodule(name, plain)
-        parts = ("blocks.", "vace_blocks.")
-        factors = written_loras.factors(shapes(transformer.config), parts)
+        factors = written_loras.factors(shapes(transformer.config), ("blocks.", "vace_blocks."))
         file = written_loras.save(tmp_path / "a.safetensors", written_loras.SPELLINGS[spelling](factors))
         before, plain = in_eight(transformer), self.answer(transformer)
         uses = [LoraUse(str(file), 0.7)]
@@ -255,7 +254,7 @@ def test_streamed_weights_in_8_bit_take_loras_that_come_and_go(vace_folder, tmp_
     assert not torch.equal(plain, changed)
     for uses, wanted in [((), plain), ((LoraUse(str(file), 0.7),), changed), ((), plain)]:
         assert torch.equal(answer(Residency.BLOCK_OFFLOADED, *uses), wanted)
-        assert model.transformer.streamed
+        assert model.transformer.block_offload
     assert unchanged(model.transformer, before)
 
 
@@ -284,7 +283,7 @@ class TestRounding:
     def test_the_blocks_alone_are_rounded_and_the_output_is_near(self, architecture):
         whole = forms.transformer(architecture)
         made = copy.deepcopy(whole)
-        eight_bit.quantise(made)
+        eight_bit.quantize(made)
         plain = {name for name, layer in made.named_modules() if type(layer) is torch.nn.Linear}
         assert {name.split(".")[0] for name in plain} == {"condition_embedder", "proj_out"}
         assert {name.split(".")[0] for name in eight_bit_layers(made)} <= {"blocks", "vace_blocks"}
@@ -293,7 +292,7 @@ class TestRounding:
         )
         assert 0 < far(run_transformer(whole), run_transformer(made)) < 0.1
         again = in_eight(made)
-        eight_bit.quantise(made)
+        eight_bit.quantize(made)
         assert unchanged(made, again)
 
     def test_the_embedded_models_weights_err_by_about_a_hundredth_at_most(self):
@@ -319,12 +318,12 @@ class TestModel:
         return sum(weight.nbytes for weight in module.state_dict().values())
 
     def test_both_experts_load_from_their_folders_as_if_rounded_afterwards(self, half):
-        wholes = {part: half.part(part) for part in ("transformer", "transformer_2")}
+        wholes = {component: half.component(component) for component in ("transformer", "transformer_2")}
         half.weights_in_8_bit = True
         assert not half.loaded("transformer") and not half.loaded("transformer_2")
-        for part, whole in wholes.items():
-            eight_bit.quantise(whole)
-            made = half.part(part)
+        for component, whole in wholes.items():
+            eight_bit.quantize(whole)
+            made = half.component(component)
             assert type(made) is type(whole) and not made.training
             found, wanted = made.state_dict(), whole.state_dict()
             assert found.keys() == wanted.keys()
@@ -356,8 +355,8 @@ class TestModel:
 
     @pytest.mark.parametrize("form", FP8)
     def test_the_bytes_of_an_fp8_file_are_said_and_true(self, tmp_path, form):
-        parts = {**forms.files(tmp_path, "text"), "transformer": written(tmp_path / "fp8", "text", form)}
-        model = WanModel(tmp_path, CPU, ON_A_CARD, parts)
+        components = {**forms.files(tmp_path, "text"), "transformer": written(tmp_path / "fp8", "text", form)}
+        model = WanModel(tmp_path, CPU, ON_A_CARD, components)
         told = model.weight_bytes("transformer")
         held = self.held(model.transformer)
         assert held <= told < held * 1.02
@@ -371,45 +370,45 @@ class TestModel:
         assert half.text_encoder is encoder and half.transformer is not transformer
 
     def test_a_file_that_is_in_8_bit_already_is_left_as_it_is(self, tmp_path):
-        parts = {**forms.files(tmp_path, "text"), "transformer": written(tmp_path / "fp8", "text")}
-        model = WanModel(tmp_path, CPU, ON_A_CARD, parts)
+        components = {**forms.files(tmp_path, "text"), "transformer": written(tmp_path / "fp8", "text")}
+        model = WanModel(tmp_path, CPU, ON_A_CARD, components)
         before, transformer = model.fingerprint(), model.transformer
         model.weights_in_8_bit = True
         assert model.transformer is transformer and model.fingerprint() == before
 
     def test_on_the_cpu_an_fp8_file_is_whole_until_8_bit_are_asked_for(self, tmp_path):
-        parts = {**forms.files(tmp_path, "text"), "transformer": written(tmp_path / "fp8", "text")}
-        model = WanModel(tmp_path, CPU, components=parts)
+        components = {**forms.files(tmp_path, "text"), "transformer": written(tmp_path / "fp8", "text")}
+        model = WanModel(tmp_path, CPU, components=components)
         one = run_transformer(model.transformer)
         assert eight_bit_layers(model.transformer) == {}
         model.weights_in_8_bit = True
         assert model.transformer.blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
         assert torch.equal(run_transformer(model.transformer), one)
-        told = WanModel(tmp_path, torch.device("mps"), components=parts)
+        told = WanModel(tmp_path, torch.device("mps"), components=components)
         told.weights_in_8_bit = True
         assert told.transformer.blocks[0].attn1.to_q.weight.dtype == torch.int8, "Apple's cards have no fp8"
 
     @pytest.mark.parametrize("kind", ["bf16", "GGUF in 16 bit"])
     def test_a_file_in_full_precision_is_rounded_as_it_is_read(self, tmp_path, kind):
         weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
-        parts = forms.files(tmp_path, "text", transformer=lambda w: forms.cast(w, HALF))
+        components = forms.files(tmp_path, "text", transformer=lambda w: forms.cast(w, HALF))
         if kind != "bf16":
-            parts["transformer"] = forms.write_gguf(tmp_path / "t.gguf", weights, "BF16")
-        model = WanModel(tmp_path, CPU, ON_A_CARD, parts)
+            components["transformer"] = forms.write_gguf(tmp_path / "t.gguf", weights, "BF16")
+        model = WanModel(tmp_path, CPU, ON_A_CARD, components)
         whole = model.transformer
-        eight_bit.quantise(whole)
+        eight_bit.quantize(whole)
         model.weights_in_8_bit = True
         told = model.weight_bytes("transformer")
         assert torch.equal(run_transformer(model.transformer), run_transformer(whole))
         assert told == self.held(model.transformer)
 
     def test_kept_prompts_stay_and_kept_steps_do_not(self, half):
-        before = {part: half.fingerprint(part) for part in ("", *half.parts)}
+        before = {name: half.fingerprint(name) for name in ("", *half.components)}
         half.weights_in_8_bit = True
-        after = {part: half.fingerprint(part) for part in ("", *half.parts)}
-        assert {part for part in before if before[part] != after[part]} == {"", "transformer", "transformer_2"}
+        after = {name: half.fingerprint(name) for name in ("", *half.components)}
+        assert {name for name in before if before[name] != after[name]} == {"", "transformer", "transformer_2"}
         half.weights_in_8_bit = False
-        assert {part: half.fingerprint(part) for part in before} == before
+        assert {name: half.fingerprint(name) for name in before} == before
 
     def test_shards_are_read_and_what_is_missing_is_named(self, t2v_folder, tmp_path):
         folder = Path(shutil.copytree(t2v_folder, tmp_path / "model"))
@@ -419,7 +418,7 @@ class TestModel:
         assert len(list((folder / "transformer").glob("*.safetensors"))) > 1
         model = WanModel(folder, CPU)
         model.weights_in_8_bit = True
-        eight_bit.quantise(whole)
+        eight_bit.quantize(whole)
         assert unchanged(model.transformer, in_eight(whole))
         index = json.loads((folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json").read_text())
         file = folder / "transformer" / index["weight_map"]["blocks.1.ffn.net.2.bias"]

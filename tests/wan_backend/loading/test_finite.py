@@ -76,11 +76,11 @@ def test_nothing_and_what_has_no_content_are_no_fault():
     assert finite.are_numbers(torch.tensor([1, 2])) and finite.are_numbers(torch.tensor(True))
 
 
-@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
-def test_a_folder_with_one_is_refused_by_its_files_name(t2v_folder, tmp_path, part):
+@pytest.mark.parametrize("component", ["transformer", "vae", "text_encoder"])
+def test_a_folder_with_one_is_refused_by_its_files_name(t2v_folder, tmp_path, component):
     folder = tmp_path / "model"
     shutil.copytree(t2v_folder, folder)
-    file = next((folder / part).glob("*.safetensors"))
+    file = next((folder / component).glob("*.safetensors"))
     weights = load_file(file)
     name = sorted(weights)[-1]
     weights[name] = weights[name].clone()
@@ -88,33 +88,33 @@ def test_a_folder_with_one_is_refused_by_its_files_name(t2v_folder, tmp_path, pa
     save_file(weights, file, {"format": "pt"})
     model = WanModel(folder, CPU)
     with pytest.raises(Refusal) as refused:
-        model.part(part)
+        model.component(component)
     said = refused.value.problem.sentence
     assert said.startswith(
         f"{file} is damaged: its weight {name} contains NaN or infinite numbers"
-    ) and not model.loaded(part)
-    for other in {"transformer", "vae", "text_encoder"} - {part}:
-        assert model.part(other) is not None
+    ) and not model.loaded(component)
+    for other in {"transformer", "vae", "text_encoder"} - {component}:
+        assert model.component(other) is not None
 
 
 @pytest.mark.parametrize("form", ["plain", "fp8", "fp8 scaled"])
 def test_a_file_with_one_is_refused_whether_it_stays_packed_or_not(tmp_path, form):
     make = {"plain": dict, "fp8": file_forms.plain_fp8, "fp8 scaled": file_forms.scaled_fp8}[form]
-    parts = file_forms.files(tmp_path, "text", transformer=make)
-    whole = WanModel(tmp_path, CPU, Precision(*[torch.float32] * 3, quantized=True), parts)
+    components = file_forms.files(tmp_path, "text", transformer=make)
+    whole = WanModel(tmp_path, CPU, Precision(*[torch.float32] * 3, quantized=True), components)
     assert whole.transformer is not None
-    weights = load_file(parts["transformer"])
+    weights = load_file(components["transformer"])
     key = next((k for k in sorted(weights) if k.endswith("q.scale_weight")), "blocks.0.self_attn.q.weight")
     weights[key] = weights[key].clone()
     if weights[key].dtype == torch.float8_e4m3fn:
         weights[key].view(torch.uint8).view(-1)[0] = 0xFF
     else:
         weights[key].view(-1)[0] = float("inf")
-    save_file(weights, parts["transformer"])
+    save_file(weights, components["transformer"])
     for quantized in (True, False):
-        model = WanModel(tmp_path, CPU, Precision(*[torch.float32] * 3, quantized=quantized), parts)
+        model = WanModel(tmp_path, CPU, Precision(*[torch.float32] * 3, quantized=quantized), components)
         with pytest.raises(Refusal, match=r"transformer\.safetensors is damaged: its weight"):
-            model.part("transformer")
+            model.component("transformer")
 
 
 def test_what_was_looked_at_is_read_again_without_another_look(t2v_folder, monkeypatch):

@@ -41,13 +41,13 @@ def test_a_part_to_be_read_again_is_gone_after_its_phase_even_after_an_error(mod
 
 
 def test_a_job_that_is_stopped_when_a_part_is_ready_leaves_nothing_of_it(model):
-    def stop(_part: str) -> None:
+    def stop(_component: str) -> None:
         raise InterruptedError
 
     placement = PlacedModel(model, everywhere(Residency.BLOCK_OFFLOADED), on_ready=stop)
     with pytest.raises(InterruptedError), placement.use("transformer"):
         pass
-    assert not model.transformer.streamed._entered
+    assert not model.transformer.block_offload._entered
     placement = PlacedModel(model, everywhere(Residency.RELOADED), on_ready=stop)
     with pytest.raises(InterruptedError), placement.use("vae"):
         pass
@@ -58,8 +58,8 @@ def test_a_streamed_text_encoder_is_forgotten_where_the_machine_is_short(model):
     for forgets in (False, True):
         plan = dataclasses.replace(everywhere(Residency.BLOCK_OFFLOADED), forget_encoder=forgets)
         placement = PlacedModel(model, plan)
-        for part in ("text_encoder", "transformer"):
-            with placement.use(part):
+        for component in ("text_encoder", "transformer"):
+            with placement.use(component):
                 pass
         assert model.loaded("text_encoder") is not forgets and model.loaded("transformer")
 
@@ -87,15 +87,15 @@ def test_a_streamed_transformer_gives_the_same_numbers(model):
     for _ in range(2):
         with placement.use("transformer") as transformer:
             assert torch.equal(transformer(**inputs)[0], plain)
-    assert transformer.streamed
+    assert transformer.block_offload
     with PlacedModel(model, everywhere(Residency.RESIDENT)).use("transformer") as transformer:
-        assert not hasattr(transformer, "streamed")
+        assert not hasattr(transformer, "block_offload")
         assert torch.equal(transformer(**inputs)[0], plain)
 
 
 def test_the_second_expert_is_reckoned_with(text_experts_folder):
     two = WanModel(text_experts_folder, CPU)
-    assert two.parts[-1] == "transformer_2"
+    assert two.components[-1] == "transformer_2"
     assert two.parameter_count("transformer_2") == two.parameter_count("transformer") > 0
     plan = plan_memory(two, 64, 64, 5)
     assert plan.residency_of("transformer_2") is Residency.RESIDENT and plan.decode_fits

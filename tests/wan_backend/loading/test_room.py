@@ -1,4 +1,4 @@
-"""Where parts go and what room there is, with parts of a few numbers in place of a model's."""
+"""Where components go and what room there is, with components of a few numbers in place of a model's."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ CONFIGS = {"transformer": {"num_attention_heads": 12, "attention_head_dim": 128}
 
 
 class Model:
-    """In WanModel's place: each part is one layer, made when it is asked for."""
+    """In WanModel's place: each component is one layer, made when it is asked for."""
 
     device, precision, compressed = torch.device("cpu"), Precision.for_device(torch.device("cpu")), False
-    parts = ("text_encoder", "transformer", "transformer_2", "vae")
+    components = ("text_encoder", "transformer", "transformer_2", "vae")
     weights_in_8_bit = False
     component_files = ComponentFiles(Path("/model"))
 
@@ -31,28 +31,28 @@ class Model:
         self.held = {}
         self.classes = dict.fromkeys(("transformer", "transformer_2"), "WanTransformer3DModel")
 
-    def config(self, part):
-        return CONFIGS[part]
+    def config(self, component):
+        return CONFIGS[component]
 
-    def weight_bytes(self, part, in_8_bit):
+    def weight_bytes(self, component, in_8_bit):
         assert not in_8_bit
-        return {"text_encoder": 11 * GB, "transformer": 3 * GB, "transformer_2": 3 * GB, "vae": GB}[part]
+        return {"text_encoder": 11 * GB, "transformer": 3 * GB, "transformer_2": 3 * GB, "vae": GB}[component]
 
-    def loaded(self, part):
-        return part in self.held
+    def loaded(self, component):
+        return component in self.held
 
-    def drop(self, part):
-        del self.held[part]
+    def drop(self, component):
+        del self.held[component]
 
-    def part(self, part):
-        if part not in self.held:
-            self.held[part] = torch.nn.Linear(2, 2)
-            self.held[part].device = self.device
-        return self.held[part]
+    def component(self, component):
+        if component not in self.held:
+            self.held[component] = torch.nn.Linear(2, 2)
+            self.held[component].device = self.device
+        return self.held[component]
 
 
-class Streamed:
-    """In the place of what streams a part: keeps the room that it was given."""
+class BlockOffload:
+    """In the place of what offloads a component by blocks: keeps the room that it was given."""
 
     def __init__(self):
         self.rooms = []
@@ -69,11 +69,11 @@ class Streamed:
 
 @pytest.fixture
 def model(monkeypatch):
-    def streamed(_part, module, _device):
-        module.streamed = getattr(module, "streamed", None) or Streamed()
-        return module.streamed
+    def offloaded(_component, module, _device):
+        module.block_offload = getattr(module, "block_offload", None) or BlockOffload()
+        return module.block_offload
 
-    monkeypatch.setattr(block_offload, "streamed", streamed)
+    monkeypatch.setattr(block_offload, "offloaded", offloaded)
     monkeypatch.setattr(chunked_forward, "make_chunked", lambda *_: None)
     monkeypatch.setattr(applying_loras, "apply", lambda *_: None)
     monkeypatch.setattr(devices, "release", lambda _device: None)  # collects garbage, of which tests have much
@@ -84,9 +84,9 @@ def everywhere(place, **more):
     return MemoryPlan(place, place, place, 0, **more)
 
 
-def use(placement, *parts):
-    for part in parts:
-        with placement.use(part):
+def use(placement, *components):
+    for component in components:
+        with placement.use(component):
             pass
 
 
@@ -99,7 +99,7 @@ def test_the_budget_is_the_most_and_what_is_free_is_too(model, monkeypatch):
 
 def test_what_the_model_holds_already_counts_as_free(model, monkeypatch):
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 8 * GB)
-    model.part("vae")
+    model.component("vae")
     assert room_for(model, 832, 480, 81).device_bytes == 8 * GB + 4 * (2 * 2 + 2)
 
 
@@ -137,7 +137,7 @@ def test_a_streamed_encoder_is_forgotten_where_the_plan_says_so_and_no_transform
 
 def test_blocks_of_a_transformer_alone_stay_in_the_room_that_is_left(model):
     use(PlacedModel(model, everywhere(Residency.BLOCK_OFFLOADED, kept_bytes=7)), "text_encoder", "transformer")
-    assert [model.held[part].streamed.rooms for part in ("text_encoder", "transformer")] == [[0], [7]]
+    assert [model.held[component].block_offload.rooms for component in ("text_encoder", "transformer")] == [[0], [7]]
 
 
 @pytest.mark.parametrize("place", [Residency.RESIDENT, Residency.OFFLOADED, Residency.RELOADED, Residency.ON_CPU])

@@ -18,9 +18,9 @@ from wan_backend.storage.guarded_files import UnusableFile
 HALF = torch.bfloat16
 
 
-def load(file: Path, part: str, dtype: torch.dtype = torch.float32, quantized: bool = False) -> Any:
+def load(file: Path, component: str, dtype: torch.dtype = torch.float32, quantized: bool = False) -> Any:
     components = recognize.recognize_components(weights_head.read_head(file))
-    (found,) = [found for found in components if found.component == part]
+    (found,) = [found for found in components if found.component == component]
     return single_files.load(found, dtype, quantized)
 
 
@@ -292,8 +292,8 @@ def test_a_checkpoint_of_all_parts(tmp_path):
     made |= forms.prefixed(forms.published("vae", forms.weights_of(forms.vae())), "vae.")
     made |= forms.prefixed(forms.weights_of(forms.text_encoder()), "text_encoders.umt5xxl.transformer.")
     file = forms.write(tmp_path / "all.safetensors", made)
-    parts = [found.component for found in recognize.recognize_components(weights_head.read_head(file))]
-    assert sorted(parts) == ["text_encoder", "transformer", "vae"]
+    components = [found.component for found in recognize.recognize_components(weights_head.read_head(file))]
+    assert sorted(components) == ["text_encoder", "transformer", "vae"]
     assert same(run_transformer(load(file, "transformer")), run_transformer(source))
 
 

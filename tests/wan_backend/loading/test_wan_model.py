@@ -25,15 +25,15 @@ def folder(vace_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(vace_folder, tmp_path / "model"))
 
 
-def refused(folder: Path, part: str = "vae") -> Refusal:
+def refused(folder: Path, component: str = "vae") -> Refusal:
     with pytest.raises(Refusal) as caught:
-        WanModel(folder, CPU).part(part)
+        WanModel(folder, CPU).component(component)
     return caught.value
 
 
 def test_parts_load_when_asked_for_and_can_be_dropped(vace_folder):
     model = WanModel(vace_folder, CPU)
-    assert not any(model.loaded(part) for part in ("text_encoder", "transformer", "vae"))
+    assert not any(model.loaded(component) for component in ("text_encoder", "transformer", "vae"))
     assert type(model.transformer).__name__ == "WanVACETransformer3DModel"
     assert model.loaded("transformer") and not model.loaded("vae")
     assert model.transformer is model.transformer
@@ -49,7 +49,9 @@ def test_loading_never_reaches_for_the_network(vace_folder, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     model = WanModel(vace_folder, CPU)
-    assert all(getattr(model, part) is not None for part in ("tokenizer", "text_encoder", "transformer", "vae"))
+    assert all(
+        getattr(model, component) is not None for component in ("tokenizer", "text_encoder", "transformer", "vae")
+    )
 
 
 def test_the_transformers_class_is_the_index_word(vace_folder, t2v_folder):
@@ -61,11 +63,11 @@ def test_the_transformers_class_is_the_index_word(vace_folder, t2v_folder):
 
 def test_an_image_encoder_is_a_part_where_the_model_looks_at_pictures(first_and_last_folder, pictures_folder):
     model = WanModel(first_and_last_folder, CPU)
-    assert model.parts == ("text_encoder", "transformer", "vae", "image_encoder")
-    assert type(model.part("image_encoder")).__name__ == "CLIPVisionModel"
+    assert model.components == ("text_encoder", "transformer", "vae", "image_encoder")
+    assert type(model.component("image_encoder")).__name__ == "CLIPVisionModel"
     assert model.image_processor.crop_size["height"] == 28
     assert model.parameter_count("image_encoder") > 1000
-    assert "image_encoder" not in WanModel(pictures_folder, CPU).parts
+    assert "image_encoder" not in WanModel(pictures_folder, CPU).components
 
 
 @torch.no_grad()
@@ -157,13 +159,13 @@ def test_an_index_that_is_no_json_is_refused(folder):
         WanModel(folder, CPU)
 
 
-@pytest.mark.parametrize("part", ["vae", "transformer", "text_encoder"])
-def test_a_truncated_file_is_named(folder, part):
-    (file,) = (folder / part).glob("*.safetensors")
+@pytest.mark.parametrize("component", ["vae", "transformer", "text_encoder"])
+def test_a_truncated_file_is_named(folder, component):
+    (file,) = (folder / component).glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-1000])
-    problem = refused(folder, part).problem
+    problem = refused(folder, component).problem
     assert problem.kind == "model_broken"
-    assert f"{part}/{file.name}" in problem.sentence
+    assert f"{component}/{file.name}" in problem.sentence
     assert "download it again" in problem.sentence
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.wan_backend.properties import bounded
 from wan_backend.memory.fallbacks import next_smaller_plan, smaller_of
 from wan_backend.memory.history import Attempt, OutOfMemoryHistory
-from wan_backend.memory.needs import CHUNK_BYTES, Needs
+from wan_backend.memory.needs import TOKEN_CHUNK_BYTES, Needs
 from wan_backend.memory.residency_plan import MemoryPlan, Residency, choose, choose_on_cpu
 
 GB = 10**9
@@ -82,13 +82,15 @@ def test_an_autoencoder_that_failed_is_alone_in_the_end():
 
 def test_larger_chunks_are_given_up_before_anything_is_offloaded():
     needs = dataclasses.replace(NEEDS, decode_another=GB)
-    plan = dataclasses.replace(RESIDENT, chunk_latents=3, token_chunk_bytes=4 * CHUNK_BYTES)
+    plan = dataclasses.replace(RESIDENT, chunk_latents=3, token_chunk_bytes=4 * TOKEN_CHUNK_BYTES)
     decoding = next_smaller_plan(plan, needs, "vae", 64 * GB, on_cpu=False)
     assert decoding == dataclasses.replace(plan, chunk_latents=1).with_peak(needs)
     denoising = next_smaller_plan(plan, needs, "transformer", 64 * GB, on_cpu=False)
-    assert denoising == dataclasses.replace(plan, token_chunk_bytes=CHUNK_BYTES).with_peak(needs)
-    smaller = smaller_of(plan, dataclasses.replace(plan, chunk_latents=2, token_chunk_bytes=2 * CHUNK_BYTES), needs)
-    assert (smaller.chunk_latents, smaller.token_chunk_bytes) == (2, 2 * CHUNK_BYTES)
+    assert denoising == dataclasses.replace(plan, token_chunk_bytes=TOKEN_CHUNK_BYTES).with_peak(needs)
+    smaller = smaller_of(
+        plan, dataclasses.replace(plan, chunk_latents=2, token_chunk_bytes=2 * TOKEN_CHUNK_BYTES), needs
+    )
+    assert (smaller.chunk_latents, smaller.token_chunk_bytes) == (2, 2 * TOKEN_CHUNK_BYTES)
 
 
 def test_work_beside_the_components_is_given_the_whole_device():
@@ -183,7 +185,7 @@ def test_an_entry_outlives_the_process(tmp_path):
 
 def test_an_entry_of_a_version_without_larger_chunks_is_read(tmp_path):
     file = tmp_path / "memory.json"
-    larger = dataclasses.replace(OFFLOADED, chunk_latents=4, token_chunk_bytes=4 * CHUNK_BYTES)
+    larger = dataclasses.replace(OFFLOADED, chunk_latents=4, token_chunk_bytes=4 * TOKEN_CHUNK_BYTES)
     OutOfMemoryHistory(file).record(ATTEMPT, larger)
     assert OutOfMemoryHistory(file).limits_for(ATTEMPT) == [larger]
     content = json.loads(file.read_bytes())

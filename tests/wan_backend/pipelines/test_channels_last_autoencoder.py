@@ -18,9 +18,9 @@ from wan_backend.pipelines import (
     channels_last_convolutions,
     channels_last_film,
 )
-from wan_backend.pipelines.autoencoder import Film, encode
 from wan_backend.pipelines.channels_last_autoencoder import FilmPass
 from wan_backend.pipelines.decode import decode, denormalize
+from wan_backend.pipelines.encode import Film, encode
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.pipelines.transfers import NoPictures, ahead
 
@@ -122,7 +122,7 @@ def test_where_it_fails_diffusers_forward_takes_over_from_the_next_picture(vae, 
     assert [len(piece) for piece in pieces] == [1, 4, 4, 4] and len(calls) == fails_at
     list(decode(vae, latents))
     assert len(calls) == fails_at  # from then on it isn't tried
-    assert all(part.weight.is_contiguous() for part in vae.modules() if isinstance(part, torch.nn.Conv3d))
+    assert all(module.weight.is_contiguous() for module in vae.modules() if isinstance(module, torch.nn.Conv3d))
 
 
 def test_running_out_of_memory_is_raised(vae, latents, film, monkeypatch):

@@ -56,7 +56,7 @@ def test_it_stops_within_a_latent_frame_and_leaves_no_hooks(vae, latents):
     with pytest.raises(Stopped):
         list(decode(vae, latents, should_stop))
     assert len(checks) == 5
-    assert not any(part._forward_pre_hooks for part in vae.modules())
+    assert not any(module._forward_pre_hooks for module in vae.modules())
     assert vae._feat_map == [None] * len(vae._feat_map)
 
 

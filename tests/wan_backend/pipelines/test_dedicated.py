@@ -13,13 +13,13 @@ from wan_backend.catalogue.architecture import Architecture
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import image_conditioning, noised_footage, tasks, text_to_video
+from wan_backend.pipelines import image_conditioning, noised_footage, task_conditions, text_to_video
 from wan_backend.pipelines.conditions import Canvas, Conditions
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.noised_footage import steps_left_out
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.stopping import Stopped
-from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.pipelines.windows import plan_windows
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate, Guide, Plan, TakeRequest, Task
@@ -40,7 +40,7 @@ def place(folder: Any, where: Residency = Residency.RESIDENT) -> tuple[PlacedMod
 
 
 def from_pictures(folder: Any, canvas: Canvas, **more: Any) -> Conditions:
-    return image_conditioning.prepare(place(folder)[0], REQUEST, PLAN, canvas, PreparationCache(), **more)
+    return image_conditioning.prepare(Preparation(place(folder)[0], REQUEST, PLAN, canvas, **more))
 
 
 def test_what_is_joined_says_which_frames_are_given(pictures_folder):
@@ -72,9 +72,9 @@ def test_a_given_latent_is_not_changed(first_latent_folder):
 
 def test_the_image_encoder_leaves_after_its_phase(first_picture_folder):
     placement, loads = place(first_picture_folder, Residency.RELOADED)
-    image_conditioning.prepare(placement, REQUEST, PLAN, ONE, PreparationCache())
+    image_conditioning.prepare(Preparation(placement, REQUEST, PLAN, ONE))
     assert loads == ["text_encoder", "image_encoder", "vae"]
-    assert not any(placement.model.loaded(part) for part in placement.model.parts)
+    assert not any(placement.model.loaded(component) for component in placement.model.components)
 
 
 REFUSED = [
@@ -92,7 +92,7 @@ REFUSED = [
 def test_pictures_that_do_not_suit_are_refused_before_anything_is_loaded(request, kind, canvas, problem, words):
     placement, loads = place(request.getfixturevalue(f"{kind}_folder"))
     with pytest.raises(Refusal, match=words) as caught:
-        image_conditioning.prepare(placement, REQUEST, PLAN, canvas, PreparationCache())
+        image_conditioning.prepare(Preparation(placement, REQUEST, PLAN, canvas))
     assert caught.value.problem.kind == problem
     assert not loads
 
@@ -104,7 +104,7 @@ def test_a_frame_in_the_middle_is_nothing_for_a_model_for_pictures(pictures_fold
 
 def test_text_to_video_is_refused_by_a_model_that_needs_a_picture(first_picture_folder):
     with pytest.raises(Refusal, match="needs a first picture"):
-        text_to_video.prepare(place(first_picture_folder)[0], REQUEST, PLAN, PreparationCache())
+        text_to_video.prepare(Preparation(place(first_picture_folder)[0], REQUEST, PLAN))
 
 
 @pytest.mark.parametrize("prepare", [image_conditioning.prepare, noised_footage.prepare])
@@ -113,7 +113,9 @@ def test_a_stop_lands_in_the_preparing(first_latent_folder, prepare):
     answers = iter([False] * 6 + [True] * 1000)
     with pytest.raises(Stopped):
         prepare(
-            placement, REQUEST, PLAN, Canvas({0: PICTURE}, footage=FOOTAGE), PreparationCache(), lambda: next(answers)
+            Preparation(
+                placement, REQUEST, PLAN, Canvas({0: PICTURE}, footage=FOOTAGE), should_stop=lambda: next(answers)
+            )
         )
 
 
@@ -130,7 +132,7 @@ def test_less_strength_stays_nearer_to_the_footage(t2v_folder):
     away = []
     for strength in (0.25, 0.5, 1.0):
         request = dataclasses.replace(REQUEST, strength=strength)
-        conditions = noised_footage.prepare(placement, request, PLAN, Canvas(footage=FOOTAGE), PreparationCache())
+        conditions = noised_footage.prepare(Preparation(placement, request, PLAN, Canvas(footage=FOOTAGE)))
         scheduler = make_scheduler({}, "euler", 3.0)
         made = denoise(placement.model.transformer, scheduler, conditions, steps=4, guidance_scale=1.0)
         away.append((made - conditions.source).pow(2).mean().item())
@@ -149,7 +151,7 @@ def test_less_strength_stays_nearer_to_the_footage(t2v_folder):
 def test_footage_that_does_not_suit_is_refused(request, kind, canvas, change, problem, words):
     placement, loads = place(request.getfixturevalue(f"{kind}_folder"))
     with pytest.raises(Refusal, match=words) as caught:
-        noised_footage.prepare(placement, dataclasses.replace(REQUEST, **change), PLAN, canvas, PreparationCache())
+        noised_footage.prepare(Preparation(placement, dataclasses.replace(REQUEST, **change), PLAN, canvas))
     assert caught.value.problem.kind == problem
     assert not loads
 
@@ -157,18 +159,18 @@ def test_footage_that_does_not_suit_is_refused(request, kind, canvas, change, pr
 def test_at_full_strength_the_footage_may_be_missing(t2v_folder):
     placement, _loads = place(t2v_folder)
     request = dataclasses.replace(REQUEST, strength=1.0)
-    assert noised_footage.prepare(placement, request, PLAN, Canvas(), PreparationCache()).source is None
+    assert noised_footage.prepare(Preparation(placement, request, PLAN, Canvas())).source is None
 
 
 def test_footage_of_another_length_is_a_fault(t2v_folder):
     with pytest.raises(ValueError, match="5 frames of footage for 9"):
-        noised_footage.prepare(place(t2v_folder)[0], REQUEST, PLAN, Canvas(footage=FOOTAGE[:5]), PreparationCache())
+        noised_footage.prepare(Preparation(place(t2v_folder)[0], REQUEST, PLAN, Canvas(footage=FOOTAGE[:5])))
 
 
 def test_every_architecture_has_its_tasks_beside_text():
-    assert set(tasks.PREPARE) == set(Architecture)
-    assert set(tasks.PREPARE[Architecture.CONTROL]) == set(Task) - {Task.TEXT_TO_VIDEO}
-    assert set(tasks.PREPARE[Architecture.FIRST_LATENT]) == {Task.IMAGE_TO_VIDEO, Task.RESTYLE}
+    assert set(task_conditions.PREPARE) == set(Architecture)
+    assert set(task_conditions.PREPARE[Architecture.CONTROL]) == set(Task) - {Task.TEXT_TO_VIDEO}
+    assert set(task_conditions.PREPARE[Architecture.FIRST_LATENT]) == {Task.IMAGE_TO_VIDEO, Task.RESTYLE}
 
 
 def test_windows_see_their_own_part_of_what_is_joined_and_given():

@@ -25,6 +25,7 @@ from wan_backend.pipelines import image_conditioning, noised_footage, text_to_vi
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
@@ -88,7 +89,7 @@ def ours(
         PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", negative_prompt=NEGATIVE, strength=strength
     )
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, guidance, flow_shift, sampler)
-    conditions = prepare(placement, request, plan, canvas, text_to_video.PreparationCache())
+    conditions = prepare(Preparation(placement, request, plan, canvas))
     scheduler = make_scheduler(model.config("scheduler"), sampler, flow_shift)
     return model, denoise(model.transformer, scheduler, conditions, steps=STEPS, guidance_scale=guidance)
 
@@ -138,10 +139,6 @@ def test_the_pictures_matter(request, kind):
 def test_text_to_video_of_a_model_with_token_times_equals_diffusers(first_latent_folder, settings, times, monkeypatch):
     pipe = DiffusionPipeline.from_pretrained(first_latent_folder, local_files_only=True)
     expected = theirs(pipe, settings, num_frames=FRAMES)
-
-    def prepare(placement, request, plan, _canvas, kept):
-        return text_to_video.prepare(placement, request, plan, kept)
-
     one = denoising._times
     if times == "one":
         # The same sums in matrices of another shape, which a processor adds up in an order of its own: what is left
@@ -151,7 +148,7 @@ def test_text_to_video_of_a_model_with_token_times_equals_diffusers(first_latent
         tokens = (WIDTH // 32) * (HEIGHT // 32) * ((FRAMES - 1) // 4 + 1)
         monkeypatch.setattr(denoising, "_times", lambda *given: one(*given)[:, None].expand(-1, tokens))
         most = 1e-4
-    assert_equal(ours(first_latent_folder, settings, Canvas(), prepare)[1], expected, most)
+    assert_equal(ours(first_latent_folder, settings, Canvas(), text_to_video.prepare)[1], expected, most)
 
 
 def test_the_patched_autoencoders_frames_equal_diffusers(first_latent_folder):

@@ -29,10 +29,11 @@ from tests.wan_backend.pipelines.test_dedicated_parity import (
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import tasks, text_to_video
+from wan_backend.pipelines import task_conditions
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.denoise import denoise_in_turn
 from wan_backend.pipelines.experts import DenoisingExpert, experts_of, turns
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.messages import Plan, TakeRequest
@@ -49,7 +50,7 @@ def ours(placement, settings, task, canvas=Canvas(), **more):  # noqa: B008 - fr
     guidance, sampler, flow_shift, low = settings
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", task, negative_prompt=NEGATIVE)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, guidance, flow_shift, sampler, low)
-    conditions = tasks.prepare(placement, request, plan, canvas, text_to_video.PreparationCache())
+    conditions = task_conditions.prepare(Preparation(placement, request, plan, canvas))
     scheduler = make_scheduler(placement.model.config("scheduler"), sampler, flow_shift)
     return denoise_in_turn(experts_of(placement, plan, 1000), scheduler, conditions, steps=STEPS, **more)
 
@@ -80,9 +81,9 @@ def test_each_expert_and_each_guidance_matters(text_experts_folder):
     settings = (4.0, "unipc", 5.0, 3.0)
     made = ours(resident(model), settings, "text_to_video")
     assert (ours(resident(model), (4.0, "unipc", 5.0, 4.0), "text_to_video") - made).abs().max() > 1e-3
-    for part in ("transformer", "transformer_2"):
+    for component in ("transformer", "transformer_2"):
         broken = WanModel(text_experts_folder, torch.device("cpu"))
-        broken.part(part).proj_out.weight.mul_(0.5)
+        broken.component(component).proj_out.weight.mul_(0.5)
         assert (ours(resident(broken), settings, "text_to_video") - made).abs().max() > 1e-2
 
 
@@ -92,7 +93,7 @@ def test_footage_is_restyled_by_the_expert_that_its_noise_asks_for(text_experts_
     placement = resident(model, on_load=loads.append)
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", "restyle", strength=0.2)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 1.0, 3.0, "euler")
-    conditions = tasks.prepare(placement, request, plan, Canvas(footage=FOOTAGE), text_to_video.PreparationCache())
+    conditions = task_conditions.prepare(Preparation(placement, request, plan, Canvas(footage=FOOTAGE)))
     scheduler = make_scheduler({}, "euler", 3.0)
     denoise_in_turn(experts_of(placement, plan, 1000), scheduler, conditions, steps=STEPS)
     assert "transformer_2" in loads and "transformer" not in loads
@@ -123,12 +124,12 @@ def test_the_first_expert_leaves_before_the_second_comes(text_experts_folder, pl
     first: list[weakref.ref] = []
     gone: list[bool] = []
 
-    def on_ready(part: str) -> None:
-        if part == "transformer":
+    def on_ready(component: str) -> None:
+        if component == "transformer":
             first.append(weakref.ref(model.transformer))
 
-    def on_load(part: str) -> None:
-        if part == "transformer_2":
+    def on_load(component: str) -> None:
+        if component == "transformer_2":
             gc.collect()
             gone.append(not model.loaded("transformer") and first[0]() is None)
 
@@ -154,5 +155,5 @@ def test_steps_are_counted_through_and_a_stop_is_heeded_in_both(text_experts_fol
             )
         assert len(done) == last
     assert not any(
-        block._forward_pre_hooks for part in (model.transformer, model.transformer_2) for block in part.blocks
+        block._forward_pre_hooks for component in (model.transformer, model.transformer_2) for block in component.blocks
     )

@@ -14,11 +14,12 @@ from wan_backend.catalogue.architecture import Architecture
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import tasks, text_to_video
+from wan_backend.pipelines import task_conditions
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise_in_turn
 from wan_backend.pipelines.experts import experts_of
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.planning import plan_steps
 from wan_backend.protocol.messages import Quality, Task
@@ -35,7 +36,7 @@ FOLDERS = {
 }
 FAST = {16: "fast_text_folder", 32: "fast_latent_folder"}
 WIDTH, HEIGHT, FRAMES = 96, 64, 9
-CASES = [(entry, task) for entry in ENTRIES for task in entry.tasks]
+CASES = [(entry, task) for entry in ENTRIES for task in entry.task_conditions]
 
 
 def kind(entry) -> tuple:
@@ -83,7 +84,7 @@ def test_every_task_of_every_model(request, entry, task):
     steps = planned.steps if planned.timesteps else 3  # the rest of the settings are the catalogue's
     plan = dataclasses.replace(planned, width=WIDTH, height=HEIGHT, model_frames=FRAMES, steps=steps)
     placement = PlacedModel(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
-    conditions = tasks.prepare(placement, asked, plan, canvas_of(entry, task), text_to_video.PreparationCache())
+    conditions = task_conditions.prepare(Preparation(placement, asked, plan, canvas_of(entry, task)))
     scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift, plan.timesteps, asked.seed)
     experts = experts_of(placement, plan, scheduler.config.num_train_timesteps)
     latents = denoise_in_turn(experts, scheduler, conditions, steps=plan.steps)

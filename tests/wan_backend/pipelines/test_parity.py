@@ -16,6 +16,7 @@ from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import text_to_video
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.prompt_encoding import encode
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
@@ -61,7 +62,7 @@ def ours(folder: Path, guidance: float, sampler: str, flow_shift: float) -> tupl
     rate = FrameRate(16)
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, rate, SEED, "", negative_prompt=NEGATIVE)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, rate, FRAMES, STEPS, guidance, flow_shift, sampler)
-    conditions = text_to_video.prepare(placement, request, plan, text_to_video.PreparationCache())
+    conditions = text_to_video.prepare(Preparation(placement, request, plan))
     scheduler = make_scheduler(model.config("scheduler"), sampler, flow_shift)
     return model, denoise(model.transformer, scheduler, conditions, steps=STEPS, guidance_scale=guidance)
 

@@ -12,10 +12,11 @@ from wan_backend.catalogue import entries
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import tasks, text_to_video
+from wan_backend.pipelines import task_conditions
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.denoise import denoise_in_turn
 from wan_backend.pipelines.experts import experts_of
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import DistilledScheduler, make_scheduler
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import Plan, TakeRequest
@@ -130,7 +131,7 @@ def made(folder, task: str, seed: int = 7, strength: float = 1.0) -> torch.Tenso
         timesteps=preset.timesteps,
     )
     canvas = Canvas(footage=FOOTAGE) if task == "restyle" else Canvas()
-    conditions = tasks.prepare(placement, request, plan, canvas, text_to_video.PreparationCache())
+    conditions = task_conditions.prepare(Preparation(placement, request, plan, canvas))
     scheduler = make_scheduler(placement.model.config("scheduler"), plan.sampler, 8.0, plan.timesteps, seed)
     return denoise_in_turn(experts_of(placement, plan, 1000), scheduler, conditions, steps=plan.steps)
 

@@ -10,8 +10,8 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.pipelines.autoencoder import Film, encode, latent_frames, spatial_factor
 from wan_backend.pipelines.decode import decode, denormalize
+from wan_backend.pipelines.encode import Film, encode, latent_frames, spatial_factor
 from wan_backend.pipelines.stopping import Stopped
 
 PATCHED = {
@@ -66,7 +66,7 @@ def test_it_stops_within_a_latent_frame_and_leaves_no_trace(vae):
     with pytest.raises(Stopped):
         encode(vae, Film(9, 64, 48, {}), should_stop)
     assert len(checks) == 5
-    assert not any(part._forward_pre_hooks for part in vae.modules())
+    assert not any(module._forward_pre_hooks for module in vae.modules())
     assert vae._enc_feat_map == [None] * len(vae._enc_feat_map)
 
 

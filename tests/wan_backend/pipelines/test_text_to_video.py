@@ -12,7 +12,8 @@ import torch
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines.text_to_video import PreparationCache, prepare
+from wan_backend.pipelines.preparation import Preparation, PreparationCache
+from wan_backend.pipelines.text_to_video import prepare
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
@@ -28,7 +29,7 @@ def place(folder, place=Residency.RESIDENT):
 
 
 def test_shapes_with_control(vace_folder):
-    conditions = prepare(place(vace_folder)[0], REQUEST, PLAN, PreparationCache())
+    conditions = prepare(Preparation(place(vace_folder)[0], REQUEST, PLAN))
     assert conditions.latents.shape == (1, 16, 3, 6, 8)
     assert conditions.control.shape == (1, 96, 3, 6, 8)
     assert conditions.control[:, 32:].eq(1).all()  # all white: everything is to be made
@@ -36,19 +37,19 @@ def test_shapes_with_control(vace_folder):
 
 
 def test_a_plain_transformer_gets_no_control_and_no_guidance_no_negative_prompt(t2v_folder):
-    conditions = prepare(
-        place(t2v_folder)[0], REQUEST, dataclasses.replace(PLAN, guidance_scale=1.0), PreparationCache()
-    )
+    conditions = prepare(Preparation(place(t2v_folder)[0], REQUEST, dataclasses.replace(PLAN, guidance_scale=1.0)))
     assert conditions.control is None and conditions.negative_prompt_embeds is None
 
 
 def test_the_seed_alone_decides_the_noise(t2v_folder):
     placement, kept = place(t2v_folder)[0], PreparationCache()
     torch.manual_seed(5)
-    first = prepare(placement, REQUEST, PLAN, kept).latents
+    first = prepare(Preparation(placement, REQUEST, PLAN, cache=kept)).latents
     torch.manual_seed(6)
-    assert torch.equal(prepare(placement, dataclasses.replace(REQUEST, prompt="sun"), PLAN, kept).latents, first)
-    other = prepare(placement, dataclasses.replace(REQUEST, seed=2), PLAN, kept).latents
+    assert torch.equal(
+        prepare(Preparation(placement, dataclasses.replace(REQUEST, prompt="sun"), PLAN, cache=kept)).latents, first
+    )
+    other = prepare(Preparation(placement, dataclasses.replace(REQUEST, seed=2), PLAN, cache=kept)).latents
     assert not torch.equal(other, first)
     assert abs(other.std() - 1) < 0.1
 
@@ -56,12 +57,12 @@ def test_the_seed_alone_decides_the_noise(t2v_folder):
 def test_what_is_kept_spares_the_loading(vace_folder):
     placement, loads = place(vace_folder, Residency.RELOADED)
     kept = PreparationCache()
-    first = prepare(placement, REQUEST, PLAN, kept)
+    first = prepare(Preparation(placement, REQUEST, PLAN, cache=kept))
     assert loads == ["text_encoder", "vae"]  # once for both prompts
-    again = prepare(placement, REQUEST, PLAN, kept)
+    again = prepare(Preparation(placement, REQUEST, PLAN, cache=kept))
     assert loads == ["text_encoder", "vae"]
     assert torch.equal(first.prompt_embeds, again.prompt_embeds) and torch.equal(first.control, again.control)
-    prepare(placement, REQUEST, dataclasses.replace(PLAN, width=80), kept)
+    prepare(Preparation(placement, REQUEST, dataclasses.replace(PLAN, width=80), cache=kept))
     assert loads == ["text_encoder", "vae", "vae"]
 
 
@@ -71,7 +72,7 @@ def test_what_is_kept_spares_the_loading(vace_folder):
 )
 def test_what_the_model_can_not_do_is_a_sentence(t2v_folder, change, kind):
     with pytest.raises(Refusal) as caught:
-        prepare(place(t2v_folder)[0], REQUEST, dataclasses.replace(PLAN, **change), PreparationCache())
+        prepare(Preparation(place(t2v_folder)[0], REQUEST, dataclasses.replace(PLAN, **change)))
     assert caught.value.problem.kind == kind
 
 
@@ -83,5 +84,5 @@ def test_a_transformer_that_does_not_fit_is_a_sentence(t2v_folder, tmp_path, key
     file = folder / "transformer" / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
     with pytest.raises(Refusal) as caught:
-        prepare(place(folder)[0], REQUEST, PLAN, PreparationCache())
+        prepare(Preparation(place(folder)[0], REQUEST, PLAN))
     assert caught.value.problem.kind == kind

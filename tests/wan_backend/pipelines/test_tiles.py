@@ -14,8 +14,8 @@ from tools.embedded_model import evaluate, world
 from tools.embedded_model.scenes import sample_scenes
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines import tiles
-from wan_backend.pipelines.autoencoder import Film, encode
 from wan_backend.pipelines.decode import decode
+from wan_backend.pipelines.encode import Film, encode
 from wan_backend.pipelines.stopping import Stopped
 
 HEIGHT, WIDTH, FRAMES = 64, 320, 5

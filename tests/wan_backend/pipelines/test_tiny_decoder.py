@@ -111,7 +111,7 @@ def test_it_stops_within_a_latent_frame_and_leaves_no_hooks(tmp_path):
     with pytest.raises(Stopped):
         list(decode(decoder, latents(16), should_stop))
     assert len(checks) == 5
-    assert not any(part._forward_pre_hooks for part in decoder.modules())
+    assert not any(module._forward_pre_hooks for module in decoder.modules())
 
 
 @pytest.mark.parametrize("wrong", ["absent", "cut", "other latents", "missing", "shape"])

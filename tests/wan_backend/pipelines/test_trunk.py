@@ -12,11 +12,11 @@ from wan_backend.catalogue import entries
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import tasks
+from wan_backend.pipelines import task_conditions
 from wan_backend.pipelines.conditions import Canvas, Conditions
 from wan_backend.pipelines.denoise import denoise
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
-from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
 WIDTH, HEIGHT, FRAMES, STEPS, SEED = 96, 64, 13, 4, 7
@@ -45,7 +45,7 @@ def ours(folder: Any, model_id: str) -> tuple[Conditions, torch.Tensor]:
     placement = PlacedModel(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
     request = TakeRequest("fog", model_id, WIDTH, HEIGHT, FRAMES, RATE, SEED, "", negative_prompt="rain")
     plan = Plan(model_id, WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 4.0, 3.0, "unipc")
-    conditions = tasks.prepare(placement, request, plan, Canvas(), PreparationCache())
+    conditions = task_conditions.prepare(Preparation(placement, request, plan, Canvas()))
     scheduler = make_scheduler(model.config("scheduler"), "unipc", 3.0)
     with placement.use("transformer") as transformer:
         return conditions, denoise(transformer, scheduler, conditions, steps=STEPS, guidance_scale=4.0)

@@ -13,11 +13,11 @@ from PIL import Image
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import tasks
+from wan_backend.pipelines import task_conditions
 from wan_backend.pipelines.conditions import Canvas, Conditions
 from wan_backend.pipelines.denoise import denoise
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
-from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
 WIDTH, HEIGHT, FRAMES, STEPS, SEED = 96, 64, 13, 4, 7
@@ -83,7 +83,7 @@ def ours(folder: Any, task: str, canvas: Canvas) -> tuple[Conditions, torch.Tens
         "fog", "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", task=task, negative_prompt="rain", strength=0.0
     )
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 4.0, 3.0, "unipc")
-    conditions = tasks.prepare(placement, request, plan, canvas, PreparationCache())
+    conditions = task_conditions.prepare(Preparation(placement, request, plan, canvas))
     scheduler = make_scheduler(model.config("scheduler"), "unipc", 3.0)
     return conditions, denoise(model.transformer, scheduler, conditions, steps=STEPS, guidance_scale=4.0)
 

@@ -11,14 +11,14 @@ import torch
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import tasks, vace_control
-from wan_backend.pipelines.autoencoder import Film, encode
+from wan_backend.pipelines import task_conditions, vace_control
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.denoise import denoise
+from wan_backend.pipelines.encode import Film, encode
 from wan_backend.pipelines.noised_footage import steps_left_out
+from wan_backend.pipelines.preparation import Preparation, PreparationCache
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.stopping import Stopped
-from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
@@ -41,7 +41,7 @@ def prepare(vace_folder):
 
     def prepared(task, canvas, strength=1.0):
         request = dataclasses.replace(REQUEST, task=task, strength=strength)
-        return tasks.prepare(placement, request, PLAN, canvas, kept)
+        return task_conditions.prepare(Preparation(placement, request, PLAN, canvas, kept))
 
     return prepared
 
@@ -135,14 +135,14 @@ def test_the_references_are_not_in_the_film(prepare, vace_folder):
 def test_the_autoencoder_comes_once_for_a_task(vace_folder):
     placement, loads = place(vace_folder, Residency.RELOADED)
     request = dataclasses.replace(REQUEST, task="restyle", strength=0.5)
-    tasks.prepare(placement, request, PLAN, Canvas(footage=FOOTAGE, guide=FOOTAGE), PreparationCache())
+    task_conditions.prepare(Preparation(placement, request, PLAN, Canvas(footage=FOOTAGE, guide=FOOTAGE)))
     assert loads == ["text_encoder", "vae"]
 
 
 def test_a_stop_while_the_footage_is_encoded(vace_folder):
     placement, kept = place(vace_folder)[0], PreparationCache()
     request = dataclasses.replace(REQUEST, task="restyle")
-    tasks.prepare(placement, request, PLAN, Canvas(), kept)  # the prompts and the gray are known
+    task_conditions.prepare(Preparation(placement, request, PLAN, Canvas(), kept))  # the prompts and the gray are known
     checks = []
 
     def should_stop() -> bool:
@@ -150,7 +150,7 @@ def test_a_stop_while_the_footage_is_encoded(vace_folder):
         return len(checks) > 6
 
     with pytest.raises(Stopped):
-        tasks.prepare(placement, request, PLAN, Canvas(guide=FOOTAGE), kept, should_stop)
+        task_conditions.prepare(Preparation(placement, request, PLAN, Canvas(guide=FOOTAGE), kept, should_stop))
     assert len(checks) == 7
 
 
@@ -158,5 +158,5 @@ def test_a_stop_while_the_footage_is_encoded(vace_folder):
 def test_what_a_model_can_not_do_is_a_sentence(t2v_folder, task):
     request = dataclasses.replace(REQUEST, task=task)
     with pytest.raises(Refusal) as caught:
-        tasks.prepare(place(t2v_folder)[0], request, PLAN, Canvas(), PreparationCache())
+        task_conditions.prepare(Preparation(place(t2v_folder)[0], request, PLAN, Canvas()))
     assert caught.value.problem.kind == "bad_setting" and task.replace("_", " ") in caught.value.problem.sentence

@@ -13,7 +13,7 @@ from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.conditions import Conditions
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.sampling import make_scheduler
-from wan_backend.pipelines.windows import OVERLAP, Window, blended, cut, plan_windows
+from wan_backend.pipelines.windows import OVERLAP, Window, blended, plan_windows, section
 
 
 @given(st.integers(1, 800), st.integers(6, 40))
@@ -59,7 +59,7 @@ def test_a_model_that_looks_at_each_frame_alone_gives_the_same_in_windows(refere
 
 def test_every_window_sees_the_references_and_its_own_frames():
     whole = torch.arange(12.0).view(1, 1, 12, 1, 1)
-    assert cut(whole, 2, Window(3, 6, (1.0,) * 3)).flatten().tolist() == [0, 1, 5, 6, 7]
+    assert section(whole, 2, Window(3, 6, (1.0,) * 3)).flatten().tolist() == [0, 1, 5, 6, 7]
 
 
 class Linear(torch.nn.Module):

@@ -92,7 +92,7 @@ def counted(server, model, at_least):
 def fetching(server):
     """The fetching processes of that server that run."""
     marker = f"--models-folder\0{server.models}"
-    command = b"downloads.fetching_process\0run"
+    command = b"wan_backend.downloads\0run"
     return [pid for pid in processes_with(marker) if command in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 

@@ -19,10 +19,10 @@ from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.downloads import DownloadFile, DownloadPlan, DownloadState, DownloadStatus
 from wan_backend.protocol.endpoint import Later
 from wan_backend.protocol.envelope import Notification
-from wan_backend.server import fetch_process
+from wan_backend.server import download_process
+from wan_backend.server.download_process import DownloadCommand
 from wan_backend.server.download_queue import Downloads
 from wan_backend.server.download_records import DownloadRecords, Record
-from wan_backend.server.fetch_process import FetchCommand
 from wan_backend.server.inbox import Call, WorkerExit, WorkerLine
 
 SMALL = entries.entry("wan2.1-t2v-1.3b")
@@ -63,8 +63,8 @@ class Main:
             self.started.append(Fetching(list(lines), receiver))
             return self.started[-1]
 
-        monkeypatch.setattr(fetch_process, "WorkerProcess", start)
-        self.command = FetchCommand(["/models"], state / "logs")
+        monkeypatch.setattr(download_process, "WorkerProcess", start)
+        self.command = DownloadCommand(["/models"], state / "logs")
         self.downloads = Downloads(state, self.command, self.inbox, self.told.append)
 
     def until(self, done: Any) -> None:

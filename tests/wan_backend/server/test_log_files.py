@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from wan_backend.server import fetch_process, log_files, worker_process
+from wan_backend.server import download_process, log_files, worker_process
 
 
 @pytest.mark.parametrize("kind", ["worker", "download"])
@@ -42,6 +42,6 @@ def test_the_log_of_what_fetches_models_says_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr(worker_process.subprocess, "Popen", start)
     monkeypatch.setattr(worker_process.threading, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
-    command = fetch_process.FetchCommand([], tmp_path / "logs")
+    command = download_process.DownloadCommand([], tmp_path / "logs")
     process = command.start("run", "embedded", SimpleNamespace(), print, sys.exit)
     assert process.log_file == tmp_path / "logs" / "download-1.log" and process.log_file.exists()

@@ -31,13 +31,13 @@ def executor() -> Executor:
 
 @pytest.fixture
 def run(tmp_path) -> Callable[..., Run]:
-    def make(architecture: str, folder: Path, parts: dict[str, Path] | None = None, job: str = "folder") -> Run:
+    def make(architecture: str, folder: Path, components: dict[str, Path] | None = None, job: str = "folder") -> Run:
         roles = ROLES.get(architecture, [])
         task = Task.IMAGE_TO_VIDEO if roles else Task.TEXT_TO_VIDEO
         sources = [source(tmp_path / "sources", role, range(5, 6)) for role in roles]
         request = TakeRequest("fog", "any", 64, 64, 5, RATE, 1, str(tmp_path / "takes"), task=task, sources=sources)
         plan = Plan("any", 64, 64, 5, RATE, 5, 2, 3.0, 3.0, "unipc")
-        places = [ComponentFile(part, str(place)) for part, place in (parts or {}).items()]
+        places = [ComponentFile(component, str(place)) for component, place in (components or {}).items()]
         return asked(RunParams(job, request, plan, str(folder), device="cpu", model_parts=places))
 
     return make
@@ -52,21 +52,21 @@ def film(result: RunResult) -> np.ndarray:
 @pytest.mark.parametrize("architecture", forms.FAMILIES)
 def test_every_family_makes_the_same_take_from_files(executor, run, tmp_path, architecture):
     folder = forms.folder(tmp_path / "folder", architecture)
-    parts = {**forms.files(tmp_path / "files", architecture), "tokenizer": folder / "tokenizer"}
+    components = {**forms.files(tmp_path / "files", architecture), "tokenizer": folder / "tokenizer"}
     one = film(executor.run(run(architecture, folder)))
-    other = film(executor.run(run(architecture, tmp_path / "files", parts, "files")))
+    other = film(executor.run(run(architecture, tmp_path / "files", components, "files")))
     assert one.shape == (5, 64, 64, 3) and one.std() > 5
     assert np.abs(one - other).max() <= 1
 
 
 def test_fp8_scaled_files_make_nearly_the_same_take(executor, run, tmp_path):
     folder = forms.folder(tmp_path / "folder", "text")
-    parts = forms.files(
+    components = forms.files(
         tmp_path / "files", "text", transformer=forms.scaled_fp8, vae=lambda w: forms.cast(w, torch.bfloat16)
     )
     one = film(executor.run(run("text", folder)))
-    parts["tokenizer"] = folder / "tokenizer"
-    other = film(executor.run(run("text", tmp_path / "files", parts, "files")))
+    components["tokenizer"] = folder / "tokenizer"
+    other = film(executor.run(run("text", tmp_path / "files", components, "files")))
     assert 0 < np.abs(one - other).mean() < one.std() / 3
 
 
@@ -74,11 +74,11 @@ def test_the_tokenizer_in_the_text_encoders_file_is_used(executor, run, tmp_path
     def with_tokenizer(weights: forms.Weights) -> forms.Weights:
         return {**weights, "spiece_model": torch.tensor(list(forms.spiece()), dtype=torch.uint8)}
 
-    parts = forms.files(tmp_path / "files", "text", text_encoder=with_tokenizer)
+    components = forms.files(tmp_path / "files", "text", text_encoder=with_tokenizer)
     looked = survey([tmp_path / "files"])
-    assert looked.tokenizers == (parts["text_encoder"],)
-    parts["tokenizer"] = parts["text_encoder"]
-    assert film(executor.run(run("text", tmp_path / "files", parts))).shape[0] == 5
+    assert looked.tokenizers == (components["text_encoder"],)
+    components["tokenizer"] = components["text_encoder"]
+    assert film(executor.run(run("text", tmp_path / "files", components))).shape[0] == 5
     tokenizer = executor._warm.model.tokenizer
     import sentencepiece
 
@@ -92,27 +92,27 @@ def test_the_tokenizer_in_the_text_encoders_file_is_used(executor, run, tmp_path
 
 def test_a_file_that_was_exchanged_since_is_refused_by_name(executor, run, tmp_path):
     folder = forms.folder(tmp_path / "folder", "text")
-    parts = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
+    components = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
     weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
     del weights["blocks.1.self_attn.q.weight"]
-    forms.write(parts["transformer"], weights)
-    problem = executor.run(run("text", tmp_path / "files", parts)).problem
+    forms.write(components["transformer"], weights)
+    problem = executor.run(run("text", tmp_path / "files", components)).problem
     assert problem.kind == "model_broken"
     assert "transformer.safetensors can't be used because one of its tensors is missing, blocks.1" in problem.sentence
-    forms.write(parts["transformer"], {"x": torch.zeros(1)})
-    problem = executor.run(run("text", tmp_path / "files", parts)).problem
+    forms.write(components["transformer"], {"x": torch.zeros(1)})
+    problem = executor.run(run("text", tmp_path / "files", components)).problem
     assert "transformer.safetensors holds no transformer of a Wan model any more" in problem.sentence
 
 
 def test_a_vae_that_lacks_a_tensor_is_refused_by_name_and_the_next_take_works(executor, run, tmp_path):
     folder = forms.folder(tmp_path / "folder", "text")
-    parts = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
+    components = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
     weights = forms.published("vae", forms.weights_of(forms.vae()))
-    forms.write(parts["vae"], {name: weight for name, weight in weights.items() if name != "decoder.head.0.gamma"})
-    problem = executor.run(run("text", tmp_path / "files", parts)).problem
+    forms.write(components["vae"], {name: weight for name, weight in weights.items() if name != "decoder.head.0.gamma"})
+    problem = executor.run(run("text", tmp_path / "files", components)).problem
     assert "vae.safetensors can't be loaded because 1 of its tensors are missing" in problem.sentence
-    forms.write(parts["vae"], weights)
-    assert isinstance(executor.run(run("text", tmp_path / "files", parts)), RunResult)
+    forms.write(components["vae"], weights)
+    assert isinstance(executor.run(run("text", tmp_path / "files", components)), RunResult)
 
 
 def test_a_text_encoder_that_two_models_share_stays_in_memory(executor, run, tmp_path):
@@ -129,33 +129,33 @@ def test_a_text_encoder_that_two_models_share_stays_in_memory(executor, run, tmp
 
 
 def test_gguf_in_its_blocks_is_counted_by_its_bytes(tmp_path):
-    parts = forms.files(tmp_path, "text")
+    components = forms.files(tmp_path, "text")
     weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
-    parts["transformer"] = forms.write_gguf(tmp_path / "t.gguf", weights, "Q4_0")
+    components["transformer"] = forms.write_gguf(tmp_path / "t.gguf", weights, "Q4_0")
     half = torch.bfloat16
     from wan_backend.loading.wan_model import Precision
 
-    apart = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half), parts)
-    kept = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half, quantized=True), parts)
+    apart = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half), components)
+    kept = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half, quantized=True), components)
     assert apart.weight_bytes("transformer") == 2 * kept.parameter_count("transformer")
-    assert kept.weight_bytes("transformer") == parts["transformer"].stat().st_size
+    assert kept.weight_bytes("transformer") == components["transformer"].stat().st_size
     assert kept.transformer.blocks[0].ffn.net[2].weight.dtype == torch.uint8
 
 
 def test_what_is_kept_of_a_model_put_together_is_known_again_until_a_file_of_it_changes(tmp_path):
     folder = forms.folder(tmp_path / "folder", "text")
-    parts = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
+    components = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
 
     def prints() -> tuple[str, str]:
-        model = WanModel(tmp_path / "files", torch.device("cpu"), components=parts)
+        model = WanModel(tmp_path / "files", torch.device("cpu"), components=components)
         return model.fingerprint(), model.fingerprint("text_encoder")
 
     whole, encoder = prints()
     assert prints() == (whole, encoder)
-    os.utime(parts["transformer"], (1, 1))
+    os.utime(components["transformer"], (1, 1))
     assert prints()[0] != whole and prints()[1] == encoder, "prompts are read as before"
-    os.utime(parts["text_encoder"], (1, 1))
+    os.utime(components["text_encoder"], (1, 1))
     second = prints()[1]
     assert second != encoder
-    os.utime(next(parts["tokenizer"].iterdir()), (1, 1))
+    os.utime(next(components["tokenizer"].iterdir()), (1, 1))
     assert prints()[1] != second

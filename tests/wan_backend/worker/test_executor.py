@@ -52,7 +52,7 @@ def test_out_of_memory_is_said_and_the_next_job_works(executor, run, monkeypatch
     monkeypatch.setattr(chunked_forward, "_forward", spent)
     problem = executor.run(run()).problem
     assert problem.kind == "out_of_memory" and problem.sentence.startswith("The machine ran out of memory")
-    assert not any(executor._warm.model.loaded(part) for part in ("transformer", "vae", "text_encoder"))
+    assert not any(executor._warm.model.loaded(component) for component in ("transformer", "vae", "text_encoder"))
     monkeypatch.undo()
     assert isinstance(executor.run(run()), RunResult)
 

@@ -1,4 +1,4 @@
-"""`python -m wan_backend.bench.cards`: the tables of docs/memory.md, which model runs on which card and how.
+"""`python -m tools.benchmarks.cards`: the tables of docs/memory.md, which model runs on which card and how.
 
 From the same estimates that plan a job before anything is loaded; a test holds the document to them.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 
-from ..catalogue import entries
-from ..catalogue.entries import ModelEntry
-from ..memory import forecast
-from ..memory.forecast import Machine
-from ..memory.residency_plan import MemoryPlan, Residency
+from wan_backend.catalogue import entries
+from wan_backend.catalogue.entries import ModelEntry
+from wan_backend.memory import forecast
+from wan_backend.memory.forecast import Machine
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 
 GIB = 1 << 30
 CARDS_GIB = (6, 8, 10, 12, 16, 24, 32, 48, 80)

@@ -17,7 +17,7 @@ import pytest
 from tests.wan_backend.downloads import fake_hub, fetched_cache
 from tests.wan_backend.library import tiny_folder
 from wan_backend.catalogue import entries
-from wan_backend.downloads import cache_notes, contents, fetching, hub_listing, problems
+from wan_backend.downloads import cache_notes, contents, hub_listing, model_download, problems
 from wan_backend.library import extras, hub_cache, locate
 from wan_backend.protocol.downloads import DownloadState
 from wan_backend.protocol.errors import Refusal
@@ -59,18 +59,18 @@ def hub(tmp_path, monkeypatch):
 def fetch(entry=CONTROL, folders=()):
     """Fetch it; the folder, and what was told."""
     told = []
-    return fetching.fetch(entry, list(folders), told.append), told
+    return model_download.fetch(entry, list(folders), told.append), told
 
 
 def problem(entry=CONTROL, folders=()):
     """Why it could not be fetched."""
     with pytest.raises(Exception) as raised:
         fetch(entry, folders)
-    return fetching.problem_for(raised.value, entry, list(folders))
+    return model_download.problem_for(raised.value, entry, list(folders))
 
 
 def partials(cache: Path) -> list[Path]:
-    return list(cache.rglob("*" + hub_cache.PARTIAL_SUFFIX))
+    return list(cache.rglob("*" + hub_cache.INCOMPLETE_SUFFIX))
 
 
 def test_a_model_is_fetched_and_found(hub, cache):
@@ -150,13 +150,13 @@ def test_disks_without_links(hub, monkeypatch, links):
     folder, _ = fetch()
     assert locate.find(CONTROL) == locate.LocatedModel(folder)
     hub.asked.clear()
-    assert fetching.plan(CONTROL, []).fetch_bytes == 0
+    assert model_download.plan(CONTROL, []).fetch_bytes == 0
     fetch()
     assert set(hub.names()) == {"model_index.json"}
 
 
 def test_the_plan_says_everything_before(hub, cache):
-    plan = fetching.plan(SMALL, [])
+    plan = model_download.plan(SMALL, [])
     encoder = len(hub.repos[CONTROL.repo][ENCODER])
     assert plan.fetch_bytes == plan.total_bytes > encoder and plan.problem is None
     assert plan.licence == "Apache-2.0" and plan.licence_url == f"{hub.url}/{SMALL.repo}/blob/main/LICENSE.txt"
@@ -167,10 +167,10 @@ def test_the_plan_says_everything_before(hub, cache):
 
 def test_the_plan_knows_what_is_here(hub):
     fetch(CONTROL)
-    plan = fetching.plan(SMALL, [])
+    plan = model_download.plan(SMALL, [])
     assert plan.fetch_bytes < plan.total_bytes - len(hub.repos[CONTROL.repo][ENCODER])
     assert plan.notes == [f"The text encoder of {CONTROL.label}, which is already here, is shared."]
-    assert fetching.plan(CONTROL, []).fetch_bytes == 0
+    assert model_download.plan(CONTROL, []).fetch_bytes == 0
 
 
 def test_into_the_models_folder(hub, tmp_path):
@@ -186,7 +186,7 @@ def test_a_begun_file_is_gone_on_with(hub, cache):
     blob = hub_cache.blob_path(cache, CONTROL.repo, file.checksum)
     blob.parent.mkdir(parents=True)
     hub_cache.partial_path(blob).write_bytes(hub.repos[CONTROL.repo][TRANSFORMER][:123_456])
-    plan = fetching.plan(CONTROL, [])
+    plan = model_download.plan(CONTROL, [])
     assert plan.fetch_bytes == plan.total_bytes - 123_456
     folder, _ = fetch()
     assert (TRANSFORMER, "bytes=123456-") in hub.asked
@@ -243,7 +243,7 @@ def test_what_the_hub_refuses(hub, status, kind, words):
     hub.status[CONTROL.repo] = status
     found = problem()
     assert found.kind == kind and words in found.sentence
-    assert fetching.plan(CONTROL, []).problem == found
+    assert model_download.plan(CONTROL, []).problem == found
     assert [fix.action for fix in found.fixes] == ["download"]
 
 
@@ -345,10 +345,10 @@ def test_a_file_that_was_changed_is_refused_until_a_person_accepts_it(hub, cache
     found = problem()
     assert found.kind == "checksum" and f"{CONTROL.repo}/{TRANSFORMER} is no longer the file" in found.sentence
     assert f"models --download {CONTROL.id} --accept-changes" in found.sentence
-    assert fetching.plan(CONTROL, []).problem == found
+    assert model_download.plan(CONTROL, []).problem == found
     assert locate.find(CONTROL) == locate.LocatedModel(folder), "what is here stays"
     before = first_notes(cache, SMALL.repo)
-    now = fetching.fetch(CONTROL, [], lambda _: None, accept_changes=True)
+    now = model_download.fetch(CONTROL, [], lambda _: None, accept_changes=True)
     assert now.name == hub.commit and (now / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
     assert first_notes(cache, CONTROL.repo)["commit"] == hub.commit and first_notes(cache, SMALL.repo) == before
     assert fetch()[0] == now, "what was accepted is what counts from now on"
@@ -364,7 +364,7 @@ def test_a_file_that_is_not_what_the_catalogue_knows_is_refused(hub, cache, monk
     found = problem()
     assert found.kind == "checksum" and "that this version of Wan VSE knows" in found.sentence
     assert not isinstance(locate.find(CONTROL), locate.LocatedModel) and TRANSFORMER not in hub.names()
-    assert fetching.fetch(CONTROL, [], lambda _: None, accept_changes=True)
+    assert model_download.fetch(CONTROL, [], lambda _: None, accept_changes=True)
     shutil.rmtree(cache / "models--Wan-AI--Wan2.1-VACE-1.3B-diffusers" / "blobs")
     assert fetch(), "it was accepted"
 
@@ -436,7 +436,7 @@ def test_the_token_is_the_librarys_own(hub, monkeypatch, cache):
 def test_too_little_room_is_said_before(hub, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 20_000_000))
     monkeypatch.setattr(media_folder, "RESERVE_BYTES", 19_900_000)
-    found = fetching.plan(CONTROL, []).problem
+    found = model_download.plan(CONTROL, []).problem
     assert found.kind == "disk_full" and "where 20 MB are free" in found.sentence
     assert [fix.label for fix in found.fixes] == ["Retry", "Choose Folder"]
     hub.asked.clear()
@@ -444,17 +444,17 @@ def test_too_little_room_is_said_before(hub, monkeypatch):
 
 
 def test_a_disk_that_fills_meanwhile(hub, monkeypatch):
-    whole = fetching._ReportingFile.write
+    whole = model_download._ReportingFile.write
 
     def write(sink, content):
         if sink.tell() > 50_000:
             raise OSError(errno.ENOSPC, "No space left on device")
         return whole(sink, content)
 
-    monkeypatch.setattr(fetching._ReportingFile, "write", write)
+    monkeypatch.setattr(model_download._ReportingFile, "write", write)
     found = problem()
     assert found.kind == "disk_full" and "what was downloaded is kept" in found.sentence
-    monkeypatch.setattr(fetching._ReportingFile, "write", whole)
+    monkeypatch.setattr(model_download._ReportingFile, "write", whole)
     hub.asked.clear()
     fetch()
     assert hub.asked[1][1].startswith("bytes=")
@@ -489,7 +489,7 @@ def test_a_disk_that_fails_at_any_step(hub, monkeypatch, name, nth, code):
     try:
         fetch(SMALL)
     except OSError as error:
-        told = fetching.problem_for(error, SMALL, [])
+        told = model_download.problem_for(error, SMALL, [])
         assert told.kind == ("disk_full" if code == errno.ENOSPC else "folder"), told
     monkeypatch.setattr(os, name, plain)
     folder = fetch(SMALL)[0]
@@ -515,14 +515,14 @@ def test_an_answer_of_another_form_instead_of_the_list(hub, monkeypatch, answer)
 
 
 def test_a_hub_that_goes_down_in_the_middle(hub, cache, monkeypatch):
-    plain = fetching._ReportingFile.write
+    plain = model_download._ReportingFile.write
 
     def write(sink, content):
         hub.close()  # answers nobody any more, and leaves off in the middle
         return plain(sink, content)
 
     hub.cut[TRANSFORMER] = 120_000
-    monkeypatch.setattr(fetching._ReportingFile, "write", write)
+    monkeypatch.setattr(model_download._ReportingFile, "write", write)
     found = problem()
     assert found.kind == "offline" and "What was downloaded is kept" in found.sentence
     assert [file for file in cache.rglob("*") if file.is_file() and file.stat().st_size > 0]
@@ -558,7 +558,7 @@ def test_a_repository_that_lacks_a_part(hub):
 def test_cancelling_keeps_nothing_but_what_others_need(hub, cache):
     fetch(CONTROL)
     hub.status[TRANSFORMER] = 500
-    plan = fetching.plan(SMALL, [])
+    plan = model_download.plan(SMALL, [])
     problem(SMALL)
     blobs = [Path(file.blob) for file in plan.files if file.blob]
     assert any(blob.is_file() for blob in blobs)

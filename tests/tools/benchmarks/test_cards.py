@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wan_backend.bench import cards
+from tools.benchmarks import cards
 from wan_backend.catalogue import entries
 from wan_backend.memory.forecast import Machine
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
@@ -19,7 +19,7 @@ LARGE = entries.entry("wan2.1-t2v-14b")
 def test_the_document_has_the_tables_of_today():
     document = DOCUMENT.read_text("utf-8")
     for host in cards.HOSTS_GIB:
-        assert cards.table(host) in document, "run python -m wan_backend.bench.cards and put its tables there"
+        assert cards.table(host) in document, "run python -m tools.benchmarks.cards and put its tables there"
 
 
 @pytest.mark.parametrize(

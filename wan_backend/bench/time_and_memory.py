@@ -1,4 +1,4 @@
-"""Seconds and memory of a piece of work. May import torch, psutil and models.devices."""
+"""Seconds and memory of a piece of work."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Measured:
 
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int = 0
-    """The most memory over what was held at the start: of the card, or of the process where there is none."""
+    """The most memory over what was held at the start: of the card, or of the process if there is none."""
 
     @property
     def median_seconds(self) -> float:
-        """The middle one; 0 where nothing was measured."""
+        """The middle one; 0 if nothing was measured."""
         return median(self.seconds) if self.seconds else 0.0
 
 

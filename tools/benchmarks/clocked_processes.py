@@ -1,4 +1,4 @@
-"""Real processes whose seconds are claimed. Each function is given an empty folder and gives its seconds."""
+"""Real processes whose seconds are claimed. Each function gets an empty folder and returns seconds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..protocol import PROTOCOL_VERSION
-from ..protocol.endpoint import Endpoint
-from ..protocol.errors import ProtocolError
-from ..protocol.messages import HelloParams, JobParams, JobState, ListParams, SubmitParams
-from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS
-from ..protocol.takes import FrameRate, TakeRequest
+from wan_backend.protocol import PROTOCOL_VERSION
+from wan_backend.protocol.endpoint import Endpoint
+from wan_backend.protocol.errors import ProtocolError
+from wan_backend.protocol.messages import HelloParams, JobParams, JobState, ListParams, SubmitParams
+from wan_backend.protocol.methods import SERVER_EVENTS, SERVER_METHODS
+from wan_backend.protocol.takes import FrameRate, TakeRequest
 
 PYTHON = [sys.executable, "-m", "wan_backend"]
 LONG_TAKE_STEPS = 60
@@ -46,7 +46,7 @@ def answers_meanwhile(folder: Path) -> float:
 
 
 def cancel(folder: Path) -> float:
-    """Until the job is told to be cancelled."""
+    """Until the job is reported as canceled."""
     with Client(folder) as client:
         job_id = client.begin_take()
         began = time.monotonic()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One phase of both engines; `None` where it was not measured."""
+    """One phase of both engines; `None` if it was not measured."""
 
     phase: str
     stock_seconds: float | None

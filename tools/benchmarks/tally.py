@@ -18,7 +18,7 @@ import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from ..pipelines import channel_norm
+from wan_backend.pipelines import channel_norm
 
 AS_ONE = ("add_and_normalize", "upsample")
 """Functions of `channel_norm` that are one kernel each with Triton."""

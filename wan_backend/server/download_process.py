@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..catalogue.entries import AnyEntry
-from ..downloads import fetching, problems
+from ..downloads import model_download, problems
 from ..protocol.downloads import DownloadPlan, DownloadStatus
 from ..protocol.endpoint import Answer, Endpoint, Later
 from ..protocol.messages import Problem, ProblemKind
@@ -18,15 +18,15 @@ from ..protocol.methods import FETCH_EVENTS
 from .inbox import Call, Event, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
 
-FetchProcess = WorkerProcess
-FetchReport = DownloadPlan | DownloadStatus
+DownloadProcess = WorkerProcess
+DownloadReport = DownloadPlan | DownloadStatus
 """The messages of such a process."""
 PLAN_SECONDS = 60.0
 """Time that the hub may take to list a model's files."""
 
 
 @dataclass(frozen=True)
-class FetchCommand:
+class DownloadCommand:
     """Starts such a process, with the models folders and the folder for its log."""
 
     models_folders: list[str]
@@ -40,11 +40,11 @@ class FetchCommand:
         verb: str,
         model: str,
         inbox: Inbox,
-        on_report: Callable[[FetchReport], None],
+        on_report: Callable[[DownloadReport], None],
         on_exit: Callable[[int], None],
-    ) -> FetchProcess:
+    ) -> DownloadProcess:
         """Start it; both call-backs come on the main thread. Raises OSError."""
-        arguments = [sys.executable, "-m", "wan_backend.downloads.fetching_process", verb, "--model", model]
+        arguments = [sys.executable, "-m", "wan_backend.downloads", verb, "--model", model]
         for folder in self.models_folders:
             arguments += ["--models-folder", folder]
         around = {**environment(online=True), "HF_HUB_OFFLINE": self.offline or "0"}
@@ -57,7 +57,7 @@ class FetchCommand:
         def start(hand_in: Answer) -> None:
             found: list[DownloadPlan] = []
 
-            def on_report(report: FetchReport) -> None:
+            def on_report(report: DownloadReport) -> None:
                 if isinstance(report, DownloadPlan):
                     found.append(report)
 
@@ -79,13 +79,15 @@ class FetchCommand:
     def _none(self, entry: AnyEntry) -> DownloadPlan:
         sentence = "The hub did not say what it is made of; check the network, then retry."
         problem = Problem(ProblemKind.OFFLINE, sentence, [problems.retry(entry)])
-        return fetching.unasked_plan(entry, self.models_folders, problem)
+        return model_download.unasked_plan(entry, self.models_folders, problem)
 
 
 class _ToMain:
     """Takes a process's events and has them handled by the main thread."""
 
-    def __init__(self, inbox: Inbox, on_report: Callable[[FetchReport], None], on_exit: Callable[[int], None]) -> None:
+    def __init__(
+        self, inbox: Inbox, on_report: Callable[[DownloadReport], None], on_exit: Callable[[int], None]
+    ) -> None:
         self._inbox, self._on_exit = inbox, on_exit
         self._endpoint = Endpoint(
             lambda _line: None,  # nothing is sent to it

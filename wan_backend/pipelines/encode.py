@@ -18,7 +18,7 @@ from ..loading.diffusers_internals import WanResample, WanResidualBlock, patchif
 from . import channels_last_autoencoder, channels_last_film, tiles
 from .stopping import ShouldStop, check, checked, never
 
-GROUP = channels_last_autoencoder.PICTURES_A_LATENT
+PICTURES_A_LATENT = channels_last_autoencoder.PICTURES_A_LATENT
 """Pictures in a latent frame; the first latent frame is one picture alone."""
 
 
@@ -33,7 +33,7 @@ def spatial_factor(config: Mapping[str, Any]) -> int:
 
 def latent_frames(frames: int) -> int:
     """How many latent frames `frames` pictures (4k + 1) become."""
-    return (frames - 1) // GROUP + 1
+    return (frames - 1) // PICTURES_A_LATENT + 1
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,24 @@ class Film:
     def pixels(self, start: int, end_exclusive: int) -> torch.Tensor:
         """(1, 3, frames, H, W) float32 in -1 to 1, on the CPU."""
         pixels = torch.zeros(1, 3, end_exclusive - start, self.height, self.width)
-        for place, frame in enumerate(range(start, end_exclusive)):
+        for index, frame in enumerate(range(start, end_exclusive)):
             picture = self.pictures.get(frame)
             if picture is not None:
                 levels = torch.tensor(picture).permute(2, 0, 1)
-                pixels[0, :, place] = levels.float().div(255).mul(2).sub(1)
+                pixels[0, :, index] = levels.float().div(255).mul(2).sub(1)
         return pixels
 
     def pixels_on(self, device: torch.device, start: int, end_exclusive: int) -> torch.Tensor:
         """(frames, H, W, 3), float32 from -1 to 1, on `device`; the pictures are copied there as bytes."""
         pixels = torch.zeros(end_exclusive - start, self.height, self.width, 3, device=device)
-        for place, frame in enumerate(range(start, end_exclusive)):
+        for index, frame in enumerate(range(start, end_exclusive)):
             picture = self.pictures.get(frame)
             if picture is not None:
                 levels = torch.tensor(picture).to(device)
-                pixels[place] = levels.float().div(255).mul(2).sub(1)
+                pixels[index] = levels.float().div(255).mul(2).sub(1)
         return pixels
 
-    def part(self, tile: tiles.Tile) -> Film:
+    def under(self, tile: tiles.Tile) -> Film:
         """The film under `tile`, which is in pixels; its pictures are views of these."""
         height, width = tile.rows.end - tile.rows.start, tile.columns.end - tile.columns.start
         rows, columns = slice(tile.rows.start, tile.rows.end), slice(tile.columns.start, tile.columns.end)
@@ -77,15 +77,15 @@ class Film:
 def encode(vae: Any, film: Film, should_stop: ShouldStop = never) -> torch.Tensor:
     """(1, C, T, h, w) latents of `film`, normalized for the transformer, in the autoencoder's dtype.
 
-    Equals `vae.encode` of the whole film; where it is larger than `vae.tile_pixels`, nearly so. Raises Stopped between
+    Equals `vae.encode` of the whole film; if it is larger than `vae.tile_pixels`, nearly so. Raises Stopped between
     the encoder's blocks; its cache is empty afterwards, whatever happened.
     """
     factor = spatial_factor(vae.config)
-    parts = tiles.cut(film.height // factor, film.width // factor, factor, tiles.tile_pixels(vae))
-    if len(parts) == 1:
+    cuts = tiles.cut(film.height // factor, film.width // factor, factor, tiles.tile_pixels(vae))
+    if len(cuts) == 1:
         return normalize(vae, _encode(vae, film, should_stop))
     return normalize(
-        vae, tiles.join_latents(parts, lambda tile: _encode(vae, film.part(tile.times(factor)), should_stop))
+        vae, tiles.join_latents(cuts, lambda tile: _encode(vae, film.under(tile.times(factor)), should_stop))
     )
 
 
@@ -97,15 +97,15 @@ def _encode(vae: Any, film: Film, should_stop: ShouldStop) -> torch.Tensor:
         except channels_last_film.FAILURES as error:
             if not channels_last_film.can_fall_back(vae, error):
                 raise
-    blocks = [part for part in vae.encoder.modules() if isinstance(part, WanResidualBlock | WanResample)]
+    blocks = [module for module in vae.encoder.modules() if isinstance(module, WanResidualBlock | WanResample)]
     pieces = []
     try:
         vae.clear_cache()
         with torch.no_grad(), checked(blocks, should_stop):
             for index in range(latent_frames(film.frames)):
                 check(should_stop)
-                start = max(0, GROUP * (index - 1) + 1)
-                pixels = film.pixels(start, GROUP * index + 1)
+                start = max(0, PICTURES_A_LATENT * (index - 1) + 1)
+                pixels = film.pixels(start, PICTURES_A_LATENT * index + 1)
                 pieces.append(_encode_one(vae, pixels.to(vae.device, vae.dtype)))
     finally:
         vae.clear_cache()

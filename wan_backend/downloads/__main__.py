@@ -1,4 +1,4 @@
-"""`python -m wan_backend.downloads.fetching_process plan|run --model ID`: fetches a model for the server.
+"""`python -m wan_backend.downloads plan|run --model ID`: fetches a model for the server.
 
 It reports in the protocol's lines on stdout, logs on stderr, and ends when its stdin does, or at a kill: what was
 fetched stays, and the next one goes on from there.
@@ -9,15 +9,14 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
-import threading
 
 from ..catalogue import entries
+from ..protocol import process_setup
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Endpoint
 from ..protocol.methods import FETCH_EVENTS
 from ..storage import private_files
-from . import fetching
+from . import model_download
 
 log = logging.getLogger(__name__)
 
@@ -25,22 +24,22 @@ FAILED = 1
 
 
 def main() -> int:
-    """Plan, or fetch. Returns 0 where that went well."""
+    """Plan, or fetch. Returns 0 if that went well."""
     private_files.end()  # models are the person's
-    parser = argparse.ArgumentParser(prog="wan_backend.downloads.fetching_process")
+    parser = argparse.ArgumentParser(prog="wan_backend.downloads")
     parser.add_argument("verb", choices=["plan", "run"])
     parser.add_argument("--model", required=True)
     parser.add_argument("--models-folder", action="append", default=[])
     options = parser.parse_args()
-    sink = _private_stdout()
+    source, sink = process_setup.guard_standard_streams()
     server = Endpoint(lambda line: _write(sink, line), sends=FETCH_EVENTS, peer="the server")
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    process_setup.log_to_stderr()
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs each address, with the keys that a hub puts into it
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    threading.Thread(target=_exit_with_stdin, daemon=True).start()
+    process_setup.exit_with(source)
     entry = entries.any_entry(options.model)
     if options.verb == "plan":
-        server.notify("fetch_plan", fetching.plan(entry, options.models_folder))
+        server.notify("fetch_plan", model_download.plan(entry, options.models_folder))
         return 0
     return _run(entry, options.models_folder, server)
 
@@ -53,30 +52,16 @@ def _run(entry: entries.AnyEntry, models_folders: list[str], server: Endpoint) -
         server.notify("fetch_plan", plan)
 
     try:
-        folder = fetching.fetch(entry, models_folders, lambda status: server.notify("fetch", status), on_plan)
+        folder = model_download.fetch(entry, models_folders, lambda status: server.notify("fetch", status), on_plan)
     except Exception as error:  # the edge of the process: whatever went wrong becomes a sentence
         log.warning("%s was not fetched", entry.id, exc_info=error)
-        problem = fetching.problem_for(error, entry, models_folders)
+        problem = model_download.problem_for(error, entry, models_folders)
         server.notify("fetch", DownloadStatus(entry.id, DownloadState.FAILED, problem=problem))
         return FAILED
     total = planned[0].total_bytes
     done = DownloadStatus(entry.id, DownloadState.DONE, total, total, sentence=f"In {folder}.")
     server.notify("fetch", done)
     return 0
-
-
-def _private_stdout() -> int:
-    """A descriptor of the real stdout; whatever else is printed goes to stderr from now on."""
-    sink = os.dup(1)
-    os.dup2(2, 1)
-    return sink
-
-
-def _exit_with_stdin() -> None:
-    """The server holds stdin open as long as it lives and wants this process."""
-    while os.read(0, 1 << 10):
-        pass
-    os._exit(0)
 
 
 def _write(sink: int, line: bytes) -> None:

@@ -1,14 +1,15 @@
-"""`bench --clocks`: what the product says of its own speed, measured claim by claim on this machine.
+"""`python -m tools.benchmarks.clocks [NAME...]`: what the product says of its own speed, measured on this machine.
 
 They are rows here and no asserts of tests, since how long a thing takes says as much of what else the machine does.
-Run it where nothing else runs. May import the modules of the bench package.
+Run it where nothing else runs.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +66,13 @@ class Clocked:
         return f"{self.seconds:9.3f} s  {self.wanted_seconds:7.2f} s  {said:6}  {self.words}"
 
 
-def run(names: Iterable[str]) -> int:
-    """Measure those claims, or all; the exit code says whether each was kept."""
+def main(arguments: list[str] | None = None) -> int:
+    """Measure the claims that the command line names, or all; the exit code says whether each was kept."""
+    parser = argparse.ArgumentParser(prog="python -m tools.benchmarks.clocks", description="What is claimed of speed.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(CLAIMS)}; by default, all")
+    names = parser.parse_args(arguments).names
+    if unknown := set(names).difference(CLAIMS):
+        parser.error(f"there is no claim {', '.join(sorted(unknown))}")
     sys.stdout.write(" measured     wanted          what\n")
     kept = True
     for name in names or CLAIMS:
@@ -86,3 +92,7 @@ def measured(claim: Claim) -> Clocked:
         if best <= claim.wanted_seconds:
             break
     return Clocked(claim.words, claim.wanted_seconds, best)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

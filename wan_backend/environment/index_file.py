@@ -70,7 +70,7 @@ def _shown(address: str) -> str:
 def fetch(reach: Reach, address: str, file: Path, sha256: str, received: Received, pause_seconds: float = 2.0) -> None:
     """Put what `address` has into `file`; goes on where an earlier try stopped.
 
-    Raises OtherFile where its checksum isn't `sha256`; OSError or HTTPException where it doesn't come after some tries.
+    Raises OtherFile if its checksum isn't `sha256`; OSError or HTTPException if it doesn't come after some tries.
     """
     part = file.with_name(file.name + whole_file.UNFINISHED_SUFFIX)
     for attempt in range(TRIES):
@@ -91,7 +91,7 @@ def fetch(reach: Reach, address: str, file: Path, sha256: str, received: Receive
 
 
 def may_pass(error: BaseException) -> bool:
-    """False where trying at once again is of no use: no room, a certificate, a page that isn't there."""
+    """False if trying at once again is of no use: no room, a certificate, a page that isn't there."""
     if isinstance(error, urllib.error.HTTPError):
         return error.code in (408, 425, 429) or error.code >= 500
     reason: Any = getattr(error, "reason", error)

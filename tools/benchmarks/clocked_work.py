@@ -1,4 +1,4 @@
-"""Work of one process whose seconds are claimed. Each function is given an empty folder and gives its seconds."""
+"""Work of one process whose seconds are claimed. Each function gets an empty folder and returns seconds."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
 
-from ..catalogue import entries
-from ..frames.schedule import Conformer, Schedule
-from ..library.survey import survey
-from ..pipelines.preview import LatentColors
-from ..pipelines.sampling import make_scheduler
-from ..pipelines.step_checkpoint import Checkpoint
-from ..planning import plan_steps
-from ..protocol.choices import Conform
-from ..protocol.takes import FrameRate, TakeRequest
-from ..worker.kept_steps import KeptSteps
+from wan_backend.catalogue import entries
+from wan_backend.frames.schedule import Conformer, Schedule
+from wan_backend.library.survey import survey
+from wan_backend.pipelines.preview import LatentColors
+from wan_backend.pipelines.sampling import make_scheduler
+from wan_backend.pipelines.step_checkpoint import Checkpoint
+from wan_backend.planning import plan_steps
+from wan_backend.protocol.choices import Conform
+from wan_backend.protocol.takes import FrameRate, TakeRequest
+from wan_backend.worker.kept_steps import KeptSteps
 
 
 def preview(_folder: Path) -> float:
     """The middle of five pictures of a latent frame of 1280x720."""
     vae: Any = AutoencoderKLWan()
-    colours = LatentColors.of(vae.config)
-    assert colours is not None
+    colors = LatentColors.of(vae.config)
+    assert colors is not None
     latents = torch.randn(16, 90, 160)
-    colours.picture(latents)
-    return sorted(_seconds(lambda: colours.picture(latents)) for _ in range(5))[2]
+    colors.picture(latents)
+    return sorted(_seconds(lambda: colors.picture(latents)) for _ in range(5))[2]
 
 
 def kept_step(folder: Path) -> float:
@@ -89,7 +89,7 @@ def many_heads(folder: Path) -> float:
 
 
 def many_files(folder: Path) -> float:
-    """As many as a look takes at most; small ones."""
+    """Seconds of a second look at as many files as a look takes at most; small ones."""
     for number in range(5000):
         place = folder / str(number // 500)
         place.mkdir(exist_ok=True)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
+from tools.benchmarks.tally import Tally, tallied
 from wan_backend.bench.random_weights import VAE_2_2
-from wan_backend.bench.tally import Tally, tallied
 from wan_backend.memory.needs import FIXED_BYTES, HiddenStates, VideoShape, calculate
 from wan_backend.pipelines import channels_last_autoencoder
 from wan_backend.pipelines.channels_last_autoencoder import FilmPass

@@ -10,7 +10,7 @@ import io
 import logging
 import os
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
 from ..storage import media_folder, whole_file
+from ..storage.transfer_rate import TransferRate
 from . import cache_notes, hub_listing, problems
 from .contents import Contents, WantedFile, find_contents, target_cache
 from .hub_listing import HubFile
@@ -31,10 +32,8 @@ DAMAGED_SUFFIX = ".damaged"
 LICENSE_PAGES = "https://huggingface.co/"
 REPORT_SECONDS = 0.25
 """Progress is reported no more often than this."""
-RATE_WINDOW_SECONDS = 10.0
-"""The rate is that of this much of the last time."""
-MIN_RATE_SECONDS = 2.0
-"""Before this much time has passed, a rate would be a guess."""
+RATE_WINDOW_SECONDS, MIN_RATE_SECONDS = 10.0, 2.0
+"""The rate is that of the last ten seconds, and known once two have passed."""
 
 OnStatus = Callable[[DownloadStatus], None]
 
@@ -54,7 +53,7 @@ class DownloadProgress:
         self._on_status, self._clock = on_status, clock
         self._finished_bytes = 0
         self._reported_at = float("-inf")
-        self._points: deque[tuple[float, int]] = deque()
+        self._rate = TransferRate(RATE_WINDOW_SECONDS, MIN_RATE_SECONDS, clock)
 
     def add_finished(self, size_bytes: int) -> None:
         """Count a file of that size as done."""
@@ -67,25 +66,15 @@ class DownloadProgress:
         """
         now, done_bytes = self._clock(), min(self._total_bytes, self._finished_bytes + file_bytes)
         if at_once or state is not DownloadState.RUNNING:
-            self._points.clear()
+            self._rate.forget()
         if now < self._reported_at + REPORT_SECONDS and not at_once:
             return
         self._reported_at = now
-        self._points.append((now, done_bytes))
-        while self._points[0][0] < now - RATE_WINDOW_SECONDS:
-            self._points.popleft()
-        rate = self._rate()
-        left = (self._total_bytes - done_bytes) / rate if rate else None
+        self._rate.note(done_bytes)
+        rate, left = self._rate.bytes_per_second, self._rate.seconds_left(self._total_bytes - done_bytes)
         self._on_status(
             DownloadStatus(self._model, state, done_bytes, self._total_bytes, rate, left, self._folder, f"{sentence}.")
         )
-
-    def _rate(self) -> float:
-        """Bytes a second; 0 while it isn't known."""
-        (first, first_bytes), (last, last_bytes) = self._points[0], self._points[-1]
-        if last - first < MIN_RATE_SECONDS:
-            return 0.0
-        return max(0.0, (last_bytes - first_bytes) / (last - first))
 
 
 def plan(entry: AnyEntry, models_folders: list[str], accept_changes: bool = False) -> DownloadPlan:
@@ -150,7 +139,7 @@ def fetch(
 
 
 def _check_lent(contents: Contents, progress: DownloadProgress) -> None:
-    """Raise DownloadError where another model's file isn't what the cache says that it is; it is set aside then."""
+    """Raise DownloadError if another model's file isn't what the cache says that it is; it is set aside then."""
     for each in contents.lent:
         name = each.pointer.relative_to(contents.snapshot).as_posix()
         first = cache_notes.first_checksum(contents.cache, contents.lent_repo, name)

@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 
 from tests.wan_backend.environment.local_index import Server, index_of, reach_to
-from wan_backend.environment import causes, fetch, socks
+from wan_backend.environment import causes, index_file, socks
 from wan_backend.protocol.messages import ProblemKind
 
 CONTENT = bytes(range(256)) * 4096
@@ -30,21 +30,21 @@ def address(tmp_path: Path, served: Server) -> str:
     file = tmp_path / "served" / "thing-1+a.whl"
     file.write_bytes(CONTENT)
     index_of(tmp_path / "served", "thing", file)
-    return fetch.find(reach_to(served.address), "thing", "thing-1+a.whl")
+    return index_file.find(reach_to(served.address), "thing", "thing-1+a.whl")
 
 
 def test_it_is_found_on_the_page_of_an_index(address: str, served: Server) -> None:
     assert address == f"{served.address}/thing-1+a.whl"
-    with pytest.raises(fetch.NoSuchFile, match=r"other\.whl isn't on"):
-        fetch.find(reach_to(served.address), "thing", "other.whl")
-    with pytest.raises(fetch.NoSuchFile, match="isn't there"):
-        fetch.find(reach_to(served.address), "nothing", "thing-1+a.whl")
+    with pytest.raises(index_file.NoSuchFile, match=r"other\.whl isn't on"):
+        index_file.find(reach_to(served.address), "thing", "other.whl")
+    with pytest.raises(index_file.NoSuchFile, match="isn't there"):
+        index_file.find(reach_to(served.address), "nothing", "thing-1+a.whl")
 
 
 def test_it_goes_on_after_a_break(address: str, served: Server, tmp_path: Path) -> None:
     received: list[int] = []
     served.stop_after = 300_000
-    fetch.fetch(reach_to(served.address), address, tmp_path / "got", DIGEST, received.append, 0.0)
+    index_file.fetch(reach_to(served.address), address, tmp_path / "got", DIGEST, received.append, 0.0)
     assert (tmp_path / "got").read_bytes() == CONTENT
     assert served.asked[-1][1] == "bytes=300000-"
     assert received == sorted(received) and received[-1] == len(CONTENT)
@@ -52,17 +52,17 @@ def test_it_goes_on_after_a_break(address: str, served: Server, tmp_path: Path) 
 
 def test_it_goes_on_after_a_kill_and_a_rotten_part_is_noticed(address: str, served: Server, tmp_path: Path) -> None:
     (tmp_path / "got.part").write_bytes(CONTENT[:1000])
-    fetch.fetch(reach_to(served.address), address, tmp_path / "got", DIGEST, lambda _: None)
+    index_file.fetch(reach_to(served.address), address, tmp_path / "got", DIGEST, lambda _: None)
     assert (tmp_path / "got").read_bytes() == CONTENT and served.asked[-1][1] == "bytes=1000-"
     (tmp_path / "rotten.part").write_bytes(b"rotten")
-    with pytest.raises(fetch.OtherFile):
-        fetch.fetch(reach_to(served.address), address, tmp_path / "rotten", DIGEST, lambda _: None)
+    with pytest.raises(index_file.OtherFile):
+        index_file.fetch(reach_to(served.address), address, tmp_path / "rotten", DIGEST, lambda _: None)
     assert not (tmp_path / "rotten").exists() and not (tmp_path / "rotten.part").exists()
 
 
 def test_what_has_another_checksum_gets_no_name(address: str, served: Server, tmp_path: Path) -> None:
-    with pytest.raises(fetch.OtherFile) as failed:
-        fetch.fetch(reach_to(served.address), address, tmp_path / "got", "0" * 64, lambda _: None)
+    with pytest.raises(index_file.OtherFile) as failed:
+        index_file.fetch(reach_to(served.address), address, tmp_path / "got", "0" * 64, lambda _: None)
     assert list(tmp_path.glob("got*")) == []
     failure = causes.of_error("Fetching it", failed.value, reach_to(served.address), tmp_path)
     assert failure.kind is ProblemKind.CHECKSUM and "wasn't used" in str(failure)
@@ -108,11 +108,11 @@ def proxy() -> Iterator[str]:
 
 def test_through_a_socks_proxy_with_a_login(address: str, served: Server, proxy: str, tmp_path: Path) -> None:
     way = reach_to(served.address, ALL_PROXY=f"socks5h://me:secret@{proxy}")
-    fetch.fetch(way, address, tmp_path / "got", DIGEST, lambda _: None)
+    index_file.fetch(way, address, tmp_path / "got", DIGEST, lambda _: None)
     assert (tmp_path / "got").read_bytes() == CONTENT and Socks.asked[-1] == b"127.0.0.1"
     wrong = reach_to(served.address, ALL_PROXY=f"socks5h://me:others@{proxy}")
     with pytest.raises(OSError, match="refuses this login") as failed:
-        fetch.fetch(wrong, address, tmp_path / "none", DIGEST, lambda _: None)
+        index_file.fetch(wrong, address, tmp_path / "none", DIGEST, lambda _: None)
     sentence = str(causes.of_error("Fetching it", failed.value, wrong, tmp_path))
     assert f"the proxy (socks5h://{proxy}) requires a login" in sentence and "others@" not in sentence
 
@@ -137,11 +137,11 @@ def test_no_network_and_a_dead_proxy_are_told_apart(tmp_path: Path) -> None:
     nowhere = reach_to("http://127.0.0.1:9/simple")
     behind = reach_to("https://pypi.org/simple", HTTPS_PROXY="http://me:secret@127.0.0.1:9")
     with pytest.raises((OSError, HTTPException)) as failed:
-        fetch.find(nowhere, "uv", "x")
+        index_file.find(nowhere, "uv", "x")
     failure = causes.of_error("Fetching uv", failed.value, nowhere, tmp_path)
     assert failure.kind is ProblemKind.OFFLINE and "127.0.0.1:9 can't be reached. Check the network" in str(failure)
     with pytest.raises((OSError, HTTPException)) as failed:
-        fetch.find(behind, "uv", "x")
+        index_file.find(behind, "uv", "x")
     sentence = str(causes.of_error("Fetching uv", failed.value, behind, tmp_path))
     assert "pypi.org can't be reached through the proxy that is set (http://127.0.0.1:9)" in sentence
 
@@ -150,8 +150,8 @@ def test_a_certificate_and_a_full_disk_are_not_tried_again(tmp_path: Path) -> No
     import urllib.error
 
     refused = urllib.error.URLError(ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"))
-    assert not fetch.may_pass(refused) and not fetch.may_pass(OSError(28, "No space left on device"))
-    assert fetch.may_pass(ConnectionResetError()) and fetch.may_pass(TimeoutError())
+    assert not index_file.may_pass(refused) and not index_file.may_pass(OSError(28, "No space left on device"))
+    assert index_file.may_pass(ConnectionResetError()) and index_file.may_pass(TimeoutError())
     sentence = str(causes.of_error("Fetching uv", refused, reach_to("https://pypi.org/simple"), tmp_path))
     assert "pypi.org can't be verified" in sentence
     full = causes.of_error("Fetching uv", OSError(28, "No space left on device"), reach_to("https://x/"), tmp_path)

@@ -1,0 +1,109 @@
+"""Which `prepare` makes a task's conditions on which architecture: the table PREPARE, and the tasks of VACE models.
+
+A prepare makes the Conditions that `denoise` works from out of a Preparation (request, plan, canvas); all of them begin
+as text to video does (`text_to_video.start`). On a VACE model they differ in what the control shows and in what
+the first step starts from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ..catalogue.architecture import Architecture
+from ..protocol.errors import Refusal
+from ..protocol.messages import Problem, ProblemKind, Task
+from . import image_conditioning, noised_footage, text_to_video, vace_control
+from .conditions import Conditions
+from .encode import Film, encode
+from .noised_footage import steps_left_out
+from .preparation import Preparation
+from .stopping import check
+
+Prepare = Callable[[Preparation], Conditions]
+
+
+def prepare(job: Preparation) -> Conditions:
+    """The conditions of a job; raises Refusal if the model can't do its task, or Stopped."""
+    request = job.request
+    if request.task == Task.TEXT_TO_VIDEO:
+        return text_to_video.prepare(job)
+    known = request.task in tuple(Task)
+    found = PREPARE[job.placement.model.architecture].get(Task(request.task)) if known else None
+    if found is not None:
+        return found(job)
+    words = request.task[:40].replace("_", " ")
+    sentence = f"This model can't do {words}; choose a control model (VACE)."
+    if not known:
+        sentence = f"This version can't do {words}; update Wan VSE."
+    raise Refusal(Problem(ProblemKind.BAD_SETTING, sentence))
+
+
+def prepare_continued(job: Preparation) -> Conditions:
+    """The conditions of a take whose ends are given frames; those beside or between them are made (VACE)."""
+    conditions = text_to_video.start(job)
+    with job.placement.use("vae") as vae:
+        return _controlled(job, conditions, vae)
+
+
+def prepare_restyle(job: Preparation) -> Conditions:
+    """The conditions of footage made anew: the guide holds its structure (VACE).
+
+    At a strength of less than 1 the first step starts from the footage itself.
+    """
+    conditions = text_to_video.start(job)
+    with job.placement.use("vae") as vae:
+        conditions = _controlled(job, conditions, vae)
+        footage, plan = job.canvas.footage, job.plan
+        if footage is None or job.request.strength >= 1:
+            return conditions
+        film = Film(plan.model_frames, plan.width, plan.height, dict(enumerate(footage)))
+        source = encode(vae, film, job.should_stop).to(conditions.latents)
+    return replace(conditions, source=source, first_step=steps_left_out(plan.steps, job.request.strength))
+
+
+def prepare_previs(job: Preparation) -> Conditions:
+    """The conditions of a take that the scene's depth guides and whose look a picture shows (VACE).
+
+    `strength` is how early the depth lets go: at 0 it holds in every step, at 1 in none. The first steps settle where
+    things are, so what is let go of late differs in detail only.
+    """
+    references = 0 if job.canvas.look is None else 1
+    conditions = text_to_video.start(job, references)
+    held_steps = min(1.0, max(0.0, 1 - job.request.strength)) * job.plan.steps
+    with job.placement.use("vae") as vae:
+        return _controlled(job, conditions, vae, held_steps)
+
+
+_FROM_PICTURES: dict[Task, Prepare] = {Task.IMAGE_TO_VIDEO: image_conditioning.prepare}
+_FROM_FOOTAGE: dict[Task, Prepare] = {Task.RESTYLE: noised_footage.prepare}
+
+PREPARE: dict[Architecture, dict[Task, Prepare]] = {
+    Architecture.TEXT: _FROM_FOOTAGE,
+    Architecture.FIRST_PICTURE: _FROM_PICTURES,
+    Architecture.FIRST_AND_LAST: _FROM_PICTURES,
+    Architecture.PICTURES: _FROM_PICTURES,
+    Architecture.FIRST_LATENT: {**_FROM_FOOTAGE, **_FROM_PICTURES},
+    Architecture.CONTROL: {
+        Task.IMAGE_TO_VIDEO: prepare_continued,
+        Task.RESTYLE: prepare_restyle,
+        Task.FILL_GAP: prepare_continued,
+        Task.EXTEND: prepare_continued,
+        Task.PREVIS: prepare_previs,
+    },
+}
+"""Text to video isn't here: `text_to_video.prepare` serves every architecture that can do it."""
+
+
+def _controlled(job: Preparation, conditions: Conditions, vae: Any, held_steps: float | None = None) -> Conditions:
+    """`conditions` with the control for the job's canvas; its guide holds for `held_steps` (None: for all)."""
+    plan, model = job.plan, job.placement.model
+    check(job.should_stop)
+    gray = job.cache.make_blank(vae, plan, job.should_stop)[:, : vae.config.z_dim]
+    guided, released = vace_control.build(vae, job.canvas, plan.model_frames, gray, job.should_stop)
+    held = plan.steps if held_steps is None else held_steps
+    control = (guided if held > 0 else released).to(model.device, model.precision.transformer)
+    if guided is released or held <= 0 or held >= plan.steps:
+        return replace(conditions, control=control)
+    return replace(conditions, control=control, released=released.to(control), held_steps=held)
