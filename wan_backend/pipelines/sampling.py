@@ -1,8 +1,7 @@
 """The scheduler that takes a job from noise to latents: diffusers' own, or the given times of a distilled model.
 
-To add a sampler, write a function that makes its scheduler and name it in SAMPLERS. `denoise` asks of a scheduler
-`set_timesteps`, `set_begin_index`, `step`, `timesteps`, `sigmas` and `config.num_train_timesteps`; all its other
-attributes must be values that a step's checkpoint can hold (`step_checkpoint.SamplerState`).
+To add a sampler, write a function that makes its scheduler and name it in SAMPLERS. `Scheduler` says what is asked of
+one.
 
 A distilled model goes from one time to the next in one of two ways, both from the velocity v at noise s (the clean
 estimate is x - s v):
@@ -24,18 +23,46 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
 from ..catalogue.entries import DISTILLED_SAMPLERS
 from ..protocol.errors import Refusal
-from ..protocol.messages import Problem, ProblemKind
+from ..protocol.messages import Problem, ProblemKind, Sampler
 from .host_unipc import HostUniPC
 
 STEP_SEEDS = 1_000_003
 """The seeds of two steps are this far apart, so that each step's noise is its own wherever a take begins."""
+
+
+class Scheduler(Protocol):
+    """What `denoise` asks of a scheduler, as diffusers' have it.
+
+    A step is one call of the model, and a take may begin at any step, without those before it. All other attributes
+    must be values that a step's checkpoint can hold (`step_checkpoint.SamplerState`).
+    """
+
+    timesteps: torch.Tensor
+    """(steps,) the times, falling from `config.num_train_timesteps`, which is all noise."""
+    sigmas: torch.Tensor
+    """(steps + 1,) the share of noise in the sample that each step gets, falling; the last is 0."""
+
+    @property
+    def config(self) -> Any:
+        """An object with `num_train_timesteps`."""
+
+    def set_timesteps(self, steps: int, device: torch.device | str | None = None) -> None:
+        """Begin anew, with exactly `steps` times."""
+
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """Have the next step be that one, counted from 0."""
+
+    def step(
+        self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, return_dict: bool = True
+    ) -> tuple[torch.Tensor]:
+        """The sample at the next time, in a tuple if `return_dict` is False; steps are taken in order."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +84,7 @@ class SamplerSettings:
     def is_for(self, kind: type) -> bool:
         """True if the configuration is that of `kind`, one of diffusers' schedulers.
 
-        `from_config` silently loses the shift and the flow settings between the two kinds used here, so of another's
+        `from_config` silently loses the shift and the flow settings between two kinds, so of another's
         configuration only what both share is taken.
         """
         return self.config.get("_class_name") == kind.__name__
@@ -142,13 +169,13 @@ def _dmd(settings: SamplerSettings) -> Any:
     return DistilledScheduler(settings.timesteps, settings.trained_timesteps, settings.seed)
 
 
-SAMPLERS: dict[str, Callable[[SamplerSettings], Any]] = {
-    "unipc": _unipc,
-    "euler": _euler,
-    "distilled": _distilled,
-    "dmd": _dmd,
+SAMPLERS: dict[str, Callable[[SamplerSettings], Scheduler]] = {
+    Sampler.UNIPC: _unipc,
+    Sampler.EULER: _euler,
+    Sampler.DISTILLED: _distilled,
+    Sampler.DMD: _dmd,
 }
-"""The samplers by the names that a plan gives them (`protocol.choices.Sampler`)."""
+"""The samplers by the names that a plan gives them."""
 
 
 def make_scheduler(

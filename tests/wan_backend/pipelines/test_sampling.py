@@ -17,9 +17,9 @@ from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.denoise import denoise_in_turn
 from wan_backend.pipelines.experts import experts_of
 from wan_backend.pipelines.preparation import Preparation
-from wan_backend.pipelines.sampling import DistilledScheduler, make_scheduler
+from wan_backend.pipelines.sampling import SAMPLERS, DistilledScheduler, make_scheduler
 from wan_backend.protocol.errors import Refusal
-from wan_backend.protocol.messages import Plan, TakeRequest
+from wan_backend.protocol.messages import Plan, Sampler, TakeRequest
 
 UNIPC = {"_class_name": "UniPCMultistepScheduler", "prediction_type": "flow_prediction", "use_flow_sigmas": True}
 EULER = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 1.0}
@@ -58,6 +58,41 @@ def walked(scheduler, clean: torch.Tensor, start: torch.Tensor) -> list[torch.Te
         velocity = (samples[-1] - clean) / scheduler.sigmas[step]
         samples.append(scheduler.step(velocity, timestep, samples[-1])[0])
     return samples
+
+
+STEPS = 6
+
+
+def six_steps(sampler: str):
+    """A scheduler of SAMPLERS with six steps."""
+    times = [1000.0, 900.0, 750.0, 600.0, 400.0, 150.0] if sampler in entries.DISTILLED_SAMPLERS else []
+    scheduler = make_scheduler({}, sampler, 3.0, times, seed=1)
+    scheduler.set_timesteps(STEPS)
+    return scheduler
+
+
+def test_each_sampler_of_the_protocol_is_there():
+    assert set(SAMPLERS) == set(Sampler)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_step_is_one_call_of_the_model(sampler):
+    scheduler = six_steps(sampler)
+    assert len(scheduler.timesteps) == STEPS and len(scheduler.sigmas) == STEPS + 1
+    assert scheduler.sigmas[-1] == 0 and (scheduler.sigmas.diff() <= 0).all()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("first", range(STEPS))
+def test_whichever_step_it_begins_at_a_straight_way_ends_at_the_clean_answer(sampler, first):
+    """A restyle begins in the middle: with no step before it, none may be wanted."""
+    clean, scheduler = noise(1), six_steps(sampler)
+    scheduler.set_begin_index(first)
+    sample = (1 - scheduler.sigmas[first]) * clean + scheduler.sigmas[first] * noise(2)
+    for step in range(first, STEPS):
+        velocity = (sample - clean) / scheduler.sigmas[step]
+        sample = scheduler.step(velocity, scheduler.timesteps[step], sample, return_dict=False)[0]
+    assert torch.allclose(sample, clean, atol=1e-4)
 
 
 def test_the_plain_way_is_the_straight_line():
