@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class TakeOutput:
     def publish(self, take: Take) -> None:
         """Move the finished take to the target. Raises OSError."""
         folder = Path(take.folder)
+        self._write_new_place(folder / SETTINGS_FILE)
         if self.media_format is MediaFormat.PNG:
             if self.target.is_dir():
                 shutil.rmtree(self.target)  # empty, or an earlier take that may be replaced: see `choose`
@@ -33,6 +35,18 @@ class TakeOutput:
             whole_file.replace(folder / take.first_file, self.target)
             whole_file.replace(folder / SETTINGS_FILE, self.target.with_name(self.target.name + ".json"))
         self.remove_work_folder()
+
+    def _write_new_place(self, settings: Path) -> None:
+        """Have the take's settings name where it comes to lie, not the folder in which it was made."""
+        written = whole_file.read_json(settings)
+        if self.media_format is MediaFormat.PNG:
+            written["take"]["folder"] = str(self.target)
+        else:
+            written["take"] |= {"folder": str(self.target.parent), "first_file": self.target.name}
+        written["request"]["media_folder"] = str(self.target.parent)
+        mode = settings.stat().st_mode  # a take may be read by all who may read its folder
+        whole_file.write(settings, json.dumps(written, indent=2).encode("ascii") + b"\n", flushed=True)
+        os.chmod(settings, mode)
 
     def remove_work_folder(self) -> None:
         """Remove the hidden folder."""

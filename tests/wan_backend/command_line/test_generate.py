@@ -74,7 +74,9 @@ def test_a_folder_of_frames(generate, tmp_path):
     assert out.strip() == str(tmp_path / "take one")
     assert len(list((tmp_path / "take one").glob("*.png"))) == 7
     assert "144x90 became 144x96" in err and "100% Done." in err
-    assert json.loads((tmp_path / "take one" / "take.json").read_bytes())["request"]["length_frames"] == 7
+    settings = json.loads((tmp_path / "take one" / "take.json").read_bytes())
+    assert settings["request"]["length_frames"] == 7 and settings["request"]["media_folder"] == str(tmp_path)
+    assert settings["take"]["folder"] == str(tmp_path / "take one")
     assert visible(tmp_path) == {"take one"} and not list((tmp_path / "temporary").iterdir())
 
 
