@@ -55,7 +55,7 @@ class ServerProxy:
         """True while `jobs` has the server's whole list."""
         self.details = DetailsQuery(on_change)
         self.plan_query = PlanQuery(on_change)
-        self.thumbnail_query = ThumbnailQuery(on_change)
+        self.thumbnail_query = ThumbnailQuery(on_change, self.plan_query.forget)
         self.outbox = Outbox(jobs, on_change)
         self.downloads = KnownDownloads(lambda: self.connection.client, on_change, self._models_changed)
         self.connection = Connection(settings, self._on_ready, self._on_event, self._on_lost)

@@ -110,6 +110,7 @@ __all__ = [
     "SetupState",
     "SizeRow",
     "Source",
+    "SourceProblem",
     "SubmitParams",
     "Take",
     "TakeRequest",
@@ -268,10 +269,22 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
+class SourceProblem:
+    """Why a source's file can't be used; as long as the file stays as it is, plans say so, too."""
+
+    role: Role
+    file: str
+    """Its name in the source's folder."""
+    problem: Problem
+
+
+@dataclass(frozen=True)
 class ThumbnailsResult:
     """The sources' pictures that matter: those beside the take, or first and last. None of files that can't be read."""
 
     pictures: list[Thumbnail]
+    problems: list[SourceProblem] = field(default_factory=list)
+    """Of the files that no take can be made from."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Handlers:
         self._queue, self._planning, self._runner, self._life = queue, planning, runner, life
         self._downloads, self._fetch = downloads, fetch
         self._leave = leave
-        self._thumbnails = Thumbnails(state_folder / "thumbnails")
+        self._thumbnails = Thumbnails(state_folder / "thumbnails", planning.unusable_files)
 
     def hello(self, params: m.HelloParams) -> m.HelloResult:
         """Greet, and have a worker ready by the time the first job comes."""
