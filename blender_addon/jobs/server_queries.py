@@ -1,4 +1,4 @@
-"""What is asked of the server because somebody looks at it: the panel's plan, thumbnails, and the details of jobs.
+"""What is asked of the server because somebody looks at it: plans, thumbnails, searches and the details of jobs.
 
 A draw says what it shows; a later tick asks for it, not at every keystroke, and keeps the answers.
 """
@@ -23,6 +23,8 @@ from ...wan_backend.protocol.messages import (
     Plan,
     PlanParams,
     ProblemKind,
+    SearchParams,
+    SearchResult,
     Source,
     TakeRequest,
     Thumbnail,
@@ -111,6 +113,60 @@ class PlanQuery:
     def forget(self) -> None:
         """Ask again: the server, its models, or what it knows of the sources changed."""
         self._asked = None
+
+
+class SearchQuery:
+    """The jobs whose prompt has a text beyond its beginning, which is all that their statuses have of it."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._wanted: tuple[str, int] | None = None
+        self._wanted_since = 0.0
+        self._asked: tuple[str, int] | None = None
+        self._under_way = False
+        self._text = ""
+        self._found: frozenset[str] = frozenset()
+
+    def want(self, text: str, jobs: int) -> None:
+        """The queue is searched for `text` now; empty: for nothing. With another number of jobs it is asked again."""
+        wanted = (text, jobs) if text else None
+        if wanted != self._wanted:
+            self._wanted, self._wanted_since = wanted, time.monotonic()
+
+    def found(self, text: str) -> frozenset[str]:
+        """The jobs that the server has found; none until they are known."""
+        return self._found if text == self._text else frozenset()
+
+    def waits(self, text: str) -> bool:
+        """Whether the server has yet to say what has that text."""
+        return bool(text) and text != self._text
+
+    def tick(self, client: ChildClient) -> None:
+        """Ask for what is wanted, if it is new and has been left alone for a moment."""
+        wanted = self._wanted
+        if wanted is None or wanted == self._asked or self._under_way:
+            return
+        if time.monotonic() - self._wanted_since < QUIET_SECONDS:
+            return
+        self._asked, self._under_way = wanted, True
+
+        def answered(result: SearchResult) -> None:
+            self._under_way = False
+            self._text, self._found = wanted[0], frozenset(result.job_ids)
+            self._on_change()
+
+        def failed(error: ProtocolError) -> None:
+            self._under_way = False
+            if error.code == GONE:
+                self._asked = None  # the next server is asked
+            else:
+                answered(SearchResult([]))
+
+        client.call("search", SearchParams(wanted[0]), answered, failed)
+
+    def forget(self) -> None:
+        """Ask again: the server changed."""
+        self._asked, self._under_way = None, False
 
 
 class ThumbnailQuery:

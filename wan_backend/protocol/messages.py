@@ -31,6 +31,7 @@ from .takes import (
     MAX_PROMPT_CHARACTERS,
     MAX_STRENGTH,
     MAX_TAKE_FRAMES,
+    MAX_TITLE_CHARACTERS,
     MIN_STRENGTH,
     Expert,
     Fix,
@@ -48,6 +49,7 @@ from .takes import (
     Source,
     Take,
     TakeRequest,
+    as_searched,
 )
 from .work import AliveParams, ComponentFile, ProgressParams, ReadingParams, ReadyParams, RunParams, RunResult
 
@@ -56,6 +58,7 @@ __all__ = [
     "MAX_PROMPT_CHARACTERS",
     "MAX_STRENGTH",
     "MAX_TAKE_FRAMES",
+    "MAX_TITLE_CHARACTERS",
     "MIN_STRENGTH",
     "PROMPTLESS_ROLES",
     "PROTOCOL_VERSION",
@@ -105,6 +108,8 @@ __all__ = [
     "RunParams",
     "RunResult",
     "Sampler",
+    "SearchParams",
+    "SearchResult",
     "SetupPlan",
     "SetupProgress",
     "SetupState",
@@ -120,6 +125,7 @@ __all__ = [
     "ThumbnailsResult",
     "WorkerState",
     "WorkerStatus",
+    "as_searched",
 ]
 
 PROTOCOL_VERSION = 3
@@ -329,6 +335,21 @@ class ListResult:
     """The `after` of the next page; empty: this is the last one."""
     held_elsewhere: int = 0
     """Number of further jobs that other live servers on the same state folder have: they are in their lists."""
+
+
+@dataclass(frozen=True)
+class SearchParams:
+    """A text, of which case and line breaks don't count."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The jobs whose prompt has the text. Those of which `title` is the whole prompt are not among them: a client has
+    these."""
+
+    job_ids: list[str]
 
 
 @dataclass(frozen=True)

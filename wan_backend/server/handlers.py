@@ -127,6 +127,10 @@ class Handlers:
         first = self._queue.when_adopted if params.after else self._queue.adopt
         return Later(lambda hand_in: first(lambda: answer(hand_in)))
 
+    def search(self, params: m.SearchParams) -> Later:
+        """The jobs with that text in a prompt of which the list has only the beginning."""
+        return self._queue.search(params.text)
+
     def settle(self, params: m.JobIdsParams) -> Later:
         """Note that a saved project knows how these jobs ended."""
         return self._queue.settle(params.job_ids)

@@ -211,6 +211,30 @@ def test_without_sources_nothing_is_asked(thumbnails, request_of) -> None:
     assert client.calls == []
 
 
+def test_a_search_is_asked_for_once_for_each_text_and_number_of_jobs(module, messages, errors) -> None:
+    changed: list[bool] = []
+    search, client = module.SearchQuery(lambda: changed.append(True)), Client()
+
+    def asked(text: str, jobs: int = 10) -> list[str]:
+        search.want(text, jobs)
+        search.tick(client)
+        return [params.text for params, *_ in client.calls]
+
+    assert asked("") == [] and not search.waits("")
+    assert asked("fog") == ["fog"] and search.waits("fog")
+    assert asked("fog in") == ["fog"], "one after another"
+    client.calls[0][1](messages.SearchResult(["a"]))
+    assert search.found("fog") == {"a"} and search.found("fog in") == frozenset()
+    assert asked("fog in") == ["fog", "fog in"]
+    client.calls[1][2](errors.ProtocolError(errors.GONE, "The backend ended."))
+    assert asked("fog in") == ["fog", "fog in", "fog in"], "the next server is asked"
+    client.calls[2][1](messages.SearchResult(["b"]))
+    assert search.found("fog in") == {"b"} and not search.waits("fog in") and changed
+    assert len(asked("fog in")) == 3
+    assert len(asked("fog in", 11)) == 4, "a job came"
+    assert search.found("fog in") == {"b"}, "meanwhile it is shown as it was"
+
+
 def test_details_are_asked_for_once(details, messages, make_request, plan) -> None:
     client, told = Client(), []
     for _ in range(3):

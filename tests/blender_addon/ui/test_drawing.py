@@ -151,14 +151,14 @@ def test_a_backend_that_is_not_there_is_named_with_the_button_that_helps(stand_i
         for state in ("missing", "failed"):
             status.state = state
             drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
-            assert "/no/python" in said(drawn) and words in said(drawn)
+            assert "/no/python" in visible_text(drawn) and words in visible_text(drawn)
             assert "reset_backend" in drawn.orders and "setup_backend" not in drawn.orders
     status.state, status.remedy = "missing", SimpleNamespace(value="set_up", clears=False)
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
-    assert "/no/python" in said(drawn) and drawn.orders[0] == "setup_backend"
+    assert "/no/python" in visible_text(drawn) and drawn.orders[0] == "setup_backend"
     status.remedy = SimpleNamespace(value="none", clears=False)
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
-    assert "/no/python" in said(drawn) and not {"setup_backend", "reset_backend"} & set(drawn.orders)
+    assert "/no/python" in visible_text(drawn) and not {"setup_backend", "reset_backend"} & set(drawn.orders)
 
 
 def test_the_plan_is_told_before_the_click(stand_in, settings, addon) -> None:
