@@ -216,7 +216,8 @@ def test_retry_is_offered_where_it_can_lead_to_a_take(
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"))
     session.server.start()
     session.strips_changed()
-    job = pumped.until(lambda: session.jobs.get(JOB))
+    pumped.until(lambda: session.jobs.get(JOB))
+    job = session.jobs.get(JOB)
     assert says in job.sentence
     if offered:
         assert job.sentence.endswith(f" {tmp_path / 'film' / 'wan'}.")
@@ -240,13 +241,14 @@ def test_what_the_backend_would_refuse_is_said_in_place_of_retry(pumped, scene, 
     )
     session.server.start()
     session.strips_changed()
-    job = pumped.until(lambda: session.jobs.get(JOB))
+    pumped.until(lambda: session.jobs.get(JOB))
+    job = session.jobs.get(JOB)
     pumped.until(lambda: session.server.status.state == "ready")
     query, messages = session.server.job_plan_query, addon("jobs.server_queries")
     query.want(session.request_of(JOB))
-    plan = pumped.until(lambda: query.plan)
+    pumped.until(lambda: query.plan)
     problem = messages.ProblemKind.BAD_PROMPT
-    query.plan = replace(plan, problem=type(job.problem)(problem, "The prompt is empty; describe it."))
+    query.plan = replace(query.plan, problem=type(job.problem)(problem, "The prompt is empty; describe it."))
     drawn = Recorder()
     addon("ui.queue_list").draw_job(drawn, bpy.context, job)
     assert "retry_job" not in drawn.orders and "The prompt is empty" in " ".join(drawn.words)
