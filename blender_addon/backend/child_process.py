@@ -45,6 +45,7 @@ class ChildProcess:
     """One child process. Raises BackendMissing if it can't be started."""
 
     def __init__(self, command: BackendCommand, run_folder: Path, name: str) -> None:
+        self.program = command.arguments[0]
         private_files.make_folder(run_folder)
         sweep_run_folder(run_folder)
         stem = f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

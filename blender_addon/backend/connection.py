@@ -18,7 +18,15 @@ from ...wan_backend.protocol.errors import GONE, WRONG_VERSION
 from ...wan_backend.protocol.messages import HelloParams, HelloResult, PingResult
 from .child_process import ChildProcess
 from .client import ChildClient
-from .launch_command import BackendMissing, BackendSettings, find
+from .launch_command import (
+    BackendMissing,
+    BackendSettings,
+    Remedy,
+    advice_on_choice,
+    find,
+    is_chosen,
+    remedy_of_choice,
+)
 from .translation import translated
 
 log = logging.getLogger(__name__)
@@ -43,6 +51,7 @@ BUSY_SECONDS = 60.0
 _MAX_TICK_SECONDS = 1.0
 """Of a longer time between two ticks, only this much counts as the server's silence: Blender itself was busy."""
 _STARTING = "The backend is starting."
+SET_UP_AGAIN = "press Set Up Backend in the preferences"
 _ENDING = "The previous backend is still ending."
 
 
@@ -58,6 +67,8 @@ class BackendStatus:
     """Path of the log; empty before the first start."""
     asks: bool = False
     """True if the start takes so long that Restart is offered."""
+    remedy: Remedy = Remedy.NONE
+    """What a button can do if it is missing or has failed."""
 
 
 class Heartbeat:
@@ -130,6 +141,8 @@ class Connection:
         self._started = 0.0
         self._losses: deque[float] = deque()
         self._start_at: float | None = None
+        self._choice: Remedy | None = None
+        """What helps if the server is one that the preferences name, and doesn't work; None if it isn't one."""
 
     def start(self) -> None:
         """Start the server, unless one runs, as soon as the previous one has ended. Forgets earlier losses."""
@@ -167,7 +180,7 @@ class Connection:
             return True  # a callback has dropped it
         if exit_code is not None:
             if not client.behind:
-                self._lost(_death_sentence(child, exit_code))
+                self._lost(_death_sentence(child, exit_code, self._choice))
             return True
         return self._look_after(client) or changed
 
@@ -214,11 +227,17 @@ class Connection:
 
     def _spawn(self) -> None:
         self._start_at = None
+        self._choice = None
         try:
             settings = self._settings()
+            self._choice = remedy_of_choice(settings) if is_chosen(settings) else None
             self._child = ChildProcess(find(settings), settings.user_folder / "run", "server")
         except BackendMissing as missing:
-            self.status = BackendStatus("missing", missing.sentence, self.status.log)
+            sentence, remedy = missing.sentence, missing.remedy
+            if remedy is None:
+                remedy = self._choice or Remedy.SET_UP
+                sentence = f"{sentence.removesuffix('.')}: {_advice(self._choice)}."
+            self.status = BackendStatus("missing", sentence, self.status.log, remedy=remedy)
             return
         except OSError as error:
             words = translated(
@@ -247,15 +266,13 @@ class Connection:
             return  # `tick` reports how it ended
         sentence = translated("The backend refused the connection: {}").format(error.message)
         if error.code == WRONG_VERSION:
-            sentence = translated(
-                "The backend and this extension are of different versions: press Set Up Backend in the "
-                "preferences, or correct the backend that is chosen there."
-            )
+            sentence = translated("The backend and this extension are of different versions: {}.")
+            sentence = sentence.format(_advice(self._choice))
         self._fail(sentence)
 
     def _fail(self, sentence: str) -> None:
         self._drop(sentence)
-        self.status = BackendStatus("failed", sentence, self.status.log)
+        self.status = BackendStatus("failed", sentence, self.status.log, remedy=self._choice or Remedy.NONE)
         self._on_lost()
 
     def _lost(self, sentence: str, by_force: bool = False) -> None:
@@ -291,12 +308,23 @@ def _unanswered(answered: Callable[[PingResult], None]) -> Callable[[ProtocolErr
     return failed
 
 
-def _death_sentence(child: ChildProcess, exit_code: int) -> str:
+def _advice(choice: Remedy | None) -> str:
+    """What helps if the backend doesn't work, to follow a colon."""
+    return translated(SET_UP_AGAIN) if choice is None else advice_on_choice(choice)
+
+
+def _death_sentence(child: ChildProcess, exit_code: int, choice: Remedy | None) -> str:
     words = child.last_log_line()
     if "No module named" in words:
         lacking = words.rpartition("No module named")[2].strip(" '\"")
+        if choice is not None:
+            sentence = translated("The backend set in the preferences, {}, lacks {}: {}.")
+            return sentence.format(child.program, lacking, _advice(choice))
         return translated("The backend's Python lacks {}: press Set Up Backend in the preferences.").format(lacking)
     manner = translated("signal {}" if exit_code < 0 else "exit code {}").format(abs(exit_code))
     if words:
-        return translated("The backend ended unexpectedly ({}): {}.").format(manner, words.rstrip("."))
+        manner = f"{manner}: {words.rstrip('.')}"
+    if choice is not None:
+        sentence = translated("The backend set in the preferences, {}, ended unexpectedly ({}).")
+        return sentence.format(child.program, manner)
     return translated("The backend ended unexpectedly ({}).").format(manner)

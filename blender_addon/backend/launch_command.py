@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import os
 import shlex
@@ -14,16 +15,37 @@ from .translation import translated
 PYTHON_VARIABLE = "WAN_VSE_BACKEND_PYTHON"
 """An environment variable that names a Python with the backend's packages, for developers."""
 
+_PYTHONS = ("bin/python", "bin/python3", "Scripts/python.exe", "python.exe", "python")
+"""Where a folder of an environment, or of a Python, has the program."""
 SCRUBBED = ("PYTHONHOME", "PYTHONPATH", "OCIO")
 """Blender sets these for itself; in the child they would load Blender's modules and colors."""
 
 
-class BackendMissing(Exception):
-    """No backend can be started; `sentence` says why, and what to do."""
+class Remedy(enum.Enum):
+    """What a button can do where no backend can be started."""
 
-    def __init__(self, sentence: str) -> None:
+    NONE = "none"
+    FIRST_SET_UP = "first_set_up"
+    """Set one up: there was never any."""
+    SET_UP = "set_up"
+    """Set it up again."""
+    USE_SET_UP = "use_set_up"
+    """Clear the preferences' field: the one that was set up is there."""
+    CLEAR = "clear"
+    """Clear the preferences' field, so that one can be set up."""
+
+    @property
+    def clears(self) -> bool:
+        """Whether it clears the preferences' field."""
+        return self in (Remedy.USE_SET_UP, Remedy.CLEAR)
+
+
+class BackendMissing(Exception):
+    """No backend can be started; `sentence` says why, and what to do. `remedy`: None where nobody thought of one."""
+
+    def __init__(self, sentence: str, remedy: Remedy | None = None) -> None:
         super().__init__(sentence)
-        self.sentence = sentence
+        self.sentence, self.remedy = sentence, remedy
 
 
 @dataclass(frozen=True)
@@ -81,14 +103,44 @@ def child_environment(package_root: Path, around: Mapping[str, str] | None = Non
     return kept
 
 
+def is_chosen(settings: BackendSettings) -> bool:
+    """Whether the preferences name a backend."""
+    return bool(settings.command.strip())
+
+
+def remedy_of_choice(settings: BackendSettings) -> Remedy:
+    """What helps where the backend that the preferences name doesn't work."""
+    try:
+        _from_setup(settings)
+    except BackendMissing:
+        return Remedy.CLEAR
+    return Remedy.USE_SET_UP
+
+
+def advice_on_choice(remedy: Remedy) -> str:
+    """The same in words, to follow the reason and a colon."""
+    if remedy is Remedy.USE_SET_UP:
+        return translated("use the one that was set up, or choose another in the preferences")
+    return translated("clear the field in the preferences to set one up, or choose another there")
+
+
 def _from_preferences(settings: BackendSettings) -> list[str] | None:
-    if not settings.command.strip():
+    if not is_chosen(settings):
         return None
     words = split_command(settings.command)
-    if not Path(words[0]).is_file():
-        sentence = translated("The backend set in the preferences, {}, is not there: correct it, or clear the field.")
-        raise BackendMissing(sentence.format(words[0]))
-    return [os.path.abspath(words[0]), *words[1:]]
+    if Path(words[0]).is_file():
+        return [os.path.abspath(words[0]), *words[1:]]
+    whole, remedy = settings.command.strip().strip('"'), remedy_of_choice(settings)
+    advice = advice_on_choice(remedy)
+    folder = next((Path(text) for text in (whole, words[0]) if Path(text).is_dir()), None)
+    if folder is None:
+        sentence = translated("The backend set in the preferences, {}, is not there: {}.")
+        raise BackendMissing(sentence.format(whole, advice), remedy)
+    inside = next((folder / place for place in _PYTHONS if (folder / place).is_file()), None)
+    if inside is not None:
+        advice = translated("choose {}").format(inside)
+    sentence = translated("The backend set in the preferences, {}, is a folder, and not a Python: {}.")
+    raise BackendMissing(sentence.format(whole, advice), remedy)
 
 
 def split_command(text: str) -> list[str]:
@@ -109,7 +161,7 @@ def _from_variable(environment: Mapping[str, str]) -> list[str] | None:
         return None
     if not Path(python).is_file():
         sentence = translated("{} names {}, which is not there: correct or unset it.")
-        raise BackendMissing(sentence.format(PYTHON_VARIABLE, python))
+        raise BackendMissing(sentence.format(PYTHON_VARIABLE, python), Remedy.NONE)
     return [os.path.abspath(python)]
 
 
@@ -118,10 +170,14 @@ def _from_setup(settings: BackendSettings) -> list[str]:
     try:
         python = json.loads(note.read_text(encoding="utf-8"))["python"]
     except FileNotFoundError:
-        raise BackendMissing("The backend is not set up yet: open the preferences and press Set Up Backend.") from None
+        sentence = "The backend is not set up yet: open the preferences and press Set Up Backend."
+        raise BackendMissing(sentence, Remedy.FIRST_SET_UP) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         sentence = translated("{} can't be read: press Set Up Backend in the preferences to make it again.")
-        raise BackendMissing(sentence.format(note)) from None
+        raise BackendMissing(sentence.format(note), Remedy.SET_UP) from None
     if not isinstance(python, str) or not Path(python).is_file():
-        raise BackendMissing("The backend's Python is gone: press Set Up Backend in the preferences to make it again.")
+        sentence = translated(
+            "The backend's Python, {}, is gone: press Set Up Backend in the preferences to make it again."
+        )
+        raise BackendMissing(sentence.format(python), Remedy.SET_UP)
     return [python]

@@ -46,7 +46,7 @@ def backend_settings() -> BackendSettings:
     return BackendSettings(
         root,
         folder,
-        command=wanted.backend_command,
+        command=bpy.path.abspath(wanted.backend_command),
         models_folder=bpy.path.abspath(wanted.models_folder),
         device=wanted.device.lower() or "auto",
         memory_budget_gib=wanted.memory_budget_gib,

@@ -116,8 +116,9 @@ class OpenFile:
         self._due: set[str] = set()
         """Done jobs for which it is still to be decided whether their take is placed."""
         self._look_at_all_done = True
-        self._unknown: list[tuple[str, str]] | None = None
-        """Placeholders of jobs that nobody may know, as job id and request; None until they are looked for."""
+        self._unknown: list[tuple[str, str, str]] | None = None
+        """Placeholders of jobs that nobody may know, as job id, request and what is remembered of the strips that the
+        take is made from; None until they are looked for."""
         self._elsewhere: dict[str, TakeRequest] = {}
         """Jobs of placeholders that this server doesn't have, and what the placeholders ask for."""
         self._next_look = 0.0
@@ -330,16 +331,20 @@ class OpenFile:
         if self._unknown is None:
             waiting = [found for found in identity.all_marked() if found.is_placeholder]
             nobodys = [found for found in waiting if jobs.get(found.job_id) is None]
-            self._unknown = [(found.job_id, found.request_text) for found in nobodys]
+            self._unknown = [
+                (found.job_id, found.request_text, untrusted.text_in(found.strip, provenance.PROPERTY))
+                for found in nobodys
+            ]
         changed = False
         while self._unknown and time.perf_counter() < deadline:
-            job_id, text = self._unknown.pop()
+            job_id, text, asked = self._unknown.pop()
             if job_id not in self.cleared and jobs.get(job_id) is None:
                 request = untrusted.request(text)
                 if request is None:
                     jobs.keep(*unknown_jobs.unreadable(job_id))
                 else:
-                    jobs.keep(*unknown_jobs.unknown(job_id, request, state_folder))
+                    remembered = provenance.read(asked)
+                    jobs.keep(*unknown_jobs.unknown(job_id, request, state_folder, remembered))
                     self._elsewhere[job_id] = request
                 changed = True
         return changed

@@ -28,7 +28,7 @@ from ..backend.launch_command import BackendSettings
 from .job_list import JobList
 from .known_downloads import KnownDownloads
 from .outbox import Outbox
-from .server_queries import DetailsQuery, PlanQuery, ThumbnailQuery
+from .server_queries import DetailsQuery, PlanQuery, SearchQuery, ThumbnailQuery
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,10 @@ class ServerProxy:
         """True while `jobs` has the server's whole list."""
         self.details = DetailsQuery(on_change)
         self.plan_query = PlanQuery(on_change)
-        self.thumbnail_query = ThumbnailQuery(on_change)
+        self.job_plan_query = PlanQuery(on_change)
+        """For the chosen job, where no server has it (yet)."""
+        self.thumbnail_query = ThumbnailQuery(on_change, self._forget_plans)
+        self.search_query = SearchQuery(on_change)
         self.outbox = Outbox(jobs, on_change)
         self.downloads = KnownDownloads(lambda: self.connection.client, on_change, self._models_changed)
         self.connection = Connection(settings, self._on_ready, self._on_event, self._on_lost)
@@ -107,7 +110,9 @@ class ServerProxy:
         if self.status.state == "ready" and self.connection.client is not None:
             self.outbox.tick(self.connection.client, deadline)
             self.plan_query.tick(self.connection.client)
+            self.job_plan_query.tick(self.connection.client)
             self.thumbnail_query.tick(self.connection.client)
+            self.search_query.tick(self.connection.client)
             self.details.tick(self.connection.client)
         elif self.is_out_of_reach:
             self.outbox.give_up(self.status.sentence)
@@ -172,15 +177,21 @@ class ServerProxy:
         """A model was downloaded: ask for the list of models and for the plan again."""
         if self.connection.client is not None:
             self.connection.client.call("models", answered=self._receive_models)
-            self.plan_query.forget()
+            self._forget_plans()
+
+    def _forget_plans(self) -> None:
+        """What the server would plan now is another matter."""
+        self.plan_query.forget()
+        self.job_plan_query.forget()
 
     def _on_lost(self) -> None:
         self.listed = False
         self.worker = WorkerStatus(WorkerState.NONE)
         self.held_elsewhere = 0
         self.looking = ""
-        self.plan_query.forget()
+        self._forget_plans()
         self.thumbnail_query.forget()
+        self.search_query.forget()
         self.details.server_gone()
         self.downloads.server_gone()
         self.outbox.server_gone()
@@ -207,7 +218,7 @@ class ServerProxy:
 
     def _receive_models(self, result: ModelsResult) -> None:
         if (result.models, result.extras) != (self.models, self.extras):
-            self.plan_query.forget()  # a plan depends on the models
+            self._forget_plans()  # a plan depends on the models
         self.models, self.extras, self.looking = result.models, result.extras, result.looking
         self._on_change()
 

@@ -1,10 +1,11 @@
-"""What is asked of the server because somebody looks at it: the panel's plan, thumbnails, and the details of jobs.
+"""What is asked of the server because somebody looks at it: plans, thumbnails, searches and the details of jobs.
 
 A draw says what it shows; a later tick asks for it, not at every keystroke, and keeps the answers.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import OrderedDict
@@ -21,6 +22,9 @@ from ...wan_backend.protocol.messages import (
     Origin,
     Plan,
     PlanParams,
+    ProblemKind,
+    SearchParams,
+    SearchResult,
     Source,
     TakeRequest,
     Thumbnail,
@@ -32,6 +36,10 @@ from ..backend.client import ChildClient
 T = TypeVar("T")
 QUIET_SECONDS = 0.3
 """A question is sent once it has stayed the same for this long."""
+LOOK_AGAIN_SECONDS = 3.0
+"""A file that can't be used may be replaced by one that can: after this, a draw has it looked at again."""
+OF_FILES = (ProblemKind.BAD_SOURCE, ProblemKind.BAD_LORA, ProblemKind.FOLDER)
+"""Problems that can end without any change in what is asked."""
 MAX_PLANS_UNDER_WAY = 3
 """A plan may have to look at slow disks; the questions of a person who goes on typing must not pile up behind it."""
 MAX_THUMBNAIL_ANSWERS = 100
@@ -57,6 +65,7 @@ class PlanQuery:
         self._wanted_since = 0.0
         self._asked: TakeRequest | None = None
         self._planned: TakeRequest | None = None
+        self._look_again_at = math.inf
         self._under_way = 0
 
     def plan_of(self, request: TakeRequest) -> Plan | None:
@@ -66,8 +75,11 @@ class PlanQuery:
     def want(self, request: TakeRequest) -> None:
         """Have a later tick ask for the plan of `request`; its seed and place make no difference. Safe in a draw."""
         key = _plan_key(request)
+        now = time.monotonic()
         if key != self._wanted:
-            self._wanted, self._wanted_since = key, time.monotonic()
+            self._wanted, self._wanted_since = key, now
+        elif now >= self._look_again_at:
+            self.forget()
 
     def tick(self, client: ChildClient) -> None:
         """Ask for the plan of the shown request, if it is new and has been left alone for a moment."""
@@ -77,12 +89,15 @@ class PlanQuery:
         if self._under_way >= MAX_PLANS_UNDER_WAY:
             return
         self._asked = wanted
+        self._look_again_at = math.inf
         self._under_way += 1
 
         def answered(plan: Plan) -> None:
             self._under_way -= 1
             if wanted == self._wanted:
                 self.plan, self.sentence, self._planned = plan, "", wanted
+                if plan.problem is not None and plan.problem.kind in OF_FILES:
+                    self._look_again_at = time.monotonic() + LOOK_AGAIN_SECONDS
                 self._on_change()
 
         def failed(error: ProtocolError) -> None:
@@ -96,16 +111,73 @@ class PlanQuery:
         client.call("plan", PlanParams(wanted), answered, failed)
 
     def forget(self) -> None:
-        """Ask again: the server or its models changed."""
+        """Ask again: the server, its models, or what it knows of the sources changed."""
         self._asked = None
+
+
+class SearchQuery:
+    """The jobs whose prompt has a text beyond its beginning, which is all that their statuses have of it."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._wanted: tuple[str, int] | None = None
+        self._wanted_since = 0.0
+        self._asked: tuple[str, int] | None = None
+        self._under_way = False
+        self._text = ""
+        self._found: frozenset[str] = frozenset()
+
+    def want(self, text: str, jobs: int) -> None:
+        """The queue is searched for `text` now; empty: for nothing. With another number of jobs it is asked again."""
+        wanted = (text, jobs) if text else None
+        if wanted != self._wanted:
+            self._wanted, self._wanted_since = wanted, time.monotonic()
+
+    def found(self, text: str) -> frozenset[str]:
+        """The jobs that the server has found; none until they are known."""
+        return self._found if text == self._text else frozenset()
+
+    def waits(self, text: str) -> bool:
+        """Whether the server has yet to say what has that text."""
+        return bool(text) and text != self._text
+
+    def tick(self, client: ChildClient) -> None:
+        """Ask for what is wanted, if it is new and has been left alone for a moment."""
+        wanted = self._wanted
+        if wanted is None or wanted == self._asked or self._under_way:
+            return
+        if time.monotonic() - self._wanted_since < QUIET_SECONDS:
+            return
+        self._asked, self._under_way = wanted, True
+
+        def answered(result: SearchResult) -> None:
+            self._under_way = False
+            self._text, self._found = wanted[0], frozenset(result.job_ids)
+            self._on_change()
+
+        def failed(error: ProtocolError) -> None:
+            self._under_way = False
+            if error.code == GONE:
+                self._asked = None  # the next server is asked
+            else:
+                answered(SearchResult([]))
+
+        client.call("search", SearchParams(wanted[0]), answered, failed)
+
+    def forget(self) -> None:
+        """Ask again: the server changed."""
+        self._asked, self._under_way = None, False
 
 
 class ThumbnailQuery:
     """Small pictures of the sources that takes are made from, by what was asked."""
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
-        self._on_change = on_change
+    def __init__(self, on_change: Callable[[], None], on_problem: Callable[[], None] = lambda: None) -> None:
+        """`on_problem` is called when the server has found a file that it can't use: its plans say so from then on."""
+        self._on_change, self._on_problem = on_change, on_problem
         self._known: dict[str, list[Thumbnail]] = {}
+        self._look_again_at: dict[str, float] = {}
+        """For the answers with files that can't be used."""
         self._wanted: ThumbnailsParams | None = None
         self._wanted_since = 0.0
         self._asking = False
@@ -116,10 +188,10 @@ class ThumbnailQuery:
             return []
         sources = [_first_and_last(source) for source in request.sources]
         params = ThumbnailsParams(sources, request.width, request.height, request.guide)
-        known = self._known.get(_thumbnails_key(params))
-        if known is None and params != self._wanted:
+        key = _thumbnails_key(params)
+        if not self._is_known(key) and params != self._wanted:
             self._wanted, self._wanted_since = params, time.monotonic()
-        return known or []
+        return self._known.get(key, [])
 
     def tick(self, client: ChildClient) -> None:
         """Ask for what was looked at last, if it has been left alone for a moment and its files exist."""
@@ -127,7 +199,8 @@ class ThumbnailQuery:
         if wanted is None or self._asking or time.monotonic() - self._wanted_since < QUIET_SECONDS:
             return
         self._wanted = None
-        if _thumbnails_key(wanted) in self._known:  # drawn again while the answer was on its way
+        key = _thumbnails_key(wanted)
+        if self._is_known(key):  # drawn again while the answer was on its way
             return
         if not all(_is_on_disk(source) for source in wanted.sources):
             return  # they are still to be rendered; the next draw asks again
@@ -137,7 +210,12 @@ class ThumbnailQuery:
             self._asking = False
             if len(self._known) >= MAX_THUMBNAIL_ANSWERS:
                 self._known.clear()
-            self._known[_thumbnails_key(wanted)] = result.pictures
+                self._look_again_at.clear()
+            self._known[key] = result.pictures
+            self._look_again_at.pop(key, None)
+            if result.problems:
+                self._look_again_at[key] = time.monotonic() + LOOK_AGAIN_SECONDS
+                self._on_problem()
             self._on_change()
 
         def failed(error: ProtocolError) -> None:
@@ -157,6 +235,10 @@ class ThumbnailQuery:
         """Drop all answers, because the server is gone; before the next one starts, the files may change."""
         self._asking = False
         self._known.clear()
+        self._look_again_at.clear()
+
+    def _is_known(self, key: str) -> bool:
+        return key in self._known and time.monotonic() < self._look_again_at.get(key, math.inf)
 
 
 class DetailsQuery:

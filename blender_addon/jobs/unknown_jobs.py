@@ -10,6 +10,7 @@ import os
 from dataclasses import replace
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.media import job_folder
 from ...wan_backend.protocol.messages import (
@@ -23,10 +24,15 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ...wan_backend.protocol.plain_names import is_below
-from ..timeline import strip_media
-from . import folders, orders, placing, project, request
+from ..timeline import compat, provenance, strip_media
+from . import folders, orders, placing, project, request, sourcing
 
-UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not have this take's job: press Retry to make it.")
+UNKNOWN = "The backend does not have this take's job"
+STRIPS_UNKNOWN = Problem(
+    ProblemKind.BAD_SOURCE,
+    "The backend does not have this take's job, and the strips that it is made from are no longer known: delete this "
+    "placeholder, select the strips, and make the take again.",
+)
 HELD = Problem(ProblemKind.BUSY, "Another Blender window has this job: its take appears here once it is made there.")
 UNREADABLE = Problem(
     ProblemKind.INTERNAL, "The request of this placeholder can't be read: delete it, and make the take again."
@@ -67,16 +73,25 @@ def _to_be_rendered(source: Source, folder: str) -> Source:
     return source if source.folder == place else replace(source, folder=place, rendered=True, is_movie=False)
 
 
-def unknown(job_id: str, asked: TakeRequest, state_folder: str = "") -> tuple[JobStatus, TakeRequest]:
+def unknown(
+    job_id: str, asked: TakeRequest, state_folder: str = "", remembered: provenance.Provenance | None = None
+) -> tuple[JobStatus, TakeRequest]:
     """The job as it is shown: done if its take is in a folder of this film's takes, else interrupted.
 
-    A job in the server's `state_folder` that the server doesn't know is another window's.
+    A job in the server's `state_folder` that the server doesn't know is another window's. `remembered` is what its
+    strip keeps of the strips that the take is made from; sources that aren't on the disk are rendered from these.
     """
     made = done(job_id, asked)
     if made is not None:
         return made
     own = with_own_folders(asked, job_id)
-    why = HELD if state_folder and job_folder(state_folder, job_id).is_dir() else UNKNOWN
+    if state_folder and job_folder(state_folder, job_id).is_dir():
+        why = HELD
+    elif not _can_be_made(own, remembered):
+        why = STRIPS_UNKNOWN
+    else:
+        sentence = iface_("{}: press Retry to make it, in {}.").format(iface_(UNKNOWN), own.media_folder)
+        why = Problem(ProblemKind.INTERRUPTED, sentence)
     return JobStatus(job_id, JobState.INTERRUPTED, JobSummary.of(own), sentence=why.sentence, problem=why), own
 
 
@@ -87,6 +102,27 @@ def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | Non
         return None
     own = with_own_folders(asked, job_id)
     return JobStatus(job_id, JobState.DONE, JobSummary.of(own), progress=1.0, take=take), own
+
+
+def _can_be_made(own: TakeRequest, remembered: provenance.Provenance | None) -> bool:
+    """Whether each of its sources is on the disk, or may be rendered."""
+    gone = {source.role for source in own.sources if not sourcing.is_there(source)}
+    known = set() if remembered is None else {wanted.role for wanted in remembered.wanted}
+    return gone <= known and (not gone or compat.own_scene(own.origin.scene) is not None)
+
+
+def is_to_be_made(status: JobStatus) -> bool:
+    """Whether the job is one that `unknown` offers to make."""
+    problem = status.problem
+    return (
+        problem is not None and problem.kind is ProblemKind.INTERRUPTED and problem.sentence.startswith(iface_(UNKNOWN))
+    )
+
+
+def retry_refusal(status: JobStatus) -> str:
+    """Why there is nothing that could be tried again; empty where there may be."""
+    problem = status.problem
+    return problem.sentence if problem is not None and problem in (UNREADABLE, STRIPS_UNKNOWN) else ""
 
 
 def unreadable(job_id: str) -> tuple[JobStatus, None]:

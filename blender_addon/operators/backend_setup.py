@@ -132,6 +132,26 @@ class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class WAN_VSE_OT_reset_backend(Refusing, bpy.types.Operator):
+    """Clear the backend that the preferences name, and use the one that was set up here"""
+
+    bl_idname = "wan_vse.reset_backend"
+    bl_label = "Wan: Use the Backend That Was Set Up"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return "" if preferences.get().backend_command else "The preferences name no backend"
+
+    @timed("operator reset_backend")
+    def execute(self, context: bpy.types.Context) -> Result:
+        preferences.get().backend_command = ""  # which restarts the backend, unless that would lose work
+        if session.current().server.is_out_of_reach:
+            panel_state_of(context).restart_needed = False
+            session.current().restart()
+        return {"FINISHED"}
+
+
 class WAN_VSE_OT_free_card(Refusing, bpy.types.Operator):
     """Free the card's memory for other programs. The next job loads the model again"""
 
@@ -196,6 +216,7 @@ CLASSES = (
     WAN_VSE_OT_confirm_setup,
     WAN_VSE_OT_cancel_setup,
     WAN_VSE_OT_restart_backend,
+    WAN_VSE_OT_reset_backend,
     WAN_VSE_OT_free_card,
     WAN_VSE_OT_open_log,
     WAN_VSE_OT_open_preferences,

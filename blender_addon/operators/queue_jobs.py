@@ -10,7 +10,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus
-from ..jobs import project, request, session
+from ..jobs import project, request, session, unknown_jobs
 from ..properties import active_job_id
 from ..stopwatch import timed
 from ..timeline import compat, identity
@@ -59,6 +59,16 @@ def _count(jobs: Sequence[JobStatus]) -> QueueState:
             same.append(job)
     sample = tuple(job for few in by_state.values() for job in few)
     return QueueState(jobs, tuple(going_on), tuple(ended), sample)
+
+
+def retry_refusal(job: JobStatus) -> str:
+    """Why it would be in vain to try a job again, in a sentence; empty where it wouldn't, as far as is known."""
+    refused = unknown_jobs.retry_refusal(job)
+    if refused or not unknown_jobs.is_to_be_made(job):
+        return refused
+    asked = session.current().request_of(job.job_id)
+    plan = session.current().server.job_plan_query.plan_of(asked) if asked is not None else None
+    return plan.problem.sentence if plan is not None and plan.problem is not None else ""
 
 
 class OnJob(Refusing):
@@ -165,7 +175,7 @@ class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
             return "The job has its take: use Regenerate for another"
         if job.held_elsewhere:
             return HELD_ELSEWHERE
-        return backend_refusal()
+        return retry_refusal(job).removesuffix(".") or backend_refusal()
 
     def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         session.current().retry(job.job_id)

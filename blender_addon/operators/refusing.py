@@ -68,4 +68,7 @@ def timeline_refusal(context: bpy.types.Context) -> str:
 
 def backend_refusal() -> str:
     """Why the backend can't be asked for a take; empty if it can."""
-    return _BACKEND_SENTENCES.get(session.current().server.status.state, "")
+    status = session.current().server.status
+    if status.state == "missing" and status.sentence and status.remedy.value != "first_set_up":
+        return status.sentence.removesuffix(".")  # it names what is not there
+    return _BACKEND_SENTENCES.get(status.state, "")

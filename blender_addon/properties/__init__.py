@@ -344,7 +344,7 @@ class WanPanelState(bpy.types.PropertyGroup):
     )
     search: StringProperty(
         name="Search",
-        description="Show all jobs, including older ones, with this text in the first 200 characters of their prompt",
+        description="Show all jobs, including older ones, with this text in their prompt",
         options={"SKIP_SAVE", "TEXTEDIT_UPDATE"},
         update=_search_changed,
     )

@@ -6,7 +6,6 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import WorkerState
-from .. import preferences
 from ..jobs import session
 from ..properties import panel_state_of
 from . import paragraph, wording
@@ -48,14 +47,27 @@ def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_missing(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """The first step for a new user; or what is wrong with the backend that the preferences name."""
-    if preferences.get().backend_command:
-        box.alert = True
-        paragraph.draw(box, context, session.current().server.status.sentence, "ERROR")
-        box.alert = False
+    """The first step for a new user; or what is wrong with the backend, and the button that helps."""
+    backend = session.current().server.status
+    if not backend.sentence or backend.remedy.value == "first_set_up":
+        paragraph.draw(box, context, FIRST_STEPS, "INFO")
+        draw_setup_button(box)
         return
-    paragraph.draw(box, context, FIRST_STEPS, "INFO")
-    draw_setup_button(box)
+    box.alert = True
+    paragraph.draw(box, context, backend.sentence, "ERROR")
+    box.alert = False
+    if backend.remedy.value == "set_up":
+        draw_setup_button(box)
+    else:
+        draw_reset_button(box)
+
+
+def draw_reset_button(layout: bpy.types.UILayout) -> None:
+    """The button that clears the backend of the preferences, where that one doesn't work."""
+    remedy = session.current().server.status.remedy
+    if remedy.clears:
+        text = "Use the One That Was Set Up" if remedy.value == "use_set_up" else "Clear the Field"
+        layout.operator("wan_vse.reset_backend", text=text, icon="LOOP_BACK")
 
 
 def draw_failure(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -68,6 +80,7 @@ def draw_failure(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row.operator("wan_vse.restart_backend", text="Restart", icon="FILE_REFRESH")
     if backend.log:
         row.operator("wan_vse.open_log", text="Open Log", icon="TEXT").path = backend.log
+    draw_reset_button(box)
 
 
 def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

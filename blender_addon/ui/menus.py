@@ -59,6 +59,7 @@ _GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
         ("setup_backend", "Set Up Backend", "IMPORT"),
         ("cancel_setup", "Cancel Setup", "X"),
         ("restart_backend", "Restart Backend", "FILE_REFRESH"),
+        ("reset_backend", "Use the Backend That Was Set Up", "LOOP_BACK"),
         ("free_card", "Free Card Memory", "MEMORY"),
         ("open_log", "Open Backend Log", "TEXT"),
         ("open_preferences", "Open Preferences", "PREFERENCES"),

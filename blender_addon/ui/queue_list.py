@@ -7,8 +7,9 @@ from typing import Any
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
-from ..jobs import session
+from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest, as_searched
+from ..jobs import session, unknown_jobs
+from ..operators.queue_jobs import retry_refusal
 from ..operators.refusing import ROW_POINTER, job_of
 from ..properties import active_job_id, panel_state_of
 from ..timeline import compat
@@ -80,7 +81,7 @@ def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
 def _draw_row_button(row: bpy.types.UILayout, job: JobStatus) -> None:
     if not job.state.ended:
         button = row.operator("wan_vse.cancel_job", text="", icon="X", emboss=False)
-    elif job.take is None:
+    elif job.take is None and not unknown_jobs.retry_refusal(job):
         button = row.operator("wan_vse.retry_job", text="", icon="FILE_REFRESH", emboss=False)
     else:
         button = row.operator("wan_vse.show_take", text="", icon="VIEWZOOM", emboss=False)
@@ -93,7 +94,7 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if panel_state.search or panel_state.left_out:
         layout.prop(panel_state, "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
     if not panel_state.rows:
-        layout.label(text="No jobs found." if panel_state.search else "No jobs yet.", icon="INFO")
+        layout.label(text=_why_no_rows(panel_state.search), icon="INFO")
         draw_elsewhere(layout, context)
         return
     layout.template_list(
@@ -111,6 +112,14 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box = layout.box()
         box.context_pointer_set(ROW_POINTER, panel_state.rows[panel_state.active_row])
         draw_job(box, context, job)
+
+
+def _why_no_rows(search: str) -> str:
+    if not search:
+        return "No jobs yet."
+    server = session.current().server
+    waits = server.status.state == "ready" and server.search_query.waits(as_searched(search))
+    return "Searching the prompts..." if waits else "No jobs found."
 
 
 def draw_elsewhere(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -147,8 +156,21 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
         paragraph.draw(box, context, note, "INFO")
     if request is not None:
         thumbnail_icons.draw(box, request)
+        _draw_retry_plan(box, context, job, request)
     _draw_facts(box, context, job, request)
     _draw_job_buttons(box, context, job)
+
+
+def _draw_retry_plan(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus, request: TakeRequest) -> None:
+    """What stands against making a take that no backend has: any .blend may have asked for it."""
+    if not unknown_jobs.is_to_be_made(job) or session.current().server.status.state != "ready":
+        return
+    session.current().server.job_plan_query.want(request)
+    refused = retry_refusal(job)
+    if refused:
+        column = box.column(align=True)
+        column.alert = True
+        paragraph.draw(column, context, refused, "ERROR")
 
 
 def _details(job: JobStatus) -> TakeRequest | None:
@@ -208,7 +230,8 @@ def _draw_job_buttons(box: bpy.types.UILayout, context: bpy.types.Context, job: 
     if not job.state.ended:
         row.operator("wan_vse.cancel_job", text="Cancel", icon="X").job_id = job.job_id
     elif job.take is None:
-        row.operator("wan_vse.retry_job", text="Retry", icon="FILE_REFRESH").job_id = job.job_id
+        if not retry_refusal(job):
+            row.operator("wan_vse.retry_job", text="Retry", icon="FILE_REFRESH").job_id = job.job_id
     else:
         text = "Place Again" if _is_placed(context, job) else "Place"
         row.operator("wan_vse.place_take", text=text, icon="SEQUENCE").job_id = job.job_id

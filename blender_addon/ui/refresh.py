@@ -10,6 +10,8 @@ from typing import Any
 
 import bpy
 
+from ...wan_backend.protocol.messages import JobStatus, as_searched
+from ..jobs import session
 from ..operators.queue_jobs import QueueState, queue_state
 from ..properties import WanPanelState
 from ..stopwatch import timed
@@ -44,14 +46,17 @@ def mirror_rows(panel_state: WanPanelState) -> None:
     """
     global _mirrored
     now = queue_state()
-    search = " ".join(panel_state.search.lower().split())
+    search = as_searched(panel_state.search)
+    query = session.current().server.search_query
+    query.want(search, len(now.jobs))
+    found = query.found(search)
     last = _mirrored
     as_left = _are(panel_state.rows, last.ids)
-    if last.queue_state is now and last.search == search and as_left:
+    if last.queue_state is now and (last.search, last.found) == (search, found) and as_left:
         return
-    ids, panel_state.left_out = _shown(now, search)
+    ids, panel_state.left_out = _shown(now, search, found)
     old = last.ids if as_left else [row.name for row in panel_state.rows]
-    _mirrored = _Mirrored(now, search, ids)
+    _mirrored = _Mirrored(now, search, found, ids)
     if ids == old:
         return
     chosen = old[panel_state.active_row] if 0 <= panel_state.active_row < len(old) else ""
@@ -70,20 +75,24 @@ class _Mirrored:
 
     queue_state: QueueState | None = None
     search: str = ""
+    found: frozenset[str] = frozenset()
     ids: list[str] = field(default_factory=list)
 
 
 _mirrored = _Mirrored()
 
 
-def _shown(now: QueueState, search: str) -> tuple[list[str], int]:
-    """The ids of the jobs that get a row, in the session's order, and how many of those that would do get none."""
+def _shown(now: QueueState, search: str, found: frozenset[str]) -> tuple[list[str], int]:
+    """The ids of the jobs that get a row, in the session's order, and how many of those that would do get none.
+
+    `found` are those that the server has found by the rest of their prompts.
+    """
     left = MAX_ENDED
     ids: list[str] = []
     left_out = 0
     going_on = {job.job_id for job in now.going_on}
     for job in now.jobs:
-        if search and search not in job.summary.title.lower():
+        if search and job.job_id not in found and not _has_text(job, search):
             continue
         if job.job_id in going_on:
             ids.append(job.job_id)
@@ -93,6 +102,14 @@ def _shown(now: QueueState, search: str) -> tuple[list[str], int]:
         else:
             left_out += 1
     return ids, left_out
+
+
+def _has_text(job: JobStatus, search: str) -> bool:
+    """Whether the job's prompt has the text, as far as it is known here: whole, where the server hasn't got the job."""
+    if search in job.summary.title.lower():
+        return True
+    known = session.current().jobs.request_of(job.job_id)
+    return known is not None and search in as_searched(known.prompt)
 
 
 def _are(rows: Any, ids: list[str]) -> bool:

@@ -58,7 +58,13 @@ class StandInServer:
     """What the operators and the panel use of the server."""
 
     def __init__(self, messages: Any, asked: list[tuple[Any, ...]], noted: dict[str, Any]) -> None:
-        self.status = SimpleNamespace(state="ready", sentence="", log="/tmp/server.log", asks=False)
+        self.status = SimpleNamespace(
+            state="ready",
+            sentence="",
+            log="/tmp/server.log",
+            asks=False,
+            remedy=SimpleNamespace(value="none", clears=False),
+        )
         self.models = [
             messages.ModelRow(
                 model=name,
@@ -78,12 +84,20 @@ class StandInServer:
         self.worker = messages.WorkerStatus(messages.WorkerState.READY, "cuda", "2.13")
         self.looking = ""
         self.held_elsewhere = 0
-        self.plan_query = StandInPlanQuery()
+        self.plan_query, self.job_plan_query = StandInPlanQuery(), StandInPlanQuery()
         self.thumbnail_query = SimpleNamespace(of=lambda request: [])
+        self.searched: dict[str, frozenset[str]] = {}
+        """What a server would find, by text; it has yet to answer for any other."""
+        self.search_query = SimpleNamespace(
+            want=lambda text, jobs: None,
+            found=lambda text: self.searched.get(text, frozenset()),
+            waits=lambda text: text not in self.searched,
+        )
         self.plans: dict[str, Any] = {}
         """Those of jobs, by job."""
         self.details = SimpleNamespace(plan_of=self.plans.get)
         self.wished: list[str] = []
+        self.is_out_of_reach = False
         self.downloads = StandInDownloads(asked)
         self.free_card = noted["free_card"]
 
@@ -135,7 +149,7 @@ class StandInSession:
         self.file = SimpleNamespace(problems={}, notes={})
         self.on_change: list[Any] = []
         self.all: list[Any] = []
-        self.jobs = SimpleNamespace(get=self._job)
+        self.jobs = SimpleNamespace(get=self._job, request_of=lambda job_id: None)
         self._order: Any = None
         self.placeable: set[str] = set()
         self.elsewhere: set[str] = set()

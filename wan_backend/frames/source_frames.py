@@ -137,19 +137,29 @@ def _refused(kind: str, file: Path, error: Exception) -> Refusal:
     if isinstance(error, FileNotFoundError):
         sentence = f"The {kind} {file} is missing; put it back, or choose another strip."
         return Refusal(Problem(ProblemKind.BAD_SOURCE, sentence))
-    found = error if isinstance(error, UnreadableSource) else UnreadableSource(*_reason(error))
+    found = _unreadable(error)
     return Refusal(Problem(found.kind, f"The {kind} {file} can't be used: {found}; {found.advice}."))
 
 
-def _reason(error: Exception) -> tuple[str] | tuple[str, str]:
-    """Why what a decoder or the system raises makes a source unreadable; and the advice, if it's not the usual."""
+def is_lasting(refusal: Refusal) -> bool:
+    """Whether a refusal of `read` is the file's own fault, so that nobody can use it while it stays as it is."""
+    error = refusal.__cause__
+    found = _unreadable(error) if isinstance(error, Exception) else None
+    return found is not None and found.is_lasting and found.kind is ProblemKind.BAD_SOURCE
+
+
+def _unreadable(error: Exception) -> UnreadableSource:
+    """What a decoder or the system raises, as the reason that makes a source unreadable."""
+    if isinstance(error, UnreadableSource):
+        return error
     if isinstance(error, MemoryError):
-        return ("there is too little memory to decode it",)
+        return UnreadableSource("there is too little memory to decode it", is_lasting=False)
     if isinstance(error, OSError) and error.strerror:
         permission = isinstance(error, PermissionError | IsADirectoryError)
         why = f"it can't be read to its end ({error.strerror}), so its disk or share is failing"
-        return str(error.strerror).lower() if permission else why, "check that, or choose another strip"
-    return ("its format is not known, or it is damaged",)
+        why = str(error.strerror).lower() if permission else why
+        return UnreadableSource(why, "check that, or choose another strip", is_lasting=False)
+    return UnreadableSource("its format is not known, or it is damaged")
 
 
 def edges(picture: np.ndarray) -> np.ndarray:

@@ -97,7 +97,8 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
     if not size_bytes:
         raise UnreadableSource("it is empty")
     if size_bytes > budget_bytes:
-        raise UnreadableSource(f"it has {size_bytes / 1e9:,.1f} GB, which is too much for a picture")
+        why = f"it has {size_bytes / 1e9:,.1f} GB, which is too much for a picture"
+        raise UnreadableSource(why, is_lasting=size_bytes > BUDGET_BYTES)
     content = _content(file, size_bytes)
     try:
         with warnings.catch_warnings(action="ignore"):  # by decoders, about files that they read all the same
@@ -106,13 +107,13 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
                 _check_png(content.data)
             if head.can_shrink and head.width * head.height > max(JPEG_PIXELS_PER_BYTE * size_bytes, JPEG_PIXELS):
                 raise UnreadableSource("it is damaged or incomplete", EXPORT_AGAIN)
-            shrunk = _shrunk(head, wanted_side, budget_bytes - size_bytes)
+            shrunk = _shrunk(head, wanted_side, size_bytes, budget_bytes)
             return _checked(*_decoded(file, content, shrunk), head, shrunk)
     except UnreadableSource:
         raise
     except Exception as error:  # decoders raise anything about a damaged file
         if _is_out_of_memory(error):
-            raise UnreadableSource("there is too little memory to decode it") from None
+            raise UnreadableSource("there is too little memory to decode it", is_lasting=False) from None
         raise UnreadableSource("its format is not known, or it is damaged") from error
 
 
@@ -124,7 +125,7 @@ def _content(file: Path, size_bytes: int) -> np.ndarray:
         while at < size_bytes and (got := stream.readinto(content.data[at:])):
             at += got
         if at < size_bytes or stream.read(1):
-            raise UnreadableSource("it is being written right now; try again when it is complete")
+            raise UnreadableSource("it is being written right now; try again when it is complete", is_lasting=False)
     return content
 
 
@@ -172,19 +173,22 @@ def _check_png(content: memoryview) -> None:
     raise UnreadableSource("it is damaged or incomplete", EXPORT_AGAIN)
 
 
-def _shrunk(head: PictureHeader, wanted_side: int, budget_bytes: int) -> int:
+def _shrunk(head: PictureHeader, wanted_side: int, size_bytes: int, budget_bytes: int) -> int:
     """The divisor of the sides by which the picture must be decoded to fit. Raises UnreadableSource if none does."""
     if min(head.width, head.height) < 1:
         raise UnreadableSource("it has no valid picture size")
     pixels, longer = head.width * head.height, max(head.width, head.height)
     for shrunk in (1, *SHRUNK):
-        fits = pixels * (head.bytes_per_pixel / shrunk**2 + head.beside) <= budget_bytes
+        fits = pixels * (head.bytes_per_pixel / shrunk**2 + head.beside) <= budget_bytes - size_bytes
         if fits and (shrunk == 1 or (head.can_shrink and longer >= shrunk * wanted_side)):
             return shrunk
-    most = math.isqrt(max(budget_bytes, 0) // (head.bytes_per_pixel + head.beside)) // 100 * 100
+    if budget_bytes < BUDGET_BYTES:  # a take may use more; what is too large for that, too, is refused in its words
+        _shrunk(head, wanted_side, size_bytes, BUDGET_BYTES)
+    most = math.isqrt(max(budget_bytes - size_bytes, 0) // (head.bytes_per_pixel + head.beside)) // 100 * 100
     raise UnreadableSource(
         f"its picture of {head.width:,} x {head.height:,} pixels is too large to decode; "
-        f"about {most:,} x {most:,} can be read"
+        f"about {most:,} x {most:,} can be read",
+        is_lasting=budget_bytes >= BUDGET_BYTES,
     )
 
 

@@ -2,7 +2,8 @@
 
 A process of its own, with limits of memory and time, so that a file which crashes its decoder ends nothing else. It
 reads ThumbnailsParams as JSON from stdin and writes JPEG files into the folder of its first argument. The result for
-each source is appended to THUMBNAIL_LINES_FILE at once: when the process dies, its lines say at which source.
+each source is appended to THUMBNAIL_LINES_FILE at once: when the process dies, its lines say at which source. If no
+take can be made from a file either, its line says why.
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ from ..protocol import process_setup
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import Refusal
 from ..protocol.media import THUMBNAIL_LINES_FILE
-from ..protocol.messages import Guide, Role, Source, Thumbnail, ThumbnailsParams, ThumbnailsResult
+from ..protocol.messages import (
+    Guide,
+    Role,
+    Source,
+    SourceProblem,
+    Thumbnail,
+    ThumbnailsParams,
+    ThumbnailsResult,
+)
 from . import process_limits, source_frames
 
 log = logging.getLogger(__name__)
@@ -38,27 +47,36 @@ SOURCE_SECONDS = 15.0
 
 def make(params: ThumbnailsParams, folder: Path) -> ThumbnailsResult:
     """The thumbnails of all sources that can be read, written into `folder`. Raises OSError."""
-    return ThumbnailsResult([picture for made in make_each(params, folder) for picture in made])
+    each = list(make_each(params, folder))
+    pictures = [picture for made in each for picture in made.pictures]
+    return ThumbnailsResult(pictures, [problem for made in each for problem in made.problems])
 
 
-def make_each(params: ThumbnailsParams, folder: Path, prefix: str = "") -> Iterator[list[Thumbnail]]:
-    """The thumbnails of each source, none if it can't be read. Raises OSError."""
+def make_each(params: ThumbnailsParams, folder: Path, prefix: str = "") -> Iterator[ThumbnailsResult]:
+    """The thumbnails of each source, or what is wrong with it, if that lasts. Raises OSError."""
     size = small_size(params.width, params.height)
     count = 0
     for source in params.sources:
         made: list[Thumbnail] = []
+        problems: list[SourceProblem] = []
         scene_size = params.width, params.height
+        read: list[np.ndarray] = []
         try:
-            read = list(source_frames.read(source, shown(source), *size, scene_size, PICTURE_BYTES))
+            for picture in source_frames.read(source, shown(source), *size, scene_size, PICTURE_BYTES):
+                read.append(picture)
         except (Refusal, MemoryError) as refusal:
             log.info("no thumbnail: %s", refusal)
+            if isinstance(refusal, Refusal) and source_frames.is_lasting(refusal):
+                failed = shown(source)[len(read)]
+                file = source.files[0 if source.is_movie else min(failed, len(source.files) - 1)]
+                problems.append(SourceProblem(source.role, file, refusal.problem))
             read = []
         for picture, control in pictures(source, read, params.guide):
-            file = folder / f"{prefix}{count}.jpg"
-            _write(file, picture)
-            made.append(Thumbnail(source.role, str(file), control))
+            written = folder / f"{prefix}{count}.jpg"
+            _write(written, picture)
+            made.append(Thumbnail(source.role, str(written), control))
             count += 1
-        yield made
+        yield ThumbnailsResult(made, problems)
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:
@@ -98,7 +116,7 @@ def main() -> int:
     with open(folder / THUMBNAIL_LINES_FILE, "ab", buffering=0) as results:
         faulthandler.dump_traceback_later(SOURCE_SECONDS, exit=True)
         for made in make_each(params, folder, prefix):
-            results.write(json.dumps(to_json(ThumbnailsResult(made))).encode() + b"\n")
+            results.write(json.dumps(to_json(made)).encode() + b"\n")
             faulthandler.dump_traceback_later(SOURCE_SECONDS, exit=True)  # for the next one, anew
     sys.stdout.flush()
     os._exit(0)  # a decoder that can't be ended must not keep it

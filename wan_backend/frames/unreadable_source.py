@@ -19,6 +19,8 @@ class UnreadableSource(ValueError):
         why: str,
         advice: str = "convert it to MP4 or PNG, or choose another strip",
         kind: ProblemKind = ProblemKind.BAD_SOURCE,
+        is_lasting: bool = True,
     ) -> None:
+        """`is_lasting`: while the file stays as it is, no process of ours can read it."""
         super().__init__(why)
-        self.advice, self.kind = advice, kind
+        self.advice, self.kind, self.is_lasting = advice, kind, is_lasting

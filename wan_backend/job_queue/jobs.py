@@ -21,6 +21,7 @@ from ..protocol.conversion import to_json
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import INVALID_PARAMS, NO_SUCH_JOB, result_or_error
 from ..protocol.messages import (
+    MAX_TITLE_CHARACTERS,
     JobDetails,
     JobIdsParams,
     JobState,
@@ -34,6 +35,7 @@ from ..protocol.messages import (
     ProblemKind,
     ProgressParams,
     RunResult,
+    SearchResult,
     Take,
     TakeRequest,
 )
@@ -151,6 +153,17 @@ class JobQueue:
                 hand_in(known)
             else:
                 self._saving.in_thread("details", read, hand_in)
+
+        return Later(lambda hand_in: self.when_adopted(lambda: start(hand_in)))
+
+    def search(self, text: str) -> Later:
+        """The jobs with that text in a prompt of which their title is only the beginning; newest first."""
+
+        def start(hand_in: Answer) -> None:
+            statuses = [self._jobs[job_id].status for job_id, _ in self._rows.after("")]
+            cut = [each.job_id for each in statuses if len(each.summary.title) >= MAX_TITLE_CHARACTERS]
+            folders = {job_id: self._store.folder(job_id) for job_id in cut}
+            self._saving.in_thread("search", lambda: SearchResult(reading.with_text(folders, text)), hand_in)
 
         return Later(lambda hand_in: self.when_adopted(lambda: start(hand_in)))
 

@@ -8,13 +8,24 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..protocol import ProtocolError, Refusal
 from ..protocol.conversion import from_json, to_json
-from ..protocol.messages import JobState, JobStatus, JobSummary, Plan, Problem, ProblemKind, TakeRequest, Task
+from ..protocol.messages import (
+    JobState,
+    JobStatus,
+    JobSummary,
+    Plan,
+    Problem,
+    ProblemKind,
+    TakeRequest,
+    Task,
+    as_searched,
+)
 from ..storage.whole_file import read_json
 from .job import Job
 from .store import FORMAT, PLAN_FILE, REQUEST_FILE, SETTLED_FILE, STATE_FILE
@@ -25,6 +36,8 @@ MAX_STATE_BYTES = 1 << 17
 """A larger state is damaged: a job's status has to fit on one line."""
 LAST_SECOND = 1e11
 """This is in the year 5138; a file with a later time is damaged."""
+MAX_FOUND = 20_000
+"""An answer has to fit on one line."""
 LAST_ORDER = 1 << 62
 NO_SUMMARY = JobSummary("", Task.TEXT_TO_VIDEO, "", 0, 1)
 
@@ -52,6 +65,21 @@ def request_of(folder: Path) -> TakeRequest:
         log.error("%s is damaged", folder / REQUEST_FILE, exc_info=True)
         again = "so this job can't be made again; clear it from the list."
         raise Refusal.of(ProblemKind.INTERNAL, f"The file {folder / REQUEST_FILE} is damaged, {again}") from None
+
+
+def with_text(folders: Mapping[str, Path], text: str) -> list[str]:
+    """The jobs among these whose prompt has the text; what can't be read has none. At most MAX_FOUND."""
+    wanted, found = as_searched(text), list[str]()
+    for job_id, folder in folders.items():
+        try:
+            prompt = read_json(folder / REQUEST_FILE)["request"]["prompt"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            continue  # the job says so itself when it is asked for
+        if isinstance(prompt, str) and wanted in as_searched(prompt):
+            found.append(job_id)
+            if len(found) == MAX_FOUND:
+                break
+    return found
 
 
 def plan_of(folder: Path) -> Plan | None:

@@ -93,6 +93,27 @@ def compose_model(
     return ComposedModel(components, _sentence(chosen), others)
 
 
+def why_unused(found: Candidate, survey: Survey, entries: Iterable[ModelEntry]) -> str:
+    """Why no model is made up of a single file's transformer, as a clause; empty where one may be.
+
+    It may lack another component all the same: then the model's own row says so.
+    """
+    known = list(entries)
+    if found.component != "transformer":
+        return ""
+    users = [entry for entry in known if _fits(entry, found, known)]
+    if not users:
+        layers, heads = (found.config.get(name) for name in ("num_layers", "num_attention_heads"))
+        return f"no model that this version knows has {layers} layers of {heads} heads and its inputs; choose another"
+    if not found.expert:
+        return ""
+    others = [other for other in survey.of("transformer") if other.expert == a14b_experts.OTHER.get(found.expert)]
+    if any(_fits(entry, other, known) for entry in users for other in others):
+        return ""
+    lacking = "transformer_2" if found.expert == a14b_experts.HIGH else "transformer"
+    return f"it is half of {users[0].label}, and this machine lacks {WHAT_TO_GET[lacking]}"
+
+
 def index_of(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What model_index.json would say of components of these configurations."""
     index: dict[str, Any] = {

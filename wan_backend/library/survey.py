@@ -113,8 +113,8 @@ class _Surveyor:
         try:
             with guarded_files.guard():
                 if is_folder or place.is_dir():
-                    self._candidates += _folder_components(place)
                     self._tokenizers += _tokenizers(place)
+                    self._candidates += _folder_components(place)
                     return
                 self._files[place] = found = inspect_file(place)
                 many = len(found.components) > 1
@@ -122,7 +122,8 @@ class _Surveyor:
                 if found.carries_tokenizer:
                     self._tokenizers.append(place)
         except UnusableFile as why:
-            self._files[place] = SurveyedFile(place, why=str(why))
+            if not _is_of_a_cache(place):  # there it may be on its way, and the list of models says what is missing
+                self._files[place] = SurveyedFile(place, why=str(why))
 
     def survey(self) -> Survey:
         """All that was found; here the experts of Wan 2.2 are told apart, for that takes all names at once."""
@@ -227,6 +228,11 @@ def _inspect(file: Path) -> SurveyedFile:
     return SurveyedFile(file, components, "", carries, head.size_bytes)
 
 
+def _is_of_a_cache(place: Path) -> bool:
+    """Whether it is part of a model as Hugging Face's cache keeps it."""
+    return any(parent.name.startswith("models--") for parent in place.parents)
+
+
 def _models_of(folder: Path) -> Path:
     """The models folder of a ComfyUI, if a person chose the folder of the program."""
     inner = folder / "models"
@@ -296,7 +302,10 @@ def _kind_of(config: Any) -> str:
 
 
 def _folder_components(folder: Path) -> list[Candidate]:
-    """The component of a folder in the diffusers layout, one or none. May raise anything."""
+    """The component of a folder in the diffusers layout, one or none.
+
+    May raise anything; UnusableFile where the folder holds a component that can't be used.
+    """
     try:
         config = guarded_files.read_json(folder / "config.json")
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -304,14 +313,11 @@ def _folder_components(folder: Path) -> list[Candidate]:
     component = _component_kind(folder, [child.name for child in folder.iterdir()])
     if not component:
         return []
-    try:
-        integrity.check_component(folder, component, "")
-        architecture = None
-        if component == "transformer":
-            made = {"out_channels": 16, "in_channels": 16, **{k: v for k, v in config.items() if v is not None}}
-            architecture = configs.architecture_of(made)
-    except UnusableFile:
-        return []
+    integrity.check_component(folder, component, "")
+    architecture = None
+    if component == "transformer":
+        made = {"out_channels": 16, "in_channels": 16, **{k: v for k, v in config.items() if v is not None}}
+        architecture = configs.architecture_of(made)
     words = f"{component.replace('_', ' ')} in a folder of its own"
     expert, is_known = _folder_expert(folder) if component == "transformer" else ("", True)
     names = (config.get("_name_or_path"),)

@@ -13,7 +13,7 @@ from typing import Any
 from ..catalogue.entries import ModelEntry
 from ..library.locate import LocatedModel, UnavailableModel
 from ..memory.forecast import Machine
-from ..protocol.messages import FrameRate, Plan, Problem, ProblemKind, Sampler, TakeRequest
+from ..protocol.messages import FrameRate, Plan, Problem, ProblemKind, Sampler, Source, TakeRequest
 
 NOT_SEARCHED = Problem(ProblemKind.MODEL_MISSING, "It is not yet known whether this model is on this machine.")
 
@@ -30,6 +30,8 @@ class Inventory:
     """None if it isn't known yet."""
     memory_budget_bytes: int | None = None
     """What may be used of the device; None for all of it."""
+    source_problem: Callable[[Source], Problem | None] = lambda _source: None
+    """What is known to be wrong with a source's files."""
 
 
 @dataclass(frozen=True)

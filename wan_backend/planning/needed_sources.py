@@ -1,12 +1,14 @@
-"""Checks that a request brings the sources that its task needs, and that their files are there.
+"""Checks that a request brings the sources that its task needs, and that their files can be used, as far as is known.
 
-Files that are rendered for the take don't exist yet when it is planned, and are not looked for.
+No file is opened. Files that are rendered for the take don't exist yet when it is planned, and are not looked for.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import stat
+from collections.abc import Callable
 
 from ..protocol.messages import Fix, FixSetting, Framing, Problem, ProblemKind, Role, Source, TakeRequest, Task
 from ..protocol.plain_names import is_name
@@ -29,8 +31,11 @@ MAX_CHECKED_FILES = 32
 """The number of files that are looked for in a long row of pictures."""
 
 
-def check(request: TakeRequest) -> Problem | None:
-    """Why the request's sources can't be used; None if they can."""
+def check(request: TakeRequest, known_problem: Callable[[Source], Problem | None] = lambda _: None) -> Problem | None:
+    """Why the request's sources can't be used; None if they can.
+
+    `known_problem` is asked what an earlier look into a source's files showed.
+    """
     roles = [source.role for source in request.sources]
     if len(set(roles)) != len(roles):
         return _bad("Two sources of the take have the same role; select its strips again.")
@@ -39,8 +44,13 @@ def check(request: TakeRequest) -> Problem | None:
             return _bad(ABSENT[role])
     if request.task is Task.EXTEND and (Role.BEFORE in roles) == (Role.AFTER in roles):
         return _bad("A take extends one strip, at its end or at its beginning; select one strip.")
-    problems = (_source_problem(source, request) for source in request.sources)
-    return next((problem for problem in problems if problem is not None), None)
+    for source in request.sources:
+        problem = _source_problem(source, request)
+        if problem is None and not source.rendered:
+            problem = _file_problem(source) or known_problem(source)
+        if problem is not None:
+            return problem
+    return None
 
 
 def _source_problem(source: Source, request: TakeRequest) -> Problem | None:
@@ -64,19 +74,34 @@ def _source_problem(source: Source, request: TakeRequest) -> Problem | None:
         return _bad(f"{what[:100]!r} is not the name of a file right in its folder; select the strip again.")
     if not source.folder or "\0" in source.folder or not os.path.isabs(source.folder):
         return _bad(f"The folder of {what} is not known; save the file, or choose another strip.")
-    return None if source.rendered else _missing_file(source)
+    return None
 
 
-def _missing_file(source: Source) -> Problem | None:
+def _file_problem(source: Source) -> Problem | None:
+    """What the file system says against a source's files, or of some of them where they are many."""
     names = list(dict.fromkeys(source.files))
     step = math.ceil(len(names) / MAX_CHECKED_FILES)
     for name in dict.fromkeys([*names[::step], names[-1]]):
         file = os.path.join(source.folder, name)
-        if not os.path.isfile(file):
-            if os.path.exists(file):
-                return _bad(f"{file} is a folder, a pipe or a device, not a plain file; choose another strip.")
-            return _bad(f"{file} is no longer there; put it back, or choose another strip.")
+        try:
+            found = os.stat(file)
+        except (OSError, ValueError) as error:
+            return _bad(_why_not_found(file, error))
+        if not stat.S_ISREG(found.st_mode):
+            return _bad(f"{file} is a folder, a pipe or a device, not a plain file; choose another strip.")
+        if not found.st_size:
+            return _bad(f"{file} is empty (0 bytes); export or copy it again, or choose another strip.")
+        if not os.access(file, os.R_OK):
+            return _bad(f"{file} can't be read: permission denied; change its permissions, or choose another strip.")
     return None
+
+
+def _why_not_found(file: str, error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError | NotADirectoryError | ValueError):
+        return f"{file} is no longer there; put it back, or choose another strip."
+    if isinstance(error, PermissionError):
+        return f"{file} can't be read: permission denied; change its folder's permissions, or choose another strip."
+    return f"{file} can't be reached ({error.strerror}); check its disk or share, or choose another strip."
 
 
 def _has_size(framing: Framing) -> bool:

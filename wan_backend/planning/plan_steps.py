@@ -192,7 +192,7 @@ def _scene_rate(rate: FrameRate) -> Fraction | None:
 
 
 def _check_sources(draft: Draft) -> Draft | Problem:
-    return needed_sources.check(draft.request) or draft
+    return needed_sources.check(draft.request, draft.inventory.source_problem) or draft
 
 
 def _check_loras(draft: Draft) -> Draft | Problem:

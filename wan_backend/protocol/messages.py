@@ -31,6 +31,7 @@ from .takes import (
     MAX_PROMPT_CHARACTERS,
     MAX_STRENGTH,
     MAX_TAKE_FRAMES,
+    MAX_TITLE_CHARACTERS,
     MIN_STRENGTH,
     Expert,
     Fix,
@@ -48,6 +49,7 @@ from .takes import (
     Source,
     Take,
     TakeRequest,
+    as_searched,
 )
 from .work import AliveParams, ComponentFile, ProgressParams, ReadingParams, ReadyParams, RunParams, RunResult
 
@@ -56,6 +58,7 @@ __all__ = [
     "MAX_PROMPT_CHARACTERS",
     "MAX_STRENGTH",
     "MAX_TAKE_FRAMES",
+    "MAX_TITLE_CHARACTERS",
     "MIN_STRENGTH",
     "PROMPTLESS_ROLES",
     "PROTOCOL_VERSION",
@@ -105,11 +108,14 @@ __all__ = [
     "RunParams",
     "RunResult",
     "Sampler",
+    "SearchParams",
+    "SearchResult",
     "SetupPlan",
     "SetupProgress",
     "SetupState",
     "SizeRow",
     "Source",
+    "SourceProblem",
     "SubmitParams",
     "Take",
     "TakeRequest",
@@ -119,6 +125,7 @@ __all__ = [
     "ThumbnailsResult",
     "WorkerState",
     "WorkerStatus",
+    "as_searched",
 ]
 
 PROTOCOL_VERSION = 3
@@ -268,10 +275,22 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
+class SourceProblem:
+    """Why a source's file can't be used; as long as the file stays as it is, plans say so, too."""
+
+    role: Role
+    file: str
+    """Its name in the source's folder."""
+    problem: Problem
+
+
+@dataclass(frozen=True)
 class ThumbnailsResult:
     """The sources' pictures that matter: those beside the take, or first and last. None of files that can't be read."""
 
     pictures: list[Thumbnail]
+    problems: list[SourceProblem] = field(default_factory=list)
+    """Of the files that no take can be made from."""
 
 
 @dataclass(frozen=True)
@@ -316,6 +335,21 @@ class ListResult:
     """The `after` of the next page; empty: this is the last one."""
     held_elsewhere: int = 0
     """Number of further jobs that other live servers on the same state folder have: they are in their lists."""
+
+
+@dataclass(frozen=True)
+class SearchParams:
+    """A text, of which case and line breaks don't count."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The jobs whose prompt has the text. Those of which `title` is the whole prompt are not among them: a client has
+    these."""
+
+    job_ids: list[str]
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ SERVER_METHODS = _table(
     Method("cancel", m.JobParams, m.JobStatus, "End a job in any state within 2 s."),
     Method("retry", m.JobParams, m.JobStatus, "Queue a job that ended once more, as it was asked for."),
     Method("list", m.ListParams, m.ListResult, "A page of the jobs."),
+    Method("search", m.SearchParams, m.SearchResult, "The jobs with a text in their prompt, beyond what the list has."),
     Method("details", m.JobParams, m.JobDetails, "A job's request and plan."),
     Method("settle", m.JobIdsParams, m.JobIdsParams, "The saved project knows how these ended; gives those settled."),
     Method("clear", m.JobIdsParams, m.JobIdsParams, "Forget jobs that ended; gives those forgotten. Media stays."),

@@ -289,6 +289,12 @@ class PhaseSeconds:
 
 
 MAX_TITLE_CHARACTERS = 200
+"""A title that is shorter is the whole prompt."""
+
+
+def as_searched(text: str) -> str:
+    """`text` as searches compare it: in lower case, on one line."""
+    return " ".join(text.lower().split())
 
 
 @dataclass(frozen=True)
@@ -308,7 +314,7 @@ class JobSummary:
     @classmethod
     def of(cls, request: TakeRequest) -> JobSummary:
         """The summary of `request`."""
-        title = " ".join(request.prompt[: 2 * MAX_TITLE_CHARACTERS].split())[:MAX_TITLE_CHARACTERS]
+        title = " ".join(request.prompt.split())[:MAX_TITLE_CHARACTERS]
         task, model, seed, frames = request.task, request.model, request.seed, request.length_frames
         return cls(title, task, model, seed, frames, request.origin, len(request.loras))
 

@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..library import hub_cache, locate
+from ..catalogue import entries
+from ..library import a14b_experts, compose, hub_cache, locate
 from ..library.survey import Survey
 from ..protocol.endpoint import Endpoint
 from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
@@ -192,17 +193,23 @@ def _copies(folder: Path) -> list[Finding]:
 
 
 def _files(survey: Survey) -> list[Finding]:
-    """Each file of the models folders with its components; of other files, only the number."""
+    """Each file of the models folders with its components, or why it can't be used; of other files, the number."""
     findings = []
+    known = list(entries.load().models.values())
+    unused = {each.path: why for each in survey.candidates if (why := compose.why_unused(each, survey, known))}
+    in_folders = [each for each in survey.unusable if all(each.path != looked.file for looked in survey.files)]
+    refused = {each.path: a14b_experts.why_unusable(each.expert) for each in in_folders}
     for looked in survey.files:
-        if looked.components:
-            words = "; ".join(part.words for part in looked.components)
-            findings.append(Finding("file", True, guarded_files.encodable(f"{looked.file}: {words}.")))
-        elif looked.why:
-            has_advice = ";" in looked.why  # it says what to do with this very file
-            fix = f"{'Until then' if has_advice else 'Get the file again, or use another; until then'} it isn't used."
-            sentence = guarded_files.encodable(f"{looked.file} can't be used because {looked.why}.")
-            findings.append(Finding("file", True, sentence, fix))
+        why = looked.why or unused.get(looked.file, "")
+        if why:
+            refused[looked.file] = why
+        used = [part.words for part in looked.components if not (why and part.component == "transformer")]
+        if used:
+            findings.append(Finding("file", True, guarded_files.encodable(f"{looked.file}: {'; '.join(used)}.")))
+    for file, why in refused.items():
+        has_advice = ";" in why  # it says what to do with this very file
+        fix = f"{'Until then' if has_advice else 'Get the file again, or use another; until then'} it isn't used."
+        findings.append(Finding("file", False, guarded_files.encodable(f"{file} can't be used because {why}."), fix))
     others = sum(not looked.components and not looked.why for looked in survey.files)
     if others:
         findings.append(Finding("files", True, f"{others} files in the models folders are not part of a Wan model."))

@@ -50,7 +50,7 @@ class Handlers:
         self._queue, self._planning, self._runner, self._life = queue, planning, runner, life
         self._downloads, self._fetch = downloads, fetch
         self._leave = leave
-        self._thumbnails = Thumbnails(state_folder / "thumbnails")
+        self._thumbnails = Thumbnails(state_folder / "thumbnails", planning.unusable_files)
 
     def hello(self, params: m.HelloParams) -> m.HelloResult:
         """Greet, and have a worker ready by the time the first job comes."""
@@ -126,6 +126,10 @@ class Handlers:
 
         first = self._queue.when_adopted if params.after else self._queue.adopt
         return Later(lambda hand_in: first(lambda: answer(hand_in)))
+
+    def search(self, params: m.SearchParams) -> Later:
+        """The jobs with that text in a prompt of which the list has only the beginning."""
+        return self._queue.search(params.text)
 
     def settle(self, params: m.JobIdsParams) -> Later:
         """Note that a saved project knows how these jobs ended."""

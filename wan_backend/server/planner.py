@@ -13,6 +13,7 @@ from ..memory.forecast import Machine
 from ..memory.needs import calculate_from_catalogue
 from ..planning import machine_steps
 from ..planning.draft import NOT_SEARCHED, Inventory
+from ..planning.unusable_files import UnusableFiles
 from ..protocol.messages import (
     ExtraRow,
     ModelRow,
@@ -40,6 +41,7 @@ class Planner:
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
         self.library = LibraryIndex(models_folders, locate.snapshots)
+        self.unusable_files = UnusableFiles()
 
     @property
     def is_ready(self) -> bool:
@@ -65,7 +67,8 @@ class Planner:
         return machine_steps.plan_on_machine(request, self._inventory())
 
     def _inventory(self) -> Inventory:
-        return Inventory(self.find, self._models_folders, self._machine(), self._memory_budget_bytes)
+        limits = self._machine(), self._memory_budget_bytes
+        return Inventory(self.find, self._models_folders, *limits, self.unusable_files.problem)
 
     def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:
         """Find the model, as far as the folders have been searched."""

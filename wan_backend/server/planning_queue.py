@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..library.survey import Survey
+from ..planning.unusable_files import UnusableFiles
 from ..protocol.errors import ProtocolError, Refusal, result_or_error
 from ..protocol.messages import ModelsResult, Plan, Problem, ProblemKind, TakeRequest
 from ..storage import unresponsive_folders
@@ -136,6 +137,11 @@ class PlanningQueue:
     def memory_budget_bytes(self) -> int | None:
         """Memory of the device that may be used; None: all of it."""
         return self._planner.memory_budget_bytes
+
+    @property
+    def unusable_files(self) -> UnusableFiles:
+        """What was found to be wrong with the files of sources; plans say so."""
+        return self._planner.unusable_files
 
     def begin(self) -> None:
         """Start the thread, and the first look."""

@@ -1,7 +1,8 @@
 """Makes small pictures of sources in a child process, and keeps them for the next time.
 
 The child is `wan_backend.frames.thumbnail_process`. One runs at a time, on a thread that waits for it; a source whose
-files are as they were is not looked at again, and one that ends the child takes no other's pictures with it.
+files are as they were is not looked at again, and one that ends the child takes no other's pictures with it. What it
+says of files that can't be used is kept for the plans.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from .. import __version__
+from ..planning.unusable_files import FileState, UnusableFiles
 from ..protocol.bounds import is_sane_source
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import ProtocolError
 from ..protocol.media import THUMBNAIL_LINES_FILE
-from ..protocol.messages import Source, Thumbnail, ThumbnailsParams, ThumbnailsResult
+from ..protocol.messages import Role, SourceProblem, Thumbnail, ThumbnailsParams, ThumbnailsResult
 from ..storage import whole_file
 from .worker_process import environment, own_group
 
@@ -37,20 +41,27 @@ RESULT_FILE = "result.json"
 class Thumbnails:
     """Makes them; safe to call from any thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, unusable: UnusableFiles | None = None) -> None:
+        """`unusable` takes down which files can't be used."""
         self._folder = folder
+        self._unusable = unusable or UnusableFiles()
         self._one_at_a_time = threading.Lock()
 
     def of(self, params: ThumbnailsParams) -> ThumbnailsResult:
         """The pictures; none if they can't be made. Takes up to seconds."""
         if not all(map(is_sane_source, params.sources)):
             return ThumbnailsResult([])
-        folder = self._folder / _key(params)
+        states = _states(params)
+        folder = self._folder / _key(params, states)
         if not self._one_at_a_time.acquire(timeout=PATIENCE_SECONDS):
             log.warning("No thumbnails: those before are still being made")
             return ThumbnailsResult([])
         try:
-            return _kept(folder) or self._make(params, folder)
+            result = _kept(folder) or self._make(params, folder)
+            for found in result.problems:
+                if (found.role, found.file) in states:
+                    self._unusable.note(states[found.role, found.file], found.problem)
+            return result
         except (OSError, ValueError, subprocess.SubprocessError, ProtocolError) as error:
             log.warning("No thumbnails: %s", error)
             shutil.rmtree(folder, ignore_errors=True)
@@ -65,19 +76,21 @@ class Thumbnails:
         folder.mkdir(parents=True)
         until = time.monotonic() + PATIENCE_SECONDS
         made: list[Thumbnail] = []
+        problems: list[SourceProblem] = []
         at, is_complete = 0, True
         while at < len(params.sources) and time.monotonic() < until:
             left = dataclasses.replace(params, sources=params.sources[at:])
             _have_child_make(folder, f"{at}-", json.dumps(to_json(left)).encode(), until)
             results = _read_results(folder)[at:]
             made += [picture for each in results for picture in each.pictures]
+            problems += [problem for each in results for problem in each.problems]
             at += len(results)
             if at < len(params.sources):
                 log.warning("No thumbnail of %s: its reader died or took too long", params.sources[at].files[:1])
                 with open(folder / THUMBNAIL_LINES_FILE, "ab") as stream:
                     stream.write(json.dumps(to_json(ThumbnailsResult([]))).encode() + b"\n")
                 at, is_complete = at + 1, False
-        result = ThumbnailsResult(made)
+        result = ThumbnailsResult(made, problems)
         if is_complete:  # else it's tried again next time; a share may answer then
             whole_file.write_json(folder / RESULT_FILE, to_json(result))
         return result
@@ -128,16 +141,16 @@ def _kept(folder: Path) -> ThumbnailsResult | None:
     return result if all(os.path.isfile(picture.file) for picture in result.pictures) else None
 
 
-def _key(params: ThumbnailsParams) -> str:
-    """A hash of the sources and of the stamps of their files."""
-    stamps = [_stamp(source) for source in params.sources]
-    return hashlib.sha256(json.dumps([to_json(params), stamps]).encode()).hexdigest()[:32]
+def _states(params: ThumbnailsParams) -> dict[tuple[Role, str], FileState]:
+    """The files that are looked at, as they are now; a file that changes meanwhile is another one afterwards."""
+    return {
+        (source.role, name): FileState.of(source, name)
+        for source in params.sources
+        for name in {*source.files[:1], *source.files[-1:]}
+    }
 
 
-def _stamp(source: Source) -> list[float]:
-    found: list[float] = []
-    for name in source.files[:1] + source.files[-1:]:
-        with contextlib.suppress(OSError, ValueError):
-            state = os.stat(os.path.join(source.folder, name))
-            found += [state.st_mtime, state.st_size]
-    return found
+def _key(params: ThumbnailsParams, states: Mapping[tuple[Role, str], FileState]) -> str:
+    """A hash of the sources, of the stamps of their files, and of our version: the next one may read more."""
+    stamps = sorted([*key, *state.stamp] for key, state in states.items())
+    return hashlib.sha256(json.dumps([__version__, to_json(params), stamps]).encode()).hexdigest()[:32]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 
 import pytest
@@ -106,6 +107,35 @@ class Life:
         self.connection.start()
         self.child.greets()
         self.tick()
+
+
+@pytest.mark.ci
+@pytest.mark.skipif(os.name == "nt", reason="files that are programs by their mode")
+@pytest.mark.parametrize(
+    ("content", "state", "says"),
+    [
+        ("", "missing", "could not be started with"),
+        ("#!/bin/sh\nexit 3\n", "failed", "ended unexpectedly (exit code 3)"),
+        ("#!/bin/sh\necho No module named wan >&2; exit 1\n", "failed", "lacks wan: clear the field"),
+    ],
+)
+def test_a_chosen_backend_that_does_not_work_is_named_with_what_helps(addon, tmp_path, content, state, says) -> None:
+    command = addon("backend.launch_command")
+    program = tmp_path / "my python"
+    program.write_text(content)
+    program.chmod(0o755 if content else 0o644)
+    settings = command.BackendSettings(tmp_path, tmp_path / "user", command=str(program))
+    module = addon("backend.connection")
+    connection = module.Connection(lambda: settings, lambda _: None, lambda *_: None, lambda: None)
+    connection.start()
+    until = time.monotonic() + 60
+    while connection.status.state == "starting" and time.monotonic() < until:
+        connection.tick(time.perf_counter() + 30)
+        time.sleep(0.01)
+    status = connection.status
+    connection.close(10)
+    assert status.state == state and status.remedy is command.Remedy.CLEAR
+    assert str(program) in status.sentence and says in status.sentence
 
 
 def test_a_slow_start_is_waited_for_and_told_and_then_the_person_is_asked(life) -> None:

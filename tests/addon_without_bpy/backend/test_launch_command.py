@@ -77,7 +77,7 @@ def test_each_way_of_missing_is_a_sentence(command, settings, tmp_path):
         return caught.value.sentence
 
     assert "press Set Up Backend" in sentence({})
-    assert "/no/python" in sentence({}, command="/no/python --fast")
+    assert "/no/python --fast" in sentence({}, command="/no/python --fast")
     assert command.PYTHON_VARIABLE in sentence({command.PYTHON_VARIABLE: "/no/python"})
     note = tmp_path / "backend" / "backend.json"
     note.parent.mkdir()
@@ -85,4 +85,41 @@ def test_each_way_of_missing_is_a_sentence(command, settings, tmp_path):
         note.write_text(damaged)
         assert "can't be read" in sentence({})
     note.write_text('{"python": "/gone"}')
-    assert "is gone" in sentence({})
+    assert "/gone, is gone" in sentence({})
+
+
+def test_a_backend_of_the_preferences_that_is_not_there_is_named_whole_with_what_helps(command, settings, tmp_path):
+    def missing(text):
+        with pytest.raises(command.BackendMissing) as caught:
+            command.find(settings(command=text), {})
+        return caught.value
+
+    home = tmp_path / "my tools"
+    for text in (str(home / "python"), f'"{home / "python"}"'):
+        found = missing(text)
+        assert f"{home / 'python'}, is not there: clear the field" in found.sentence
+        assert found.remedy is command.Remedy.CLEAR
+    (home / "bin").mkdir(parents=True)
+    assert f"{home}, is a folder" in missing(str(home)).sentence
+    (home / "bin" / "python").touch()
+    assert f"choose {home / 'bin' / 'python'}." in missing(str(home)).sentence
+    note = tmp_path / "backend" / "backend.json"
+    note.parent.mkdir()
+    note.write_text(json.dumps({"python": sys.executable}))
+    found = missing("/no/python")
+    assert "use the one that was set up" in found.sentence and found.remedy is command.Remedy.USE_SET_UP
+
+
+def test_what_a_button_can_do_is_known_of_each_way_of_missing(command, settings, tmp_path):
+    def remedy(around):
+        with pytest.raises(command.BackendMissing) as caught:
+            command.find(settings(), around)
+        return caught.value.remedy
+
+    assert remedy({}) is command.Remedy.FIRST_SET_UP
+    assert remedy({command.PYTHON_VARIABLE: "/no/python"}) is command.Remedy.NONE
+    note = tmp_path / "backend" / "backend.json"
+    note.parent.mkdir()
+    for content in ("{", '{"python": "/gone"}'):
+        note.write_text(content)
+        assert remedy({}) is command.Remedy.SET_UP

@@ -149,11 +149,90 @@ def test_refused_thumbnails_are_none_and_a_lost_server_is_asked_anew(thumbnails,
     assert len(client.calls) == 2
 
 
+def test_a_file_that_cant_be_used_is_told_to_the_plan_and_looked_at_again(
+    module, messages, request_of, tmp_path, monkeypatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    (tmp_path / "a.png").write_bytes(b"damaged")
+    told: list[bool] = []
+    thumbnails = module.ThumbnailQuery(lambda: None, lambda: told.append(True))
+    request, client = request_of(["a.png"]), Client()
+
+    def drawn() -> int:
+        thumbnails.of(request)
+        thumbnails.tick(client)
+        return len(client.calls)
+
+    assert drawn() == 1
+    problem = messages.Problem(messages.ProblemKind.BAD_SOURCE, "a.png is damaged.")
+    answer = messages.ThumbnailsResult([], [messages.SourceProblem(messages.Role.FOOTAGE, "a.png", problem)])
+    client.calls[0][1](answer)
+    assert told and drawn() == 1
+    now[0] += 2 * module.LOOK_AGAIN_SECONDS
+    assert drawn() == 2
+    client.calls[1][1](messages.ThumbnailsResult([messages.Thumbnail(messages.Role.FOOTAGE, "a.jpg")]))
+    now[0] += 2 * module.LOOK_AGAIN_SECONDS
+    assert drawn() == 2 and len(told) == 1, "a whole one is not looked at again"
+
+
+def test_a_plan_that_a_file_stands_against_is_asked_for_again_when_it_is_drawn(
+    module, plans, plan, messages, make_request, monkeypatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    client = Client()
+
+    def drawn() -> int:
+        plans.want(make_request())
+        plans.tick(client)
+        return len(client.calls)
+
+    def refused(kind: str):
+        return dataclasses.replace(plan, problem=messages.Problem(messages.ProblemKind(kind), "No."))
+
+    assert drawn() == 1
+    client.calls[0][1](refused("bad_source"))
+    assert drawn() == 1
+    now[0] += 2 * module.LOOK_AGAIN_SECONDS
+    plans.tick(client)
+    assert len(client.calls) == 1, "nobody looks"
+    assert drawn() == 2
+    assert plans.plan is not None, "the last one stays in sight"
+    client.calls[1][1](refused("bad_prompt"))
+    now[0] += 2 * module.LOOK_AGAIN_SECONDS
+    assert drawn() == 2, "that changes by what is asked alone"
+
+
 def test_without_sources_nothing_is_asked(thumbnails, request_of) -> None:
     client = Client()
     assert thumbnails.of(dataclasses.replace(request_of([]), sources=[])) == []
     thumbnails.tick(client)
     assert client.calls == []
+
+
+def test_a_search_is_asked_for_once_for_each_text_and_number_of_jobs(module, messages, errors) -> None:
+    changed: list[bool] = []
+    search, client = module.SearchQuery(lambda: changed.append(True)), Client()
+
+    def asked(text: str, jobs: int = 10) -> list[str]:
+        search.want(text, jobs)
+        search.tick(client)
+        return [params.text for params, *_ in client.calls]
+
+    assert asked("") == [] and not search.waits("")
+    assert asked("fog") == ["fog"] and search.waits("fog")
+    assert asked("fog in") == ["fog"], "one after another"
+    client.calls[0][1](messages.SearchResult(["a"]))
+    assert search.found("fog") == {"a"} and search.found("fog in") == frozenset()
+    assert asked("fog in") == ["fog", "fog in"]
+    client.calls[1][2](errors.ProtocolError(errors.GONE, "The backend ended."))
+    assert asked("fog in") == ["fog", "fog in", "fog in"], "the next server is asked"
+    client.calls[2][1](messages.SearchResult(["b"]))
+    assert search.found("fog in") == {"b"} and not search.waits("fog in") and changed
+    assert len(asked("fog in")) == 3
+    assert len(asked("fog in", 11)) == 4, "a job came"
+    assert search.found("fog in") == {"b"}, "meanwhile it is shown as it was"
 
 
 def test_details_are_asked_for_once(details, messages, make_request, plan) -> None:

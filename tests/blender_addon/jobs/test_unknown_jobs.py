@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
 import pytest
 from fake_backend_frames import png
+
+from tests.blender_addon.ui.test_drawing import Recorder
 
 JOB = "f" * 32
 OTHER = "e" * 32
@@ -182,6 +185,75 @@ def test_what_a_stranger_wrote(name, renderer, pumped, scene, addon, tmp_path, v
     assert not [path for path in victim.rglob("*") if path.name in ("m", "evil")]
     made = {path.name for path in tmp_path.iterdir()}
     assert made <= {"victim", "film"}, made
+
+
+@pytest.mark.parametrize(
+    ("changed", "says", "offered"),
+    [
+        ({}, "press Retry to make it, in ", True),
+        ({"request": request(sources=[], task="text_to_video"), "asked": ""}, "press Retry to make it, in ", True),
+        ({"asked": ""}, "no longer known: delete this placeholder", False),
+        ({"asked": "]"}, "no longer known: delete this placeholder", False),
+        ({"asked": asked(wanted=[])}, "no longer known: delete this placeholder", False),
+        (
+            {"request": request(origin={"project": "", "project_id": "", "scene": "Gone", "channel": 1, "start": 1})},
+            "no longer known: delete this placeholder",
+            False,
+        ),
+        ({"request": "{}"}, "can't be read: delete it", False),
+        ({"request": request(seed=-1)}, "can't be read: delete it", False),
+        ({"request": request(prompt="x" * 20_000)}, "can't be read: delete it", False),
+    ],
+)
+def test_retry_is_offered_where_it_can_lead_to_a_take(
+    pumped, scene, addon, tmp_path, user_folder, changed, says, offered
+) -> None:
+    compat, session = addon("timeline.compat"), pumped.session
+    strips = compat.strips(scene.sequence_editor_create())
+    compat.new_color(strips, "src", 2, 1, 24)
+    put(compat.new_color(strips, "odd", 1, 1, 24), scene, changed, tmp_path)
+    (tmp_path / "film").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"))
+    session.server.start()
+    session.strips_changed()
+    pumped.until(lambda: session.jobs.get(JOB))
+    job = session.jobs.get(JOB)
+    assert says in job.sentence
+    if offered:
+        assert job.sentence.endswith(f" {tmp_path / 'film' / 'wan'}.")
+    retry = addon("operators.queue_jobs").WAN_VSE_OT_retry_job
+    pumped.until(lambda: session.server.status.state == "ready")
+    assert (retry.job_refusal(job) == "") == offered
+    drawn = Recorder()
+    addon("ui.queue_list").draw_job(drawn, bpy.context, job)
+    assert ("retry_job" in drawn.orders) == offered
+
+
+def test_what_the_backend_would_refuse_is_said_in_place_of_retry(pumped, scene, addon, tmp_path, user_folder) -> None:
+    """The plan of a chosen job that nobody has is asked for, as the panel's is."""
+    compat, session = addon("timeline.compat"), pumped.session
+    text = request(sources=[], task="text_to_video", prompt="", model="embedded")
+    put(
+        compat.new_color(compat.strips(scene.sequence_editor_create()), "odd", 1, 1, 24),
+        scene,
+        {"request": text},
+        tmp_path,
+    )
+    session.server.start()
+    session.strips_changed()
+    pumped.until(lambda: session.jobs.get(JOB))
+    job = session.jobs.get(JOB)
+    pumped.until(lambda: session.server.status.state == "ready")
+    query, messages = session.server.job_plan_query, addon("jobs.server_queries")
+    query.want(session.request_of(JOB))
+    pumped.until(lambda: query.plan)
+    problem = messages.ProblemKind.BAD_PROMPT
+    query.plan = replace(query.plan, problem=type(job.problem)(problem, "The prompt is empty; describe it."))
+    drawn = Recorder()
+    addon("ui.queue_list").draw_job(drawn, bpy.context, job)
+    assert "retry_job" not in drawn.orders and "The prompt is empty" in " ".join(drawn.words)
+    refusal = addon("operators.queue_jobs").WAN_VSE_OT_retry_job.job_refusal(job)
+    assert refusal == "The prompt is empty; describe it"
 
 
 def test_an_appended_scene_does_not_say_where_takes_go(pumped, scene, addon) -> None:

@@ -15,6 +15,16 @@ def test_restart_and_free_card(stand_in) -> None:
     assert not bpy.context.window_manager.wan_vse.restart_needed
 
 
+def test_the_backend_of_the_preferences_is_cleared(stand_in, addon) -> None:
+    preferences = addon("preferences").get()
+    stand_in.server.status.state = "missing"
+    assert not bpy.ops.wan_vse.reset_backend.poll()
+    preferences.backend_command = "/no/python"
+    stand_in.asked.clear()
+    assert bpy.ops.wan_vse.reset_backend() == {"FINISHED"}
+    assert preferences.backend_command == "" and stand_in.asked == [("restart",)]
+
+
 def test_a_log_that_is_gone_is_said(stand_in) -> None:
     stand_in.server.status.log = "/nowhere/server.log"
     assert bpy.ops.wan_vse.open_log() == CANCELLED

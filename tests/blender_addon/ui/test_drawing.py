@@ -143,6 +143,24 @@ def test_a_fresh_user_is_told_what_to_do_first(stand_in, settings, addon) -> Non
     assert "set up once" in visible_text(drawn)
 
 
+def test_a_backend_that_is_not_there_is_named_with_the_button_that_helps(stand_in, settings, addon) -> None:
+    status = stand_in.server.status
+    status.state, status.sentence = "missing", "The backend set in the preferences, /no/python, is not there: do this."
+    for remedy, words in (("use_set_up", "Use the One That Was Set Up"), ("clear", "Clear the Field")):
+        status.remedy = SimpleNamespace(value=remedy, clears=True)
+        for state in ("missing", "failed"):
+            status.state = state
+            drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
+            assert "/no/python" in visible_text(drawn) and words in visible_text(drawn)
+            assert "reset_backend" in drawn.orders and "setup_backend" not in drawn.orders
+    status.state, status.remedy = "missing", SimpleNamespace(value="set_up", clears=False)
+    drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
+    assert "/no/python" in visible_text(drawn) and drawn.orders[0] == "setup_backend"
+    status.remedy = SimpleNamespace(value="none", clears=False)
+    drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
+    assert "/no/python" in visible_text(drawn) and not {"setup_backend", "reset_backend"} & set(drawn.orders)
+
+
 def test_the_plan_is_told_before_the_click(stand_in, settings, addon) -> None:
     m = stand_in.messages
     stand_in.server.plan_query.plan = m.Plan(

@@ -65,9 +65,31 @@ def test_the_search_finds_older_jobs(stand_in, queue, addon) -> None:
     assert queue() == []
     layout = Recorder()
     addon("ui.queue_list").draw_queue(layout, bpy.context)
+    assert "Searching the prompts..." in layout.words
+    stand_in.server.searched["nowhere"] = frozenset()
+    layout = Recorder()
+    addon("ui.queue_list").draw_queue(layout, bpy.context)
     assert "No jobs found." in layout.words
     panel_state.search = ""
     assert len(queue()) == 200
+
+
+def test_the_end_of_a_long_prompt_is_found_too(stand_in, queue, addon) -> None:
+    """The server has it whole; what the server hasn't got yet is searched here."""
+    fill(stand_in, 10, 0)
+    panel_state = bpy.context.window_manager.wan_vse
+    wanted = []
+    stand_in.server.search_query.want = lambda text, jobs: wanted.append((text, jobs))
+    panel_state.search = " Far  END"
+    assert queue() == [] and wanted[-1] == ("far end", 10)
+    stand_in.server.searched["far end"] = frozenset({f"{3:032x}"})
+    assert [number(job_id) for job_id in queue()] == [3], "the answer came, and nothing else changed"
+    job = stand_in.all[5]
+    stand_in.jobs.request_of = lambda job_id: (
+        SimpleNamespace(prompt="x " * 300 + "far\nend") if job_id == job.job_id else None
+    )
+    stand_in.all[:] = stand_in.all[1:]
+    assert [number(job_id) for job_id in queue()] == [3, 5]
 
 
 def test_a_search_is_answered_as_it_is_typed(stand_in, addon) -> None:

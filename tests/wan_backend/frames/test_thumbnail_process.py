@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
 import imageio.v3 as imageio
 import numpy as np
 
-from wan_backend.frames import thumbnail_process
+from wan_backend.frames import still_pictures, thumbnail_process
 from wan_backend.frames.take_writing import Movie
-from wan_backend.protocol.messages import Framing, Guide, MediaFormat, Role, Source, ThumbnailsParams
+from wan_backend.protocol.messages import Framing, Guide, MediaFormat, Pictures, Role, Source, ThumbnailsParams
 
 
 def level(index: int) -> np.ndarray:
@@ -56,8 +57,67 @@ def test_edges_are_shown_as_what_guides_the_take(tmp_path):
     assert imageio.imread(made[2].file).max() < 40, "a plain gray has no edges"
 
 
-def test_what_cant_be_read_is_left_out(tmp_path):
+def test_what_cant_be_read_is_left_out_and_told(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no movie")
     lost = Source(Role.FIRST, str(tmp_path), ["lost.png"])
     broken = Source(Role.LAST, str(tmp_path), ["broken.mp4"], is_movie=True)
-    assert thumbnail_process.make(ThumbnailsParams([lost, broken], 64, 36), tmp_path).pictures == []
+    made = thumbnail_process.make(ThumbnailsParams([lost, broken], 64, 36), tmp_path)
+    assert made.pictures == []
+    (told,) = made.problems
+    assert (told.role, told.file, told.problem.kind) == (Role.LAST, "broken.mp4", "bad_source")
+    assert told.problem.sentence.startswith(f"The movie {tmp_path / 'broken.mp4'} can't be used: ")
+
+
+def damaged_sequence(folder: Path, damaged: str) -> Source:
+    for name in ("1.png", "2.png", "3.png"):
+        cv2.imwrite(str(folder / name), level(3))
+    (folder / damaged).write_bytes((folder / damaged).read_bytes()[:-40])
+    return Source(Role.FOOTAGE, str(folder), ["1.png", "2.png", "3.png"], frames=3)
+
+
+def test_the_picture_that_is_damaged_is_named(tmp_path):
+    for damaged in ("1.png", "3.png"):
+        source = damaged_sequence(tmp_path, damaged)
+        (told,) = thumbnail_process.make(ThumbnailsParams([source], 64, 36), tmp_path).problems
+        assert told.file == damaged and str(tmp_path / damaged) in told.problem.sentence
+
+
+def test_a_movie_without_pictures_is_told(tmp_path):
+    import av
+
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        track = container.add_stream("aac", rate=48000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp", layout="stereo")
+        silence.sample_rate = 48000
+        container.mux(track.encode(silence))
+        container.mux(track.encode(None))
+    sound = Source(Role.FOOTAGE, str(tmp_path), ["sound.mp4"], is_movie=True, frames=10)
+    (told,) = thumbnail_process.make(ThumbnailsParams([sound], 64, 36), tmp_path).problems
+    assert "no picture track" in told.problem.sentence
+
+
+def test_what_another_process_may_read_yet_is_not_told(tmp_path, monkeypatch):
+    """A smaller budget than a take's, a disk, memory, and a strip that is to be rendered say nothing against a file."""
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((400, 500, 3), np.uint8))
+    plain = Source(Role.FIRST, str(tmp_path), ["a.png"])
+
+    def told(source: Source = plain) -> list[str]:
+        made = thumbnail_process.make(ThumbnailsParams([source], 64, 36), tmp_path)
+        assert made.pictures == []
+        return [each.problem.sentence for each in made.problems]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(thumbnail_process, "PICTURE_BYTES", 400_000)
+        assert told() == []
+        patched.setattr(still_pictures, "BUDGET_BYTES", 500_000)
+        assert "500 x 400 pixels is too large" in told()[0], "for a take, too"
+    for error in (MemoryError(), OSError(5, "Input/output error"), PermissionError(13, "Permission denied")):
+        with monkeypatch.context() as patched:
+
+            def fails(*_, error=error):
+                raise error
+
+            patched.setattr(still_pictures, "_content", fails)
+            assert told() == []
+    other_size = Pictures(1000, 800, 0, 8, 8, 8)
+    assert told(dataclasses.replace(plain, pictures=other_size)) == []

@@ -220,6 +220,60 @@ def test_the_doctor_lists_what_was_recognized(comfy):
     assert "Wan2.1_VAE.pth can't be used because it is pickled, which could run any code; get wan_2.1_vae" in said
 
 
+def doctor(*folders: Path) -> dict[str, diagnosis.Finding]:
+    """What the doctor finds of each file and folder that it names, by its name."""
+    found = [finding for finding in diagnosis._files(survey(folders)) if finding.topic == "file"]
+    return {Path(finding.sentence.split(" can't be used")[0].split(": ")[0]).name: finding for finding in found}
+
+
+def test_the_doctor_calls_nothing_good_that_no_model_is_made_of(comfy):
+    """Damaged, recognized but of no use, half of a pair, of an unknown version: each is named with the reason."""
+    assert all(finding.good for finding in doctor(comfy).values())
+    unet, fourteen = comfy / "unet", heads_only.transformer(5120, 40)
+    with open(heads_only.write(unet / "cut.safetensors", heads_only.transformer()), "r+b") as stream:
+        stream.truncate(100_000)
+    heads_only.write(unet / "wan2.1_odd_size.safetensors", heads_only.transformer(1536, 7))
+    heads_only.write(unet / "wan2.2_t2v_high_noise_14B.safetensors", fourteen)
+    heads_only.write(unet / "my_t2v_14B.safetensors", fourteen)
+    (comfy / "vae" / "wan_2.1_vae.pth").write_bytes(b"PK")
+    folder = comfy / "diffusion_models" / "small"
+    heads_only.write(folder / "diffusion_pytorch_model.safetensors", {"a": (1,)})
+    (folder / "diffusion_pytorch_model.safetensors").write_bytes(b"\0" * 30)
+    config = {"_class_name": "WanTransformer3DModel", "num_layers": 30, "num_attention_heads": 12}
+    (folder / "config.json").write_text(json.dumps(config))
+    said = {name: finding for name, finding in doctor(comfy).items() if not finding.good}
+    assert set(said) == {
+        "cut.safetensors", "wan2.1_odd_size.safetensors", "wan2.2_t2v_high_noise_14B.safetensors",
+        "my_t2v_14B.safetensors", "wan_2.1_vae.pth", "small",
+    }  # fmt: skip
+    assert all("can't be used because" in finding.sentence and finding.mend for finding in said.values())
+    assert "7 layers of 12 heads" in said["wan2.1_odd_size.safetensors"].sentence
+    half = said["wan2.2_t2v_high_noise_14B.safetensors"].sentence
+    assert "half of Wan 2.2 text to video A14B" in half
+    assert "lacks the low-noise expert; put it beside the other" in half
+    assert "no name says which" in said["my_t2v_14B.safetensors"].sentence
+    heads_only.write(unet / "wan2.2_t2v_low_noise_14B.safetensors", fourteen)
+    assert doctor(comfy)["wan2.2_t2v_high_noise_14B.safetensors"].good
+
+
+def test_the_doctor_leaves_a_download_that_is_not_whole_to_the_models_row(comfy):
+    folder = comfy / "models--Wan-AI--Some" / "snapshots" / "1" / "transformer"
+    heads_only.write(folder / "diffusion_pytorch_model.safetensors", {"a": (1,)}).write_bytes(b"")
+    config = {"_class_name": "WanTransformer3DModel", "num_layers": 30, "num_attention_heads": 12}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert all(finding.good for finding in doctor(comfy).values())
+
+
+def test_of_a_whole_checkpoint_the_doctor_refuses_its_transformer_alone(comfy):
+    shapes = {f"model.diffusion_model.{name}": shape for name, shape in heads_only.transformer(1536, 7).items()}
+    shapes |= {f"vae.{name}": shape for name, shape in heads_only.vae().items()}
+    heads_only.write(comfy / "checkpoints" / "all.safetensors", shapes)
+    found = [each for each in diagnosis._files(survey([comfy])) if "all.safetensors" in each.sentence]
+    assert sorted(each.good for each in found) == [False, True]
+    good = next(each for each in found if each.good).sentence
+    assert "autoencoder" in good and "transformer" not in good
+
+
 @pytest.mark.parametrize("stray", [
     "diffusion_models/config.json", "text_encoders/tokenizer.json", "text_encoders/spiece.model", "vae/config.json",
     "text_encoders/tokenizer.model", "vae/model_index.json",

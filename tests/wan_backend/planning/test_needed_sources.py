@@ -96,7 +96,7 @@ def test_footage_of_another_length_has_a_fix():
 def test_files_are_looked_for_unless_they_are_rendered_for_the_take(tmp_path):
     names = [f"{n:04}.png" for n in range(24)]
     for name in names:
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"a picture")
     pictures = source(Role.FOOTAGE, 24, folder=str(tmp_path), files=names, is_movie=False, rendered=False)
     assert problem_of("restyle", sources=[pictures]) is None
     (tmp_path / names[7]).unlink()
@@ -106,6 +106,51 @@ def test_files_are_looked_for_unless_they_are_rendered_for_the_take(tmp_path):
     found = problem_of("restyle", sources=[pictures]).sentence
     assert names[7] in found and "not a plain file" in found
     assert problem_of("restyle", sources=[dataclasses.replace(pictures, rendered=True)]) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("empty", "is empty (0 bytes)"),
+        ("pipe", "not a plain file"),
+        ("a folder", "not a plain file"),
+        ("link to nothing", "no longer there"),
+        ("below a file", "no longer there"),
+        ("locked", "permission denied"),
+        ("in a locked folder", "permission denied"),
+    ],
+)
+@pytest.mark.parametrize("is_movie", [False, True])
+def test_what_the_file_system_says_is_said_before_the_click(tmp_path, monkeypatch, wrong, says, is_movie):
+    folder, file = tmp_path, tmp_path / "a.mp4"
+    if wrong == "empty":
+        file.touch()
+    elif wrong == "pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("makes a named pipe")
+        os.mkfifo(file)
+    elif wrong == "a folder":
+        file.mkdir()
+    elif wrong == "link to nothing":
+        file.symlink_to(tmp_path / "nothing")
+    elif wrong == "below a file":
+        folder = tmp_path / "a file"
+        folder.write_bytes(b"no folder")
+    else:  # whoever runs the tests may be allowed everything
+        file.write_bytes(b"a movie")
+        if wrong == "locked":
+            monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(file))
+        else:
+            plain = os.stat
+
+            def refused(path, *more, **options):
+                if str(path) == str(file):
+                    raise PermissionError(13, "Permission denied")
+                return plain(path, *more, **options)
+
+            monkeypatch.setattr(os, "stat", refused)
+    first = source(Role.FIRST, 1, folder=str(folder), files=["a.mp4"], is_movie=is_movie, rendered=False)
+    assert says in problem_of("image", sources=[first]).sentence
 
 
 def test_a_strength_beyond_its_range_is_refused_with_a_fix():

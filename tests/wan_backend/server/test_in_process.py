@@ -40,6 +40,20 @@ def test_a_job_goes_to_the_worker_and_its_take_comes_back(server, media):
     assert listed["job_id"] == job and listed["take"] == done["take"]
 
 
+def test_a_search_finds_what_stands_after_the_title(server, media):
+    long = server.submit(request(media, "a fox runs " * 60 + "into the Far\nwoods"))
+    short = server.submit(request(media, "far woods"))
+    blanks = server.submit(request(media, "fog" + " " * 1000 + "in far woods"))
+    statuses = {job["job_id"]: job["summary"]["title"] for job in server.call("list")["jobs"]}
+    assert statuses[blanks] == "fog in far woods", "a title that is short is the whole prompt"
+    assert server.call("search", text=" the far  WOODS")["job_ids"] == [long]
+    assert server.call("search", text="far woods")["job_ids"] == [long], "a client finds the others by their titles"
+    assert server.call("search", text="nowhere")["job_ids"] == []
+    (server.server._queue._store.folder(long) / "request.json").write_bytes(b"{")
+    assert server.call("search", text="far woods")["job_ids"] == []
+    assert short in statuses
+
+
 def test_jobs_are_made_one_after_another_in_the_order_they_came(server, media):
     jobs = [server.submit(request(media, f"fog {number}")) for number in range(4)]
     for job in jobs:

@@ -9,9 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.wan_backend.server.in_process import inside
+from tests.wan_backend.server.served import request
 from wan_backend.protocol.messages import Role, Source, ThumbnailsParams, ThumbnailsResult
 from wan_backend.server import thumbnail_requests as module
 from wan_backend.server.thumbnail_requests import Thumbnails
+
+__all__ = ["inside"]
 
 
 @pytest.fixture
@@ -25,6 +29,32 @@ def test_the_method_answers_with_files(serve, params):
     answer = serve().call("thumbnails", sources=[source], width=64, height=36)
     (picture,) = answer["pictures"]
     assert picture["role"] == "first" and Path(picture["file"]).read_bytes()[:2] == b"\xff\xd8"
+
+
+def planned(server, folder: Path, name: str, **more) -> dict | None:
+    """The problem of a plan that is made from that file."""
+    sources = [{"role": "first", "folder": str(folder), "files": [name], **more}]
+    return server.call("plan", request=request(folder, task="image_to_video", sources=sources))["problem"]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.mp4"])
+def test_a_damaged_source_is_said_by_the_plan_until_it_is_replaced(inside, tmp_path, name):
+    """Not before somebody looked, since a plan opens no file; also by the next server, and never of a whole one."""
+    (tmp_path / name).write_bytes(b"\xff\xd8\xff\xe0 nothing that anybody can show " * 40)
+    more = {"is_movie": True} if name.endswith("mp4") else {}
+    sources = [{"role": "first", "folder": str(tmp_path), "files": [name], **more}]
+    for again in (False, True):
+        server = inside()
+        assert planned(server, tmp_path, name, **more) is None
+        answer = server.call("thumbnails", sources=sources, width=64, height=36)
+        assert answer["pictures"] == [] and [each["file"] for each in answer["problems"]] == [name]
+        found = planned(server, tmp_path, name, **more)
+        assert found["kind"] == "bad_source" and str(tmp_path / name) in found["sentence"]
+        if not again:
+            server.leave()
+    cv2.imwrite(str(tmp_path / "whole.png"), np.full((36, 64, 3), 200, np.uint8))
+    os.replace(tmp_path / "whole.png", tmp_path / name)
+    assert planned(server, tmp_path, name, **more) is None
 
 
 def test_made_once_until_a_file_changes(tmp_path, params, monkeypatch):

@@ -69,7 +69,7 @@ def planning_threads():
 
 
 def test_a_job_at_a_dead_share_is_set_aside_until_that_answers_and_others_go_on(mount, models, tmp_path):
-    (mount.folder / "a.png").touch()
+    (mount.folder / "a.png").write_bytes(b"a picture")
     main = Ticking(models)
     main.looked()
     mount.die()
@@ -142,10 +142,10 @@ def test_a_dead_models_folder_holds_only_what_may_be_in_it(mount, models, tmp_pa
 def test_a_file_that_hangs_where_its_folder_answers_holds_its_own_job(models, tmp_path, monkeypatch):
     go_on, real = threading.Event(), needed_sources.check
 
-    def check(asked):
+    def check(asked, *more):
         if asked.seed == 7:
             assert go_on.wait(60)
-        return real(asked)
+        return real(asked, *more)
 
     monkeypatch.setattr(needed_sources, "check", check)
     main = Ticking(models)
@@ -166,7 +166,7 @@ def test_a_file_that_hangs_where_its_folder_answers_holds_its_own_job(models, tm
 
 
 def test_the_queue_goes_on_past_a_job_whose_footage_is_on_a_dead_share(inside, mount, media):
-    (mount.folder / "a.png").touch()
+    (mount.folder / "a.png").write_bytes(b"a picture")
     server = inside()
     first = server.submit(request(media))
     server.runs(first)
