@@ -1,6 +1,6 @@
 """The queue of jobs, kept on disk so that no kill loses one.
 
-jobs          the queue itself, in memory and on disk
+queue         the queue itself, in memory and on disk
 job           a job in memory, and which state may follow which
 job_order     the orders in which jobs are listed and get their turns
 store         the job folders: request.json, plan.json and state.json

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..job_queue.job import is_working
-from ..job_queue.jobs import WAITING, JobQueue
+from ..job_queue.queue import WAITING, JobQueue
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
 from ..protocol.messages import (

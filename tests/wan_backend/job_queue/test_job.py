@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.wan_backend.job_queue.written_jobs import answered, every, take_request
 from wan_backend.catalogue import entries
 from wan_backend.job_queue.job import ALLOWED, ENDS, WORKING, check_transition
-from wan_backend.job_queue.jobs import ALMOST_DONE, JobQueue
 from wan_backend.job_queue.owners import Owner
+from wan_backend.job_queue.queue import ALMOST_DONE, JobQueue
 from wan_backend.planning import plan_steps
 from wan_backend.protocol.messages import (
     JobState,

@@ -8,8 +8,8 @@ import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, take_request
 from wan_backend.catalogue import entries
-from wan_backend.job_queue.jobs import ALMOST_DONE, JobQueue
 from wan_backend.job_queue.owners import Owner
+from wan_backend.job_queue.queue import ALMOST_DONE, JobQueue
 from wan_backend.planning import plan_steps
 from wan_backend.protocol.media import STEPS_FILE, WORK_FOLDER
 from wan_backend.protocol.messages import (
