@@ -287,11 +287,11 @@ class Adopter:
                 more = self._search.has_more()
             except Exception:  # the edge of the thread
                 log.exception("The other servers could not be looked at")
-            post(functools.partial(self._is_watched, more))
+            post(functools.partial(self._on_watched, more))
 
         threading.Thread(target=watch, name="other servers", daemon=True).start()
 
-    def _is_watched(self, more: bool) -> None:
+    def _on_watched(self, more: bool) -> None:
         self._watching = False
         if more:
             self.look()
@@ -304,7 +304,7 @@ class Adopter:
                 post(functools.partial(self._on_found, batch))
         except Exception:  # the edge of the thread: what was found stands, and who waits is answered
             log.exception("The jobs of other servers could not be looked at")
-        post(self._is_through)
+        post(self._on_search_through)
         folders: dict[str, list[Job]] = {}
         for *_, job in sorted(at_media, key=lambda each: each[:3]):
             folders.setdefault(job.media_folder, []).append(job)
@@ -323,7 +323,7 @@ class Adopter:
                 for group in _grouped(self._search.look_for_takes(left.get_nowait())):
                     post(functools.partial(self._on_media_checked, group))
 
-    def _is_through(self) -> None:
+    def _on_search_through(self) -> None:
         self._looking, self._was_through = False, True
         waiting, self._waiting = self._waiting, []
         for then in waiting:

@@ -302,7 +302,7 @@ class JobQueue:
                 return
             self._new[job_id] = [hand_in]
             create = functools.partial(
-                self._saving.create, made, request, plan, functools.partial(self._is_created, made)
+                self._saving.create, made, request, plan, functools.partial(self._on_created, made)
             )
             self._saving.when_written(job_id, create)  # a job of that id that was cleared may not be gone yet
 
@@ -317,7 +317,7 @@ class JobQueue:
             raise Refusal(Problem(ProblemKind.TOO_LARGE, sentence))
         return Job(status, self._owner.id, self._turns.new_order(), status.created, request.media_folder)
 
-    def _is_created(self, job: Job, error: OSError | None) -> None:
+    def _on_created(self, job: Job, error: OSError | None) -> None:
         job_id = job.status.job_id
         answer: JobStatus | Refusal = job.status
         if error is None:
@@ -416,7 +416,7 @@ class JobQueue:
 
         count_one = _after_calls(len(jobs), answer)
 
-        def is_removed(job: Job, error: OSError | None) -> None:
+        def on_removed(job: Job, error: OSError | None) -> None:
             if error is None:
                 cleared.append(job.status.job_id)
             else:
@@ -427,7 +427,7 @@ class JobQueue:
 
         for job in jobs:
             self._remove(job)
-            self._saving.remove(job, self._owner.id, functools.partial(is_removed, job))
+            self._saving.remove(job, self._owner.id, functools.partial(on_removed, job))
 
     # Jobs of servers that died
 
