@@ -40,7 +40,7 @@ from ..protocol.messages import (
 from ..storage import media_folder
 from . import reading, take_files
 from .adoption import AbandonedJobSearch, Adopter, Found
-from .job import WORKING, Job, check_transition, is_working
+from .job import BACKEND_ENDED, BACKEND_ENDED_WITH_STEPS, WORKING, Job, check_transition, is_working
 from .job_order import Rows, Turns
 from .owners import Owner
 from .saving import Saving
@@ -50,8 +50,6 @@ from .writer import Post
 log = logging.getLogger(__name__)
 
 WAITING = "Waiting for its turn."
-INTERRUPTED = "The backend ended while this job ran; retry it."
-GOES_ON = "The backend ended while this job ran; retry it to resume from its last step."
 HELD_ELSEWHERE = "Another Blender window has this job; change it in that window, or close that window first."
 MEDIA_FOLDER_SILENT = "{} does not answer; this job continues as soon as it does."
 MEDIA_PATIENCE_SECONDS = 60.0
@@ -467,8 +465,7 @@ class JobQueue:
             job.owner = self._owner.id
         self._add(job)
         if is_working(job.status):  # where its take turns out to be whole, it is done after all
-            sentence = GOES_ON if found.goes_on else INTERRUPTED
-            self._end(job, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, sentence))
+            self._end(job, JobState.INTERRUPTED, BACKEND_ENDED_WITH_STEPS if found.goes_on else BACKEND_ENDED)
         elif self._adopter.was_through:  # the client has its list, and doesn't know of this one
             self._on_change(job.status, True)
 

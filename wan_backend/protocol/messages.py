@@ -27,6 +27,7 @@ from .choices import (
     WorkerState,
 )
 from .takes import (
+    CANCELED,
     MAX_LORAS,
     MAX_PROMPT_CHARACTERS,
     MAX_STRENGTH,
@@ -52,6 +53,7 @@ from .takes import (
 from .work import AliveParams, ComponentFile, ProgressParams, ReadingParams, ReadyParams, RunParams, RunResult
 
 __all__ = [
+    "CANCELED",
     "MAX_LORAS",
     "MAX_PROMPT_CHARACTERS",
     "MAX_STRENGTH",

@@ -216,6 +216,10 @@ class Problem:
     """Path of a log file with the details, if there is one."""
 
 
+CANCELED = Problem(ProblemKind.CANCELLED, "Canceled.")
+"""What ends a job that a person canceled, whoever ended it."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A plan for a request: every value that the worker needs, settled."""

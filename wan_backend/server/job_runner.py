@@ -11,11 +11,12 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from ..job_queue.job import is_working
+from ..job_queue.job import BACKEND_ENDED, is_working
 from ..job_queue.queue import WAITING, JobQueue
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
 from ..protocol.messages import (
+    CANCELED,
     Component,
     ComponentFile,
     JobState,
@@ -33,10 +34,8 @@ from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
-CANCELLED = Problem(ProblemKind.CANCELLED, "Canceled.")
-LEFT = "The backend ended while this job ran; retry it."
 STATE_OF_PROBLEM = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
-"""The state of a job whose worker ended it so; else it failed."""
+"""The state of a job that ended with a problem of that kind; with any other it failed."""
 
 
 class JobRunner:
@@ -79,7 +78,7 @@ class JobRunner:
         """End a job; one that the worker has ends within the worker's time for it. Raises ProtocolError."""
         status = self._queue.status(job_id)
         if status.state is JobState.QUEUED:
-            self._queue.end(job_id, JobState.CANCELLED, CANCELLED)
+            self._queue.end(job_id, JobState.CANCELLED, CANCELED)
         elif is_working(status):
             self._queue.set_sentence(job_id, "Canceling.")
             self._life.cancel(job_id)
@@ -100,7 +99,7 @@ class JobRunner:
         job_id = self._life.busy_with
         self._life.stop(1.0)
         if job_id:
-            self._queue.end(job_id, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, LEFT))
+            self._queue.end(job_id, JobState.INTERRUPTED, BACKEND_ENDED)
 
     def worker_changed(self, status: WorkerStatus) -> None:
         """Follow the worker: one came up, ended, or may not be started any more."""

@@ -17,6 +17,7 @@ from ..protocol.conversion import from_json
 from ..protocol.endpoint import Endpoint
 from ..protocol.errors import GONE, LINE_TOO_LONG, REFUSED
 from ..protocol.messages import (
+    CANCELED,
     AliveParams,
     JobParams,
     Problem,
@@ -356,7 +357,7 @@ class WorkerLife:
         else:
             self._set(WorkerStatus(WorkerState.NONE, sentence=f"The worker {how}."))
         if cancelled:
-            self.listener.job_failed(job_id, Problem(ProblemKind.CANCELLED, "Canceled."))
+            self.listener.job_failed(job_id, CANCELED)
             self.want()  # as it would be, had it stopped by itself
         elif job_id:
             self.listener.job_failed(job_id, self._end_of_job(how, str(log_file or "")))

@@ -13,7 +13,7 @@ from ..loading.wan_model import WanModel
 from ..pipelines.stopping import Stopped
 from ..protocol.errors import Refusal
 from ..protocol.media import STEPS_FILE
-from ..protocol.messages import Fix, FixSetting, Plan, Problem, ProblemKind, RunParams
+from ..protocol.messages import CANCELED, Fix, FixSetting, Plan, Problem, ProblemKind, RunParams
 from ..storage import media_folder
 
 MIN_FRAMES = 9
@@ -31,7 +31,7 @@ def problem_of(error: BaseException, params: RunParams, device_name: str) -> Pro
     if isinstance(error, Refusal):
         return error.problem
     if isinstance(error, Stopped):
-        return Problem(ProblemKind.CANCELLED, "The job was canceled.")
+        return CANCELED
     if devices.is_out_of_memory(error):
         machine = devices.is_out_of_machines_memory(error) and device_name != CPU
         return out_of_memory(params, MACHINE if machine else device_name, MACHINE_ADVICE if machine else "")

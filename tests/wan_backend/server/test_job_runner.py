@@ -8,7 +8,7 @@ import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, take_plan, take_request
 from wan_backend.job_queue.owners import Owner
-from wan_backend.job_queue.queue import GOES_ON, WAITING, JobQueue
+from wan_backend.job_queue.queue import WAITING, JobQueue
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
 from wan_backend.protocol.messages import JobState, Problem, ProblemKind, WorkerState, WorkerStatus
@@ -193,8 +193,8 @@ def test_how_the_worker_ended_a_job_says_its_state(parts, kind, state):
     queue, _, planning, runner = parts
     runner.advance()
     planning.asked[0][1](PREPARED)
-    runner.job_failed(A, Problem(kind, GOES_ON))
-    assert queue.status(A).state is state and queue.status(A).sentence == GOES_ON
+    runner.job_failed(A, Problem(kind, "It ended."))
+    assert queue.status(A).state is state and queue.status(A).sentence == "It ended."
     assert answered(runner.retry(A)).state is JobState.QUEUED
 
 
