@@ -43,9 +43,9 @@ class Job:
     """It is being taken from the disk, or is gone."""
     elsewhere: bool = False
     """Another live server holds it: it is shown here, and not changed."""
-    at_media: int = 0
+    media_cleanups: int = 0
     """Number of threads that are cleaning up after earlier tries in its media folder; it begins after they are done."""
-    at_media_since: float = field(default_factory=time.monotonic)
+    media_cleanups_since: float = field(default_factory=time.monotonic)
     aside: bool = False
     """It has no turn among the queued ones, until it is taken back."""
 

@@ -168,7 +168,7 @@ class JobQueue:
         """The job whose turn it is; None also while it can't begin, as its files are still looked at."""
         while (job := self._turns.first()) is not None and _waits_too_long(job):
             self.set_aside(job.status.job_id, MEDIA_FOLDER_SILENT.format(job.media_folder))
-        if job is None or job.at_media or self._saving.is_on_its_way(job.status.job_id):
+        if job is None or job.media_cleanups or self._saving.is_on_its_way(job.status.job_id):
             return None
         return job.status
 
@@ -492,7 +492,7 @@ class JobQueue:
     def _tidy(self, job: Job) -> None:
         """Remove what the try that ends now has left; the media folder may be slow."""
         job_id, takes_folder = job.status.job_id, job.media_folder
-        job.at_media, job.at_media_since = job.at_media + 1, time.monotonic()
+        job.media_cleanups, job.media_cleanups_since = job.media_cleanups + 1, time.monotonic()
 
         def done(_: object) -> None:
             self._leave_media(job)
@@ -501,8 +501,8 @@ class JobQueue:
 
     def _leave_media(self, job: Job) -> None:
         """One of the threads that were at the job's media folder is done."""
-        job.at_media -= 1
-        if not job.at_media and self._jobs.get(job.status.job_id) is job:
+        job.media_cleanups -= 1
+        if not job.media_cleanups and self._jobs.get(job.status.job_id) is job:
             self.take_back(job.status.job_id)
 
     def _end(self, job: Job, state: JobState, problem: Problem) -> None:
@@ -549,7 +549,7 @@ class JobQueue:
 
 def _waits_too_long(job: Job) -> bool:
     """Whether a job has to wait for its media folder, and that for longer than anything takes there."""
-    return bool(job.at_media) and time.monotonic() >= job.at_media_since + MEDIA_PATIENCE_SECONDS
+    return bool(job.media_cleanups) and time.monotonic() >= job.media_cleanups_since + MEDIA_PATIENCE_SECONDS
 
 
 def _after_calls(count: int, then: Callable[[], None]) -> Callable[[], None]:
