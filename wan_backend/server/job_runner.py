@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..job_queue.job import BACKEND_ENDED, is_working
-from ..job_queue.queue import WAITING, JobQueue
+from ..job_queue.job_table import WAITING
+from ..job_queue.queue import JobQueue
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
 from ..protocol.messages import (

@@ -133,7 +133,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_next_is_the_first_that_waits(self):
-        waiting = [job for job in self.queue._jobs.values() if job.status.state is JobState.QUEUED]
+        waiting = [job for job in self.queue._table.jobs.values() if job.status.state is JobState.QUEUED]
         first = min(waiting, key=lambda job: job.order, default=None)
         assert self.queue.next_queued() == (first and first.status)
 
@@ -141,7 +141,7 @@ class QueueMachine(RuleBasedStateMachine):
     def pages_have_every_job_in_order(self):
         listed = every(self.queue)
         assert listed == sorted(listed, key=lambda s: (s.state.ended, -s.created, s.job_id))
-        assert {s.job_id for s in listed} == {s.job_id for s in map(self.queue.status, self.queue._jobs)}
+        assert {s.job_id for s in listed} == {s.job_id for s in map(self.queue.status, self.queue._table.jobs)}
 
     @invariant()
     def progress_is_whole_only_when_done(self):

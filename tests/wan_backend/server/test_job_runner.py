@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, take_plan, take_request
+from wan_backend.job_queue.job_table import WAITING
 from wan_backend.job_queue.owners import Owner
-from wan_backend.job_queue.queue import WAITING, JobQueue
+from wan_backend.job_queue.queue import JobQueue
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
 from wan_backend.protocol.messages import JobState, Problem, ProblemKind, WorkerState, WorkerStatus
