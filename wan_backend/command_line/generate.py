@@ -30,6 +30,7 @@ from ..protocol.messages import (
     SubmitParams,
     TakeRequest,
 )
+from ..storage.disk_errors import reason
 from .serve_child import ServeChild
 from .take_output import TakeOutput, choose
 
@@ -175,9 +176,7 @@ def _deliver(status: JobStatus, output: TakeOutput) -> int:
     try:
         output.publish(status.take)
     except OSError as error:
-        return _exit_with(
-            f"{output.target} can't be written ({error.strerror or error}); choose another name.", REFUSED
-        )
+        return _exit_with(f"{output.target} can't be written ({reason(error)}); choose another name.", REFUSED)
     sys.stdout.write(f"{output.target}\n")
     return 0
 

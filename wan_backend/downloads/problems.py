@@ -9,7 +9,7 @@ from enum import Enum, auto
 from ..catalogue.entries import AnyEntry, ModelEntry
 from ..library import locate
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
-from ..storage import media_folder
+from ..storage import byte_sizes, disk_errors
 from ..storage.guarded_files import UnusableFile
 from . import network_settings
 
@@ -95,7 +95,7 @@ def choose_folder() -> Fix:
 
 def too_little_space(entry: AnyEntry, needed_bytes: int, free_bytes: int, folder: str) -> Problem:
     """The problem of a disk that is too full, known before anything is fetched."""
-    needed, free = media_folder.size_in_words(needed_bytes), media_folder.size_in_words(free_bytes)
+    needed, free = byte_sizes.size_in_words(needed_bytes), byte_sizes.size_in_words(free_bytes)
     sentence = (
         f"{entry.label} needs {needed} in {folder}, where {free} are free; make room, or choose another models folder "
         "in the preferences."
@@ -137,18 +137,18 @@ def _otherwise(entry: AnyEntry) -> str:
 
 def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
     fixes = [retry(entry), choose_folder()]
-    if media_folder.is_quota(error):
+    if disk_errors.is_quota(error):
         sentence = (
             f"Your quota on the disk of {folder} is used up; delete something of yours, "
             "then retry: what was downloaded is kept."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)
-    if media_folder.is_full(error):
+    if disk_errors.is_full(error):
         sentence = f"The disk of {folder} is full; make room, then retry: what was downloaded is kept."
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)
     where = error.filename or folder
     sentence = (
-        f"{where} can't be written ({media_folder.reason(error)}); fix that, or choose another models folder in the "
+        f"{where} can't be written ({disk_errors.reason(error)}); fix that, or choose another models folder in the "
         "preferences."
     )
     return Problem(ProblemKind.FOLDER, sentence, fixes)

@@ -26,7 +26,7 @@ from ..protocol.messages import (
     Take,
     TakeRequest,
 )
-from ..storage import media_folder
+from ..storage import disk_errors
 from . import reading, take_files
 from .adoption import AbandonedJobSearch
 from .job import Job
@@ -100,7 +100,7 @@ class ClientCalls:
             self._table.add(job)
             self._table.on_change(job.status, True)
         else:
-            answer = Refusal(media_folder.write_problem(error, "The job was not accepted"))
+            answer = Refusal(disk_errors.write_problem(error, "The job was not accepted"))
         for hand_in in self._new.pop(job_id):
             hand_in(answer)
 
@@ -188,7 +188,7 @@ class ClientCalls:
 
         def answer() -> None:
             if errors and not cleared:
-                hand_in(Refusal(media_folder.write_problem(errors[0], "The job could not be cleared")))
+                hand_in(Refusal(disk_errors.write_problem(errors[0], "The job could not be cleared")))
             else:
                 hand_in(JobIdsParams(cleared))
 

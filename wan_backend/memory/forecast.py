@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..catalogue.entries import ModelEntry
-from ..storage.media_folder import size_in_words
+from ..storage.byte_sizes import size_in_words
 from . import residency_plan
 from .needs import CPU_NUMBER_BYTES, EIGHT_BIT_SHARE, GPU_NUMBER_BYTES, calculate_from_catalogue
 from .residency_plan import MemoryPlan, Residency

@@ -32,7 +32,7 @@ from ..protocol.messages import (
     TakeRequest,
     Task,
 )
-from ..storage.media_folder import size_in_words
+from ..storage.byte_sizes import size_in_words
 from . import plan_steps
 from .draft import Draft, Inventory, Step, empty_plan, run_steps, unless_refused
 

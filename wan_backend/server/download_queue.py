@@ -24,6 +24,7 @@ from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import result_or_error
 from ..protocol.messages import Problem, ProblemKind
+from ..storage.disk_errors import reason
 from . import download_records, process_exit
 from .download_process import DownloadCommand, DownloadProcess, DownloadReport
 from .download_records import DownloadRecords, Record
@@ -154,7 +155,7 @@ class Downloads:
             self._process = self._command.start("run", model, self._inbox, self._on_report, self._on_exit)
         except OSError as error:
             self._model = ""
-            self._end(model, _ended_badly(model, f"could not be started ({error.strerror or error})", None))
+            self._end(model, _ended_badly(model, f"could not be started ({reason(error)})", None))
 
     def _on_report(self, report: DownloadReport) -> None:
         record = self._known.get(self._model)

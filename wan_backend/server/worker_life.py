@@ -31,6 +31,7 @@ from ..protocol.messages import (
     WorkerStatus,
 )
 from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
+from ..storage.disk_errors import reason
 from . import process_exit
 from .inbox import Call, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess
@@ -121,7 +122,7 @@ class WorkerLife:
         try:
             process = WorkerProcess(self._started, self._command, self._environment, self._logs, self._inbox)
         except OSError as error:
-            self._died(f"could not be started ({error.strerror or error})", None)
+            self._died(f"could not be started ({reason(error)})", None)
             self._inbox.put(Call(lambda: None))  # no thread will tell of its end, and a job may wait for the next try
             return
         self._process = process
