@@ -159,8 +159,7 @@ class MemoryTrial:
 
     def memory(self, plan: Plan, machine: Machine) -> MemoryPlan:
         """How the model would sit in that machine's memory."""
-        at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
-        return forecast.plan_at(self.entry, machine, plan.width, plan.height, at_once, self.packed_bytes)
+        return forecast.plan_at(self.entry, machine, plan.width, plan.height, plan.frames_at_once, self.packed_bytes)
 
     def fits_with(self, **changes: str | int) -> bool:
         """Whether the request with those changes can be planned and fits."""

@@ -226,8 +226,7 @@ def _settle_sampling(draft: Draft) -> Draft:
 
 def _estimate_memory(draft: Draft) -> Draft:
     made = draft.plan
-    at_once = made.window_frames or made.model_frames
-    needs = calculate_from_catalogue(draft.entry, made.width, made.height, at_once)
+    needs = calculate_from_catalogue(draft.entry, made.width, made.height, made.frames_at_once)
     return draft.with_plan(memory_bytes=needs.one_at_a_time)
 
 

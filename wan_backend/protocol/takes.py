@@ -265,6 +265,11 @@ class Plan:
     problem: Problem | None = None
     """The reason if it can't be done."""
 
+    @property
+    def frames_at_once(self) -> int:
+        """The most of the model's frames that go through its transformer in one pass."""
+        return min(self.model_frames, self.window_frames or self.model_frames)
+
 
 @dataclass(frozen=True)
 class Take:
