@@ -9,6 +9,7 @@ from typing import ClassVar
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
+from ...wan_backend.protocol.messages import READ_PROMPT_CHARACTERS
 from .. import preferences
 from ..jobs import collect, project, request, session
 from ..operators import snapshot
@@ -190,13 +191,13 @@ def _draw_long_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, pr
     if not paragraph.fits(context, prompt):
         column = layout.column()
         column.active = False
-        paragraph.draw(column, context, prompt[:2000], max_lines=PROMPT_LINES, translate=False)
+        paragraph.draw(column, context, prompt[:READ_PROMPT_CHARACTERS], max_lines=PROMPT_LINES, translate=False)
 
 
 def _draw_lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, otherwise: str) -> None:
     box = layout.box()
     if text.strip():
-        paragraph.draw(box, context, text[:2000], max_lines=PROMPT_LINES, translate=False)
+        paragraph.draw(box, context, text[:READ_PROMPT_CHARACTERS], max_lines=PROMPT_LINES, translate=False)
     else:
         paragraph.draw(box, context, otherwise, "INFO")
 

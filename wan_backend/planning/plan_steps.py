@@ -21,6 +21,7 @@ from ..protocol.messages import (
     MAX_PROMPT_CHARACTERS,
     MAX_TAKE_FRAMES,
     PROMPTLESS_ROLES,
+    READ_PROMPT_CHARACTERS,
     Fix,
     FixSetting,
     FrameRate,
@@ -49,8 +50,6 @@ LIMITS: dict[FixSetting, tuple[float, float]] = {
 """Minimum and maximum of the settings that a request may give for itself."""
 BYTES_A_PIXEL = {MediaFormat.PNG: 3.0, MediaFormat.FFV1: 3.0, MediaFormat.H264: 1.0}
 """Size of a take's files at the worst, which is grain."""
-READ_CHARACTERS = 2000
-"""How much of a prompt reaches the text encoder: about what 512 tokens hold in English."""
 
 
 def plan(request: TakeRequest, entry: ModelEntry, loras: Collection[str] = ()) -> Plan:
@@ -96,8 +95,8 @@ def _check_prompts(draft: Draft) -> Draft | Problem:
         if len(text) > MAX_PROMPT_CHARACTERS:
             return Problem(
                 ProblemKind.BAD_PROMPT,
-                f"The {name} has {len(text):,} characters; shorten it to {MAX_PROMPT_CHARACTERS:,} "
-                "(the model reads about the first 500 words).",
+                f"The {name} has {len(text):,} characters, and the model reads about the first "
+                f"{READ_PROMPT_CHARACTERS:,}: shorten it to at most {MAX_PROMPT_CHARACTERS:,}.",
             )
     return draft
 
@@ -125,8 +124,9 @@ def _note_unread_prompt(draft: Draft) -> Draft:
     notes = []
     if cleaned(draft.request) != draft.request:
         notes.append("Invalid characters were removed from the prompt.")
-    if len(draft.request.prompt) > READ_CHARACTERS:
-        notes.append(f"The model reads about the first {READ_CHARACTERS} characters of a prompt and ignores the rest.")
+    if len(draft.request.prompt) > READ_PROMPT_CHARACTERS:
+        read = f"{READ_PROMPT_CHARACTERS:,}"
+        notes.append(f"The model reads about the first {read} characters of a prompt and ignores the rest.")
     return draft.with_plan(*notes)
 
 

@@ -26,8 +26,10 @@ from .choices import (
 )
 from .conversion import CODEC, Codec
 
+READ_PROMPT_CHARACTERS = 2000
+"""How much of a prompt the text encoder reads: about what its 512 tokens hold in English."""
 MAX_PROMPT_CHARACTERS = 5000
-"""About ten times what the text encoder reads (512 tokens); a longer one is refused, not cut."""
+"""A longer prompt is refused, not cut; one that is longer than what is read gets a note."""
 MAX_TAKE_FRAMES = 2000
 """In frames of the scene; a longer take would run for hours, and is refused before anything else is checked."""
 MAX_LORAS = 32
