@@ -159,7 +159,7 @@ def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | N
             scheduler,
             conditions,
             steps=work.steps,
-            on_step=lambda _done: steps.note(),
+            after_step=lambda _step: steps.note(),
         )
     course.steps = steps.seconds
     del conditions

@@ -83,7 +83,7 @@ class Ours:
                 conditions,
                 steps=work.steps,
                 guidance_scale=work.guidance_scale,
-                on_step=lambda _done: steps.note(),
+                after_step=lambda _step: steps.note(),
             )
         return latents, steps.seconds
 
