@@ -159,7 +159,7 @@ def _is_page_of_another(headers: Mapping[str, str]) -> bool:
     return headers.get("content-type", "").startswith("text/html") and "x-error-code" not in headers
 
 
-def _refused(error: Exception, status: int, entry: AnyEntry, again: list[Fix]) -> Problem | None:
+def _from_refusal(error: Exception, status: int, entry: AnyEntry, again: list[Fix]) -> Problem | None:
     """The problem if the hub, or whoever answers in its place, refuses; else None."""
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError
 
@@ -187,14 +187,14 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
 
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
     return (
-        _refused(error, status, entry, again)
-        or _login_wanted(error, status, again)
+        _from_refusal(error, status, entry, again)
+        or _from_login(error, status, again)
         or _from_status(status, again)
-        or _unreachable(error, again)
+        or _from_no_answer(error, again)
     )
 
 
-def _login_wanted(error: Exception, status: int, again: list[Fix]) -> Problem | None:
+def _from_login(error: Exception, status: int, again: list[Fix]) -> Problem | None:
     from httpx2 import ProxyError
 
     if status == 407 or (isinstance(error, ProxyError) and "407" in str(error)):
@@ -220,7 +220,7 @@ def _from_status(status: int, again: list[Fix]) -> Problem | None:
     return None
 
 
-def _unreachable(error: Exception, again: list[Fix]) -> Problem:
+def _from_no_answer(error: Exception, again: list[Fix]) -> Problem:
     log.info("the hub can't be reached: %s", error)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         sentence = (

@@ -67,10 +67,10 @@ def find_lora_problem(request: TakeRequest) -> Problem | None:
         return Problem(ProblemKind.BAD_LORA, f"{len(request.loras)} LoRAs are too many; use at most {MAX_LORAS}.")
     for use in request.loras:
         if not use.path or "\0" in use.path or not os.path.isabs(use.path):
-            return _refused(use, "is not at its path; save the .blend file, or choose the LoRA again")
+            return _problem(use, "is not at its path; save the .blend file, or choose the LoRA again")
         if not MIN_STRENGTH <= use.strength <= MAX_STRENGTH:
             limits = f"{MIN_STRENGTH:g} to {MAX_STRENGTH:g}"
-            return _refused(use, f"can't have a strength of {use.strength:g}; give {limits}")
+            return _problem(use, f"can't have a strength of {use.strength:g}; give {limits}")
     return None
 
 
@@ -113,7 +113,7 @@ def resolve_loras(
                 uses += _settled(use, model, notes)
         except UnusableFile as why:
             choices = why.choices if isinstance(why, UnusableLora) else ()
-            return dataclasses.replace(plan, problem=_refused(use, str(why), choices))
+            return dataclasses.replace(plan, problem=_problem(use, str(why), choices))
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
 
 
@@ -239,7 +239,7 @@ def _packed_weights(files: ComponentFiles, component: str) -> frozenset[str]:
     )  # fmt: skip
 
 
-def _refused(use: LoraUse, why: str, choices: Sequence[Expert] = ()) -> Problem:
+def _problem(use: LoraUse, why: str, choices: Sequence[Expert] = ()) -> Problem:
     name = os.path.basename(use.path.rstrip("/\\")) or "without a path"
     answers = [Fix(words, setting, use.path) for words, setting in map(EXPERT_FIXES.__getitem__, choices)]
     leave = Fix("Remove It", FixSetting.WITHOUT_LORA, use.path)

@@ -94,7 +94,7 @@ def _fit_into_memory(draft: Draft) -> Draft:
     fixes = _ways_to_fit(dataclasses.replace(trial, machine=machine.emptied), draft.plan, draft.inventory)
     sentence = f"{draft.entry.label} needs about {needed} {place} for this, and there are {there}; "
     sentence += "choose something that fits." if fixes else "nothing here fits, so use another machine."
-    return draft.refused(Problem(ProblemKind.TOO_LARGE, sentence, fixes))
+    return draft.with_problem(Problem(ProblemKind.TOO_LARGE, sentence, fixes))
 
 
 def _fit_into_budget(draft: Draft) -> Draft:

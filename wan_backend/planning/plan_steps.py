@@ -134,7 +134,7 @@ def _settle_size(draft: Draft) -> Draft:
     request, entry = draft.request, draft.entry
     size = sizes.snap(entry, request.width, request.height, request.resolution)
     if isinstance(size, Problem):
-        draft, size = draft.refused(size), sizes.default_size(entry)
+        draft, size = draft.with_problem(size), sizes.default_size(entry)
     return draft.with_plan(*size.notes, width=size.width, height=size.height)
 
 
@@ -145,11 +145,11 @@ def _settle_length(draft: Draft) -> Draft:
     if scene_rate is None:
         sentence = "The scene's frame rate can't be used; set one from 1 to 240 frames a second."
         problem = Problem(ProblemKind.BAD_LENGTH, sentence)
-        return draft.refused(problem).with_plan(take_frames=entry.min_frames, model_frames=entry.min_frames)
+        return draft.with_problem(problem).with_plan(take_frames=entry.min_frames, model_frames=entry.min_frames)
     max_frames = min(MAX_TAKE_FRAMES, int(MAX_MODEL_FRAMES / entry.frame_rate * scene_rate))
     if not 1 <= request.length_frames <= max_frames:
         problem = _wrong_length(request.length_frames, max_frames, scene_rate)
-        return draft.refused(problem).with_plan(take_frames=1, model_frames=entry.min_frames)
+        return draft.with_problem(problem).with_plan(take_frames=1, model_frames=entry.min_frames)
     take_frames = request.length_frames
     if not entry.makes_long(request.task):
         take_frames = min(take_frames, int(Fraction(entry.max_frames - 1) / entry.frame_rate * scene_rate) + 1)
