@@ -6,12 +6,16 @@ Nothing of the product is imported here.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
+ROOMS = sorted(path.name for path in (ROOT / "wan_backend").iterdir() if any(path.glob("[!_]*.py")))
 BLENDERS_PYTHON = {
     *sys.stdlib_module_names,
     "bpy",
@@ -32,6 +36,14 @@ def test_names_of_modules_say_something():
     assert len(files) > 100
     words = {file: file.relative_to(ROOT).with_suffix("").as_posix().replace("_", "/").split("/") for file in files}
     assert [str(file) for file in files if EMPTY_WORDS.intersection(words[file])] == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_rooms_docstring_lists_its_modules(room):
+    folder = ROOT / "wan_backend" / room
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))) or ""
+    listed = re.findall(r"^(\w+)  +\S", text, re.MULTILINE)
+    assert sorted(listed) == sorted(file.stem for file in folder.glob("[!_]*.py"))
 
 
 def test_what_runs_in_the_window_needs_only_blenders_python():

@@ -122,7 +122,7 @@ def _kept(params: RunParams) -> str:
 
 def _free_bytes(folder: str) -> int:
     try:
-        return media_folder.free_bytes_at(Path(folder))
+        return byte_sizes.free_bytes_at(Path(folder))
     except OSError:
         return 0
 
