@@ -157,7 +157,7 @@ class ModelRow:
     download_bytes: int
     folder: str = ""
     notes: str = ""
-    """Advice for artists, in a sentence or two."""
+    """Advice for a person, in a sentence or two."""
     memory_bytes: int = 0
     """Estimated memory of the card for its default size and greatest length; 0: not known."""
     least_memory_bytes: int = 0

@@ -54,7 +54,7 @@ class _Ended:
     """The process answers no more."""
 
     why: str
-    """Half a sentence, for the artist."""
+    """Half a sentence, for a person."""
 
 
 class SourceReader:
@@ -143,7 +143,7 @@ class Conversation:
                 answer = self._received.get(timeout=LOOK_SECONDS)
             except queue.Empty:
                 if time.monotonic() > until:
-                    why = "a picture of it is not read in ten minutes, as on a share that hangs"
+                    why = "one frame took over ten minutes, as on a share that hangs"
                     raise _refusal(self._request, given, why) from None
                 continue
             if isinstance(answer, np.ndarray):

@@ -110,7 +110,7 @@ class TakeJob:
 
     @property
     def request(self) -> TakeRequest:
-        """What the artist asked for."""
+        """What the person asked for."""
         return self.params.request
 
     @property
