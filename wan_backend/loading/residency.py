@@ -24,21 +24,6 @@ from .wan_model import WanModel
 log = logging.getLogger(__name__)
 
 
-def plan_memory(
-    model: WanModel,
-    width: int,
-    height: int,
-    frames: int,
-    budget_bytes: int | None = None,
-    loras: Sequence[LoraUse] = (),
-) -> MemoryPlan:
-    """The memory plan for a take of `model`: from its weights, the frames, and what is free at this moment.
-
-    `budget_bytes` limits what the job may have on the device.
-    """
-    return room_for(model, width, height, frames, budget_bytes, loras).plan()
-
-
 @dataclass(frozen=True)
 class Room:
     """What a take needs, and the memory that is free for it at this moment, in bytes."""
@@ -75,7 +60,10 @@ def room_for(
     budget_bytes: int | None = None,
     loras: Sequence[LoraUse] = (),
 ) -> Room:
-    """What a take of `model` needs, and the memory that is free for it now, for the arguments of `plan_memory`."""
+    """What a take of `model` needs, of so many frames of width x height pixels at once, and what is free for it now.
+
+    `budget_bytes` limits what the job may have on the device.
+    """
     needs = _needs(model, width, height, frames)
     needs = replace(needs, transformer=needs.transformer + applying_loras.file_bytes(loras))
     free = devices.free_bytes(model.device) + _held_bytes(model, model.device.type)
