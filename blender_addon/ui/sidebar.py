@@ -205,8 +205,8 @@ def _draw_lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: st
 def draw_model(layout: bpy.types.UILayout, settings: WanSettings) -> None:
     """Which model, how good and how large."""
     column = layout.column(align=True)
-    _labelled(column, "Model").prop(settings, "model", text="")
-    _labelled(column, "Size").prop(settings, "resolution", text="")
+    _labeled(column, "Model").prop(settings, "model", text="")
+    _labeled(column, "Size").prop(settings, "resolution", text="")
     layout.row(align=True).prop(settings, "quality", expand=True)
 
 
@@ -261,7 +261,7 @@ def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) ->
     paragraph.draw(layout, context, text, "FILE_FOLDER")
 
 
-def _labelled(layout: bpy.types.UILayout, text: str) -> bpy.types.UILayout:
+def _labeled(layout: bpy.types.UILayout, text: str) -> bpy.types.UILayout:
     split = layout.split(factor=0.28, align=True)
     split.label(text=text)
     return split.row(align=True)

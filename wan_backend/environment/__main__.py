@@ -171,7 +171,7 @@ def _send(method: str, message: SetupPlan | SetupProgress) -> None:
 
 
 def _leave_with_parent() -> None:
-    """End, with uv or pip, when stdin ends: Blender was closed or the set-up cancelled."""
+    """End, with uv or pip, when stdin ends: Blender was closed or the set-up canceled."""
 
     def watch() -> None:
         # Not sys.stdin: its lock, held by this thread as it waits, would make a normal exit a fatal error.

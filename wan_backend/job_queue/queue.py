@@ -222,7 +222,7 @@ class JobQueue:
         self._table.finish(job, result.take, seconds, result.notes)
 
     def end(self, job_id: str, state: JobState, problem: Problem) -> None:
-        """The job ended without a take: failed, cancelled or interrupted."""
+        """The job ended without a take: failed, canceled or interrupted."""
         job = self._table.job(job_id)
         if is_working(job.status):
             self._table.clean_up(job)

@@ -58,7 +58,7 @@ class JobRunner:
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
         self._state_folder, self._copies_folder, self._on_worker = state_folder, copies_folder, on_worker
         self._planned = ""
-        """The job that is being planned; it stays queued meanwhile, and may be cancelled."""
+        """The job that is being planned; it stays queued meanwhile, and may be canceled."""
         life.listener = self
 
     def advance(self) -> None:
@@ -173,7 +173,7 @@ class JobRunner:
         self._life.run(params)
 
     def _still_waits(self, job_id: str) -> bool:
-        """False if it was cancelled while it was planned."""
+        """False if it was canceled while it was planned."""
         return self._queue.has(job_id) and self._queue.status(job_id).state is JobState.QUEUED
 
     def _guarded(self, job_id: str, do: Callable[[], None]) -> None:

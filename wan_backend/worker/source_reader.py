@@ -1,7 +1,7 @@
 """Reads sources in another process (`source_process`), so that a damaged file can't end the worker.
 
 The process is started by the first source and kept for the next. If it dies, takes too long or the job is stopped,
-it is ended, and the next source gets another. If a network share doesn't answer, the take can be cancelled.
+it is ended, and the next source gets another. If a network share doesn't answer, the take can be canceled.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 FRAME_SECONDS = 600.0
 """The wait for one frame: for a share that is slow to answer, and a decoder that must come from far before it."""
 LOOK_SECONDS = 0.1
-"""How often a job looks whether it has been cancelled."""
+"""How often a job looks whether it has been canceled."""
 FRAMES_AHEAD = 4
 ADVICE = "convert it to MP4 or PNG, or choose another strip"
 

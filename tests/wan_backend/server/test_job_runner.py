@@ -123,7 +123,7 @@ def test_a_request_that_was_damaged_meanwhile_fails_its_job(parts, tmp_path):
     assert planning.asked[0][0].seed == 0xB
 
 
-def test_a_job_cancelled_while_it_is_planned_does_not_start(parts):
+def test_a_job_canceled_while_it_is_planned_does_not_start(parts):
     queue, life, planning, runner = parts
     runner.advance()
     runner.cancel(A)
@@ -166,7 +166,7 @@ def test_a_job_that_is_set_aside_lets_the_next_go_on_and_has_its_turn_again(part
     assert [run.job_id for run in life.runs] == [B, A]
 
 
-def test_a_job_cancelled_and_retried_while_it_was_set_aside_runs_once(parts):
+def test_a_job_canceled_and_retried_while_it_was_set_aside_runs_once(parts):
     _, life, planning, runner = parts
     runner.advance()
     planning.set_aside("The share does not answer.")
