@@ -173,7 +173,7 @@ class PlacedModel:
         if offload is not None:
             offload.leave()
             if place is not Residency.BLOCK_OFFLOADED or forgotten:
-                offload.dissolve()
+                offload.remove()
                 del module.block_offload
         if place is Residency.RELOADED or forgotten:
             self.model.drop(component)

@@ -63,7 +63,7 @@ class BlockOffload:
     def leave(self):
         pass
 
-    def dissolve(self):
+    def remove(self):
         pass
 
 
