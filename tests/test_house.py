@@ -6,12 +6,16 @@ Nothing of the product is imported here.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
+ROOMS = sorted(path.name for path in (ROOT / "wan_backend").iterdir() if any(path.glob("[!_]*.py")))
 BLENDERS_PYTHON = {
     *sys.stdlib_module_names,
     "bpy",
@@ -24,6 +28,13 @@ BLENDERS_PYTHON = {
     "mathutils",
     "numpy",
 }
+BRITISH = re.compile(
+    r"(?i)\w*(?:colour|grey|neighbour|behaviour|favour|honour|cancell(?:ed|ing)|labell|modell|travell|centre|artefact|whilst|"
+    r"analyse|(?:quanti|normali|optimi|initiali|organi|recogni|reali|summari|visuali|minimi|maximi|synchroni|seriali|"
+    r"speciali|emphasi|generali|utili|authori|standardi|customi|capitali|randomi|categori)s(?:e|ing|ation))\w*"
+)
+OF_FILES = re.compile(r"CANCELLED|([\"'`])cancelled\1|grey_bits|\"quantised\"")
+"""Values and keys on the wire and in files of earlier versions, which stay as they are."""
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "misc", "common", "manager", "info", "data"}
 
 
@@ -32,6 +43,29 @@ def test_names_of_modules_say_something():
     assert len(files) > 100
     words = {file: file.relative_to(ROOT).with_suffix("").as_posix().replace("_", "/").split("/") for file in files}
     assert [str(file) for file in files if EMPTY_WORDS.intersection(words[file])] == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_rooms_docstring_lists_its_modules(room):
+    folder = ROOT / "wan_backend" / room
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))) or ""
+    listed = re.findall(r"^(\w+)  +\S", text, re.MULTILINE)
+    assert sorted(listed) == sorted(file.stem for file in folder.glob("[!_]*.py"))
+
+
+def test_spelling_is_american():
+    folders = ("blender_addon", "wan_backend", "tests", "docs", "tools/benchmarks")
+    files = [file for name in folders for file in (ROOT / name).rglob("*") if file.suffix in (".py", ".md")]
+    files += [ROOT / "README.md", ROOT / "build.py"]
+    found = []
+    for file in files:
+        if file == Path(__file__) or file.is_relative_to(TESTS / "tools"):
+            continue  # the embedded model was trained on the words that its tools know
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+            found += [
+                f"{file.relative_to(ROOT)}:{number} {word[0]}" for word in BRITISH.finditer(OF_FILES.sub("", line))
+            ]
+    assert found == []
 
 
 def test_what_runs_in_the_window_needs_only_blenders_python():

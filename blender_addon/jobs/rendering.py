@@ -64,7 +64,7 @@ class Renderer:
     """The queue of what is to be rendered, which the session's timer drives.
 
     `on_ready(job_id)` is called when all that was asked for a job is on the disk, `on_failed(job_id, sentence)` when
-    it can't be; one of them once for each job that wasn't cancelled, always from `tick`.
+    it can't be; one of them once for each job that wasn't canceled, always from `tick`.
     """
 
     def __init__(

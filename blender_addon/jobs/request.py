@@ -16,6 +16,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.messages import (
     MAX_PROMPT_CHARACTERS,
     MAX_TAKE_FRAMES,
+    READ_PROMPT_CHARACTERS,
     MediaFormat,
     Origin,
     Plan,
@@ -29,8 +30,10 @@ from . import folders, lora_rows, project
 MAX_SEED = 2**31 - 1
 MEDIA_FOLDER = "wan"
 """The folder beside the .blend that takes go into."""
-TOO_LONG = "The prompt has {} characters, and the model reads about {}: shorten it to at most {:,}."
-NEGATIVE_TOO_LONG = "The negative prompt has {} characters, and the model reads about {}: shorten it to at most {:,}."
+TOO_LONG = "The prompt has {} characters, and the model reads about the first {:,}: shorten it to at most {:,}."
+NEGATIVE_TOO_LONG = (
+    "The negative prompt has {} characters, and the model reads about the first {:,}: shorten it to at most {:,}."
+)
 
 
 class Refused(Exception):
@@ -173,4 +176,4 @@ def _length_refusal(text: str, words: str) -> str:
         return ""
     most = selection.MAX_TEXT_CHARACTERS
     count = iface_("more than {:,}").format(most) if len(text) > most else f"{len(text):,}"
-    return iface_(words).format(count, MAX_PROMPT_CHARACTERS // 10, MAX_PROMPT_CHARACTERS)
+    return iface_(words).format(count, READ_PROMPT_CHARACTERS, MAX_PROMPT_CHARACTERS)

@@ -1,4 +1,4 @@
-"""Jobs whose sources are rendered before the server gets them. They can be cancelled and retried, and none is lost."""
+"""Jobs whose sources are rendered before the server gets them. They can be canceled and retried, and none is lost."""
 
 from __future__ import annotations
 

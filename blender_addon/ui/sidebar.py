@@ -9,6 +9,7 @@ from typing import ClassVar
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
+from ...wan_backend.protocol.messages import READ_PROMPT_CHARACTERS
 from .. import preferences
 from ..jobs import collect, project, request, session
 from ..operators import snapshot
@@ -190,13 +191,13 @@ def _draw_long_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, pr
     if not paragraph.fits(context, prompt):
         column = layout.column()
         column.active = False
-        paragraph.draw(column, context, prompt[:2000], max_lines=PROMPT_LINES, translate=False)
+        paragraph.draw(column, context, prompt[:READ_PROMPT_CHARACTERS], max_lines=PROMPT_LINES, translate=False)
 
 
 def _draw_lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, otherwise: str) -> None:
     box = layout.box()
     if text.strip():
-        paragraph.draw(box, context, text[:2000], max_lines=PROMPT_LINES, translate=False)
+        paragraph.draw(box, context, text[:READ_PROMPT_CHARACTERS], max_lines=PROMPT_LINES, translate=False)
     else:
         paragraph.draw(box, context, otherwise, "INFO")
 
@@ -204,8 +205,8 @@ def _draw_lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: st
 def draw_model(layout: bpy.types.UILayout, settings: WanSettings) -> None:
     """Which model, how good and how large."""
     column = layout.column(align=True)
-    _labelled(column, "Model").prop(settings, "model", text="")
-    _labelled(column, "Size").prop(settings, "resolution", text="")
+    _labeled(column, "Model").prop(settings, "model", text="")
+    _labeled(column, "Size").prop(settings, "resolution", text="")
     layout.row(align=True).prop(settings, "quality", expand=True)
 
 
@@ -260,7 +261,7 @@ def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) ->
     paragraph.draw(layout, context, text, "FILE_FOLDER")
 
 
-def _labelled(layout: bpy.types.UILayout, text: str) -> bpy.types.UILayout:
+def _labeled(layout: bpy.types.UILayout, text: str) -> bpy.types.UILayout:
     split = layout.split(factor=0.28, align=True)
     split.label(text=text)
     return split.row(align=True)

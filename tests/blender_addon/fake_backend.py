@@ -175,9 +175,9 @@ class FakeBackend:
         return self.change_download(params["model"], state="paused")
 
     def do_cancel_download(self, params: dict) -> dict:
-        cancelled = self.change_download(params["model"], state="cancelled")
+        canceled = self.change_download(params["model"], state="cancelled")
         del self.downloads[params["model"]]
-        return cancelled
+        return canceled
 
     def do_downloads(self, params: dict) -> dict:
         return {"result": {"downloads": list(self.downloads.values())}}

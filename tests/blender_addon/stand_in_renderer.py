@@ -22,7 +22,7 @@ class StandInRenderer:
         self.on_ready, self.on_failed = on_ready, on_failed
         self.jobs: dict[str, list[Any]] = {}
         self.asked: list[tuple[str, list[Any]]] = []
-        self.cancelled: list[str] = []
+        self.canceled: list[str] = []
         self.done = 0.0
         self.refuses: Exception | None = None
         self.placeholders_at_asking = -1
@@ -66,7 +66,7 @@ class StandInRenderer:
     def cancel(self, job_id: str) -> None:
         """Noted."""
         self.jobs.pop(job_id, None)
-        self.cancelled.append(job_id)
+        self.canceled.append(job_id)
 
     def progress(self, job_id: str) -> float | None:
         """What the test says."""

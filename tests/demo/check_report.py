@@ -65,7 +65,7 @@ def check_pictures(step: dict) -> None:
         assert found["first_frame_psnr_db"] >= LEAST_PSNR_DB, f"the first frame is not the still: {found}"
     seams = [side for side in ("before", "after") if side in ROLES[task]]
     for side in seams:
-        seam, own = found[f"seam_{side}"], found[f"neighbour_{side}"]
+        seam, own = found[f"seam_{side}"], found[f"neighbor_{side}"]
         assert seam <= own, f"{task}: {seam} levels from where the strip {side} goes on; its own frames differ by {own}"
 
 

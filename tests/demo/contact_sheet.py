@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 WIDE, TALL, COLUMNS, GUTTER, MARGIN, HEAD = 208, 117, 4, 6, 18, 48
 MIDDLE = 40
 """Between what a take was made from and the take."""
-INK, PAPER, GREY, FIELD = (236, 236, 236), (24, 24, 26), (150, 150, 156), (40, 40, 44)
+INK, PAPER, GRAY, FIELD = (236, 236, 236), (24, 24, 26), (150, 150, 156), (40, 40, 44)
 BLOCK = COLUMNS * (WIDE + GUTTER) - GUTTER
 TITLES = {
     "text_to_video": "Text to video",
@@ -75,7 +75,7 @@ def draw_step(sheet: Image.Image, top: int, folder: Path, number: int, step: dic
     pen = ImageDraw.Draw(sheet)
     middle = (MARGIN + BLOCK + MIDDLE // 2, top + HEAD + TALL // 2)
     x, y = middle
-    pen.polygon([(x - 7, y - 10), (x - 7, y + 10), (x + 9, y)], GREY)
+    pen.polygon([(x - 7, y - 10), (x - 7, y + 10), (x + 9, y)], GRAY)
     for column, file in enumerate(spread(files, COLUMNS)):
         sheet.paste(fit(Image.open(file)), (right + column * (WIDE + GUTTER), top + HEAD))
 
@@ -92,7 +92,7 @@ def caption(step: dict) -> str:
         words.append(f"its first frame against the still: {found['first_frame_psnr_db']:.0f} dB")
     for side in ("before", "after"):
         if f"seam_{side}" in found:
-            words.append(f"seam {side} {found[f'seam_{side}']:.1f} (own {found[f'neighbour_{side}']:.1f})")
+            words.append(f"seam {side} {found[f'seam_{side}']:.1f} (own {found[f'neighbor_{side}']:.1f})")
     return "; ".join(words)
 
 
@@ -111,7 +111,7 @@ def draw_words(sheet: Image.Image, left: int, top: int, head: str, line: str) ->
     """A heading and a smaller line below it."""
     pen = ImageDraw.Draw(sheet)
     pen.text((left, top), head, INK, ImageFont.load_default(17))
-    pen.text((left, top + 24), line, GREY, ImageFont.load_default(13))
+    pen.text((left, top + 24), line, GRAY, ImageFont.load_default(13))
 
 
 def spread(items, count: int) -> list:

@@ -25,7 +25,7 @@ MOVIE_FRAMES, SHOT_FRAMES = 72, 36
 STILL = "still.png"
 
 
-def scene(colour: str, shape: str, background: str, motion: str, camera: str = "static", **numbers: float) -> Scene:
+def scene(color: str, shape: str, background: str, motion: str, camera: str = "static", **numbers: float) -> Scene:
     """A scene of the world with middling numbers, but for those that are given."""
     middling = {
         "x": 0.0,
@@ -40,7 +40,7 @@ def scene(colour: str, shape: str, background: str, motion: str, camera: str = "
         "nearness": 0.9,
         "texture_seed": 5,
     }
-    return Scene(colour, shape, background, "flat", motion, camera, **middling | numbers)
+    return Scene(color, shape, background, "flat", motion, camera, **middling | numbers)
 
 
 MOVIE = scene("yellow", "circle", "night", "right", y=0.05, travel=0.55, texture_seed=21)

@@ -45,7 +45,7 @@ def _render_quickly(scene: bpy.types.Scene) -> None:
     scene.cycles.max_bounces, scene.cycles.use_denoising = 0, False
 
 
-def _box(scene: bpy.types.Scene, middle: tuple, size: tuple, colour: tuple) -> None:
+def _box(scene: bpy.types.Scene, middle: tuple, size: tuple, color: tuple) -> None:
     corners = [
         tuple((c - 0.5) * s for c, s in zip(corner, size, strict=True))
         for corner in itertools.product((0, 1), repeat=3)
@@ -53,13 +53,13 @@ def _box(scene: bpy.types.Scene, middle: tuple, size: tuple, colour: tuple) -> N
     mesh = bpy.data.meshes.new("Block")
     faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
     mesh.from_pydata(corners, [], faces)
-    mesh.materials.append(_clay(colour))
+    mesh.materials.append(_clay(color))
     block = bpy.data.objects.new("Block", mesh)
     block.location = middle
     scene.collection.objects.link(block)
 
 
-def _ball(scene: bpy.types.Scene, middle: tuple, radius: float, colour: tuple) -> None:
+def _ball(scene: bpy.types.Scene, middle: tuple, radius: float, color: tuple) -> None:
     mesh = bpy.data.meshes.new("Ball")
     shape = bmesh.new()
     bmesh.ops.create_uvsphere(shape, u_segments=48, v_segments=24, radius=radius)
@@ -67,13 +67,13 @@ def _ball(scene: bpy.types.Scene, middle: tuple, radius: float, colour: tuple) -
         face.smooth = True
     shape.to_mesh(mesh)
     shape.free()
-    mesh.materials.append(_clay(colour))
+    mesh.materials.append(_clay(color))
     ball = bpy.data.objects.new("Ball", mesh)
     ball.location = middle
     scene.collection.objects.link(ball)
 
 
-def _clay(colour: tuple) -> bpy.types.Material:
+def _clay(color: tuple) -> bpy.types.Material:
     """A matte material lit by a sun that is computed in its nodes: no noise, however few the samples."""
     material = bpy.data.materials.new("Clay")
     if material.node_tree is None:
@@ -84,7 +84,7 @@ def _clay(colour: tuple) -> bpy.types.Material:
     dot.operation, dot.inputs[1].default_value = "DOT_PRODUCT", (0.5, -0.35, 0.79)
     light, emission, output = (nodes.new(f"ShaderNode{name}") for name in ("MapRange", "Emission", "OutputMaterial"))
     light.inputs["From Min"].default_value, light.inputs["To Min"].default_value = -1.0, 0.25
-    emission.inputs["Color"].default_value = (*colour, 1)
+    emission.inputs["Color"].default_value = (*color, 1)
     links.new(geometry.outputs["Normal"], dot.inputs[0])
     links.new(dot.outputs["Value"], light.inputs["Value"])
     links.new(light.outputs["Result"], emission.inputs["Strength"])

@@ -33,15 +33,15 @@ def measures(step: dict, take: list[np.ndarray]) -> dict[str, float]:
             found["first_frame_psnr_db"] = psnr(take[0], pictures[0])
         elif source["role"] == "before":
             found["seam_before"] = difference(going_on(pictures[-2], pictures[-1]), take[0])
-            found["neighbour_before"] = difference(pictures[-2], pictures[-1])
+            found["neighbor_before"] = difference(pictures[-2], pictures[-1])
         elif source["role"] == "after":
             found["seam_after"] = difference(going_on(pictures[1], pictures[0]), take[-1])
-            found["neighbour_after"] = difference(pictures[0], pictures[1])
+            found["neighbor_after"] = difference(pictures[0], pictures[1])
     return {name: round(value, 3) for name, value in found.items()}
 
 
 def going_on(far: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """The linear continuation of two frames of a neighbour, to the side of `near`."""
+    """The linear continuation of two frames of a neighbor, to the side of `near`."""
     return (2 * near.astype(float) - far).clip(0, 255)
 
 

@@ -41,8 +41,8 @@ def _draw(folder: Path, name: str, low: tuple[float, ...], high: tuple[float, ..
         sky = [a * (1 - up) + b * up for a, b in zip(low, high, strict=True)]
         for column in range(width):
             hidden_by = [layer for layer in range(4) if up < ridges[layer][column]]
-            colour = [value * (0.5 - 0.1 * hidden_by[-1]) for value in low] if hidden_by else sky
-            pixels.extend((*colour, 1.0))
+            color = [value * (0.5 - 0.1 * hidden_by[-1]) for value in low] if hidden_by else sky
+            pixels.extend((*color, 1.0))
     image = bpy.data.images.new(name, width, height)
     image.pixels.foreach_set(pixels)
     image.filepath_raw, image.file_format = str(folder / f"{name}.png"), "PNG"

@@ -166,7 +166,7 @@ ENTRIES = (
     Entry("H.264 in FLV", "streams", movie("clip.flv"), None, "rendered"),
     Entry("an animated GIF", "portals", movie("clip.gif", "gif", "rgb8", rate=Fraction(25)), None, "rendered"),
     Entry("ProRes 4444 with transparency", "titles, effects", movie("clip.mov", "prores_ks", "yuva444p10le")),
-    Entry("grey of ten bits", "scanners", movie("clip.mkv", "ffv1", "gray10le", options={"level": "3"})),
+    Entry("gray of ten bits", "scanners", movie("clip.mkv", "ffv1", "gray10le", options={"level": "3"})),
     Entry("RGB of sixteen bits", "film scanners", movie("clip.mkv", "ffv1", "gbrp16le", options={"level": "3"})),
     Entry("a phone's uneven frames", "phones", movie("clip.mp4", times=UNEVEN), None, "rendered"),
     Entry("a screen recording's uneven frames", "OBS", movie("clip.mkv", times=UNEVEN), None,
@@ -185,7 +185,7 @@ ENTRIES = (
             ("H.264 that grows, in MKV", "clip.mkv", "libx264", "yuv420p", 1, {"bf": "0"}),
             ("H.264 that grows, in MP4", "clip.mp4", "libx264", "yuv420p", 1, {"bf": "0"}),
             ("AV1 that grows", "clip.mkv", "libsvtav1", "yuv420p", 1, {"preset": "10"}),
-            ("H.264 whose colours become finer", "clip.mkv", "libx264", "yuv444p", 0, {"bf": "0"}),
+            ("H.264 whose colors become finer", "clip.mkv", "libx264", "yuv444p", 0, {"bf": "0"}),
         )
     ),
 )  # fmt: skip

@@ -145,7 +145,7 @@ ENTRIES = (
         parts_are(transformer="wan2.1_int8.safetensors"),
     ),
     Entry(
-        "mxfp8", "ComfyUI's newer quantised files",
+        "mxfp8", "ComfyUI's newer quantized files",
         eight_bit("wan2.1_mxfp8.safetensors", "F8_E4M3", ".weight_scale", 32, "F8_E8M0"),
         model_refused("wan2.1_mxfp8.safetensors", "mxfp8", "get it in bf16, fp8 scaled or GGUF"),
     ),

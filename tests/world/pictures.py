@@ -75,7 +75,7 @@ def begun(name: str, begins: bytes) -> Make:
 
 
 def plain_png(name: str, width: int, height: int) -> Make:
-    """A grey PNG of any size that takes hardly any bytes."""
+    """A gray PNG of any size that takes hardly any bytes."""
 
     def make(folder: Path) -> Path:
         row, packer = b"\0" + b"\x80" * width, zlib.compressobj(9)
@@ -200,13 +200,13 @@ ENTRIES = (
     Entry("progressive JPEG", "portals", saved("shot.jpg", quality=95, progressive=True), looks_like(drawn, 34)),
     Entry("TIFF", "scanners", saved("shot.tif"), looks_like(drawn, 100)),
     Entry("a JPEG that a phone turned", "phones", turned("shot.jpg", 6), looks_like(drawn, 34)),
-    Entry("a grey JPEG", "scanners", saved("shot.jpg", "L", quality=95), read_or_refused()),
+    Entry("a gray JPEG", "scanners", saved("shot.jpg", "L", quality=95), read_or_refused()),
     Entry("a JPEG for print", "agencies (CMYK)", saved("shot.jpg", "CMYK", quality=95), read_or_refused()),
-    Entry("a PNG of 256 colours", "portals", saved("shot.png", "P"), read_or_refused()),
-    Entry("a grey PNG", "scanners", saved("shot.png", "L"), read_or_refused()),
+    Entry("a PNG of 256 colors", "portals", saved("shot.png", "P"), read_or_refused()),
+    Entry("a gray PNG", "scanners", saved("shot.png", "L"), read_or_refused()),
     Entry("a PNG of two levels", "fax, masks", saved("shot.png", "1"), read_or_refused()),
     Entry("a PNG of 16 bits", "renderers", deep("shot.png"), looks_like(drawn, 45)),
-    Entry("a grey PNG of 16 bits", "depth, heights", deep("shot.png", 1), read_or_refused()),
+    Entry("a gray PNG of 16 bits", "depth, heights", deep("shot.png", 1), read_or_refused()),
     Entry("a clear PNG of 16 bits", "renderers", deep("shot.png", 4), looks_like(drawn, 45)),
     Entry("a clear PNG", "titles, logos", clear("shot.png"), read_or_refused()),
     Entry("a WebP", "portals", saved("shot.webp", quality=95), looks_like(drawn, 30)),

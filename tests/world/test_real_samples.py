@@ -103,7 +103,7 @@ def every_frame(file: Path) -> tuple[list[np.ndarray], list[float]]:
 
 @pytest.mark.parametrize("name", sorted(MOVIES - TIMES_LIE))
 def test_a_real_movie_gives_the_frames_it_has(samples, name):
-    """At each place the frame that is shown then, and neither of its neighbours."""
+    """At each place the frame that is shown then, and neither of its neighbors."""
     from wan_backend.frames.movie_frames import MovieFrames
 
     file = have(samples, name)

@@ -1,6 +1,15 @@
 """`python -m wan_backend bench`: our speed and memory beside stock diffusers', from one run.
 
 This module imports nothing heavy; the benchmark itself needs torch.
+
+command          its command line and its course
+engines          the two that are compared, with one face
+caps             takes under a hard cap of the card's memory
+speed_table      phase by phase and in all, on one card
+comparison       the table and JSON of a run
+time_and_memory  measures a piece of work
+random_weights   full-size models of random weights
+tiny_checkpoint  a tiny model of random weights
 """
 
 from __future__ import annotations

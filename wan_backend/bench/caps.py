@@ -30,7 +30,7 @@ from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
 from .engines import PROMPT, RESIDENT, StepTimes
 from .random_weights import RandomModel
-from .time_and_memory import synchronise
+from .time_and_memory import synchronize
 
 GIB = 1 << 30
 
@@ -159,7 +159,7 @@ def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | N
             scheduler,
             conditions,
             steps=work.steps,
-            on_step=lambda _done: steps.note(),
+            after_step=lambda _step: steps.note(),
         )
     course.steps = steps.seconds
     del conditions
@@ -167,7 +167,7 @@ def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | N
     with _phase(course, "decode", device) as began, placement.use("vae") as vae:
         for _pictures in decode(vae, latents):
             pass
-        synchronise(device)
+        synchronize(device)
         course.decode = time.perf_counter() - began - (placement.load_seconds - loaded)
     course.load = placement.load_seconds
     return course
@@ -178,7 +178,7 @@ def _phase(course: Course, name: str, device: torch.device) -> Iterator[float]:
     torch.cuda.reset_peak_memory_stats(device)
     try:
         yield time.perf_counter()
-        synchronise(device)
+        synchronize(device)
     finally:
         course.peaks[name] = torch.cuda.max_memory_allocated(device)
         course.allocated_bytes = max(course.allocated_bytes, course.peaks[name])

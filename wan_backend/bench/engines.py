@@ -22,7 +22,7 @@ from ..pipelines.denoise import denoise
 from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
-from .time_and_memory import Measured, Meter, synchronise
+from .time_and_memory import Measured, Meter, synchronize
 
 PROMPT = "Fog rolls over a pine forest at dawn, slow dolly forward."
 NEGATIVE_PROMPT = "blurry, overexposed, static, worst quality"
@@ -83,7 +83,7 @@ class Ours:
                 conditions,
                 steps=work.steps,
                 guidance_scale=work.guidance_scale,
-                on_step=lambda _done: steps.note(),
+                after_step=lambda _step: steps.note(),
             )
         return latents, steps.seconds
 
@@ -192,7 +192,7 @@ class StepTimes:
 
     def note(self) -> None:
         """A step has ended."""
-        synchronise(self._device)
+        synchronize(self._device)
         self._ends.append(time.perf_counter())
 
     @property

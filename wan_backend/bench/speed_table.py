@@ -33,7 +33,7 @@ from ..protocol.messages import RunParams
 from ..worker.take_job import WarmModel, make_take
 from .engines import Engine, EngineRun, Ours, Stock, Work, as_request, run_once
 from .random_weights import RandomModel
-from .time_and_memory import synchronise
+from .time_and_memory import synchronize
 
 SHORT_FRAMES = 17
 """Length of the clip whose error is measured: in float32 a full one takes minutes."""
@@ -173,7 +173,7 @@ def _our_whole(model: WanModel, work: Work, folder: Path, state: Path, result: T
     )  # fmt: skip
     shutil.rmtree(state / PROMPTS_FOLDER, ignore_errors=True)  # the prompts are read anew, as stock reads them
     warm = WarmModel(model)
-    synchronise(model.device)
+    synchronize(model.device)
     began = time.perf_counter()
     made = make_take(params, warm, lambda _progress: None, lambda: False)
     seconds = time.perf_counter() - began
@@ -185,7 +185,7 @@ def _stock_whole(stock: Stock, model: WanModel, folder: Path) -> float:
     """Seconds of diffusers' own pipeline, and of writing its pictures one after another."""
     folder.mkdir()
     stock.restore()
-    synchronise(model.device)
+    synchronize(model.device)
     began = time.perf_counter()
     for number, picture in enumerate(stock.decode(stock.denoise(stock.encode())[0]), start=1):
         imageio.imwrite(folder / f"{number:04d}.png", picture)

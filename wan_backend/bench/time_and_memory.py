@@ -38,7 +38,7 @@ class Meter:
         self._most = 0
 
     def __enter__(self) -> Meter:
-        synchronise(self._device)
+        synchronize(self._device)
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
             self._start_bytes = torch.cuda.memory_allocated(self._device)
@@ -52,7 +52,7 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        synchronise(self._device)
+        synchronize(self._device)
         self._measured.seconds.append(time.perf_counter() - self._began)
         if self._device.type == "cuda":
             self._most = torch.cuda.max_memory_allocated(self._device)
@@ -66,7 +66,7 @@ class Meter:
             self._most = max(self._most, self._process.memory_info().rss)
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until the device has done all it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

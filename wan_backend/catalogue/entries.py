@@ -104,7 +104,7 @@ class ModelEntry:
     """True for a control model whose transformer is the text to video model if it gets no control, because only the
     control was trained: text to video then goes without one."""
     notes: str = ""
-    """What an artist should know of it, in a sentence or two."""
+    """What a person should know of it, in a sentence or two."""
     draft_lora: str = ""
     """The LoRA whose settings Draft takes where its files are here; may be empty."""
     tiny_decoder: str = ""

@@ -1,6 +1,6 @@
 """Runs `generate`: makes a take of a prompt, through a server of its own.
 
-Exit codes: 0 made, 1 failed, 2 refused as it was asked, 3 the backend did not start, 130 cancelled.
+Exit codes: 0 made, 1 failed, 2 refused as it was asked, 3 the backend did not start, 130 canceled.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from ..protocol.messages import (
     SubmitParams,
     TakeRequest,
 )
+from ..storage.disk_errors import reason
 from .serve_child import ServeChild
 from .take_output import TakeOutput, choose
 
-FAILED, REFUSED, NOT_STARTED, CANCELLED = 1, 2, 3, 130
+FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
 SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
 
 
@@ -115,7 +116,7 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
     except ProtocolError as error:
         return _exit_with(str(error), NOT_STARTED)
     except KeyboardInterrupt:
-        return _exit_with("Canceled.", CANCELLED)
+        return _exit_with("Canceled.", CANCELED)
     return _deliver(status, output)
 
 
@@ -128,14 +129,14 @@ def _how_to_fetch(refusal: Refusal, model: str) -> str:
 def _follow(server: ServeChild, status: JobStatus) -> JobStatus:
     """The status with which the job ends; Ctrl-C cancels it, a second one leaves at once."""
     shown = ""
-    cancelled = False
+    canceled = False
     while not status.state.ended:
         try:
             event = server.event("job", "progress")
         except KeyboardInterrupt:
-            if cancelled:
+            if canceled:
                 raise
-            cancelled = True
+            canceled = True
             status = server.call("cancel", JobParams(status.job_id))
             continue
         if event.job_id == status.job_id:
@@ -167,7 +168,7 @@ def _show(status: JobStatus, shown: str) -> str:
 
 def _deliver(status: JobStatus, output: TakeOutput) -> int:
     if status.state is JobState.CANCELLED:
-        return _exit_with("Canceled.", CANCELLED)
+        return _exit_with("Canceled.", CANCELED)
     if status.take is None:
         problem = status.problem
         log = f" Its log: {problem.log}" if problem and problem.log else ""
@@ -175,9 +176,7 @@ def _deliver(status: JobStatus, output: TakeOutput) -> int:
     try:
         output.publish(status.take)
     except OSError as error:
-        return _exit_with(
-            f"{output.target} can't be written ({error.strerror or error}); choose another name.", REFUSED
-        )
+        return _exit_with(f"{output.target} can't be written ({reason(error)}); choose another name.", REFUSED)
     sys.stdout.write(f"{output.target}\n")
     return 0
 

@@ -15,7 +15,7 @@ from ..protocol.conversion import to_json
 from ..protocol.downloads import DownloadPlan, DownloadStatus
 from ..protocol.messages import ExtraRow, ModelRow
 from ..server.planner import Planner
-from ..storage.media_folder import size_in_words
+from ..storage.byte_sizes import size_in_words
 
 log = logging.getLogger(__name__)
 

@@ -54,7 +54,7 @@ class TakeOutput:
 
 
 def choose(path: Path, job_id: str, overwrite: bool) -> TakeOutput:
-    """The place for `wanted`; its format follows from its ending. Raises OutputRefused."""
+    """The place for a take at `path`; its ending tells the format. Raises ValueError with a sentence for a person."""
     target = path.absolute()
     if target.suffix.lower() not in FORMAT_OF_SUFFIX:
         raise ValueError(f"'{target.suffix}' is not known; name the output .mp4 or .mkv, or a folder for PNG.")

@@ -17,7 +17,7 @@ from ..library import extras, hub_cache, integrity, locate
 from ..protocol.downloads import DownloadFile, DownloadPlan
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
-from ..storage import media_folder
+from ..storage import byte_sizes, media_folder
 from . import cache_notes, hub_listing, problems
 from .hub_listing import TEXT_COMPONENTS, HubFile, Listing
 
@@ -105,7 +105,7 @@ class Contents:
         """What fetching it would take, in words and numbers."""
         files = [_row(each) for each in self.wanted]
         fetch_bytes = sum(each.file.size_bytes - each.fetched_bytes for each in self.wanted)
-        free_bytes = media_folder.free_bytes_at(self.cache)
+        free_bytes = byte_sizes.free_bytes_at(self.cache)
         disk_bytes = fetch_bytes + self._copied_bytes()
         problem = None
         if disk_bytes and free_bytes < disk_bytes + media_folder.RESERVE_BYTES:
@@ -133,7 +133,7 @@ class Contents:
 
     def _copied_bytes(self) -> int:
         """Size of what lies on another disk, so that no hard link can be made of it."""
-        device = media_folder.existing_ancestor(self.cache).stat().st_dev
+        device = byte_sizes.existing_ancestor(self.cache).stat().st_dev
         shared = [(each.twin, each.file.size_bytes) for each in self.wanted if each.twin is not None]
         shared += [(each.source, each.size_bytes) for each in self.lent]
         return sum(size_bytes for file, size_bytes in shared if file is not None and file.stat().st_dev != device)

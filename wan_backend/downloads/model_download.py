@@ -19,7 +19,7 @@ from ..library import hub_cache
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
-from ..storage import media_folder, whole_file
+from ..storage import byte_sizes, whole_file
 from ..storage.transfer_rate import TransferRate
 from . import cache_notes, hub_listing, problems
 from .contents import Contents, WantedFile, find_contents, target_cache
@@ -89,7 +89,7 @@ def plan(entry: AnyEntry, models_folders: list[str], accept_changes: bool = Fals
 def refused_plan(entry: AnyEntry, models_folders: list[str], problem: Problem) -> DownloadPlan:
     """A plan that says why nothing can be fetched."""
     cache = target_cache(models_folders)
-    free_bytes = media_folder.free_bytes_at(cache)
+    free_bytes = byte_sizes.free_bytes_at(cache)
     page = LICENSE_PAGES + entry.repo
     return DownloadPlan(entry.id, entry.label, str(cache), entry.licence, page, 0, 0, 0, free_bytes, problem=problem)
 

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from ..catalogue.entries import AnyEntry, ModelEntry
 from ..library import locate
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
-from ..storage import media_folder
+from ..storage import byte_sizes, disk_errors
 from ..storage.guarded_files import UnusableFile
 from . import network_settings
 
@@ -95,7 +95,7 @@ def choose_folder() -> Fix:
 
 def too_little_space(entry: AnyEntry, needed_bytes: int, free_bytes: int, folder: str) -> Problem:
     """The problem of a disk that is too full, known before anything is fetched."""
-    needed, free = media_folder.size_in_words(needed_bytes), media_folder.size_in_words(free_bytes)
+    needed, free = byte_sizes.size_in_words(needed_bytes), byte_sizes.size_in_words(free_bytes)
     sentence = (
         f"{entry.label} needs {needed} in {folder}, where {free} are free; make room, or choose another models folder "
         "in the preferences."
@@ -137,18 +137,18 @@ def _otherwise(entry: AnyEntry) -> str:
 
 def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
     fixes = [retry(entry), choose_folder()]
-    if media_folder.is_quota(error):
+    if disk_errors.is_quota(error):
         sentence = (
             f"Your quota on the disk of {folder} is used up; delete something of yours, "
             "then retry: what was downloaded is kept."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)
-    if media_folder.is_full(error):
+    if disk_errors.is_full(error):
         sentence = f"The disk of {folder} is full; make room, then retry: what was downloaded is kept."
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)
     where = error.filename or folder
     sentence = (
-        f"{where} can't be written ({media_folder.reason(error)}); fix that, or choose another models folder in the "
+        f"{where} can't be written ({disk_errors.reason(error)}); fix that, or choose another models folder in the "
         "preferences."
     )
     return Problem(ProblemKind.FOLDER, sentence, fixes)
@@ -159,7 +159,7 @@ def _is_page_of_another(headers: Mapping[str, str]) -> bool:
     return headers.get("content-type", "").startswith("text/html") and "x-error-code" not in headers
 
 
-def _refused(error: Exception, status: int, entry: AnyEntry, again: list[Fix]) -> Problem | None:
+def _from_refusal(error: Exception, status: int, entry: AnyEntry, again: list[Fix]) -> Problem | None:
     """The problem if the hub, or whoever answers in its place, refuses; else None."""
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError
 
@@ -187,14 +187,14 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
 
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
     return (
-        _refused(error, status, entry, again)
-        or _login_wanted(error, status, again)
+        _from_refusal(error, status, entry, again)
+        or _from_login(error, status, again)
         or _from_status(status, again)
-        or _unreachable(error, again)
+        or _from_no_answer(error, again)
     )
 
 
-def _login_wanted(error: Exception, status: int, again: list[Fix]) -> Problem | None:
+def _from_login(error: Exception, status: int, again: list[Fix]) -> Problem | None:
     from httpx2 import ProxyError
 
     if status == 407 or (isinstance(error, ProxyError) and "407" in str(error)):
@@ -220,7 +220,7 @@ def _from_status(status: int, again: list[Fix]) -> Problem | None:
     return None
 
 
-def _unreachable(error: Exception, again: list[Fix]) -> Problem:
+def _from_no_answer(error: Exception, again: list[Fix]) -> Problem:
     log.info("the hub can't be reached: %s", error)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         sentence = (

@@ -23,7 +23,7 @@ from pathlib import Path
 from ..protocol.conversion import to_json
 from ..protocol.envelope import Notification
 from ..protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
-from ..storage import media_folder, whole_file
+from ..storage import byte_sizes, whole_file
 from . import create, interpreters, make, processes, torch_build
 from .amount import Amount
 from .causes import SetupFailed
@@ -81,7 +81,7 @@ def _no_room(folder: Path, size: int) -> Problem | None:
     try:
         for path in (folder / "cache").rglob("*"):
             held += path.lstat().st_size
-        free = media_folder.free_bytes_at(folder)
+        free = byte_sizes.free_bytes_at(folder)
     except OSError as error:
         log.warning("how much room there is can't be seen: %s", error)
         return None
@@ -171,7 +171,7 @@ def _send(method: str, message: SetupPlan | SetupProgress) -> None:
 
 
 def _leave_with_parent() -> None:
-    """End, with uv or pip, when stdin ends: Blender was closed or the set-up cancelled."""
+    """End, with uv or pip, when stdin ends: Blender was closed or the set-up canceled."""
 
     def watch() -> None:
         # Not sys.stdin: its lock, held by this thread as it waits, would make a normal exit a fatal error.

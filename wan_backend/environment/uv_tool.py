@@ -1,6 +1,6 @@
 """Brings uv, which makes the environment: one program out of its wheel on PyPI, of a version and checksum listed here.
 
-It lies in TOOLS/uv-VERSION/ and brings a Python of its own, which most artists have none of.
+It lies in TOOLS/uv-VERSION/ and brings a Python of its own, which most people have none of.
 """
 
 from __future__ import annotations

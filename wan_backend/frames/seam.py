@@ -84,9 +84,6 @@ class Correction:
     offset: np.ndarray
 
 
-NO_CORRECTION = Correction(np.ones(3), np.zeros(3))
-
-
 class ColorMatch:
     """The color correction of every frame between two seams."""
 

@@ -77,7 +77,7 @@ def _from_movie(
                     shown, picture = frame, reader.picture(frame)
                 yield picture
     except Exception as error:  # nobody knows what a decoder raises about a damaged file
-        raise _refused("movie", file, error) from error
+        raise _refusal("movie", file, error) from error
 
 
 def _check_movie(width: int, height: int) -> None:
@@ -117,7 +117,7 @@ def _from_pictures(
                     log.info("%s: %d x %d, read as %d x %d", name, *full, *size)
                 shown, picture = name, readers[full].from_pixels(found.pixels, found.order, found.shrunk)
             except Exception as error:  # nobody knows what a decoder raises about a damaged file
-                raise _refused("picture", file, error) from error
+                raise _refusal("picture", file, error) from error
         yield picture
 
 
@@ -133,7 +133,7 @@ def _check(framed: Pictures, found: tuple[int, int], depths: tuple[int, int, int
             raise UnreadableSource(why, RENDER_ADVICE, ProblemKind.RENDER_FIRST)
 
 
-def _refused(kind: str, file: Path, error: Exception) -> Refusal:
+def _refusal(kind: str, file: Path, error: Exception) -> Refusal:
     if isinstance(error, FileNotFoundError):
         sentence = f"The {kind} {file} is missing; put it back, or choose another strip."
         return Refusal(Problem(ProblemKind.BAD_SOURCE, sentence))

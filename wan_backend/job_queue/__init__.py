@@ -1,6 +1,8 @@
 """The queue of jobs, kept on disk so that no kill loses one.
 
-jobs          the queue itself, in memory and on disk
+queue         the queue as the server uses it: its pages, turns, the worker's reports, jobs taken over
+client_calls  what clients change: submit, retry, settle, clear
+job_table     the jobs in memory: every change of a state is checked, written and reported here
 job           a job in memory, and which state may follow which
 job_order     the orders in which jobs are listed and get their turns
 store         the job folders: request.json, plan.json and state.json

@@ -180,7 +180,7 @@ class AbandonedJobSearch:
                 self._store.upgrade(job_id, state_of(job), kept.plan)
             except OSError as error:
                 log.warning("The job %s stays as version 0.1.0 wrote it: %s", job_id, error)
-        job.at_media = 0 if _is_shared(job) else 1
+        job.media_cleanups = 0 if _is_shared(job) else 1
         ran = job.status.state in WORKING
         return Found(job, goes_on=ran and (self._store.work_folder(job_id) / STEPS_FILE).is_file())
 
@@ -287,26 +287,26 @@ class Adopter:
                 more = self._search.has_more()
             except Exception:  # the edge of the thread
                 log.exception("The other servers could not be looked at")
-            post(functools.partial(self._is_watched, more))
+            post(functools.partial(self._on_watched, more))
 
         threading.Thread(target=watch, name="other servers", daemon=True).start()
 
-    def _is_watched(self, more: bool) -> None:
+    def _on_watched(self, more: bool) -> None:
         self._watching = False
         if more:
             self.look()
 
     def _run(self, known: Collection[str], post: Post) -> None:
-        at_media: list[tuple[int, int, str, Job]] = []
+        to_search: list[tuple[int, int, str, Job]] = []
         try:
             for batch in self._search.look(known):
-                at_media += [_in_turn(found.job) for found in batch if found.job.at_media]
+                to_search += [_in_turn(found.job) for found in batch if found.job.media_cleanups]
                 post(functools.partial(self._on_found, batch))
         except Exception:  # the edge of the thread: what was found stands, and who waits is answered
             log.exception("The jobs of other servers could not be looked at")
-        post(self._is_through)
+        post(self._on_search_through)
         folders: dict[str, list[Job]] = {}
-        for *_, job in sorted(at_media, key=lambda each: each[:3]):
+        for *_, job in sorted(to_search, key=lambda each: each[:3]):
             folders.setdefault(job.media_folder, []).append(job)
         left: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
         for jobs in folders.values():
@@ -323,7 +323,7 @@ class Adopter:
                 for group in _grouped(self._search.look_for_takes(left.get_nowait())):
                     post(functools.partial(self._on_media_checked, group))
 
-    def _is_through(self) -> None:
+    def _on_search_through(self) -> None:
         self._looking, self._was_through = False, True
         waiting, self._waiting = self._waiting, []
         for then in waiting:

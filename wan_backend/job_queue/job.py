@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from ..protocol.messages import JobState, JobStatus
+from ..protocol.messages import JobState, JobStatus, Problem, ProblemKind
 
 WORKING = (JobState.LOADING, JobState.ENCODING, JobState.DENOISING, JobState.DECODING)
 """In these states a worker has the job."""
-ENDS = (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
+ENDS = tuple(state for state in JobState if state.ended)
 
 ALLOWED: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.LOADING, JobState.CANCELLED, JobState.FAILED, JobState.DONE}),
@@ -18,6 +18,11 @@ ALLOWED: dict[JobState, frozenset[JobState]] = {
 }
 """A working job may go through its phases in any order: a long take decodes a window and denoises the next. A job that
 ended is queued again by a retry, or done at once where its take turns out to be whole on the disk."""
+
+BACKEND_ENDED = Problem(ProblemKind.INTERRUPTED, "The backend ended while this job ran; retry it.")
+BACKEND_ENDED_WITH_STEPS = Problem(
+    ProblemKind.INTERRUPTED, "The backend ended while this job ran; retry it to resume from its last step."
+)
 
 
 @dataclass
@@ -38,9 +43,9 @@ class Job:
     """It is being taken from the disk, or is gone."""
     elsewhere: bool = False
     """Another live server holds it: it is shown here, and not changed."""
-    at_media: int = 0
+    media_cleanups: int = 0
     """Number of threads that are cleaning up after earlier tries in its media folder; it begins after they are done."""
-    at_media_since: float = field(default_factory=time.monotonic)
+    media_cleanups_since: float = field(default_factory=time.monotonic)
     aside: bool = False
     """It has no turn among the queued ones, until it is taken back."""
 

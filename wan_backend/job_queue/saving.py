@@ -68,7 +68,7 @@ class Saving:
     def save(self, job: Job, urgent: bool = True) -> None:
         """Write the job's state as it is now."""
         self.hold(job)
-        self._writer.save(job.status.job_id, state_of(job), functools.partial(self._is_saved, job), urgent)
+        self._writer.save(job.status.job_id, state_of(job), functools.partial(self._on_saved, job), urgent)
 
     def save_unsaved(self) -> None:
         """Write what could not be written before."""
@@ -140,7 +140,7 @@ class Saving:
         for thread in list(self._threads):
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _is_saved(self, job: Job, error: OSError | None) -> None:
+    def _on_saved(self, job: Job, error: OSError | None) -> None:
         job_id = job.status.job_id
         if error is None:
             self._unsaved.pop(job_id, None)

@@ -1,1 +1,19 @@
-"""What lies on this machine: which files are components of which model, and whether they are whole."""
+"""What lies on this machine: which files are components of which model, and whether they are whole.
+
+Files are told by looking inside, never by their names alone: `recognize_components` says which components a file holds.
+
+locate           where a model of the catalogue is, or what is missing of it
+survey           what each file of the models folders is, or why it can't be used
+library_index    keeps the survey, and makes it on a thread of its own
+weights_head     reads the head of a file of weights, without the numbers
+tensor_formats   how a file stores its tensors: number formats, scales, shapes
+tensor_names     the names of Wan's tensors, as Wan, diffusers and transformers have them
+recognize        which components a file holds, by the names and shapes of its tensors
+a14b_experts     which expert of a Wan 2.2 A14B a transformer's file is
+configs          a component's configuration, from the shapes of its tensors
+compose          a model out of components that lie in several places
+component_files  where each component of a model is
+integrity        whether a folder holds a whole model in the diffusers layout
+extras           LoRAs, tiny autoencoders and the depth model
+hub_cache        the Hugging Face cache on the disk
+"""

@@ -18,8 +18,8 @@ from ..catalogue import entries
 from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry, TinyEntry
 from ..protocol.messages import Fix, FixAction, FixSetting, Guide, Plan, Problem, ProblemKind, Role, TakeRequest
 from ..storage import guarded_files, unresponsive_folders
+from ..storage.byte_sizes import size_in_words
 from ..storage.guarded_files import UnusableFile
-from ..storage.media_folder import size_in_words
 from . import integrity
 from .hub_cache import cache_folder, find_snapshots
 

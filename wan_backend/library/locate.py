@@ -18,8 +18,9 @@ from ..catalogue.architecture import boundary_ratio, detect_architecture
 from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files, unresponsive_folders
+from ..storage.byte_sizes import size_in_words
+from ..storage.disk_errors import reason
 from ..storage.guarded_files import UnusableFile
-from ..storage.media_folder import reason, size_in_words
 from . import compose, integrity
 from .hub_cache import cache_folder, find_snapshots
 from .survey import Survey

@@ -91,7 +91,7 @@ class FileComponent:
     architecture: Architecture | None = None
     """None for all but transformers."""
     expert: str = ""
-    """"high" or "low" for a transformer of a Wan 2.2 A14B; `experts` tells it by names, for the tensors don't."""
+    """"high" or "low" for a transformer of a Wan 2.2 A14B; `a14b_experts` tells it by names, for the tensors don't."""
     titles: tuple[str, ...] = ()
     """What its maker called it, in metadata of the file."""
 
@@ -122,7 +122,7 @@ class Candidate:
     words: str
     architecture: Architecture | None = None
     expert: str = ""
-    """"high" or "low" for one of the two transformers of a Wan 2.2 A14B, or why it can't be used (`experts`)."""
+    """"high" or "low" for one of the two transformers of a Wan 2.2 A14B, or why it can't be used (`a14b_experts`)."""
     titles: tuple[str, ...] = ()
     """What its maker called it."""
     size_bytes: int = 0

@@ -159,14 +159,14 @@ class _Surveyor:
     def _places(self, root: Path) -> Iterator[Path]:
         """Files of weights, and folders in the diffusers layout of a component or tokenizer; links are followed."""
 
-        def refuse(error: OSError) -> None:
+        def on_error(error: OSError) -> None:
             place = Path(error.filename or root)
             if place != root:
                 self._files[place] = SurveyedFile(place, why="it " + guarded_files.complaint(error))
 
         seen: set[str] = set()
         count = 0
-        for folder, children, names in _walk(str(root), refuse):
+        for folder, children, names in _walk(str(root), on_error):
             real = os.path.realpath(folder)
             depth = len(Path(folder).relative_to(root).parts)
             if real in seen or depth > MAX_DEPTH:

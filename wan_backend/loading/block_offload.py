@@ -158,7 +158,7 @@ class BlockOffload:
         self._ends, self._staying, self._entered = [], {}, False
         self._buffers, self._free, self._coming = [], [], {}
 
-    def dissolve(self) -> None:
+    def remove(self) -> None:
         """Leave, and be an ordinary module on the CPU again."""
         self.leave()
         for hook in self._hooks:

@@ -24,21 +24,6 @@ from .wan_model import WanModel
 log = logging.getLogger(__name__)
 
 
-def plan_memory(
-    model: WanModel,
-    width: int,
-    height: int,
-    frames: int,
-    budget_bytes: int | None = None,
-    loras: Sequence[LoraUse] = (),
-) -> MemoryPlan:
-    """The memory plan for a take of `model`: from its weights, the frames, and what is free at this moment.
-
-    `budget_bytes` limits what the job may have on the device.
-    """
-    return room_for(model, width, height, frames, budget_bytes, loras).plan()
-
-
 @dataclass(frozen=True)
 class Room:
     """What a take needs, and the memory that is free for it at this moment, in bytes."""
@@ -75,7 +60,10 @@ def room_for(
     budget_bytes: int | None = None,
     loras: Sequence[LoraUse] = (),
 ) -> Room:
-    """What a take of `model` needs, and the memory that is free for it now, for the arguments of `plan_memory`."""
+    """What a take of `model` needs, of so many frames of width x height pixels at once, and what is free for it now.
+
+    `budget_bytes` limits what the job may have on the device.
+    """
     needs = _needs(model, width, height, frames)
     needs = replace(needs, transformer=needs.transformer + applying_loras.file_bytes(loras))
     free = devices.free_bytes(model.device) + _held_bytes(model, model.device.type)
@@ -185,7 +173,7 @@ class PlacedModel:
         if offload is not None:
             offload.leave()
             if place is not Residency.BLOCK_OFFLOADED or forgotten:
-                offload.dissolve()
+                offload.remove()
                 del module.block_offload
         if place is Residency.RELOADED or forgotten:
             self.model.drop(component)
@@ -209,7 +197,7 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
     channels_last = model.device.type == "cuda"
     hidden_states = HiddenStates(hidden, vae_width // patch**2, number, vae_number, channels_last)
     weights = {component: model.weight_bytes(component, in_8_bit=False) for component in model.components}
-    return calculate(weights, hidden_states, video, model.compressed)
+    return calculate(weights, hidden_states, video, model.quantized)
 
 
 def _held_bytes(model: WanModel, device_type: str) -> int:

@@ -225,7 +225,7 @@ class WanModel:
             raise self._broken(component, error) from error
 
     @property
-    def compressed(self) -> bool:
+    def quantized(self) -> bool:
         """True if transformers are in 8 bit or less by themselves."""
         return self._form("transformer", False) is not Form.WHOLE
 

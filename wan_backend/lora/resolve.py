@@ -35,7 +35,7 @@ from . import fit, lora_experts
 from .lora_head import LoraHead, UnusableLora, files_of, read_lora_head
 
 PLAIN_FORMATS = ("bf16", "fp16", "fp32", "f16", "f32", "f64")
-"""Number formats of weights that can be added to; those of the others stay packed on a GPU."""
+"""Number formats of weights that can be added to; those of the others stay quantized on a GPU."""
 EXPERTS = {"transformer": Expert.HIGH, "transformer_2": Expert.LOW}
 """The expert that each transformer of a model with two is."""
 EXPERT_FIXES = {
@@ -52,7 +52,7 @@ class _Model:
 
     shapes: Mapping[str, Shapes]
     """The shapes of each transformer's parameters."""
-    packed: Mapping[str, frozenset[str]]
+    quantized: Mapping[str, frozenset[str]]
     """The weights of each transformer that nothing can be added to."""
 
     @property
@@ -67,10 +67,10 @@ def find_lora_problem(request: TakeRequest) -> Problem | None:
         return Problem(ProblemKind.BAD_LORA, f"{len(request.loras)} LoRAs are too many; use at most {MAX_LORAS}.")
     for use in request.loras:
         if not use.path or "\0" in use.path or not os.path.isabs(use.path):
-            return _refused(use, "is not at its path; save the .blend file, or choose the LoRA again")
+            return _problem(use, "is not at its path; save the .blend file, or choose the LoRA again")
         if not MIN_STRENGTH <= use.strength <= MAX_STRENGTH:
             limits = f"{MIN_STRENGTH:g} to {MAX_STRENGTH:g}"
-            return _refused(use, f"can't have a strength of {use.strength:g}; give {limits}")
+            return _problem(use, f"can't have a strength of {use.strength:g}; give {limits}")
     return None
 
 
@@ -80,11 +80,11 @@ def resolve_loras(
     basis: Sequence[LoraUse],
     folder: Path,
     components: Mapping[str, Path] | None = None,
-    stays_packed: bool = True,
+    stays_quantized: bool = True,
 ) -> Plan:
     """The plan with its LoRAs, for the model in `folder`; with a problem if one of them can't be used.
 
-    `components` has the file or folder of each, if not all are in `folder`. `stays_packed`: on the device, weights
+    `components` has the file or folder of each, if not all are in `folder`. `stays_quantized`: on the device, weights
     in fp8 or GGUF stay as they are, so that nothing can be added to them. `basis` are the LoRAs of a quality that has
     few steps (see `trained_uses`). They come first, as they were trained, and what a person adds leaves the steps and
     the guidance alone.
@@ -94,9 +94,9 @@ def resolve_loras(
     try:
         files = ComponentFiles(folder, components)
         configs = transformer_configs(files)
-        packed = {component: _packed_weights(files, component) for component in configs} if stays_packed else {}
+        quantized = {name: _quantized_weights(files, name) for name in configs} if stays_quantized else {}
         with guarded_files.guard(subject="what its transformer is "):
-            model = _Model({component: shapes(config) for component, config in configs.items()}, packed)
+            model = _Model({component: shapes(config) for component, config in configs.items()}, quantized)
     except Refusal as refused:
         sentence = f"LoRAs can't be used with the model in {folder}: {refused.problem.sentence}"
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
@@ -113,7 +113,7 @@ def resolve_loras(
                 uses += _settled(use, model, notes)
         except UnusableFile as why:
             choices = why.choices if isinstance(why, UnusableLora) else ()
-            return dataclasses.replace(plan, problem=_refused(use, str(why), choices))
+            return dataclasses.replace(plan, problem=_problem(use, str(why), choices))
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
 
 
@@ -129,7 +129,7 @@ def transformer_configs(files: ComponentFiles) -> dict[str, Mapping[str, Any]]:
     return {name: files.config(name) for name in EXPERTS if name == "transformer" or files.has(name)}
 
 
-def packed_bytes(files: ComponentFiles) -> int:
+def quantized_bytes(files: ComponentFiles) -> int:
     """The size of a transformer's file that has its weights in 8 bit or less; else 0. Raises Refusal."""
     file = files.file("transformer")
     return 0 if file is None or file.number_format.lower() in PLAIN_FORMATS else read_head(file.file).size_bytes
@@ -161,7 +161,7 @@ def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
                 expert = EXPERTS[component] if model.has_two else each.expert
                 named = "" if expert is Expert.BOTH else expert.value
                 found = fit.check_fit(head, model.shapes[component], named)
-                _check_packed(found, model.packed.get(component, frozenset()))
+                _check_quantized(found, model.quantized.get(component, frozenset()))
                 skipped.add(found.skipped_clause())
         sentences = [*clauses, *(f"{clause}." for clause in sorted(skipped - {""}))]
         notes += [f'The LoRA "{file.name}" {sentence}' for sentence in sentences]
@@ -215,9 +215,9 @@ def _notes_of_one(use: LoraUse, detected: str, named: frozenset[str]) -> list[st
     ]
 
 
-def _check_packed(found: fit.LoraContent, packed: frozenset[str]) -> None:
+def _check_quantized(found: fit.LoraContent, quantized: frozenset[str]) -> None:
     """Raise UnusableLora if something is added to a weight itself, and not beside it."""
-    added = sorted(packed.intersection(found.differences))
+    added = sorted(quantized.intersection(found.differences))
     if added:
         raise UnusableLora(
             f"adds to {added[0].removesuffix('.weight')} itself, which can't be done if the model's weights are in "
@@ -225,8 +225,8 @@ def _check_packed(found: fit.LoraContent, packed: frozenset[str]) -> None:
         )
 
 
-def _packed_weights(files: ComponentFiles, component: str) -> frozenset[str]:
-    """The matrices in a transformer's blocks that stay packed on a GPU."""
+def _quantized_weights(files: ComponentFiles, component: str) -> frozenset[str]:
+    """The matrices in a transformer's blocks that stay quantized on a GPU."""
     file = files.file(component)
     if file is None or file.number_format.lower() in PLAIN_FORMATS:
         return frozenset()
@@ -239,7 +239,7 @@ def _packed_weights(files: ComponentFiles, component: str) -> frozenset[str]:
     )  # fmt: skip
 
 
-def _refused(use: LoraUse, why: str, choices: Sequence[Expert] = ()) -> Problem:
+def _problem(use: LoraUse, why: str, choices: Sequence[Expert] = ()) -> Problem:
     name = os.path.basename(use.path.rstrip("/\\")) or "without a path"
     answers = [Fix(words, setting, use.path) for words, setting in map(EXPERT_FIXES.__getitem__, choices)]
     leave = Fix("Remove It", FixSetting.WITHOUT_LORA, use.path)

@@ -36,7 +36,7 @@ class Limits:
     """True if the machine's memory doesn't hold two experts at once."""
     on_cpu: bool
     """True if the device is the CPU itself."""
-    compressed: bool = False
+    quantized: bool = False
     """True if the transformer's weights are in 8 bit or less already."""
     frame_pixels: int = 0
     """Pixels of a frame of the take."""
@@ -79,7 +79,7 @@ def _keep_fewer_blocks(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
 
 
 def _keep_weights_in_8_bit(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
-    if limits.on_cpu or limits.compressed or plan.eight_bit or plan.transformer is not Residency.BLOCK_OFFLOADED:
+    if limits.on_cpu or limits.quantized or plan.eight_bit or plan.transformer is not Residency.BLOCK_OFFLOADED:
         return None
     return replace(plan, eight_bit=True)
 
@@ -129,7 +129,7 @@ def next_smaller_plan(
     """
     host_has_room = needs.encoders + needs.experts <= host_bytes
     offloaded = Residency.OFFLOADED if host_has_room and not on_cpu else Residency.RELOADED
-    limits = Limits(offloaded, needs.experts > host_bytes, on_cpu, needs.compressed, needs.frame_pixels)
+    limits = Limits(offloaded, needs.experts > host_bytes, on_cpu, needs.quantized, needs.frame_pixels)
     taken = plan.bytes_during(failed, needs)
     for fallback in FALLBACKS:
         lower = fallback(plan, limits)

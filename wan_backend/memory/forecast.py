@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..catalogue.entries import ModelEntry
-from ..storage.media_folder import size_in_words
+from ..storage.byte_sizes import size_in_words
 from . import residency_plan
 from .needs import CPU_NUMBER_BYTES, EIGHT_BIT_SHARE, GPU_NUMBER_BYTES, calculate_from_catalogue
 from .residency_plan import MemoryPlan, Residency
@@ -47,17 +47,17 @@ def plan_for(entry: ModelEntry, machine: Machine) -> MemoryPlan:
 
 
 def plan_at(
-    entry: ModelEntry, machine: Machine, width: int, height: int, frames: int, packed_bytes: int = 0
+    entry: ModelEntry, machine: Machine, width: int, height: int, frames: int, quantized_bytes: int = 0
 ) -> MemoryPlan:
     """The plan for so many frames of width x height pixels at once.
 
-    `packed_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit.
+    `quantized_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit.
     """
     number_bytes = CPU_NUMBER_BYTES if machine.kind == "cpu" else GPU_NUMBER_BYTES
     vae_number_bytes = GPU_NUMBER_BYTES if machine.is_card else CPU_NUMBER_BYTES
-    packed_bytes = packed_bytes if machine.is_card else 0
+    quantized_bytes = quantized_bytes if machine.is_card else 0
     needs = calculate_from_catalogue(
-        entry, width, height, frames, number_bytes, vae_number_bytes, packed_bytes, vae_channels_last=machine.is_card
+        entry, width, height, frames, number_bytes, vae_number_bytes, quantized_bytes, vae_channels_last=machine.is_card
     )
     if machine.is_card:
         return residency_plan.choose(needs, machine.usable_bytes, machine.host_bytes)

@@ -107,8 +107,8 @@ class Needs:
     """What each further latent frame adds that is decoded at once with the first; 0 if that isn't done."""
     frame_pixels: int = 0
     """Pixels of one whole frame, of which a tile is a share."""
-    compressed: bool = False
-    """The transformer's weights are in 8 bit or less already."""
+    quantized: bool = False
+    """The transformer's weights are in 8 bit or less already, by its file or by us."""
 
     def working(self, component: str) -> int:
         """The working memory of the phase that `component` runs in."""
@@ -143,7 +143,7 @@ class Needs:
     def in_8_bit(self) -> Needs:
         """These needs with the transformers' weights in 8 bit."""
         first, second = (int(weights * EIGHT_BIT_SHARE) for weights in (self.transformer, self.transformer_2))
-        return replace(self, transformer=first, transformer_2=second, compressed=True)
+        return replace(self, transformer=first, transformer_2=second, quantized=True)
 
     @property
     def experts(self) -> int:
@@ -206,7 +206,7 @@ class Needs:
 
 
 def calculate(
-    weights: Mapping[str, int], hidden_states: HiddenStates, video: VideoShape, compressed: bool = False
+    weights: Mapping[str, int], hidden_states: HiddenStates, video: VideoShape, quantized: bool = False
 ) -> Needs:
     """The needs of a take; `weights` are bytes by a component's name, for those that the model has."""
     every: dict[str, Any] = {"text_encoder": 0, "transformer": 0, "vae": 0, **weights}
@@ -218,7 +218,7 @@ def calculate(
         decode=decode + FIXED_BYTES,
         decode_another=another,
         frame_pixels=video.width * video.height,
-        compressed=compressed,
+        quantized=quantized,
     )
 
 
@@ -229,16 +229,16 @@ def calculate_from_catalogue(
     frames: int,
     number_bytes: int = GPU_NUMBER_BYTES,
     vae_number_bytes: int = GPU_NUMBER_BYTES,
-    packed_bytes: int = 0,
+    quantized_bytes: int = 0,
     vae_channels_last: bool = False,
 ) -> Needs:
     """The needs of a take of `frames` frames at once, before the model's files are looked at.
 
-    `packed_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit.
+    `quantized_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit.
     `vae_channels_last` says that the autoencoder runs as on a graphics card.
     """
     sizes = entry.weights
-    transformer = packed_bytes or sizes.transformer * number_bytes
+    transformer = quantized_bytes or sizes.transformer * number_bytes
     weights = {
         "text_encoder": sizes.text_encoder * number_bytes,
         "transformer": transformer,
@@ -248,7 +248,7 @@ def calculate_from_catalogue(
     }
     hidden_states = HiddenStates(sizes.hidden, sizes.vae_width, number_bytes, vae_number_bytes, vae_channels_last)
     video = VideoShape(width, height, frames, token=entry.multiple)
-    return calculate(weights, hidden_states, video, compressed=packed_bytes > 0)
+    return calculate(weights, hidden_states, video, quantized=quantized_bytes > 0)
 
 
 def larger_chunk(free_bytes: int) -> int:

@@ -76,7 +76,7 @@ class MemoryPlan:
 
         An empty name stands for work beside the model's own components.
         """
-        needs = needs.in_8_bit() if self.eight_bit and not needs.compressed else needs
+        needs = needs.in_8_bit() if self.eight_bit and not needs.quantized else needs
         total = 0
         if component and self.residency_of(component) is not Residency.ON_CPU:
             total = self._working_bytes(component, needs)
@@ -153,7 +153,7 @@ def _choose_transformer(needs: Needs, plan: MemoryPlan, device_bytes: int, host_
         # The machine's memory doesn't hold one of them, the card does.
         return replace(plan, transformer=Residency.RELOADED, peak_bytes=max(alone, plan.peak_bytes))
     offloaded = needs.transformer_block_offloaded
-    if (needs.experts > host_bytes or offloaded > device_bytes) and not needs.compressed:
+    if (needs.experts > host_bytes or offloaded > device_bytes) and not needs.quantized:
         return _choose_transformer(needs.in_8_bit(), replace(plan, eight_bit=True), device_bytes, host_bytes)
     if alone <= device_bytes:
         return replace(plan, transformer=Residency.RELOADED, peak_bytes=max(alone, plan.peak_bytes))

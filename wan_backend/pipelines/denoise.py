@@ -53,7 +53,6 @@ def denoise(
     steps: int,
     guidance_scale: float,
     window: int = 0,
-    on_step: Callable[[int], None] = lambda _done: None,
     after_step: Callable[[DenoisingStep], None] = lambda _step: None,
     resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
@@ -68,7 +67,6 @@ def denoise(
         conditions,
         steps=steps,
         window=window,
-        on_step=on_step,
         after_step=after_step,
         resumed=resumed,
         should_stop=should_stop,
@@ -83,17 +81,15 @@ def denoise_in_turn(
     *,
     steps: int,
     window: int = 0,
-    on_step: Callable[[int], None] = lambda _done: None,
     after_step: Callable[[DenoisingStep], None] = lambda _step: None,
     resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
 ) -> torch.Tensor:
     """(1, C, T, H, W) float32 latents, clean.
 
-    After the n-th step that is made, `after_step` is called with the step and then `on_step` with n. With `resumed`, a
-    checkpoint of the same job, the steps go on from there. `window` is the most latent frames that a transformer sees
-    at once (0: all). Raises Stopped before the next block of a transformer once `should_stop()` is true; the
-    transformer is left unchanged.
+    `after_step` is called with each step that was made. With `resumed`, a checkpoint of the same job, the steps go on
+    from there. `window` is the most latent frames that a transformer sees at once (0: all). Raises Stopped before the
+    next block of a transformer once `should_stop()` is true; the transformer is left unchanged.
     """
     first, references = conditions.first_step, conditions.references
     scheduler.set_timesteps(steps, device=conditions.latents.device)
@@ -113,7 +109,6 @@ def denoise_in_turn(
                 flow = blended(before, references, windows, velocity)
                 latents = scheduler.step(flow, timestep, before, return_dict=False)[0]
                 after_step(DenoisingStep(done, latents, before, flow, scheduler.sigmas[step], references, scheduler))
-                on_step(done)
         del transformer, velocity  # nothing here holds an expert that is to leave
     return _with_given(conditions, latents)[:, :, references:]
 

@@ -74,7 +74,7 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
         raise Refusal.of(ProblemKind.BAD_SIZE, f"{size} can't be made: both sides must be multiples of {multiple}.")
     if plan.model_frames % 4 != 1:
         raise Refusal.of(ProblemKind.BAD_LENGTH, f"{plan.model_frames} frames can't be made: it must be 4k + 1.")
-    in_one_pass = latent_frames(min(plan.model_frames, plan.window_frames or plan.model_frames))
+    in_one_pass = latent_frames(plan.frames_at_once)
     longest = max(in_one_pass, plan.width // multiple, plan.height // multiple)
     if longest > int(transformer.get("rope_max_seq_len", 1024)):
         raise Refusal.of(

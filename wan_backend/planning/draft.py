@@ -51,7 +51,7 @@ class Draft:
         """The draft with those values of its plan, and more notes."""
         return replace(self, plan=replace(self.plan, **values, notes=[*self.plan.notes, *notes]))
 
-    def refused(self, problem: Problem | None) -> Draft:
+    def with_problem(self, problem: Problem | None) -> Draft:
         """The draft with that problem, unless it has one already."""
         return replace(self, plan=replace(self.plan, problem=self.plan.problem or problem))
 
@@ -63,7 +63,7 @@ def run_steps(draft: Draft, steps: Iterable[Step]) -> Draft:
     """The draft after all steps."""
     for step in steps:
         outcome = step(draft)
-        draft = draft.refused(outcome) if isinstance(outcome, Problem) else outcome
+        draft = draft.with_problem(outcome) if isinstance(outcome, Problem) else outcome
     return draft
 
 

@@ -32,7 +32,7 @@ from ..protocol.messages import (
     TakeRequest,
     Task,
 )
-from ..storage.media_folder import size_in_words
+from ..storage.byte_sizes import size_in_words
 from . import plan_steps
 from .draft import Draft, Inventory, Step, empty_plan, run_steps, unless_refused
 
@@ -74,7 +74,7 @@ def _fit_into_memory(draft: Draft) -> Draft:
     machine = draft.inventory.machine
     if machine is None:
         return _fit_into_budget(draft)
-    trial = MemoryTrial(draft.request, draft.entry, machine, _packed_bytes(draft))
+    trial = MemoryTrial(draft.request, draft.entry, machine, _quantized_bytes(draft))
     now, emptied = (trial.memory(draft.plan, each) for each in (machine, machine.emptied))
     memory = now if now.peak_bytes <= machine.usable_bytes else emptied
     words = forecast.residencies_in_words(draft.entry, memory, machine)
@@ -94,7 +94,7 @@ def _fit_into_memory(draft: Draft) -> Draft:
     fixes = _ways_to_fit(dataclasses.replace(trial, machine=machine.emptied), draft.plan, draft.inventory)
     sentence = f"{draft.entry.label} needs about {needed} {place} for this, and there are {there}; "
     sentence += "choose something that fits." if fixes else "nothing here fits, so use another machine."
-    return draft.refused(Problem(ProblemKind.TOO_LARGE, sentence, fixes))
+    return draft.with_problem(Problem(ProblemKind.TOO_LARGE, sentence, fixes))
 
 
 def _fit_into_budget(draft: Draft) -> Draft:
@@ -122,10 +122,10 @@ def _settle_loras(draft: Draft) -> Draft:
     assert isinstance(draft.model, LocatedModel)
     lora, machine = draft.plan.lora, draft.inventory.machine
     files = extras.find_lora(entries.load().loras[lora], draft.inventory.models_folders) if lora else []
-    stays_packed = machine is None or machine.is_card
+    stays_quantized = machine is None or machine.is_card
     folder, components = draft.model.folder, draft.model.components
     basis = resolve.trained_uses(files)
-    settled = resolve.resolve_loras(draft.plan, draft.request, basis, folder, components, stays_packed)
+    settled = resolve.resolve_loras(draft.plan, draft.request, basis, folder, components, stays_quantized)
     return dataclasses.replace(draft, plan=settled)
 
 
@@ -154,13 +154,12 @@ class MemoryTrial:
     request: TakeRequest
     entry: ModelEntry
     machine: Machine
-    packed_bytes: int = 0
+    quantized_bytes: int = 0
     """Size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit."""
 
     def memory(self, plan: Plan, machine: Machine) -> MemoryPlan:
         """How the model would sit in that machine's memory."""
-        at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
-        return forecast.plan_at(self.entry, machine, plan.width, plan.height, at_once, self.packed_bytes)
+        return forecast.plan_at(self.entry, machine, plan.width, plan.height, plan.frames_at_once, self.quantized_bytes)
 
     def fits_with(self, **changes: str | int) -> bool:
         """Whether the request with those changes can be planned and fits."""
@@ -205,12 +204,12 @@ def _ways_to_another_model(request: TakeRequest, inventory: Inventory) -> list[F
     ]
 
 
-def _packed_bytes(draft: Draft) -> int:
+def _quantized_bytes(draft: Draft) -> int:
     """The size of a transformer that stays in 8 bit or less on the machine; 0 if it is in 16 bit."""
     model, machine = draft.model, draft.inventory.machine
     if machine is None or not machine.is_card or not isinstance(model, LocatedModel) or not model.components:
         return 0
     try:
-        return resolve.packed_bytes(ComponentFiles(model.folder, model.components))
+        return resolve.quantized_bytes(ComponentFiles(model.folder, model.components))
     except (Refusal, OSError):  # loading the file says what is wrong with it
         return 0

@@ -21,6 +21,7 @@ from ..protocol.messages import (
     MAX_PROMPT_CHARACTERS,
     MAX_TAKE_FRAMES,
     PROMPTLESS_ROLES,
+    READ_PROMPT_CHARACTERS,
     Fix,
     FixSetting,
     FrameRate,
@@ -49,8 +50,6 @@ LIMITS: dict[FixSetting, tuple[float, float]] = {
 """Minimum and maximum of the settings that a request may give for itself."""
 BYTES_A_PIXEL = {MediaFormat.PNG: 3.0, MediaFormat.FFV1: 3.0, MediaFormat.H264: 1.0}
 """Size of a take's files at the worst, which is grain."""
-READ_CHARACTERS = 2000
-"""How much of a prompt reaches the text encoder: about what 512 tokens hold in English."""
 
 
 def plan(request: TakeRequest, entry: ModelEntry, loras: Collection[str] = ()) -> Plan:
@@ -96,8 +95,8 @@ def _check_prompts(draft: Draft) -> Draft | Problem:
         if len(text) > MAX_PROMPT_CHARACTERS:
             return Problem(
                 ProblemKind.BAD_PROMPT,
-                f"The {name} has {len(text):,} characters; shorten it to {MAX_PROMPT_CHARACTERS:,} "
-                "(the model reads about the first 500 words).",
+                f"The {name} has {len(text):,} characters, and the model reads about the first "
+                f"{READ_PROMPT_CHARACTERS:,}: shorten it to at most {MAX_PROMPT_CHARACTERS:,}.",
             )
     return draft
 
@@ -125,8 +124,9 @@ def _note_unread_prompt(draft: Draft) -> Draft:
     notes = []
     if cleaned(draft.request) != draft.request:
         notes.append("Invalid characters were removed from the prompt.")
-    if len(draft.request.prompt) > READ_CHARACTERS:
-        notes.append(f"The model reads about the first {READ_CHARACTERS} characters of a prompt and ignores the rest.")
+    if len(draft.request.prompt) > READ_PROMPT_CHARACTERS:
+        read = f"{READ_PROMPT_CHARACTERS:,}"
+        notes.append(f"The model reads about the first {read} characters of a prompt and ignores the rest.")
     return draft.with_plan(*notes)
 
 
@@ -134,7 +134,7 @@ def _settle_size(draft: Draft) -> Draft:
     request, entry = draft.request, draft.entry
     size = sizes.snap(entry, request.width, request.height, request.resolution)
     if isinstance(size, Problem):
-        draft, size = draft.refused(size), sizes.default_size(entry)
+        draft, size = draft.with_problem(size), sizes.default_size(entry)
     return draft.with_plan(*size.notes, width=size.width, height=size.height)
 
 
@@ -145,11 +145,11 @@ def _settle_length(draft: Draft) -> Draft:
     if scene_rate is None:
         sentence = "The scene's frame rate can't be used; set one from 1 to 240 frames a second."
         problem = Problem(ProblemKind.BAD_LENGTH, sentence)
-        return draft.refused(problem).with_plan(take_frames=entry.min_frames, model_frames=entry.min_frames)
+        return draft.with_problem(problem).with_plan(take_frames=entry.min_frames, model_frames=entry.min_frames)
     max_frames = min(MAX_TAKE_FRAMES, int(MAX_MODEL_FRAMES / entry.frame_rate * scene_rate))
     if not 1 <= request.length_frames <= max_frames:
         problem = _wrong_length(request.length_frames, max_frames, scene_rate)
-        return draft.refused(problem).with_plan(take_frames=1, model_frames=entry.min_frames)
+        return draft.with_problem(problem).with_plan(take_frames=1, model_frames=entry.min_frames)
     take_frames = request.length_frames
     if not entry.makes_long(request.task):
         take_frames = min(take_frames, int(Fraction(entry.max_frames - 1) / entry.frame_rate * scene_rate) + 1)
@@ -226,8 +226,7 @@ def _settle_sampling(draft: Draft) -> Draft:
 
 def _estimate_memory(draft: Draft) -> Draft:
     made = draft.plan
-    at_once = made.window_frames or made.model_frames
-    needs = calculate_from_catalogue(draft.entry, made.width, made.height, at_once)
+    needs = calculate_from_catalogue(draft.entry, made.width, made.height, made.frames_at_once)
     return draft.with_plan(memory_bytes=needs.one_at_a_time)
 
 

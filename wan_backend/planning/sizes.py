@@ -30,13 +30,13 @@ def snap(entry: ModelEntry, width: int, height: int, resolution: str = "exact") 
     A Problem if there is no such size.
     """
     if width < 1 or height < 1:
-        return _refused(entry, f"A size of {width}x{height} has no pixels; give a width and a height of 1 or more.")
+        return _problem(entry, f"A size of {width}x{height} has no pixels; give a width and a height of 1 or more.")
     if resolution == "exact":
         return _snap_exact(entry, width, height)
     named = entry.size(resolution)
     if named is None:
         names = ", ".join(size.name for size in entry.sizes)
-        return _refused(entry, f"{entry.label} has no size '{resolution[:40]}'; choose one of {names}.")
+        return _problem(entry, f"{entry.label} has no size '{resolution[:40]}'; choose one of {names}.")
     return _snap_named(entry, width / height, named)
 
 
@@ -47,7 +47,7 @@ def default_size(entry: ModelEntry) -> SnappedSize:
     return _snap_named(entry, named.width / named.height, named)
 
 
-def _refused(entry: ModelEntry, sentence: str) -> Problem:
+def _problem(entry: ModelEntry, sentence: str) -> Problem:
     fix = Fix(f"Use {entry.default_size}", FixSetting.RESOLUTION, entry.default_size)
     return Problem(ProblemKind.BAD_SIZE, sentence, [fix])
 

@@ -3,18 +3,23 @@
 Newline-delimited JSON-RPC 2.0 in UTF-8, on both hops. Blender's Python imports this package as well as the backend's,
 so it needs nothing that is installed.
 
-framing     bytes to lines and back, with a limit on a line's length
-envelope    lines to JSON-RPC requests, responses and notifications
-messages    the dataclasses that travel as params and results; the next four hold some of them
-takes       a take: its request, sources and LoRAs, its plan and its job
-choices     the enumerations
-work        the messages between the server and its worker
-downloads   the messages about downloads
-methods     the methods and events of each hop, with their messages
-conversion  dataclasses to JSON and back, checked
-errors      error codes and the exceptions that carry them
-endpoint    one end of a hop: lines in, calls out
+framing        bytes to lines and back, with a limit on a line's length
+envelope       lines to JSON-RPC requests, responses and notifications
+messages       the dataclasses that travel as params and results; the next five hold some of them
+takes          a take: its request, sources and LoRAs, its plan and its job
+choices        the enumerations
+work           the messages between the server and its worker
+downloads      the messages about downloads
+name_runs      file names that count up, as a pattern and a range
+methods        the methods and events of each hop, with their messages
+conversion     dataclasses to JSON and back, checked
+bounds         whether what a stranger wrote is within bounds
+plain_names    ids, file names and folders of a stranger's, by every system's rules
+errors         error codes and the exceptions that carry them
+endpoint       one end of a hop: lines in, calls out
+media          the names of a take's files
 process_setup  what a child process does before it speaks
+describe       writes docs/protocol.md
 """
 
 from .errors import ProtocolError, Refusal

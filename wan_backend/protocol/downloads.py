@@ -87,6 +87,6 @@ class DownloadStatus:
 
 @dataclass(frozen=True)
 class DownloadsResult:
-    """Every download that was asked for and is not cancelled."""
+    """Every download that was asked for and is not canceled."""
 
     downloads: list[DownloadStatus]

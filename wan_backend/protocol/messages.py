@@ -27,12 +27,14 @@ from .choices import (
     WorkerState,
 )
 from .takes import (
+    CANCELED,
     MAX_LORAS,
     MAX_PROMPT_CHARACTERS,
     MAX_STRENGTH,
     MAX_TAKE_FRAMES,
     MAX_TITLE_CHARACTERS,
     MIN_STRENGTH,
+    READ_PROMPT_CHARACTERS,
     Expert,
     Fix,
     FrameRate,
@@ -54,6 +56,7 @@ from .takes import (
 from .work import AliveParams, ComponentFile, ProgressParams, ReadingParams, ReadyParams, RunParams, RunResult
 
 __all__ = [
+    "CANCELED",
     "MAX_LORAS",
     "MAX_PROMPT_CHARACTERS",
     "MAX_STRENGTH",
@@ -62,6 +65,7 @@ __all__ = [
     "MIN_STRENGTH",
     "PROMPTLESS_ROLES",
     "PROTOCOL_VERSION",
+    "READ_PROMPT_CHARACTERS",
     "AliveParams",
     "Component",
     "ComponentFile",
@@ -160,7 +164,7 @@ class ModelRow:
     download_bytes: int
     folder: str = ""
     notes: str = ""
-    """Advice for artists, in a sentence or two."""
+    """Advice for a person, in a sentence or two."""
     memory_bytes: int = 0
     """Estimated memory of the card for its default size and greatest length; 0: not known."""
     least_memory_bytes: int = 0

@@ -36,7 +36,7 @@ def is_name(value: object, windows: bool = ON_WINDOWS) -> bool:
 
 
 def is_encodable(text: str, errors: str = "surrogateescape" if not ON_WINDOWS else "surrogatepass") -> bool:
-    """Whether the system can have it in a name; with `strict`, whether anyone can."""
+    """Whether the system can have it in a name; with "strict" as `errors`, whether any system can."""
     try:
         text.encode("utf-8", errors)
     except UnicodeEncodeError:

@@ -26,8 +26,10 @@ from .choices import (
 )
 from .conversion import CODEC, Codec
 
+READ_PROMPT_CHARACTERS = 2000
+"""How much of a prompt the text encoder reads: about what its 512 tokens hold in English."""
 MAX_PROMPT_CHARACTERS = 5000
-"""About ten times what the text encoder reads (512 tokens); a longer one is refused, not cut."""
+"""A longer prompt is refused, not cut; one that is longer than what is read gets a note."""
 MAX_TAKE_FRAMES = 2000
 """In frames of the scene; a longer take would run for hours, and is refused before anything else is checked."""
 MAX_LORAS = 32
@@ -216,6 +218,10 @@ class Problem:
     """Path of a log file with the details, if there is one."""
 
 
+CANCELED = Problem(ProblemKind.CANCELLED, "Canceled.")
+"""What ends a job that a person canceled, whoever ended it."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A plan for a request: every value that the worker needs, settled."""
@@ -260,6 +266,11 @@ class Plan:
     """Fixes that would improve a plan that can be carried out."""
     problem: Problem | None = None
     """The reason if it can't be done."""
+
+    @property
+    def frames_at_once(self) -> int:
+        """The most of the model's frames that go through its transformer in one pass."""
+        return min(self.model_frames, self.window_frames or self.model_frames)
 
 
 @dataclass(frozen=True)

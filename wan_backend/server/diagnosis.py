@@ -24,7 +24,8 @@ from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
 from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerState, WorkerStatus
 from ..protocol.methods import WORKER_EVENTS
 from ..storage import guarded_files
-from ..storage.media_folder import existing_ancestor, free_bytes_at, reason, size_in_words
+from ..storage.byte_sizes import existing_ancestor, free_bytes_at, size_in_words
+from ..storage.disk_errors import reason
 from . import process_exit
 from .graphics_card import GraphicsCard
 from .inbox import Inbox, WorkerExit, WorkerLine

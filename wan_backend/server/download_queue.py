@@ -24,6 +24,7 @@ from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import result_or_error
 from ..protocol.messages import Problem, ProblemKind
+from ..storage.disk_errors import reason
 from . import download_records, process_exit
 from .download_process import DownloadCommand, DownloadProcess, DownloadReport
 from .download_records import DownloadRecords, Record
@@ -45,7 +46,7 @@ class Downloads:
         self._model = ""
         """The model whose process runs, perhaps about to end."""
         self._stopping = False
-        self._cancelled: set[str] = set()
+        self._canceled: set[str] = set()
         self._take_over()
 
     def statuses(self) -> list[DownloadStatus]:
@@ -80,7 +81,7 @@ class Downloads:
         """Put a download at the end of the queue, or one that stopped back into it. Raises Refusal."""
         entry = self._entry(model)
         known = self._known.get(model)
-        if known is not None and (known.status.state.active or model in self._cancelled):
+        if known is not None and (known.status.state.active or model in self._canceled):
             return known.status
         old = known.status if known is not None else DownloadStatus(model, DownloadState.WAITING)
         status = dataclasses.replace(
@@ -125,7 +126,7 @@ class Downloads:
 
     def _cancel(self, model: str) -> DownloadStatus:
         record = self._record(model)
-        self._cancelled.add(model)
+        self._canceled.add(model)
         self._set(dataclasses.replace(record, status=_at_rest(record.status, DownloadState.PAUSED, "Canceling.")))
         if self._model == model:
             self._stop_process(model)
@@ -154,12 +155,12 @@ class Downloads:
             self._process = self._command.start("run", model, self._inbox, self._on_report, self._on_exit)
         except OSError as error:
             self._model = ""
-            self._end(model, _ended_badly(model, f"could not be started ({error.strerror or error})", None))
+            self._end(model, _ended_badly(model, f"could not be started ({reason(error)})", None))
 
     def _on_report(self, report: DownloadReport) -> None:
         record = self._known.get(self._model)
         if record is None or self._stopping or report.model != self._model:
-            return  # it was paused or cancelled, and said this before it was killed
+            return  # it was paused or canceled, and said this before it was killed
         if isinstance(report, DownloadPlan):
             self._set(record.planned(report))
         else:
@@ -182,7 +183,7 @@ class Downloads:
         model, process = self._model, self._process
         self._process, self._model, self._stopping = None, "", False
         record = self._known.get(model)
-        if model in self._cancelled:
+        if model in self._canceled:
             self._discard(model)
         elif record is not None and record.status.state.active and record.status.state is not DownloadState.WAITING:
             log_file = process.log_file if process is not None else None
@@ -208,8 +209,8 @@ class Downloads:
         self._in_thread("discard", lambda: hub_cache.remove_blobs(blobs), functools.partial(self._discarded, model))
 
     def _discarded(self, model: str, freed_bytes: int | ProtocolError) -> None:
-        log.info("The download of %s was cancelled; bytes removed: %s", model, freed_bytes)
-        self._cancelled.discard(model)
+        log.info("The download of %s was canceled; bytes removed: %s", model, freed_bytes)
+        self._canceled.discard(model)
         self._known.pop(model, None)
         self._records.remove(model)
         self._on_change(DownloadStatus(model, DownloadState.CANCELLED, sentence="Canceled; nothing was kept."))

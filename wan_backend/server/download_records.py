@@ -28,7 +28,7 @@ class Record:
 
     @property
     def blobs(self) -> list[Path]:
-        """The files that a cancelled download removes."""
+        """The files that a canceled download removes."""
         return [Path(file.blob) for file in self.files if file.blob]
 
     @property

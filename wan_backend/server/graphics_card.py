@@ -18,7 +18,7 @@ from ..catalogue import entries
 from ..memory import forecast
 from ..memory.forecast import Machine
 from ..protocol.messages import Finding, WorkerStatus
-from ..storage.media_folder import size_in_words
+from ..storage.byte_sizes import size_in_words
 from .worker_process import own_group
 
 log = logging.getLogger(__name__)

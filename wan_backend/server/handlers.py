@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..catalogue import entries
-from ..job_queue.jobs import JobQueue
+from ..job_queue.queue import JobQueue
 from ..planning import plan_steps
 from ..protocol import PROTOCOL_VERSION, ProtocolError, Refusal
 from ..protocol import downloads as d

@@ -11,11 +11,13 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from ..job_queue.job import is_working
-from ..job_queue.jobs import WAITING, JobQueue
+from ..job_queue.job import BACKEND_ENDED, is_working
+from ..job_queue.job_table import WAITING
+from ..job_queue.queue import JobQueue
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
 from ..protocol.messages import (
+    CANCELED,
     Component,
     ComponentFile,
     JobState,
@@ -33,10 +35,8 @@ from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
-CANCELLED = Problem(ProblemKind.CANCELLED, "Canceled.")
-LEFT = "The backend ended while this job ran; retry it."
 STATE_OF_PROBLEM = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
-"""The state of a job whose worker ended it so; else it failed."""
+"""The state of a job that ended with a problem of that kind; with any other it failed."""
 
 
 class JobRunner:
@@ -58,7 +58,7 @@ class JobRunner:
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
         self._state_folder, self._copies_folder, self._on_worker = state_folder, copies_folder, on_worker
         self._planned = ""
-        """The job that is being planned; it stays queued meanwhile, and may be cancelled."""
+        """The job that is being planned; it stays queued meanwhile, and may be canceled."""
         life.listener = self
 
     def advance(self) -> None:
@@ -79,7 +79,7 @@ class JobRunner:
         """End a job; one that the worker has ends within the worker's time for it. Raises ProtocolError."""
         status = self._queue.status(job_id)
         if status.state is JobState.QUEUED:
-            self._queue.end(job_id, JobState.CANCELLED, CANCELLED)
+            self._queue.end(job_id, JobState.CANCELLED, CANCELED)
         elif is_working(status):
             self._queue.set_sentence(job_id, "Canceling.")
             self._life.cancel(job_id)
@@ -100,7 +100,7 @@ class JobRunner:
         job_id = self._life.busy_with
         self._life.stop(1.0)
         if job_id:
-            self._queue.end(job_id, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, LEFT))
+            self._queue.end(job_id, JobState.INTERRUPTED, BACKEND_ENDED)
 
     def worker_changed(self, status: WorkerStatus) -> None:
         """Follow the worker: one came up, ended, or may not be started any more."""
@@ -173,7 +173,7 @@ class JobRunner:
         self._life.run(params)
 
     def _still_waits(self, job_id: str) -> bool:
-        """False if it was cancelled while it was planned."""
+        """False if it was canceled while it was planned."""
         return self._queue.has(job_id) and self._queue.status(job_id).state is JobState.QUEUED
 
     def _guarded(self, job_id: str, do: Callable[[], None]) -> None:

@@ -24,7 +24,7 @@ from ..protocol.messages import (
     TakeRequest,
 )
 from ..storage import guarded_files
-from ..storage.media_folder import size_in_words
+from ..storage.byte_sizes import size_in_words
 
 
 class Planner:

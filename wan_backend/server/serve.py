@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..job_queue.jobs import JobQueue
 from ..job_queue.owners import Owner
+from ..job_queue.queue import JobQueue
 from ..protocol import ProtocolError
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
@@ -27,6 +27,7 @@ from ..protocol.errors import INVALID_REQUEST
 from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import private_files
+from ..storage.disk_errors import reason
 from . import log_files, worker_process
 from .diagnosis import BF16_CACHE_FOLDER
 from .download_process import DownloadCommand
@@ -99,7 +100,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         server = Server(made)
     except OSError as error:
-        sentence = f"The state folder {made.state} can't be used ({error.strerror or error}); choose another."
+        sentence = f"The state folder {made.state} can't be used ({reason(error)}); choose another."
         sys.stderr.write(sentence + "\n")
         return CANT_START
     server.run()

@@ -1,4 +1,4 @@
-"""Manages the worker's life: it is started when needed, cancelled or killed in time, and not restarted without end.
+"""Manages the worker's life: it is started when needed, canceled or killed in time, and not restarted without end.
 
 States: none, starting, ready, busy, broken. Single-threaded: all methods are called by the main thread.
 """
@@ -17,6 +17,7 @@ from ..protocol.conversion import from_json
 from ..protocol.endpoint import Endpoint
 from ..protocol.errors import GONE, LINE_TOO_LONG, REFUSED
 from ..protocol.messages import (
+    CANCELED,
     AliveParams,
     JobParams,
     Problem,
@@ -30,6 +31,7 @@ from ..protocol.messages import (
     WorkerStatus,
 )
 from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
+from ..storage.disk_errors import reason
 from . import process_exit
 from .inbox import Call, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess
@@ -89,7 +91,7 @@ class WorkerLife:
         self._answered = False
         self._quick_deaths = 0
         self._job_id = ""
-        self._cancelled = False
+        self._canceled = False
         self._unsent = False
         """The job is being handed over: what fails now never left this process."""
         self._deadline: float | None = None
@@ -120,7 +122,7 @@ class WorkerLife:
         try:
             process = WorkerProcess(self._started, self._command, self._environment, self._logs, self._inbox)
         except OSError as error:
-            self._died(f"could not be started ({error.strerror or error})", None)
+            self._died(f"could not be started ({reason(error)})", None)
             self._inbox.put(Call(lambda: None))  # no thread will tell of its end, and a job may wait for the next try
             return
         self._process = process
@@ -135,7 +137,7 @@ class WorkerLife:
         """Give the worker a job; one that can't be handed over fails at once."""
         assert self._process is not None and self.status.state is WorkerState.READY
         job_id = self._job_id = params.job_id
-        self._cancelled, self._reading = False, ""
+        self._canceled, self._reading = False, ""
         on_cpu = params.device == "cpu" or self.status.device.startswith("cpu")
         self._pulse.begin_job(time.monotonic(), on_cpu)
         self._set_state(WorkerState.BUSY, "A take is being made.")
@@ -150,9 +152,9 @@ class WorkerLife:
 
     def cancel(self, job_id: str) -> None:
         """Stop the worker's job; it is killed if it doesn't answer in time."""
-        if job_id != self._job_id or self._cancelled or self._process is None:
+        if job_id != self._job_id or self._canceled or self._process is None:
             return
-        self._cancelled = True
+        self._canceled = True
         if not self._killed:
             self._deadline = time.monotonic() + CANCEL_SECONDS
             self._endpoint.call("cancel", JobParams(job_id))
@@ -282,7 +284,7 @@ class WorkerLife:
             self._pulse.on_heartbeat(message, time.monotonic())
         elif isinstance(message, ReadingParams):
             self._reading = message.file
-        elif isinstance(message, ProgressParams) and message.job_id == self._job_id and not self._cancelled:
+        elif isinstance(message, ProgressParams) and message.job_id == self._job_id and not self._canceled:
             self._pulse.on_progress(message, time.monotonic())
             self.listener.job_progressed(message)
 
@@ -343,10 +345,10 @@ class WorkerLife:
     def _died(self, how: str, log_file: Path | None) -> None:
         log.error("Worker %d %s", self._started, how)
         job_id, self._job_id = self._job_id, ""
-        cancelled = bool(job_id) and self._cancelled
+        canceled = bool(job_id) and self._canceled
         lived = time.monotonic() - self._started_at
         quick = lived < QUICK_SECONDS or self.status.state is WorkerState.STARTING or bool(self._hung_while)
-        self._quick_deaths = self._quick_deaths + 1 if quick and not self._answered and not cancelled else 0
+        self._quick_deaths = self._quick_deaths + 1 if quick and not self._answered and not canceled else 0
         if self._quick_deaths >= QUICK_DEATHS:
             sentence = (
                 f"The worker died {QUICK_DEATHS} times in a row, so it is not started again by itself; the last one "
@@ -355,8 +357,8 @@ class WorkerLife:
             self._set(WorkerStatus(WorkerState.BROKEN, sentence=sentence))
         else:
             self._set(WorkerStatus(WorkerState.NONE, sentence=f"The worker {how}."))
-        if cancelled:
-            self.listener.job_failed(job_id, Problem(ProblemKind.CANCELLED, "Canceled."))
+        if canceled:
+            self.listener.job_failed(job_id, CANCELED)
             self.want()  # as it would be, had it stopped by itself
         elif job_id:
             self.listener.job_failed(job_id, self._end_of_job(how, str(log_file or "")))

@@ -1,1 +1,11 @@
-"""Writes files whole or private, reads files that strangers may have written, and measures how fast they come."""
+"""Files and folders, whatever is wrong with them and whoever made them.
+
+whole_file            files that are either whole or not there
+private_files         files that nobody else on the machine may read
+guarded_files         reads people's own files: a bad one affects only itself
+media_folder          whether a take can be written where it is to go
+byte_sizes            sizes in words, and what a disk has free
+disk_errors           the system's errors, as a person reads them
+unresponsive_folders  folders that don't answer
+transfer_rate         how fast bytes of a download come
+"""

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .disk_errors import reason
+
 log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 25_000_000
@@ -66,7 +68,7 @@ def complaint(error: Exception) -> str:
     if is_out_of_memory(error):
         return "can't be read now because this machine's memory is full"
     if isinstance(error, OSError):
-        return f"can't be read ({error.strerror or error})"
+        return f"can't be read ({reason(error)})"
     return "is damaged"
 
 

@@ -1,1 +1,17 @@
-"""The process that runs the models: `python -m wan_backend.worker`."""
+"""The process that runs the models: `python -m wan_backend.worker`.
+
+One job at a time goes from its RunParams to a take on the disk (`make_take`).
+
+server_connection  the worker's end of the connection to its server, and its heartbeat
+executor           one job after another, with one model kept warm
+take_job           one job: prepare, denoise, decode, again with less memory if need be
+gather             the request's sources into the canvas of its task
+source_reader      has sources read by another process, and ends it where it hangs
+source_process     that process
+job_memory         the memory plan of a job, and the smaller ones after it
+kept_steps         the newest finished step of a job, on the disk
+preview_file       what the take looks like so far, on the disk
+take_pictures      decoded pictures to the take's media: kept frames, seams, the scene's rate
+progress           how far a job is, and how long it will take
+failures           what went wrong, as a Problem that says what to do
+"""

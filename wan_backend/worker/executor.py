@@ -60,7 +60,7 @@ class Executor:
     def _make(self, run: Run) -> RunResult:
         log.info("job %s begins", run.params.job_id)
         warm = self._warm_model(run.params)
-        stop = run.cancelled.is_set
+        stop = run.canceled.is_set
         return make_take(run.params, warm, self._report, stop, self._reader.for_job(stop), self._on_read)
 
     def _warm_model(self, params: RunParams) -> WarmModel:
@@ -92,7 +92,7 @@ class Executor:
             expected = isinstance(error, ProtocolError)
             log.error("job %s: %s", params.job_id, problem.sentence, exc_info=None if expected else error)
         else:
-            log.info("job %s is cancelled", params.job_id)
+            log.info("job %s is canceled", params.job_id)
         return Refusal(problem)
 
     def _free_memory(self, problem: Problem) -> None:

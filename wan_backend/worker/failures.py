@@ -13,8 +13,8 @@ from ..loading.wan_model import WanModel
 from ..pipelines.stopping import Stopped
 from ..protocol.errors import Refusal
 from ..protocol.media import STEPS_FILE
-from ..protocol.messages import Fix, FixSetting, Plan, Problem, ProblemKind, RunParams
-from ..storage import media_folder
+from ..protocol.messages import CANCELED, Fix, FixSetting, Plan, Problem, ProblemKind, RunParams
+from ..storage import byte_sizes, disk_errors, media_folder
 
 MIN_FRAMES = 9
 CPU = "cpu"
@@ -31,7 +31,7 @@ def problem_of(error: BaseException, params: RunParams, device_name: str) -> Pro
     if isinstance(error, Refusal):
         return error.problem
     if isinstance(error, Stopped):
-        return Problem(ProblemKind.CANCELLED, "The job was canceled.")
+        return CANCELED
     if devices.is_out_of_memory(error):
         machine = devices.is_out_of_machines_memory(error) and device_name != CPU
         return out_of_memory(params, MACHINE if machine else device_name, MACHINE_ADVICE if machine else "")
@@ -81,21 +81,21 @@ def decoded_no_pictures(params: RunParams, model: WanModel, tiny: bool) -> Probl
 def disk_problem(error: OSError, params: RunParams) -> Problem:
     """The take could not be written, or a file could not be read."""
     folder = params.request.media_folder
-    needed, free_bytes = media_folder.size_in_words(params.plan.disk_bytes), _free_bytes(folder)
-    if media_folder.is_quota(error):
+    needed, free_bytes = byte_sizes.size_in_words(params.plan.disk_bytes), _free_bytes(folder)
+    if disk_errors.is_quota(error):
         sentence = (
             f"Your quota on the disk of {folder} is used up: the take needs about "
             f"{needed}; delete something of yours and try again{_kept(params)}, or choose another media folder."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
-    if media_folder.is_full(error) and free_bytes > params.plan.disk_bytes + media_folder.RESERVE_BYTES:
+    if disk_errors.is_full(error) and free_bytes > params.plan.disk_bytes + media_folder.RESERVE_BYTES:
         sentence = (
             f"The disk of {folder} can't be written to, though it has room: a quota is used up, or it holds as "
             f"many files as it can. Delete some there and try again{_kept(params)}, or choose another media folder."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
-    if media_folder.is_full(error):
-        free = media_folder.size_in_words(free_bytes)
+    if disk_errors.is_full(error):
+        free = byte_sizes.size_in_words(free_bytes)
         sentence = (
             f"The disk of {folder} is full: {free} are free, the take needs about {needed}; "
             f"make room and try again{_kept(params)}, or choose another media folder."
@@ -103,9 +103,9 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     where = error.filename or folder
     if not _is_written(str(where), params):
-        sentence = f"{where} can't be read ({media_folder.reason(error)}); check its disk and try again, or replace it."
+        sentence = f"{where} can't be read ({disk_errors.reason(error)}); check its disk and try again, or replace it."
         return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
-    sentence = f"{where} can't be written ({media_folder.reason(error)}); choose another media folder."
+    sentence = f"{where} can't be written ({disk_errors.reason(error)}); choose another media folder."
     return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
 
 
@@ -122,7 +122,7 @@ def _kept(params: RunParams) -> str:
 
 def _free_bytes(folder: str) -> int:
     try:
-        return media_folder.free_bytes_at(Path(folder))
+        return byte_sizes.free_bytes_at(Path(folder))
     except OSError:
         return 0
 

@@ -28,7 +28,7 @@ class JobMemory:
 
     def __init__(self, model: WanModel, params: RunParams) -> None:
         plan = params.plan
-        at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
+        at_once = plan.frames_at_once
         self._room = room_for(model, plan.width, plan.height, at_once, params.memory_budget_bytes, plan.loras)
         self._history = OutOfMemoryHistory(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
         device = f"{devices.name(model.device)}, torch {torch.__version__}, backend {__version__}"

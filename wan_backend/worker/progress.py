@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..protocol.messages import JobState, PhaseSeconds, ProgressParams
 
-PHASES = (JobState.LOADING, JobState.ENCODING, JobState.DENOISING, JobState.DECODING)
+STATES = (JobState.LOADING, JobState.ENCODING, JobState.DENOISING, JobState.DECODING)
 FIRST_SHARES = (0.05, 0.05, 0.75, 0.15)
 """Shares of the bar before anything was measured."""
 MIN_PAUSE_SECONDS = 0.05
@@ -128,8 +128,8 @@ class Progress:
         return math.ceil(self._tiled * WRITING_SHARE)
 
     def _emit(self, fraction: float, sentence: str, eta_seconds: float | None) -> None:
-        before = sum(self._shares[: PHASES.index(self._state)])
-        share = self._shares[PHASES.index(self._state)]
+        before = sum(self._shares[: STATES.index(self._state)])
+        share = self._shares[STATES.index(self._state)]
         # Loading comes again when the next component is needed: the bar never runs backwards.
         self._shown = max(self._shown, min(NEARLY, before + share * fraction))
         self._last_sent = self._clock()
@@ -140,7 +140,7 @@ class Progress:
 
     def _eta(self, done: int, total: int) -> float | None:
         """Seconds to the end of the job: measured for this phase, estimated for those after it."""
-        index = PHASES.index(self._state)
+        index = STATES.index(self._state)
         rest = self._rest_of_phase(done, total)
         if rest is not None and self._shares[index] > 0:
             whole = rest + self._clock() - self._phase_began

@@ -44,12 +44,12 @@ class Channel:
 
 @dataclass
 class Run:
-    """A job that was handed over; `cancelled` may be set from the reading thread at any time."""
+    """A job that was handed over; `canceled` may be set from the reading thread at any time."""
 
     params: RunParams
     answer: Answer
     """Takes its RunResult, or the ProtocolError that it ended in; once, after `RequestListener.done`."""
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    canceled: threading.Event = field(default_factory=threading.Event)
 
 
 class RequestListener:
@@ -114,7 +114,7 @@ class RequestListener:
             run = self._current
         if run is None or run.params.job_id != params.job_id:
             raise ProtocolError(NO_SUCH_JOB, "The worker has no such job.")
-        run.cancelled.set()
+        run.canceled.set()
         return Nothing()
 
     def _shut_down(self, answer: Answer) -> None:

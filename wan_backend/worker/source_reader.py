@@ -1,7 +1,7 @@
 """Reads sources in another process (`source_process`), so that a damaged file can't end the worker.
 
 The process is started by the first source and kept for the next. If it dies, takes too long or the job is stopped,
-it is ended, and the next source gets another. If a network share doesn't answer, the take can be cancelled.
+it is ended, and the next source gets another. If a network share doesn't answer, the take can be canceled.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 FRAME_SECONDS = 600.0
 """The wait for one frame: for a share that is slow to answer, and a decoder that must come from far before it."""
 LOOK_SECONDS = 0.1
-"""How often a job looks whether it has been cancelled."""
+"""How often a job looks whether it has been canceled."""
 FRAMES_AHEAD = 4
 ADVICE = "convert it to MP4 or PNG, or choose another strip"
 
@@ -54,7 +54,7 @@ class _Ended:
     """The process answers no more."""
 
     why: str
-    """Half a sentence, for the artist."""
+    """Half a sentence, for a person."""
 
 
 class SourceReader:
@@ -143,7 +143,7 @@ class Conversation:
                 answer = self._received.get(timeout=LOOK_SECONDS)
             except queue.Empty:
                 if time.monotonic() > until:
-                    why = "a picture of it is not read in ten minutes, as on a share that hangs"
+                    why = "one frame took over ten minutes, as on a share that hangs"
                     raise _refusal(self._request, given, why) from None
                 continue
             if isinstance(answer, np.ndarray):

@@ -68,6 +68,7 @@ from .source_reader import Read
 log = logging.getLogger(__name__)
 
 PHASES = ("load", "encode", "denoise", "decode")
+"""The phases that are timed, by the names of PhaseSeconds."""
 FINISHED_SECONDS = 10.0
 """Decoding waits this long for the finished latents to be on the disk; a disk that hangs must not hold the take."""
 
@@ -109,7 +110,7 @@ class TakeJob:
 
     @property
     def request(self) -> TakeRequest:
-        """What the artist asked for."""
+        """What the person asked for."""
         return self.params.request
 
     @property
@@ -134,9 +135,7 @@ class TakeState:
     """Steps to make in all; fewer than planned where the take starts from footage."""
     denoised: bool = False
     """The latents are finished: what is left is to decode them."""
-    seconds: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("load", "encode", "denoise", "decode"), 0.0)
-    )
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     """Time spent in each phase, of all tries."""
     kernels: str = ""
     """The kernels that the transformer ran on; "" if an earlier try had made all steps."""
@@ -324,7 +323,6 @@ def _denoise(job: TakeJob, state: TakeState, placement: PlacedModel, conditions:
         conditions,
         steps=plan.steps,
         window=latent_frames(plan.window_frames) if plan.window_frames else 0,
-        on_step=partial(_on_step, job, state),
         after_step=partial(_after_step, job, state),
         resumed=state.resumed,
         should_stop=job.should_stop,
@@ -339,13 +337,8 @@ def _denoise(job: TakeJob, state: TakeState, placement: PlacedModel, conditions:
     return latents
 
 
-def _on_step(job: TakeJob, state: TakeState, done: int) -> None:
-    state.done = done
-    job.progress.advance(done, state.steps, f"Step {done} of {state.steps}")
-
-
 def _after_step(job: TakeJob, state: TakeState, step: DenoisingStep) -> None:
-    """Keep the step, and show what the take looks like after it."""
+    """Keep the step, show what the take looks like after it, and report it."""
     checkpoint = step.checkpoint()
     if checkpoint is not None:
         if checkpoint.broken:  # of the copy, which is on the CPU already
@@ -353,6 +346,8 @@ def _after_step(job: TakeJob, state: TakeState, step: DenoisingStep) -> None:
         job.steps.keep(checkpoint)
     job.preview.show(step)
     job.progress.preview = job.preview.path
+    state.done = step.done
+    job.progress.advance(step.done, state.steps, f"Step {step.done} of {state.steps}")
 
 
 def _decode(

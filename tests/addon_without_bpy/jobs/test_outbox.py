@@ -233,19 +233,19 @@ FATES = st.lists(st.sampled_from(["well", "well", "dies before", "dies after"]),
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from("abcde"), unique=True, min_size=1), st.sets(st.sampled_from("abcde")), FATES)
 def test_whatever_dies_between_every_message_arrives(
-    addon, errors, messages, make_request, make_status, wanted, cancelled, fates
+    addon, errors, messages, make_request, make_status, wanted, canceled, fates
 ) -> None:
     jobs = addon("jobs.job_list").JobList()
     outbox = addon("jobs.outbox").Outbox(jobs, lambda: None)
     server, client = Server(messages, make_status), Client()
-    cancelled &= set(wanted)
+    canceled &= set(wanted)
     for job_id in wanted:
         outbox.submit(job_id, make_request())
     for turn in range(60):
         if turn == 1:
-            for job_id in cancelled:
+            for job_id in canceled:
                 outbox.cancel(job_id)
-            outbox.settle(cancelled)
+            outbox.settle(canceled)
         outbox.tick(client)
         calls, client.calls = client.calls, []
         died = False
@@ -260,7 +260,7 @@ def test_whatever_dies_between_every_message_arrives(
         if died:
             outbox.server_gone()
         assert all(jobs.get(job_id) is not None for job_id in wanted)
-    expected = {job_id: "cancelled" if job_id in cancelled else "queued" for job_id in wanted}
-    never_told = dict.fromkeys(cancelled - server.jobs.keys(), "cancelled")
+    expected = {job_id: "cancelled" if job_id in canceled else "queued" for job_id in wanted}
+    never_told = dict.fromkeys(canceled - server.jobs.keys(), "cancelled")
     assert {**server.jobs, **never_told} == expected
-    assert server.settled >= cancelled
+    assert server.settled >= canceled

@@ -327,7 +327,7 @@ def test_jobs_are_rendered_one_after_the_other(strips, rendering, tmp_path):
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_a_cancelled_job_leaves_nothing(strips, rendering, tmp_path, started):
+def test_a_canceled_job_leaves_nothing(strips, rendering, tmp_path, started):
     add_pictures(strips, tmp_path / "media", "shot", 1, 1, 40).blend_alpha = 0.5
     (source,) = rendering.begin(rendering.wanted("shot", frames=(1, 41)))
     if started:

@@ -154,7 +154,7 @@ def test_cancel_while_rendering(desk) -> None:
     job_id = desk.ask()
     desk.session.cancel(job_id)
     assert desk.job(job_id).state.value == "cancelled"
-    assert desk.renderer.made.cancelled == [job_id]
+    assert desk.renderer.made.canceled == [job_id]
     desk.renderer.manner = "ready"
     desk.idle()
     assert desk.takes() == []

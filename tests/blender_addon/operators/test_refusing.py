@@ -88,7 +88,7 @@ def test_jobs_refuse_by_their_state(stand_in, name: str, state: str, words: str)
 
 
 def test_the_row_that_a_button_is_in_decides(stand_in, addon) -> None:
-    """One job may be cancelled, the other not: each row's button says so for itself."""
+    """One job may be canceled, the other not: each row's button says so for itself."""
     stand_in.add(JOB, "done")
     stand_in.add(OTHER, "denoising")
     addon("ui.refresh").refresh()

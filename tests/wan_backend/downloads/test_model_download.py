@@ -555,7 +555,7 @@ def test_a_repository_that_lacks_a_part(hub):
     assert isinstance(locate.find(CONTROL), locate.UnavailableModel)
 
 
-def test_cancelling_keeps_nothing_but_what_others_need(hub, cache):
+def test_canceling_keeps_nothing_but_what_others_need(hub, cache):
     fetch(CONTROL)
     hub.status[TRANSFORMER] = 500
     plan = model_download.plan(SMALL, [])

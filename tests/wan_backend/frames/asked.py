@@ -34,11 +34,11 @@ def source(role: Role, frames: int, **changes: Any) -> Source:
     return Source(**{**values, **changes})
 
 
-def asked(name: str, length: int, rate: FrameRate, neighbour_frames: int = 100, **changes: Any) -> TakeRequest:
+def asked(name: str, length: int, rate: FrameRate, neighbor_frames: int = 100, **changes: Any) -> TakeRequest:
     """A request of the task, with sources as long as they must be."""
     task, roles = TASKS[name]
     frames = {
-        Role.FOOTAGE: length, Role.DEPTH: length, Role.BEFORE: neighbour_frames, Role.AFTER: neighbour_frames,
+        Role.FOOTAGE: length, Role.DEPTH: length, Role.BEFORE: neighbor_frames, Role.AFTER: neighbor_frames,
     }  # fmt: skip
     sources = [source(role, frames.get(role, 1)) for role in roles]
     return take_request("/tmp", task=task, length_frames=length, frame_rate=rate, sources=sources, **changes)

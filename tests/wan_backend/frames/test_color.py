@@ -9,7 +9,7 @@ from tests.wan_backend.frames.written_movies import write_planes
 from wan_backend.frames.source_frames import read
 from wan_backend.protocol.messages import Role, Source
 
-COLOURS = [
+COLORS = [
     (0, 0, 0), (255, 255, 255), (200, 30, 40), (20, 180, 60), (30, 50, 220), (128, 128, 128), (250, 240, 10),
     (90, 10, 90),
 ]  # fmt: skip
@@ -18,7 +18,7 @@ TAGS = {"bt709": 1, "bt601": 6, "bt2020": 9}
 
 
 def patches(scale=8):
-    rgb = np.array(COLOURS, np.float64).reshape(2, 4, 3)
+    rgb = np.array(COLORS, np.float64).reshape(2, 4, 3)
     return rgb.repeat(2 * scale, axis=0).repeat(2 * scale, axis=1)
 
 
@@ -63,7 +63,7 @@ def test_without_tags_it_is_bt601_and_limited(tmp_path):
     assert np.abs(shown(file, (64, 32)).astype(int) - rgb).max() <= 2
 
 
-def test_grey_without_tags_is_full_range(tmp_path):
+def test_gray_without_tags_is_full_range(tmp_path):
     gray = np.arange(256, dtype=np.uint8).reshape(8, 32).repeat(4, axis=0).repeat(4, axis=1)
     found = shown(write_planes(tmp_path / "a.mkv", [gray], "gray"), (128, 32))
     assert np.array_equal(found, gray[..., None].repeat(3, axis=2))

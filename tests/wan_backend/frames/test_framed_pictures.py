@@ -137,7 +137,7 @@ def test_deeper_transparency_than_was_framed_is_a_sentence(tmp_path, pixels, bit
 
 
 @pytest.mark.parametrize(("pixels", "what"), [("gbrp10le", "RGB"), ("gray10le", "gray")])
-def test_deeper_rgb_and_grey_than_was_framed_are_sentences(tmp_path, pixels, what):
+def test_deeper_rgb_and_gray_than_was_framed_are_sentences(tmp_path, pixels, what):
     planes = [np.full((64, 160), 100, np.uint16)] * (3 if what == "RGB" else 1)
     file = write_planes(tmp_path / "a.mkv", planes, pixels)
     shown(file, Pictures(160, 64), (160, 64))

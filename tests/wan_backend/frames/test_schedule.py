@@ -19,8 +19,8 @@ from wan_backend.planning import plan_steps
 from wan_backend.protocol.messages import Conform, FrameRate, Role
 
 
-def scheduled(name, length, rate, neighbour_frames=100):
-    request = asked(name, length, rate, neighbour_frames)
+def scheduled(name, length, rate, neighbor_frames=100):
+    request = asked(name, length, rate, neighbor_frames)
     return Schedule.of(plan_steps.plan(request, entries.entry("embedded")), request), request
 
 
@@ -48,7 +48,7 @@ def test_each_kept_frame_is_the_scenes_frame_nearest_in_time(rate, name, length)
 @given(rate=A_RATE, length=A_LENGTH)
 @example(FrameRate(24), 1)
 @example(FrameRate(60), 119)
-def test_the_frames_at_the_seams_are_the_neighbours_own(rate, length):
+def test_the_frames_at_the_seams_are_the_neighbors_own(rate, length):
     """Before the take, its last frame; after it, where the take alone meets it, its very first."""
     forward, request = scheduled("extend", length, rate)
     assert forward.frames_of(request.sources[0])[forward.kept_before - 1] == 99
@@ -59,8 +59,8 @@ def test_the_frames_at_the_seams_are_the_neighbours_own(rate, length):
     assert backward.position(length) == first and backward.first_position >= 0
 
 
-def test_a_neighbour_that_is_too_short_is_held():
-    schedule, request = scheduled("fill", 24, FrameRate(24), neighbour_frames=1)
+def test_a_neighbor_that_is_too_short_is_held():
+    schedule, request = scheduled("fill", 24, FrameRate(24), neighbor_frames=1)
     assert set(schedule.frames_of(request.sources[0]).values()) == {0}
     assert set(schedule.frames_of(request.sources[1]).values()) == {0}
     times = schedule.times()
@@ -195,7 +195,7 @@ def test_frames_come_as_soon_as_they_can():
 @given(rate=A_RATE, length=A_LENGTH)
 @example(FrameRate(24), 72)
 @example(FrameRate(60), 1)
-def test_frames_next_to_a_seam_lie_between_the_neighbour_and_the_made(rate, length):
+def test_frames_next_to_a_seam_lie_between_the_neighbor_and_the_made(rate, length):
     """The last kept frame is the scene's frame before the take; the first kept one after it, that or a later one."""
     request = asked("fill", length, rate)
     schedule = Schedule.of(plan_steps.plan(request, EMBEDDED), request)

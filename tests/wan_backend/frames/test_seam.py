@@ -1,4 +1,4 @@
-"""Beside a seam the made frames lie where the neighbour goes on; further in they are the model's own."""
+"""Beside a seam the made frames lie where the neighbor goes on; further in they are the model's own."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_stills_and_other_shots_do_not_go_on():
     assert np.array_equal(Motion(as_bytes(texture(SIZE[1], SIZE[0], 8) * 0.3), other).beyond(1), other)
 
 
-def test_soft_frames_that_lag_are_brought_to_the_neighbour_and_let_go_evenly():
+def test_soft_frames_that_lag_are_brought_to_the_neighbor_and_let_go_evenly():
     lag = 1.5
     made = [soft(film(n - lag)) for n in range(1, EASED_FRAMES + 3)]
     seam = Seam.going_on(film(-1), film(0), 1.0, made[0], EASED_FRAMES)

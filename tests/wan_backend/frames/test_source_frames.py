@@ -68,7 +68,7 @@ def test_a_photo_turned_by_its_tag_is_read_as_blender_reads_it(tmp_path):
     assert np.array_equal(only(of(tmp_path / "a.png")), picture())
 
 
-def test_grey_deep_and_transparent(tmp_path):
+def test_gray_deep_and_transparent(tmp_path):
     gray = picture()[..., 0]
     assert np.array_equal(only(of(save(tmp_path / "g.png", gray))), gray[..., None].repeat(3, axis=2))
     deep = picture().astype(np.uint16) * 257

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, every, take_plan, take_request, write_job, write_jobs
-from wan_backend.job_queue import jobs, reading, take_files
-from wan_backend.job_queue.jobs import JobQueue
+from wan_backend.job_queue import queue, reading, take_files
 from wan_backend.job_queue.owners import Owner
+from wan_backend.job_queue.queue import JobQueue
 from wan_backend.job_queue.store import STATE_FILE, JobStore
 from wan_backend.protocol import Refusal
 from wan_backend.protocol.conversion import to_json
@@ -304,7 +304,7 @@ def test_jobs_elsewhere_go_on_past_those_whose_media_folder_does_not_answer(tmp_
     first = server()
     first.adopt()
     assert first.queue.next_queued() is None, "nothing is passed over that may only be slow"
-    monkeypatch.setattr(jobs, "MEDIA_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(queue, "MEDIA_PATIENCE_SECONDS", 0.1)
     first.until(lambda: first.queue.next_queued() is not None)
     assert first.queue.next_queued().job_id == alive
     said = {status.job_id: status.sentence for status in every(first.queue)}

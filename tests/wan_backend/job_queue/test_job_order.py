@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.wan_backend.job_queue.written_jobs import answered, every, take_plan, take_request, write_job, write_jobs
 from wan_backend.job_queue.job_order import Rows
-from wan_backend.job_queue.jobs import MAX_PAGE_BYTES, JobQueue
 from wan_backend.job_queue.owners import Owner
+from wan_backend.job_queue.queue import MAX_PAGE_BYTES, JobQueue
 from wan_backend.protocol import MAX_LINE_BYTES, ProtocolError, Refusal
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.messages import (

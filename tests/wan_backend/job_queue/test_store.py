@@ -13,8 +13,8 @@ import pytest
 from tests.wan_backend.job_queue.written_jobs import answered, every, take_request, write_job, write_old_job
 from wan_backend.catalogue import entries
 from wan_backend.job_queue import reading
-from wan_backend.job_queue.jobs import JobQueue
 from wan_backend.job_queue.owners import Owner
+from wan_backend.job_queue.queue import JobQueue
 from wan_backend.planning import plan_steps
 from wan_backend.protocol import Refusal
 from wan_backend.protocol.conversion import from_json, to_json

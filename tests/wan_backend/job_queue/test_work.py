@@ -8,8 +8,8 @@ import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, take_request
 from wan_backend.catalogue import entries
-from wan_backend.job_queue.jobs import ALMOST_DONE, JobQueue
 from wan_backend.job_queue.owners import Owner
+from wan_backend.job_queue.queue import ALMOST_DONE, JobQueue
 from wan_backend.planning import plan_steps
 from wan_backend.protocol.media import STEPS_FILE, WORK_FOLDER
 from wan_backend.protocol.messages import (
@@ -59,7 +59,7 @@ def test_it_lies_in_the_job_s_folder(queue, tmp_path):
     assert queue.work_folder(JOB) == tmp_path / "jobs" / JOB / WORK_FOLDER
 
 
-def test_a_queued_job_that_was_cancelled_and_retried_comes_last(queue, tmp_path):
+def test_a_queued_job_that_was_canceled_and_retried_comes_last(queue, tmp_path):
     request = take_request(tmp_path / "media")
     plan = plan_steps.plan(request, entries.entry("embedded"))
     first, second = "b" * 32, "c" * 32

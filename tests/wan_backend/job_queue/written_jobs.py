@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wan_backend.job_queue.job import Job
-from wan_backend.job_queue.jobs import JobQueue
+from wan_backend.job_queue.queue import JobQueue
 from wan_backend.job_queue.store import PLAN_FILE, REQUEST_FILE, REQUEST_FORMAT, STATE_FILE, state_of
 from wan_backend.protocol import ProtocolError
 from wan_backend.protocol.conversion import to_json

@@ -16,7 +16,7 @@ from tests.wan_backend.lora import written_loras
 from wan_backend.catalogue.transformer_shapes import shapes
 from wan_backend.library.survey import inspect_file
 from wan_backend.loading import applying_loras, single_files
-from wan_backend.loading.residency import PlacedModel, plan_memory
+from wan_backend.loading.residency import PlacedModel, room_for
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.protocol.errors import Refusal
@@ -289,7 +289,7 @@ class TestPlaced:
         )
 
     def test_their_size_counts_in_the_memory_plan(self, model, uses):
-        with PlacedModel(model, plan_memory(model, 64, 64, 5), loras=uses).use("transformer"):
+        with PlacedModel(model, room_for(model, 64, 64, 5).plan(), loras=uses).use("transformer"):
             pass
         counted = model.parameter_count("transformer")
         model.drop("transformer")

@@ -137,7 +137,7 @@ def test_dissolved_it_is_an_ordinary_module(tower):
     plain = tower(X)
     visiting = BlockOffload(tower, list(tower.blocks), CPU, ())
     visiting.enter()
-    visiting.dissolve()
+    visiting.remove()
     assert torch.equal(tower(X), plain)
     assert not tower.blocks[0]._forward_hooks and not tower.blocks[0]._forward_pre_hooks
 

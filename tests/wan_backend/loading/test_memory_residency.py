@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from wan_backend.loading.residency import PlacedModel, plan_memory
+from wan_backend.loading.residency import PlacedModel, room_for
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 
@@ -97,12 +97,12 @@ def test_the_second_expert_is_reckoned_with(text_experts_folder):
     two = WanModel(text_experts_folder, CPU)
     assert two.components[-1] == "transformer_2"
     assert two.parameter_count("transformer_2") == two.parameter_count("transformer") > 0
-    plan = plan_memory(two, 64, 64, 5)
+    plan = room_for(two, 64, 64, 5).plan()
     assert plan.residency_of("transformer_2") is Residency.RESIDENT and plan.decode_fits
-    short = plan_memory(two, 64, 64, 5, budget_bytes=1000)
+    short = room_for(two, 64, 64, 5, budget_bytes=1000).plan()
     assert short.residency_of("transformer_2") is Residency.RELOADED and not short.decode_fits
 
 
 def test_a_budget_is_kept_to(model):
-    assert plan_memory(model, 64, 64, 5).transformer is Residency.RESIDENT
-    assert plan_memory(model, 64, 64, 5, budget_bytes=1000).transformer is Residency.RELOADED
+    assert room_for(model, 64, 64, 5).plan().transformer is Residency.RESIDENT
+    assert room_for(model, 64, 64, 5, budget_bytes=1000).plan().transformer is Residency.RELOADED

@@ -22,7 +22,7 @@ CONFIGS = {"transformer": {"num_attention_heads": 12, "attention_head_dim": 128}
 class Model:
     """In WanModel's place: each component is one layer, made when it is asked for."""
 
-    device, precision, compressed = torch.device("cpu"), Precision.for_device(torch.device("cpu")), False
+    device, precision, quantized = torch.device("cpu"), Precision.for_device(torch.device("cpu")), False
     components = ("text_encoder", "transformer", "transformer_2", "vae")
     weights_in_8_bit = False
     component_files = ComponentFiles(Path("/model"))
@@ -63,7 +63,7 @@ class BlockOffload:
     def leave(self):
         pass
 
-    def dissolve(self):
+    def remove(self):
         pass
 
 

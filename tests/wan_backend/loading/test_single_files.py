@@ -241,7 +241,7 @@ def test_autoencoders_load_and_run(tmp_path, patched, naming):
     assert module.config.get("scale_factor_spatial", 8) == (16 if patched else 8)
 
 
-def test_the_latents_of_wan_2_2_are_normalised_by_its_own_numbers(tmp_path):
+def test_the_latents_of_wan_2_2_are_normalized_by_its_own_numbers(tmp_path):
     made = forms.published("vae", forms.weights_of(forms.vae(patched=True)))
     config = load(forms.write(tmp_path / "vae.safetensors", made), "vae").config
     assert len(config.latents_mean) == len(config.latents_std) == 48

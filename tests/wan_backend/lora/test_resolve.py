@@ -195,7 +195,7 @@ def test_what_adds_to_whole_weights_is_refused_before_the_job_where_those_stay_p
             plan_steps.plan(request, EMBEDDED), request, [], tmp_path, components, **how
         ).problem
 
-    assert problem(stays_packed=False) is None
+    assert problem(stays_quantized=False) is None
     if packed:
         assert "adds to blocks.0.attn1.to_q itself" in problem().sentence
         assert [fix.value for fix in problem().fixes] == [str(whole)]

@@ -44,11 +44,11 @@ def test_a_block_offloaded_transformer_that_failed_keeps_fewer_blocks_and_then_i
         eight_bit.append(plan.eight_bit)
     assert kept[0] > 2 * kept[1] - 2 > 0 and kept[-1] == 0 and sorted(kept, reverse=True) == kept
     assert eight_bit[-1] and not any(eight_bit[:-1])
-    compressed = dataclasses.replace(NEEDS, compressed=True)
+    quantized = dataclasses.replace(NEEDS, quantized=True)
     last = MemoryPlan(Residency.OFFLOADED, Residency.BLOCK_OFFLOADED, Residency.OFFLOADED, 0)
     in_8_bit = dataclasses.replace(last, eight_bit=True).with_peak(NEEDS)
     assert next_smaller_plan(last, NEEDS, "transformer", 64 * GB, False) == in_8_bit
-    assert next_smaller_plan(last, compressed, "transformer", 64 * GB, False) is None
+    assert next_smaller_plan(last, quantized, "transformer", 64 * GB, False) is None
 
 
 def test_a_text_encoder_that_failed_is_alone_then_block_offloaded_and_then_on_the_cpu():

@@ -33,10 +33,10 @@ def test_the_peak_falls_with_what_is_spared():
     assert two.together - one.together == experts.weights.transformer * 2
 
 
-def test_a_packed_file_needs_its_own_size():
+def test_a_quantized_file_needs_its_own_size():
     entry = entries.entry("wan2.2-t2v-a14b")
-    needs = calculate_from_catalogue(entry, 832, 480, 81, packed_bytes=9 << 30)
-    assert needs.compressed and needs.transformer == needs.transformer_2 == 9 << 30
+    needs = calculate_from_catalogue(entry, 832, 480, 81, quantized_bytes=9 << 30)
+    assert needs.quantized and needs.transformer == needs.transformer_2 == 9 << 30
 
 
 def test_an_autoencoder_that_runs_channels_last_needs_more_for_each_latent_frame_at_once():

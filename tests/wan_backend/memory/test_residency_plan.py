@@ -90,8 +90,8 @@ def test_a_transformer_that_the_machine_does_not_hold_is_kept_in_8_bit():
     assert offloaded.eight_bit and offloaded.transformer is Residency.BLOCK_OFFLOADED and offloaded.kept_bytes
     whole = choose(LARGE, 26 * GB, 24 * GB)
     assert whole.eight_bit and whole.transformer is Residency.OFFLOADED and whole.peak_bytes <= 26 * GB
-    compressed = dataclasses.replace(LARGE, compressed=True)
-    assert not choose(compressed, 16 * GB, 24 * GB).eight_bit
+    quantized = dataclasses.replace(LARGE, quantized=True)
+    assert not choose(quantized, 16 * GB, 24 * GB).eight_bit
     assert not choose(LARGE, 40 * GB, 24 * GB).eight_bit  # the card holds what the machine doesn't
 
 

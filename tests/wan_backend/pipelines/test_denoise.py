@@ -48,7 +48,7 @@ def test_without_guidance_the_transformer_runs_once_a_step(transformer, conditio
 
 def test_steps_are_told_in_order(transformer, conditions):
     told = []
-    latents = run(transformer, conditions, on_step=told.append)
+    latents = run(transformer, conditions, after_step=lambda step: told.append(step.done))
     assert told == list(range(1, STEPS + 1))
     assert latents.dtype == torch.float32 and not latents.requires_grad
 

@@ -141,7 +141,7 @@ def test_the_first_expert_leaves_before_the_second_comes(text_experts_folder, pl
 def test_steps_are_counted_through_and_a_stop_is_heeded_in_both(text_experts_folder):
     model = WanModel(text_experts_folder, torch.device("cpu"))
     done: list[int] = []
-    ours(resident(model), SETTINGS[1], "text_to_video", on_step=done.append)
+    ours(resident(model), SETTINGS[1], "text_to_video", after_step=lambda step: done.append(step.done))
     assert done == list(range(1, STEPS + 1))
     for last in (1, STEPS - 1):
         done.clear()
@@ -150,7 +150,7 @@ def test_steps_are_counted_through_and_a_stop_is_heeded_in_both(text_experts_fol
                 resident(model),
                 SETTINGS[1],
                 "text_to_video",
-                on_step=done.append,
+                after_step=lambda step: done.append(step.done),
                 should_stop=lambda last=last: len(done) >= last,
             )
         assert len(done) == last

@@ -49,7 +49,7 @@ def test_decode_takes_what_encode_gives(vae):
     assert np.concatenate(pieces).shape == (9, 48, 64, 3)
 
 
-def test_frames_without_a_picture_are_grey():
+def test_frames_without_a_picture_are_gray():
     white = np.full((2, 4, 3), 255, np.uint8)
     pixels = Film(5, 4, 2, {1: white, 2: 0 * white}).pixels(1, 4)
     assert pixels.shape == (1, 3, 3, 2, 4)

@@ -51,10 +51,10 @@ def test_it_goes_on_from_every_step_through_the_disk_bit_for_bit(transformer, co
     for checkpoint in kept:
         checkpoint.write(tmp_path / "steps.safetensors", "job")
         read = Checkpoint.read(tmp_path / "steps.safetensors", "job")
-        told = []
-        resumed = run(transformer, conditions, sampler, window=window, resumed=read, on_step=told.append)
+        steps = []
+        resumed = run(transformer, conditions, sampler, window=window, resumed=read, after_step=steps.append)
         assert torch.equal(resumed, whole)
-        assert told == list(range(checkpoint.done + 1, STEPS + 1))
+        assert [step.done for step in steps] == list(range(checkpoint.done + 1, STEPS + 1))
 
 
 def test_a_sampler_that_starts_anew_in_the_middle_would_be_seen(transformer, conditions):

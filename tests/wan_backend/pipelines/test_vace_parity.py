@@ -57,13 +57,13 @@ def theirs(folder: Any, canvas: Canvas, seen: list[torch.Tensor]) -> torch.Tenso
     gray = [n for n in range(FRAMES) if n not in canvas.kept] if canvas.guide is None else []
     preprocess = pipe.preprocess_conditions
 
-    def with_true_grey(*arguments: Any) -> Any:
+    def with_true_gray(*arguments: Any) -> Any:
         """No byte is the gray between -1 and 1."""
         pixels, *rest = preprocess(*arguments)
         pixels[:, :, gray] = 0
         return pixels, *rest
 
-    pipe.preprocess_conditions = with_true_grey
+    pipe.preprocess_conditions = with_true_gray
     pipe.transformer.register_forward_pre_hook(
         lambda _module, _args, kwargs: seen.append(kwargs["control_hidden_states"]), with_kwargs=True
     )

@@ -13,7 +13,7 @@ from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import task_conditions, vace_control
 from wan_backend.pipelines.conditions import Canvas
-from wan_backend.pipelines.denoise import denoise
+from wan_backend.pipelines.denoise import DenoisingStep, denoise
 from wan_backend.pipelines.encode import Film, encode
 from wan_backend.pipelines.noised_footage import steps_left_out
 from wan_backend.pipelines.preparation import Preparation, PreparationCache
@@ -80,12 +80,12 @@ def test_less_strength_stays_closer_to_the_footage(prepare, vace_folder):
     away = []
     for strength in (0.25, 0.75):
         conditions = prepare("restyle", Canvas(footage=FOOTAGE), strength)
-        told: list[int] = []
+        made: list[DenoisingStep] = []
         latents = denoise(
             transformer, make_scheduler({}, "unipc", 3.0), conditions,
-            steps=8, guidance_scale=4.0, on_step=told.append,
+            steps=8, guidance_scale=4.0, after_step=made.append,
         )  # fmt: skip
-        assert told == list(range(1, 9 - conditions.first_step))
+        assert [step.done for step in made] == list(range(1, 9 - conditions.first_step))
         away.append(float((latents - conditions.source).square().mean()))
     assert away[0] < away[1]
 

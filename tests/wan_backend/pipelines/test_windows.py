@@ -119,7 +119,7 @@ def test_a_take_of_one_window_is_made_as_if_there_were_none(vace_folder):
 
 
 def test_a_real_transformer_agrees_with_itself_where_windows_meet(vace_folder):
-    """No step at the seams: neighbouring frames of a windowed take differ as those of an unwindowed one do."""
+    """No step at the seams: neighboring frames of a windowed take differ as those of an unwindowed one do."""
     transformer = WanModel(vace_folder, torch.device("cpu")).transformer
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(1, 16, 1, 8, 8, generator=generator).expand(1, 16, 29, 8, 8).contiguous()

@@ -92,11 +92,11 @@ def test_the_length_of_a_gap_is_not_offered_to_be_another():
     assert "length_frames" not in {fix.setting for fix in made.problem.fixes}
 
 
-def test_a_packed_file_is_reckoned_by_its_size(monkeypatch):
+def test_a_quantized_file_is_reckoned_by_its_size(monkeypatch):
     request = take_request("/tmp", width=832, height=480, resolution="480p", model=LARGE.id)
     machine = Machine("cuda", 16 * GB, 64 * GB)
     whole = plan_on(machine, request)
-    monkeypatch.setattr(machine_steps, "_packed_bytes", lambda _draft: 9 * GB)
+    monkeypatch.setattr(machine_steps, "_quantized_bytes", lambda _draft: 9 * GB)
     packed = plan_on(machine, request)
     assert "of the transformer stays" in whole.memory
     assert packed.memory.startswith("The transformer and the autoencoder stay")

@@ -14,7 +14,14 @@ from tests.wan_backend.job_queue.written_jobs import take_request
 from tests.wan_backend.library import tiny_folder
 from wan_backend.catalogue import entries
 from wan_backend.planning import plan_steps
-from wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, Decoder, FrameRate, MediaFormat, Quality
+from wan_backend.protocol.messages import (
+    MAX_PROMPT_CHARACTERS,
+    READ_PROMPT_CHARACTERS,
+    Decoder,
+    FrameRate,
+    MediaFormat,
+    Quality,
+)
 from wan_backend.server.planner import Planner
 
 EMBEDDED, SMALL = entries.entry("embedded"), entries.entry("wan2.1-t2v-1.3b")
@@ -178,9 +185,9 @@ def test_frames_that_wait_for_those_after_the_take_need_room_too():
 
 
 def test_a_prompt_longer_than_the_model_reads_is_said():
-    short, long = plan(prompt="a" * plan_steps.READ_CHARACTERS), plan(prompt="a" * (plan_steps.READ_CHARACTERS + 1))
-    assert not any("first 2000 characters" in note for note in short.notes)
-    assert any("first 2000 characters" in note for note in long.notes) and long.problem is None
+    short, long = plan(prompt="a" * READ_PROMPT_CHARACTERS), plan(prompt="a" * (READ_PROMPT_CHARACTERS + 1))
+    assert not any("first 2,000 characters" in note for note in short.notes)
+    assert any("first 2,000 characters" in note for note in long.notes) and long.problem is None
 
 
 EXPERTS, FAST = entries.entry("wan2.2-t2v-a14b"), entries.entry("fastwan2.1-t2v-1.3b")

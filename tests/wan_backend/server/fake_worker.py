@@ -156,7 +156,7 @@ class Run:
             raise ProtocolError(INTERNAL_ERROR, "something odd")
 
     def pause(self, seconds: float) -> None:
-        """Wait, unless the job is cancelled meanwhile."""
+        """Wait, unless the job is canceled meanwhile."""
         if CANCELLED.wait(seconds) if seconds else CANCELLED.is_set():
             for file in self.partial.glob("*"):
                 file.unlink()
@@ -208,7 +208,7 @@ def spin(seconds: float) -> None:
 
 
 def png(width: int, height: int, index: int) -> bytes:
-    """A picture of one colour, which is the frame's number."""
+    """A picture of one color, which is the frame's number."""
     row = b"\0" + bytes([index % 256, index // 256 % 256, 77]) * width
 
     def chunk(kind: bytes, body: bytes) -> bytes:

@@ -182,7 +182,7 @@ def test_pause_and_resume_at_once(served, hub):
     assert not [m for m in server.messages if m.get("method") == "download" and m["params"]["state"] == "failed"]
 
 
-def test_cancelling_removes_what_was_fetched(served, hub, models_folder):
+def test_canceling_removes_what_was_fetched(served, hub, models_folder):
     pace(hub, 5.0)
     server = served()
     server.call("download", model=CONTROL.id)
@@ -193,7 +193,7 @@ def test_cancelling_removes_what_was_fetched(served, hub, models_folder):
     assert server.call("downloads")["downloads"] == [] and list((server.state / "downloads").iterdir()) == []
 
 
-def test_cancelling_a_paused_one(served, hub, models_folder):
+def test_canceling_a_paused_one(served, hub, models_folder):
     pace(hub, 5.0)
     server = served()
     server.call("download", model=CONTROL.id)
@@ -306,7 +306,7 @@ def test_a_lora_is_planned_paused_resumed_and_here(served, hub, models_folder, t
     assert [row["here"] for row in rows] == [True, False]
 
 
-def test_cancelling_a_lora_leaves_the_other_one_of_its_repository_alone(served, hub, models_folder, tmp_path):
+def test_canceling_a_lora_leaves_the_other_one_of_its_repository_alone(served, hub, models_folder, tmp_path):
     first, second = with_loras(hub, tmp_path)
     pace(hub, 4.0)
     server = served()

@@ -75,7 +75,7 @@ def test_progress_is_small_and_of_the_state_that_changed_the_job_is_told(server,
     assert server.call("details", job_id=job)["request"]["prompt"].startswith("a fox a fox")
 
 
-def test_one_that_waits_is_cancelled_without_the_worker(server, media):
+def test_one_that_waits_is_canceled_without_the_worker(server, media):
     first, second = (server.submit(request(media, word)) for word in ("fog", "rain"))
     worker = server.runs(first)
     server.call("cancel", job_id=second)
@@ -85,7 +85,7 @@ def test_one_that_waits_is_cancelled_without_the_worker(server, media):
     assert worker.job is None and server.worker is worker
 
 
-def test_one_that_runs_is_cancelled_by_the_worker_and_the_next_goes_on(server, media):
+def test_one_that_runs_is_canceled_by_the_worker_and_the_next_goes_on(server, media):
     first, second = (server.submit(request(media, word)) for word in ("fog", "rain"))
     server.runs(first).goes_on(JobState.DENOISING)
     server.call("cancel", job_id=first)

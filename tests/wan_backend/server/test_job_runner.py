@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, take_plan, take_request
-from wan_backend.job_queue.jobs import GOES_ON, WAITING, JobQueue
+from wan_backend.job_queue.job_table import WAITING
 from wan_backend.job_queue.owners import Owner
+from wan_backend.job_queue.queue import JobQueue
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
 from wan_backend.protocol.messages import JobState, Problem, ProblemKind, WorkerState, WorkerStatus
@@ -122,7 +123,7 @@ def test_a_request_that_was_damaged_meanwhile_fails_its_job(parts, tmp_path):
     assert planning.asked[0][0].seed == 0xB
 
 
-def test_a_job_cancelled_while_it_is_planned_does_not_start(parts):
+def test_a_job_canceled_while_it_is_planned_does_not_start(parts):
     queue, life, planning, runner = parts
     runner.advance()
     runner.cancel(A)
@@ -165,7 +166,7 @@ def test_a_job_that_is_set_aside_lets_the_next_go_on_and_has_its_turn_again(part
     assert [run.job_id for run in life.runs] == [B, A]
 
 
-def test_a_job_cancelled_and_retried_while_it_was_set_aside_runs_once(parts):
+def test_a_job_canceled_and_retried_while_it_was_set_aside_runs_once(parts):
     _, life, planning, runner = parts
     runner.advance()
     planning.set_aside("The share does not answer.")
@@ -193,8 +194,8 @@ def test_how_the_worker_ended_a_job_says_its_state(parts, kind, state):
     queue, _, planning, runner = parts
     runner.advance()
     planning.asked[0][1](PREPARED)
-    runner.job_failed(A, Problem(kind, GOES_ON))
-    assert queue.status(A).state is state and queue.status(A).sentence == GOES_ON
+    runner.job_failed(A, Problem(kind, "It ended."))
+    assert queue.status(A).state is state and queue.status(A).sentence == "It ended."
     assert answered(runner.retry(A)).state is JobState.QUEUED
 
 

@@ -1,4 +1,4 @@
-"""Jobs through a real server with the fake worker: made, cancelled, crashed, refused."""
+"""Jobs through a real server with the fake worker: made, canceled, crashed, refused."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_bad_job_id_is_refused(serve, media, bad):
     assert server.refused("cancel", job_id=bad)["code"] == NO_SUCH_JOB
 
 
-def test_a_queued_job_is_cancelled_at_once(serve, media):
+def test_a_queued_job_is_canceled_at_once(serve, media):
     server = serve()
     first, second = server.submit(request(media, "slow:0.2")), server.submit(request(media))
     assert server.call("cancel", job_id=second)["state"] == "cancelled"
@@ -95,7 +95,7 @@ def test_a_queued_job_is_cancelled_at_once(serve, media):
     assert not (media / second).exists()
 
 
-def test_a_running_job_is_cancelled_and_the_worker_stays(serve, media):
+def test_a_running_job_is_canceled_and_the_worker_stays(serve, media):
     server = serve()
     first = server.submit(request(media, "slow:0.3 frames:100"))
     server.wait_for(first, "decoding")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -48,12 +47,11 @@ def test_a_name_that_is_no_unicode(tmp_path):
     assert media_folder.check(str(tmp_path / "\udcff"), 1000) is None
 
 
-def test_the_nearest_folder_that_is_there_is_asked_for_room(tmp_path):
-    assert media_folder.existing_ancestor(tmp_path) == tmp_path
-    assert media_folder.existing_ancestor(tmp_path / "not" / "yet") == tmp_path
-    assert media_folder.free_bytes_at(tmp_path / "not" / "yet") > 0
+def test_a_link_to_nothing_is_in_the_way(tmp_path):
+    (tmp_path / "wan").symlink_to(tmp_path / "gone")
+    assert f"{tmp_path / 'wan'} is a file" in media_folder.check(str(tmp_path / "wan" / "deeper"), 1000).sentence
 
 
-def test_on_a_missing_drive_the_search_ends(monkeypatch):
-    monkeypatch.setattr(Path, "exists", lambda _path: False)
-    assert media_folder.existing_ancestor(Path("models") / "deeper") == Path("models") / "deeper"
+def test_a_missing_drive_is_named(monkeypatch):
+    monkeypatch.setattr(media_folder, "_is_taken", lambda _path: False)
+    assert media_folder.check("/takes/deeper", 1000).sentence.startswith("There is no drive or folder /;")

@@ -112,7 +112,7 @@ ASKED = {
 }
 
 
-NEIGHBOURED = ("fill gap", "extend", "extend backward")
+NEIGHBORED = ("fill gap", "extend", "extend backward")
 SCENES = {24: FrameRate(24), 30: FrameRate(30, 1.001), 50: FrameRate(50)}
 
 
@@ -175,15 +175,15 @@ def test_a_task_makes_exactly_the_frames_that_are_asked(worker, params, folder, 
     taken(worker, params(task, folder, **more))
 
 
-NEIGHBOURS = [(name, take, scene) for name in NEIGHBOURED for take in (1, 5, 31) for scene in (16, 25, 60)]
+NEIGHBORS = [(name, take, scene) for name in NEIGHBORED for take in (1, 5, 31) for scene in (16, 25, 60)]
 # Each pair of two of them is in one at least.
 PAIRS = [
-    (name, (1, 5, 31)[one], (16, 25, 60)[(one + at) % 3]) for at, name in enumerate(NEIGHBOURED) for one in range(3)
+    (name, (1, 5, 31)[one], (16, 25, 60)[(one + at) % 3]) for at, name in enumerate(NEIGHBORED) for one in range(3)
 ]
 
 
-@pytest.mark.parametrize(("name", "take", "scene"), some(NEIGHBOURS, PAIRS))
-def test_neighbours_of_any_rate_and_length(worker, params, vace_folder, name, take, scene):
+@pytest.mark.parametrize(("name", "take", "scene"), some(NEIGHBORS, PAIRS))
+def test_neighbors_of_any_rate_and_length(worker, params, vace_folder, name, take, scene):
     task, more = ASKED[name]
     taken(worker, params(task, vace_folder, take=take, scene=scene, **more))
 
@@ -194,8 +194,8 @@ def test_an_image_to_video_begins_and_ends_on_its_very_pictures(worker, params, 
     assert not np.array_equal(frames[5], picture(3))
 
 
-def test_the_take_next_to_a_seam_shows_the_true_neighbour_where_that_is_nearest(worker, params, vace_folder):
-    """At 48 fps the first frame of the take is nearer in time to the neighbour's last than to any that is made."""
+def test_the_take_next_to_a_seam_shows_the_true_neighbor_where_that_is_nearest(worker, params, vace_folder):
+    """At 48 fps the first frame of the take is nearer in time to the neighbor's last than to any that is made."""
     frames = taken(worker, params(Task.FILL_GAP, vace_folder, take=30, scene=48, conform=Conform.REPEAT))
     assert np.array_equal(frames[0], picture(9)) and not np.array_equal(frames[1], picture(9))
     backward = params(Task.EXTEND, vace_folder, take=30, scene=48, conform=Conform.REPEAT, backward=True)

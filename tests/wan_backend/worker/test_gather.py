@@ -58,7 +58,7 @@ def test_a_gap_has_the_frames_that_touch_it(tmp_path):
     canvas = gathered(Task.FILL_GAP, sources, frames=17, before=5, after=4)
     kept = shown(canvas.kept)
     assert sorted(kept) == [0, 1, 2, 3, 4, 13, 14, 15, 16]
-    assert kept[4] == 9  # the neighbour's last frame
+    assert kept[4] == 9  # the neighbor's last frame
     for frame, number in kept.items():  # numbers are scene frames from 10 before the take
         time = (frame - 4) / 16 + 9 / 24
         assert abs(number / 24 - time) <= 0.5 / 24 + 1e-9

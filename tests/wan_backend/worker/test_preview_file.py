@@ -14,7 +14,7 @@ from wan_backend.pipelines.preview import LatentColors
 from wan_backend.protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE
 from wan_backend.worker.preview_file import MAX_BYTES, PreviewFile, encode_jpeg
 
-COLOURS = LatentColors(torch.eye(3), torch.zeros(3))
+COLORS = LatentColors(torch.eye(3), torch.zeros(3))
 
 
 def step(level: float, references: int = 0) -> DenoisingStep:
@@ -26,7 +26,7 @@ def step(level: float, references: int = 0) -> DenoisingStep:
 
 @pytest.mark.parametrize("references", [0, 1])
 def test_the_middle_of_the_take_is_shown_and_replaced(tmp_path, references):
-    preview = PreviewFile(tmp_path / "work", COLOURS)
+    preview = PreviewFile(tmp_path / "work", COLORS)
     assert preview.path == ""
     for level, gray in ((0.0, 128), (0.5, 191)):
         preview.show(step(level, references))
@@ -37,12 +37,12 @@ def test_the_middle_of_the_take_is_shown_and_replaced(tmp_path, references):
 
 
 def test_what_an_earlier_try_left_is_shown_at_once(tmp_path):
-    PreviewFile(tmp_path, COLOURS).show(step(0.0))
-    later = PreviewFile(tmp_path, COLOURS)
+    PreviewFile(tmp_path, COLORS).show(step(0.0))
+    later = PreviewFile(tmp_path, COLORS)
     assert later.path == ""
     later.go_on()
     assert later.path == str(tmp_path / PREVIEW_FILE)
-    nothing = PreviewFile(tmp_path / "other", COLOURS)
+    nothing = PreviewFile(tmp_path / "other", COLORS)
     nothing.go_on()
     assert nothing.path == ""
 
@@ -66,7 +66,7 @@ def test_even_noise_is_small_enough():
 
 def test_where_nothing_can_be_shown_nothing_is_said(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    for preview in (PreviewFile(None, COLOURS), PreviewFile(tmp_path, None), PreviewFile(tmp_path / "file", COLOURS)):
+    for preview in (PreviewFile(None, COLORS), PreviewFile(tmp_path, None), PreviewFile(tmp_path / "file", COLORS)):
         preview.show(step(0.0))
         preview.show(step(0.0))
         assert preview.path == ""

@@ -197,7 +197,7 @@ def test_killed_twice_and_killed_while_it_decodes(worker, steady, params, vace_f
     assert not any(step < 12 for step in steps_made(steady))
 
 
-def test_a_cancelled_job_goes_on_where_it_was_and_another_one_begins_anew(steady, params, vace_folder):
+def test_a_canceled_job_goes_on_where_it_was_and_another_one_begins_anew(steady, params, vace_folder):
     asked = params(vace_folder)
     number = steady.send("run", asked)
     steady.wait_for("denoising", 6)

@@ -1,4 +1,4 @@
-"""The real process with a tiny checkpoint: takes on the disk, cancelling, refusing, and going on afterwards."""
+"""The real process with a tiny checkpoint: takes on the disk, canceling, refusing, and going on afterwards."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_cancel_lands_and_leaves_nothing(worker, params, state, step, media_form
     assert left_behind(asked.request.media_folder) == []
 
 
-def test_a_job_after_a_cancelled_one_is_unharmed(worker, params):
+def test_a_job_after_a_canceled_one_is_unharmed(worker, params):
     first = pictures(worker.run(params()).take.folder)
     asked = params("8" * 32, steps=200)
     number = worker.send("run", asked)

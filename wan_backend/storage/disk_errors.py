@@ -1,0 +1,37 @@
+"""What the system's errors of reading and writing mean for a person: a full disk, a quota, no permission."""
+
+from __future__ import annotations
+
+import errno
+
+from ..protocol.messages import Problem, ProblemKind
+
+QUOTA_ON_WINDOWS = 1295
+
+
+def reason(error: OSError) -> str:
+    """The system's words for `error`, without its number and path."""
+    return error.strerror or str(error)
+
+
+def is_full(error: OSError) -> bool:
+    """True if `error` says that there is no room left on the disk, or none for this user."""
+    return error.errno == errno.ENOSPC or is_quota(error)
+
+
+def is_quota(error: OSError) -> bool:
+    """True if the disk may have room, but not for this user."""
+    return error.errno == getattr(errno, "EDQUOT", None) or getattr(error, "winerror", None) == QUOTA_ON_WINDOWS
+
+
+def write_problem(error: OSError, what: str) -> Problem:
+    """The problem that `error` is for who wrote something; `what` begins its sentence: "The job was not accepted"."""
+    path = error.filename or "the state folder"
+    if is_quota(error):
+        sentence = f"{what}: your quota on the disk of {path} is used up; delete something of yours and try again."
+        return Problem(ProblemKind.DISK_FULL, sentence)
+    if is_full(error):
+        return Problem(ProblemKind.DISK_FULL, f"{what}: the disk of {path} is full; make room and try again.")
+    denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    advice = "make it writable" if denied else "check that disk and try again"
+    return Problem(ProblemKind.FOLDER, f"{what}: {path} can't be written ({reason(error)}); {advice}.")
