@@ -112,6 +112,14 @@ def _its_tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(subprocess.Popen, "__init__", _no_process)
 
 
+@pytest.fixture(autouse=True)
+def _usual_scheduling() -> Iterator[None]:
+    """SVT-AV1's encoder gives the process of a root real-time priority, which would take the machine from all others."""
+    yield
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def _no_process(*arguments: object, **keywords: object) -> None:
     pytest.fail("A test of the fast tier starts a process; mark it `ci`, or name its file in tests/tiers.py.")
 
