@@ -114,7 +114,7 @@ def _its_tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(autouse=True)
 def _usual_scheduling() -> Iterator[None]:
-    """SVT-AV1's encoder gives the process of a root real-time priority, which would take the machine from all others."""
+    """SVT-AV1 gives the process of a root real-time priority, which would take the machine from all others."""
     yield
     if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
