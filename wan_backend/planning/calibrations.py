@@ -1,7 +1,8 @@
 """What was measured of models for the step cache, in a file: how a residual's magnitude changes from step to step.
 
-A calibration is of a model's files, a number of steps, a sampler and its flow shift. Prompts, seeds, sizes and LoRAs
-change little, see docs/speed.md. `pipelines.step_cache` measures, `step_cache_schedule` makes a schedule of it.
+A calibration is of a model's files, a number of steps, a sampler and its flow shift, with or without a control. By the
+paper, prompts and seeds change little, so one take is enough; a LoRA of a person's own isn't accounted for.
+`pipelines.step_cache` measures, `step_cache_schedule` makes a schedule of it.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ class Calibrations:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
+
+    @property
+    def folder(self) -> str:
+        """The state folder; empty where nothing is kept."""
+        return str(self._file.parent) if self._file is not None else ""
 
     def find(self, key: CalibrationKey) -> Calibration | None:
         """The calibration of that key; None where there is none, or where it isn't of so many steps."""

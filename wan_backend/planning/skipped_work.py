@@ -131,10 +131,11 @@ def _is_controlled(draft: Draft) -> bool:
 
 
 def _not_calibrated(draft: Draft) -> str:
-    entry, steps = draft.entry, draft.plan.steps
+    entry, steps, state = draft.entry, draft.plan.steps, draft.inventory.calibrations.folder
+    command = f"python -m wan_backend calibrate {entry.id}" + (f' --state "{state}"' if state else "")
     return (
         f"The step cache isn't calibrated for {entry.label} with {steps} steps: calibrate it with a take, "
-        f"or with python -m wan_backend calibrate {entry.id}."
+        f"or with {command}."
     )
 
 

@@ -183,10 +183,10 @@ def test_skipped_work_is_told_with_its_count(stand_in, settings, addon) -> None:
     stand_in.server.plan_query.plan = planned(
         m, guided_steps=m.StepRange(3, 18), reused_steps=m.ReusedSteps([7, 8], [9]), forwards=42, all_forwards=60
     )
-    text = said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
+    text = visible_text(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
     assert "30 steps, 15 with guidance, 3 passes reused: 42 of 60 passes computed" in text
     stand_in.server.plan_query.plan = planned(m, forwards=60, all_forwards=60)
-    assert "passes" not in said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
+    assert "passes" not in visible_text(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
 
 
 class Grays(Recorder):
@@ -223,7 +223,7 @@ def test_what_can_not_be_skipped_is_gray_and_says_why(stand_in, settings, addon)
     assert gray_with(planned(m, no_guidance_interval="No.", can_calibrate=True)) == ["guidance_in_part"]
     assert gray_with(planned(m, no_step_cache="Not calibrated.", can_calibrate=True)) == ["ON"]
     assert gray_with(planned(m, no_step_cache="Too few steps.")) == ["ON", "CALIBRATE"]
-    assert "Too few steps." in said(draw(panel))
+    assert "Too few steps." in visible_text(draw(panel))
 
 
 def test_a_plan_that_can_not_be_done_has_buttons(stand_in, settings, addon) -> None:
