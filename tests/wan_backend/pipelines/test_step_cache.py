@@ -16,10 +16,11 @@ from wan_backend.loading import chunked_forward
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import step_cache, tasks, text_to_video
+from wan_backend.pipelines import step_cache, task_conditions
 from wan_backend.pipelines.denoise import ALL_WORK, SkippedWork, denoise_in_turn
 from wan_backend.pipelines.experts import experts_of
 from wan_backend.pipelines.guidance_interval import GuidedSteps
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.step_cache import CachedSteps, MagnitudeRatios
 from wan_backend.planning import plan_steps
@@ -49,7 +50,7 @@ def take(request):
     plan = dataclasses.replace(
         plan_steps.plan(asked, entry), width=WIDTH, height=HEIGHT, model_frames=FRAMES, steps=STEPS
     )
-    conditions = tasks.prepare(placement, asked, plan, canvas_of(entry, task), text_to_video.PreparationCache())
+    conditions = task_conditions.prepare(Preparation(placement, asked, plan, canvas_of(entry, task)))
 
     def make(skipped=ALL_WORK, **more):
         scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift)
@@ -57,8 +58,8 @@ def take(request):
         make.runs = Counter()
         with ExitStack() as hooks:
             for part in ("transformer", "transformer_2"):
-                if part in model.parts:
-                    block = model.part(part).blocks[0]
+                if part in model.components:
+                    block = model.component(part).blocks[0]
                     hook = block.register_forward_pre_hook(lambda *_, part=part: make.runs.update([part]))
                     hooks.callback(hook.remove)
             return denoise_in_turn(experts, scheduler, conditions, steps=STEPS, skipped=skipped, **more)
@@ -101,7 +102,7 @@ def test_a_take_that_measures_is_exact_and_has_a_ratio_for_each_step(take):
     for row in measured.ratios.values():
         assert sorted(row) == list(range(STEPS)) and all(0.2 < ratio < 5 for ratio in row.values())
         assert all(row[start] == 1.0 for start in measured.starts)
-    assert len(measured.starts) == (2 if "transformer_2" in take.model.parts else 1) and measured.starts[0] == 0
+    assert len(measured.starts) == (2 if "transformer_2" in take.model.components else 1) and measured.starts[0] == 0
 
 
 def test_what_is_reused_is_what_was_computed_in_each_branch_and_window(take):
