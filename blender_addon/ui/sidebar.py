@@ -254,7 +254,7 @@ def _any_elsewhere() -> bool:
 
 
 def draw_skipped_work(layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSettings) -> None:
-    """What a take may leave out; gray, with the reason, where the newest plan says that it can't be done."""
+    """What a take may leave out; gray, with the reason, if the newest plan says that it can't be done."""
     plan = session.current().server.plan_query.plan
     if plan is not None and plan.problem is not None:
         plan = None  # it wasn't looked at then

@@ -129,7 +129,7 @@ def plan(made: Plan) -> tuple[str, str]:
 
 
 def skipped_work(made: Plan) -> str:
-    """ ", 15 with guidance, 10 passes reused: 35 of 60 computed"; empty where no work is skipped."""
+    """ ", 15 with guidance, 10 passes reused: 35 of 60 computed"; empty if no work is skipped."""
     parts = []
     if made.guided_steps is not None:
         guided = made.guided_steps.end_exclusive - made.guided_steps.first

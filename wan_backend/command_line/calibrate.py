@@ -48,7 +48,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -> Iterator[TakeRequest]:
-    """The takes that are to be made; raises ValueError with a sentence where there are none."""
+    """The takes that are to be made; raises ValueError with a sentence if there are none."""
     width, height, resolution = generate.size_of(options.size or entry.default_size, entry)
     presets = [entry.preset(Quality(quality)) for quality in options.quality or list(Quality)]
     settings = dict.fromkeys(

@@ -182,6 +182,6 @@ def _deliver(status: JobStatus, output: TakeOutput) -> int:
 
 
 def exit_with(sentence: str, code: int) -> int:
-    """Write the sentence to stderr; gives the code."""
+    """Write the sentence to stderr; returns the code."""
     sys.stderr.write(sentence.encode("utf-8", "replace").decode("utf-8") + "\n")
     return code

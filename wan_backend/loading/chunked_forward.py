@@ -63,7 +63,7 @@ class BlockResidual(Protocol):
 
     @property
     def reused(self) -> Tensor | None:
-        """What is added to the tokens in place of running the blocks, on any device; None where they run."""
+        """What is added to the tokens in place of running the blocks, on any device; None if they run."""
 
     def keep(self, made: Tensor) -> None:
         """Take what the blocks have added, on the device that they ran on."""
@@ -143,7 +143,7 @@ def _forward(
 def _through_blocks(
     transformer: Any, latents: Tensor, control: Tensor | None, context: Tensor, times: TimeModulation, rotary: Any
 ) -> Tensor:
-    """The tokens (1, S, C) of `latents` after all blocks, with the control's hints where there is a control."""
+    """The tokens (1, S, C) of `latents` after all blocks, with the control's hints if there is a control."""
     hidden = _tokens(transformer.patch_embedding(latents))
     hints: Iterator[Tensor] = iter(())
     if control is not None:

@@ -38,7 +38,7 @@ class DenoisingStep:
     references: int
     sampler: Any
     can_resume: bool = True
-    """False where the next step needs more than is kept: what the transformer computed in this one or before."""
+    """False if the next step needs more than is kept: what the transformer computed in this one or before."""
 
     def clean(self, frame: int) -> torch.Tensor:
         """(C, h, w) float32: the model's estimate of the take's latent frame `frame` without its noise."""

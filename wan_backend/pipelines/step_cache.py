@@ -34,11 +34,11 @@ class CachedSteps:
     steps: dict[Branch, Collection[int]]
 
     def skips(self, branch: Branch, step: int) -> bool:
-        """True where the blocks don't run."""
+        """True if the blocks don't run."""
         return step in self.steps.get(branch, ())
 
     def needs_nothing(self, step: int) -> bool:
-        """True where the step, whichever it is, starts from the latents alone: no branch reuses anything in it."""
+        """True if no branch reuses anything in that step, which then starts from the latents alone."""
         return not any(step in skipped for skipped in self.steps.values())
 
 

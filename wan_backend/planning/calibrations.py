@@ -46,7 +46,7 @@ class CalibrationKey:
     sampler: Sampler
     flow_shift: float
     controlled: bool = False
-    """True where a control model gets a control, whose hints are part of what is reused."""
+    """True if a control model gets a control, whose hints are part of what is reused."""
 
     @classmethod
     def of(cls, plan: Plan, model: str, controlled: bool) -> CalibrationKey:
@@ -59,7 +59,7 @@ class Calibration:
     """The ratios that were measured on one take."""
 
     ratios: dict[Branch, list[float]]
-    """For each step the magnitude of a branch's residual divided by that of the step before; 1 where none was."""
+    """For each step the magnitude of a branch's residual divided by that of the step before; 1 if none was."""
     starts: list[int]
     """The first step of each transformer; nothing is kept from the one before."""
 
@@ -82,11 +82,11 @@ class Calibrations:
 
     @property
     def folder(self) -> str:
-        """The state folder; empty where nothing is kept."""
+        """The state folder; empty if nothing is kept."""
         return str(self._file.parent) if self._file is not None else ""
 
     def find(self, key: CalibrationKey) -> Calibration | None:
-        """The calibration of that key; None where there is none, or where it isn't of so many steps."""
+        """The calibration of that key; None if there is none, or if it isn't of so many steps."""
         found = next((each for each in reversed(self._read()) if each.get("of") == asdict(key)), None)
         return None if found is None else _parse(found, key.steps)
 

@@ -40,7 +40,7 @@ MIN_CALIBRATED_STEPS = 6
 
 
 def settle_guidance(draft: Draft) -> Draft | Problem:
-    """Settle the steps with guidance; the problem where the request's interval is none."""
+    """Settle the steps with guidance; the problem if the request's interval is none."""
     request, plan = draft.request, draft.plan
     interval = request.guidance_interval
     if interval is not None and not 0 <= interval.start < interval.end <= 1:
@@ -99,7 +99,7 @@ def _is_guided(plan: Plan) -> bool:
 
 
 def _steps_of(interval: GuidanceInterval, steps: int) -> StepRange | None:
-    """The steps that begin within the interval, at least one; None where these are all."""
+    """The steps that begin within the interval, at least one; None if these are all."""
     first = min(steps - 1, math.floor(interval.start * steps + 0.5))
     end = max(first + 1, math.floor(interval.end * steps + 0.5))
     return None if (first, end) == (0, steps) else StepRange(first, end)
@@ -125,7 +125,7 @@ def _find_calibration(draft: Draft) -> Calibration | None:
 
 
 def _is_controlled(draft: Draft) -> bool:
-    """True where the model gets a control, as `pipelines.text_to_video` decides."""
+    """True if the model gets a control, as `pipelines.text_to_video` decides."""
     without = draft.request.task is Task.TEXT_TO_VIDEO and draft.entry.trunk_makes_text
     return draft.entry.is_control and not without
 

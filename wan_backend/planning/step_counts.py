@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def steps_left_out(steps: int, strength: float) -> int:
-    """How many steps are skipped where a take starts from its footage, counted as WanVideoToVideoPipeline does.
+    """How many steps are skipped if a take starts from its footage, counted as WanVideoToVideoPipeline does.
 
     At least one is made.
     """

@@ -155,7 +155,7 @@ class ReusedSteps:
     prompt: list[int]
     """For the prompt."""
     negative: list[int] = field(default_factory=list)
-    """For the negative prompt, where there is guidance."""
+    """For the negative prompt, if there is guidance."""
 
 
 _NAMES = Codec(name_runs.pack, name_runs.unpack, "list of strings and name runs")
@@ -289,17 +289,17 @@ class Plan:
     reused_steps: ReusedSteps | None = None
     """What the step cache skips; None: nothing."""
     calibrates: bool = False
-    """True where the take measures what the step cache needs."""
+    """True if the take measures what the step cache needs."""
     forwards: int = 0
     """How often the transformer's blocks run for a window of the take."""
     all_forwards: int = 0
     """How often they would run if no work were skipped."""
     no_guidance_interval: str = ""
-    """The reason why guidance can't be left out of steps, in a sentence; empty where it can."""
+    """The reason why guidance can't be left out of steps, in a sentence; empty if it can."""
     no_step_cache: str = ""
-    """The reason why no step can be reused, in a sentence; empty where some can."""
+    """The reason why no step can be reused, in a sentence; empty if some can."""
     can_calibrate: bool = False
-    """True where a take with these settings can measure what the step cache needs."""
+    """True if a take with these settings can measure what the step cache needs."""
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
     memory: str = ""
