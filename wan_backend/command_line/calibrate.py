@@ -25,6 +25,7 @@ from ..planning.skipped_work import MIN_CALIBRATED_STEPS
 from ..protocol import ProtocolError, Refusal
 from ..protocol.media import CALIBRATIONS_FILE
 from ..protocol.messages import JobState, Quality, Role, Source, StepCache, SubmitParams, TakeRequest, Task
+from ..storage.disk_errors import reason
 from . import generate
 from .serve_child import ServeChild
 
@@ -136,6 +137,6 @@ def _keep(folder: Path, state: Path) -> int:
     try:
         Calibrations(file).add_all_of(measured)
     except OSError as error:
-        return generate.exit_with(f"{file} can't be written ({error.strerror or error}).", REFUSED)
+        return generate.exit_with(f"{file} can't be written ({reason(error)}).", REFUSED)
     sys.stdout.write(f"{file}\n")
     return 0
