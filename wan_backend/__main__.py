@@ -1,4 +1,7 @@
-"""`python -m wan_backend serve|generate|models|doctor|bench`. Imports nothing heavy: `serve` answers in a second."""
+"""`python -m wan_backend serve|generate|calibrate|models|doctor|bench`.
+
+Imports nothing heavy: `serve` answers in a second.
+"""
 
 from __future__ import annotations
 

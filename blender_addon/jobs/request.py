@@ -17,10 +17,12 @@ from ...wan_backend.protocol.messages import (
     MAX_PROMPT_CHARACTERS,
     MAX_TAKE_FRAMES,
     READ_PROMPT_CHARACTERS,
+    GuidanceInterval,
     MediaFormat,
     Origin,
     Plan,
     Quality,
+    StepCache,
     TakeRequest,
 )
 from ..timeline import footage, free_space, scene_format, selection, untrusted
@@ -155,8 +157,17 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
         media_format=untrusted.choice(MediaFormat, settings.media_format, MediaFormat.PNG),
         media_folder=media_folder(preferences),
         loras=lora_rows.uses(settings.loras),
+        guidance_interval=_guidance_interval(settings),
+        step_cache=untrusted.choice(StepCache, settings.step_cache, StepCache.OFF),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, slot.channel, slot.start),
     )
+
+
+def _guidance_interval(settings: Any) -> GuidanceInterval | None:
+    """The part of the steps with guidance, rounded as the panel shows it; None for all of them."""
+    if not settings.guidance_in_part:
+        return None
+    return GuidanceInterval(round(settings.guidance_start, 3), round(settings.guidance_end, 3))
 
 
 def media_folder(preferences: Any) -> str:

@@ -14,6 +14,7 @@ from ...wan_backend.protocol.messages import (
     ElsewhereParams,
     ExtraRow,
     HelloResult,
+    JobState,
     JobStatus,
     ListParams,
     ListResult,
@@ -167,6 +168,8 @@ class ServerProxy:
     def _receive_job(self, status: JobStatus) -> None:
         self._jobs.receive(status)
         self.details.job_changed(status.job_id)
+        if status.state is JobState.DONE:
+            self.plan_query.forget()  # it may have calibrated what is planned now
         self._on_change()
 
     def _receive_progress(self, progress: ProgressParams) -> None:

@@ -72,7 +72,10 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
     settings.model_id, settings.resolution_name = request.model, request.resolution
     settings.quality, settings.media_format = request.quality.name, request.media_format.name
     settings.length_mode, settings.length_frames = "FRAMES", request.length_frames
-    settings.conform = request.conform.name
+    settings.conform, settings.step_cache = request.conform.name, request.step_cache.name
+    settings.guidance_in_part = request.guidance_interval is not None
+    if request.guidance_interval is not None:
+        settings.guidance_start, settings.guidance_end = request.guidance_interval.start, request.guidance_interval.end
     lora_rows.fill(settings, request.loras)
     if request.task is Task.RESTYLE:
         settings.strength, settings.guide = request.strength, request.guide.name
@@ -183,6 +186,10 @@ def _set_media_format(settings: WanSettings, value: str) -> None:
     settings.media_format = value.upper()
 
 
+def _set_step_cache(settings: WanSettings, value: str) -> None:
+    settings.step_cache = value.upper()
+
+
 SETTERS: dict[FixSetting, Callable[[WanSettings, str], None]] = {
     FixSetting.SEED: _set_seed,
     FixSetting.LENGTH_FRAMES: _set_length,
@@ -194,6 +201,7 @@ SETTERS: dict[FixSetting, Callable[[WanSettings, str], None]] = {
     FixSetting.MODEL: _set_model,
     FixSetting.QUALITY: _set_quality,
     FixSetting.MEDIA_FORMAT: _set_media_format,
+    FixSetting.STEP_CACHE: _set_step_cache,
     FixSetting.WITHOUT_LORA: lora_rows.leave_out,
     FixSetting.LORA_BOTH: partial(lora_rows.set_expert, expert=Expert.BOTH),
     FixSetting.LORA_HIGH: partial(lora_rows.set_expert, expert=Expert.HIGH),

@@ -296,6 +296,37 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     )
     resolution_name: StringProperty(options={"HIDDEN"})
     """The resolution's name, kept in place of `resolution` for the same reason."""
+    guidance_in_part: BoolProperty(
+        name="Guidance in Part of the Steps",
+        description="Compute guidance in some of the steps only. The other steps take half as long, and the negative "
+        "prompt has no effect in them",
+        default=False,
+    )
+    guidance_start: FloatProperty(
+        name="Start",
+        description="The share of the steps after which guidance begins",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    guidance_end: FloatProperty(
+        name="End",
+        description="The share of the steps after which guidance ends",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    step_cache: EnumProperty(
+        name="Step Cache",
+        description="Whether steps may reuse what earlier ones have computed",
+        items=[
+            ("OFF", "Off", "Compute every step"),
+            ("ON", "On", "Skip the steps that change little, by what was measured of the model. Detail may differ"),
+            ("CALIBRATE", "Calibrate", "Make the take exactly, and measure what the step cache needs"),
+        ],
+    )
     media_format: EnumProperty(
         name="File Format",
         description="The file format of the take",

@@ -53,7 +53,8 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
     model, timeline = wording.plan(plan)
     column = box.column(align=True)
     paragraph.draw(column, context, model, "RENDER_ANIMATION")
-    paragraph.draw(column, context, timeline + iface_(", {} steps").format(plan.steps), "BLANK1")
+    steps = iface_(", {} steps").format(plan.steps)
+    paragraph.draw(column, context, timeline + steps + wording.skipped_work(plan), "BLANK1")
     if plan.memory_bytes:
         memory, disk = wording.size(plan.memory_bytes), wording.size(plan.disk_bytes)
         needs = iface_("About {} of memory, {} on disk").format(memory, disk)

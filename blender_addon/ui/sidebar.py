@@ -103,6 +103,7 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
         row = layout.row()
         row.label(text="Between Frames")
         row.prop(settings, "conform", text="")
+        draw_skipped_work(layout, context, settings)
         draw_media_folder(layout, context)
 
 
@@ -250,6 +251,29 @@ def _any_elsewhere() -> bool:
     if bpy.app.background or time.monotonic() > _elsewhere[1]:
         _elsewhere = (collect.any_elsewhere(), time.monotonic() + ELSEWHERE_SECONDS)
     return _elsewhere[0]
+
+
+def draw_skipped_work(layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSettings) -> None:
+    """What a take may leave out; gray, with the reason, if the newest plan says that it can't be done."""
+    plan = session.current().server.plan_query.plan
+    if plan is not None and plan.problem is not None:
+        plan = None  # it wasn't looked at then
+    no_interval, no_cache = (plan.no_guidance_interval, plan.no_step_cache) if plan is not None else ("", "")
+    column = layout.column(align=True)
+    column.enabled = not no_interval
+    column.prop(settings, "guidance_in_part")
+    if settings.guidance_in_part:
+        row = column.row(align=True)
+        row.prop(settings, "guidance_start", slider=True)
+        row.prop(settings, "guidance_end", slider=True)
+    layout.label(text="Step Cache")
+    row = layout.row(align=True)
+    for choice in ("OFF", "ON", "CALIBRATE"):
+        item = row.row(align=True)
+        item.enabled = {"ON": not no_cache, "CALIBRATE": plan is None or plan.can_calibrate}.get(choice, True)
+        item.prop_enum(settings, "step_cache", choice)
+    for reason in filter(None, (no_interval, no_cache)):
+        paragraph.draw(layout, context, reason, "INFO")
 
 
 def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -3,6 +3,7 @@
 arguments    the verbs and their flags
 generate     makes a take of a prompt
 take_output  puts the take where `-o` says
+calibrate    measures what the step cache needs to know of a model
 serve_child  starts a server and speaks the protocol with it
 models       lists the models, and downloads one
 doctor       says what is missing and how to fix it

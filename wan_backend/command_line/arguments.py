@@ -13,6 +13,7 @@ from ..server.serve import add_arguments, add_machine_arguments
 VERBS = {
     "serve": "wan_backend.server.serve",
     "generate": "wan_backend.command_line.generate",
+    "calibrate": "wan_backend.command_line.calibrate",
     "models": "wan_backend.command_line.models",
     "doctor": "wan_backend.command_line.doctor",
 }
@@ -33,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = made.add_subparsers(dest="verb", required=True)
     add_arguments(verbs.add_parser("serve", help="serve a client on stdin and stdout, as Blender does"))
     _add_generate(verbs.add_parser("generate", help="make a video from a prompt"))
+    _add_calibrate(verbs.add_parser("calibrate", help="measure what the step cache needs to know of a model"))
     _add_models(verbs.add_parser("models", help="list the models, or download one"))
     _add_doctor(verbs.add_parser("doctor", help="report what is installed, what is missing and how to fix it"))
     verbs.add_parser("bench", help="measure speed and memory (bench --help)", add_help=False)
@@ -60,6 +62,25 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--quality", choices=[quality.value for quality in Quality], default="standard")
     verb.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_machine_arguments(verb)
+    verb.add_argument("--worker-command", default="", help=argparse.SUPPRESS)
+
+
+def _add_calibrate(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("model", help="an id that `models` lists")
+    verb.add_argument(
+        "--state", type=Path, required=True, help="the server's folder of queue and logs, in which it is kept"
+    )
+    verb.add_argument(
+        "--quality",
+        action="append",
+        choices=[quality.value for quality in Quality],
+        help="whose steps to calibrate; may be given several times (all)",
+    )
+    verb.add_argument("--steps", type=int, help="another number of steps")
+    verb.add_argument("--frames", type=int, default=33, help="of each take, at the model's own rate (33)")
+    verb.add_argument("--size", help="as 832x480, or a size of the model by name (its usual one)")
+    verb.add_argument("--prompt", default="a red car drives along a road by the sea, and gulls fly over it")
     add_machine_arguments(verb)
     verb.add_argument("--worker-command", default="", help=argparse.SUPPRESS)
 

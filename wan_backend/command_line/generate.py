@@ -46,7 +46,7 @@ def main(options: argparse.Namespace) -> int:
         output = choose(options.output, job_id, options.overwrite)
         request = build_request(options, entry, output)
     except (entries.UnknownModel, ValueError) as error:
-        return _exit_with(str(error), REFUSED)
+        return exit_with(str(error), REFUSED)
     state = Path(tempfile.mkdtemp(prefix="wan-backend-"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -60,7 +60,7 @@ def main(options: argparse.Namespace) -> int:
 
 def build_request(options: argparse.Namespace, entry: ModelEntry, output: TakeOutput) -> TakeRequest:
     """The request that the flags mean; raises ValueError with a sentence."""
-    width, height, resolution = _size(options.size or entry.default_size, entry)
+    width, height, resolution = size_of(options.size or entry.default_size, entry)
     return TakeRequest(
         prompt=options.prompt,
         negative_prompt=options.negative,
@@ -91,7 +91,7 @@ def _lora(text: str) -> LoraUse:
         raise ValueError(f"'{strength}' is not a strength; give a LoRA as FILE or FILE=0.8.") from None
 
 
-def _size(wanted: str, entry: ModelEntry) -> tuple[int, int, str]:
+def size_of(wanted: str, entry: ModelEntry) -> tuple[int, int, str]:
     """Width, height and the request's `resolution`."""
     numbers = SIZE.fullmatch(wanted)
     if numbers:
@@ -110,13 +110,13 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
             details = server.call("details", JobParams(job_id))
             for note in details.plan.notes if details.plan else []:
                 sys.stderr.write(note + "\n")
-            status = _follow(server, status)
+            status = follow(server, status)
     except Refusal as refusal:
-        return _exit_with(refusal.message + _how_to_fetch(refusal, request.model), REFUSED)
+        return exit_with(refusal.message + _how_to_fetch(refusal, request.model), REFUSED)
     except ProtocolError as error:
-        return _exit_with(str(error), NOT_STARTED)
+        return exit_with(str(error), NOT_STARTED)
     except KeyboardInterrupt:
-        return _exit_with("Canceled.", CANCELED)
+        return exit_with("Canceled.", CANCELED)
     return _deliver(status, output)
 
 
@@ -126,7 +126,7 @@ def _how_to_fetch(refusal: Refusal, model: str) -> str:
     return f"\nDownload it with {locate.download_command(model)}" if fetched else ""
 
 
-def _follow(server: ServeChild, status: JobStatus) -> JobStatus:
+def follow(server: ServeChild, status: JobStatus) -> JobStatus:
     """The status with which the job ends; Ctrl-C cancels it, a second one leaves at once."""
     shown = ""
     canceled = False
@@ -168,19 +168,20 @@ def _show(status: JobStatus, shown: str) -> str:
 
 def _deliver(status: JobStatus, output: TakeOutput) -> int:
     if status.state is JobState.CANCELLED:
-        return _exit_with("Canceled.", CANCELED)
+        return exit_with("Canceled.", CANCELED)
     if status.take is None:
         problem = status.problem
         log = f" Its log: {problem.log}" if problem and problem.log else ""
-        return _exit_with((problem.sentence if problem else "The take was not made.") + log, FAILED)
+        return exit_with((problem.sentence if problem else "The take was not made.") + log, FAILED)
     try:
         output.publish(status.take)
     except OSError as error:
-        return _exit_with(f"{output.target} can't be written ({reason(error)}); choose another name.", REFUSED)
+        return exit_with(f"{output.target} can't be written ({reason(error)}); choose another name.", REFUSED)
     sys.stdout.write(f"{output.target}\n")
     return 0
 
 
-def _exit_with(sentence: str, code: int) -> int:
+def exit_with(sentence: str, code: int) -> int:
+    """Write the sentence to stderr; returns the code."""
     sys.stderr.write(sentence.encode("utf-8", "replace").decode("utf-8") + "\n")
     return code

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -56,6 +56,17 @@ class ForwardSettings:
     pointwise: Pointwise
     attention: Attention | None
     chunk_bytes: int
+
+
+class BlockResidual(Protocol):
+    """What all blocks together add to the tokens, (1, S, C): kept of one forward, or reused in place of the blocks."""
+
+    @property
+    def reused(self) -> Tensor | None:
+        """What is added to the tokens in place of running the blocks, on any device; None if they run."""
+
+    def keep(self, made: Tensor) -> None:
+        """Take what the blocks have added, on the device that they ran on."""
 
 
 def _chunks(hidden: Tensor, widest: int, chunk_bytes: int) -> Iterator[slice]:
@@ -102,29 +113,46 @@ def _forward(
     encoder_hidden_states_image: Tensor | None = None,
     control_hidden_states: Tensor | None = None,
     return_dict: bool = False,
+    residual: BlockResidual | None = None,
 ) -> tuple[Tensor]:
-    """The flow of (1, C, T, H, W) latents, in their shape. `timestep` is (1) or, one for each token, (1, S)."""
+    """The flow of (1, C, T, H, W) latents, in their shape. `timestep` is (1) or, one for each token, (1, S).
+
+    With a `residual` that is reused, no block runs.
+    """
     del return_dict  # a tuple, always
     grid = [side // patch for side, patch in zip(hidden_states.shape[2:], transformer.config.patch_size, strict=True)]
-    rotary = settings.pointwise.prepare(transformer.rope(hidden_states))
-    hidden = _tokens(transformer.patch_embedding(hidden_states))
     which = None
     if timestep.ndim == 2:  # a clip has few different times: those of what is given, and of the rest
         timestep, which = torch.unique(timestep[0], return_inverse=True)
     time, shifts, context, seen = transformer.condition_embedder(
         timestep, encoder_hidden_states, encoder_hidden_states_image
     )
-    times = TimeModulation(shifts.unflatten(1, (6, -1)).unsqueeze(0), which)
-    if seen is not None:
-        context = torch.cat([seen, context], dim=1)
+    if residual is not None and residual.reused is not None:
+        hidden = _tokens(transformer.patch_embedding(hidden_states))
+        hidden += residual.reused.to(hidden)
+    else:
+        times = TimeModulation(shifts.unflatten(1, (6, -1)).unsqueeze(0), which)
+        context = context if seen is None else torch.cat([seen, context], dim=1)
+        rotary = settings.pointwise.prepare(transformer.rope(hidden_states))
+        hidden = _through_blocks(transformer, hidden_states, control_hidden_states, context, times, rotary)
+        if residual is not None:  # the tokens are made anew, so that they aren't held while the blocks run
+            residual.keep(hidden - _tokens(transformer.patch_embedding(hidden_states)))
+    return (_pictures(transformer, settings, hidden, TimeModulation(time.unsqueeze(0).unsqueeze(2), which), grid),)
+
+
+def _through_blocks(
+    transformer: Any, latents: Tensor, control: Tensor | None, context: Tensor, times: TimeModulation, rotary: Any
+) -> Tensor:
+    """The tokens (1, S, C) of `latents` after all blocks, with the control's hints if there is a control."""
+    hidden = _tokens(transformer.patch_embedding(latents))
     hints: Iterator[Tensor] = iter(())
-    if control_hidden_states is not None:
-        hints = _hints(transformer, hidden, control_hidden_states, context, times, rotary)
+    if control is not None:
+        hints = _hints(transformer, hidden, control, context, times, rotary)
     for number, block in enumerate(transformer.blocks):
         hidden = block(hidden, context, times, rotary)
-        if control_hidden_states is not None and number in transformer.config.vace_layers:
+        if control is not None and number in transformer.config.vace_layers:
             hidden += next(hints)
-    return (_pictures(transformer, settings, hidden, TimeModulation(time.unsqueeze(0).unsqueeze(2), which), grid),)
+    return hidden
 
 
 def _tokens(embedded: Tensor) -> Tensor:

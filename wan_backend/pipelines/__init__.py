@@ -17,6 +17,8 @@ host_unipc                  UniPC with its coefficients on the CPU
 experts                     which transformer makes which steps
 windows                     takes that are longer than a transformer's window
 denoise                     the one loop over the steps
+guidance_interval           guidance in part of the steps
+step_cache                  steps that reuse what a transformer's blocks computed before
 step_checkpoint             a job's state after a step, in a file
 stopping                    stops a job in the middle of a forward pass
 preview                     rough pictures of latents, by one matrix

@@ -10,8 +10,12 @@ from typing import Any
 
 import torch
 
+from ..planning.calibrations import Branch
+from . import guidance_interval, step_cache
 from .conditions import Conditions
 from .experts import DenoisingExpert, turns
+from .guidance_interval import GuidedSteps
+from .step_cache import EVERY_STEP_COMPUTED, CachedSteps, Forward, MagnitudeRatios
 from .step_checkpoint import Checkpoint
 from .stopping import ShouldStop, check, checked, never
 from .windows import blended, plan_windows
@@ -33,6 +37,8 @@ class DenoisingStep:
     """The share of noise in `before`, 0 to 1."""
     references: int
     sampler: Any
+    can_resume: bool = True
+    """False if the next step needs more than is kept: what the transformer computed in this one or before."""
 
     def clean(self, frame: int) -> torch.Tensor:
         """(C, h, w) float32: the model's estimate of the take's latent frame `frame` without its noise."""
@@ -41,8 +47,28 @@ class DenoisingStep:
         return before - self.noise.to(before) * velocity
 
     def checkpoint(self) -> Checkpoint | None:
-        """A copy of all that the next step needs; None if the sampler has a state that can't be kept."""
-        return Checkpoint.after(self.done, self.latents, self.sampler)
+        """A copy of all that the next step needs; None if that can't be kept."""
+        return None if not self.can_resume else Checkpoint.after(self.done, self.latents, self.sampler)
+
+
+@dataclass(frozen=True)
+class SkippedWork:
+    """Work that is left out, and what is measured for that; nothing by default."""
+
+    guided: GuidedSteps | None = None
+    """The steps with guidance; None: all."""
+    cached: CachedSteps = EVERY_STEP_COMPUTED
+    measured: MagnitudeRatios | None = None
+    """Gets the ratios of a take in which no step is skipped; None: nothing is measured."""
+
+    def forward(self, transformer: Any) -> Forward:
+        """The forward pass of a transformer, for its turn."""
+        if self.measured is not None:
+            return self.measured.measure(transformer)
+        return step_cache.apply(self.cached, transformer)
+
+
+ALL_WORK = SkippedWork()
 
 
 def denoise(
@@ -56,6 +82,7 @@ def denoise(
     after_step: Callable[[DenoisingStep], None] = lambda _step: None,
     resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
+    skipped: SkippedWork = ALL_WORK,
 ) -> torch.Tensor:
     """Run `denoise_in_turn` with one transformer, which makes all steps.
 
@@ -70,6 +97,7 @@ def denoise(
         after_step=after_step,
         resumed=resumed,
         should_stop=should_stop,
+        skipped=skipped,
     )
 
 
@@ -84,6 +112,7 @@ def denoise_in_turn(
     after_step: Callable[[DenoisingStep], None] = lambda _step: None,
     resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
+    skipped: SkippedWork = ALL_WORK,
 ) -> torch.Tensor:
     """(1, C, T, H, W) float32 latents, clean.
 
@@ -102,14 +131,17 @@ def denoise_in_turn(
     for turn in turns(experts, scheduler.timesteps.tolist(), first + made):
         check(should_stop)
         with turn.expert.use() as transformer, checked(_blocks(transformer), should_stop):
+            forward = skipped.forward(transformer)
             for step in turn.steps:
                 check(should_stop)
                 timestep, done, before = scheduler.timesteps[step], step - first + 1, latents
-                velocity = partial(_seen_velocity, transformer, seen, timestep, turn.expert, step)
+                scale = guidance_interval.apply(skipped.guided, turn.expert.guidance_scale, step)
+                velocity = partial(_seen_velocity, transformer, forward, seen, timestep, scale, step)
                 flow = blended(before, references, windows, velocity)
                 latents = scheduler.step(flow, timestep, before, return_dict=False)[0]
-                after_step(DenoisingStep(done, latents, before, flow, scheduler.sigmas[step], references, scheduler))
-        del transformer, velocity  # nothing here holds an expert that is to leave
+                noise, can_resume = scheduler.sigmas[step], skipped.cached.needs_nothing(step + 1)
+                after_step(DenoisingStep(done, latents, before, flow, noise, references, scheduler, can_resume))
+        del transformer, forward, velocity  # nothing here holds an expert that is to leave
     return _with_given(conditions, latents)[:, :, references:]
 
 
@@ -119,15 +151,17 @@ def _blocks(transformer: Any) -> list[Any]:
 
 def _seen_velocity(
     transformer: Any,
+    forward: Forward,
     seen: Sequence[Conditions],
     timestep: torch.Tensor,
-    expert: DenoisingExpert,
+    guidance_scale: float,
     step: int,
     window: int,
     latents: torch.Tensor,
 ) -> torch.Tensor:
     """The guided prediction for the latents of one window."""
-    return _velocity(transformer, seen[window], latents, timestep, expert.guidance_scale, step)
+    of_window = partial(forward, window=window, step=step)
+    return _velocity(transformer, of_window, seen[window], latents, timestep, guidance_scale, step)
 
 
 def _noised(scheduler: Any, conditions: Conditions) -> torch.Tensor:
@@ -140,6 +174,7 @@ def _noised(scheduler: Any, conditions: Conditions) -> torch.Tensor:
 
 def _velocity(
     transformer: Any,
+    forward: Callable[..., torch.Tensor],
     conditions: Conditions,
     latents: torch.Tensor,
     timestep: torch.Tensor,
@@ -157,10 +192,10 @@ def _velocity(
         fixed["control_hidden_states"] = control
     if conditions.image_embeds is not None:
         fixed["encoder_hidden_states_image"] = conditions.image_embeds
-    prediction = transformer(encoder_hidden_states=conditions.prompt_embeds, **fixed)[0]
+    prediction = forward(Branch.PROMPT, encoder_hidden_states=conditions.prompt_embeds, **fixed)
     if guidance_scale <= 1 or conditions.negative_prompt_embeds is None:
         return prediction
-    away = transformer(encoder_hidden_states=conditions.negative_prompt_embeds, **fixed)[0]
+    away = forward(Branch.NEGATIVE, encoder_hidden_states=conditions.negative_prompt_embeds, **fixed)
     return away + guidance_scale * (prediction - away)
 
 

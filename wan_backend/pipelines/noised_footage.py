@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..catalogue.architecture import Architecture, guide_problem
+from ..planning.step_counts import steps_left_out
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video
@@ -34,11 +35,6 @@ def prepare(job: Preparation) -> Conditions:
     check(job.should_stop)
     first_step = steps_left_out(plan.steps, request.strength)
     return replace(conditions, source=source.to(conditions.latents), first_step=first_step)
-
-
-def steps_left_out(steps: int, strength: float) -> int:
-    """How many steps are skipped at `strength`, counted as WanVideoToVideoPipeline does; at least one is made."""
-    return steps - max(1, min(int(steps * strength), steps))
 
 
 def _check(architecture: Architecture, request: TakeRequest, plan: Plan, canvas: Canvas) -> None:

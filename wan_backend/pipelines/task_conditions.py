@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..catalogue.architecture import Architecture
+from ..planning.step_counts import held_steps, steps_left_out
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind, Task
 from . import image_conditioning, noised_footage, text_to_video, vace_control
 from .conditions import Conditions
 from .encode import Film, encode
-from .noised_footage import steps_left_out
 from .preparation import Preparation
 from .stopping import check
 
@@ -71,9 +71,9 @@ def prepare_previs(job: Preparation) -> Conditions:
     """
     references = 0 if job.canvas.look is None else 1
     conditions = text_to_video.start(job, references)
-    held_steps = min(1.0, max(0.0, 1 - job.request.strength)) * job.plan.steps
+    held = held_steps(job.plan.steps, job.request.strength)
     with job.placement.use("vae") as vae:
-        return _controlled(job, conditions, vae, held_steps)
+        return _controlled(job, conditions, vae, held)
 
 
 _FROM_PICTURES: dict[Task, Prepare] = {Task.IMAGE_TO_VIDEO: image_conditioning.prepare}
@@ -96,13 +96,13 @@ PREPARE: dict[Architecture, dict[Task, Prepare]] = {
 """Text to video isn't here: `text_to_video.prepare` serves every architecture that can do it."""
 
 
-def _controlled(job: Preparation, conditions: Conditions, vae: Any, held_steps: float | None = None) -> Conditions:
-    """`conditions` with the control for the job's canvas; its guide holds for `held_steps` (None: for all)."""
+def _controlled(job: Preparation, conditions: Conditions, vae: Any, guided_steps: float | None = None) -> Conditions:
+    """`conditions` with the control for the job's canvas; its guide holds for `guided_steps` (None: for all)."""
     plan, model = job.plan, job.placement.model
     check(job.should_stop)
     gray = job.cache.make_blank(vae, plan, job.should_stop)[:, : vae.config.z_dim]
     guided, released = vace_control.build(vae, job.canvas, plan.model_frames, gray, job.should_stop)
-    held = plan.steps if held_steps is None else held_steps
+    held = plan.steps if guided_steps is None else guided_steps
     control = (guided if held > 0 else released).to(model.device, model.precision.transformer)
     if guided is released or held <= 0 or held >= plan.steps:
         return replace(conditions, control=control)

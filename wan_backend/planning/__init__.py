@@ -1,9 +1,14 @@
 """A request and a model become a plan: every value settled, every change noted.
 
-draft           a plan in the making, and how steps go on with it
-plan_steps      the steps from a request to a plan for a model
-machine_steps   the steps after them, with what is on this machine: memory, files, LoRAs
-sizes           the size that a model makes for the one that was asked for
-lengths         how many frames a model makes, and how many of them are its neighbors' own
-needed_sources  whether the sources are there that the task needs
+draft                a plan in the making, and how steps go on with it
+plan_steps           the steps from a request to a plan for a model
+machine_steps        the steps after them, with what is on this machine: memory, files, LoRAs
+sizes                the size that a model makes for the one that was asked for
+lengths              how many frames a model makes, and how many of them are its neighbors' own
+needed_sources       whether the sources are there that the task needs
+skipped_work         the work that a take leaves out, as far as it can be
+step_cache_schedule  which steps may reuse what others computed
+calibrations         what was measured of models for the step cache, in a file
+step_counts          how many steps are made and guided at a strength
+unusable_files       what is known to be wrong with files of sources
 """

@@ -14,6 +14,7 @@ from ..catalogue.entries import ModelEntry
 from ..library.locate import LocatedModel, UnavailableModel
 from ..memory.forecast import Machine
 from ..protocol.messages import FrameRate, Plan, Problem, ProblemKind, Sampler, Source, TakeRequest
+from .calibrations import Calibrations
 
 NOT_SEARCHED = Problem(ProblemKind.MODEL_MISSING, "It is not yet known whether this model is on this machine.")
 
@@ -32,6 +33,8 @@ class Inventory:
     """What may be used of the device; None for all of it."""
     source_problem: Callable[[Source], Problem | None] = lambda _source: None
     """What is known to be wrong with a source's files."""
+    calibrations: Calibrations = field(default_factory=Calibrations)
+    """What was measured of models for the step cache."""
 
 
 @dataclass(frozen=True)

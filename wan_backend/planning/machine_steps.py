@@ -33,7 +33,7 @@ from ..protocol.messages import (
     Task,
 )
 from ..storage.byte_sizes import size_in_words
-from . import plan_steps
+from . import plan_steps, skipped_work
 from .draft import Draft, Inventory, Step, empty_plan, run_steps, unless_refused
 
 MIN_OFFERED_FRAMES = 17
@@ -142,6 +142,7 @@ MACHINE_STEPS: tuple[Step, ...] = (
     unless_refused(_check_model),
     unless_refused(_check_depth_model),
     unless_refused(_settle_loras),
+    unless_refused(skipped_work.settle_step_cache),
     unless_refused(_offer_extras),
 )
 """The steps after REQUEST_STEPS, with what is on this machine."""

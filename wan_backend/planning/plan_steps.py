@@ -34,7 +34,7 @@ from ..protocol.messages import (
     TakeRequest,
 )
 from ..storage import media_folder
-from . import needed_sources, sizes
+from . import needed_sources, sizes, skipped_work
 from .draft import Draft, Step, empty_plan, run_steps, unless_refused
 from .lengths import choose_lengths
 
@@ -255,6 +255,7 @@ REQUEST_STEPS: tuple[Step, ...] = (
     unless_refused(_check_sources),
     unless_refused(_check_loras),
     _settle_sampling,
+    skipped_work.settle_guidance,
     _estimate_memory,
     _estimate_disk,
     unless_refused(_check_media_folder),

@@ -60,6 +60,7 @@ def is_sane_request(request: TakeRequest) -> bool:
         and 0 <= origin.channel <= MAX_NAME
         and all(_is_number(value) for value in (request.steps, request.guidance_scale, request.flow_shift))
         and _is_number(request.strength)
+        and (request.guidance_interval is None or all(map(_is_number, vars(request.guidance_interval).values())))
         and len(request.loras) <= MAX_KEPT_LORAS
         and all(_is_number(use.strength) for use in request.loras)
         and len(request.sources) <= MAX_SOURCES

@@ -94,6 +94,7 @@ class FixSetting(StrEnum):
     STEPS = "steps"
     GUIDANCE_SCALE = "guidance_scale"
     FLOW_SHIFT = "flow_shift"
+    STEP_CACHE = "step_cache"
     WITHOUT_LORA = "without_lora"
     """Leave out the LoRA with the path `value`."""
     LORA_BOTH = "lora_both"
@@ -192,6 +193,16 @@ class Quality(StrEnum):
     DRAFT = "draft"
     STANDARD = "standard"
     BEST = "best"
+
+
+class StepCache(StrEnum):
+    """Whether steps of a take may reuse what earlier ones have computed."""
+
+    OFF = "off"
+    ON = "on"
+    """In those steps where little is lost, by what was measured of the model."""
+    CALIBRATE = "calibrate"
+    """The take is made exactly, and what `on` needs is measured meanwhile."""
 
 
 class Decoder(StrEnum):

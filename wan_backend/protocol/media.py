@@ -26,6 +26,8 @@ PROMPTS_FOLDER, MEMORY_FILE, KERNELS_FILE = "prompts", "memory.json", "kernels.j
 """Names in the state folder: encoded prompts, the out-of-memory history, and the results of kernel trials."""
 THUMBNAIL_LINES_FILE = "thumbnails.jsonl"
 """In a folder of thumbnails: a line of JSON for each source that was read, written at once."""
+CALIBRATIONS_FILE = "calibrations.json"
+"""In the state folder, too: what was measured of models for the step cache."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
 
 

@@ -22,6 +22,7 @@ from .choices import (
     Quality,
     Role,
     Sampler,
+    StepCache,
     Task,
 )
 from .conversion import CODEC, Codec
@@ -131,6 +132,32 @@ class LoraUse:
     expert: Expert = Expert.AUTO
 
 
+@dataclass(frozen=True)
+class GuidanceInterval:
+    """The part of the steps that guidance is computed in, as shares of all steps: 0 to 1 is all of them."""
+
+    start: float = 0.0
+    end: float = 1.0
+
+
+@dataclass(frozen=True)
+class StepRange:
+    """Steps from `first` on, counted from 0, up to the one before `end_exclusive`."""
+
+    first: int
+    end_exclusive: int
+
+
+@dataclass(frozen=True)
+class ReusedSteps:
+    """The steps, counted from 0, in which a transformer's blocks don't run, because an earlier result is reused."""
+
+    prompt: list[int]
+    """For the prompt."""
+    negative: list[int] = field(default_factory=list)
+    """For the negative prompt, if there is guidance."""
+
+
 _NAMES = Codec(name_runs.pack, name_runs.unpack, "list of strings and name runs")
 
 
@@ -191,6 +218,9 @@ class TakeRequest:
     guide: Guide = Guide.NONE
     conform: Conform = Conform.FLOW
     loras: list[LoraUse] = field(default_factory=list)
+    guidance_interval: GuidanceInterval | None = None
+    """None: guidance in all steps."""
+    step_cache: StepCache = StepCache.OFF
 
     def source(self, role: Role) -> Source | None:
         """The source of that role, or None."""
@@ -254,6 +284,22 @@ class Plan:
     take is made in windows that overlap."""
     loras: list[LoraUse] = field(default_factory=list)
     """LoRAs in order: the one that makes the quality possible in few steps, then the person's own."""
+    guided_steps: StepRange | None = None
+    """The steps that guidance is computed in; None: all."""
+    reused_steps: ReusedSteps | None = None
+    """What the step cache skips; None: nothing."""
+    calibrates: bool = False
+    """True if the take measures what the step cache needs."""
+    forwards: int = 0
+    """How often the transformer's blocks run for a window of the take."""
+    all_forwards: int = 0
+    """How often they would run if no work were skipped."""
+    no_guidance_interval: str = ""
+    """The reason why guidance can't be left out of steps, in a sentence; empty if it can."""
+    no_step_cache: str = ""
+    """The reason why no step can be reused, in a sentence; empty if some can."""
+    can_calibrate: bool = False
+    """True if a take with these settings can measure what the step cache needs."""
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
     memory: str = ""

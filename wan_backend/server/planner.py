@@ -12,6 +12,7 @@ from ..library.library_index import LibraryIndex
 from ..memory.forecast import Machine
 from ..memory.needs import calculate_from_catalogue
 from ..planning import machine_steps
+from ..planning.calibrations import Calibrations
 from ..planning.draft import NOT_SEARCHED, Inventory
 from ..planning.unusable_files import UnusableFiles
 from ..protocol.messages import (
@@ -35,8 +36,10 @@ class Planner:
         models_folders: list[str],
         memory_budget_bytes: int | None,
         machine: Callable[[], Machine | None] = lambda: None,
+        calibrations: Calibrations | None = None,
     ) -> None:
         """`machine` returns the machine that takes are made on, with the memory that is free now."""
+        self._calibrations = calibrations or Calibrations()
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
@@ -68,7 +71,7 @@ class Planner:
 
     def _inventory(self) -> Inventory:
         limits = self._machine(), self._memory_budget_bytes
-        return Inventory(self.find, self._models_folders, *limits, self.unusable_files.problem)
+        return Inventory(self.find, self._models_folders, *limits, self.unusable_files.problem, self._calibrations)
 
     def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:
         """Find the model, as far as the folders have been searched."""

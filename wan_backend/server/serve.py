@@ -20,10 +20,12 @@ from typing import Any
 
 from ..job_queue.owners import Owner
 from ..job_queue.queue import JobQueue
+from ..planning.calibrations import Calibrations
 from ..protocol import ProtocolError
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
+from ..protocol.media import CALIBRATIONS_FILE
 from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import private_files
@@ -168,7 +170,10 @@ class Server:
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
         life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
         self._card_watch = GraphicsCardWatch(options.memory_budget_bytes, options.device)
-        planner = Planner(options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine)
+        calibrations = Calibrations(options.state / CALIBRATIONS_FILE)
+        planner = Planner(
+            options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine, calibrations
+        )
         self._life = life
         self._planning = PlanningQueue(planner, self._inbox, self._on_models)
         self._runner = JobRunner(

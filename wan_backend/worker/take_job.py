@@ -63,6 +63,7 @@ from .job_memory import JobMemory
 from .kept_steps import KeptSteps, fingerprint
 from .preview_file import PreviewFile
 from .progress import MeasuredPace, Progress, TakeWork
+from .skipped_work import keep_calibration, skipped_work_of
 from .source_reader import Read
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ def make_take(
     warm.cache.prompts.files = None if prompts is None else PromptFiles(prompts, encoder)
     folder = Path(params.work_folder) if params.work_folder else None
     preview = PreviewFile(folder, LatentColors.of(model.config("vae")))
-    work = TakeWork(plan.width * plan.height * plan.model_frames, plan.steps * (2 if plan.guidance_scale > 1 else 1))
+    work = TakeWork(plan.width * plan.height * plan.model_frames, _forwards(plan))
     progress = Progress(params.job_id, plan.steps, report, warm.pace.expected(work))
     job = TakeJob(params, warm, progress, KeptSteps(folder), preview, should_stop, read, on_read)
     progress.phase(JobState.LOADING, "Getting ready")
@@ -181,6 +182,11 @@ def make_take(
         take_folder.publish(_settings(job, state, result))
         job.steps.remove()
         return result
+
+
+def _forwards(plan: Plan) -> int:
+    """How often the transformer runs for a window, as the plan has it; else as its settings say."""
+    return plan.forwards or plan.steps * (2 if plan.guidance_scale > 1 else 1)
 
 
 def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> bool:
@@ -317,6 +323,7 @@ def _denoise(job: TakeJob, state: TakeState, placement: PlacedModel, conditions:
     state.steps = plan.steps - conditions.first_step
     config = job.model.config("scheduler")
     scheduler = make_scheduler(config, plan.sampler, plan.flow_shift, plan.timesteps, job.request.seed)
+    skipped = skipped_work_of(plan)
     latents = denoise_in_turn(
         experts_of(placement, plan, scheduler.config.num_train_timesteps),
         scheduler,
@@ -326,7 +333,12 @@ def _denoise(job: TakeJob, state: TakeState, placement: PlacedModel, conditions:
         after_step=partial(_after_step, job, state),
         resumed=state.resumed,
         should_stop=job.should_stop,
+        skipped=skipped,
     )
+    if skipped.measured is not None:
+        controlled = conditions.control is not None
+        sentence = keep_calibration(job.params, job.model, controlled, skipped.measured)
+        state.plan = replace(plan, notes=[*plan.notes, sentence])
     state.kernels = placement.kernels.description
     finished = Checkpoint.at_the_end(state.steps, latents)
     if finished.broken:

@@ -28,6 +28,8 @@ def build(scene, addon):
         "seed_locked": True,
         "resolution": "144p",
         "media_format": "FFV1",
+        "guidance_in_part": False,
+        "step_cache": "OFF",
         "loras": [],
     }
 
@@ -56,6 +58,15 @@ def test_everything_of_the_panel_is_in_it(scene, build):
     assert (request.origin.scene, request.origin.channel, request.origin.start) == (scene.name, 1, 12)
     assert request.origin.project == ""
     assert request.origin.project_id
+    assert request.guidance_interval is None and request.step_cache.value == "off"
+
+
+def test_work_that_is_to_be_skipped_is_in_it(build):
+    interval = {"guidance_in_part": True, "guidance_start": 0.1, "guidance_end": 0.30000001192}
+    request = build(**interval, step_cache="CALIBRATE")
+    assert (request.guidance_interval.start, request.guidance_interval.end) == (0.1, 0.3)
+    assert request.step_cache.value == "calibrate"
+    assert build(step_cache="of a newer version").step_cache.value == "off"
 
 
 def test_the_size_is_in_square_pixels(scene, build):

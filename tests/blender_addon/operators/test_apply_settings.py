@@ -36,6 +36,7 @@ def test_settings_that_can_not_be_read_are_refused(stand_in, take, addon) -> Non
         ("guide", "depth", "guide", "DEPTH"),
         ("conform", "repeat", "conform", "REPEAT"),
         ("task", "extend", "task", "EXTEND"),
+        ("step_cache", "calibrate", "step_cache", "CALIBRATE"),
     ],
 )
 def test_a_fix_sets_the_panel(stand_in, settings, setting: str, value: str, name: str, expected: object) -> None:

@@ -174,6 +174,58 @@ def test_the_plan_is_told_before_the_click(stand_in, settings, addon) -> None:
     assert "9.0 GB" in text
 
 
+def planned(m, **more):
+    return m.Plan("embedded", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC, **more)
+
+
+def test_skipped_work_is_told_with_its_count(stand_in, settings, addon) -> None:
+    m = stand_in.messages
+    stand_in.server.plan_query.plan = planned(
+        m, guided_steps=m.StepRange(3, 18), reused_steps=m.ReusedSteps([7, 8], [9]), forwards=42, all_forwards=60
+    )
+    text = visible_text(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
+    assert "30 steps, 15 with guidance, 3 passes reused: 42 of 60 passes computed" in text
+    stand_in.server.plan_query.plan = planned(m, forwards=60, all_forwards=60)
+    assert "passes" not in visible_text(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
+
+
+class Grays(Recorder):
+    """Knows which properties and items lie in something that is gray."""
+
+    def __init__(self, gray: list[str] | None = None, active: bool = True) -> None:
+        super().__init__()
+        self.__dict__.update(gray=[] if gray is None else gray, active=active)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "enabled":
+            self.__dict__["active"] = self.active and value
+
+    def _take(self, name: str, *values: Any, **named: Any) -> Any:
+        super()._take(name, *values, **named)
+        if name in ("prop", "prop_enum") and not self.active:
+            self.gray.append(values[-1])
+        return Grays(self.gray, self.active)
+
+
+def test_what_can_not_be_skipped_is_gray_and_says_why(stand_in, settings, addon) -> None:
+    m, panel = stand_in.messages, addon("ui.sidebar").WAN_VSE_PT_more
+
+    def gray_with(plan: Any) -> list[str]:
+        stand_in.server.plan_query.plan = plan
+        layout = Grays()
+        panel.draw(SimpleNamespace(layout=layout), bpy.context)
+        return layout.gray
+
+    problem = m.Problem(m.ProblemKind.BAD_LENGTH, "Too long.")
+    for unknown in (None, planned(m, problem=problem), planned(m, can_calibrate=True)):
+        assert gray_with(unknown) == []
+    assert gray_with(planned(m, no_guidance_interval="No.", can_calibrate=True)) == ["guidance_in_part"]
+    assert gray_with(planned(m, no_step_cache="Not calibrated.", can_calibrate=True)) == ["ON"]
+    assert gray_with(planned(m, no_step_cache="Too few steps.")) == ["ON", "CALIBRATE"]
+    assert "Too few steps." in visible_text(draw(panel))
+
+
 def test_a_plan_that_can_not_be_done_has_buttons(stand_in, settings, addon) -> None:
     m = stand_in.messages
     problem = m.Problem(

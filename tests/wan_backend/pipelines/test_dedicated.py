@@ -16,11 +16,11 @@ from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import image_conditioning, noised_footage, task_conditions, text_to_video
 from wan_backend.pipelines.conditions import Canvas, Conditions
 from wan_backend.pipelines.denoise import denoise
-from wan_backend.pipelines.noised_footage import steps_left_out
 from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.pipelines.windows import plan_windows
+from wan_backend.planning.step_counts import steps_left_out
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate, Guide, Plan, TakeRequest, Task
 

@@ -36,7 +36,7 @@ FOLDERS = {
 }
 FAST = {16: "fast_text_folder", 32: "fast_latent_folder"}
 WIDTH, HEIGHT, FRAMES = 96, 64, 9
-CASES = [(entry, task) for entry in ENTRIES for task in entry.task_conditions]
+CASES = [(entry, task) for entry in ENTRIES for task in entry.tasks]
 
 
 def kind(entry) -> tuple:

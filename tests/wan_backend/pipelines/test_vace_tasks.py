@@ -15,10 +15,10 @@ from wan_backend.pipelines import task_conditions, vace_control
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.denoise import DenoisingStep, denoise
 from wan_backend.pipelines.encode import Film, encode
-from wan_backend.pipelines.noised_footage import steps_left_out
 from wan_backend.pipelines.preparation import Preparation, PreparationCache
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.stopping import Stopped
+from wan_backend.planning.step_counts import steps_left_out
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 

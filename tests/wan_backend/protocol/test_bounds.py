@@ -9,7 +9,7 @@ import pytest
 
 from wan_backend.protocol import bounds
 from wan_backend.protocol.messages import FrameRate, Framing, MediaFormat, Origin, Role, Source, Take, TakeRequest
-from wan_backend.protocol.takes import LoraUse
+from wan_backend.protocol.takes import GuidanceInterval, LoraUse
 
 SOURCE = Source(Role.FOOTAGE, "/shots", ["a.png", "b.png"], frames=2, framing=Framing(64, 36, 0.0, 0.0, 64.0, 36.0))
 REQUEST = TakeRequest(
@@ -45,6 +45,7 @@ def test_what_is_written_here_is_sane() -> None:
         {"media_folder": "/a\0b"},
         {"strength": math.inf},
         {"guidance_scale": 1e30},
+        {"guidance_interval": GuidanceInterval(0.0, 1e30)},
         {"steps": 1 << 62},
         {"origin": Origin(start=1 << 40)},
         {"origin": Origin(channel=-1)},

@@ -13,7 +13,7 @@ from wan_backend.protocol import LineSplitter, ProtocolError, Refusal
 from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.envelope import Notification, Request, Response, parse_line
 from wan_backend.protocol.errors import INVALID_PARAMS, REFUSED
-from wan_backend.protocol.messages import FrameRate, Problem, ProblemKind, TakeRequest
+from wan_backend.protocol.messages import FrameRate, Problem, ProblemKind, StepCache, TakeRequest
 
 BOUNDED = settings(
     derandomize=True, max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
@@ -44,6 +44,14 @@ def test_unknown_keys_are_passed_over_and_missing_ones_named(kind, data):
             from_json(kind, without)
         except ProtocolError as error:
             assert error.code == INVALID_PARAMS and name in error.message
+
+
+def test_a_request_of_before_there_was_skipped_work_skips_none():
+    request = from_json(TakeRequest, {
+        "prompt": "fog", "model": "embedded", "width": 64, "height": 36, "length_frames": 9, "frame_rate": {"fps": 24},
+        "seed": 7, "media_folder": "/film/wan",
+    })  # fmt: skip
+    assert request.guidance_interval is None and request.step_cache is StepCache.OFF
 
 
 @BOUNDED

@@ -19,11 +19,15 @@ from wan_backend.protocol.messages import (
     Decoder,
     Fix,
     FrameRate,
+    GuidanceInterval,
     LoraUse,
     MediaFormat,
     Origin,
     Plan,
+    ReusedSteps,
     RunParams,
+    StepCache,
+    StepRange,
     TakeRequest,
 )
 from wan_backend.storage import whole_file
@@ -235,9 +239,12 @@ def test_where_the_take_goes_and_what_is_only_said_change_nothing(of):
 
 
 def test_every_field_of_a_plan_either_makes_another_job_or_is_known_to_be_said_only(of):
-    only_said = {"memory_bytes", "memory", "disk_bytes", "notes", "fixes", "problem", "decoder"}
+    only_said = {
+        "memory_bytes", "memory", "disk_bytes", "notes", "fixes", "problem", "decoder", "forwards", "all_forwards",
+        "no_guidance_interval", "no_step_cache", "can_calibrate",
+    }  # fmt: skip
     others = {
-        int: 7, float: 0.125, str: "other", list: [1000.0], FrameRate: FrameRate(12), type(None): 0.5,
+        int: 7, bool: True, float: 0.125, str: "other", list: [1000.0], FrameRate: FrameRate(12), type(None): 0.5,
     }  # fmt: skip
     for each in dataclasses.fields(PLAN):
         value = getattr(PLAN, each.name)
@@ -250,6 +257,13 @@ def test_every_field_of_a_plan_either_makes_another_job_or_is_known_to_be_said_o
 )
 def test_another_request_is_another_job(of, request_changes):
     assert of() != of(**request_changes)
+
+
+@pytest.mark.parametrize("skips", [{"guided_steps": StepRange(0, 1)}, {"reused_steps": ReusedSteps([1], [1])}])
+def test_a_step_that_was_made_with_other_work_left_out_is_not_gone_on_from(of, skips):
+    assert of() != of(plan=skips)
+    assert of(plan={"reused_steps": ReusedSteps([1])}) != of(plan={"reused_steps": ReusedSteps([1], [1])})
+    assert of() != of(step_cache=StepCache.ON) and of() != of(guidance_interval=GuidanceInterval(0, 0.5))
 
 
 @pytest.mark.parametrize("plan", [{"steps": 7}, {"sampler": "euler"}, {"window_frames": 5}, {"guidance_scale": 1.0}])

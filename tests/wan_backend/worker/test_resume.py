@@ -24,7 +24,19 @@ from wan_backend.catalogue.transformer_shapes import shapes
 from wan_backend.library.component_files import ComponentFiles
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.protocol.media import PREVIEW_FILE, STEPS_FILE
-from wan_backend.protocol.messages import FrameRate, Guide, JobState, LoraUse, Plan, Role, RunParams, TakeRequest, Task
+from wan_backend.protocol.messages import (
+    FrameRate,
+    Guide,
+    JobState,
+    LoraUse,
+    Plan,
+    ReusedSteps,
+    Role,
+    RunParams,
+    StepRange,
+    TakeRequest,
+    Task,
+)
 
 RATE = FrameRate(16)
 STEPS = 30
@@ -35,11 +47,13 @@ JOB, WHOLE = "a" * 32, "b" * 32
 def params(tmp_path: Path) -> Callable[..., RunParams]:
     """RunParams of 17 frames, 64 x 48, with folders as the server gives them."""
 
-    def make(folder: Path, job: str = JOB, window: int = 0, kept=(0, 0), state="state", **request) -> RunParams:
+    def make(
+        folder: Path, job: str = JOB, window: int = 0, kept=(0, 0), state="state", skips=None, **request
+    ) -> RunParams:
         asked = TakeRequest("fog", "any", 64, 48, 17, RATE, 5, str(tmp_path / "media"), **request)
         plan = Plan(
             "any", 64, 48, 17, RATE, 17, STEPS, 3.0, 3.0, "unipc",
-            kept_before=kept[0], kept_after=kept[1], window_frames=window,
+            kept_before=kept[0], kept_after=kept[1], window_frames=window, **(skips or {}),
         )  # fmt: skip
         work = tmp_path / state / "jobs" / job / "work"
         return RunParams(
@@ -98,6 +112,11 @@ def went_on(worker: Worker) -> bool:
     return any(sentence.startswith("Resuming at step ") for sentence in sentences(worker))
 
 
+SKIPS = {
+    "guided_steps": StepRange(3, 20),
+    "reused_steps": ReusedSteps([n for n in range(4, 30) if n % 4], [n for n in range(4, 20) if n % 3]),
+}
+"""Steps 4, 8, 16, 20, ... need nothing of those before."""
 CASES = {
     "text": ("vace_folder", {}),
     "windows": ("vace_folder", {"window": 9}),
@@ -112,10 +131,12 @@ CASES = {
     "extend": ("vace_folder", {"task": Task.EXTEND, "kept": (5, 0), "sources": {Role.BEFORE: range(10)}}),
     "picture": ("first_picture_folder", {"task": Task.IMAGE_TO_VIDEO, "sources": {Role.FIRST: range(3, 4)}}),
     "two experts": ("text_experts_folder", {}),
+    "skipped work": ("vace_folder", {"window": 9, "skips": SKIPS}),
+    "skipped work of two experts": ("text_experts_folder", {"skips": SKIPS}),
     "given latent": ("first_latent_folder", {"task": Task.IMAGE_TO_VIDEO, "sources": {Role.FIRST: range(3, 4)}}),
 }
 
-LONG = ("text", "look and depth", "extend", "picture", "two experts")
+LONG = ("text", "look and depth", "extend", "picture", "two experts", "skipped work of two experts")
 """Of these, CI has the like: windows of text, footage that guides, a picture as a latent, and experts below."""
 
 
@@ -130,7 +151,7 @@ def test_after_a_kill_it_goes_on_and_makes_the_same_frames(worker, steady, param
         made = [dataclasses.replace(each, plan=dataclasses.replace(each.plan, height=32)) for each in made]
     whole = pictures(steady.run(made[0]).take.folder)
     assert not went_on(steady)
-    killed_at(worker(), made[1], "denoising", 6)
+    killed_at(worker(), made[1], "denoising", 14 if "skips" in asked else 6)
     assert (Path(made[1].work_folder) / STEPS_FILE).exists()
     resumed = pictures(steady.run(made[1]).take.folder)
     assert went_on(steady), sentences(steady)

@@ -1,0 +1,106 @@
+"""`calibrate`: a take for each number of steps that a model's qualities have, and what was measured is kept."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.wan_backend.library import tiny_folder
+from tests.wan_backend.server.served import FAKE_WORKER
+from wan_backend.catalogue import entries
+from wan_backend.command_line import arguments, calibrate
+from wan_backend.library.component_files import ComponentFiles
+from wan_backend.library.locate import LocatedModel
+from wan_backend.planning import machine_steps
+from wan_backend.planning.calibrations import Calibrations
+from wan_backend.planning.draft import Inventory
+from wan_backend.protocol.media import CALIBRATIONS_FILE
+from wan_backend.protocol.messages import StepCache, TakeRequest, Task
+
+
+def requests(room: Path, *flags: str) -> list[TakeRequest]:
+    options = arguments.parser().parse_args(["calibrate", *flags, "--state", str(room)])
+    return list(calibrate.build_requests(options, entries.entry(options.model), room))
+
+
+def steps_of(made: list[TakeRequest]) -> Counter:
+    return Counter((request.task, request.steps) for request in made)
+
+
+def test_a_take_for_each_number_of_steps(tmp_path):
+    made = requests(tmp_path, "embedded")
+    assert steps_of(made) == {(Task.TEXT_TO_VIDEO, 8): 1, (Task.TEXT_TO_VIDEO, 16): 1}, "a draft of 4 skips nothing"
+    assert all(request.step_cache is StepCache.CALIBRATE and request.length_frames == 33 for request in made)
+    made = requests(tmp_path, "embedded", "--steps", "12", "--frames", "999", "--size", "128x96")
+    assert steps_of(made) == {(Task.TEXT_TO_VIDEO, 12): 1}
+    assert (made[0].length_frames, made[0].width, made[0].height) == (65, 128, 96)
+
+
+def test_with_and_without_a_control_where_the_trunk_makes_text(tmp_path):
+    made = requests(tmp_path, "wan2.1-vace-1.3b", "--quality", "standard", "--quality", "best")
+    assert steps_of(made) == {(task, steps): 1 for task in list(Task)[:2] for steps in (30, 50)}
+
+
+@pytest.mark.parametrize(("model", "roles"), [("wan2.1-i2v-14b-480p", 1), ("wan2.1-flf2v-14b-720p", 2)])
+def test_a_model_of_pictures_gets_a_picture(tmp_path, model, roles):
+    made = requests(tmp_path, model, "--quality", "best")
+    assert [request.task for request in made] == [Task.IMAGE_TO_VIDEO] and len(made[0].sources) == roles
+    picture = cv2.imread(str(tmp_path / made[0].sources[0].files[0]))
+    assert picture.shape == (made[0].height, made[0].width, 3) and picture.std() > 20
+
+
+def test_every_take_can_be_planned_as_the_worker_wants_it(tmp_path):
+    for entry in entries.load().models.values():
+        try:
+            made = requests(tmp_path, entry.id)
+        except ValueError as error:
+            assert "nothing to skip" in str(error) and entry.standard.timesteps
+            continue
+        folder = tmp_path / entry.id
+        tiny_folder.write(folder)
+        inventory = Inventory(lambda _, folder=folder: LocatedModel(folder))
+        (tmp_path / "takes").mkdir(exist_ok=True)
+        for request in made:
+            plan = machine_steps.plan_on_machine(request, inventory)
+            assert plan.problem is None and plan.calibrates, (entry.id, plan)
+            assert plan.steps == request.steps and not plan.lora
+
+
+def test_a_model_that_is_not_known_or_skips_nothing_is_refused(tmp_path, capsys):
+    for model, words in (("nobody's", "nobody's"), ("fastwan2.1-t2v-1.3b", "nothing to skip")):
+        assert arguments.run(["calibrate", model, "--state", str(tmp_path)]) == calibrate.REFUSED
+        assert words in capsys.readouterr().err
+
+
+def test_a_worker_that_measures_nothing_is_said(tmp_path, capsys):
+    tiny_folder.write(tmp_path / "models" / "embedded")
+    flags = ["--models-folder", str(tmp_path / "models"), "--state", str(tmp_path / "state"), "--steps", "6"]
+    worker = ["--worker-command", json.dumps([sys.executable, str(FAKE_WORKER)])]
+    assert arguments.run(["calibrate", "embedded", *flags, *worker]) == calibrate.FAILED
+    assert "Nothing was measured" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
+
+
+def test_what_the_embedded_model_does_is_kept_for_its_next_plan(tmp_path, capsys):
+    state, flags = tmp_path / "state", ["--steps", "6", "--frames", "5", "--size", "128x96"]
+    assert arguments.run(["calibrate", "embedded", "--state", str(state), *flags]) == 0, capsys.readouterr().err
+    assert capsys.readouterr().out.strip() == str(state / CALIBRATIONS_FILE)
+    known = Calibrations(state / CALIBRATIONS_FILE)
+    assert known.count() == 1
+    folder = entries.PACKAGE / "embedded_model" / "weights"
+    assert ComponentFiles(folder).has("transformer")
+    request = requests(tmp_path, "embedded", *flags)[0]
+    plan = machine_steps.plan_on_machine(request, Inventory(lambda _: LocatedModel(folder), calibrations=known))
+    assert plan.no_step_cache == "" or "none is near enough" in plan.no_step_cache
+
+
+@pytest.mark.parametrize("size", [(16, 16), (832, 480)])
+def test_the_picture_is_a_whole_png(size):
+    read = cv2.imdecode(np.frombuffer(calibrate.picture(*size), np.uint8), cv2.IMREAD_COLOR)
+    assert read.shape == (size[1], size[0], 3)

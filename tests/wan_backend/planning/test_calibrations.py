@@ -1,0 +1,84 @@
+"""What was measured for the step cache is found for the same model and settings alone, whatever the file holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from tests.wan_backend.library import tiny_folder
+from wan_backend.library.component_files import ComponentFiles
+from wan_backend.planning import calibrations as module
+from wan_backend.planning.calibrations import Branch, Calibration, CalibrationKey, Calibrations, model_identity
+from wan_backend.protocol.messages import Sampler
+
+KEY = CalibrationKey("model", 3, Sampler.UNIPC, 3.0)
+FOUND = Calibration({Branch.PROMPT: [1.0, 0.9, 1.1], Branch.NEGATIVE: [1.0, 0.8, 1.2]}, [0, 2])
+
+
+def test_it_is_found_again_by_another_process_for_its_key_alone(tmp_path):
+    file = tmp_path / "state" / "calibrations.json"
+    Calibrations(file).record(KEY, FOUND)
+    assert Calibrations(file).find(KEY) == FOUND
+    for change in ({"model": "x"}, {"steps": 4}, {"sampler": Sampler.EULER}, {"flow_shift": 5.0}, {"controlled": True}):
+        assert Calibrations(file).find(dataclasses.replace(KEY, **change)) is None
+
+
+def test_a_new_one_replaces_the_old_and_the_oldest_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_CALIBRATIONS", 2)
+    kept = Calibrations(tmp_path / "c.json")
+    other = dataclasses.replace(FOUND, starts=[0])
+    keys = [dataclasses.replace(KEY, flow_shift=shift) for shift in (1.0, 2.0, 3.0)]
+    for key in keys:
+        kept.record(key, FOUND)
+    kept.record(keys[2], other)
+    assert kept.count() == 2
+    assert [kept.find(key) for key in keys] == [None, FOUND, other]
+
+
+def test_those_of_another_file_are_added(tmp_path):
+    one, two = Calibrations(tmp_path / "1.json"), Calibrations(tmp_path / "2.json")
+    one.record(KEY, FOUND)
+    later = dataclasses.replace(KEY, steps=2)
+    two.record(later, Calibration({Branch.PROMPT: [1.0, 0.5]}, [0]))
+    two.record(dataclasses.replace(KEY, steps=5), FOUND)  # not of five steps
+    one.add_all_of(two)
+    assert one.count() == 2 and one.find(KEY) == FOUND and one.find(later).ratios == {Branch.PROMPT: [1.0, 0.5]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: "{",
+        lambda value: json.dumps({**value, "format": 99}),
+        lambda value: json.dumps([value]),
+        lambda value: json.dumps({**value, "calibrations": 3}),
+        lambda value: json.dumps(value).replace("0.9", "-1"),
+        lambda value: json.dumps(value).replace("0.9", "NaN"),
+        lambda value: json.dumps(value).replace("0.9", '"many"'),
+        lambda value: json.dumps(value).replace('"prompt"', '"other"'),
+        lambda value: json.dumps(value).replace("[1.0, 0.9, 1.1]", "[1.0, 0.9]"),
+    ],
+)
+def test_a_damaged_file_holds_nothing_and_is_written_anew(tmp_path, change):
+    file = tmp_path / "c.json"
+    Calibrations(file).record(KEY, FOUND)
+    file.write_text(change(json.loads(file.read_text())))
+    assert Calibrations(file).find(KEY) is None
+    Calibrations(file).record(KEY, FOUND)
+    assert Calibrations(file).find(KEY) == FOUND
+
+
+def test_without_a_file_nothing_is_kept():
+    Calibrations().record(KEY, FOUND)
+    assert Calibrations().find(KEY) is None
+
+
+def test_a_model_is_told_by_its_transformer_wherever_it_lies(tmp_path):
+    folder = tiny_folder.write(tmp_path / "one")
+    before = model_identity(ComponentFiles(folder))
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"other")
+    assert model_identity(ComponentFiles(folder.rename(tmp_path / "two"))) == before
+    (tmp_path / "two" / "transformer" / "diffusion_pytorch_model.safetensors").write_bytes(b"other")
+    assert model_identity(ComponentFiles(tmp_path / "two")) != before

@@ -1,0 +1,179 @@
+"""Settles the work that a take leaves out: guidance in part of the steps, and steps that reuse what others computed.
+
+What can't be done, or would do nothing, is left off with the reason in the plan, by which the panel grays its switch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import replace
+
+from ..catalogue.entries import DISTILLED_SAMPLERS
+from ..library.component_files import ComponentFiles
+from ..library.locate import LocatedModel
+from ..protocol.errors import Refusal
+from ..protocol.messages import (
+    Fix,
+    FixSetting,
+    GuidanceInterval,
+    Plan,
+    Problem,
+    ProblemKind,
+    ReusedSteps,
+    StepCache,
+    StepRange,
+    TakeRequest,
+    Task,
+)
+from .calibrations import Branch, Calibration, CalibrationKey, model_identity
+from .draft import Draft
+from .step_cache_schedule import skipped_steps
+from .step_counts import held_steps, steps_left_out
+
+NO_GUIDANCE = "There is no guidance with these settings, so it can't be left out."
+FEW_STEPS = "A model that was distilled to few steps has none that could be skipped."
+PART_OF_THE_STEPS = "At this strength, the take makes only its last steps; calibrate the step cache with another take."
+USE = Fix("Use the Step Cache", FixSetting.STEP_CACHE, StepCache.ON.value)
+MIN_CALIBRATED_STEPS = 6
+"""With fewer steps, those that are always computed leave nothing to skip."""
+
+
+def settle_guidance(draft: Draft) -> Draft | Problem:
+    """Settle the steps with guidance; the problem if the request's interval is none."""
+    request, plan = draft.request, draft.plan
+    interval = request.guidance_interval
+    if interval is not None and not 0 <= interval.start < interval.end <= 1:
+        sentence = (
+            f"Guidance from {interval.start:g} to {interval.end:g} of the steps is none; "
+            "give a start and a later end, from 0 to 1."
+        )
+        return Problem(ProblemKind.BAD_SETTING, sentence)
+    guided, refusal = None, "" if _is_guided(plan) else NO_GUIDANCE
+    if interval is not None and interval != GuidanceInterval():
+        if refusal:
+            draft = draft.with_plan(refusal)
+        else:
+            guided = _steps_of(interval, plan.steps)
+    return _count(draft.with_plan(guided_steps=guided, no_guidance_interval=refusal))
+
+
+def settle_step_cache(draft: Draft) -> Draft:
+    """Settle the steps that reuse what earlier ones computed, by the calibration of the model on this machine."""
+    asked, plan = draft.request.step_cache, draft.plan
+    refusal = FEW_STEPS if plan.sampler in DISTILLED_SAMPLERS else _too_few(plan)
+    if refusal:
+        notes = [] if asked is StepCache.OFF else [refusal]
+        return draft.with_plan(*notes, no_step_cache=refusal)
+    whole = _first_step(draft.request, plan) == 0
+    draft = draft.with_plan(can_calibrate=whole)
+    calibration = _find_calibration(draft)
+    if asked is StepCache.CALIBRATE:
+        if not whole:
+            return draft.with_plan(PART_OF_THE_STEPS)
+        exact = draft.with_plan(
+            "All steps are computed, and the step cache is calibrated by them.",
+            calibrates=True,
+            guided_steps=None,
+            no_step_cache="" if calibration else _not_calibrated(draft),
+            fixes=[*draft.plan.fixes, *([USE] if calibration else [])],
+        )
+        return _count(exact)
+    if calibration is None:
+        refusal = _not_calibrated(draft)
+        draft = draft.with_plan(no_step_cache=refusal)
+        if asked is StepCache.OFF:
+            return draft
+        fixes = [Fix("Calibrate with This Take", FixSetting.STEP_CACHE, StepCache.CALIBRATE.value)] if whole else []
+        return draft.with_plan(refusal, fixes=[*draft.plan.fixes, *fixes])
+    reused = _reused(draft.request, plan, calibration)
+    if not reused.prompt and not reused.negative:
+        refusal = f"In {plan.steps} steps, none is near enough to the one before to reuse anything."
+        notes = [] if asked is StepCache.OFF else [refusal]
+        return draft.with_plan(*notes, no_step_cache=refusal)
+    return _count(draft.with_plan(reused_steps=reused)) if asked is StepCache.ON else draft
+
+
+def _is_guided(plan: Plan) -> bool:
+    return max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0) > 1
+
+
+def _steps_of(interval: GuidanceInterval, steps: int) -> StepRange | None:
+    """The steps that begin within the interval, at least one; None if these are all."""
+    first = min(steps - 1, math.floor(interval.start * steps + 0.5))
+    end = max(first + 1, math.floor(interval.end * steps + 0.5))
+    return None if (first, end) == (0, steps) else StepRange(first, end)
+
+
+def _too_few(plan: Plan) -> str:
+    if plan.steps >= MIN_CALIBRATED_STEPS:
+        return ""
+    return f"In {plan.steps} steps there is nothing to skip; the step cache needs {MIN_CALIBRATED_STEPS} or more."
+
+
+def _find_calibration(draft: Draft) -> Calibration | None:
+    model = draft.model
+    assert isinstance(model, LocatedModel)
+    try:
+        identity = model_identity(ComponentFiles(model.folder, model.components))
+    except (Refusal, OSError):  # loading the file says what is wrong with it
+        return None
+    found = draft.inventory.calibrations.find(CalibrationKey.of(draft.plan, identity, _is_controlled(draft)))
+    if found is None or (_is_guided(draft.plan) and Branch.NEGATIVE not in found.ratios):
+        return None
+    return found
+
+
+def _is_controlled(draft: Draft) -> bool:
+    """True if the model gets a control, as `pipelines.text_to_video` decides."""
+    without = draft.request.task is Task.TEXT_TO_VIDEO and draft.entry.trunk_makes_text
+    return draft.entry.is_control and not without
+
+
+def _not_calibrated(draft: Draft) -> str:
+    entry, steps, state = draft.entry, draft.plan.steps, draft.inventory.calibrations.folder
+    command = f"python -m wan_backend calibrate {entry.id}" + (f' --state "{state}"' if state else "")
+    return (
+        f"The step cache isn't calibrated for {entry.label} with {steps} steps: calibrate it with a take, "
+        f"or with {command}."
+    )
+
+
+def _reused(request: TakeRequest, plan: Plan, calibration: Calibration) -> ReusedSteps:
+    """What the calibration allows: nothing is kept across two transformers, or two controls of a previs."""
+    made = range(_first_step(request, plan), plan.steps)
+    computed = {*calibration.starts, *_changes_of_control(request, plan)}
+    guided = plan.guided_steps or StepRange(0, plan.steps)
+    beside = range(max(made.start, guided.first), guided.end_exclusive) if _is_guided(plan) else range(0)
+    prompt, negative = (
+        skipped_steps(calibration.ratios[branch], steps, computed) if steps else []
+        for branch, steps in ((Branch.PROMPT, made), (Branch.NEGATIVE, beside))
+    )
+    return ReusedSteps(prompt, negative)
+
+
+def _first_step(request: TakeRequest, plan: Plan) -> int:
+    return steps_left_out(plan.steps, request.strength) if request.task is Task.RESTYLE else 0
+
+
+def _changes_of_control(request: TakeRequest, plan: Plan) -> Collection[int]:
+    """The steps whose control is another than that of the step before: it ends within a step of a previs."""
+    if request.task is not Task.PREVIS:
+        return ()
+    held = held_steps(plan.steps, request.strength)
+    return {math.floor(held), math.ceil(held)}
+
+
+def _count(draft: Draft) -> Draft:
+    """Count the forward passes."""
+    plan = draft.plan
+    steps = plan.steps - _first_step(draft.request, plan)
+    if not _is_guided(plan):
+        every = left = steps
+    else:
+        every = 2 * steps
+        guided = plan.guided_steps or StepRange(0, plan.steps)
+        left = steps + len(range(max(guided.first, plan.steps - steps), guided.end_exclusive))
+    if plan.reused_steps is not None:
+        left -= len(plan.reused_steps.prompt) + len(plan.reused_steps.negative)
+    return replace(draft, plan=replace(plan, forwards=left, all_forwards=every))

@@ -1,0 +1,51 @@
+"""The work that a job leaves out, as its plan says, and what a job that calibrates the step cache has measured."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..loading.wan_model import WanModel
+from ..pipelines.denoise import SkippedWork
+from ..pipelines.guidance_interval import GuidedSteps
+from ..pipelines.step_cache import EVERY_STEP_COMPUTED, CachedSteps, MagnitudeRatios
+from ..planning.calibrations import Branch, Calibration, CalibrationKey, Calibrations, model_identity
+from ..protocol.media import CALIBRATIONS_FILE
+from ..protocol.messages import Plan, RunParams
+
+log = logging.getLogger(__name__)
+
+CALIBRATED = "The step cache is calibrated for these settings."
+NOT_WHOLE = "The take was resumed, so the step cache wasn't calibrated; make another take for that."
+NOT_KEPT = "The step cache's calibration can't be written; see the state folder in the log."
+
+
+def skipped_work_of(plan: Plan) -> SkippedWork:
+    """What is skipped, and the place for what is measured."""
+    guided, reused = plan.guided_steps, plan.reused_steps
+    branches: dict[Branch, Sequence[int]] = {}
+    if reused is not None:
+        branches = {Branch.PROMPT: reused.prompt, Branch.NEGATIVE: reused.negative}
+    return SkippedWork(
+        None if guided is None else GuidedSteps(guided.first, guided.end_exclusive),
+        CachedSteps({branch: frozenset(steps) for branch, steps in branches.items()}) if any(branches.values())
+        else EVERY_STEP_COMPUTED,
+        MagnitudeRatios() if plan.calibrates else None,
+    )  # fmt: skip
+
+
+def keep_calibration(params: RunParams, model: WanModel, controlled: bool, measured: MagnitudeRatios) -> str:
+    """Keep what was measured for later takes; returns what came of it, in a sentence."""
+    plan, every = params.plan, range(params.plan.steps)
+    if any(set(row) != set(every) for row in measured.ratios.values()):
+        return NOT_WHOLE
+    ratios = {branch: [row[step] for step in every] for branch, row in measured.ratios.items()}
+    key = CalibrationKey.of(plan, model_identity(model.component_files), controlled)
+    file = Path(params.state_folder, CALIBRATIONS_FILE) if params.state_folder else None
+    try:
+        Calibrations(file).record(key, Calibration(ratios, measured.starts))
+    except OSError as error:
+        log.warning("%s can't be written: %s", file, error)
+        return NOT_KEPT
+    return CALIBRATED
