@@ -26,7 +26,7 @@ from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
 from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
-from ..storage import private_files
+from ..storage import compiled_kernels, private_files
 from ..storage.disk_errors import reason
 from . import log_files, worker_process
 from .diagnosis import BF16_CACHE_FOLDER
@@ -166,7 +166,7 @@ class Server:
             options.state, owner, self._on_job, lambda do: self._inbox.put(Call(do)), self._on_elsewhere
         )
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
-        life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
+        life = WorkerLife(command, worker_process.environment(options.online, options.state), logs, self._inbox)
         self._card_watch = GraphicsCardWatch(options.memory_budget_bytes, options.device)
         planner = Planner(options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine)
         self._life = life
@@ -185,7 +185,7 @@ class Server:
         """Serve until there is no client or a signal says to leave."""
         leave_at_signals(self._inbox)
         log.info("Process %d serves", os.getpid())
-        threading.Thread(target=private_files.tighten_all, args=[self._state], name="modes", daemon=True).start()
+        threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
         self._output.start()
         self._input.start()
         self._planning.begin()
@@ -193,6 +193,11 @@ class Server:
         while not self._leaving:
             self._take_one()
         self._end()
+
+    def _tidy(self) -> None:
+        """See to what earlier servers left, beside everything else."""
+        compiled_kernels.prune(self._state)
+        private_files.tighten_all(self._state)
 
     def _take_one(self) -> None:
         try:
