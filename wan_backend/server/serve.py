@@ -65,6 +65,8 @@ class Options:
     device: str = "auto"
     memory_budget_bytes: int | None = None
     online: bool = False
+    idle_seconds: float = 0.0
+    """A worker that had nothing to do for so long is ended; 0: never."""
     worker_command: list[str] = field(default_factory=list)
 
 
@@ -73,6 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, required=True, help="folder of the queue and the logs")
     add_machine_arguments(parser)
     parser.add_argument("--online", action="store_true", help="allow the network")
+    parser.add_argument(
+        "--idle-minutes", type=float, default=0.0, metavar="X", help="end a worker that is idle for so long; 0: never"
+    )
     parser.add_argument("--worker-command", type=json.loads, default=[], help=argparse.SUPPRESS)
 
 
@@ -95,6 +100,7 @@ def main(options: argparse.Namespace) -> int:
         options.device,
         int(budget * (1 << 30)) if budget and budget > 0 else None,
         options.online,
+        max(0.0, options.idle_minutes) * 60,
         options.worker_command,
     )
     try:
@@ -173,7 +179,8 @@ class Server:
         self._planning = PlanningQueue(planner, self._inbox, self._on_models)
         self._runner = JobRunner(
             *(self._queue, life, self._planning, options.device, options.memory_budget_bytes, options.state),
-            *(self._on_worker, str(options.state / BF16_CACHE_FOLDER)),
+            *(self._on_worker, str(options.state / BF16_CACHE_FOLDER), options.idle_seconds),
+            lambda: not self._card_watch.is_asking,
         )
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         self._handlers = Handlers(
