@@ -155,22 +155,22 @@ def test_a_source_that_can_not_be_read_ends_the_job_before_the_prompt_is(params,
 
 
 def test_a_cancel_ends_both(params, warm):
-    course, cancelled = Course(), threading.Event()
+    course, canceled = Course(), threading.Event()
 
     def report(progress: ProgressParams) -> None:
         course.report(progress)
         if progress.sentence == "Reading the prompt":
-            cancelled.set()
+            canceled.set()
 
     def read(*_arguments) -> Iterator[np.ndarray]:
         course.wait_for("Reading the prompt")
         while True:
-            check(cancelled.is_set)
+            check(canceled.is_set)
             yield np.zeros((HEIGHT, WIDTH, 3), np.uint8)
 
     before = threading.active_count()
     with pytest.raises(Stopped):
-        make_take(params(), warm, report, cancelled.is_set, read)
+        make_take(params(), warm, report, canceled.is_set, read)
     assert threading.active_count() <= before + 1  # the kept steps' thread ends by itself
 
 
