@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .jobs import session
 
@@ -78,6 +78,23 @@ class WanPreferences(bpy.types.AddonPreferences):
         soft_max=96.0,
         step=100,
         precision=1,
+        update=_backend_changed,
+    )
+    warm_up: BoolProperty(
+        name="Load Model in Advance",
+        description="Load the model that the sidebar shows as soon as it is seen, so that the first take begins at "
+        "once. From then on the model holds memory of the card and of the machine. It leaves when it has been idle, or "
+        "when other programs need the memory",
+        default=True,
+    )
+    idle_minutes: IntProperty(
+        name="Unload After",
+        description="Minutes after the last take until the model leaves memory. Zero keeps it until Blender ends, "
+        "as long as no other program needs the memory",
+        default=30,
+        min=0,
+        max=24 * 60,
+        soft_max=240,
         update=_backend_changed,
     )
     media_folder: StringProperty(

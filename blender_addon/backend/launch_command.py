@@ -64,6 +64,10 @@ class BackendSettings:
     """As `wan_backend serve --device` takes it: auto, cuda, mps or cpu."""
     memory_budget_gib: float = 0.0
     """In GiB; 0 for all of the device's memory."""
+    warm_up: bool = True
+    """True if a model is to be loaded before a take is asked for."""
+    idle_minutes: int = 0
+    """A worker that has had nothing to do for so long is ended; 0: never."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         arguments += ["--device", settings.device]
     if settings.memory_budget_gib > 0:
         arguments += ["--memory-budget-gib", f"{settings.memory_budget_gib:g}"]
+    if settings.idle_minutes > 0:
+        arguments += ["--idle-minutes", str(settings.idle_minutes)]
     return BackendCommand(arguments, child_environment(settings.package_root, around))
 
 

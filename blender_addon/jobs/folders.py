@@ -50,4 +50,6 @@ def backend_settings() -> BackendSettings:
         models_folder=bpy.path.abspath(wanted.models_folder),
         device=wanted.device.lower() or "auto",
         memory_budget_gib=wanted.memory_budget_gib,
+        warm_up=wanted.warm_up,
+        idle_minutes=wanted.idle_minutes,
     )

@@ -21,6 +21,8 @@ from ...wan_backend.protocol.messages import (
     ModelRow,
     ModelsResult,
     ProgressParams,
+    TakeRequest,
+    WarmParams,
     WorkerState,
     WorkerStatus,
 )
@@ -55,7 +57,7 @@ class ServerProxy:
         self.listed = False
         """True while `jobs` has the server's whole list."""
         self.details = DetailsQuery(on_change)
-        self.plan_query = PlanQuery(on_change)
+        self.plan_query = PlanQuery(on_change, lambda: settings().warm_up)
         self.job_plan_query = PlanQuery(on_change)
         """For the chosen job, where no server has it (yet)."""
         self.thumbnail_query = ThumbnailQuery(on_change, self._forget_plans)
@@ -64,7 +66,7 @@ class ServerProxy:
         self.downloads = KnownDownloads(lambda: self.connection.client, on_change, self._models_changed)
         self.connection = Connection(settings, self._on_ready, self._on_event, self._on_lost)
         self._jobs = jobs
-        self._on_change = on_change
+        self._settings, self._on_change = settings, on_change
         self._wanted = self._ever_started = False
         self._pages = 0
 
@@ -90,6 +92,14 @@ class ServerProxy:
     def want(self) -> None:
         """Have the next tick start the server, unless it was started before. Safe in a draw."""
         self._wanted = True
+
+    def warm(self, request: TakeRequest) -> None:
+        """A request will be submitted once its sources are rendered: the model gets ready for it meanwhile.
+
+        It isn't asked for twice: where there is no server now, the job finds it as it is.
+        """
+        if self.status.state == "ready" and self.connection.client is not None and self._settings().warm_up:
+            self.connection.client.call("warm", WarmParams(request, read_prompt=True))
 
     def start(self) -> None:
         """Start the server now, even after it failed."""

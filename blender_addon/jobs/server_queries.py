@@ -1,5 +1,7 @@
 """What is asked of the server because somebody looks at it: plans, thumbnails, searches and the details of jobs.
 
+The model of the panel's plan is also asked to be warm: the next take will probably want it.
+
 A draw says what it shows; a later tick asks for it, not at every keystroke, and keeps the answers.
 """
 
@@ -30,6 +32,7 @@ from ...wan_backend.protocol.messages import (
     Thumbnail,
     ThumbnailsParams,
     ThumbnailsResult,
+    WarmParams,
 )
 from ..backend.client import ChildClient
 
@@ -55,7 +58,9 @@ OnRequest = Callable[[TakeRequest | None], None]
 class PlanQuery:
     """The server's plan for the request that the panel shows."""
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    def __init__(self, on_change: Callable[[], None], warms_up: Callable[[], bool] = lambda: False) -> None:
+        """`warms_up` says whether the model of a plan is to be loaded before a take is asked for."""
+        self._warms_up = warms_up
         self.plan: Plan | None = None
         """The newest answer; it may be that of an earlier request."""
         self.sentence = ""
@@ -99,6 +104,8 @@ class PlanQuery:
                 if plan.problem is not None and plan.problem.kind in OF_FILES:
                     self._look_again_at = time.monotonic() + LOOK_AGAIN_SECONDS
                 self._on_change()
+                if self._warms_up():
+                    client.call("warm", WarmParams(wanted))
 
         def failed(error: ProtocolError) -> None:
             self._under_way -= 1

@@ -117,6 +117,8 @@ class Session:
         assert sent is not None
         self.file.add_placeholder(scene, job_id, sent, name, provenance_text)
         self.server.want()
+        if self.sourcing.waits(job_id):
+            self.server.warm(sent)
         self._note_change()
         return job_id
 

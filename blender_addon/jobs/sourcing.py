@@ -63,6 +63,10 @@ class Sourcing:
         """True while a source is rendered."""
         return bool(self._waiting)
 
+    def waits(self, job_id: str) -> bool:
+        """True while the job waits for sources to be rendered."""
+        return job_id in self._waiting
+
     def send(self, job_id: str, scene: bpy.types.Scene, order: orders.TakeOrder) -> str:
         """Send the job to the server once its sources are rendered; returns the provenance text for its placeholder.
 

@@ -50,6 +50,8 @@ def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferen
     fields.prop(preferences, "loras_folder", placeholder="For example ComfyUI's models/loras")
     fields.prop(preferences, "device")
     fields.prop(preferences, "memory_budget_gib", text="Memory Budget (GiB)")
+    fields.prop(preferences, "warm_up")
+    fields.prop(preferences, "idle_minutes", text="Unload After (Minutes)")
     for model in session.current().server.models:
         line = box.column(align=True)
         line.active = model.here

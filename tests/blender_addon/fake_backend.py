@@ -223,6 +223,9 @@ class FakeBackend:
         }
         return {"result": plan}
 
+    def do_warm(self, params: dict) -> dict:
+        return {"result": {}}
+
     def do_submit(self, params: dict) -> dict:
         job_id, request = params["job_id"], params["request"]
         if "refuse" in request["prompt"]:

@@ -1,6 +1,6 @@
-"""Counts what a piece of work asks of any device: kernels, copies, waits, and the peak of memory; it runs on the CPU.
+"""Counts what a piece of work asks of any device: kernels, copies, waits, bytes over the bus, and the peak of memory.
 
-Seconds can be measured only on a card, but these counts are the same everywhere, so tests can check them. What is one
+Seconds can be measured only on a card, but these counts are the same on the CPU, so tests can check them. What is one
 kernel on a card counts as one here, see `AS_ONE`.
 """
 
@@ -18,10 +18,17 @@ import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from wan_backend.loading import block_offload
+from wan_backend.loading.pointwise import TorchPointwise
 from wan_backend.pipelines import channel_norm
 
-AS_ONE = ("add_and_normalize", "upsample")
-"""Functions of `channel_norm` that are one kernel each with Triton."""
+AS_ONE: tuple[tuple[Any, str], ...] = (
+    (channel_norm, "add_and_normalize"),
+    (channel_norm, "upsample"),
+    *((TorchPointwise, name) for name in ("normed", "rotated", "gated", "gated_normed", "added_normed")),
+)
+"""Functions and methods, with what has them, that are one kernel each with Triton."""
+_COPY_PACK = block_offload.copy_pack
 _COPIES = ("cat", "clone", "constant_pad_nd", "copy_", "_to_copy", "contiguous", "repeat_interleave", "stack")
 _WAITS = ("_local_scalar_dense", "item", "nonzero", "is_nonzero")
 _VIEWS = (
@@ -40,6 +47,8 @@ class Tally:
     """Bytes written by kernels that only copy."""
     waits: int = 0
     """How often the CPU waits for a number of the device."""
+    bus_bytes: int = 0
+    """Bytes of the weights that block offload copies to the device."""
     peak_bytes: int = 0
     """The largest size of all tensors that existed at once."""
 
@@ -49,8 +58,9 @@ def tallied() -> Iterator[Tally]:
     """A context in which the work of this thread is counted."""
     mode = _Mode()
     with ExitStack() as patches:
-        for name in AS_ONE:
-            patches.enter_context(mock.patch.object(channel_norm, name, mode.as_one(name)))
+        for owner, name in AS_ONE:
+            patches.enter_context(mock.patch.object(owner, name, mode.as_one(owner, name)))
+        patches.enter_context(mock.patch.object(block_offload, "copy_pack", mode.copy_pack))
         with mode:
             yield mode.tally
 
@@ -60,6 +70,8 @@ class _Mode(TorchDispatchMode):
         super().__init__()
         self.tally = Tally()
         self._alive = 0
+        self._in_one = False
+        """What is counted as one kernel is at work."""
         self._known: dict[int, Any] = {}
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -76,16 +88,29 @@ class _Mode(TorchDispatchMode):
             self._see(each)
         return out
 
-    def as_one(self, name: str) -> Callable[..., Any]:
+    def copy_pack(self, target: torch.Tensor, pack: torch.Tensor) -> None:
+        """Stand for `block_offload.copy_pack`: a copy beside the work, which no kernel makes."""
+        with _disable_current_modes():
+            _COPY_PACK(target, pack)
+        self.tally.bus_bytes += pack.numel()
+
+    def as_one(self, owner: Any, name: str) -> Callable[..., Any]:
         """The function of that name, counted as one kernel."""
-        function = getattr(channel_norm, name)
+        function = getattr(owner, name)
 
         def counted(*args: Any, **kwargs: Any) -> Any:
-            with _disable_current_modes():
-                out = function(*args, **kwargs)
+            if self._in_one:
+                return function(*args, **kwargs)
+            self._in_one = True
+            try:
+                with _disable_current_modes():
+                    out = function(*args, **kwargs)
+            finally:
+                self._in_one = False
             self.tally.kernels[name] += 1
-            if isinstance(out, torch.Tensor):
-                self._see(out)
+            for each in pytree.tree_leaves(out):
+                if isinstance(each, torch.Tensor):
+                    self._see(each)
             return out
 
         return counted

@@ -21,7 +21,7 @@ from ..library import locate
 from ..loading import devices
 from ..loading.wan_model import BASE_COMPONENTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, comparison, speed_table
+from . import caps, comparison, slow_link, speed_table
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .random_weights import TRANSFORMER_CONFIGS, RandomModel
 from .time_and_memory import Measured, Meter
@@ -50,6 +50,8 @@ def run(arguments: list[str]) -> int:
         device = devices.choose(options.device)
         work = _work(options)
         model, load = _load(options, device)
+        if options.link is not None:
+            return slow_link.run(model, work, options.link)
         rows, difference = _measure(model, work, options.repeat, load)
     except (Refusal, entries.UnknownModel) as error:
         sys.stderr.write(f"{error}\n")
@@ -100,6 +102,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=list(speed_table.WORKS),
         help="instead: full-size takes, phase by phase, on a card",
     )
+    parser.add_argument(
+        "--link",
+        nargs="*",
+        type=float,
+        metavar="GB/S",
+        help="instead: how long a forward takes if the transformer's blocks come over links of such speeds",
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     return parser
 
@@ -113,6 +122,8 @@ def _work(options: argparse.Namespace) -> Work:
         _parser().error(f"--size {options.size}: both must be multiples of 16")
     if options.frames < 1 or options.frames % 4 != 1:
         _parser().error(f"--frames {options.frames}: give 4k + 1, as 81")
+    if options.link and min(options.link) <= 0:
+        _parser().error("--link: give speeds above 0, in gigabytes per second")
     if options.steps < 2 or options.repeat < 1:
         _parser().error("give at least 2 --steps and 1 --repeat")
     return Work(width, height, options.frames, options.steps, options.guidance, options.flow_shift)

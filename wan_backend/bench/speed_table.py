@@ -30,7 +30,8 @@ from ..loading.wan_model import WanModel
 from ..pipelines.conditions import Conditions
 from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
 from ..protocol.messages import RunParams
-from ..worker.take_job import WarmModel, make_take
+from ..worker.take_job import make_take
+from ..worker.warm_model import WarmModel
 from .engines import Engine, EngineRun, Ours, Stock, Work, as_request, run_once
 from .random_weights import RandomModel
 from .time_and_memory import synchronize

@@ -67,6 +67,15 @@ class Attention:
             return self._attend(query, key, value)
 
 
+def is_chosen(device: torch.device, shape: AttentionShape, trials: KernelTrials) -> bool:
+    """Whether `choose` would answer without a trial."""
+    if device.type != "cuda":
+        return True
+    capability = torch.cuda.get_device_capability(device)
+    fitting = [kernel for kernel in ATTENTION_KERNELS if kernel.fits(capability)]
+    return all(trials.knows(_key(kernel, device, shape)) for kernel in fitting)
+
+
 def choose(
     device: torch.device,
     shape: AttentionShape,

@@ -52,7 +52,7 @@ def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
         size_bytes = _bytes_in_32_bit(files)
         if size_bytes < MIN_BYTES:
             return source
-        copy = copies / hashlib.sha256(json.dumps([str(source), sorted(kept)]).encode()).hexdigest()[:16]
+        copy = _copy_folder(copies, source, kept)
         if _is_of(copy, stamp) and _is_whole(copy):
             return copy
         copies.mkdir(parents=True, exist_ok=True)
@@ -65,6 +65,18 @@ def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
     except (OSError, ValueError, SafetensorError, UnusableFile) as error:
         log.warning("no 16 bit copy of %s: %s", source, error)
         return source
+
+
+def kept_copy(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
+    """The folder that `place` would most probably give without making anything: the copy, or `source` itself."""
+    if copies is None:
+        return source
+    copy = _copy_folder(copies, source, kept)
+    return copy if copy.is_dir() else source
+
+
+def _copy_folder(copies: Path, source: Path, kept: tuple[str, ...]) -> Path:
+    return copies / hashlib.sha256(json.dumps([str(source), sorted(kept)]).encode()).hexdigest()[:16]
 
 
 def _weight_files(source: Path) -> list[Path]:

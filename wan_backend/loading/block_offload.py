@@ -10,7 +10,7 @@ at them or changes them there (LoRAs, saving) finds them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,15 @@ ALIGNMENT = 256
 """Bytes: where a tensor may begin, in multiples of this, so that every kernel takes it."""
 BUFFERS = 2
 """On the device for blocks that visit: one works, one comes."""
+
+
+Copy = Callable[[Tensor, Tensor], None]
+"""Copies a block's weights to the device: a function of the buffer there and the pack, on the stream of copies."""
+
+
+def copy_pack(target: Tensor, pack: Tensor) -> None:
+    """Begin to copy `pack` to `target`, which is as large."""
+    target.copy_(pack, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -100,10 +109,15 @@ class BlockOffload:
     """A module that runs on `device` block by block between `enter` and `leave`; `offload_of` finds it again."""
 
     def __init__(
-        self, module: nn.Module, blocks: Sequence[nn.Module], device: torch.device, left: Sequence[str]
+        self,
+        module: nn.Module,
+        blocks: Sequence[nn.Module],
+        device: torch.device,
+        left: Sequence[str],
+        copy: Copy | None = None,
     ) -> None:
-        """`left` are names of submodules that stay and run where they are."""
-        self.module, self.device = module, device
+        """`left` are names of submodules that stay and run where they are; `copy` is used in place of `copy_pack`."""
+        self.module, self.device, self._copy = module, device, copy
         self._side: Any = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         module.to("cpu")
         self._blocks: list[_Block] = []
@@ -121,6 +135,16 @@ class BlockOffload:
     def _hooked(self, block: nn.Module) -> Iterator[Any]:
         yield block.register_forward_pre_hook(lambda module, _inputs: self._arrive(self._number[id(module)]))
         yield block.register_forward_hook(lambda module, _inputs, _out: self._depart(self._number[id(module)]))
+
+    @property
+    def pack_bytes(self) -> list[int]:
+        """The size of each block's weights, as they lie together."""
+        return [block.size_bytes for block in self._blocks]
+
+    @property
+    def staying(self) -> frozenset[int]:
+        """The numbers of the blocks that stay on the device until `leave`."""
+        return frozenset(self._staying)
 
     def enter(self, room_bytes: int = 0) -> None:
         """Bring to the device what lies outside of the blocks, and of those as many as `room_bytes` hold.
@@ -228,13 +252,14 @@ class BlockOffload:
             free = [buffer for buffer in range(BUFFERS) if buffer != avoid]
         buffer, pack = free[0], self._blocks[number].pack
         target = self._buffers[buffer][: pack.numel()]
+        copy = self._copy or copy_pack
         if self._side is None:
-            target.copy_(pack)
+            copy(target, pack)
             return buffer, None
         with torch.cuda.stream(self._side):
             if self._free[buffer] is not None:
                 self._side.wait_event(self._free[buffer])
-            target.copy_(pack, non_blocking=True)
+            copy(target, pack)
             event = self._now(self._side)
         return buffer, event
 
@@ -298,12 +323,12 @@ def offload_of(module: Any) -> BlockOffload | None:
     return known
 
 
-def offloaded(component: str, module: Any, device: torch.device) -> BlockOffload:
+def offloaded(component: str, module: Any, device: torch.device, copy: Copy | None = None) -> BlockOffload:
     """The block offload of a component's `module` to `device`, made unless it has one."""
     known = offload_of(module)
     if known is None:
         blocks = [block for name in BLOCKS[component] for block in _named(module, name)]
-        known = module.block_offload = BlockOffload(module, blocks, device, LEFT.get(component, ()))
+        known = module.block_offload = BlockOffload(module, blocks, device, LEFT.get(component, ()), copy)
     return known
 
 

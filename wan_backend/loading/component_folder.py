@@ -41,6 +41,13 @@ def load(kind: Any, folder: Path, dtype: torch.dtype, copies: Path | None, in_8_
     return module
 
 
+def weight_files(kind: Any, folder: Path, dtype: torch.dtype, copies: Path | None) -> list[Path]:
+    """The files that `load` will read, as far as that is known before."""
+    if dtype == torch.bfloat16:
+        folder = bf16_cache.kept_copy(copies, folder, _kept(kind))
+    return sorted(folder.glob("*.safetensors"))
+
+
 def count(folder: Path) -> int:
     """How many numbers its weights are, read from the heads of its files. Raises OSError, SafetensorError."""
     total = 0

@@ -75,6 +75,12 @@ def total_bytes(device: torch.device) -> int:
     return int(torch.cuda.get_device_properties(device).total_memory)
 
 
+def used_bytes(device: torch.device) -> tuple[int, int]:
+    """Bytes that this process has reserved of a card's memory, and that all programs use of it."""
+    free, total = torch.cuda.mem_get_info(device)
+    return int(torch.cuda.memory_reserved(device)), int(total - free)
+
+
 def release(device: torch.device) -> None:
     """Give memory that nothing uses back to the system."""
     gc.collect()

@@ -1,7 +1,8 @@
 """The kernels of a chunked forward on its device: for attention, and for what is between the matrix products.
 
 Both are chosen once for a card, its versions and a transformer's width, by trials whose results are kept. On the CPU,
-on Apple's cards and wherever nothing better is available they are torch's own.
+on Apple's cards and wherever nothing better is available they are torch's own. Before the first trials on a card, which
+need a compiler, a take begins with torch's own (`are_at_hand`): nobody waits for its first preview on their account.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ log = logging.getLogger(__name__)
 
 MEASURED_TOKENS = 4096
 RUNS = 5
+TRIAL_SECONDS = 2.0
+"""An estimate of what all trials take on a card that has not had any, once the kernels are compiled."""
+LEAST_GAIN = 0.15
+"""Share of a step that the kernels save at the least; docs/speed.md has what was measured, 0.22 to 0.31."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,27 @@ def _compile(device: torch.device, width: TransformerWidth) -> None:
         log.info("the fused kernels: %s", error)
 
 
+def are_at_hand(device: torch.device, width: TransformerWidth, findings: Path | None = None) -> bool:
+    """Whether `choose_for` would answer at once, or after reading what was compiled before; else it has to try."""
+    if device.type != "cuda":
+        return True
+    trials = KernelTrials(findings)
+    fused = _fused_key(device, width)
+    shape = AttentionShape(width.heads, width.channels // width.heads, width.dtype)
+    return (fused is None or trials.knows(fused)) and attention.is_chosen(device, shape, trials)
+
+
+def is_compiling(device: torch.device, width: TransformerWidth) -> bool:
+    """Whether `choose_for` would wait for a compiler that is at work."""
+    thread = _COMPILATIONS.get((device, width))
+    return thread is not None and thread.is_alive()
+
+
+def pays(step_seconds: float, steps_left: int) -> bool:
+    """Whether the steps that are left will save the time that the trials take, by what they save at the least."""
+    return step_seconds * steps_left * LEAST_GAIN > TRIAL_SECONDS
+
+
 @functools.lru_cache(maxsize=16)
 def choose_for(device: torch.device, width: TransformerWidth, findings: Path | None = None) -> ForwardKernels:
     """The fastest kernels on `device`; `findings` is the file in which the results of trials are kept.
@@ -96,15 +122,10 @@ def choose_for(device: torch.device, width: TransformerWidth, findings: Path | N
 
 def _fused(device: torch.device, width: TransformerWidth, trials: KernelTrials) -> Pointwise | None:
     """The fused kernels, if they compute correctly and faster than torch's own; else None."""
-    try:
-        from . import fused_pointwise  # can be imported only if Triton is installed
-
-        triton = fused_pointwise.version()
-    except (ImportError, OSError, RuntimeError) as error:
-        log.info("there are no fused kernels: %s", error)
+    key = _fused_key(device, width)
+    if key is None:
         return None
-    name = torch.cuda.get_device_name(device)
-    key = f"fused, {name}, torch {torch.__version__}, Triton {triton}, {width}"
+    from . import fused_pointwise
 
     def trial() -> KernelFinding:
         try:
@@ -124,6 +145,18 @@ def _fused(device: torch.device, width: TransformerWidth, trials: KernelTrials) 
     if trials.find_or_try(key, trial) is None:
         return None
     return fused_pointwise.make_unchecked(on_failure=lambda why: trials.record_failure(key, why))
+
+
+def _fused_key(device: torch.device, width: TransformerWidth) -> str | None:
+    """The key of the trial of the fused kernels; None where there are none."""
+    try:
+        from . import fused_pointwise  # can be imported only where Triton is
+
+        triton = fused_pointwise.version()
+    except (ImportError, OSError, RuntimeError) as error:
+        log.info("there are no fused kernels: %s", error)
+        return None
+    return f"fused, {torch.cuda.get_device_name(device)}, torch {torch.__version__}, Triton {triton}, {width}"
 
 
 @torch.no_grad()

@@ -74,6 +74,11 @@ class KernelTrials:
         self._write(key, found)
         return None if FAILED in found else found
 
+    def knows(self, key: str) -> bool:
+        """Whether `find_or_try` would answer without a trial."""
+        known = self._findings.get(key) or self._read().get(key)
+        return known is not None and TRYING not in known
+
     def record_failure(self, key: str, why: str) -> None:
         """Note that the kernel of `key` failed in use, so that it isn't tried again."""
         self._write(key, {FAILED: why[:300]})

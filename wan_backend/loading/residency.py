@@ -73,6 +73,13 @@ def room_for(
     return Room(needs, free, host, model.device.type != "cuda")
 
 
+def transformer_width(model: WanModel) -> TransformerWidth:
+    """What the kernels of the model's transformers are compiled for."""
+    config = model.config("transformer")
+    heads = int(config["num_attention_heads"])
+    return TransformerWidth(heads * int(config["attention_head_dim"]), heads, model.precision.transformer)
+
+
 class PlacedModel:
     """A model under a memory plan: `with placement.use("vae") as vae:` has it ready on its device."""
 
@@ -85,15 +92,17 @@ class PlacedModel:
         loras: Sequence[LoraUse] = (),
         on_read: Callable[[str], None] = lambda _place: None,
         kernel_findings: Path | None = None,
+        begin_at_once: bool = False,
     ) -> None:
         """`on_load(component)` is called before one is read from the disk, `on_ready(component)` once it is in place.
 
         `on_read(place)` is called with each file or folder before it is read, and with "" when all is.
         `loras` are those that the transformer has on, and no others. `kernel_findings` is the file with the results
-        of kernel trials on this machine.
+        of kernel trials on this machine. With `begin_at_once`, a transformer computes with torch's own kernels as long
+        as there are no results, until `take_up_kernels`.
         """
         self.model = model
-        self._loras, self._kernel_findings = loras, kernel_findings
+        self._loras, self._kernel_findings, self._kernels_chosen = loras, kernel_findings, not begin_at_once
         self.plan = plan
         model.weights_in_8_bit = plan.eight_bit
         self.load_seconds = 0.0
@@ -101,20 +110,34 @@ class PlacedModel:
         self._on_load, self._on_ready, self._on_read = on_load, on_ready, on_read
         for component in model.components:
             self._make_way(component)
-        if model.device.type == "cuda":
-            forward_kernels.compile_ahead(model.device, self._width())
+        self._width = transformer_width(model)
+        forward_kernels.compile_ahead(model.device, self._width)
 
     @property
     def kernels(self) -> ForwardKernels:
         """The kernels that the transformers compute with."""
-        if self.model.device.type != "cuda":
+        device = self.model.device
+        if not self._kernels_chosen:
+            self._kernels_chosen = forward_kernels.are_at_hand(device, self._width, self._kernel_findings)
+        if not self._kernels_chosen:
             return TORCH_KERNELS
-        return forward_kernels.choose_for(self.model.device, self._width(), self._kernel_findings)
+        return forward_kernels.choose_for(device, self._width, self._kernel_findings)
 
-    def _width(self) -> TransformerWidth:
-        config = self.model.config("transformer")
-        heads = int(config["num_attention_heads"])
-        return TransformerWidth(heads * int(config["attention_head_dim"]), heads, self.model.precision.transformer)
+    def take_up_kernels(self, step_seconds: float, steps_left: int) -> bool:
+        """Between two steps, compute with the card's own kernels from now on, if they are compiled and it pays.
+
+        True where the next step computes with others than the last one.
+        """
+        if self._kernels_chosen or forward_kernels.is_compiling(self.model.device, self._width):
+            return False
+        if not forward_kernels.pays(step_seconds, steps_left):
+            return False
+        self._kernels_chosen = True
+        for expert in resolve.EXPERTS:
+            if self.model.loaded(expert):
+                module = self.model.component(expert)
+                chunked_forward.make_chunked(module, self.kernels, self.plan.token_chunk_bytes)
+        return True
 
     @contextmanager
     def use(self, component: str) -> Iterator[Any]:

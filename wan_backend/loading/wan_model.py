@@ -37,6 +37,11 @@ TRANSFORMER_CLASSES = {
     "WanTransformer3DModel": diffusers.WanTransformer3DModel,
     "WanVACETransformer3DModel": diffusers.WanVACETransformer3DModel,
 }
+COMPONENT_CLASSES = {
+    "text_encoder": transformers.UMT5EncoderModel,
+    "image_encoder": transformers.CLIPVisionModel,
+    "vae": diffusers.AutoencoderKLWan,
+}
 BASE_COMPONENTS = ("text_encoder", "transformer", "vae")
 """Of every model; one that looks at pictures has an image encoder, too, and one with two experts `transformer_2`."""
 _LOOKED_AT: set[FilesStamp] = set()
@@ -152,7 +157,7 @@ class WanModel:
     @property
     def vae(self) -> Any:
         """The video autoencoder, diffusers' AutoencoderKLWan."""
-        return self._kept("vae", lambda: self._load("vae", diffusers.AutoencoderKLWan, self.precision.vae))
+        return self._kept("vae", lambda: self._load("vae", self.precision.vae))
 
     @property
     def image_encoder(self) -> Any:
@@ -211,6 +216,19 @@ class WanModel:
         """The component's configuration, without loading its weights."""
         return self.component_files.config(component)
 
+    def weight_files(self, component: str) -> list[Path]:
+        """The files that will be read when the component is loaded; none if it is in memory."""
+        if self.loaded(component) or not self.component_files.has(component):
+            return []
+        place = self.component_files.path(component)
+        if place.is_file():
+            return [place]
+        dtype = getattr(self.precision, component)
+        return component_folder.weight_files(self._class_of(component), place, dtype, self._copies)
+
+    def _class_of(self, component: str) -> Any:
+        return COMPONENT_CLASSES.get(component) or TRANSFORMER_CLASSES[self.classes[component]]
+
     def parameter_count(self, component: str) -> int:
         """How many numbers the component's weights are, read from the heads of its files."""
         if self.loaded(component):
@@ -266,10 +284,10 @@ class WanModel:
             raise self._broken("tokenizer", error) from error
 
     def _load_text_encoder(self) -> Any:
-        return self._load("text_encoder", transformers.UMT5EncoderModel, self.precision.text_encoder)
+        return self._load("text_encoder", self.precision.text_encoder)
 
     def _load_image_encoder(self) -> Any:
-        return self._load("image_encoder", transformers.CLIPVisionModel, self.precision.image_encoder)
+        return self._load("image_encoder", self.precision.image_encoder)
 
     def _load_image_processor(self) -> Any:
         # By its own name, since the general one takes another arithmetic if torchvision is installed; and whatever
@@ -286,13 +304,13 @@ class WanModel:
             raise self._broken("image_processor", error) from error
 
     def _load_transformer(self, component: str) -> Any:
-        return self._load(component, TRANSFORMER_CLASSES[self.classes[component]], self.precision.transformer)
+        return self._load(component, self.precision.transformer)
 
-    def _load(self, component: str, kind: Any, dtype: torch.dtype) -> Any:
+    def _load(self, component: str, dtype: torch.dtype) -> Any:
         single, form = self.component_files.file(component), self._form(component, self.weights_in_8_bit)
         try:
             if single is None:
-                folder = self.component_files.path(component)
+                kind, folder = self._class_of(component), self.component_files.path(component)
                 module = component_folder.load(kind, folder, dtype, self._copies, form is Form.ROUNDED)
             else:
                 module = single_files.load(single, dtype, form is Form.AS_IN_FILE, form is Form.ROUNDED)

@@ -12,11 +12,11 @@ from ..catalogue.architecture import Architecture
 from ..loading import finite
 from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, ProblemKind
+from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from .conditions import Conditions
 from .encode import latent_frames, spatial_factor
 from .preparation import Preparation
-from .prompt_encoding import clean, encode
+from .prompt_encoding import PromptCache, clean, encode
 from .stopping import check
 
 
@@ -51,11 +51,28 @@ def start(job: Preparation, references: int = 0) -> Conditions:
     transformer, vae = model.config("transformer"), model.config("vae")
     _check(transformer, vae, plan)
     dtype = model.precision.transformer
-    guided = max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0) > 1
-    prompts = [request.prompt, request.negative_prompt] if guided else [request.prompt]
-    embeds = [each.to(model.device, dtype) for each in _embeds(job, prompts)]
+    embeds = [each.to(model.device, dtype) for each in read_prompts(job)]
     latents = noise(request.seed, plan, int(vae.get("z_dim", 16)), spatial_factor(vae), references).to(model.device)
-    return Conditions(embeds[0], embeds[1] if guided else None, latents, references=references)
+    return Conditions(embeds[0], embeds[1] if len(embeds) > 1 else None, latents, references=references)
+
+
+def prompts_are_known(request: TakeRequest, plan: Plan, cache: PromptCache) -> bool:
+    """True if `read_prompts` needs no text encoder."""
+    return all(cache.get(clean(prompt)) is not None for prompt in _prompts(request, plan))
+
+
+def read_prompts(job: Preparation) -> list[torch.Tensor]:
+    """(1, 512, width) for the prompt, and for the negative one if it counts; the job's cache has them then.
+
+    Raises Refusal, Stopped.
+    """
+    return _embeds(job, _prompts(job.request, job.plan))
+
+
+def _prompts(request: TakeRequest, plan: Plan) -> list[str]:
+    """The prompt, and the negative one if it counts."""
+    guided = max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0) > 1
+    return [request.prompt, request.negative_prompt] if guided else [request.prompt]
 
 
 def noise(seed: int, plan: Plan, channels: int, factor: int, references: int = 0) -> torch.Tensor:

@@ -57,7 +57,16 @@ from .takes import (
     TakeRequest,
     as_searched,
 )
-from .work import AliveParams, ComponentFile, ProgressParams, ReadingParams, ReadyParams, RunParams, RunResult
+from .work import (
+    AliveParams,
+    ComponentFile,
+    ProgressParams,
+    ReadingParams,
+    ReadyParams,
+    RunParams,
+    RunResult,
+    WarmUpParams,
+)
 
 __all__ = [
     "CANCELED",
@@ -135,6 +144,8 @@ __all__ = [
     "Thumbnail",
     "ThumbnailsParams",
     "ThumbnailsResult",
+    "WarmParams",
+    "WarmUpParams",
     "WorkerState",
     "WorkerStatus",
     "as_searched",
@@ -265,6 +276,15 @@ class PlanParams:
     """A request to be planned, not done."""
 
     request: TakeRequest
+
+
+@dataclass(frozen=True)
+class WarmParams:
+    """A request that will probably be submitted soon. Its prompt may be empty, and its sources still be rendered."""
+
+    request: TakeRequest
+    read_prompt: bool = False
+    """True where the prompt is final, so that it is worth encoding before the job comes."""
 
 
 @dataclass(frozen=True)

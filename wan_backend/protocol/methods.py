@@ -40,6 +40,12 @@ SERVER_METHODS = _table(
         m.Plan,
         "Plan a request: size, frames and memory, or why it can't be done.",
     ),
+    Method(
+        "warm",
+        m.WarmParams,
+        m.Nothing,
+        "Have the worker load the model of a request, if it has nothing else to do; answered at once, never a job.",
+    ),
     Method("thumbnails", m.ThumbnailsParams, m.ThumbnailsResult, "Small pictures of sources, in their framing."),
     Method("submit", m.SubmitParams, m.JobStatus, "Put a job at the end of the queue; on disk when answered."),
     Method("cancel", m.JobParams, m.JobStatus, "End a job in any state within 2 s."),
@@ -77,6 +83,7 @@ SERVER_EVENTS = _table(
 
 WORKER_METHODS = _table(
     Method("run", m.RunParams, m.RunResult, "Do a job; one at a time."),
+    Method("warm", m.WarmUpParams, m.Nothing, "Load what a job will need; answered when done, or when a run ended it."),
     Method("cancel", m.JobParams, m.Nothing, "Stop the job as soon as its arithmetic allows."),
     Method("shutdown", m.Nothing, m.Nothing, "Leave, as at the end of stdin."),
 )

@@ -55,6 +55,18 @@ class RunParams:
 
 
 @dataclass(frozen=True)
+class WarmUpParams:
+    """What a worker may get ready before it is asked for: a job as it will probably be, under an empty id.
+
+    Nothing is made, and nothing is reported. A run that comes meanwhile ends it.
+    """
+
+    job: RunParams
+    read_prompt: bool = False
+    """True where the prompt is final, so that it is worth encoding."""
+
+
+@dataclass(frozen=True)
 class RunResult:
     """The take that a worker made."""
 

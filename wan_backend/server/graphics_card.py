@@ -115,6 +115,12 @@ class GraphicsCardWatch:
         self._card = GraphicsCard()
         self._lock = threading.Lock()
         self._state = "none"
+        self._asking = False
+
+    @property
+    def is_asking(self) -> bool:
+        """True while it is found out how much of the card is free, so that nothing should be loaded."""
+        return self._asking
 
     @property
     def machine(self) -> Machine | None:
@@ -133,6 +139,7 @@ class GraphicsCardWatch:
         known = GraphicsCard(device, device_bytes, None, status.host_bytes, self._budget_bytes)
         with self._lock:
             self._card = known if known.is_card else dataclasses.replace(known, free_bytes=status.host_bytes)
+            self._asking = known.is_card
         if not known.is_card:
             return
         threading.Thread(target=self._ask, args=(known,), daemon=True, name="card").start()
@@ -143,3 +150,4 @@ class GraphicsCardWatch:
         with self._lock:
             if self._card is known:  # else another worker has come up meanwhile
                 self._card = dataclasses.replace(known, free_bytes=free)
+                self._asking = False

@@ -81,6 +81,11 @@ class Handlers:
         """A plan for a request."""
         return Later(lambda hand_in: self._planning.plan(params.request, hand_in))
 
+    def warm(self, params: m.WarmParams) -> m.Nothing:
+        """Have the worker load a model, as soon as nothing else is to be done."""
+        self._runner.warm_up(params)
+        return m.Nothing()
+
     def thumbnails(self, params: m.ThumbnailsParams) -> Later:
         """Small pictures of sources, made beside the other work."""
         return self._in_thread("thumbnails", lambda: self._thumbnails.of(params))

@@ -6,6 +6,7 @@ fails this one job, with a sentence, and the queue goes on.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from ..protocol.messages import (
     RunParams,
     RunResult,
     TakeRequest,
+    WarmParams,
+    WarmUpParams,
     WorkerState,
     WorkerStatus,
 )
@@ -37,6 +40,10 @@ log = logging.getLogger(__name__)
 
 STATE_OF_PROBLEM = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
 """The state of a job that ended with a problem of that kind; with any other it failed."""
+
+
+NO_PROMPT = "A prompt that is not written yet."
+"""Stands for the prompt of a warm-up that has none: what is loaded doesn't depend on it."""
 
 
 class JobRunner:
@@ -52,21 +59,33 @@ class JobRunner:
         state_folder: Path,
         on_worker: Callable[[WorkerStatus], None],
         copies_folder: str = "",
+        idle_seconds: float = 0.0,
+        may_load: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`copies_folder`: where a worker may keep its bf16 cache."""
+        """`copies_folder`: where a worker may keep its bf16 cache.
+
+        A worker that had nothing to do for `idle_seconds` is ended; 0: never. Nothing is loaded in advance before
+        `may_load()`.
+        """
         self._queue, self._life, self._planning = queue, life, planning
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
         self._state_folder, self._copies_folder, self._on_worker = state_folder, copies_folder, on_worker
         self._planned = ""
         """The job that is being planned; it stays queued meanwhile, and may be canceled."""
+        self._to_warm_up: WarmParams | None = None
+        """What the idle worker is to get ready."""
+        self._warm: tuple[object, ...] = ()
+        """What it has got ready, or has been asked to."""
+        self._idle_seconds, self._may_load = idle_seconds, may_load
         life.listener = self
 
     def advance(self) -> None:
-        """Give the worker the next job, or have a worker if one waits."""
+        """Give the worker the next job, or have a worker if one waits; with no job, look after an idle worker."""
         if self._life.busy_with or self._planned:
             return
         job = self._queue.next_queued()
         if job is None:
+            self._look_after_idle_worker()
             return
         if self._life.status.state is WorkerState.BROKEN:
             self._queue.report_to_next(self._life.status.sentence)
@@ -74,6 +93,40 @@ class JobRunner:
             self._plan(job.job_id)
         else:
             self._life.want()
+
+    def warm_up(self, params: WarmParams) -> None:
+        """Have the worker get ready for a request once it has nothing else to do; only the newest one counts."""
+        self._to_warm_up = params
+
+    def _look_after_idle_worker(self) -> None:
+        if self._to_warm_up is not None:
+            if self._life.can_warm_up and self._may_load():
+                self._plan_warm_up(self._to_warm_up)
+                self._to_warm_up = None
+            else:
+                self._life.want()  # one that may not be started isn't
+        elif 0 < self._idle_seconds <= self._life.idle_seconds:
+            log.info("The worker had nothing to do for %.0f s; it is ended", self._life.idle_seconds)
+            self._life.release()
+
+    def _plan_warm_up(self, wanted: WarmParams) -> None:
+        request = wanted.request
+        if not request.prompt.strip():
+            request = dataclasses.replace(request, prompt=NO_PROMPT)
+
+        def begin(made: Prepared | ProtocolError) -> None:
+            if isinstance(made, ProtocolError):
+                log.info("Nothing is warmed up: %s", made.message)
+                return
+            loaded = (self._life.number, str(made.folder), made.component_files, made.plan.loras)
+            if not self._life.can_warm_up or self._queue.next_queued() is not None or self._planned:
+                return
+            if loaded == self._warm and not wanted.read_prompt:
+                return
+            self._warm = loaded
+            self._life.warm_up(WarmUpParams(self._params("", request, made), wanted.read_prompt))
+
+        self._planning.start(request, begin)
 
     def cancel(self, job_id: str) -> None:
         """End a job; one that the worker has ends within the worker's time for it. Raises ProtocolError."""
@@ -156,7 +209,13 @@ class JobRunner:
             self._guarded(job_id, lambda: self._start(job_id, request, made))
 
     def _start(self, job_id: str, request: TakeRequest, made: Prepared) -> None:
-        params = RunParams(
+        self._queue.start(job_id, made.plan)
+        self._warm, self._to_warm_up = (), None
+        self._life.run(self._params(job_id, request, made))
+
+    def _params(self, job_id: str, request: TakeRequest, made: Prepared) -> RunParams:
+        """The job for the worker; one that is only to be got ready has no id, and no folder."""
+        return RunParams(
             job_id,
             request,
             made.plan,
@@ -166,11 +225,9 @@ class JobRunner:
             tiny_decoder=made.tiny_decoder,
             model_parts=[ComponentFile(Component(name), str(path)) for name, path in made.component_files.items()],
             copies_folder=self._copies_folder,
-            work_folder=str(self._queue.work_folder(job_id)),
+            work_folder=str(self._queue.work_folder(job_id)) if job_id else "",
             state_folder=str(self._state_folder),
         )
-        self._queue.start(job_id, made.plan)
-        self._life.run(params)
 
     def _still_waits(self, job_id: str) -> bool:
         """False if it was canceled while it was planned."""

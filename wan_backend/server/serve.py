@@ -28,7 +28,7 @@ from ..protocol.errors import INVALID_REQUEST
 from ..protocol.media import CALIBRATIONS_FILE
 from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
-from ..storage import private_files
+from ..storage import compiled_kernels, private_files
 from ..storage.disk_errors import reason
 from . import log_files, worker_process
 from .diagnosis import BF16_CACHE_FOLDER
@@ -67,6 +67,8 @@ class Options:
     device: str = "auto"
     memory_budget_bytes: int | None = None
     online: bool = False
+    idle_seconds: float = 0.0
+    """A worker that had nothing to do for so long is ended; 0: never."""
     worker_command: list[str] = field(default_factory=list)
 
 
@@ -75,6 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, required=True, help="folder of the queue and the logs")
     add_machine_arguments(parser)
     parser.add_argument("--online", action="store_true", help="allow the network")
+    parser.add_argument(
+        "--idle-minutes", type=float, default=0.0, metavar="X", help="end a worker that is idle for so long; 0: never"
+    )
     parser.add_argument("--worker-command", type=json.loads, default=[], help=argparse.SUPPRESS)
 
 
@@ -97,6 +102,7 @@ def main(options: argparse.Namespace) -> int:
         options.device,
         int(budget * (1 << 30)) if budget and budget > 0 else None,
         options.online,
+        max(0.0, options.idle_minutes) * 60,
         options.worker_command,
     )
     try:
@@ -168,7 +174,7 @@ class Server:
             options.state, owner, self._on_job, lambda do: self._inbox.put(Call(do)), self._on_elsewhere
         )
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
-        life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
+        life = WorkerLife(command, worker_process.environment(options.online, options.state), logs, self._inbox)
         self._card_watch = GraphicsCardWatch(options.memory_budget_bytes, options.device)
         calibrations = Calibrations(options.state / CALIBRATIONS_FILE)
         planner = Planner(
@@ -178,7 +184,8 @@ class Server:
         self._planning = PlanningQueue(planner, self._inbox, self._on_models)
         self._runner = JobRunner(
             *(self._queue, life, self._planning, options.device, options.memory_budget_bytes, options.state),
-            *(self._on_worker, str(options.state / BF16_CACHE_FOLDER)),
+            *(self._on_worker, str(options.state / BF16_CACHE_FOLDER), options.idle_seconds),
+            lambda: not self._card_watch.is_asking,
         )
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         self._handlers = Handlers(
@@ -190,7 +197,7 @@ class Server:
         """Serve until there is no client or a signal says to leave."""
         leave_at_signals(self._inbox)
         log.info("Process %d serves", os.getpid())
-        threading.Thread(target=private_files.tighten_all, args=[self._state], name="modes", daemon=True).start()
+        threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
         self._output.start()
         self._input.start()
         self._planning.begin()
@@ -198,6 +205,11 @@ class Server:
         while not self._leaving:
             self._take_one()
         self._end()
+
+    def _tidy(self) -> None:
+        """See to what earlier servers left, beside everything else."""
+        compiled_kernels.prune(self._state)
+        private_files.tighten_all(self._state)
 
     def _take_one(self) -> None:
         try:

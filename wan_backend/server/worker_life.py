@@ -27,6 +27,7 @@ from ..protocol.messages import (
     ReadyParams,
     RunParams,
     RunResult,
+    WarmUpParams,
     WorkerState,
     WorkerStatus,
 )
@@ -91,6 +92,10 @@ class WorkerLife:
         self._answered = False
         self._quick_deaths = 0
         self._job_id = ""
+        self._warming: set[object] = set()
+        """What the worker gets ready that nobody asked for; what goes wrong with that is logged, and no more."""
+        self._may_warm_up = True
+        self._idle_since: float | None = None
         self._canceled = False
         self._unsent = False
         """The job is being handed over: what fails now never left this process."""
@@ -111,12 +116,30 @@ class WorkerLife:
         ready = self.status.state is WorkerState.READY and self._process is not None and not self._killed
         return ready and self._pulse.is_fresh(self._message_at, time.monotonic())
 
+    @property
+    def number(self) -> int:
+        """Tells one worker from the next."""
+        return self._started
+
+    @property
+    def can_warm_up(self) -> bool:
+        """Whether `warm_up` may be called, and no worker has died of it."""
+        return self.can_take_a_job and self._may_warm_up
+
+    @property
+    def idle_seconds(self) -> float:
+        """Time since the worker last had anything to do; 0 where it never had, or has now."""
+        resting = self.status.state is WorkerState.READY and not self._warming
+        return time.monotonic() - self._idle_since if resting and self._idle_since is not None else 0.0
+
     def want(self) -> None:
         """Have a worker, unless there is one or none may be started."""
         if self._process is not None or self.status.state is WorkerState.BROKEN:
             return
         self._started += 1
         self._answered = self._expected_end = self._killed = False
+        self._idle_since = None
+        self._warming.clear()
         self._killed_because = self._hung_while = ""
         self._started_at = self._ticked_at = time.monotonic()
         try:
@@ -138,6 +161,7 @@ class WorkerLife:
         assert self._process is not None and self.status.state is WorkerState.READY
         job_id = self._job_id = params.job_id
         self._canceled, self._reading = False, ""
+        self._warming.clear()
         on_cpu = params.device == "cpu" or self.status.device.startswith("cpu")
         self._pulse.begin_job(time.monotonic(), on_cpu)
         self._set_state(WorkerState.BUSY, "A take is being made.")
@@ -149,6 +173,21 @@ class WorkerLife:
             lambda error: self._on_answer(job_id, error),
         )
         self._unsent = False
+
+    def warm_up(self, params: WarmUpParams) -> None:
+        """Have the idle worker get something ready; it may be given a job at any time."""
+        assert self.can_warm_up
+        this = object()
+
+        def over(answer: object) -> None:
+            if this in self._warming:
+                self._warming.remove(this)
+                self._idle_since = time.monotonic()
+            if isinstance(answer, ProtocolError) and answer.code != GONE:
+                log.info("Nothing was warmed up: %s", answer.message)
+
+        self._warming.add(this)
+        self._endpoint.call("warm", params, over, over)
 
     def cancel(self, job_id: str) -> None:
         """Stop the worker's job; it is killed if it doesn't answer in time."""
@@ -170,7 +209,7 @@ class WorkerLife:
 
     def reset(self) -> None:
         """Forgive those that died: a person wants to try again."""
-        self._quick_deaths = 0
+        self._quick_deaths, self._may_warm_up = 0, True
         if self.status.state is WorkerState.BROKEN:
             self._set(WorkerStatus(WorkerState.NONE))
 
@@ -247,6 +286,7 @@ class WorkerLife:
         assert self._process is not None
         if self.status.state is WorkerState.READY:
             log.warning("Worker %d hangs with nothing to do; it is ended", self._process.number)
+            self._may_warm_up = self._may_warm_up and not self._warming
             self._process.kill()
             self._forget_process()
             self._set(WorkerStatus(WorkerState.NONE, sentence="The next take starts the worker."))
@@ -303,7 +343,7 @@ class WorkerLife:
         gone = isinstance(answer, ProtocolError) and answer.code == GONE
         if job_id != self._job_id or gone:  # of its end `_died` tells
             return
-        self._job_id = ""
+        self._job_id, self._idle_since = "", time.monotonic()
         if not self._killed:
             self._deadline = None
             self._set_state(WorkerState.READY, "The worker is ready.")
@@ -317,7 +357,7 @@ class WorkerLife:
 
     def _lives(self) -> None:
         """The worker answered: those before it that died are forgiven."""
-        self._answered = True
+        self._answered = self._may_warm_up = True
         self._quick_deaths = 0
 
     def _problem_of(self, error: ProtocolError) -> Problem:
@@ -348,6 +388,11 @@ class WorkerLife:
         canceled = bool(job_id) and self._canceled
         lived = time.monotonic() - self._started_at
         quick = lived < QUICK_SECONDS or self.status.state is WorkerState.STARTING or bool(self._hung_while)
+        if self._warming and not job_id:
+            log.warning("That was in a warm-up; there is none any more until a job runs")
+            self._may_warm_up = False
+            self._set(WorkerStatus(WorkerState.NONE, sentence="The next take starts the worker."))
+            return
         self._quick_deaths = self._quick_deaths + 1 if quick and not self._answered and not canceled else 0
         if self._quick_deaths >= QUICK_DEATHS:
             sentence = (

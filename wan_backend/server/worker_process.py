@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..protocol import LineSplitter
+from ..storage import compiled_kernels
 from . import log_files
 from .inbox import Receiver, WorkerExit, WorkerLine
 
@@ -127,11 +128,16 @@ def own_group() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-def environment(online: bool) -> dict[str, str]:
-    """The environment of a worker: this package found, nothing fetched unless a person allowed it."""
+def environment(online: bool, state: Path | None = None) -> dict[str, str]:
+    """The environment of a worker: this package found, nothing fetched unless a person allowed it.
+
+    What it compiles is kept in the folder `state`, where one is given.
+    """
     package = Path(__file__).resolve().parent.parent.parent
     paths = [str(package), os.environ.get("PYTHONPATH", "")]
     made = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path), "PYTHONUNBUFFERED": "1"}
     if not online:
         made["HF_HUB_OFFLINE"] = "1"
+    if state is not None:
+        made |= compiled_kernels.environment(state)
     return made

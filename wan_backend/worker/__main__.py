@@ -1,4 +1,4 @@
-"""`python -m wan_backend.worker`: runs jobs one at a time until stdin ends.
+"""`python -m wan_backend.worker`: runs jobs one at a time until stdin ends, and gets ready for the next in between.
 
 The main thread does the jobs, another reads stdin, a third sends the heartbeat.
 """
@@ -6,10 +6,14 @@ The main thread does the jobs, another reads stdin, a third sends the heartbeat.
 from __future__ import annotations
 
 import os
+import queue
 
 from ..protocol import process_setup
-from ..protocol.messages import ProgressParams, ReadingParams
-from .server_connection import Channel, RequestListener, WorkerHeartbeat
+from ..protocol.messages import Nothing, ProgressParams, ReadingParams
+from .server_connection import Channel, RequestListener, WarmUp, WorkerHeartbeat
+
+LOOK_SECONDS = 5.0
+"""How often an idle worker looks whether other programs need the memory that its model has."""
 
 
 def main() -> int:
@@ -29,12 +33,20 @@ def main() -> int:
     executor = Executor(report, lambda place: listener.notify("reading", ReadingParams(place)))
     listener.notify("ready", executor.ready())
     while True:
-        run = listener.runs.get()
+        try:
+            task = listener.tasks.get(timeout=LOOK_SECONDS)
+        except queue.Empty:
+            executor.make_way_for_others()
+            continue
+        if isinstance(task, WarmUp):
+            executor.warm_up(task)
+            task.answer(Nothing())
+            continue
         heartbeat.job_spoke()
-        outcome = executor.run(run)
+        outcome = executor.run(task)
         heartbeat.job_ended()
-        listener.done(run)
-        run.answer(outcome)
+        listener.done(task)
+        task.answer(outcome)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Runs jobs one after another: keeps one model warm, answers for each job, and survives what goes wrong in it.
 
-Whatever a job raises is caught here, and nowhere below.
+Between jobs it gets the next one's model ready, and lets go of a model whose memory other programs need. Whatever a job
+or a warm-up raises is caught here, and nowhere below.
 """
 
 from __future__ import annotations
@@ -12,18 +13,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import diffusers
+import psutil
 import torch
 import transformers
 
-from ..loading import devices
+from ..loading import devices, forward_kernels
+from ..loading.residency import transformer_width
 from ..loading.wan_model import WanModel
+from ..memory.idle import FreeMemory, is_needed_by_others
+from ..pipelines.stopping import Stopped
 from ..protocol import PROTOCOL_VERSION
 from ..protocol.errors import ProtocolError, Refusal
+from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
 from . import failures
-from .server_connection import Run
+from .server_connection import Run, WarmUp
 from .source_reader import SourceReader
-from .take_job import WarmModel, make_take
+from .take_job import make_take
+from .warm_model import WarmModel
+from .warm_up import get_ready
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +48,11 @@ class Executor:
         self._report = report
         self._reader, self._on_read = SourceReader(), on_read
         self._warm: WarmModel | None = None
+        self._findings: Path | None = None
+        self._kernels_settled = True
+        """False where trials of kernels may have been put off."""
+        self._free_before: list[FreeMemory] = []
+        """What was free at the first look after the last work; empty before that look."""
 
     def ready(self) -> ReadyParams:
         """The worker's versions and memory, and the device that a job gets if it names none."""
@@ -49,6 +62,7 @@ class Executor:
 
     def run(self, run: Run) -> RunResult | Refusal:
         """Run a job; returns what it is to be answered with."""
+        self._free_before, self._kernels_settled = [], False
         try:
             return self._make(run)
         except Exception as error:  # noqa: BLE001 - the worker lives on, whatever a job's libraries raise
@@ -56,6 +70,61 @@ class Executor:
         # Only here is the error gone, and with its traceback the tensors of the job.
         self._free_memory(refusal.problem)
         return refusal
+
+    def warm_up(self, wanted: WarmUp) -> None:
+        """Get ready for a job; what goes wrong is logged, and no more."""
+        self._free_before = []
+        if wanted.ended.is_set():
+            return
+        failed = False
+        began = time.monotonic()
+        try:
+            warm = self._warm_model(wanted.params.job)
+            held = get_ready(wanted.params, warm, wanted.ended.is_set, self._on_read)
+            log.info("warm after %.1f s: %s", time.monotonic() - began, ", ".join(held))
+        except Stopped:
+            log.info("the warm-up makes way after %.1f s", time.monotonic() - began)
+        except Exception as error:  # noqa: BLE001 - as of a job
+            failed = True
+            log.warning("nothing is warmed up: %s: %s", type(error).__name__, error)
+        if failed and self._warm is not None:
+            self._warm.model.drop_all()
+            devices.release(self._warm.model.device)
+        self._on_read("")
+
+    def make_way_for_others(self) -> None:
+        """While there is no job: finish the trials of kernels, and let go of a model whose memory others need."""
+        try:
+            if self._warm is not None:
+                if not self._kernels_settled:
+                    self._settle_kernels(self._warm.model)
+                self._look_at_memory(self._warm.model)
+        except Exception:  # the edge: nobody waits for this, and the next job says what is wrong
+            log.exception("an idle worker could not look at its memory")
+
+    def _settle_kernels(self, model: WanModel) -> None:
+        """The trials that would have held up a take: there is time for them now."""
+        width = transformer_width(model)
+        if forward_kernels.is_compiling(model.device, width):
+            return
+        if not forward_kernels.are_at_hand(model.device, width, self._findings):
+            forward_kernels.choose_for(model.device, width, self._findings)
+        self._kernels_settled = True
+
+    def _look_at_memory(self, model: WanModel) -> None:
+        if not any(map(model.loaded, model.components)):
+            return
+        now = _free_memory(model.device)
+        if any(each.is_short for each in now):  # it may be no more than torch's own reserve
+            devices.release(model.device)
+            now = _free_memory(model.device)
+        if not self._free_before:
+            self._free_before = now
+        elif any(map(is_needed_by_others, now, self._free_before)):
+            log.info("other programs need the memory, so the model is not kept warm: %s", now)
+            model.drop_all()
+            devices.release(model.device)
+            self._free_before = []
 
     def _make(self, run: Run) -> RunResult:
         log.info("job %s begins", run.params.job_id)
@@ -69,6 +138,7 @@ class Executor:
         folder = Path(params.model_folder)
         components: dict[str, Path] = {each.part: Path(each.place) for each in params.model_parts}
         copies = Path(params.copies_folder) if params.copies_folder else None
+        self._findings = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
         if self._warm is not None:
             model = self._warm.model
             same = model.component_files.is_at(folder, components) and model.device == device
@@ -104,3 +174,12 @@ class Executor:
             self._warm.model.drop_all()  # the next job reads again whatever was moved in part
         devices.release(self._warm.model.device)
         log.info("memory given back in %.2f s", time.monotonic() - began)
+
+
+def _free_memory(device: torch.device) -> list[FreeMemory]:
+    """The machine's memory, and the card's where it has its own."""
+    virtual = psutil.virtual_memory()
+    found = [FreeMemory(int(virtual.available), int(virtual.total))]
+    if device.type == "cuda":
+        found.append(FreeMemory(*torch.cuda.mem_get_info(device)))
+    return found

@@ -13,6 +13,7 @@ from ..loading.residency import room_for
 from ..loading.wan_model import WanModel
 from ..memory import fallbacks
 from ..memory.history import Attempt, OutOfMemoryHistory
+from ..memory.spilled import SENTENCE
 from ..protocol.media import MEMORY_FILE
 from ..protocol.messages import RunParams
 
@@ -40,6 +41,15 @@ class JobMemory:
         self.notes = [EIGHT_BIT_NOTE] if self.plan.eight_bit else []
         """Sentences about it for the finished take."""
         log.info("memory: %s, %.2f GB free on %s", self.plan, free_bytes / 1e9, model.device)
+
+    def learn_of_spilling(self) -> None:
+        """The driver moved some of it to the machine's memory: the plan stays, and later jobs begin with a smaller."""
+        room = self._room
+        lower = fallbacks.next_smaller_plan(self.plan, room.needs, "transformer", room.host_bytes, room.on_cpu)
+        log.warning("the card's memory was full at %s: later jobs begin with %s", self.plan, lower)
+        if lower is not None:
+            self._history.record(self._attempt, lower)
+        self.notes.append(SENTENCE)
 
     def shrink(self, failed_component: str, tiny_decoder: bool = False) -> bool:
         """Take the next smaller plan, as memory ran out while `failed_component` worked; False if there is none.

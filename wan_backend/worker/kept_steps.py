@@ -71,6 +71,11 @@ class KeptSteps:
             self._ends = True
             self._changed.notify_all()
 
+    @property
+    def may_have_any(self) -> bool:
+        """True where this or an earlier try has kept a step, though perhaps under another fingerprint."""
+        return self._newest is not None or (self._folder is not None and (self._folder / STEPS_FILE).exists())
+
     def find(self, fingerprint: str) -> Checkpoint | None:
         """The last step that this or an earlier try kept under `fingerprint`; None if the job is to begin anew."""
         if self._fingerprint != fingerprint:

@@ -40,12 +40,24 @@ class MeasuredPace:
     denoise: float | None = None
     decode: float | None = None
     encode: float = 0.0
+    tokens: int = 0
+    """Of the job that it was learned from."""
 
     def learn(self, seconds: PhaseSeconds, work: TakeWork) -> None:
         """Take over what a finished job took."""
         self.denoise = seconds.denoise / max(1, work.tokens * work.passes)
         self.decode = seconds.decode / max(1, work.tokens)
-        self.encode = seconds.encode
+        self.encode, self.tokens = seconds.encode, work.tokens
+
+    def longest_step(self, work: TakeWork, steps: int) -> float | None:
+        """Seconds of a step of another job, at most: attention takes the square of the tokens.
+
+        None before the first job.
+        """
+        expected = self.expected(work)
+        if expected is None:
+            return None
+        return expected[STATES.index(JobState.DENOISING)] / max(1, steps) * max(1.0, work.tokens / max(1, self.tokens))
 
     def expected(self, work: TakeWork) -> tuple[float, ...] | None:
         """Seconds of each phase for another job of the model, which by then is loaded; None before the first job."""
@@ -79,6 +91,8 @@ class Progress:
         self._step = 0
         self.preview = ""
         """The path of the picture of what the take looks like so far."""
+        self._shown_preview = ""
+        """The path that the last event had."""
         self._tiled = 0
         """How many pieces the tiles of the pictures had; 0 if they came whole."""
         self._shown = 0.0
@@ -105,7 +119,8 @@ class Progress:
             self._first_unit, self._first_done = now, done
         if self._state is JobState.DENOISING:
             self._step, self._steps = done, total  # fewer than planned if a take starts from footage
-        if done < total and now - self._last_sent < MIN_PAUSE_SECONDS:
+        shows_first = bool(self.preview) and not self._shown_preview
+        if done < total and now - self._last_sent < MIN_PAUSE_SECONDS and not shows_first:
             return
         self._emit(done / total, sentence, self._eta(done, total))
 
@@ -132,7 +147,7 @@ class Progress:
         share = self._shares[STATES.index(self._state)]
         # Loading comes again when the next component is needed: the bar never runs backwards.
         self._shown = max(self._shown, min(NEARLY, before + share * fraction))
-        self._last_sent = self._clock()
+        self._last_sent, self._shown_preview = self._clock(), self.preview
         report = ProgressParams(
             self._job_id, self._state, self._step, self._steps, self._shown, eta_seconds, sentence, self.preview
         )

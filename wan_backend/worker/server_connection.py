@@ -1,8 +1,8 @@
 """The worker's end of the connection to its server: requests that arrive, lines that leave, and a heartbeat.
 
-A thread reads requests while the main thread works. Runs are handed to the main thread and answered when they are
-through; cancel and shutdown take effect at once. The end of stdin means that the server is gone: the process leaves at
-that moment, whatever it is doing.
+A thread reads requests while the main thread works. Runs and warm-ups are handed to the main thread and answered when
+they are through. A run ends the warm-up before it; cancel and shutdown take effect at once. The end of stdin means that
+the server is gone: the process leaves at that moment, whatever it is doing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from ..protocol.endpoint import Answer, Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST, NO_SUCH_JOB, ProtocolError
-from ..protocol.messages import AliveParams, JobParams, Nothing, RunParams
+from ..protocol.messages import AliveParams, JobParams, Nothing, RunParams, WarmUpParams
 from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
 
 log = logging.getLogger(__name__)
@@ -52,20 +52,31 @@ class Run:
     canceled: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass
+class WarmUp:
+    """What is to be got ready while there is no job; `ended` may be set from the reading thread at any time."""
+
+    params: WarmUpParams
+    answer: Answer
+    """Takes Nothing, once."""
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
 class RequestListener:
-    """Reads requests from the descriptor `source` to its end; `runs` holds what the main thread is to do."""
+    """Reads requests from the descriptor `source` to its end; `tasks` holds what the main thread is to do."""
 
     def __init__(
         self, source: int, send: Callable[[bytes], None], leave: Callable[[int], None] = lambda code: os._exit(code)
     ) -> None:
         """`send` writes a line, from any thread; `leave` ends the process."""
-        self.runs: queue.Queue[Run] = queue.Queue()
+        self.tasks: queue.Queue[Run | WarmUp] = queue.Queue()
         self._endpoint = Endpoint(
             send, serves=WORKER_METHODS, handler=self._serve, sends=WORKER_EVENTS, peer="the server"
         )
         self._source = source
         self._leave = leave
         self._current: Run | None = None
+        self._newest_warm_up: WarmUp | None = None  # only the reading thread uses it
         self._lock = threading.Lock()
 
     @property
@@ -93,6 +104,8 @@ class RequestListener:
     def _serve(self, method: str, params: Any) -> Nothing | Later:
         if method == "run":
             return self._begin(params)
+        if method == "warm":
+            return self._warm_up(params)
         if method == "cancel":
             return self._cancel(params)
         return Later(self._shut_down)
@@ -100,14 +113,32 @@ class RequestListener:
     def _begin(self, params: RunParams) -> Later:
         if self._current is not None:  # only this thread sets it
             raise ProtocolError(INVALID_REQUEST, "The worker is busy; it does one job at a time.")
+        self._end_warm_up()
 
         def start(answer: Answer) -> None:
             run = Run(params, answer)
             with self._lock:
                 self._current = run
-            self.runs.put(run)
+            self.tasks.put(run)
 
         return Later(start)
+
+    def _warm_up(self, params: WarmUpParams) -> Later:
+        if self._current is not None:
+            raise ProtocolError(INVALID_REQUEST, "The worker is busy; it warms up while it has no job.")
+        self._end_warm_up()
+
+        def start(answer: Answer) -> None:
+            self._newest_warm_up = WarmUp(params, answer)
+            self.tasks.put(self._newest_warm_up)
+
+        return Later(start)
+
+    def _end_warm_up(self) -> None:
+        """Something newer is to be done: what is got ready may not hold it up."""
+        if self._newest_warm_up is not None:
+            self._newest_warm_up.ended.set()
+            self._newest_warm_up = None
 
     def _cancel(self, params: JobParams) -> Nothing:
         with self._lock:

@@ -24,26 +24,27 @@ from ..frames import source_frames
 from ..frames.take_writing import TakeFolder
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices
+from ..loading.read_ahead import ReadAhead
 from ..loading.residency import PlacedModel
 from ..loading.wan_model import WanModel
 from ..lora.resolve import EXPERTS
 from ..memory.residency_plan import MemoryPlan
-from ..pipelines import channels_last_autoencoder, depth_guide, task_conditions, tiles, tiny_decoder
+from ..memory.spilled import SHORT_SENTENCE
+from ..pipelines import channels_last_autoencoder, depth_guide, task_conditions, text_to_video, tiles, tiny_decoder
 from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import DenoisingStep, denoise_in_turn
 from ..pipelines.encode import latent_frames
 from ..pipelines.experts import experts_of
-from ..pipelines.preparation import Preparation, PreparationCache
+from ..pipelines.preparation import Preparation
 from ..pipelines.preview import LatentColors
-from ..pipelines.prompt_encoding import PromptFiles
 from ..pipelines.sampling import make_scheduler
 from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
 from ..pipelines.transfers import NoPictures
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
-from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER, first_file
+from ..protocol.media import KERNELS_FILE, first_file
 from ..protocol.messages import (
     Decoder,
     JobState,
@@ -56,15 +57,17 @@ from ..protocol.messages import (
     TakeRequest,
 )
 from ..storage import media_folder
-from . import take_pictures
+from . import overlap, take_pictures
 from .failures import decoded_no_pictures, numbers_ran_over
 from .gather import gather
 from .job_memory import JobMemory
 from .kept_steps import KeptSteps, fingerprint
 from .preview_file import PreviewFile
-from .progress import MeasuredPace, Progress, TakeWork
+from .progress import Progress, TakeWork
 from .skipped_work import keep_calibration, skipped_work_of
 from .source_reader import Read
+from .step_pace import StepPace
+from .warm_model import WarmModel
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +88,6 @@ ENCODING = {
     "image_encoder": "Reading the pictures",
     "vae": "Preparing the canvas",
 }
-
-
-@dataclass
-class WarmModel:
-    """The model that stays in memory between jobs, and what is worth keeping of the jobs before."""
-
-    model: WanModel
-    cache: PreparationCache = field(default_factory=PreparationCache)
-    pace: MeasuredPace = field(default_factory=MeasuredPace)
 
 
 @dataclass(frozen=True)
@@ -140,6 +134,11 @@ class TakeState:
     """Time spent in each phase, of all tries."""
     kernels: str = ""
     """The kernels that the transformer ran on; "" if an earlier try had made all steps."""
+    pace: StepPace = field(default_factory=StepPace)
+    spilled: bool = False
+    """The driver was seen to keep in the machine's memory what should be on the card."""
+    ahead: ReadAhead = field(default_factory=lambda: ReadAhead([]))
+    """What reads the files of components before they are loaded."""
 
 
 def make_take(
@@ -155,9 +154,7 @@ def make_take(
     `read` reads the sources; `on_read(place)` is called before any other file or folder is read, and with "" after it.
     """
     plan, request, model = params.plan, params.request, warm.model
-    prompts = Path(params.state_folder, PROMPTS_FOLDER) if params.state_folder else None
-    encoder = model.fingerprint("text_encoder")
-    warm.cache.prompts.files = None if prompts is None else PromptFiles(prompts, encoder)
+    warm.keep_prompts(params)
     folder = Path(params.work_folder) if params.work_folder else None
     preview = PreviewFile(folder, LatentColors.of(model.config("vae")))
     work = TakeWork(plan.width * plan.height * plan.model_frames, _forwards(plan))
@@ -169,6 +166,7 @@ def make_take(
         raise Refusal(problem)
     with TakeFolder(Path(request.media_folder), params.job_id) as take_folder, job.steps:
         state, memory = TakeState(plan, steps=plan.steps), JobMemory(model, params)
+        state.pace = StepPace(warm.pace.longest_step(work, plan.steps))
         channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
         while not _try_to_make(job, state, memory, take_folder.partial):
             # Only here is the error gone, and with its traceback the tensors of the try.
@@ -176,7 +174,7 @@ def make_take(
             model.drop_all()
             devices.release(model.device)
         result = _result(job, state, memory, take_folder.final)
-        if state.resumed is None:
+        if state.resumed is None and not state.spilled:
             warm.pace.learn(result.seconds, work)
         check(should_stop)
         take_folder.publish(_settings(job, state, result))
@@ -203,8 +201,11 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
             state.plan.loras,
             job.on_read,
             findings,
+            begin_at_once=True,
         )
-        _make_media(job, state, placement, folder)
+        files = overlap.files_to_come(job.model, job.request, state.plan, job.warm.cache.prompts)
+        with ReadAhead(files, job.should_stop) as state.ahead:
+            _make_media(job, state, memory, placement, folder)
     except Exception as error:
         tiny = state.denoised and bool(job.params.tiny_decoder)
         if not devices.is_out_of_memory(error) or not memory.shrink(state.component, tiny):
@@ -220,17 +221,17 @@ def _choose_decoder(job: TakeJob, state: TakeState, memory: MemoryPlan) -> None:
         state.plan = replace(plan, decoder=Decoder.TINY, notes=[*plan.notes, TINY_FOR_MEMORY_NOTE])
 
 
-def _make_media(job: TakeJob, state: TakeState, placement: PlacedModel, folder: Path) -> None:
+def _make_media(job: TakeJob, state: TakeState, memory: JobMemory, placement: PlacedModel, folder: Path) -> None:
     """Go through the phases, from the sources or from the last step that an earlier try kept."""
     try:
         with _timed(state, "encode", placement):
-            canvas = _gather(job, state)
+            canvas = _read_sources(job, state, placement)
             _resume(job, state, canvas)
             kept = canvas.kept
             conditions = None if state.denoised else _prepare(job, state, placement, canvas)
             del canvas
         with _timed(state, "denoise", placement):
-            latents = _latents(job, state, placement, conditions)
+            latents = _latents(job, state, memory, placement, conditions)
             del conditions
         with _timed(state, "decode", placement):
             _decode(job, state, placement, latents, kept, folder)
@@ -259,7 +260,9 @@ def _on_ready(job: TakeJob, state: TakeState, component: str) -> None:
     """Report the phase that begins now that the component for it is in place."""
     check(job.should_stop)
     state.component = component
+    state.ahead.pass_over(component)
     if component in EXPERTS:
+        state.pace.begin(time.monotonic())
         _report_steps(job, state)
     elif state.denoised:
         job.progress.phase(JobState.DECODING, "Making the pictures")
@@ -278,9 +281,21 @@ def _report_steps(job: TakeJob, state: TakeState) -> None:
         job.progress.go_on(done, steps, "Continuing with the second transformer")
 
 
+def _read_sources(job: TakeJob, state: TakeState, placement: PlacedModel) -> Canvas:
+    """The pictures that the request names; the model reads the prompt meanwhile, unless that may be for nothing."""
+    if not job.request.sources:
+        return _gather(job, state)
+    job.progress.phase(JobState.ENCODING, "Reading the footage")
+    if overlap.estimates_depth(job.request) or job.steps.may_have_any:
+        return _gather(job, state)
+
+    def read_prompts(should_stop: ShouldStop) -> None:
+        text_to_video.read_prompts(_preparation(job, state, placement, Canvas(), should_stop))
+
+    return overlap.beside(partial(_gather, job, state), read_prompts, job.should_stop)
+
+
 def _gather(job: TakeJob, state: TakeState) -> Canvas:
-    if job.request.sources:
-        job.progress.phase(JobState.ENCODING, "Reading the footage")
     depth_of = partial(
         depth_guide.estimate_depth,
         model_folder=job.model.folder,
@@ -295,32 +310,42 @@ def _resume(job: TakeJob, state: TakeState, canvas: Canvas) -> None:
     resumed = state.resumed = job.steps.find(fingerprint(job.params, canvas, job.model))
     state.done = 0 if resumed is None else resumed.done
     state.denoised = resumed is not None and resumed.finished
+    for component in (*EXPERTS, "text_encoder") if state.denoised else ():
+        state.ahead.pass_over(component)
     if resumed is not None:
         job.preview.go_on()
     job.progress.preview = "" if resumed is None else job.preview.path
 
 
 def _prepare(job: TakeJob, state: TakeState, placement: PlacedModel, canvas: Canvas) -> Conditions:
-    conditions = task_conditions.prepare(
-        Preparation(placement, job.request, state.plan, canvas, job.warm.cache, job.should_stop)
-    )
+    conditions = task_conditions.prepare(_preparation(job, state, placement, canvas, job.should_stop))
     check(job.should_stop)
     return conditions
 
 
-def _latents(job: TakeJob, state: TakeState, placement: PlacedModel, conditions: Conditions | None) -> torch.Tensor:
+def _preparation(
+    job: TakeJob, state: TakeState, placement: PlacedModel, canvas: Canvas, should_stop: ShouldStop
+) -> Preparation:
+    return Preparation(placement, job.request, state.plan, canvas, job.warm.cache, should_stop)
+
+
+def _latents(
+    job: TakeJob, state: TakeState, memory: JobMemory, placement: PlacedModel, conditions: Conditions | None
+) -> torch.Tensor:
     """(1, C, T, H, W) clean latents: those that an earlier try had finished, or new ones."""
     if conditions is not None:
-        return _denoise(job, state, placement, conditions)
+        return _denoise(job, state, memory, placement, conditions)
     assert state.resumed is not None
     job.progress.go_on(state.resumed.done, state.resumed.done, "The steps are done already")
     return state.resumed.latents
 
 
-def _denoise(job: TakeJob, state: TakeState, placement: PlacedModel, conditions: Conditions) -> torch.Tensor:
+def _denoise(
+    job: TakeJob, state: TakeState, memory: JobMemory, placement: PlacedModel, conditions: Conditions
+) -> torch.Tensor:
     """(1, C, T, H, W) clean latents, kept on disk for whatever may happen to the decoding."""
     plan = state.plan
-    state.steps = plan.steps - conditions.first_step
+    state.steps, state.kernels = plan.steps - conditions.first_step, ""
     config = job.model.config("scheduler")
     scheduler = make_scheduler(config, plan.sampler, plan.flow_shift, plan.timesteps, job.request.seed)
     skipped = skipped_work_of(plan)
@@ -330,7 +355,7 @@ def _denoise(job: TakeJob, state: TakeState, placement: PlacedModel, conditions:
         conditions,
         steps=plan.steps,
         window=latent_frames(plan.window_frames) if plan.window_frames else 0,
-        after_step=partial(_after_step, job, state),
+        after_step=partial(_after_step, job, state, memory, placement),
         resumed=state.resumed,
         should_stop=job.should_stop,
         skipped=skipped,
@@ -339,7 +364,7 @@ def _denoise(job: TakeJob, state: TakeState, placement: PlacedModel, conditions:
         controlled = conditions.control is not None
         sentence = keep_calibration(job.params, job.model, controlled, skipped.measured)
         state.plan = replace(plan, notes=[*plan.notes, sentence])
-    state.kernels = placement.kernels.description
+    state.kernels += placement.kernels.description
     finished = Checkpoint.at_the_end(state.steps, latents)
     if finished.broken:
         raise Refusal(numbers_ran_over(job.params, job.model, state.component, finished.done, finished.done))
@@ -349,17 +374,24 @@ def _denoise(job: TakeJob, state: TakeState, placement: PlacedModel, conditions:
     return latents
 
 
-def _after_step(job: TakeJob, state: TakeState, step: DenoisingStep) -> None:
-    """Keep the step, show what the take looks like after it, and report it."""
+def _after_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: PlacedModel, step: DenoisingStep) -> None:
+    """Keep the step, show what the take looks like after it, and report it; then do what was put off until then."""
     checkpoint = step.checkpoint()
     if checkpoint is not None:
         if checkpoint.broken:  # of the copy, which is on the CPU already
             raise Refusal(numbers_ran_over(job.params, job.model, state.component, step.done, state.steps))
         job.steps.keep(checkpoint)
+    if state.pace.note(time.monotonic(), job.model.device) and not state.spilled:
+        state.spilled = True
+        memory.learn_of_spilling()
     job.preview.show(step)
     job.progress.preview = job.preview.path
     state.done = step.done
-    job.progress.advance(step.done, state.steps, f"Step {step.done} of {state.steps}")
+    slow = f" ({SHORT_SENTENCE})" if state.spilled else ""
+    job.progress.advance(step.done, state.steps, f"Step {step.done} of {state.steps}{slow}")
+    if placement.take_up_kernels(state.pace.last_seconds, state.steps - step.done):
+        state.kernels = f"torch for {step.done} of {state.steps} steps, then "
+        state.pace.begin(time.monotonic())
 
 
 def _decode(

@@ -56,6 +56,8 @@ def test_what_the_preferences_say_becomes_flags(command, settings, tmp_path):
         *(sys.executable, "-m", "wan_backend", "serve", "--state", str(tmp_path / "state")),
         *("--models-folder", "/my models", "--device", "cpu", "--memory-budget-gib", "7.5"),
     ]
+    idle = command.find(settings(command=sys.executable, idle_minutes=30)).arguments
+    assert idle[-2:] == ["--idle-minutes", "30"]
     plain = command.find(settings(command=sys.executable)).arguments
     assert plain[-2:] == ["--state", str(tmp_path / "state")]
 

@@ -73,10 +73,10 @@ class Desk:
 
         monkeypatch.setattr(connection, "ChildProcess", start)
         monkeypatch.setattr(connection, "find", lambda settings: command.BackendCommand(["python"], {}))
-        self.changes = 0
+        self.changes, self.warm_up = 0, True
         self.jobs = addon("jobs.job_list").JobList()
         self.server = addon("jobs.server_proxy").ServerProxy(
-            self.jobs, lambda: command.BackendSettings(tmp_path, tmp_path), self._changed
+            self.jobs, lambda: command.BackendSettings(tmp_path, tmp_path, warm_up=self.warm_up), self._changed
         )
 
     def _changed(self) -> None:
@@ -99,6 +99,18 @@ def to_json(addon):
     import importlib
 
     return importlib.import_module("wan_vse.wan_backend.protocol.conversion").to_json
+
+
+def test_a_job_whose_sources_are_rendered_has_its_model_made_ready(desk, make_request) -> None:
+    desk.server.warm(make_request())
+    desk.server.start()
+    desk.tick(2)
+    assert "warm" not in desk.child.asked, "there was no server, and the job finds the model as it is"
+    desk.server.warm(make_request())
+    assert desk.child.asked[-1] == "warm"
+    desk.warm_up = False
+    desk.server.warm(make_request())
+    assert desk.child.asked.count("warm") == 1
 
 
 def test_the_first_page_is_there_at_once_and_the_list_is_whole_after_the_last(desk, to_json, make_status) -> None:

@@ -105,6 +105,40 @@ def test_a_refused_plan_is_a_sentence_and_a_lost_server_is_none(plans, errors, m
     assert len(client.calls) == 2
 
 
+class WarmableClient(Client):
+    """Keeps what is to be warmed up apart from what is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warmed: list = []
+
+    def call(self, method, params, answered=None, failed=None) -> None:
+        if method == "warm":
+            self.warmed.append(params)
+        else:
+            super().call(method, params, answered, failed)
+
+
+def test_the_model_of_the_shown_plan_is_warmed_up_where_that_is_wished(module, plan, make_request) -> None:
+    client, wished = WarmableClient(), [True]
+    plans = module.PlanQuery(lambda: None, lambda: wished[0])
+    plans.want(make_request("fog"))
+    plans.tick(client)
+    assert client.warmed == [], "not before it is known what the model can do here"
+    client.calls[0][1](plan)
+    (first,) = client.warmed
+    assert first.request.prompt == "fog" and not first.read_prompt, "it may still be written"
+    plans.want(make_request("rain"))
+    plans.tick(client)
+    plans.want(make_request("snow"))
+    plans.tick(client)
+    client.calls[1][1](plan)
+    assert len(client.warmed) == 1, "nobody looks at that one any more"
+    wished[0] = False
+    client.calls[2][1](plan)
+    assert len(client.warmed) == 1
+
+
 def test_thumbnails_are_asked_for_once(thumbnails, messages, request_of, tmp_path) -> None:
     names = [f"{index}.png" for index in range(200)]
     for name in (names[0], names[-1]):

@@ -16,7 +16,7 @@ from wan_backend.catalogue import entries
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.planning import plan_steps
 from wan_backend.protocol.messages import FrameRate, Role, RunParams, Source, TakeRequest, Task
-from wan_backend.worker import take_job, take_pictures
+from wan_backend.worker import take_job, take_pictures, warm_model
 
 WIDTH, HEIGHT = 256, 144
 SCENES = {
@@ -28,7 +28,7 @@ KEPT_DB, BRIGHTNESS_LEVELS, STEPS = 30, 1, 4
 
 @pytest.fixture(scope="module")
 def warm():
-    return take_job.WarmModel(WanModel(evaluate.WEIGHTS, torch.device("cpu")))
+    return warm_model.WarmModel(WanModel(evaluate.WEIGHTS, torch.device("cpu")))
 
 
 @pytest.fixture

@@ -95,6 +95,8 @@ def _serve(method: str, params: Any) -> Nothing | Later:
     if method == "cancel":
         CANCELLED.set()
         return Nothing()
+    if method == "warm":
+        return Nothing()
     os._exit(0)
 
 

@@ -30,6 +30,7 @@ from wan_backend.protocol.messages import (
     RunParams,
     RunResult,
     Take,
+    WarmUpParams,
 )
 from wan_backend.protocol.methods import WORKER_EVENTS, WORKER_METHODS
 from wan_backend.server import log_files, serve, worker_life
@@ -49,7 +50,10 @@ class Worker:
         self.number, self.pid = number, os.getpid()
         self.log_file = logs / f"worker-{number}.log"
         self.job: RunParams | None = None
+        self.warm_ups: list[WarmUpParams] = []
+        """What it was asked to get ready; it is at the last one until `warms_up`."""
         self._answer: Answer | None = None
+        self._warmed: Answer | None = None
         self._inbox = inbox
         self._endpoint = Endpoint(
             self._say, serves=WORKER_METHODS, handler=self._serve, sends=WORKER_EVENTS, peer="the server"
@@ -92,6 +96,12 @@ class Worker:
         made = (folder, frame_file(0), asked.media_format, asked.length_frames, plan.width, plan.height)
         self._end(RunResult(Take(*made, asked.frame_rate), PhaseSeconds(denoise=0.1)))
 
+    def warms_up(self) -> None:
+        """It has got ready, or has given that up for a run."""
+        told, self._warmed = self._warmed, None
+        assert told is not None
+        told(Nothing())
+
     def refuses(self, problem: Problem) -> None:
         """It can't make the take."""
         self._end(Refusal(problem))
@@ -116,6 +126,10 @@ class Worker:
             assert self.job is None, "the worker has a job already"
             self.job = params
             return Later(lambda answer: setattr(self, "_answer", answer))
+        if method == "warm":
+            assert self.job is None, "nothing is warmed up beside a job"
+            self.warm_ups.append(params)
+            return Later(lambda answer: setattr(self, "_warmed", answer))
         if method == "cancel" and self.job is not None:
             self.refuses(Problem(ProblemKind.CANCELLED, "Canceled."))
         return Nothing()

@@ -58,6 +58,25 @@ def test_where_nobody_tells_all_of_the_card_counts(free):
     assert settled(watch) == Machine("cuda", 24 * GB, 60 * GB, 24 * GB)
 
 
+def test_nothing_is_to_be_loaded_while_it_is_asked(monkeypatch):
+    asked, answer = threading.Event(), threading.Event()
+
+    def wait(_device: str) -> int:
+        asked.set()
+        assert answer.wait(60)
+        return 20 * GB
+
+    monkeypatch.setattr(graphics_card, "free_of", wait)
+    watch = GraphicsCardWatch(None)
+    watch.worker_changed(STARTING)
+    assert not watch.is_asking
+    watch.worker_changed(READY)
+    assert asked.wait(60) and watch.is_asking
+    answer.set()
+    settled(watch)
+    assert not watch.is_asking
+
+
 def test_a_budget_limits_it(free):
     watch = GraphicsCardWatch(8 * GB)
     watch.worker_changed(STARTING)

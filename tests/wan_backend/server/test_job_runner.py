@@ -29,6 +29,19 @@ class Life:
         self.runs = []
         self.fails: Exception | None = None
         self.wanted = 0
+        self.number, self.idle_seconds, self.released = 1, 0.0, 0
+        self.warm_ups = []
+
+    @property
+    def can_warm_up(self):
+        return self.can_take_a_job
+
+    def warm_up(self, params):
+        self.warm_ups.append(params)
+
+    def release(self):
+        self.released += 1
+        self.idle_seconds = 0.0
 
     @property
     def can_take_a_job(self):
@@ -53,7 +66,7 @@ class Desk:
     def __init__(self) -> None:
         self.asked = []
 
-    def start(self, request, then, set_aside):
+    def start(self, request, then, set_aside=None):
         self.asked.append((request, then))
         self.set_aside = set_aside
 

@@ -54,7 +54,7 @@ def codes_of(said: list[dict]) -> list[int]:
 
 def test_a_run_is_handed_over_and_a_second_one_refused():
     listener, said = hear(Request(1, "run", RUN).line() + Request(2, "run", RUN).line())
-    run = listener.runs.get_nowait()
+    run = listener.tasks.get_nowait()
     assert run.params.job_id == "job" and not run.canceled.is_set()
     assert codes_of(said) == [INVALID_REQUEST] and said[0]["id"] == 2
     listener.done(run)
@@ -68,28 +68,28 @@ def test_a_run_is_answered_when_it_is_through():
         listener.start()
         stream.write(Request(7, "run", RUN).line())
         stream.flush()
-        run = listener.runs.get(timeout=60)
+        run = listener.tasks.get(timeout=60)
         assert lines == []
         listener.notify("alive", AliveParams(1.0, 2.0))
         listener.done(run)
         run.answer(Nothing())
         stream.write(Request(8, "run", RUN).line())
         stream.flush()
-        assert listener.runs.get(timeout=60).params.job_id == "job"
+        assert listener.tasks.get(timeout=60).params.job_id == "job"
     told = Notification("alive", {"busy_seconds": 1.0, "cpu_seconds": 2.0}).line()
     assert lines == [told, Response(7, {}).line()]
 
 
 def test_cancel_reaches_the_run_that_waits_or_works():
     listener, said = hear(Request(1, "run", RUN).line() + Request(2, "cancel", {"job_id": "job"}).line())
-    assert listener.runs.get_nowait().canceled.is_set()
+    assert listener.tasks.get_nowait().canceled.is_set()
     assert said == [{"jsonrpc": "2.0", "id": 2, "result": {}}]
 
 
 def test_cancel_of_another_job_is_refused():
     listener, said = hear(Request(1, "run", RUN).line() + Request(2, "cancel", {"job_id": "other"}).line())
     assert codes_of(said) == [NO_SUCH_JOB]
-    assert not listener.runs.get_nowait().canceled.is_set()
+    assert not listener.tasks.get_nowait().canceled.is_set()
 
 
 def test_shutdown_is_answered():

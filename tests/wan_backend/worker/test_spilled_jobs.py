@@ -1,0 +1,96 @@
+"""A job whose card's memory ran over says so once, goes on, and leaves a smaller plan to the next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.wan_backend.worker.executors import RecordingExecutor, asked
+from wan_backend.loading import devices
+from wan_backend.memory.spilled import SENTENCE, SHORT_SENTENCE
+from wan_backend.protocol.media import MEMORY_FILE
+from wan_backend.protocol.messages import FrameRate, PhaseSeconds, Plan, RunParams, TakeRequest
+from wan_backend.worker import step_pace
+from wan_backend.worker.progress import MeasuredPace, TakeWork
+from wan_backend.worker.step_pace import StepPace
+
+GIB = 1 << 30
+CARD = torch.device("cuda")
+
+
+@pytest.fixture
+def full_card(monkeypatch):
+    """Windows, with a card of 24 GiB of which nothing is free."""
+    monkeypatch.setattr(step_pace, "driver_may_spill", lambda: True)
+    monkeypatch.setattr(devices, "used_bytes", lambda _device: (20 * GIB, int(23.9 * GIB)))
+    monkeypatch.setattr(devices, "total_bytes", lambda _device: 24 * GIB)
+
+
+def ends(pace: StepPace, *seconds: float, device: torch.device = CARD) -> list[bool]:
+    """What is said after steps of so many seconds."""
+    now, said = 100.0, []
+    pace.begin(now)
+    for each in seconds:
+        now += each
+        said.append(pace.note(now, device))
+    return said
+
+
+def test_a_step_is_held_against_the_fastest_before_it(full_card):
+    assert ends(StepPace(), 5.0, 4.0, 11.9, 12.1) == [False, False, False, True]
+
+
+def test_or_against_what_a_take_before_has_taken(full_card):
+    assert ends(StepPace(2.0), 7.0) == [True]
+    assert ends(StepPace(2.0), 5.0) == [False]
+
+
+def test_a_step_of_which_the_beginning_is_not_known_says_nothing(full_card):
+    pace = StepPace()
+    assert not pace.note(100.0, CARD) and pace.last_seconds == 0.0
+    assert not pace.note(105.0, CARD) and pace.expected_seconds == 5.0
+
+
+def test_elsewhere_nothing_is_asked_of_a_card(monkeypatch):
+    monkeypatch.setattr(devices, "used_bytes", lambda _device: 1 / 0)
+    monkeypatch.setattr(step_pace, "driver_may_spill", lambda: False)
+    assert ends(StepPace(1.0), 100.0) == [False]
+    monkeypatch.setattr(step_pace, "driver_may_spill", lambda: True)
+    assert ends(StepPace(1.0), 100.0, device=torch.device("cpu")) == [False]
+
+
+def test_a_longer_take_may_take_the_square_of_its_tokens():
+    pace = MeasuredPace()
+    assert pace.longest_step(TakeWork(10, 8), 4) is None
+    pace.learn(PhaseSeconds(denoise=40.0), TakeWork(tokens=10, passes=8))
+    assert pace.longest_step(TakeWork(10, 8), 4) == pytest.approx(10.0)
+    assert pace.longest_step(TakeWork(30, 8), 4) == pytest.approx(90.0)
+    assert pace.longest_step(TakeWork(5, 8), 4) == pytest.approx(5.0)
+
+
+@pytest.fixture
+def params(t2v_folder, tmp_path) -> RunParams:
+    request = TakeRequest("fog", "any", 32, 32, 5, FrameRate(16), 1, str(tmp_path / "media"))
+    plan = Plan("any", 32, 32, 5, FrameRate(16), 5, 4, 3.0, 3.0, "unipc")
+    return RunParams("a" * 32, request, plan, str(t2v_folder), "cpu", state_folder=str(tmp_path / "state"))
+
+
+def test_the_job_says_it_once_and_later_takes_begin_smaller(params, monkeypatch):
+    monkeypatch.setattr(StepPace, "note", lambda _self, now, _device: True)
+    executor = RecordingExecutor()
+    result = executor.run(asked(params))
+    assert result.notes.count(SENTENCE) == 1
+    last = next(report.sentence for report in executor.progress if report.step == 4)
+    assert last == f"Step 4 of 4 ({SHORT_SENTENCE})"
+    assert executor._warm.pace.denoise is None, "such a take is no measure for others"
+    assert json.loads(Path(params.state_folder, MEMORY_FILE).read_text()), "the smaller plan is remembered"
+
+
+def test_a_usual_job_says_nothing(params):
+    executor = RecordingExecutor()
+    assert SENTENCE not in executor.run(asked(params)).notes
+    assert not any(SHORT_SENTENCE in sentence for sentence in executor.sentences)
+    assert not Path(params.state_folder, MEMORY_FILE).exists()

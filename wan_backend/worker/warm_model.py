@@ -1,0 +1,28 @@
+"""The model that stays in memory between jobs, with what the jobs before have left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..loading.wan_model import WanModel
+from ..pipelines.preparation import PreparationCache
+from ..pipelines.prompt_encoding import PromptFiles
+from ..protocol.media import PROMPTS_FOLDER
+from ..protocol.messages import RunParams
+from .progress import MeasuredPace
+
+
+@dataclass
+class WarmModel:
+    """The model that stays in memory between jobs, and what is worth keeping of the jobs before."""
+
+    model: WanModel
+    cache: PreparationCache = field(default_factory=PreparationCache)
+    pace: MeasuredPace = field(default_factory=MeasuredPace)
+
+    def keep_prompts(self, params: RunParams) -> None:
+        """Have the embeddings of prompts kept on the disk, in the job's state folder if it has one."""
+        folder = Path(params.state_folder, PROMPTS_FOLDER) if params.state_folder else None
+        encoder = self.model.fingerprint("text_encoder")
+        self.cache.prompts.files = None if folder is None else PromptFiles(folder, encoder)
