@@ -107,10 +107,14 @@ class Calibrations:
     def add_all_of(self, other: Calibrations) -> None:
         """Keep those of another file, too. Raises OSError."""
         for entry in other._read():
-            key = entry.get("of")
-            found = _parse(entry, key["steps"]) if isinstance(key, dict) else None
+            written = entry.get("of")
+            try:
+                key = CalibrationKey(**{**written, "sampler": Sampler(written["sampler"])})  # type: ignore[index,dict-item]
+            except (LookupError, TypeError, ValueError):
+                continue  # of another version
+            found = _parse(entry, key.steps)
             if found is not None:
-                self.record(CalibrationKey(**{**key, "sampler": Sampler(key["sampler"])}), found)
+                self.record(key, found)
 
     def _read(self) -> list[dict[str, Any]]:
         if self._file is None:
