@@ -23,7 +23,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
 from ...wan_backend.protocol.plain_names import is_id
-from ..timeline import compat, identity, path_rules, placement, strip_media
+from ..timeline import compat, identity, path_rules, strip_media, take_strips
 from . import placing, project
 from .request import MEDIA_FOLDER, Refused
 
@@ -144,7 +144,7 @@ class Collector:
         for found in identity.all_marked():
             target = self._moved.get(str(strip_media.played_folder(found.strip) or ""))
             if target is not None:
-                strip_media.set_played_folder(found.strip, placement.path_in_strip(target))
+                strip_media.set_played_folder(found.strip, take_strips.path_in_strip(target))
         self.sentence = _outcome(len(self._moved), self._left_out)
         self._moved.clear()
         bpy.ops.ed.undo_push(message="Collect takes")

@@ -17,7 +17,7 @@ import bpy
 from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, ProblemKind, TakeRequest
 from ..stopwatch import timed
-from ..timeline import compat, identity, placement, provenance, untrusted
+from ..timeline import compat, identity, provenance, take_strips, untrusted
 from . import placing, project, unknown_jobs
 from .job_list import JobList
 
@@ -218,9 +218,9 @@ class OpenFile:
         Those strips stay active, so that one more click makes another take of them.
         """
         origin = request.origin
-        name = name or placement.strip_name(request)
+        name = name or take_strips.strip_name(request)
         place = (origin.channel, origin.start, request.length_frames)
-        strip = placement.add_placeholder(scene, name, *place, activate=not provenance_text)
+        strip = take_strips.add_placeholder(scene, name, *place, activate=not provenance_text)
         identity.mark_placeholder(strip, job_id, json.dumps(to_json(request)))
         if provenance_text:
             strip[provenance.PROPERTY] = provenance_text

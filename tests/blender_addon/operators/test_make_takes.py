@@ -71,7 +71,7 @@ def test_pictures_need_no_words(stand_in, film, addon, operator, selected, name)
     film.select(*selected)
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
     assert stand_in.orders[0].request.prompt == ""
-    assert addon("timeline.placement").strip_name(stand_in.orders[0].request) == name
+    assert addon("timeline.take_strips").strip_name(stand_in.orders[0].request) == name
     assert addon("ui.wording").title("", stand_in.orders[0].request.task) == f"{name}, without a prompt"
 
 
@@ -212,7 +212,7 @@ def test_another_take_of_the_same_sources(stand_in, film, addon, found) -> None:
             (folder / name).write_bytes(b"x")
     source = m.Source(m.Role.FOOTAGE, str(folder), files, frames=40, rendered=True)
     request = dataclasses.replace(order.request, sources=[source])
-    strip = addon("timeline.placement").add_placeholder(film.scene, "P", 2, 1, 40)
+    strip = addon("timeline.take_strips").add_placeholder(film.scene, "P", 2, 1, 40)
     conversion = importlib.import_module(stand_in.messages.__name__.replace("messages", "conversion"))
     addon("timeline.identity").mark_placeholder(strip, "a" * 32, json.dumps(conversion.to_json(request)))
     provenance = addon("timeline.provenance")

@@ -76,7 +76,7 @@ def test_two_strips(cut, implied) -> None:
 
 
 def test_sound_and_placeholders_are_no_footage(cut, implied, addon) -> None:
-    strip = addon("timeline.placement").add_placeholder(cut.scene, "P", 2, 1, 20)
+    strip = addon("timeline.take_strips").add_placeholder(cut.scene, "P", 2, 1, 20)
     addon("timeline.identity").mark_placeholder(strip, "job", "{}")
     assert implied("P") == "text_to_video"
     assert cut.read().footage == ()
