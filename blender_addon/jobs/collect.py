@@ -23,7 +23,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
 from ...wan_backend.protocol.plain_names import is_id
-from ..timeline import compat, identity, path_rules, strip_media, take_strips
+from ..timeline import compat, identity, path_rules, strip_columns, strip_media, take_strips
 from . import placing, project
 from .request import MEDIA_FOLDER, Refused
 
@@ -217,5 +217,5 @@ def _media_strips() -> Iterator[compat.Strip]:
     waiting = [compat.top_strips(scene) for scene in bpy.data.scenes if scene.library is None]
     while waiting:
         collection = waiting.pop()
-        yield from compat.of_kinds(collection, "IMAGE", "MOVIE")
-        waiting += [compat.strips(meta) for meta in compat.of_kinds(collection, "META")]
+        yield from strip_columns.of_kinds(collection, "IMAGE", "MOVIE")
+        waiting += [compat.strips(meta) for meta in strip_columns.of_kinds(collection, "META")]

@@ -18,7 +18,7 @@ from .. import preferences
 from ..jobs import orders, project, request, session
 from ..properties import OverriddenSettings, WanSettings
 from ..properties.task import TaskSettings, chosen_or
-from ..timeline import compat, scene_format, selection
+from ..timeline import compat, scene_format, selection, strip_columns
 
 ANY_PROMPT = "any"
 """In place of the prompt while there is none: what would be made does not depend on it."""
@@ -118,7 +118,7 @@ def _read_key(scene: bpy.types.Scene, settings: WanSettings, selected: selection
 
 def _timeline_key(scene: bpy.types.Scene) -> tuple[object, ...]:
     owner, render = compat.shown_owner(scene), scene.render
-    strips = compat.columns(compat.shown_strips(scene))
+    strips = strip_columns.columns(compat.shown_strips(scene))
     return (
         scene.as_pointer(),
         scene.name_full,

@@ -1,6 +1,8 @@
 """The sequencer's timeline: strips, channels, gaps and the files that strips play. Knows no job queue and no backend.
 
-compat           every difference between the versions of Blender
+compat           what differs between the versions of Blender
+strip_columns    many strips at once: as columns of numbers, the selected ones, all of a scene
+animation        which curves, drivers and tracks change strips
 identity         the custom properties that tie a strip to its job
 untrusted        what a .blend holds, read as untrusted input
 scene_format     the scene's frame size and frame rate, and the frames that Blender can show

@@ -14,7 +14,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Role, Task
-from . import compat, free_space, scene_format
+from . import compat, free_space, scene_format, strip_columns
 from .footage import FootageRange
 from .selection import MAX_STRIPS, Selection, StripSummary, around
 
@@ -248,7 +248,7 @@ def _over_preview_range(scene: bpy.types.Scene) -> list[Target] | str:
     if not scene.use_preview_range:
         return "Select the strips to restyle, or set a preview range (P) around the frames."
     start, end = scene.frame_preview_start, scene.frame_preview_end + 1
-    strips = compat.columns(compat.shown_strips(scene))
+    strips = strip_columns.columns(compat.shown_strips(scene))
     there = strips.overlapping(start, end)
     if not there:
         return iface_("There is no strip in the preview range, frames {} to {}: move it over strips.").format(
