@@ -13,12 +13,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import bpy
 
-from . import depth, frames
+from . import compat, depth, frames
 from .report import CannotRender, Report
 
 KINDS = {"frames": frames, "depth": depth}
@@ -71,7 +70,7 @@ def _is_same_file(one: str, other: str) -> bool:
 
 def keep_from_writing() -> None:
     """Mute File Output nodes, which would write files wherever their paths say, at each frame."""
-    for tree in _trees():
+    for tree in (*bpy.data.node_groups, *compat.compositor_trees()):
         for node in tree.nodes:
             if node.type == "OUTPUT_FILE":
                 node.mute = True
@@ -104,11 +103,3 @@ def check_scripts(were_refused: bool) -> None:
     """
     if bpy.app.autoexec_fail and not were_refused:
         raise CannotRender(_NOT_TRUSTED, bpy.app.autoexec_fail_message[:100])
-
-
-def _trees() -> Iterator[Any]:
-    yield from bpy.data.node_groups
-    for scene in bpy.data.scenes:
-        tree = getattr(scene, "node_tree", None) if bpy.app.version < (5, 0, 0) else None
-        if tree is not None:
-            yield tree

@@ -295,12 +295,11 @@ def _picture(scene: bpy.types.Scene, wanted: FootageRange, source: Source) -> di
     strip = strips[wanted.strip_names[0]]
     frames = strip_media.frames_of_scene(strip, wanted.frames)
     shots = itertools.groupby(frames, lambda frame: strip_media.camera_of(strip, frame))
-    layer = getattr(strip, "view_layer", None)
     return {
         "kind": "depth",
         "scene": strip.scene.name,
         "camera": strip.scene_camera.name if strip.scene_camera else "",
-        "layer": layer if isinstance(layer, str) else getattr(layer, "name", ""),
+        "layer": compat.view_layer_name(strip),
         "shots": [list(shot) for _, shot in shots],
         **place,
     }
