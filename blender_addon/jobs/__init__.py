@@ -2,7 +2,8 @@
 
 session          the one Session of this Blender: server, jobs and open file, driven by one timer
 blender_handlers Blender's events (load, save, undo, render), passed on to the session
-request, orders  what the panel's settings and the selection ask for: TakeRequests
+planned_takes    the takes that a click asks for, by the panel's settings and the selection
+request          makes a TakeRequest of the settings, the prompt and the target
 sourcing         jobs whose sources are rendered before the server gets them
 rendering        renders those sources with a Blender in the background
 journal, lease   such jobs on the disk, and which Blender that lives owns them
