@@ -24,7 +24,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
 from ...wan_backend.protocol.plain_names import is_id
 from ..timeline import compat, identity, path_rules, strip_columns, strip_media, take_strips
-from . import placing, project
+from . import blender_handlers, project
 from .request import MEDIA_FOLDER, Refused
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Collector:
             self.stop()
             self.sentence = iface_("The takes could not be copied ({}): fix that, then collect again.").format(error)
             return True
-        if not self._todo and placing.allowed():
+        if not self._todo and blender_handlers.may_change_strips():
             self._point_strips()
         return True
 

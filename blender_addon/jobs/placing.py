@@ -1,4 +1,4 @@
-"""Puts finished takes on the timeline, and knows when strips may be changed."""
+"""Puts finished takes on the timeline."""
 
 from __future__ import annotations
 
@@ -22,23 +22,6 @@ from ..timeline import compat, identity, provenance, take_strips, untrusted
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-MODAL_PREFIXES = ("TRANSFORM_OT_", "SEQUENCER_OT_", "RENDER_OT_")
-"""Operators during which no strip may change: an undo step while one is dragged can crash Blender."""
-
-
-def allowed(rendering: bool = False) -> bool:
-    """True if strips may be changed now: no render runs, and nobody drags one.
-
-    `rendering` is what the handlers reported. With a window, Blender itself knows better: there a render that
-    could be reported is one of its jobs, even when it ends without a report.
-    """
-    if bpy.app.is_job_running("RENDER") or (rendering and bpy.app.background):
-        return False
-    windows = bpy.context.window_manager.windows if bpy.context.window_manager else ()
-    return not any(
-        operator.bl_idname.startswith(MODAL_PREFIXES) for window in windows for operator in window.modal_operators
-    )
 
 
 def is_whole(status: JobStatus) -> bool:
