@@ -1,4 +1,4 @@
-"""Renders sources of takes in a second Blender, in the background, on a copy of the artist's file.
+"""Renders sources of takes in a second Blender, in the background, on a copy of the open file.
 
 That Blender finds this package by its path, without the rest of the extension, so it imports nothing else of it. The
 copy is changed for rendering and never saved.

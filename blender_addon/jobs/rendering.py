@@ -39,7 +39,7 @@ LEFT_BEHIND_SECONDS = 86_400.0
 COPY_PREFIX = "copy-of-"
 """Of the names of the folders in the run folder that hold copies of the open file."""
 OUR_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"})
-"""The engines that Blender brings along; any other needs the artist's add-ons as well."""
+"""The engines that Blender brings along; any other needs the person's add-ons as well."""
 SCRUBBED = ("PYTHONHOME", "PYTHONPATH")
 """Variables that Blender sets for its own Python, and another Blender must not inherit."""
 BACKGROUND = Path(__file__).resolve().parents[1]

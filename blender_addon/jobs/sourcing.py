@@ -231,5 +231,5 @@ class Sourcing:
 def is_there(source: Source) -> bool:
     """True if what the server would read is on the disk. Of many pictures, the first and the last are looked at."""
     if not source.rendered:
-        return True  # the artist's own media: the server reports what is wrong with it
+        return True  # the person's own media: the server reports what is wrong with it
     return all(os.path.isfile(os.path.join(source.folder, name)) for name in {source.files[0], source.files[-1]})
