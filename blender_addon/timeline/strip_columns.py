@@ -1,7 +1,7 @@
 """Reads many strips at once: as columns of numbers, the selected ones, those of some types, and all of a scene.
 
 Two thousand strips are asked for at every redraw, so each property of all is read in one call (foreach_get). Frames are
-those of the scene, and ends are exclusive.
+those of the scene, and ends are exclusive. A collection may be an empty tuple, as of a scene without strips.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import bpy
 
@@ -42,34 +43,38 @@ class Columns:
         return [index for index, (first, end) in edges if first < end_exclusive and end > start]
 
 
-def columns(collection: Collection | tuple[()]) -> Columns:
+def columns(collection: Collection) -> Columns:
     """Start, end, channel, mute and type of every strip in the collection; each is read in one call (foreach_get)."""
     mutes = [False] * len(collection)
     if mutes:
         collection.foreach_get("mute", mutes)
     left, right = compat.HANDLES
-    kinds = compat.STRIP_TYPE.bl_rna.properties["type"].enum_items
-    overlays = {kinds[name].value for name in ("SOUND", "TEXT", "ADJUSTMENT")}
+    overlays = _numbers_of_kinds("SOUND", "TEXT", "ADJUSTMENT")
     types = _column(collection, "type")
     starts, ends, channels = (_column(collection, name) for name in (left, right, "channel"))
     return Columns(starts, ends, channels, mutes, [kind in overlays for kind in types], types)
 
 
-def _column(collection: Collection | tuple[()], name: str) -> array[int]:
+def _column(collection: Collection, name: str) -> array[int]:
     values = array("i", bytes(array("i").itemsize * len(collection)))
     if len(collection):
         collection.foreach_get(name, values)
     return values
 
 
-def of_kinds(collection: Collection | tuple[()], *names: str) -> Iterator[Strip]:
+def _numbers_of_kinds(*names: str) -> set[int]:
+    """Blender's own numbers of those types, which `foreach_get` gives."""
+    kind: Any = compat.STRIP_TYPE.bl_rna.properties["type"]
+    return {kind.enum_items[name].value for name in names}
+
+
+def of_kinds(collection: Collection, *names: str) -> Iterator[Strip]:
     """The strips of those types ("IMAGE"), in one quick walk."""
-    kinds = compat.STRIP_TYPE.bl_rna.properties["type"].enum_items
-    wanted = {kinds[name].value for name in names}
+    wanted = _numbers_of_kinds(*names)
     return itertools.compress(collection, [kind in wanted for kind in _column(collection, "type")])
 
 
-def selected(collection: Collection | tuple[()]) -> list[int]:
+def selected(collection: Collection) -> list[int]:
     """The indices of the selected strips."""
     flags = [False] * len(collection)
     if flags:
