@@ -104,7 +104,6 @@ class WanPreferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Blender calls this to show the page."""
         draw_page(self, context)
 
 

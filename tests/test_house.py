@@ -84,6 +84,14 @@ def test_what_runs_in_the_window_needs_only_blenders_python():
     assert len(seen) > 5
 
 
+def test_versions_of_blender_differ_in_two_files():
+    """No other file asks for the version, or whether something of Blender has a name. (`os` is no part of it.)"""
+    asks = re.compile(r"\bapp\.version|\bhasattr\((?!os\b)")
+    files = [file for file in (ROOT / "blender_addon").rglob("*.py") if asks.search(file.read_text("utf-8"))]
+    names = sorted(file.relative_to(ROOT / "blender_addon").as_posix() for file in files)
+    assert names == ["background/compat.py", "timeline/compat.py"]
+
+
 def _imports(file: Path) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything that a file imports."""
     for node in ast.walk(ast.parse(file.read_text("utf-8"), str(file))):

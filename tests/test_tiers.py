@@ -40,5 +40,5 @@ def test_what_the_quick_run_passes_over_has_nothing_of_it():
 
 
 def test_the_versions_of_blender_are_asked_by_the_timeline_and_not_by_the_queue():
-    assert tiers.asks_a_version("blender_addon/timeline/test_placement.py")
+    assert tiers.asks_a_version("blender_addon/timeline/test_take_strips.py")
     assert not tiers.asks_a_version("blender_addon/jobs/test_tracker.py")

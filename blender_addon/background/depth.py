@@ -18,7 +18,7 @@ from typing import Any
 
 import bpy
 
-from . import output
+from . import compat, output
 from .report import Report
 
 RANGES = "depth.json"
@@ -113,9 +113,8 @@ def _is_volume(material: bpy.types.Material) -> bool:
 def _emit_depth(layer: bpy.types.ViewLayer) -> bpy.types.Node:
     """Give everything in the layer a material that emits 1 / distance; returns the node that maps it to levels."""
     material = bpy.data.materials.new("Depth")
-    if material.node_tree is None:  # since 5.0 every material has one, and setting `use_nodes` warns
-        material.use_nodes = True
-    nodes, links = material.node_tree.nodes, material.node_tree.links
+    tree = compat.node_tree_of(material)
+    nodes, links = tree.nodes, tree.links
     nodes.clear()
     camera, near = nodes.new("ShaderNodeCameraData"), nodes.new("ShaderNodeMath")
     near.operation, near.inputs[0].default_value = "DIVIDE", 1.0

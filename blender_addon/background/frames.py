@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 import imbuf
 
-from . import output
+from . import compat, output
 from .report import CannotRender, Report
 
 ROLE = "wan_vse_role"
@@ -52,7 +52,7 @@ def show_only(scene: bpy.types.Scene, names: list[str], alone: bool = False) -> 
     """
     editor = scene.sequence_editor
     owner = editor.meta_stack[-1] if len(editor.meta_stack) else editor
-    strips = owner.strips if hasattr(owner, "strips") else owner.sequences
+    strips = compat.strips(owner)
     chosen = [strip for strip in strips if strip.name in names]
     highest = max((strip.channel for strip in chosen), default=0)
     wanted = [(strip, False) for strip in chosen] + [(owner.channels[strip.channel], False) for strip in chosen]
@@ -71,13 +71,8 @@ def _mute_curves(scene: bpy.types.Scene, strips: list[Any]) -> list[Any]:
     animation = scene.animation_data
     if animation is None:
         return []
-    action = animation.action
-    bags: list[Any] = [animation] if action is None else [action]
-    if action is not None and hasattr(action, "layers"):
-        bags = [bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags]
-    curves = [curve for bag in bags for curve in getattr(bag, "fcurves", ())]
     ends = tuple(f'["{bpy.utils.escape_identifier(strip.name)}"].mute' for strip in strips)
-    return [curve for curve in (*curves, *animation.drivers) if curve.data_path.endswith(ends)]
+    return [curve for curve in (*compat.curves(animation), *animation.drivers) if curve.data_path.endswith(ends)]
 
 
 def _check_there(folder: str, names: list[str]) -> None:
@@ -114,8 +109,8 @@ def _check_read(scene: Any, plays: list[tuple[str, list[str]]]) -> None:
 
 def _pictures_of(scene: Any) -> set[str]:
     """The files of all image strips of the scene."""
-    editor, found = scene.sequence_editor, set()
-    for strip in editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all:
+    found = set()
+    for strip in compat.all_strips(scene.sequence_editor):
         if strip.type == "IMAGE":
             folder = os.path.abspath(bpy.path.abspath(strip.directory or "//", library=scene.library))
             found |= {os.path.normcase(os.path.join(folder, element.filename)) for element in strip.elements}

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import made_folder
+from . import compat, made_folder
 from .report import CannotRender
 
 PARTIAL_SUFFIX = ".partial"
@@ -25,9 +25,7 @@ def set_view(scene: bpy.types.Scene, view: str) -> None:
     settings = scene.view_settings
     settings.view_transform, settings.look = view, "None"
     settings.exposure, settings.gamma = 0.0, 1.0
-    for name in ("use_curve_mapping", "use_white_balance"):
-        if hasattr(settings, name):
-            setattr(settings, name, False)
+    compat.use_plain_colors(settings)
     scene.render.image_settings.color_management = "FOLLOW_SCENE"
     scene.render.dither_intensity = 0.0
 
@@ -35,8 +33,7 @@ def set_view(scene: bpy.types.Scene, view: str) -> None:
 def set_file(scene: bpy.types.Scene, file_format: str, color_mode: str, color_depth: str) -> None:
     """Write single pictures, without stamps or a render border, and overwrite those that exist."""
     render, settings = scene.render, scene.render.image_settings
-    if hasattr(settings, "media_type"):  # since 5.0, which offers only the file formats of this type
-        settings.media_type = "IMAGE"
+    compat.offer_picture_formats(settings)
     settings.file_format, settings.color_mode, settings.color_depth = file_format, color_mode, color_depth
     settings.compression = COMPRESSION
     render.use_stamp = render.use_multiview = render.use_border = render.use_placeholder = False

@@ -1,4 +1,4 @@
-"""Reports progress in a file, and ends this process when the artist's Blender no longer waits for it."""
+"""Reports progress in a file, and ends this process when the Blender that began it no longer waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ABANDONED = 5
 class CannotRender(RuntimeError):
     """It can't be rendered; the message is a sentence for a person.
 
-    Its template and values are reported singly: the artist's Blender translates, this one has factory settings.
+    Its template and values are reported singly: the person's Blender translates, this one has factory settings.
     """
 
     def __init__(self, template: str, *values: str | int) -> None:

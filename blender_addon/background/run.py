@@ -1,7 +1,7 @@
 """Reads the order that follows `--` on the command line, renders what it lists, and reports progress.
 
 The order is a JSON object: `blend`, the copy of the file; `report`, the file to report in; `cycles_device`, the kind of
-device that the artist's Cycles uses ("" for the CPU); `trusted`, whether scripts of the file may run;
+device that the person's Cycles uses ("" for the CPU); `trusted`, whether scripts of the file may run;
 `scripts_refused`, whether one was kept from running in the window; and `pictures`, the entries to render, see `frames`
 and `depth`. The file may be a stranger's, so whatever rendering could do besides making pictures is prevented.
 """
@@ -13,12 +13,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import bpy
 
-from . import depth, frames
+from . import compat, depth, frames
 from .report import CannotRender, Report
 
 KINDS = {"frames": frames, "depth": depth}
@@ -34,7 +33,7 @@ def main() -> None:
     with open(sys.argv[sys.argv.index("--") + 1], encoding="utf-8") as file:
         order = json.load(file)
     if hasattr(os, "nice"):
-        os.nice(5)  # the artist's window goes first
+        os.nice(5)  # the person's window goes first
     report = Report(order["report"], sum(KINDS[entry["kind"]].steps(entry) for entry in order["pictures"]))
     try:
         if not _is_same_file(bpy.data.filepath, order["blend"]):
@@ -56,7 +55,7 @@ def main() -> None:
 
 
 def _use_device(kind: str) -> None:
-    """Set the kind of device: the artist's preferences are not loaded here, so that no other add-on runs."""
+    """Set the kind of device: the person's preferences are not loaded here, so that no other add-on runs."""
     cycles: Any = bpy.context.preferences.addons.get("cycles")
     if not kind or cycles is None:
         return
@@ -71,7 +70,7 @@ def _is_same_file(one: str, other: str) -> bool:
 
 def keep_from_writing() -> None:
     """Mute File Output nodes, which would write files wherever their paths say, at each frame."""
-    for tree in _trees():
+    for tree in (*bpy.data.node_groups, *compat.compositor_trees()):
         for node in tree.nodes:
             if node.type == "OUTPUT_FILE":
                 node.mute = True
@@ -100,15 +99,7 @@ def keep_scripts_out(trusted: bool) -> None:
 def check_scripts(were_refused: bool) -> None:
     """Raise CannotRender if a script of the file was kept from running here, but not in the window.
 
-    With `were_refused`, one was kept from running there as well, and the pictures are those that the artist sees.
+    With `were_refused`, one was kept from running there as well, and the pictures are those that the person sees.
     """
     if bpy.app.autoexec_fail and not were_refused:
         raise CannotRender(_NOT_TRUSTED, bpy.app.autoexec_fail_message[:100])
-
-
-def _trees() -> Iterator[Any]:
-    yield from bpy.data.node_groups
-    for scene in bpy.data.scenes:
-        tree = getattr(scene, "node_tree", None) if bpy.app.version < (5, 0, 0) else None
-        if tree is not None:
-            yield tree

@@ -1,5 +1,7 @@
 """Loading, saving, undo and render, as they happen in Blender: each is passed on to the session.
 
+Beside them stands the question whether strips may be changed now, which a render and a drag answer with no.
+
 The end of Blender is not here: `unregister` and atexit see to it, since 4.2 has no handler for it.
 """
 
@@ -15,6 +17,8 @@ from ..stopwatch import timed
 from . import script_trust
 
 Handler = Callable[..., None]
+MODAL_PREFIXES = ("TRANSFORM_OT_", "SEQUENCER_OT_", "RENDER_OT_")
+"""Operators during which no strip may change: an undo step while one is dragged can crash Blender."""
 
 _get: Callable[[], Any] | None = None
 """Returns the session; set at registration, because the session's module imports this one."""
@@ -90,6 +94,20 @@ _HANDLERS = {
     "render_complete": _render_ends,
     "render_cancel": _render_ends,
 }
+
+
+def may_change_strips(rendering: bool = False) -> bool:
+    """True if strips may be changed now: no render runs, and nobody drags one.
+
+    `rendering` is what the handlers reported. With a window, Blender itself knows better: there a render that
+    could be reported is one of its jobs, even when it ends without a report.
+    """
+    if bpy.app.is_job_running("RENDER") or (rendering and bpy.app.background):
+        return False
+    windows = bpy.context.window_manager.windows if bpy.context.window_manager else ()
+    return not any(
+        operator.bl_idname.startswith(MODAL_PREFIXES) for window in windows for operator in window.modal_operators
+    )
 
 
 def register(get: Callable[[], Any]) -> None:

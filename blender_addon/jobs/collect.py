@@ -23,8 +23,8 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
 from ...wan_backend.protocol.plain_names import is_id
-from ..timeline import compat, identity, path_rules, placement, strip_media
-from . import placing, project
+from ..timeline import compat, identity, path_rules, strip_columns, strip_media, take_strips
+from . import blender_handlers, project
 from .request import MEDIA_FOLDER, Refused
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Collector:
             self.stop()
             self.sentence = iface_("The takes could not be copied ({}): fix that, then collect again.").format(error)
             return True
-        if not self._todo and placing.allowed():
+        if not self._todo and blender_handlers.may_change_strips():
             self._point_strips()
         return True
 
@@ -144,7 +144,7 @@ class Collector:
         for found in identity.all_marked():
             target = self._moved.get(str(strip_media.played_folder(found.strip) or ""))
             if target is not None:
-                strip_media.set_played_folder(found.strip, placement.path_in_strip(target))
+                strip_media.set_played_folder(found.strip, take_strips.path_in_strip(target))
         self.sentence = _outcome(len(self._moved), self._left_out)
         self._moved.clear()
         bpy.ops.ed.undo_push(message="Collect takes")
@@ -217,5 +217,5 @@ def _media_strips() -> Iterator[compat.Strip]:
     waiting = [compat.top_strips(scene) for scene in bpy.data.scenes if scene.library is None]
     while waiting:
         collection = waiting.pop()
-        yield from compat.of_kinds(collection, "IMAGE", "MOVIE")
-        waiting += [compat.strips(meta) for meta in compat.of_kinds(collection, "META")]
+        yield from strip_columns.of_kinds(collection, "IMAGE", "MOVIE")
+        waiting += [compat.strips(meta) for meta in strip_columns.of_kinds(collection, "META")]

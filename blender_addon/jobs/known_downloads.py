@@ -69,7 +69,7 @@ class KnownDownloads:
 
         def failed(error: ProtocolError) -> None:
             self._asked.discard(model)
-            self._refuse(model, error)
+            self._on_error(model, error)
 
         client = self._client()
         if client is not None:
@@ -125,8 +125,8 @@ class KnownDownloads:
         self.forget(model)
         client = self._client()
         if client is not None:
-            client.call(method, ModelParams(model), self.receive, lambda error: self._refuse(model, error))
+            client.call(method, ModelParams(model), self.receive, lambda error: self._on_error(model, error))
 
-    def _refuse(self, model: str, error: Any) -> None:
+    def _on_error(self, model: str, error: Any) -> None:
         self.refused[model] = error.message
         self._on_change()

@@ -17,8 +17,8 @@ import bpy
 from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, ProblemKind, TakeRequest
 from ..stopwatch import timed
-from ..timeline import compat, identity, placement, provenance, untrusted
-from . import placing, project, unknown_jobs
+from ..timeline import compat, identity, provenance, take_strips, untrusted
+from . import blender_handlers, placing, project, unknown_jobs
 from .job_list import JobList
 
 log = logging.getLogger(__name__)
@@ -218,9 +218,9 @@ class OpenFile:
         Those strips stay active, so that one more click makes another take of them.
         """
         origin = request.origin
-        name = name or placement.strip_name(request)
+        name = name or take_strips.strip_name(request)
         place = (origin.channel, origin.start, request.length_frames)
-        strip = placement.add_placeholder(scene, name, *place, activate=not provenance_text)
+        strip = take_strips.add_placeholder(scene, name, *place, activate=not provenance_text)
         identity.mark_placeholder(strip, job_id, json.dumps(to_json(request)))
         if provenance_text:
             strip[provenance.PROPERTY] = provenance_text
@@ -244,7 +244,7 @@ class OpenFile:
         if not due:
             self._due.clear()  # what has a placeholder alone comes again when it is done
             return False
-        if self.loading or not placing.allowed(self.rendering):
+        if self.loading or not blender_handlers.may_change_strips(self.rendering):
             return False
         due = self._concerning_strips(due, deadline)
         if not due or time.perf_counter() > deadline:
@@ -260,7 +260,7 @@ class OpenFile:
     def _concerning_strips(self, due: list[JobStatus], deadline: float) -> list[JobStatus]:
         """Those for which strips may change; the others, mostly of other files, are judged without a look at strips.
 
-        None at all if there is no time to go through them.
+        Empty if there is no time to go through all of them.
         """
         left = []
         for status in due:

@@ -214,12 +214,12 @@ class Outbox:
             if error.code == GONE:
                 return  # it stays, and is sent to the next server
             self._over(job_id)
-            self._refused(job_id, message, error)
+            self._on_error(job_id, message, error)
             self._on_change()
 
         return failed
 
-    def _refused(self, job_id: str, message: _Message, error: ProtocolError) -> None:
+    def _on_error(self, job_id: str, message: _Message, error: ProtocolError) -> None:
         """Show the refusal as the job's problem, unless a cancel came too late."""
         status = self._jobs.get(job_id)
         if message.method == "cancel":

@@ -1,4 +1,4 @@
-"""Puts finished takes on the timeline, and knows when strips may be changed."""
+"""Puts finished takes on the timeline."""
 
 from __future__ import annotations
 
@@ -17,28 +17,11 @@ from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
-from ..timeline import compat, identity, placement, provenance, untrusted
+from ..timeline import compat, identity, provenance, take_strips, untrusted
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-MODAL_PREFIXES = ("TRANSFORM_OT_", "SEQUENCER_OT_", "RENDER_OT_")
-"""Operators during which no strip may change: an undo step while one is dragged can crash Blender."""
-
-
-def allowed(rendering: bool = False) -> bool:
-    """True if strips may be changed now: no render runs, and nobody drags one.
-
-    `rendering` is what the handlers reported. With a window, Blender itself knows better: there a render that
-    could be reported is one of its jobs, even when it ends without a report.
-    """
-    if bpy.app.is_job_running("RENDER") or (rendering and bpy.app.background):
-        return False
-    windows = bpy.context.window_manager.windows if bpy.context.window_manager else ()
-    return not any(
-        operator.bl_idname.startswith(MODAL_PREFIXES) for window in windows for operator in window.modal_operators
-    )
 
 
 def is_whole(status: JobStatus) -> bool:
@@ -61,12 +44,12 @@ def take_on_disk(job_id: str, places: Iterable[str]) -> Take | None:
     return None
 
 
-def files_of(take: Take) -> placement.TakeFiles:
+def files_of(take: Take) -> take_strips.TakeFiles:
     """The take as the timeline needs it."""
     if take.media_format is MediaFormat.PNG:
         files = tuple(frame_file(index) for index in range(take.frames))
-        return placement.TakeFiles(take.folder, files, take.frames, is_movie=False)
-    return placement.TakeFiles(take.folder, (take.first_file,), take.frames, is_movie=True)
+        return take_strips.TakeFiles(take.folder, files, take.frames, is_movie=False)
+    return take_strips.TakeFiles(take.folder, (take.first_file,), take.frames, is_movie=True)
 
 
 @dataclass(frozen=True)
@@ -94,7 +77,7 @@ def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> P
     """Give each placeholder the take, where its sources are now; nothing is changed if the take is refused."""
     assert status.take is not None
     files = files_of(status.take)
-    refusal = placement.missing_refusal(files)
+    refusal = take_strips.missing_refusal(files)
     if refusal:
         return Placed(refusal)
     strip_ids = [found.strip_id for found in waiting]
@@ -104,7 +87,7 @@ def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> P
         if found is not None:
             note = (provenance.follow(found) if len(strip_ids) == 1 else "") or note
             provenance_text, asked_for = untrusted.text_in(found.strip, provenance.PROPERTY), found.request_text
-            made = placement.put_in_place(found, files, status.summary.length_frames)
+            made = take_strips.put_in_place(found, files, status.summary.length_frames)
             _mark(made, status, asked_for)
             if provenance_text:
                 made[provenance.PROPERTY] = provenance_text
@@ -118,10 +101,10 @@ def add_at_recorded_place(
     assert status.take is not None
     origin = status.summary.origin
     place = origin.start if start is None else start
-    name = placement.strip_name(request)
+    name = take_strips.strip_name(request)
     channel = max(1, min(origin.channel, 128))
     files = files_of(status.take)
-    strip = placement.put_on_timeline(scene, name, files, channel, place, status.summary.length_frames)
+    strip = take_strips.put_on_timeline(scene, name, files, channel, place, status.summary.length_frames)
     if isinstance(strip, str):
         return Placed(strip)
     _mark(strip, status, json.dumps(to_json(request)))

@@ -39,7 +39,7 @@ LEFT_BEHIND_SECONDS = 86_400.0
 COPY_PREFIX = "copy-of-"
 """Of the names of the folders in the run folder that hold copies of the open file."""
 OUR_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"})
-"""The engines that Blender brings along; any other needs the artist's add-ons as well."""
+"""The engines that Blender brings along; any other needs the person's add-ons as well."""
 SCRUBBED = ("PYTHONHOME", "PYTHONPATH")
 """Variables that Blender sets for its own Python, and another Blender must not inherit."""
 BACKGROUND = Path(__file__).resolve().parents[1]
@@ -295,12 +295,11 @@ def _picture(scene: bpy.types.Scene, wanted: FootageRange, source: Source) -> di
     strip = strips[wanted.strip_names[0]]
     frames = strip_media.frames_of_scene(strip, wanted.frames)
     shots = itertools.groupby(frames, lambda frame: strip_media.camera_of(strip, frame))
-    layer = getattr(strip, "view_layer", None)
     return {
         "kind": "depth",
         "scene": strip.scene.name,
         "camera": strip.scene_camera.name if strip.scene_camera else "",
-        "layer": layer if isinstance(layer, str) else getattr(layer, "name", ""),
+        "layer": compat.view_layer_name(strip),
         "shots": [list(shot) for _, shot in shots],
         **place,
     }

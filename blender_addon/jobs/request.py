@@ -15,7 +15,6 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import (
     MAX_PROMPT_CHARACTERS,
-    MAX_TAKE_FRAMES,
     READ_PROMPT_CHARACTERS,
     GuidanceInterval,
     MediaFormat,
@@ -25,8 +24,8 @@ from ...wan_backend.protocol.messages import (
     StepCache,
     TakeRequest,
 )
-from ..timeline import footage, free_space, scene_format, selection, untrusted
-from ..timeline.targets import MAY_BE_SHORTER
+from ..timeline import scene_format, selection, targets, untrusted
+from ..timeline.targets import MAY_BE_SHORTER, Target
 from . import folders, lora_rows, project
 
 MAX_SEED = 2**31 - 1
@@ -47,50 +46,11 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Slot:
-    """Where on the timeline a take goes: frames [start, end_exclusive) of the scene, on `channel`."""
-
-    channel: int
-    start: int
-    length_frames: int
-
-    @property
-    def end_exclusive(self) -> int:
-        """The first frame after it."""
-        return self.start + self.length_frames
-
-
-@dataclass(frozen=True)
 class Prompt:
     """A prompt as it would be sent; or, in `refusal`, why it can't be."""
 
     text: str
     refusal: str = ""
-
-
-def find_slot(scene: bpy.types.Scene, settings: Any) -> Slot | str:
-    """The slot at the playhead, or of the gap around it, as long as the settings say; or why there is none."""
-    start = scene.frame_current
-    if settings.length_mode == "GAP":
-        gap = free_space.gap_at(scene, start)
-        if gap is None:
-            return "There is no gap under the playhead: move it into a gap, or set a length."
-        start, frames = gap.start, min(gap.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
-    elif settings.length_mode == "SECONDS":
-        frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(scene))
-    else:
-        frames = settings.length_frames
-    if frames < 1:
-        return "A take needs at least one frame: set its length."
-    if frames > MAX_TAKE_FRAMES:
-        return footage.too_long(frames)
-    if start + frames - 1 > scene_format.LAST_FRAME:
-        last = f"{scene_format.LAST_FRAME:,}"
-        return iface_("The take would reach past frame {}, Blender's last: move the playhead to the left.").format(last)
-    channel = free_space.first_free_channel(scene, start, start + frames)
-    if channel is None:
-        return "Every channel is taken, locked or muted at the playhead: make room there, or move the playhead."
-    return Slot(channel, start, frames)
 
 
 def read_prompt(scene: bpy.types.Scene, settings: Any, may_be_empty: bool = False) -> Prompt:
@@ -127,12 +87,14 @@ def build(scene: bpy.types.Scene, settings: Any, preferences: Any) -> TakeReques
     prompt = read_prompt(scene, settings)
     if prompt.refusal:
         return prompt.refusal
-    slot = find_slot(scene, settings)
-    return slot if isinstance(slot, str) else compose(scene, settings, preferences, prompt.text, slot)
+    target = targets.at_playhead(scene, settings)
+    return target if isinstance(target, str) else make_request(scene, settings, preferences, prompt.text, target)
 
 
-def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str, slot: Slot) -> TakeRequest | str:
-    """A take of `prompt` at `slot`, with the settings that every task has; or why there can be none.
+def make_request(
+    scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str, target: Target
+) -> TakeRequest | str:
+    """A take of `prompt` at `target`, with the settings that every task has; or why there can be none.
 
     The seed is random unless it is locked.
     """
@@ -150,7 +112,7 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
         width=width,
         height=height,
         resolution=settings.resolution or "exact",
-        length_frames=slot.length_frames,
+        length_frames=target.length_frames,
         frame_rate=scene_format.rate_of(scene),
         seed=max(0, settings.seed) if settings.seed_locked else random.randint(0, MAX_SEED),
         quality=untrusted.choice(Quality, settings.quality, Quality.STANDARD),
@@ -159,7 +121,7 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
         loras=lora_rows.uses(settings.loras),
         guidance_interval=_guidance_interval(settings),
         step_cache=untrusted.choice(StepCache, settings.step_cache, StepCache.OFF),
-        origin=Origin(project.path(), project.id_to_be(), scene.name_full, slot.channel, slot.start),
+        origin=Origin(project.path(), project.id_to_be(), scene.name_full, target.channel, target.start),
     )
 
 

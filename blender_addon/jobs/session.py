@@ -23,7 +23,7 @@ from . import blender_handlers, folders, placing, project
 from .collect import Collector
 from .job_list import JobList
 from .open_file import OpenFile
-from .orders import TakeOrder
+from .planned_takes import PlannedTake
 from .request import Refused
 from .server_proxy import ServerProxy
 from .sourcing import Sourcing
@@ -103,7 +103,7 @@ class Session:
         self.server.stop()
         self.server.start()
 
-    def generate(self, scene: bpy.types.Scene, order: TakeOrder, name: str = "") -> str:
+    def generate(self, scene: bpy.types.Scene, take: PlannedTake, name: str = "") -> str:
         """Put a placeholder where the request's origin says and ask for the take; returns the job's id.
 
         `name` is the strip's; without one, the prompt's first words. The caller pushes the undo step. Raises Refused.
@@ -111,8 +111,8 @@ class Session:
         if self.server.is_out_of_reach:
             raise Refused(self.server.status.sentence)
         job_id = uuid.uuid4().hex
-        order = replace(order, request=project.with_own_origin(order.request, scene))
-        provenance_text = self.sourcing.send(job_id, scene, order)
+        take = replace(take, request=project.with_own_origin(take.request, scene))
+        provenance_text = self.sourcing.send(job_id, scene, take)
         sent = self.jobs.request_of(job_id)
         assert sent is not None
         self.file.add_placeholder(scene, job_id, sent, name, provenance_text)

@@ -20,7 +20,7 @@ from ...wan_backend.protocol.messages import (
 )
 from ..stopwatch import timed
 from ..timeline import compat, footage, identity, picture_files, provenance
-from . import orders
+from . import planned_takes
 from .job_list import JobList
 from .journal import Journal
 from .outbox import Outbox
@@ -67,19 +67,19 @@ class Sourcing:
         """True while the job waits for sources to be rendered."""
         return job_id in self._waiting
 
-    def send(self, job_id: str, scene: bpy.types.Scene, order: orders.TakeOrder) -> str:
+    def send(self, job_id: str, scene: bpy.types.Scene, take: planned_takes.PlannedTake) -> str:
         """Send the job to the server once its sources are rendered; returns the provenance text for its placeholder.
 
         Call it before the placeholder is added, which would be in the copy that is rendered. Raises Refused.
         """
-        if order.target is None:  # of a prompt alone, or once more with the sources of an earlier take
-            self._send(job_id, scene, order.request, order.provenance_text, [])
-            return order.provenance_text
-        made = orders.sources_of(scene, order, job_id, picture_files.look_at_many)
+        if take.target is None:  # once more with the sources of an earlier take
+            self._send(job_id, scene, take.request, take.provenance_text, [])
+            return take.provenance_text
+        made = planned_takes.sources_of(scene, take, job_id, picture_files.look_at_many)
         if isinstance(made, str):
             raise Refused(made)
-        request = replace(order.request, sources=[source for _, source, _ in made])
-        provenance_text = provenance.write(provenance.remember(scene, order.target)) if made else ""
+        request = replace(take.request, sources=[source for _, source, _ in made])
+        provenance_text = provenance.write(provenance.remember(scene, take.target)) if made else ""
         to_render = [(wanted, source) for wanted, source, render in made if render]
         self._send(job_id, scene, request, provenance_text, to_render)
         return provenance_text
@@ -165,7 +165,7 @@ class Sourcing:
             raise Refused(
                 "The strips that this take was made from are no longer known: select them, and make the take again."
             )
-        folder = orders.sources_folder(asked_before, job_id)
+        folder = planned_takes.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, made_from)
         look = picture_files.look_at_many
         straight = set() if render_all else {source.role for source in asked_before.sources if not source.rendered}
@@ -235,5 +235,5 @@ class Sourcing:
 def is_there(source: Source) -> bool:
     """True if what the server would read is on the disk. Of many pictures, the first and the last are looked at."""
     if not source.rendered:
-        return True  # the artist's own media: the server reports what is wrong with it
+        return True  # the person's own media: the server reports what is wrong with it
     return all(os.path.isfile(os.path.join(source.folder, name)) for name in {source.files[0], source.files[-1]})

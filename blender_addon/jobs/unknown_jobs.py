@@ -25,7 +25,7 @@ from ...wan_backend.protocol.messages import (
 )
 from ...wan_backend.protocol.plain_names import is_below
 from ..timeline import compat, provenance, strip_media
-from . import folders, orders, placing, project, request, sourcing
+from . import folders, placing, planned_takes, project, request, sourcing
 
 UNKNOWN = "The backend does not have this take's job"
 STRIPS_UNKNOWN = Problem(
@@ -42,7 +42,7 @@ UNREADABLE = Problem(
 def with_own_folders(asked: TakeRequest, job_id: str) -> TakeRequest:
     """The request with this project's folders, for its take and for what is rendered for it."""
     own = _with_own_origin(asked)
-    folder = orders.sources_folder(own, job_id)
+    folder = planned_takes.sources_folder(own, job_id)
     sources = [
         source if not source.rendered and may_be_read(source) else _to_be_rendered(source, folder)
         for source in asked.sources

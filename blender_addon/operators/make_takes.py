@@ -12,7 +12,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
 from .. import preferences
-from ..jobs import orders, project, request, session, sourcing, unknown_jobs
+from ..jobs import planned_takes, project, request, session, sourcing, unknown_jobs
 from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
 from ..stopwatch import timed
 from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, untrusted
@@ -23,7 +23,7 @@ from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 PLANNED = "planned"
 """In place of a job's id while a take is only planned."""
 LOOK_SECONDS = 0.5
-"""For this long, redraws use what was found of an order's sources."""
+"""For this long, redraws use what was found of a take's sources."""
 Settings = OverriddenSettings | WanSettings
 
 
@@ -41,7 +41,7 @@ class TaskOperator(Refusing):
             return sentence
         scene = compat.sequencer_scene(context)
         takes = snapshot.takes_of(scene, settings_in(scene), cls.task, cls.changed)
-        asked = takes.refusal or request_with_sources(scene, takes.orders[0])
+        asked = takes.refusal or request_with_sources(scene, takes.planned[0])
         if isinstance(asked, str):
             return asked.removesuffix(".")  # Blender ends the tooltip's sentence itself
         plan = session.current().server.plan_query.plan_of(asked)
@@ -60,25 +60,25 @@ class TaskOperator(Refusing):
         return OverriddenSettings(settings, **cls.changed) if cls.changed else settings
 
 
-def request_with_sources(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest | str:
-    """The order's request with its sources, to be planned; or why they can't be used.
+def request_with_sources(scene: bpy.types.Scene, take: planned_takes.PlannedTake) -> TakeRequest | str:
+    """The take's request with its sources, to be planned; or why they can't be used.
 
     It is cheap enough for a draw: at most twice a second, a few of the strips' files are looked at.
     """
     global _found_sources
-    if order.target is None or not order.target.wanted:
-        return order.request
-    key = (scene.as_pointer(), order.target.wanted, order.request.media_folder)
+    if take.target is None or not take.target.wanted:
+        return take.request
+    key = (scene.as_pointer(), take.target.wanted, take.request.media_folder)
     if _found_sources is None or _found_sources.key != key or time.monotonic() > _found_sources.until:
-        _found_sources = _find_sources(scene, order, key)
+        _found_sources = _find_sources(scene, take, key)
     if _found_sources.refusal:
         return _found_sources.refusal
-    return replace(order.request, sources=list(_found_sources.sources))
+    return replace(take.request, sources=list(_found_sources.sources))
 
 
 @dataclass(frozen=True)
 class _FoundSources:
-    """What was found of an order's sources; valid until the time `until`."""
+    """What was found of a take's sources; valid until the time `until`."""
 
     key: tuple[Any, ...]
     until: float
@@ -89,10 +89,10 @@ class _FoundSources:
 _found_sources: _FoundSources | None = None
 
 
-def _find_sources(scene: bpy.types.Scene, order: orders.TakeOrder, key: tuple[Any, ...]) -> _FoundSources:
+def _find_sources(scene: bpy.types.Scene, take: planned_takes.PlannedTake, key: tuple[Any, ...]) -> _FoundSources:
     until = time.monotonic() + (0.0 if bpy.app.background else LOOK_SECONDS)
     look = picture_files.look_at_all if bpy.app.background else picture_files.glance
-    made = orders.sources_of(scene, order, PLANNED, look)
+    made = planned_takes.sources_of(scene, take, PLANNED, look)
     if isinstance(made, str):
         return _FoundSources(key, until, refusal=made)
     return _FoundSources(key, until, tuple(source for _, source, _ in made))
@@ -109,10 +109,10 @@ def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: 
     scene, current = compat.sequencer_scene(context), session.current()
     asked: list[TakeRequest] = []
     try:
-        for order in _orders_now(scene, settings, task):  # a list: all places are found before a placeholder takes one
-            order = replace(order, request=_within_its_plan(scene, order))
-            current.generate(scene, order)
-            asked.append(order.request)
+        for take in _takes_now(scene, settings, task):  # a list: all places are found before a placeholder takes one
+            take = replace(take, request=_within_its_plan(scene, take))
+            current.generate(scene, take)
+            asked.append(take.request)
     except request.Refused as refused:
         operator.report({"WARNING"}, refused.sentence)
         if not asked:
@@ -122,21 +122,21 @@ def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: 
     return {"FINISHED"}
 
 
-def _orders_now(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[orders.TakeOrder]:
+def _takes_now(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[planned_takes.PlannedTake]:
     """The takes that a click asks for, each with a new seed unless it is locked. Raises Refused."""
     model = session.current().server.model(settings.model)
-    made = orders.find_orders(scene, settings, preferences.get(), task, model)
+    made = planned_takes.takes_now(scene, settings, preferences.get(), task, model)
     if isinstance(made, str):
         raise request.Refused(made)
     return made
 
 
-def _within_its_plan(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest:
+def _within_its_plan(scene: bpy.types.Scene, take: planned_takes.PlannedTake) -> TakeRequest:
     """The request, shortened to the length that its plan says the take will have. Raises Refused."""
-    asked = request_with_sources(scene, order)
+    asked = request_with_sources(scene, take)
     if isinstance(asked, str):
         raise request.Refused(asked)
-    return request.within_plan(order.request, session.current().server.plan_query.plan_of(asked))
+    return request.within_plan(take.request, session.current().server.plan_query.plan_of(asked))
 
 
 def _report(asked: list[TakeRequest]) -> str:
@@ -243,7 +243,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
             return {"CANCELLED"}
         try:
             again = _request_again(scene, strip, made, self.seed == "SAME")
-            session.current().generate(scene, _order(scene, strip, again), strip.name)
+            session.current().generate(scene, _planned(scene, strip, again), strip.name)
         except request.Refused as refused:
             self.report({"WARNING"}, refused.sentence)
             return {"CANCELLED"}
@@ -271,13 +271,13 @@ def _request_again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeReques
     )
 
 
-def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.TakeOrder:
-    """The order for `again`: with the files of its sources if they are on the disk, else from their strips.
+def _planned(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> planned_takes.PlannedTake:
+    """The take for `again`: with the files of its sources if they are on the disk, else from their strips.
 
     Raises Refused.
     """
     if all(unknown_jobs.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
-        return orders.TakeOrder(
+        return planned_takes.PlannedTake(
             again, provenance_text=untrusted.text_in(strip, provenance.PROPERTY) if again.sources else ""
         )
     made_from = provenance.of(strip)
@@ -286,7 +286,7 @@ def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> o
             "The strips that this take was made from are no longer known: select them, and make the take again."
         )
     start = again.origin.start
-    return orders.TakeOrder(
+    return planned_takes.PlannedTake(
         again, provenance.target_again(scene, made_from, start, start + again.length_frames, again.origin.channel)
     )
 

@@ -36,7 +36,7 @@ class Refusing:
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """Blender calls this to gray the operator out."""
+        """False if the operator can't be used; the sentence is then what Blender shows in the tooltip."""
         sentence = cls.refusal(context)
         if sentence:
             cls.poll_message_set(sentence)  # type: ignore[attr-defined]
@@ -53,8 +53,8 @@ def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest 
     request = session.current().request_of(job.job_id)
     if request is None:
         session.current().server.want_details(job.job_id)
-        refused = backend_refusal()
-        operator.report({"WARNING"} if refused else {"INFO"}, f"{rpt_(refused)}." if refused else ASKING_FOR_DETAILS)
+        refusal = backend_refusal()
+        operator.report({"WARNING"} if refusal else {"INFO"}, f"{rpt_(refusal)}." if refusal else ASKING_FOR_DETAILS)
     return request
 
 

@@ -15,10 +15,11 @@ import bpy
 
 from ...wan_backend.protocol.messages import Task
 from .. import preferences
-from ..jobs import orders, project, request, session
+from ..jobs import planned_takes, project, request, session
 from ..properties import OverriddenSettings, WanSettings
 from ..properties.task import TaskSettings, chosen_or
-from ..timeline import compat, scene_format, selection
+from ..timeline import compat, scene_format, selection, strip_columns
+from ..timeline.targets import Target
 
 ANY_PROMPT = "any"
 """In place of the prompt while there is none: what would be made does not depend on it."""
@@ -35,14 +36,14 @@ _SETTINGS = tuple(
 class ShownTakes:
     """The takes that one click would ask for."""
 
-    orders: tuple[orders.TakeOrder, ...] = ()
+    planned: tuple[planned_takes.PlannedTake, ...] = ()
     """If only the prompt is missing, those of any other prompt."""
-    slots: tuple[request.Slot, ...] = ()
+    targets: tuple[Target, ...] = ()
     """Where they would go, even if something other than the place is missing."""
     refusal: str = ""
     """Why a click would be refused."""
     blocked: str = ""
-    """Why there are no orders; never a missing prompt, which `orders` does without."""
+    """Why nothing is planned; never a missing prompt, which `planned` does without."""
 
 
 @dataclass(frozen=True)
@@ -86,20 +87,20 @@ def takes_of(scene: bpy.types.Scene, settings: WanSettings, task: Task, changed:
 def _find_takes(
     scene: bpy.types.Scene, settings: WanSettings | OverriddenSettings, selected: selection.Selection, task: Task
 ) -> ShownTakes:
-    wanted = preferences.get()
+    preferences_now = preferences.get()
     model = session.current().server.model(settings.model)
-    places = orders.find_places(scene, settings, selected, task, model)
-    slots = () if isinstance(places, str) else tuple(place.slot for place in places)
-    made = orders.make_orders(scene, settings, wanted, task, places)
+    found = planned_takes.targets_of(scene, settings, selected, task, model)
+    targets = () if isinstance(found, str) else tuple(found)
+    made = planned_takes.takes_at(scene, settings, preferences_now, task, found)
     if not isinstance(made, str):
-        return ShownTakes(tuple(made), slots)
+        return ShownTakes(tuple(made), targets)
     of_any_prompt = OverriddenSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
-    if settings.prompt_source == "TEXT_STRIP":  # the text strips may have given the places
-        places = orders.find_places(scene, of_any_prompt, selected, task, model)
-    made_of_any = orders.make_orders(scene, of_any_prompt, wanted, task, places)
+    if settings.prompt_source == "TEXT_STRIP":  # the text strips may have given the targets
+        found = planned_takes.targets_of(scene, of_any_prompt, selected, task, model)
+    made_of_any = planned_takes.takes_at(scene, of_any_prompt, preferences_now, task, found)
     if isinstance(made_of_any, str):
-        return ShownTakes(slots=slots, refusal=made, blocked=made_of_any)
-    return ShownTakes(tuple(made_of_any), slots, refusal=made)
+        return ShownTakes(targets=targets, refusal=made, blocked=made_of_any)
+    return ShownTakes(tuple(made_of_any), targets, refusal=made)
 
 
 def _read_key(scene: bpy.types.Scene, settings: WanSettings, selected: selection.Selection) -> tuple[object, ...]:
@@ -118,7 +119,7 @@ def _read_key(scene: bpy.types.Scene, settings: WanSettings, selected: selection
 
 def _timeline_key(scene: bpy.types.Scene) -> tuple[object, ...]:
     owner, render = compat.shown_owner(scene), scene.render
-    strips = compat.columns(compat.shown_strips(scene))
+    strips = strip_columns.columns(compat.shown_strips(scene))
     return (
         scene.as_pointer(),
         scene.name_full,
@@ -151,6 +152,6 @@ def _closed_channels(owner: Any) -> tuple[bytes, ...]:
 def _has_sides(scene: bpy.types.Scene, snapshot: Snapshot) -> bool:
     """Whether the strips beside the gap, which need not be selected, are still called as they were."""
     takes = (snapshot.takes, *snapshot.others.values())
-    targets = [order.target for each in takes for order in each.orders if order.target is not None]
+    targets = (take.target for each in takes for take in each.planned if take.target is not None)
     sides = {strip.name for target in targets if target.task is Task.FILL_GAP for strip in target.sources}
     return all(compat.strip_named(scene, name) is not None for name in sides)

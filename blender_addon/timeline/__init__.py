@@ -1,6 +1,8 @@
 """The sequencer's timeline: strips, channels, gaps and the files that strips play. Knows no job queue and no backend.
 
-compat           every difference between the versions of Blender
+compat           what differs between the versions of Blender
+strip_columns    many strips at once: as columns of numbers, the selected ones, all of a scene
+animation        which curves, drivers and tracks change strips
 identity         the custom properties that tie a strip to its job
 untrusted        what a .blend holds, read as untrusted input
 scene_format     the scene's frame size and frame rate, and the frames that Blender can show
@@ -15,6 +17,6 @@ picture_files    whether picture files are there, and what their first bytes say
 movie_head       what the head of a movie file tells about its pictures
 movie_codecs     how many bits a movie's samples have
 provenance       what a placeholder remembers of the strips that its take is made from, and how it follows them
-placement        puts placeholders onto the timeline, and takes in their place
+take_strips      puts placeholders onto the timeline, and takes in their place
 path_rules       which path lies in which folder
 """

@@ -1,4 +1,6 @@
-"""Covers every difference between Blender 4.2 and 5.2 in the sequencer; nothing else asks for the version.
+"""Covers what differs in the sequencer between Blender 4.2 and 5.2, for the add-on in the window.
+
+`background/compat.py` does the same for the second Blender; no other module asks for the version or probes for names.
 
 It probes with hasattr, so that no name is touched that a version warns about. Frames are whole numbers, of the scene
 unless a docstring says of the media, and ends are exclusive.
@@ -6,25 +8,21 @@ unless a docstring says of the media, and ends are exclusive.
 
 from __future__ import annotations
 
-import itertools
-from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import bpy
 
 from .movie_codecs import BitDepth
 
-_BASE = bpy.types.Strip if hasattr(bpy.types, "Strip") else bpy.types.Sequence
-_HANDLES = (
+STRIP_TYPE = bpy.types.Strip if hasattr(bpy.types, "Strip") else bpy.types.Sequence
+"""The class of all strips: Sequence up to 4.3, Strip since 4.4."""
+HANDLES = (
     ("left_handle", "right_handle")
-    if "left_handle" in _BASE.bl_rna.properties
+    if "left_handle" in STRIP_TYPE.bl_rna.properties
     else ("frame_final_start", "frame_final_end")
 )
+"""The properties of a strip that hold its start and its exclusive end."""
 
-_FEW = 60
-"""Up to this many strips are fetched by index, for which Blender walks from the first strip; more, in one walk."""
 RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Options of a property that may hold a path relative to the .blend (//): 4.5 and later warn without them."""
 
@@ -38,7 +36,7 @@ SHOWS_BELOW_OPEN_METAS = bpy.app.version < (5, 2, 0)
 """True if an adjustment strip with nothing below it in the open meta strip shows what lies below the meta strip."""
 
 Strip = Any
-"""bpy.types.Sequence up to 4.3, bpy.types.Strip since 4.4."""
+"""A strip of any type; its properties differ between versions, so annotations can't name them."""
 Collection = Any
 """The strips of a sequence editor or of a meta strip."""
 
@@ -81,18 +79,6 @@ def strip_named(scene: bpy.types.Scene, name: str) -> Strip | None:
     return found.get(name) if len(found) else None  # without an editor it is a tuple, which has no `get`
 
 
-def walk(scene: bpy.types.Scene) -> Iterator[tuple[Strip, Collection]]:
-    """Every strip of the scene, also inside meta strips, with the collection that it is in."""
-    editor = scene.sequence_editor
-    waiting = [] if editor is None else [strips(editor)]
-    while waiting:
-        collection = waiting.pop()
-        for strip in collection:
-            yield strip, collection
-            if strip.type == "META":
-                waiting.append(strips(strip))
-
-
 def shown_owner(scene: bpy.types.Scene) -> Any:
     """The sequence editor, or the meta strip that is open in it; None if the scene has no editor yet."""
     editor = scene.sequence_editor
@@ -107,48 +93,6 @@ def shown_strips(scene: bpy.types.Scene) -> Collection | tuple[()]:
     return () if owner is None else strips(owner)
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Strips as columns of numbers, in the order of their collection: two thousand take well under a millisecond.
-
-    The arrays are the standard library's: a Blender that was built by a distribution may come without NumPy.
-    """
-
-    starts: array[int]
-    ends_exclusive: array[int]
-    channels: array[int]
-    mutes: list[bool]
-    overlays: list[bool]
-    """True for sound, text and adjustment strips, which accompany footage but are none."""
-    kinds: array[int]
-    """Blender's own numbers of the strips' types."""
-
-    def overlapping(self, start: int, end_exclusive: int) -> list[int]:
-        """The indices of the strips that cover any frame of [start, end_exclusive)."""
-        edges = enumerate(zip(self.starts, self.ends_exclusive, strict=True))
-        return [index for index, (first, end) in edges if first < end_exclusive and end > start]
-
-
-def columns(collection: Collection | tuple[()]) -> Columns:
-    """Start, end, channel, mute and type of every strip in the collection; each is read in one call (foreach_get)."""
-    mutes = [False] * len(collection)
-    if mutes:
-        collection.foreach_get("mute", mutes)
-    left, right = _HANDLES
-    kinds = _BASE.bl_rna.properties["type"].enum_items
-    overlays = {kinds[name].value for name in ("SOUND", "TEXT", "ADJUSTMENT")}
-    types = _column(collection, "type")
-    starts, ends, channels = (_column(collection, name) for name in (left, right, "channel"))
-    return Columns(starts, ends, channels, mutes, [kind in overlays for kind in types], types)
-
-
-def _column(collection: Collection | tuple[()], name: str) -> array[int]:
-    values = array("i", bytes(array("i").itemsize * len(collection)))
-    if len(collection):
-        collection.foreach_get(name, values)
-    return values
-
-
 def active_strip(scene: bpy.types.Scene) -> Strip | None:
     """The strip that was clicked last, selected or not."""
     editor = scene.sequence_editor
@@ -157,12 +101,12 @@ def active_strip(scene: bpy.types.Scene) -> Strip | None:
 
 def start(strip: Strip) -> int:
     """The first frame that the strip covers."""
-    return getattr(strip, _HANDLES[0])
+    return getattr(strip, HANDLES[0])
 
 
 def end_exclusive(strip: Strip) -> int:
     """The first frame after the strip."""
-    return getattr(strip, _HANDLES[1])
+    return getattr(strip, HANDLES[1])
 
 
 def length_frames(strip: Strip) -> int:
@@ -195,8 +139,8 @@ def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:
 
     If that overlaps another strip, Blender may bump this one to another channel.
     """
-    wanted = [(_HANDLES[0], start), (_HANDLES[1], end_exclusive)]
-    if start >= getattr(strip, _HANDLES[1]):
+    wanted = [(HANDLES[0], start), (HANDLES[1], end_exclusive)]
+    if start >= getattr(strip, HANDLES[1]):
         wanted.reverse()  # a handle can't be pulled past the other one
     for name, frame in wanted:
         if getattr(strip, name) != frame:
@@ -226,49 +170,8 @@ def new_movie(collection: Collection, name: str, path: str, channel: int, start:
     return collection.new_movie(name=name, filepath=path, channel=channel, frame_start=start, fit_method="FILL")
 
 
-def hand_over(scene: bpy.types.Scene, collection: Collection, old: Strip, new: Strip) -> None:
-    """Give `new` the name, the animation and the effects of `old`, and remove `old`.
-
-    The strips are renamed before the removal because 5.2 remembers which effects depend on which strip until a strip is
-    renamed: it would remove the effects of `old` although they were given to `new`.
-    """
-    name = old.name
-    new.name = f"{name[:48]} (take)"
-    beside = columns(collection).overlapping(start(old), end_exclusive(old))
-    for strip in [collection[index] for index in beside]:
-        for side in ("input_1", "input_2"):
-            if getattr(strip, side, None) == old:
-                setattr(strip, side, new)
-    old_path, new_path = (f'["{bpy.utils.escape_identifier(s.name)}"]' for s in (old, new))
-    for curve in _curves(scene):
-        if curve.data_path.startswith("sequence_editor.") and old_path in curve.data_path:
-            curve.data_path = curve.data_path.replace(old_path, new_path, 1)
-    old.name = f"{name[:48]} (old)"
-    collection.remove(old)
-    new.name = name
-
-
-def is_animated(scene: bpy.types.Scene, strip: Strip) -> bool:
-    """True if curves, drivers or tracks may change anything of the strip over time."""
-    animation = scene.animation_data
-    if animation is None:
-        return False
-    path = f'["{bpy.utils.escape_identifier(strip.name)}"]'
-    paths = [curve.data_path for curve in (*_curves(scene), *animation.drivers)]
-    return len(animation.nla_tracks) > 0 or any(p.startswith("sequence_editor.") and path in p for p in paths)
-
-
-def keyed_mutes(scene: bpy.types.Scene) -> list[str]:
-    """The data paths of the mutes of strips and channels that are animated."""
-    animation = scene.animation_data
-    if animation is None:
-        return []
-    drivers = [curve for curve in animation.drivers if curve.data_path.endswith("].mute")]
-    curves = [curve for curve in _curves(scene) if curve.data_path.endswith("].mute")]
-    return [curve.data_path for curve in (*curves, *drivers) if curve.data_path.startswith("sequence_editor.")]
-
-
-def _curves(scene: bpy.types.Scene) -> list[Any]:
+def curves(scene: bpy.types.Scene) -> list[Any]:
+    """The animation curves of the scene's action, not its drivers."""
     animation = scene.animation_data
     action = None if animation is None else animation.action
     if action is None:
@@ -289,37 +192,16 @@ def turn_shown(turn: int | None) -> int | None:
     return turn if bpy.app.version >= (4, 5, 0) else None
 
 
-def selected(collection: Collection | tuple[()]) -> list[int]:
-    """The indices of the selected strips."""
-    flags = [False] * len(collection)
-    if flags:
-        collection.foreach_get("select", flags)
-    return [index for index, flag in enumerate(flags) if flag]
-
-
-def selected_strips(scene: bpy.types.Scene, limit: int | None = None) -> list[Strip]:
-    """The selected strips of the timeline that is shown, or the first `limit` of them."""
-    collection = shown_strips(scene)
-    indices = selected(collection)[:limit]
-    if len(indices) <= _FEW:
-        return [collection[index] for index in indices]
-    flags = [False] * len(collection)
-    for index in indices:
-        flags[index] = True
-    return list(itertools.compress(collection, flags))
-
-
-def of_kinds(collection: Collection | tuple[()], *names: str) -> Iterator[Strip]:
-    """The strips of those types ("IMAGE"), in one quick walk."""
-    kinds = _BASE.bl_rna.properties["type"].enum_items
-    wanted = {kinds[name].value for name in names}
-    return itertools.compress(collection, [kind in wanted for kind in _column(collection, "type")])
-
-
 def held_frames(strip: Strip) -> tuple[int, int]:
     """How many frames the strip covers before and after its media, where Blender holds the first or last picture."""
     names = ("left_handle_offset", "right_handle_offset")
-    if names[0] not in _BASE.bl_rna.properties:
+    if names[0] not in STRIP_TYPE.bl_rna.properties:
         names = ("frame_offset_start", "frame_offset_end")
     before, after = (max(0, -round(getattr(strip, name))) for name in names)
     return before, after
+
+
+def view_layer_name(strip: Strip) -> str:
+    """The view layer that a scene strip shows; empty if it has none of its own, as before 5.2."""
+    layer = getattr(strip, "view_layer", None)
+    return layer if isinstance(layer, str) else getattr(layer, "name", "")

@@ -18,7 +18,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol import name_runs
 from ...wan_backend.protocol.media import frame_file
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Framing, Role, Source
-from . import compat, layers, picture_files, scene_format, strip_media, strip_transform
+from . import compat, layers, picture_files, scene_format, strip_columns, strip_media, strip_transform
 
 MAX_NAMES_BYTES = 200_000
 """If the names of the pictures take more bytes of a message than this, they are rendered under short names."""
@@ -95,7 +95,7 @@ def _named_strips(scene: bpy.types.Scene, names: Sequence[str]) -> list[compat.S
     for name in names:
         if name in shown:
             continue
-        if any(strip.name == name for strip, _ in compat.walk(scene)):
+        if any(strip.name == name for strip, _ in strip_columns.walk(scene)):
             return iface_(
                 "'{}' lies in a meta strip that isn't open: open it with Tab, or choose the meta strip itself."
             ).format(name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from . import compat
+from . import compat, strip_columns
 
 HIGHEST_CHANNEL = 128
 """Blender has no channel above this one."""
@@ -36,7 +36,7 @@ def first_free_channel(
 
 def taken_channels(collection: compat.Collection, start: int, end_exclusive: int) -> set[int]:
     """The channels with a strip in [start, end_exclusive)."""
-    strips = compat.columns(collection)
+    strips = strip_columns.columns(collection)
     return {strips.channels[index] for index in strips.overlapping(start, end_exclusive)}
 
 
@@ -60,14 +60,14 @@ class Gap:
         return self.end_exclusive - self.start
 
 
-def gap_at(scene: bpy.types.Scene, frame: int, strips: compat.Columns | None = None) -> Gap | None:
+def gap_at(scene: bpy.types.Scene, frame: int, strips: strip_columns.Columns | None = None) -> Gap | None:
     """The gap around `frame`; None if a strip covers it, or if nothing bounds it on either side.
 
     Strips that are muted or lie on a muted channel don't count, nor do sound, text and adjustment strips. If no
     strip bounds the gap on one side, the scene's frame range does. `strips` are the shown ones, if the caller has read
     them already.
     """
-    strips = strips or compat.columns(compat.shown_strips(scene))
+    strips = strips or strip_columns.columns(compat.shown_strips(scene))
     muted = muted_channels(scene)
     rows = zip(strips.starts, strips.ends_exclusive, strips.channels, strips.mutes, strips.overlays, strict=True)
     seen = [row[:2] for row in rows if not (row[3] or row[4] or row[2] in muted)]

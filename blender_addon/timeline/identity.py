@@ -13,7 +13,7 @@ from typing import NamedTuple
 import bpy
 
 from ...wan_backend.protocol import bounds
-from . import compat, untrusted
+from . import compat, strip_columns, untrusted
 
 JOB = "wan_vse_job"
 STRIP = "wan_vse_strip"
@@ -82,7 +82,7 @@ def new_id() -> str:
 
 def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
     """Every strip of the scene that has a job."""
-    for strip, collection in compat.walk(scene):
+    for strip, collection in strip_columns.walk(scene):
         job_id, role = untrusted.id_in(strip, JOB), role_of(strip)
         if job_id and role:
             yield Marked(scene, strip, collection, job_id, role == PLACEHOLDER_ROLE)
@@ -102,7 +102,7 @@ def all_marked() -> list[Marked]:
 
 def count_unrecognized() -> int:
     """How many strips of the open file have a job's mark that this add-on did not write; they are ignored."""
-    strips = [strip for scene in bpy.data.scenes if scene.library is None for strip, _ in compat.walk(scene)]
+    strips = [strip for scene in bpy.data.scenes if scene.library is None for strip, _ in strip_columns.walk(scene)]
     return sum(strip.get(JOB) is not None and not (untrusted.id_in(strip, JOB) and role_of(strip)) for strip in strips)
 
 
@@ -146,9 +146,9 @@ def _places() -> tuple[object, ...]:
     while waiting:
         collection = waiting.pop()
         if len(collection):
-            rows = compat.columns(collection)
+            rows = strip_columns.columns(collection)
             places.append(b"".join(row.tobytes() for row in (rows.starts, rows.ends_exclusive, rows.channels)))
-            waiting += [compat.strips(meta) for meta in compat.of_kinds(collection, "META")]
+            waiting += [compat.strips(meta) for meta in strip_columns.of_kinds(collection, "META")]
     return tuple(places)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from . import compat, free_space, picture_files, scene_format, strip_media, strip_transform
+from . import animation, compat, free_space, picture_files, scene_format, strip_columns, strip_media, strip_transform
 
 HIDING_BLENDS = frozenset({"REPLACE", "CROSS"})
 """At full opacity, these blend types show the strip alone, and black in its transparent parts."""
@@ -39,8 +39,8 @@ def seen(owner: Any, frames: range, below_channel: int | None = None) -> Iterato
     `below_channel`, only strips on lower channels are given.
     """
     collection = () if owner is None else compat.strips(owner)
-    places = compat.columns(collection)
-    keyed = compat.keyed_mutes(owner.id_data) if len(collection) else []
+    places = strip_columns.columns(collection)
+    keyed = animation.keyed_mutes(owner.id_data) if len(collection) else []
     closed = free_space.closed_channels(owner) if not any("channels[" in path for path in keyed) else ()
     flags = [False] * len(places.starts)
     for index in places.overlapping(frames.start, frames.stop):
@@ -101,7 +101,7 @@ def _nothing_below(strip: compat.Strip, frames: range) -> str:
 
 def _hides_below(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
     """True if the strip hides everything below it in all of its frames."""
-    if _needs_below(strip) or compat.is_animated(scene, strip):
+    if _needs_below(strip) or animation.is_animated(scene, strip):
         return False
     return strip.blend_type == "REPLACE" or (strip.blend_type in HIDING_BLENDS and strip.blend_alpha == 1.0)
 
@@ -138,7 +138,7 @@ def _around_metas(scene: bpy.types.Scene, frames: range) -> list[compat.Strip]:
 def _covers(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: picture_files.FileLook) -> bool:
     """True if the strip is certainly opaque and fills the frame."""
     plain = strip.blend_type == "ALPHA_OVER" and strip.blend_alpha == 1.0 and strip.color_multiply == 1.0
-    if not plain or len(strip.modifiers) or compat.is_animated(scene, strip):
+    if not plain or len(strip.modifiers) or animation.is_animated(scene, strip):
         return False
     size = scene_format.frame_size(scene) if strip.type == "COLOR" else None
     if strip.type in ("MOVIE", "IMAGE"):

@@ -4,8 +4,8 @@ A strip remembers the size that its first file had when it was added; the file m
 first bytes of PNG and JPEG files are read instead.
 
 A panel asks at every redraw, and thousands of files on a share would block Blender's window: `glance` looks at the
-first and the last file, and goes on through the others in slices from one call to the next. An order looks at as many
-as it can in a moment (`look_at_many`): whoever reads the others later reports what is wrong with them.
+first and the last file, and goes on through the others in slices from one call to the next. A click looks at as many as
+it can in a moment (`look_at_many`): whoever reads the others later reports what is wrong with them.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ AGAIN_SECONDS = 4.0
 """Glances start over this long after all files of a list were looked at."""
 MOMENT_FILES = 100
 MOMENT_SECONDS = 0.1
-"""An order looks at this many files however long that takes, and at more until this much time has passed."""
+"""A click looks at this many files however long that takes, and at more until this much time has passed."""
 MAX_KEPT_LISTS = 32
 """For this many lists, what was found is remembered."""
 

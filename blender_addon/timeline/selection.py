@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import bpy
 
 from ...wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, Task
-from . import compat, free_space, identity
+from . import compat, free_space, identity, strip_columns
 
 MAX_STRIPS = 64
 """A task takes at most this many strips at once."""
@@ -81,9 +81,9 @@ class Selection:
 def read(scene: bpy.types.Scene) -> Selection:
     """What is selected now in the timeline that the sequencer shows."""
     collection = compat.shown_strips(scene)
-    indices = compat.selected(collection)
+    indices = strip_columns.selected(collection)
     muted = free_space.muted_channels(scene) if indices else set()
-    picked = (summarize(strip, muted) for strip in compat.selected_strips(scene, MAX_STRIPS))
+    picked = (summarize(strip, muted) for strip in strip_columns.selected_strips(scene, MAX_STRIPS))
     strips = sorted(picked, key=lambda strip: (strip.start, strip.channel))
     return Selection(
         frame=scene.frame_current,
@@ -123,7 +123,7 @@ def around(
     If several touch it, the one on the highest channel counts. Placeholders count, too.
     """
     collection = compat.shown_strips(scene)
-    strips = compat.columns(collection)
+    strips = strip_columns.columns(collection)
     gap = free_space.gap_at(scene, frame, strips)
     if gap is None:
         return None, None, None
@@ -190,7 +190,7 @@ def prompt_of_text_block(text: bpy.types.Text) -> str:
 
 def prompt_strip(scene: bpy.types.Scene) -> compat.Strip | None:
     """The text strip that gives the prompt: the active one if it is selected, else the first selected one."""
-    selected = [strip for strip in compat.selected_strips(scene) if strip.type == "TEXT"]
+    selected = [strip for strip in strip_columns.selected_strips(scene) if strip.type == "TEXT"]
     active = compat.active_strip(scene)
     return active if active in selected else next(iter(selected), None)
 

@@ -10,7 +10,7 @@ import imbuf
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Pictures
-from . import compat, movie_head, picture_files
+from . import compat, movie_head, picture_files, strip_columns
 from .strip_transform import is_retimed
 
 NAMES_SHOWN = 3
@@ -95,7 +95,7 @@ def _players() -> dict[tuple[bool, str], list[tuple[str, str]]]:
         return players
     players = {}
     for scene in scenes:
-        for strip, _ in compat.walk(scene):
+        for strip, _ in strip_columns.walk(scene):
             if strip.type in ("MOVIE", "IMAGE"):
                 place = (strip.type == "MOVIE", folder_of(scene, strip))
                 players.setdefault(place, []).append((scene.name, strip.name))
@@ -283,7 +283,7 @@ def _shown_by(strip: compat.Strip, seen: set[bpy.types.Scene]) -> set[bpy.types.
         return seen
     seen.add(strip.scene)
     if strip.scene_input == "SEQUENCER":
-        for inner, _ in compat.walk(strip.scene):
+        for inner, _ in strip_columns.walk(strip.scene):
             if inner.type == "SCENE" and not inner.mute:
                 _shown_by(inner, seen)
     return seen

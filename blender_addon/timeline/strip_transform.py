@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import Framing
-from . import compat, scene_format
+from . import animation, compat, scene_format
 
 PLAIN_BLENDS = frozenset({"REPLACE", "CROSS", "ALPHA_OVER"})
 """These blend types show an opaque strip as it is."""
@@ -102,7 +102,7 @@ def is_plain(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
         and strip.strobe <= 1.0
         and not (strip.use_deinterlace or getattr(strip, "use_multiview", False) or len(strip.modifiers))
         and not is_retimed(scene, strip)
-        and not compat.is_animated(scene, strip)
+        and not animation.is_animated(scene, strip)
         and _keeps_colors(scene, strip)
     )
 

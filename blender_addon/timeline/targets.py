@@ -1,4 +1,4 @@
-"""The takes that a task makes of what is selected: their frames, their channel and the footage that they need.
+"""Where the takes of a click go: their frames and channel, and the footage that a task makes them from.
 
 If a task can't be done, a sentence is returned that says why and what to do. Nothing is changed.
 """
@@ -9,13 +9,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Role, Task
-from . import compat, free_space, scene_format
-from .footage import FootageRange
+from . import compat, free_space, scene_format, strip_columns
+from .footage import FootageRange, too_long
 from .selection import MAX_STRIPS, Selection, StripSummary, around
 
 MAX_NEIGHBOR_FRAMES = 17
@@ -75,6 +76,34 @@ def find_targets(
         return targets
     refusals = (_length_refusal(target) or _place_refusal(target) for target in targets)
     return next(filter(None, refusals), targets)
+
+
+def at_playhead(scene: bpy.types.Scene, settings: Any) -> Target | str:
+    """The target of a take of a prompt alone, or why there is none: at the playhead, or the gap around it.
+
+    `settings` are the panel's, which say how long it is.
+    """
+    start = scene.frame_current
+    if settings.length_mode == "GAP":
+        gap = free_space.gap_at(scene, start)
+        if gap is None:
+            return "There is no gap under the playhead: move it into a gap, or set a length."
+        start, frames = gap.start, min(gap.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
+    elif settings.length_mode == "SECONDS":
+        frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(scene))
+    else:
+        frames = settings.length_frames
+    if frames < 1:
+        return "A take needs at least one frame: set its length."
+    if frames > MAX_TAKE_FRAMES:
+        return too_long(frames)
+    if start + frames - 1 > scene_format.LAST_FRAME:
+        last = f"{scene_format.LAST_FRAME:,}"
+        return iface_("The take would reach past frame {}, Blender's last: move the playhead to the left.").format(last)
+    channel = free_space.first_free_channel(scene, start, start + frames)
+    if channel is None:
+        return "Every channel is taken, locked or muted at the playhead: make room there, or move the playhead."
+    return Target(Task.TEXT_TO_VIDEO, start, start + frames, channel)
 
 
 def _targets_of_task(
@@ -248,7 +277,7 @@ def _over_preview_range(scene: bpy.types.Scene) -> list[Target] | str:
     if not scene.use_preview_range:
         return "Select the strips to restyle, or set a preview range (P) around the frames."
     start, end = scene.frame_preview_start, scene.frame_preview_end + 1
-    strips = compat.columns(compat.shown_strips(scene))
+    strips = strip_columns.columns(compat.shown_strips(scene))
     there = strips.overlapping(start, end)
     if not there:
         return iface_("There is no strip in the preview range, frames {} to {}: move it over strips.").format(

@@ -63,7 +63,6 @@ class WAN_VSE_PT_loras(bpy.types.Panel):
 
     @timed("draw: loras")
     def draw(self, context: bpy.types.Context) -> None:
-        """Blender calls this to show the panel."""
         settings = settings_in(compat.sequencer_scene(context))
         row = self.layout.row()
         row.template_list(WAN_VSE_UL_loras.bl_idname, "", settings, "loras", settings, "active_lora", rows=3, maxrows=8)

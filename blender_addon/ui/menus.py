@@ -14,7 +14,6 @@ class WAN_VSE_MT_wan(bpy.types.Menu):
     bl_label = "Wan"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Blender calls this to show the menu."""
         layout = self.layout
         layout.operator_context = "INVOKE_DEFAULT"
         for group in _GROUPS:

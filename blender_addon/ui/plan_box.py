@@ -19,7 +19,7 @@ def draw_outcome(
 ) -> None:
     """What would be made and where it would go, as the backend plans it; or why it can't be made."""
     takes, server = seen.takes, session.current().server
-    asked = takes.blocked or make_takes.request_with_sources(scene, takes.orders[0])
+    asked = takes.blocked or make_takes.request_with_sources(scene, takes.planned[0])
     if isinstance(asked, str):
         paragraph.draw(layout.box(), context, asked, "INFO")
         return
@@ -39,8 +39,8 @@ def draw_outcome(
     start = asked.origin.start
     place = iface_("Channel {}, frames {} to {}").format(asked.origin.channel, start, start + frames - 1)
     paragraph.draw(box, context, place, "SEQUENCE")
-    if len(takes.orders) > 1:
-        paragraph.draw(box, context, iface_("The first of {} takes").format(len(takes.orders)), "BLANK1")
+    if len(takes.planned) > 1:
+        paragraph.draw(box, context, iface_("The first of {} takes").format(len(takes.planned)), "BLANK1")
     if any(source.rendered for source in asked.sources):
         paragraph.draw(box, context, "The source is rendered first, in the background", "RENDER_STILL")
 

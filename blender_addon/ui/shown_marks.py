@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import bpy
 
-from ..timeline import compat, identity, untrusted
+from ..timeline import compat, identity, strip_columns, untrusted
 
 KEPT_SECONDS = 0.7
 """While no strip is added, removed or moved, the jobs of the strips are read again only after this time."""
@@ -45,7 +45,7 @@ def marks(scene: bpy.types.Scene) -> Marks:
     """The marks of the timeline that the scene shows now."""
     global _last
     shown = compat.shown_strips(scene)
-    columns = compat.columns(shown)
+    columns = strip_columns.columns(shown)
     places = (columns.starts, columns.ends_exclusive, columns.channels)
     key = (scene.as_pointer(), columns.kinds.tobytes(), *(column.tobytes() for column in places))
     if _last.key != key or time.monotonic() > _last.until:

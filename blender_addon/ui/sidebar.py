@@ -50,16 +50,16 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
 
     @timed("draw: generate")
     def draw(self, context: bpy.types.Context) -> None:
-        """Blender calls this to show the panel."""
+        """Drawing it for the first time starts the backend."""
         layout = self.layout
         session.current().server.want()
         scene = compat.sequencer_scene(context)
         if scene is None:
             paragraph.draw(layout, context, "The sequencer shows no scene: choose or add one in its header.", "INFO")
             return
-        refused = timeline_refusal(context)
-        if refused:
-            paragraph.draw(layout, context, f"{iface_(refused)}.", "INFO")
+        refusal = timeline_refusal(context)
+        if refusal:
+            paragraph.draw(layout, context, f"{iface_(refusal)}.", "INFO")
             return
         settings = settings_in(scene)
         seen = snapshot.read(scene, settings)
@@ -92,7 +92,6 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
 
     @timed("draw: more")
     def draw(self, context: bpy.types.Context) -> None:
-        """Blender calls this to show the panel."""
         settings = settings_in(compat.sequencer_scene(context))
         layout = self.layout
         layout.label(text="Negative Prompt")
@@ -115,7 +114,6 @@ class WAN_VSE_PT_queue(_InSequencer, bpy.types.Panel):
 
     @timed("draw: queue")
     def draw(self, context: bpy.types.Context) -> None:
-        """Blender calls this to show the panel."""
         queue_list.draw_queue(self.layout, context)
 
 
@@ -133,7 +131,6 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
 
     @timed("draw: take")
     def draw(self, context: bpy.types.Context) -> None:
-        """Blender calls this to show the panel."""
         made = request_of_strip(compat.active_strip(compat.sequencer_scene(context)))
         layout = self.layout
         paragraph.draw(
@@ -160,7 +157,6 @@ class WAN_VSE_PT_backend(_InSequencer, bpy.types.Panel):
 
     @timed("draw: backend")
     def draw(self, context: bpy.types.Context) -> None:
-        """Blender calls this to show the panel."""
         backend_box.draw_state(self.layout, context)
         self.layout.operator("wan_vse.open_preferences", text="Preferences", icon="PREFERENCES")
 

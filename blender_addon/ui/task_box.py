@@ -58,7 +58,7 @@ def _draw_one(row: bpy.types.UILayout, seen: Snapshot, one: Task, text: str) -> 
 
 def draw_made_from(layout: bpy.types.UILayout, context: bpy.types.Context, seen: Snapshot) -> None:
     """The strips that the task is about, in at most two lines; nothing if there are none, or it can't be done."""
-    made = [order.target for order in seen.takes.orders if order.target is not None]
+    made = [take.target for take in seen.takes.planned if take.target is not None]
     if made and seen.task is not Task.TEXT_TO_VIDEO:
         paragraph.draw(layout, context, made_from(made), _ICONS[seen.task], max_lines=2)
 
@@ -125,12 +125,12 @@ def draw_length(
         row.prop(settings, "length_frames", text="Frames")
         other = wording.seconds(scene_format.seconds_of(settings.length_frames, rate))
     else:
-        if not in_gap.slots:  # the outcome says why
+        if not in_gap.targets:  # the outcome says why
             return
-        slot = in_gap.slots[0]
-        row.label(text=iface_("Frames {} to {}").format(slot.start, slot.end_exclusive - 1), icon="SNAP_MIDPOINT")
+        gap = in_gap.targets[0]
+        row.label(text=iface_("Frames {} to {}").format(gap.start, gap.end_exclusive - 1), icon="SNAP_MIDPOINT")
         other = ", ".join(
-            (wording.frames(slot.length_frames), wording.seconds(scene_format.seconds_of(slot.length_frames, rate)))
+            (wording.frames(gap.length_frames), wording.seconds(scene_format.seconds_of(gap.length_frames, rate)))
         )
     right = row.row()
     right.alignment = "RIGHT"

@@ -140,13 +140,13 @@ def caption(job: JobStatus) -> str:
 
 def _draw_asked_range(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
     seen = snapshot.read(scene, settings_in(scene))
-    slots = seen.takes.slots
+    targets = seen.takes.targets
     scale = _Scale(context.region)
-    for slot in slots:
-        frames = slot.length_frames
-        if seen.task is Task.TEXT_TO_VIDEO and len(slots) == 1:
+    for target in targets:
+        frames = target.length_frames
+        if seen.task is Task.TEXT_TO_VIDEO and len(targets) == 1:
             frames = wording.coming_frames(frames, session.current().server.plan_query.plan)
-        box = scale.box(slot.start, slot.start + frames, slot.channel)
+        box = scale.box(target.start, target.start + frames, target.channel)
         if box.within(context.region.width, context.region.height):
             _fill_all([box], INSIDE)
             _outline(box, OUTLINE)

@@ -83,6 +83,6 @@ def ask(addon, session, scene, prompt: str, start: int, frames: int, channel: in
     )
     scene.frame_set(start)
     request = addon("jobs.request").build(scene, settings, SimpleNamespace(media_folder=""))
-    job_id = session.generate(scene, addon("jobs.orders").TakeOrder(request))
+    job_id = session.generate(scene, addon("jobs.planned_takes").PlannedTake(request))
     bpy.ops.ed.undo_push(message="Generate")
     return job_id

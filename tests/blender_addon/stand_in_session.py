@@ -133,7 +133,7 @@ class StandInPlanQuery:
 
 
 class StandInSession:
-    """What the operators and the panel use of the session; every order is noted in `asked`."""
+    """What the operators and the panel use of the session; every call is noted in `asked`."""
 
     def __init__(self, messages: Any) -> None:
         self.messages = messages
@@ -141,7 +141,7 @@ class StandInSession:
         self.server = StandInServer(messages, self.asked, self._notes("free_card"))
         self.requests: dict[str, Any] = {}
         """Those that the backend has told of."""
-        self.orders: list[Any] = []
+        self.planned: list[Any] = []
         self.setup = SimpleNamespace(
             state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
         )
@@ -185,10 +185,10 @@ class StandInSession:
         self.asked.append(("place", job_id))
         return True
 
-    def generate(self, scene: Any, order: Any, name: str = "") -> str:
+    def generate(self, scene: Any, take: Any, name: str = "") -> str:
         """Noted."""
-        self.asked.append(("generate", order.request, name))
-        self.orders.append(order)
+        self.asked.append(("generate", take.request, name))
+        self.planned.append(take)
         return "0" * 32
 
     def add(self, job_id: str, state: str = "done", **more: Any) -> Any:

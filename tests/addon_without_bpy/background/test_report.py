@@ -1,4 +1,4 @@
-"""What a Blender in the background reports, for the artist's Blender to read."""
+"""What a Blender in the background reports, for the person's Blender to read."""
 
 from __future__ import annotations
 

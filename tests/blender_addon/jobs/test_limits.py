@@ -55,14 +55,13 @@ def test_a_longer_take_is_refused_before_a_file_is_named(scene, addon, tmp_path)
 
 
 def test_a_length_is_refused_and_a_long_gap_is_begun(scene, addon, monkeypatch) -> None:
-    request = addon("jobs.request")
-    settings = scene.wan_vse
+    targets, settings = addon("timeline.targets"), scene.wan_vse
     settings.length_mode, scene.frame_end = "SECONDS", 200_000
     monkeypatch.setattr(addon("timeline.scene_format"), "frames_of", lambda *_: 2001)
-    assert "at most 2,000 frames; this would be 2,001" in request.find_slot(scene, settings)
+    assert "at most 2,000 frames; this would be 2,001" in targets.at_playhead(scene, settings)
     strips = addon("timeline.compat").strips(scene.sequence_editor)
     for start in (1, 100_000):
         addon("timeline.compat").new_color(strips, "black", 1, start, 10)
     bpy.context.scene.frame_set(50)
     settings.length_mode = "GAP"
-    assert request.find_slot(scene, settings).length_frames == 2000
+    assert targets.at_playhead(scene, settings).length_frames == 2000

@@ -48,8 +48,8 @@ class Desk:
         for name, value in settings.items():
             setattr(panel, name, value)
         task = self.addon("properties.task").Task[task]
-        (order,) = self.addon("jobs.orders").find_orders(self.scene, panel, SimpleNamespace(media_folder=""), task)
-        job_id = self.session.generate(self.scene, order)
+        (take,) = self.addon("jobs.planned_takes").takes_now(self.scene, panel, SimpleNamespace(media_folder=""), task)
+        job_id = self.session.generate(self.scene, take)
         bpy.ops.ed.undo_push(message="Ask")
         return job_id
 

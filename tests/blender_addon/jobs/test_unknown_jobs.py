@@ -409,13 +409,13 @@ def kept_settings(scene):
 def test_settings_that_no_panel_can_make(kept, task, scene, addon) -> None:
     """Blender keeps to a property's limits where it is set, and not where it is read from a file."""
     kept_settings(scene).update(kept)
-    orders, asking, settings = addon("jobs.orders"), addon("jobs.request"), scene.wan_vse
-    slot = asking.find_slot(scene, settings)
-    if isinstance(slot, str):
-        assert slot.endswith(".")
-        slot = asking.Slot(1, 1, 24)
-    made = asking.compose(scene, settings, None, "fog", slot)
-    made = orders._with_task(made, settings, orders.Task[task])
+    planned_takes, targets, settings = addon("jobs.planned_takes"), addon("timeline.targets"), scene.wan_vse
+    target = targets.at_playhead(scene, settings)
+    if isinstance(target, str):
+        assert target.endswith(".")
+        target = targets.Target(targets.Task.TEXT_TO_VIDEO, 1, 25, 1)
+    made = addon("jobs.request").make_request(scene, settings, None, "fog", target)
+    made = planned_takes._with_task(made, settings, planned_takes.Task[task])
     assert 0 <= made.strength <= 1 and made.seed >= 0 and made.length_frames >= 1
     assert all(abs(use.strength) < 100 for use in made.loras)
     json.dumps(addon("jobs.placing").to_json(made), allow_nan=False)

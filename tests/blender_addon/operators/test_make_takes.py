@@ -50,10 +50,10 @@ def test_each_asks_for_its_own(stand_in, film, operator, selected, task, roles, 
     if operator == "extend":
         film.shot("In the way", 42, 50)
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
-    (order,) = stand_in.orders
-    request = order.request
+    (take,) = stand_in.planned
+    request = take.request
     assert request.task == task
-    assert [wanted.role.value for wanted in order.target.wanted] == roles
+    assert [wanted.role.value for wanted in take.target.wanted] == roles
     assert (request.origin.start, request.length_frames, request.origin.channel) == place
 
 
@@ -70,9 +70,9 @@ def test_pictures_need_no_words(stand_in, film, addon, operator, selected, name)
     film.scene.wan_vse.prompt = ""
     film.select(*selected)
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
-    assert stand_in.orders[0].request.prompt == ""
-    assert addon("timeline.placement").strip_name(stand_in.orders[0].request) == name
-    assert addon("ui.wording").title("", stand_in.orders[0].request.task) == f"{name}, without a prompt"
+    assert stand_in.planned[0].request.prompt == ""
+    assert addon("timeline.take_strips").strip_name(stand_in.planned[0].request) == name
+    assert addon("ui.wording").title("", stand_in.planned[0].request.task) == f"{name}, without a prompt"
 
 
 @pytest.mark.parametrize(("operator", "selected"), [("restyle", ("A",)), ("dress_previs", ("Blocked",))])
@@ -86,7 +86,7 @@ def test_generate_is_text_whatever_is_selected(stand_in, film) -> None:
     film.select("A")
     film.scene.frame_set(300)
     assert bpy.ops.wan_vse.generate() == FINISHED
-    assert (stand_in.orders[0].request.task, stand_in.orders[0].target) == ("text_to_video", None)
+    assert (stand_in.planned[0].request.task, stand_in.planned[0].target.wanted) == ("text_to_video", ())
 
 
 def test_each_text_strip_becomes_a_job(stand_in, film) -> None:
@@ -95,7 +95,7 @@ def test_each_text_strip_becomes_a_job(stand_in, film) -> None:
     film.select("rain", "fog")
     film.scene.wan_vse.prompt_source = "TEXT_STRIP"
     assert bpy.ops.wan_vse.generate() == FINISHED
-    asked = [order.request for order in stand_in.orders]
+    asked = [take.request for take in stand_in.planned]
     assert [(one.prompt, one.origin.start, one.length_frames) for one in asked] == [("rain", 300, 30), ("fog", 340, 10)]
     assert len({one.seed for one in asked}) == 2, "each draws its own"
 
@@ -104,7 +104,7 @@ def test_a_locked_seed_is_that_of_every_take(stand_in, film) -> None:
     film.scene.wan_vse.seed, film.scene.wan_vse.seed_locked = 5, True
     film.select("A", "B")
     bpy.ops.wan_vse.restyle()
-    assert [order.request.seed for order in stand_in.orders] == [5, 5]
+    assert [take.request.seed for take in stand_in.planned] == [5, 5]
 
 
 def test_strength_and_freedom_are_each_tasks_own(stand_in, film) -> None:
@@ -116,7 +116,7 @@ def test_strength_and_freedom_are_each_tasks_own(stand_in, film) -> None:
     bpy.ops.wan_vse.dress_previs()
     film.select("Still")
     bpy.ops.wan_vse.animate_picture()
-    asked = [order.request for order in stand_in.orders]
+    asked = [take.request for take in stand_in.planned]
     assert [(one.strength, one.guide.value, one.conform.value) for one in asked] == [
         (0.25, "frames", "repeat"),
         (0.5, "none", "repeat"),
@@ -129,7 +129,7 @@ def test_a_previs_keeps_to_depth_or_outlines(stand_in, film, addon, blocking, gu
     film.scene.wan_vse.blocking = blocking
     film.select("Blocked")
     bpy.ops.wan_vse.dress_previs()
-    request = stand_in.orders[0].request
+    request = stand_in.planned[0].request
     assert request.guide.value == guide
     film.scene.wan_vse.blocking = "DEPTH" if blocking == "EDGES" else "EDGES"
     addon("operators.apply_settings").fill(film.scene.wan_vse, request)
@@ -175,7 +175,7 @@ def test_a_take_that_will_be_shorter_has_a_shorter_placeholder(stand_in, film) -
     bpy.ops.wan_vse.animate_picture()
     film.select("A")
     bpy.ops.wan_vse.restyle()
-    assert [order.request.length_frames for order in stand_in.orders] == [30, 40]
+    assert [take.request.length_frames for take in stand_in.planned] == [30, 40]
 
 
 def test_nothing_of_the_cut_is_touched(stand_in, film) -> None:
@@ -202,7 +202,7 @@ def test_another_take_of_the_same_sources(stand_in, film, addon, found) -> None:
     """They lie on the disk; where not, they are looked at once more."""
     film.select("A")
     bpy.ops.wan_vse.restyle()
-    order = stand_in.orders.pop()
+    take = stand_in.planned.pop()
     m = stand_in.messages
     files = ["0001.png", "0002.png"]
     folder = Path(addon("jobs.unknown_jobs").own_folder()) / "footage"
@@ -211,15 +211,15 @@ def test_another_take_of_the_same_sources(stand_in, film, addon, found) -> None:
         for name in files:
             (folder / name).write_bytes(b"x")
     source = m.Source(m.Role.FOOTAGE, str(folder), files, frames=40, rendered=True)
-    request = dataclasses.replace(order.request, sources=[source])
-    strip = addon("timeline.placement").add_placeholder(film.scene, "P", 2, 1, 40)
+    request = dataclasses.replace(take.request, sources=[source])
+    strip = addon("timeline.take_strips").add_placeholder(film.scene, "P", 2, 1, 40)
     conversion = importlib.import_module(stand_in.messages.__name__.replace("messages", "conversion"))
     addon("timeline.identity").mark_placeholder(strip, "a" * 32, json.dumps(conversion.to_json(request)))
     provenance = addon("timeline.provenance")
-    strip[provenance.PROPERTY] = provenance.write(provenance.remember(film.scene, order.target))
+    strip[provenance.PROPERTY] = provenance.write(provenance.remember(film.scene, take.target))
     film.compat.set_handles(strip, 5, 30)
     assert bpy.ops.wan_vse.regenerate(seed="NEW") == FINISHED
-    (again,) = stand_in.orders
+    (again,) = stand_in.planned
     assert (again.request.origin.start, again.request.length_frames) == (1, 40), "as long as its footage"
     if found:
         assert (again.request.sources, again.target) == ([source], None)
@@ -235,7 +235,7 @@ def test_settings_of_a_restyled_take_come_back(stand_in, film, addon) -> None:
     film.select("A")
     bpy.ops.wan_vse.restyle()
     settings.strength, settings.guide, settings.conform = 0.9, "NONE", "FLOW"
-    addon("operators.apply_settings").fill(settings, stand_in.orders[0].request)
+    addon("operators.apply_settings").fill(settings, stand_in.planned[0].request)
     assert (settings.strength, settings.guide, settings.conform) == (0.25, "FRAMES", "REPEAT")
 
 
@@ -247,17 +247,17 @@ def test_a_fix_under_a_failed_job_selects_what_its_take_is_made_from(stand_in, f
     identity, provenance = addon("timeline.identity"), addon("timeline.provenance")
     film.select(*selected)
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
-    (order,) = stand_in.orders
-    job = stand_in.add("f" * 32, "failed", request=dataclasses.replace(order.request, sources=[]))
+    (take,) = stand_in.planned
+    job = stand_in.add("f" * 32, "failed", request=dataclasses.replace(take.request, sources=[]))
     waits = film.effect("Waits", "COLOR", 200, 220)
     waits[identity.JOB], waits[identity.ROLE] = job.job_id, identity.PLACEHOLDER_ROLE
-    waits[provenance.PROPERTY] = provenance.write(provenance.remember(film.scene, order.target))
+    waits[provenance.PROPERTY] = provenance.write(provenance.remember(film.scene, take.target))
     film.select("Still", "Waits")
     assert bpy.ops.wan_vse.apply_fix(setting="quality", value="draft", job_id=job.job_id) == FINISHED
     assert {strip.name for strip in film.strips if strip.select} == set(selected)
     assert film.scene.wan_vse.task == operator.replace("dress_", "").upper()
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
-    assert stand_in.orders[1].target.sources == order.target.sources
+    assert stand_in.planned[1].target.sources == take.target.sources
 
 
 def test_a_fix_of_a_job_whose_strips_are_gone_leaves_the_selection(stand_in, film) -> None:

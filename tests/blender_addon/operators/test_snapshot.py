@@ -101,15 +101,15 @@ def test_what_changes_is_seen(look, cut, settings, stand_in, change) -> None:
 def test_a_text_block_is_read_anew(look, settings) -> None:
     settings.prompt_source, settings.prompt_text = "TEXT_BLOCK", bpy.data.texts.new("P")
     settings.prompt_text.write("fog")
-    assert look().takes.orders[0].request.prompt == "fog"
+    assert look().takes.planned[0].request.prompt == "fog"
     settings.prompt_text.write(" over pines")
-    assert look().takes.orders[0].request.prompt == "fog over pines"
+    assert look().takes.planned[0].request.prompt == "fog over pines"
 
 
 def test_another_strip_beside_the_gap_is_another_source(look, cut) -> None:
-    assert [strip.name for strip in look().takes.orders[0].target.sources] == ["A", "B"]
+    assert [strip.name for strip in look().takes.planned[0].target.sources] == ["A", "B"]
     cut.strips["A"].name = "Other"
-    assert [strip.name for strip in look().takes.orders[0].target.sources] == ["Other", "B"]
+    assert [strip.name for strip in look().takes.planned[0].target.sources] == ["Other", "B"]
 
 
 def test_another_task_and_changed_settings_have_takes_of_their_own(look, cut, settings, addon) -> None:
@@ -117,9 +117,9 @@ def test_another_task_and_changed_settings_have_takes_of_their_own(look, cut, se
     assert look().task is task.FILL_GAP
     of = lambda changed: module.takes_of(cut.scene, settings, task.TEXT_TO_VIDEO, changed)  # noqa: E731
     in_gap = of({"length_mode": "GAP"})
-    assert [(slot.start, slot.length_frames) for slot in in_gap.slots] == [(41, 20)]
+    assert [(target.start, target.length_frames) for target in in_gap.targets] == [(41, 20)]
     assert of({"length_mode": "GAP"}) is in_gap and of({}) is not in_gap
-    assert of({}).slots[0].start == 50
+    assert of({}).targets[0].start == 50
 
 
 def test_no_strip_and_no_scene_is_kept(look) -> None:

@@ -111,7 +111,7 @@ def test_a_glance_looks_at_a_few_files_however_long_the_strip_is(cut, sequence, 
         assert len(looks) <= most and (len(source.files), rendered) == (frames, False)
         looks.clear()
     footage.source_or_render(cut.scene, wanted, "/nowhere")
-    assert len(looks) == 2 * frames + 2, "an order looks at all"
+    assert len(looks) == 2 * frames + 2, "a click looks at all"
 
 
 def test_an_order_looks_for_a_moment(cut, sequence, addon, looks, monkeypatch) -> None:

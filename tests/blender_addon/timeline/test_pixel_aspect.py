@@ -82,21 +82,21 @@ def film(folder: Path, picture: np.ndarray) -> Path:
 @pytest.mark.parametrize("name", SCENES)
 def test_a_take_covers_the_frame_and_what_is_round_in_it_is_shown_round(scene, addon, tmp_path, name, where, kind):
     shape(scene, name)
-    placement, compat = addon("timeline.placement"), addon("timeline.compat")
+    take_strips, compat = addon("timeline.take_strips"), addon("timeline.compat")
     scene_format, strip_transform = addon("timeline.scene_format"), addon("timeline.strip_transform")
     square = scene_format.square_size(scene)
     size = 16 * round(square[0] / 16), 16 * round(square[1] / 16)
     files = ["disc.png"] if kind == "png" else [film(tmp_path, disc(*size)).name]
     pictures.write_png(tmp_path / "disc.png", disc(*size))
-    take = placement.TakeFiles(str(tmp_path), tuple(files), 1 + (kind == "movie"), kind == "movie")
+    take = take_strips.TakeFiles(str(tmp_path), tuple(files), 1 + (kind == "movie"), kind == "movie")
     if where == "in place":
-        placement.add_placeholder(scene, "T", 2, 1, take.frames)
+        take_strips.add_placeholder(scene, "T", 2, 1, take.frames)
         identity = addon("timeline.identity")
         identity.mark_placeholder(compat.strips(scene.sequence_editor)["T"], "a" * 32, "{}")
         (found,) = identity.sweep()
-        strip = placement.put_in_place(found, take, take.frames)
+        strip = take_strips.put_in_place(found, take, take.frames)
     else:
-        strip = placement.put_on_timeline(scene, "T", take, 2, 1, take.frames)
+        strip = take_strips.put_on_timeline(scene, "T", take, 2, 1, take.frames)
     shown = pictures.render(scene, 1, tmp_path / "render")
     assert roundness(shown, scene) == pytest.approx(1, abs=0.05)
     assert shown.min() > 60, "nothing of the frame is left uncovered"

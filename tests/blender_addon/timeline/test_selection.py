@@ -76,7 +76,7 @@ def test_two_strips(cut, implied) -> None:
 
 
 def test_sound_and_placeholders_are_no_footage(cut, implied, addon) -> None:
-    strip = addon("timeline.placement").add_placeholder(cut.scene, "P", 2, 1, 20)
+    strip = addon("timeline.take_strips").add_placeholder(cut.scene, "P", 2, 1, 20)
     addon("timeline.identity").mark_placeholder(strip, "job", "{}")
     assert implied("P") == "text_to_video"
     assert cut.read().footage == ()
@@ -96,8 +96,9 @@ def test_of_two_thousand_selected_strips_few_are_touched(cut, monkeypatch) -> No
     selection = cut.read()
     assert selection.count == 2000
     assert len(selection.footage) == len(picked) == cut.selection.MAX_STRIPS
-    assert [strip.name for strip in cut.compat.selected_strips(cut.scene, 3)] == ["s0", "s1", "s2"]
-    assert len(cut.compat.selected_strips(cut.scene)) == 2000
+    strip_columns = cut.addon("timeline.strip_columns")
+    assert [strip.name for strip in strip_columns.selected_strips(cut.scene, 3)] == ["s0", "s1", "s2"]
+    assert len(strip_columns.selected_strips(cut.scene)) == 2000
 
 
 def test_in_an_open_meta_its_own_strips_are_read(cut) -> None:

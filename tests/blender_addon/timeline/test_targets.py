@@ -213,7 +213,7 @@ class TestFillGap:
 
     def test_a_neighbor_that_is_still_made_is_said(self, cut, find, addon) -> None:
         cut.shot("A", 1, 41)
-        strip = addon("timeline.placement").add_placeholder(cut.scene, "P", 1, 61, 20)
+        strip = addon("timeline.take_strips").add_placeholder(cut.scene, "P", 1, 61, 20)
         addon("timeline.identity").mark_placeholder(strip, "job", "{}")
         assert "'P' is still being made" in no(find, "fill_gap", frame=50)
 

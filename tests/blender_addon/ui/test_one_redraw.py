@@ -12,8 +12,8 @@ from test_drawing import draw
 WORKED_OUT = (
     ("timeline.targets", "find_targets"),
     ("timeline.selection", "implied"),
-    ("jobs.request", "find_slot"),
-    ("jobs.request", "compose"),
+    ("timeline.targets", "at_playhead"),
+    ("jobs.request", "make_request"),
 )
 
 
@@ -56,14 +56,14 @@ def test_a_gap_is_looked_for_once(redraw, settings, cut) -> None:
     cut.shot("A", 1, 41)
     cut.shot("B", 61, 101)
     cut.scene.frame_set(50)
-    assert redraw() == {"find_targets": 1, "implied": 1, "compose": 1, "outlines": 1}
+    assert redraw() == {"find_targets": 1, "implied": 1, "make_request": 1, "outlines": 1}
     assert redraw() == {"outlines": 1}, "nothing has changed"
 
 
 def test_the_playhead_is_looked_at_once(redraw, settings, cut) -> None:
     cut.scene.frame_set(5)
     settings.length_mode = "GAP"
-    assert redraw() == {"find_slot": 1, "implied": 1, "compose": 1, "outlines": 1}
+    assert redraw() == {"at_playhead": 1, "implied": 1, "make_request": 1, "outlines": 1}
     assert redraw() == {"outlines": 1}
 
 
@@ -78,4 +78,4 @@ def test_a_lacking_prompt_still_shows_what_would_be_made(redraw, settings, cut) 
     cut.shot("A", 1, 41)
     cut.select("A")
     settings.prompt = ""
-    assert redraw() == {"find_targets": 1, "implied": 1, "compose": 1, "outlines": 1}
+    assert redraw() == {"find_targets": 1, "implied": 1, "make_request": 1, "outlines": 1}

@@ -13,7 +13,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import TakeRequest
-from . import compat, free_space, identity, path_rules, scene_format, strip_transform
+from . import animation, compat, free_space, identity, path_rules, scene_format, strip_columns, strip_transform
 
 NAME_CHARACTERS = 40
 PLACEHOLDER_COLOR = (0.16, 0.13, 0.27)
@@ -79,7 +79,7 @@ def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> 
             setattr(new, name, getattr(old, name))
     editor = found.scene.sequence_editor
     was_active = editor.active_strip == old
-    compat.hand_over(found.scene, found.collection, old, new)
+    _hand_over(found.scene, found.collection, old, new)
     new.channel = channel
     if was_active:
         editor.active_strip = new
@@ -149,6 +149,25 @@ def _new_strip(
         strip.elements.append(file)
     strip.colorspace_settings.name = "sRGB"
     return strip
+
+
+def _hand_over(scene: bpy.types.Scene, collection: compat.Collection, old: compat.Strip, new: compat.Strip) -> None:
+    """Give `new` the name, the animation and the effects of `old`, and remove `old`.
+
+    The strips are renamed before the removal because 5.2 remembers which effects depend on which strip until a strip is
+    renamed: it would remove the effects of `old` although they were given to `new`.
+    """
+    name = old.name
+    new.name = f"{name[:48]} (take)"
+    beside = strip_columns.columns(collection).overlapping(compat.start(old), compat.end_exclusive(old))
+    for strip in [collection[index] for index in beside]:
+        for side in ("input_1", "input_2"):
+            if getattr(strip, side, None) == old:
+                setattr(strip, side, new)
+    animation.give_curves(scene, old, new)
+    old.name = f"{name[:48]} (old)"
+    collection.remove(old)
+    new.name = name
 
 
 def _fill_frame(scene: bpy.types.Scene, strip: compat.Strip) -> None:

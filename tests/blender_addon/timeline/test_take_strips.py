@@ -18,7 +18,7 @@ def take(tmp_path, addon):
     names = tuple(f"{index + 1:04d}.png" for index in range(40))
     for index, name in enumerate(names):
         (tmp_path / name).write_bytes(frames_of_fake.png(index))
-    return addon("timeline.placement").TakeFiles(str(tmp_path), names, 40, is_movie=False)
+    return addon("timeline.take_strips").TakeFiles(str(tmp_path), names, 40, is_movie=False)
 
 
 JOB = "a" * 32
@@ -30,14 +30,14 @@ class Timeline:
     def __init__(self, scene, addon):
         self.scene, self.addon = scene, addon
         self.compat, self.identity = addon("timeline.compat"), addon("timeline.identity")
-        self.placement = addon("timeline.placement")
+        self.take_strips = addon("timeline.take_strips")
 
     def color(self, start, end, channel, name="other"):
         strips = self.compat.strips(self.scene.sequence_editor)
         return self.compat.new_color(strips, name, channel, start, end - start)
 
     def placeholder(self, start, end, channel=3, name="P"):
-        strip = self.placement.add_placeholder(self.scene, name, channel, start, end - start)
+        strip = self.take_strips.add_placeholder(self.scene, name, channel, start, end - start)
         self.identity.mark_placeholder(strip, JOB, "{}")
         return strip
 
@@ -45,7 +45,7 @@ class Timeline:
         made = []
         for found in [f for f in self.identity.sweep() if f.is_placeholder]:
             again = self.identity.find(found.strip["wan_vse_strip"])
-            strip = self.placement.put_in_place(again, take, asked)
+            strip = self.take_strips.put_in_place(again, take, asked)
             self.identity.mark_take(strip, JOB, "{}", "{}")
             made.append(strip.name)
         by_name = {s.name: s for s in self.compat.all_strips(self.scene)}
@@ -188,29 +188,29 @@ def test_a_fade_of_the_placeholder_goes_on_with_the_take(timeline, take):
 def test_a_missing_frame_is_said_and_nothing_is_changed(timeline, take, tmp_path):
     timeline.placeholder(10, 50)
     (tmp_path / "0023.png").unlink()
-    assert "0023.png is missing" in timeline.placement.missing_refusal(take)
-    assert "0023.png is missing" in timeline.placement.put_on_timeline(timeline.scene, "T", take, 3, 10, 40)
+    assert "0023.png is missing" in timeline.take_strips.missing_refusal(take)
+    assert "0023.png is missing" in timeline.take_strips.put_on_timeline(timeline.scene, "T", take, 3, 10, 40)
     (strip,) = timeline.compat.all_strips(timeline.scene)
     assert (strip.type, timeline.place_of(strip)) == ("COLOR", (10, 50, 3))
 
 
 def test_without_a_placeholder_the_take_goes_to_a_free_channel(timeline, take):
     timeline.color(20, 30, 3)
-    strip = timeline.placement.put_on_timeline(timeline.scene, "T", take, 3, 10, 40)
+    strip = timeline.take_strips.put_on_timeline(timeline.scene, "T", take, 3, 10, 40)
     assert timeline.place_of(strip) == (10, 50, 4)
 
 
 def test_where_all_above_is_taken_it_goes_below(timeline, take):
     for channel in range(3, 129):
         timeline.color(1, 100, channel)
-    strip = timeline.placement.put_on_timeline(timeline.scene, "T", take, 3, 10, 40)
+    strip = timeline.take_strips.put_on_timeline(timeline.scene, "T", take, 3, 10, 40)
     assert timeline.place_of(strip)[:2] == (10, 50) and strip.channel in (1, 2)
 
 
 def test_where_every_channel_is_taken_it_says_so(timeline, take):
     for channel in range(1, 129):
         timeline.color(1, 100, channel)
-    assert "make room" in timeline.placement.put_on_timeline(timeline.scene, "T", take, 1, 10, 40)
+    assert "make room" in timeline.take_strips.put_on_timeline(timeline.scene, "T", take, 1, 10, 40)
 
 
 def test_it_fills_the_frame(timeline, take):
@@ -234,4 +234,4 @@ def test_it_fills_the_frame(timeline, take):
 )
 def test_strips_are_named_after_the_prompt(addon, prompt, name):
     request = SimpleNamespace(prompt=prompt, task="fill_gap")
-    assert addon("timeline.placement").strip_name(request) == name
+    assert addon("timeline.take_strips").strip_name(request) == name

@@ -34,75 +34,64 @@ _STRENGTHS = {Task.RESTYLE: "strength", Task.PREVIS: "freedom"}
 
 
 @dataclass(frozen=True)
-class TakeOrder:
+class PlannedTake:
     """One take: the request without its sources, and its target."""
 
     request: TakeRequest
     target: Target | None = None
+    """None for another take with the sources of an earlier one."""
     provenance_text: str = ""
-    """What the placeholder keeps of the strips (timeline.provenance), for a take with the sources of an earlier one.
-    Any other take gets it from `target`."""
+    """What the placeholder keeps of the strips (timeline.provenance), if there is no `target` to get it from."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a take goes, and its target; a take of the prompt alone has none."""
-
-    slot: request.Slot
-    target: Target | None = None
-
-
-def find_places(
+def targets_of(
     scene: bpy.types.Scene, settings: Any, selected: selection.Selection, task: Task, model: ModelRow | None
-) -> list[Place] | str:
-    """Where the takes of one click would go, at least one; or why there is none."""
+) -> list[Target] | str:
+    """The targets of the takes of one click, at least one; or why there is none."""
     if _is_of_prompt_alone(settings, task):
-        slot = request.find_slot(scene, settings)
-        return slot if isinstance(slot, str) else [Place(slot)]
-    found = targets.find_targets(scene, selected, task, _target_settings(scene, settings, model))
-    if isinstance(found, str):
-        return found
-    return [Place(request.Slot(target.channel, target.start, target.length_frames), target) for target in found]
+        target = targets.at_playhead(scene, settings)
+        return target if isinstance(target, str) else [target]
+    return targets.find_targets(scene, selected, task, _target_settings(scene, settings, model))
 
 
-def make_orders(
-    scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, places: list[Place] | str
-) -> list[TakeOrder] | str:
-    """The takes that one click would ask for at those places; or why it can't. A missing place is a reason."""
+def takes_at(
+    scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, found: list[Target] | str
+) -> list[PlannedTake] | str:
+    """The takes that one click would ask for at those targets; or why it can't: also why no target was found."""
     if _is_of_prompt_alone(settings, task) and (refusal := request.read_prompt(scene, settings).refusal):
         return refusal  # what a person would do first
-    if isinstance(places, str):
-        return places
-    orders: list[TakeOrder] = []
-    for place in places:
-        prompt = _prompt_at(place, scene, settings)
+    if isinstance(found, str):
+        return found
+    takes: list[PlannedTake] = []
+    for target in found:
+        prompt = _prompt_at(target, scene, settings)
         if prompt.refusal:
             return prompt.refusal
-        composed = request.compose(scene, settings, preferences, prompt.text, place.slot)
-        if isinstance(composed, str):
-            return composed
-        orders.append(TakeOrder(_with_task(composed, settings, task), place.target))
-    return orders
+        made = request.make_request(scene, settings, preferences, prompt.text, target)
+        if isinstance(made, str):
+            return made
+        takes.append(PlannedTake(_with_task(made, settings, task), target))
+    return takes
 
 
-def find_orders(
+def takes_now(
     scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, model: ModelRow | None = None
-) -> list[TakeOrder] | str:
+) -> list[PlannedTake] | str:
     """The takes that one click asks for now; or why it can't."""
-    places = find_places(scene, settings, selection.read(scene), task, model)
-    return make_orders(scene, settings, preferences, task, places)
+    found = targets_of(scene, settings, selection.read(scene), task, model)
+    return takes_at(scene, settings, preferences, task, found)
 
 
 def sources_of(
     scene: bpy.types.Scene,
-    order: TakeOrder,
+    take: PlannedTake,
     job_id: str,
     look: picture_files.FileLook = picture_files.look_at_all,
 ) -> list[tuple[footage.FootageRange, Source, bool]] | str:
     """What the take is made from, and whether that is to be rendered first; or why it can't be made."""
-    folder = sources_folder(order.request, job_id)
+    folder = sources_folder(take.request, job_id)
     made = []
-    for wanted in order.target.wanted if order.target is not None else ():
+    for wanted in take.target.wanted if take.target is not None else ():
         source = footage.source_or_render(scene, wanted, folder, look)
         if isinstance(source, str):
             return source
@@ -141,13 +130,11 @@ def _is_of_prompt_alone(settings: Any, task: Task) -> bool:
     return task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP"
 
 
-def _prompt_at(place: Place, scene: bpy.types.Scene, settings: Any) -> request.Prompt:
+def _prompt_at(target: Target, scene: bpy.types.Scene, settings: Any) -> request.Prompt:
     """The prompt of the text strip that the take is made for, else the panel's, which footage may make needless."""
-    if place.target is None:
-        return request.read_prompt(scene, settings)
-    if place.target.prompt:
-        return request.check_prompt(place.target.prompt)
-    may_be_empty = any(wanted.role in PROMPTLESS_ROLES for wanted in place.target.wanted)
+    if target.prompt:
+        return request.check_prompt(target.prompt)
+    may_be_empty = any(wanted.role in PROMPTLESS_ROLES for wanted in target.wanted)
     return request.read_prompt(scene, settings, may_be_empty)
 
 

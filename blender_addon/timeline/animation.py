@@ -1,0 +1,36 @@
+"""What animates strips: curves and drivers name the strip that they change, and tracks may change any."""
+
+from __future__ import annotations
+
+import bpy
+
+from . import compat
+from .compat import Strip
+
+
+def is_animated(scene: bpy.types.Scene, strip: Strip) -> bool:
+    """True if curves, drivers or tracks may change anything of the strip over time."""
+    animation = scene.animation_data
+    if animation is None:
+        return False
+    path = f'["{bpy.utils.escape_identifier(strip.name)}"]'
+    paths = [curve.data_path for curve in (*compat.curves(scene), *animation.drivers)]
+    return len(animation.nla_tracks) > 0 or any(p.startswith("sequence_editor.") and path in p for p in paths)
+
+
+def keyed_mutes(scene: bpy.types.Scene) -> list[str]:
+    """The data paths of the mutes of strips and channels that are animated."""
+    animation = scene.animation_data
+    if animation is None:
+        return []
+    drivers = [curve for curve in animation.drivers if curve.data_path.endswith("].mute")]
+    curves = [curve for curve in compat.curves(scene) if curve.data_path.endswith("].mute")]
+    return [curve.data_path for curve in (*curves, *drivers) if curve.data_path.startswith("sequence_editor.")]
+
+
+def give_curves(scene: bpy.types.Scene, old: Strip, new: Strip) -> None:
+    """Let the curves that change `old` change `new` instead."""
+    old_path, new_path = (f'["{bpy.utils.escape_identifier(strip.name)}"]' for strip in (old, new))
+    for curve in compat.curves(scene):
+        if curve.data_path.startswith("sequence_editor.") and old_path in curve.data_path:
+            curve.data_path = curve.data_path.replace(old_path, new_path, 1)
