@@ -6,6 +6,7 @@ command          its command line and its course
 engines          the two that are compared, with one face
 caps             takes under a hard cap of the card's memory
 speed_table      phase by phase and in all, on one card
+slow_link        from which speed of the bus on block offload is free
 comparison       the table and JSON of a run
 time_and_memory  measures a piece of work
 random_weights   full-size models of random weights

@@ -6,9 +6,9 @@ one.
 A distilled model goes from one time to the next in one of two ways, both from the velocity v at noise s (the clean
 estimate is x - s v):
 
-* `distilled`: first-order Euler, x + (s' - s) v. LightX2V's 4-step LoRAs for Wan 2.2 A14B run this way
+* `Sampler.DISTILLED`: first-order Euler, x + (s' - s) v. LightX2V's 4-step LoRAs for Wan 2.2 A14B run this way
   (`Wan22StepDistillScheduler`), and so does the embedded model's draft LoRA.
-* `dmd`: the clean estimate, noised anew to the next time, (1 - s') clean + s' noise. LightX2V's 4-step LoRAs for
+* `Sampler.DMD`: the clean estimate, noised anew to the next time, (1 - s') clean + s' noise. LightX2V's 4-step LoRAs for
   Wan 2.1 14B (`WanStepDistillScheduler`) and FastWan (FastVideo's `DmdDenoisingStage`) run this way.
 
 LightX2V counts the steps 1000, 750, 500, 250 before the flow shift of 5, which makes them 1000, 937.5, 833.3 and 625;

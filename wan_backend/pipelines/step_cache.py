@@ -48,7 +48,7 @@ EVERY_STEP_COMPUTED = CachedSteps({})
 def apply(cached: CachedSteps, transformer: Any) -> Forward:
     """A forward pass of `transformer` that reuses residuals in those steps; what it keeps ends with it.
 
-    A step that has nothing to reuse is computed. The transformer has to be one that `chunked_forward` runs.
+    A step that has nothing to reuse is computed. The transformer has to be one that `loading.chunked_forward` runs.
     """
     if not cached.steps:
         return lambda branch, *, window, step, **inputs: transformer(**inputs)[0]

@@ -7,5 +7,6 @@ media_folder          whether a take can be written where it is to go
 byte_sizes            sizes in words, and what a disk has free
 disk_errors           the system's errors, as a person reads them
 unresponsive_folders  folders that don't answer
+compiled_kernels      the private folder for what compilers make for a card
 transfer_rate         how fast bytes of a download come
 """

@@ -4,8 +4,12 @@ One job at a time goes from its RunParams to a take on the disk (`make_take`).
 
 server_connection  the worker's end of the connection to its server, and its heartbeat
 executor           one job after another, with one model kept warm
+warm_model         the model that stays in memory between jobs
+warm_up            gets that model ready while there is no job
 take_job           one job: prepare, denoise, decode, again with less memory if need be
 skipped_work       what a job leaves out, and what one measures that calibrates the step cache
+overlap            what is done at once on the way to the first step
+step_pace          how long the steps take, and whether the card's memory ran over
 gather             the request's sources into the canvas of its task
 source_reader      has sources read by another process, and ends it where it hangs
 source_process     that process
