@@ -8,8 +8,8 @@ estimate is x - s v):
 
 * `Sampler.DISTILLED`: first-order Euler, x + (s' - s) v. LightX2V's 4-step LoRAs for Wan 2.2 A14B run this way
   (`Wan22StepDistillScheduler`), and so does the embedded model's draft LoRA.
-* `Sampler.DMD`: the clean estimate, noised anew to the next time, (1 - s') clean + s' noise. LightX2V's 4-step LoRAs for
-  Wan 2.1 14B (`WanStepDistillScheduler`) and FastWan (FastVideo's `DmdDenoisingStage`) run this way.
+* `Sampler.DMD`: the clean estimate, noised anew to the next time, (1 - s') clean + s' noise. LightX2V's 4-step LoRAs
+  for Wan 2.1 14B (`WanStepDistillScheduler`) and FastWan (FastVideo's `DmdDenoisingStage`) run this way.
 
 LightX2V counts the steps 1000, 750, 500, 250 before the flow shift of 5, which makes them 1000, 937.5, 833.3 and 625;
 its change of experts after the second step is also where 0.875 and 0.9 put it. FastWan's 1000, 757, 522 are such times
