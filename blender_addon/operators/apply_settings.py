@@ -76,6 +76,7 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
     settings.guidance_in_part = request.guidance_interval is not None
     if request.guidance_interval is not None:
         settings.guidance_start, settings.guidance_end = request.guidance_interval.start, request.guidance_interval.end
+    settings.matrix_precision = request.matrix_precision.name
     lora_rows.fill(settings, request.loras)
     if request.task is Task.RESTYLE:
         settings.strength, settings.guide = request.strength, request.guide.name
@@ -166,6 +167,10 @@ def _set_conform(settings: WanSettings, value: str) -> None:
     settings.conform = value.upper()
 
 
+def _set_matrix_precision(settings: WanSettings, value: str) -> None:
+    settings.matrix_precision = value.upper()
+
+
 def _set_task(settings: WanSettings, value: str) -> None:
     settings.task = value.upper()
 
@@ -196,6 +201,7 @@ SETTERS: dict[FixSetting, Callable[[WanSettings, str], None]] = {
     FixSetting.STRENGTH: _set_strength,
     FixSetting.GUIDE: _set_guide,
     FixSetting.CONFORM: _set_conform,
+    FixSetting.MATRIX_PRECISION: _set_matrix_precision,
     FixSetting.TASK: _set_task,
     FixSetting.RESOLUTION: _set_resolution,
     FixSetting.MODEL: _set_model,

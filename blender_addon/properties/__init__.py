@@ -336,6 +336,19 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
             ("H264", "H.264 Movie", "One small movie file, with slight compression loss"),
         ],
     )
+    matrix_precision: EnumProperty(
+        name="Matrices",
+        description="How exactly the model's matrices are multiplied",
+        items=[
+            ("EXACT", "Exact", "As the model's weights are"),
+            (
+                "FAST_8_BIT",
+                "Fast 8-bit",
+                "Rounded to 8 bit, if the graphics card is faster that way. The weights need half the memory, and the "
+                "take differs in detail",
+            ),
+        ],
+    )
     loras: CollectionProperty(
         name="LoRAs",
         description="LoRAs to use with the model",

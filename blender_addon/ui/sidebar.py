@@ -9,7 +9,7 @@ from typing import ClassVar
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import READ_PROMPT_CHARACTERS
+from ...wan_backend.protocol.messages import READ_PROMPT_CHARACTERS, MatrixPrecision
 from .. import preferences
 from ..jobs import collect, project, request, session
 from ..operators import snapshot
@@ -102,6 +102,9 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
         row = layout.row()
         row.label(text="Between Frames")
         row.prop(settings, "conform", text="")
+        row = layout.row()
+        row.label(text="Matrices")
+        row.prop(settings, "matrix_precision", text="")
         draw_skipped_work(layout, context, settings)
         draw_media_folder(layout, context)
 
@@ -140,6 +143,8 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
         model, quality = row.label if row else made.model, made.quality.value
         facts = iface_("{}, {}, seed {}").format(model, iface_(quality.capitalize()).lower(), made.seed)
         paragraph.draw(layout, context, facts, "BLANK1")
+        if made.matrix_precision is MatrixPrecision.FAST_8_BIT:
+            paragraph.draw(layout, context, "Fast 8-bit matrices, if the card had them", "BLANK1")
         if made.loras:
             paragraph.draw(layout, context, wording.loras(made.loras), "BLANK1")
         buttons = layout.row(align=True)

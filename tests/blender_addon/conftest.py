@@ -79,6 +79,7 @@ def ask(addon, session, scene, prompt: str, start: int, frames: int, channel: in
         seed_locked=True,
         resolution="144p",
         media_format="PNG",
+        matrix_precision="EXACT",
         loras=[],
     )
     scene.frame_set(start)

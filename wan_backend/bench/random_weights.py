@@ -15,8 +15,10 @@ from transformers import UMT5Config, UMT5EncoderModel
 from ..catalogue.architecture import Architecture
 from ..library.configs import DEVIATION_48, MEAN_48
 from ..loading import eight_bit
+from ..loading.matrix_products import EightBitProduct
 from ..loading.wan_model import TRANSFORMER_CLASSES, Precision, WanModel
 from ..loading.weight_forms import Form
+from ..lora.resolve import EXPERTS
 from .tiny_checkpoint import make_scheduler, make_tokenizer
 
 TRANSFORMER_CONFIGS: dict[str, dict[str, Any]] = {
@@ -115,12 +117,36 @@ class RandomModel(WanModel):
                     eight_bit.quantize(self._components[name])
         self._weights_in_8_bit = wanted
 
+    @property
+    def matrix_product(self) -> EightBitProduct | None:
+        """The product in 8 bit that the transformer computes with."""
+        return self._matrix_product
+
+    @matrix_product.setter
+    def matrix_product(self, wanted: EightBitProduct | None) -> None:
+        """Rounds the transformer where it is, to the product's format. Raises ValueError if it was before."""
+        before = self._matrix_product
+        if before is wanted:
+            return
+        if before is not None or wanted is None:
+            raise ValueError("what was rounded to 8 bit has no other numbers any more; make the model again")
+        for name in EXPERTS:
+            if name in self._components:
+                eight_bit.quantize(self._components[name], wanted.weight_format)
+        self._matrix_product = wanted
+
+    @property
+    def quantized(self) -> bool:
+        """True if the transformer was rounded for products in 8 bit."""
+        return self._matrix_product is not None
+
     def _form(self, component: str, in_8_bit: bool) -> Form:
         return Form.WHOLE
 
     def fingerprint(self, component: str = "", as_held: bool = True) -> str:
         """Of no files: of the model's name."""
-        return hashlib.sha256(f"{self.folder}, {component}, {as_held and self.weights_in_8_bit}".encode()).hexdigest()
+        held = as_held and self.weights_in_8_bit, self._matrix_product and self._matrix_product.kernel.name
+        return hashlib.sha256(f"{self.folder}, {component}, {held}".encode()).hexdigest()
 
     def unchanged(self) -> bool:
         """There are no files that could change."""

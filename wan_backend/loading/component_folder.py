@@ -21,15 +21,18 @@ from . import bf16_cache, eight_bit
 from .diffusers_internals import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
 
 
-def load(kind: Any, folder: Path, dtype: torch.dtype, copies: Path | None, in_8_bit: bool) -> Any:
+def load(
+    kind: Any, folder: Path, dtype: torch.dtype, copies: Path | None, rounded_to: torch.dtype | None = None
+) -> Any:
     """The module with its weights in `dtype`, on the CPU; `copies` is the folder of the bf16 cache.
 
-    Raises UnusableFile if tensors are missing, and what the libraries raise.
+    `rounded_to` is the 8-bit format of the weights of a transformer's blocks; None: they are as the others. Raises
+    UnusableFile if tensors are missing, and what the libraries raise.
     """
     if dtype == torch.bfloat16:
         folder = bf16_cache.place(copies, folder, _kept(kind))
-    if in_8_bit:
-        return _load_in_8_bit(kind, folder, dtype)
+    if rounded_to is not None:
+        return _load_in_8_bit(kind, folder, dtype, rounded_to)
     module, report = kind.from_pretrained(
         folder,
         use_safetensors=True,
@@ -84,7 +87,7 @@ def _check(missing: set[str]) -> None:
         raise UnusableFile(f"{len(missing)} of its tensors are missing, the first is {min(missing)}")
 
 
-def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype, rounded_to: torch.dtype) -> Any:
     """The module, read tensor by tensor.
 
     Each is rounded to `dtype` first, so that it's the same whether there is a copy or not.
@@ -103,7 +106,7 @@ def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
                 raise ValueError(f"its tensor {name} has the shape {tuple(found.shape)}, not {shapes[name]}")
             return found
 
-        eight_bit.fill_rounded(module, get)
+        eight_bit.fill_rounded(module, get, rounded_to)
     return module
 
 

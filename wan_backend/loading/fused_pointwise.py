@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from . import devices
+from .eight_bit import EightBitLinear
 from .kernel_trials import KernelUnavailable
 from .pointwise import Pointwise, Rotary, ScaleAndShift, TimeModulation, TokenGate, TorchPointwise
 
@@ -155,16 +156,19 @@ class FusedPointwise:
 
     def run_feed_forward(self, feed_forward: Any, normed: Tensor) -> Tensor:
         """See Pointwise."""
-        first = feed_forward.net[0]
+        first, second = feed_forward.net[0], feed_forward.net[2]  # net[1] is a dropout
         layer: Any = getattr(first, "proj", None)
+        is_tanh = getattr(first, "approximate", "") == "tanh"
+        if is_tanh and isinstance(second, EightBitLinear) and second.product is not None:
+            return second.after_gelu(layer(normed))
         plain = type(layer) is nn.Linear and layer.bias is not None and layer.weight.dtype == normed.dtype
 
         def fused() -> Tensor:
             wide = torch._addmm_activation(layer.bias, normed[0], layer.weight.t(), use_gelu=True)
-            make_checked: Tensor = feed_forward.net[2](wide.unsqueeze(0))  # net[1] is a dropout
+            make_checked: Tensor = second(wide.unsqueeze(0))
             return make_checked
 
-        known = plain and self._config.gelu_in_matrix and getattr(first, "approximate", "") == "tanh"
+        known = plain and self._config.gelu_in_matrix and is_tanh
         return self._run(known, fused, lambda: self._plain.run_feed_forward(feed_forward, normed))
 
     def _run(self, known: bool, fused: Callable[[], Result], plain: Callable[[], Result]) -> Result:

@@ -17,7 +17,7 @@ from ..memory import residency_plan
 from ..memory.needs import PLAIN_TOKEN_PIXELS, HiddenStates, Needs, VideoShape, calculate, larger_chunk
 from ..memory.residency_plan import MemoryPlan, Residency
 from ..protocol.messages import LoraUse
-from . import applying_loras, block_offload, chunked_forward, devices, forward_kernels
+from . import applying_loras, block_offload, chunked_forward, devices, eight_bit, forward_kernels
 from .forward_kernels import TORCH_KERNELS, ForwardKernels, TransformerWidth
 from .wan_model import WanModel
 
@@ -162,6 +162,7 @@ class PlacedModel:
         module = self.model.component(component)
         if component in resolve.EXPERTS:
             chunked_forward.make_chunked(module, self.kernels, self.plan.token_chunk_bytes)
+            eight_bit.multiply_with(module, self.model.matrix_product)
         self._apply_loras(component, module)
         self._on_read("")
         place = self.plan.residency_of(component)

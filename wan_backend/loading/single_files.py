@@ -34,17 +34,26 @@ KEPT_FP8 = {"fp8", "fp8 scaled", "int8"}
 """The number formats of safetensors in which `eight_bit` can keep a matrix."""
 
 
-def load(component: FileComponent, dtype: torch.dtype, quantized: bool = False, in_8_bit: bool = False) -> Any:
+def load(
+    component: FileComponent,
+    dtype: torch.dtype,
+    quantized: bool = False,
+    in_8_bit: bool = False,
+    product_format: torch.dtype | None = None,
+) -> Any:
     """The module with its weights in `dtype` on the CPU, diffusers' own exceptions in float32.
 
     With `quantized`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
-    compute with as they are needed. With `in_8_bit`, a transformer's weights that don't are rounded to 8 bit.
-    Raises UnusableFile, and what the libraries raise.
+    compute with as they are needed. With `in_8_bit`, a transformer's weights that don't are rounded to 8 bit. With a
+    `product_format`, those of a transformer's blocks are in it: as they lie in the file if they are in it there with
+    scales that a product can apply, else rounded. Raises UnusableFile, and what the libraries raise.
     """
     module = _empty(component.config)
     with opened(component) as tensors:
         _check(module, component, tensors)
-        if not (quantized and stays_quantized(component)):
+        if product_format is not None:
+            _fill_for_products(module, tensors, dtype, product_format)
+        elif not (quantized and stays_quantized(component)):
             _fill(module, tensors, dtype, in_8_bit)
         elif component.number_format in KEPT_FORMS:
             module = _quantized(module, component, tensors, dtype)
@@ -60,6 +69,11 @@ def stays_quantized(component: FileComponent) -> bool:
     """True for a component whose weights can stay as they lie in its file."""
     forms = KEPT_FORMS if component.file.suffix.lower() == ".gguf" else KEPT_FP8
     return component.component.startswith("transformer") and component.number_format in forms
+
+
+def is_packed_gguf(component: FileComponent) -> bool:
+    """True for a component whose weights are blocks of a GGUF."""
+    return component.file.suffix.lower() == ".gguf" and component.number_format in KEPT_FORMS
 
 
 def _empty(config: Any) -> Any:
@@ -85,6 +99,20 @@ def _check(module: Any, component: FileComponent, tensors: FileTensors) -> None:
         found = tensors.shape(name)
         if not tensor_formats.is_same_shape(found, shape):
             raise UnusableFile(f"its tensor {name} has the shape {found}, where {shape} belongs")
+
+
+def _fill_for_products(module: Any, tensors: FileTensors, dtype: torch.dtype, product_format: torch.dtype) -> None:
+    def read(name: str) -> torch.Tensor:
+        return tensors.get(name, dtype_of(module, name, dtype))
+
+    def in_8_bit(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        wanted = eight_bit.format_for(name, product_format)
+        stored = tensors.fp8(name)
+        if stored is not None and (stored[0].dtype == wanted or eight_bit.sees_prompt(name)):
+            return stored
+        return eight_bit.rounded(read(name), wanted)
+
+    eight_bit.fill(module, read, in_8_bit)
 
 
 def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool = False) -> None:

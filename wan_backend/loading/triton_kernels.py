@@ -16,6 +16,8 @@ NO_SUM, SUM, WEIGHTED = 0, 1, 2
 NO_NORM, MODULATED, OWN = 0, 1, 2
 WARP_CHANNELS = 512
 """Channels that the threads of one warp work on."""
+SCALED_COLUMNS = 2048
+"""Columns that one program of `scale_sums` works on."""
 
 
 def add_and_norm(
@@ -60,6 +62,29 @@ def norm_and_rotate(
         _norm_and_rotate_rows[(states.shape[1],)](
             _in_rows(states), out, weight, cos, sin, channels, half, eps,
             TURNED=tables is not None, HALF_BLOCK=block // 2, num_warps=_warps(block),
+        )  # fmt: skip
+
+
+def quantize_rows(states: Tensor, numbers: Tensor, scales: Tensor, largest: float, gelu: bool) -> None:
+    """`numbers` (M, K) = `states` (M, K), or GELU of them, divided by `scales` (M, 1), so that each row's largest is
+    `largest`. The number format is that of `numbers`; a row with NaN in it has NaN for a scale.
+    """
+    columns = states.shape[1]
+    block = triton.next_power_of_2(columns)
+    with torch.cuda.device(states.device) if states.is_cuda else torch.no_grad():
+        _quantize_one_row[(states.shape[0],)](
+            _in_rows(states), numbers, scales, columns, largest,
+            GELU=gelu, WHOLE=not numbers.is_floating_point(), BLOCK=block, num_warps=_warps(block),
+        )  # fmt: skip
+
+
+def scale_sums(sums: Tensor, scale: Tensor, weight_scale: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    """`out` (M, N) = int32 `sums` times the scales of their rows (M, 1) and columns (N), plus `bias` (N)."""
+    count, columns = sums.shape
+    with torch.cuda.device(sums.device) if sums.is_cuda else torch.no_grad():
+        _scale_one_row[(count, triton.cdiv(columns, SCALED_COLUMNS))](
+            sums, scale, weight_scale, weight_scale if bias is None else bias, out, columns,
+            BIASED=bias is not None, BLOCK=SCALED_COLUMNS, num_warps=_warps(SCALED_COLUMNS),
         )  # fmt: skip
 
 
@@ -124,6 +149,39 @@ def _norm_and_rotate_rows(  # type: ignore[no-untyped-def]
         far = tl.load(sin + table, mask=known, other=0.0)
         state = tl.join(one * near - two * far, one * far + two * near)
     tl.store(out + token * channels + both, state.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _quantize_one_row(  # type: ignore[no-untyped-def]
+    states, numbers, scales, columns, largest, GELU: tl.constexpr, WHOLE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    place = tl.arange(0, BLOCK)
+    inside = place < columns
+    x = tl.load(states + row * columns + place, mask=inside, other=0.0).to(tl.float32)
+    if GELU:
+        x = x / (1.0 + tl.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
+    scale = tl.maximum(tl.max(tl.abs(x), axis=0) / largest, 1e-12)
+    scale = tl.where(tl.sum((x != x).to(tl.int32), axis=0) > 0, float("nan"), scale)
+    x = x / scale
+    if WHOLE:
+        x = (x + 12582912.0) - 12582912.0  # rounds to the nearest whole number, halves to the even one
+    tl.store(numbers + row * columns + place, x.to(numbers.dtype.element_ty), mask=inside)
+    tl.store(scales + row, scale)
+
+
+@triton.jit
+def _scale_one_row(  # type: ignore[no-untyped-def]
+    sums, scales, weight_scales, bias, out, columns, BIASED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    place = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = place < columns
+    x = tl.load(sums + row * columns + place, mask=inside, other=0).to(tl.float32)
+    x = x * tl.load(scales + row) * tl.load(weight_scales + place, mask=inside, other=0.0)
+    if BIASED:
+        x += tl.load(bias + place, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + row * columns + place, x.to(out.dtype.element_ty), mask=inside)
 
 
 # What an autoencoder does to each pixel's channels (`pipelines.channel_norm`). Tensors are rows of channels, one row a

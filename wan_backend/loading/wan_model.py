@@ -27,6 +27,7 @@ from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 from . import component_folder, devices, finite, single_files, weight_forms
+from .matrix_products import EightBitProduct
 from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .tensors import tokenizer_model
 from .weight_forms import Form
@@ -82,6 +83,7 @@ class WanModel:
     """A Wan model on the disk; its components come into memory when first asked for and stay until dropped."""
 
     _weights_in_8_bit = False
+    _matrix_product: EightBitProduct | None = None
 
     def __init__(
         self,
@@ -116,8 +118,29 @@ class WanModel:
     @weights_in_8_bit.setter
     def weights_in_8_bit(self, wanted: bool) -> None:
         """Setting it drops the transformers that are in memory in another form."""
-        before, self._weights_in_8_bit = self._weights_in_8_bit, wanted
-        others = [name for name in self._components if self._form(name, wanted) is not self._form(name, before)]
+        before = self._forms()
+        self._weights_in_8_bit = wanted
+        self._drop_other_forms(before)
+
+    @property
+    def matrix_product(self) -> EightBitProduct | None:
+        """The product in 8 bit that transformers compute with, their weights in its format; None: they are exact."""
+        return self._matrix_product
+
+    @matrix_product.setter
+    def matrix_product(self, wanted: EightBitProduct | None) -> None:
+        """Setting it drops the transformers that are in memory in another form."""
+        before = self._forms()
+        self._matrix_product = wanted
+        self._drop_other_forms(before)
+
+    def _forms(self) -> dict[str, Form]:
+        """Those of the components in memory."""
+        return {name: self._form(name, self.weights_in_8_bit) for name in self._components}
+
+    def _drop_other_forms(self, before: dict[str, Form]) -> None:
+        now = self._forms()
+        others = [name for name, form in before.items() if form is not now[name]]
         for name in others:
             self.drop(name)
         if others:
@@ -209,6 +232,9 @@ class WanModel:
         formats["quantised"] = str(self.precision.quantized)
         for name in names if as_held else ():
             formats |= {f"{name} in 8 bit": self._form(name, True).name} if self._is_changed(name) else {}
+        if self.matrix_product is not None:  # chosen by a person, and not for want of memory
+            kernel = self.matrix_product.kernel.name
+            formats |= {f"{name} matrices": kernel for name in names if name.startswith("transformer")}
         identity = [own, tokenizer, formats, self.device.type, transformers.__version__, diffusers.__version__]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
@@ -260,9 +286,9 @@ class WanModel:
     def _form(self, component: str, in_8_bit: bool) -> Form:
         if not component.startswith("transformer"):
             return Form.WHOLE
-        return weight_forms.form_of(
-            self.component_files.file(component), self.device, self.precision.quantized, in_8_bit
-        )
+        wanted = None if self.matrix_product is None else self.matrix_product.weight_format
+        file = self.component_files.file(component)
+        return weight_forms.form_of(file, self.device, self.precision.quantized, in_8_bit, wanted)
 
     def _is_changed(self, component: str) -> bool:
         """True if `weights_in_8_bit` changes the component's weights."""
@@ -311,9 +337,11 @@ class WanModel:
         try:
             if single is None:
                 kind, folder = self._class_of(component), self.component_files.path(component)
-                module = component_folder.load(kind, folder, dtype, self._copies, form is Form.ROUNDED)
+                rounded_to = torch.int8 if form is Form.ROUNDED else form.product_format
+                module = component_folder.load(kind, folder, dtype, self._copies, rounded_to)
             else:
-                module = single_files.load(single, dtype, form is Form.AS_IN_FILE, form is Form.ROUNDED)
+                as_in_file, rounded = form is Form.AS_IN_FILE, form is Form.ROUNDED
+                module = single_files.load(single, dtype, as_in_file, rounded, form.product_format)
         except UnusableFile as why:
             if devices.is_out_of_memory(why):
                 raise

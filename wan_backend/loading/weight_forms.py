@@ -23,13 +23,33 @@ class Form(Enum):
     WHOLE = "in the number format that it computes in"
     AS_IN_FILE = "quantized as its file is"
     ROUNDED = "its blocks in 8 bit"
+    FOR_FP8 = "its blocks in fp8, for products in fp8"
+    FOR_INT8 = "its blocks in int8, for products in int8"
+
+    @property
+    def product_format(self) -> torch.dtype | None:
+        """What the weights of the blocks are rounded to for products in 8 bit; None if those are exact."""
+        return next((number_format for number_format, form in FOR_PRODUCTS.items() if form is self), None)
 
 
-def form_of(file: FileComponent | None, device: torch.device, quantized: bool, in_8_bit: bool) -> Form:
+FOR_PRODUCTS = {torch.float8_e4m3fn: Form.FOR_FP8, torch.int8: Form.FOR_INT8}
+
+
+def form_of(
+    file: FileComponent | None,
+    device: torch.device,
+    quantized: bool,
+    in_8_bit: bool,
+    product_format: torch.dtype | None = None,
+) -> Form:
     """The form of a transformer, of `file` if it's not in a folder.
 
-    `quantized`: it stays as it lies in its file if it can; `in_8_bit`: it is wanted in half the memory.
+    `quantized`: it stays as it lies in its file if it can; `in_8_bit`: it is wanted in half the memory;
+    `product_format`: that of products in 8 bit, if they are wanted. They are not for a packed GGUF, whose weights may
+    have less than 8 bits.
     """
+    if product_format is not None and not (file is not None and single_files.is_packed_gguf(file)):
+        return FOR_PRODUCTS[product_format]
     as_in_file = quantized or (in_8_bit and device.type != "mps")  # Apple's cards have no fp8
     if file is not None and as_in_file and single_files.stays_quantized(file):
         return Form.AS_IN_FILE

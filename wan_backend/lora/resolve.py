@@ -24,6 +24,7 @@ from ..protocol.messages import (
     Fix,
     FixSetting,
     LoraUse,
+    MatrixPrecision,
     Plan,
     Problem,
     ProblemKind,
@@ -46,6 +47,10 @@ EXPERT_FIXES = {
 """The button that answers for which expert a LoRA is."""
 
 
+class _NeedsExactMatrices(UnusableLora):
+    """A LoRA that can't be used with fast 8-bit matrices, and can with exact ones."""
+
+
 @dataclass(frozen=True)
 class _Model:
     """What LoRAs have to fit."""
@@ -54,6 +59,8 @@ class _Model:
     """The shapes of each transformer's parameters."""
     quantized: Mapping[str, frozenset[str]]
     """The weights of each transformer that nothing can be added to."""
+    in_8_bit: bool = False
+    """True if all matrices of the blocks are rounded for products in 8 bit."""
 
     @property
     def has_two(self) -> bool:
@@ -81,11 +88,13 @@ def resolve_loras(
     folder: Path,
     components: Mapping[str, Path] | None = None,
     stays_quantized: bool = True,
+    in_8_bit: bool = False,
 ) -> Plan:
     """The plan with its LoRAs, for the model in `folder`; with a problem if one of them can't be used.
 
     `components` has the file or folder of each, if not all are in `folder`. `stays_quantized`: on the device, weights
-    in fp8 or GGUF stay as they are, so that nothing can be added to them. `basis` are the LoRAs of a quality that has
+    in fp8 or GGUF stay as they are, so that nothing can be added to them; `in_8_bit`: so are those of all blocks, for
+    products in 8 bit. `basis` are the LoRAs of a quality that has
     few steps (see `trained_uses`). They come first, as they were trained, and what a person adds leaves the steps and
     the guidance alone.
     """
@@ -96,7 +105,7 @@ def resolve_loras(
         configs = transformer_configs(files)
         quantized = {name: _quantized_weights(files, name) for name in configs} if stays_quantized else {}
         with guarded_files.guard(subject="what its transformer is "):
-            model = _Model({component: shapes(config) for component, config in configs.items()}, quantized)
+            model = _Model({component: shapes(config) for component, config in configs.items()}, quantized, in_8_bit)
     except Refusal as refused:
         sentence = f"LoRAs can't be used with the model in {folder}: {refused.problem.sentence}"
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
@@ -113,7 +122,11 @@ def resolve_loras(
                 uses += _settled(use, model, notes)
         except UnusableFile as why:
             choices = why.choices if isinstance(why, UnusableLora) else ()
-            return dataclasses.replace(plan, problem=_problem(use, str(why), choices))
+            problem = _problem(use, str(why), choices)
+            if isinstance(why, _NeedsExactMatrices):
+                exact = Fix("Use Exact Matrices", FixSetting.MATRIX_PRECISION, MatrixPrecision.EXACT.value)
+                problem = dataclasses.replace(problem, fixes=[exact, *problem.fixes])
+            return dataclasses.replace(plan, problem=problem)
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
 
 
@@ -162,6 +175,8 @@ def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
                 named = "" if expert is Expert.BOTH else expert.value
                 found = fit.check_fit(head, model.shapes[component], named)
                 _check_quantized(found, model.quantized.get(component, frozenset()))
+                if model.in_8_bit:
+                    _check_rounded(found, model.shapes[component])
                 skipped.add(found.skipped_clause())
         sentences = [*clauses, *(f"{clause}." for clause in sorted(skipped - {""}))]
         notes += [f'The LoRA "{file.name}" {sentence}' for sentence in sentences]
@@ -223,6 +238,22 @@ def _check_quantized(found: fit.LoraContent, quantized: frozenset[str]) -> None:
             f"adds to {added[0].removesuffix('.weight')} itself, which can't be done if the model's weights are in "
             "fp8 or GGUF; use the model in bf16 instead"
         )
+
+
+def _check_rounded(found: fit.LoraContent, shapes: Shapes) -> None:
+    """Raise UnusableLora if something is added to a weight itself that is rounded to 8 bit."""
+    added = sorted(name for name in found.differences if "blocks." in name and len(shapes[name]) == 2)
+    if added:
+        raise _NeedsExactMatrices(
+            f"adds to {added[0].removesuffix('.weight')} itself, which can't be done with fast 8-bit matrices; "
+            "use exact ones"
+        )
+
+
+def is_packed_gguf(files: ComponentFiles) -> bool:
+    """True for a transformer in a GGUF whose weights are packed. Raises Refusal."""
+    file = files.file("transformer")
+    return file is not None and file.file.suffix.lower() == ".gguf" and quantized_bytes(files) > 0
 
 
 def _quantized_weights(files: ComponentFiles, component: str) -> frozenset[str]:

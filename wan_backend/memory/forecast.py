@@ -47,11 +47,18 @@ def plan_for(entry: ModelEntry, machine: Machine) -> MemoryPlan:
 
 
 def plan_at(
-    entry: ModelEntry, machine: Machine, width: int, height: int, frames: int, quantized_bytes: int = 0
+    entry: ModelEntry,
+    machine: Machine,
+    width: int,
+    height: int,
+    frames: int,
+    quantized_bytes: int = 0,
+    in_8_bit: bool = False,
 ) -> MemoryPlan:
     """The plan for so many frames of width x height pixels at once.
 
-    `quantized_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit.
+    `quantized_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit. `in_8_bit`
+    says that its weights are kept in 8 bit whatever memory there is, for products in 8 bit.
     """
     number_bytes = CPU_NUMBER_BYTES if machine.kind == "cpu" else GPU_NUMBER_BYTES
     vae_number_bytes = GPU_NUMBER_BYTES if machine.is_card else CPU_NUMBER_BYTES
@@ -59,6 +66,8 @@ def plan_at(
     needs = calculate_from_catalogue(
         entry, width, height, frames, number_bytes, vae_number_bytes, quantized_bytes, vae_channels_last=machine.is_card
     )
+    if in_8_bit and not needs.quantized:
+        needs = needs.in_8_bit()
     if machine.is_card:
         return residency_plan.choose(needs, machine.usable_bytes, machine.host_bytes)
     return residency_plan.choose_on_cpu(needs, machine.host_bytes)
@@ -73,16 +82,16 @@ def in_words(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> str:
     return f"At {for_what}, {residencies_in_words(entry, plan, machine)}; {peak} at most."
 
 
-def residencies_in_words(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> str:
-    """Where the components would be, as a clause."""
-    return _on_card(entry, plan) if machine.is_card else _on_cpu(plan)
+def residencies_in_words(entry: ModelEntry, plan: MemoryPlan, machine: Machine, in_8_bit: bool = False) -> str:
+    """Where the components would be, as a clause; `in_8_bit` as `plan_at` has it."""
+    return _on_card(entry, plan, in_8_bit) if machine.is_card else _on_cpu(plan)
 
 
-def _on_card(entry: ModelEntry, plan: MemoryPlan) -> str:
+def _on_card(entry: ModelEntry, plan: MemoryPlan, in_8_bit: bool) -> str:
     bits = ", its weights in 8 bit" if plan.eight_bit else ""
     tiles = ", and the pictures are made in tiles" if plan.tile_pixels else ""
     if plan.transformer is Residency.BLOCK_OFFLOADED:
-        return f"{_kept_in_words(entry, plan)}{bits}{_encoder_in_words(plan)}{tiles}"
+        return f"{_kept_in_words(entry, plan, in_8_bit)}{bits}{_encoder_in_words(plan)}{tiles}"
     if plan.transformer is Residency.RESIDENT:
         if plan.text_encoder is Residency.RESIDENT:
             return "all of it stays on the card"
@@ -91,14 +100,14 @@ def _on_card(entry: ModelEntry, plan: MemoryPlan) -> str:
     return f"its components take turns on the card{again}{bits}{_encoder_in_words(plan)}{tiles}"
 
 
-def kept_share(entry: ModelEntry, plan: MemoryPlan) -> float:
-    """About how much of a block-offloaded transformer stays on the card, 0 to 0.9."""
-    weights = entry.weights.transformer * GPU_NUMBER_BYTES * (EIGHT_BIT_SHARE if plan.eight_bit else 1)
+def kept_share(entry: ModelEntry, plan: MemoryPlan, in_8_bit: bool = False) -> float:
+    """About how much of a block-offloaded transformer stays on the card, 0 to 0.9; `in_8_bit` as `plan_at` has it."""
+    weights = entry.weights.transformer * GPU_NUMBER_BYTES * (EIGHT_BIT_SHARE if plan.eight_bit or in_8_bit else 1)
     return min(0.9, plan.kept_bytes / weights)
 
 
-def _kept_in_words(entry: ModelEntry, plan: MemoryPlan) -> str:
-    share = kept_share(entry, plan)
+def _kept_in_words(entry: ModelEntry, plan: MemoryPlan, in_8_bit: bool) -> str:
+    share = kept_share(entry, plan, in_8_bit)
     if share < 0.1:
         return "the transformer is offloaded and visits the card block by block"
     return f"{share:.0%} of the transformer stays on the card, the rest visits it block by block"

@@ -25,6 +25,7 @@ from ..protocol.messages import (
     Fix,
     FixAction,
     FixSetting,
+    MatrixPrecision,
     Plan,
     Problem,
     ProblemKind,
@@ -40,6 +41,14 @@ MIN_OFFERED_FRAMES = 17
 """A take of fewer of the model's frames isn't offered: nothing happens in it."""
 FREE_LENGTH = (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
 """Tasks whose length is a wish; that of the others is the footage's or the gap's."""
+FAST_8_BIT_NOTE = (
+    "Matrices are multiplied in 8 bit if the card is faster that way; the take then differs in detail from the exact "
+    "one (in fp8 by 25 to 28 dB with the embedded model)."
+)
+NO_CARD_FOR_8_BIT_NOTE = "Fast 8-bit matrices need an NVIDIA card, so the exact ones are used."
+GGUF_NOT_IN_8_BIT_NOTE = (
+    "The model's file is a GGUF, whose weights are unpacked for each product, so fast 8-bit matrices aren't used."
+)
 
 
 def plan_on_machine(request: TakeRequest, inventory: Inventory) -> Plan:
@@ -69,15 +78,28 @@ def _choose_decoder(draft: Draft) -> Draft:
     return draft.with_plan(extras.TINY_DRAFT_NOTE, decoder=Decoder.TINY)
 
 
+def _settle_matrices(draft: Draft) -> Draft:
+    """Settle the precision of the transformer's matrix products, and say what it costs, or why it can't be had."""
+    if draft.request.matrix_precision is MatrixPrecision.EXACT:
+        return draft
+    machine = draft.inventory.machine
+    if machine is not None and not machine.is_card:
+        return draft.with_plan(NO_CARD_FOR_8_BIT_NOTE)
+    if _is_packed_gguf(draft):
+        return draft.with_plan(GGUF_NOT_IN_8_BIT_NOTE)
+    return draft.with_plan(FAST_8_BIT_NOTE, matrix_precision=MatrixPrecision.FAST_8_BIT)
+
+
 def _fit_into_memory(draft: Draft) -> Draft:
     """Settle the memory; where the take is too large, refuse it with what would fit, as buttons."""
     machine = draft.inventory.machine
     if machine is None:
         return _fit_into_budget(draft)
-    trial = MemoryTrial(draft.request, draft.entry, machine, _quantized_bytes(draft))
+    in_8_bit = draft.plan.matrix_precision is MatrixPrecision.FAST_8_BIT
+    trial = MemoryTrial(draft.request, draft.entry, machine, _quantized_bytes(draft), in_8_bit)
     now, emptied = (trial.memory(draft.plan, each) for each in (machine, machine.emptied))
     memory = now if now.peak_bytes <= machine.usable_bytes else emptied
-    words = forecast.residencies_in_words(draft.entry, memory, machine)
+    words = forecast.residencies_in_words(draft.entry, memory, machine, in_8_bit)
     fitted = draft.with_plan(memory_bytes=memory.peak_bytes, memory=f"{words[:1].upper()}{words[1:]}.")
     if memory.peak_bytes <= machine.usable_bytes:
         return fitted
@@ -125,7 +147,8 @@ def _settle_loras(draft: Draft) -> Draft:
     stays_quantized = machine is None or machine.is_card
     folder, components = draft.model.folder, draft.model.components
     basis = resolve.trained_uses(files)
-    settled = resolve.resolve_loras(draft.plan, draft.request, basis, folder, components, stays_quantized)
+    in_8_bit = draft.plan.matrix_precision is MatrixPrecision.FAST_8_BIT
+    settled = resolve.resolve_loras(draft.plan, draft.request, basis, folder, components, stays_quantized, in_8_bit)
     return dataclasses.replace(draft, plan=settled)
 
 
@@ -138,6 +161,7 @@ def _offer_extras(draft: Draft) -> Draft:
 
 MACHINE_STEPS: tuple[Step, ...] = (
     _choose_decoder,
+    _settle_matrices,
     _fit_into_memory,
     unless_refused(_check_model),
     unless_refused(_check_depth_model),
@@ -157,10 +181,14 @@ class MemoryTrial:
     machine: Machine
     quantized_bytes: int = 0
     """Size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit."""
+    in_8_bit: bool = False
+    """True if its weights are in 8 bit for products in 8 bit."""
 
     def memory(self, plan: Plan, machine: Machine) -> MemoryPlan:
         """How the model would sit in that machine's memory."""
-        return forecast.plan_at(self.entry, machine, plan.width, plan.height, plan.frames_at_once, self.quantized_bytes)
+        return forecast.plan_at(
+            self.entry, machine, plan.width, plan.height, plan.frames_at_once, self.quantized_bytes, self.in_8_bit
+        )
 
     def fits_with(self, **changes: str | int) -> bool:
         """Whether the request with those changes can be planned and fits."""
@@ -187,7 +215,7 @@ def _ways_to_fit(trial: MemoryTrial, plan: Plan, inventory: Inventory) -> list[F
     for other in entries.load().models.values():
         if other.id == entry.id or not isinstance(inventory.find(other), LocatedModel):
             continue
-        tried = MemoryTrial(trial.request, other, trial.machine)
+        tried = MemoryTrial(trial.request, other, trial.machine, in_8_bit=trial.in_8_bit)
         if tried.fits_with(model=other.id, resolution=other.default_size):
             fixes.append(Fix(f"Use {other.label}", FixSetting.MODEL, other.id))
     return fixes
@@ -203,6 +231,17 @@ def _ways_to_another_model(request: TakeRequest, inventory: Inventory) -> list[F
         for other in known.values()
         if other.id != wanted and request.task in other.tasks and isinstance(inventory.find(other), LocatedModel)
     ]
+
+
+def _is_packed_gguf(draft: Draft) -> bool:
+    """True if the model's transformer is a GGUF of packed blocks."""
+    model = draft.model
+    if not isinstance(model, LocatedModel) or not model.components:
+        return False
+    try:
+        return resolve.is_packed_gguf(ComponentFiles(model.folder, model.components))
+    except (Refusal, OSError):  # loading the file says what is wrong with it
+        return False
 
 
 def _quantized_bytes(draft: Draft) -> int:

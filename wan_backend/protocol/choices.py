@@ -86,6 +86,7 @@ class FixSetting(StrEnum):
     STRENGTH = "strength"
     GUIDE = "guide"
     CONFORM = "conform"
+    MATRIX_PRECISION = "matrix_precision"
     TASK = "task"
     RESOLUTION = "resolution"
     MODEL = "model"
@@ -203,6 +204,16 @@ class StepCache(StrEnum):
     """In those steps where little is lost, by what was measured of the model."""
     CALIBRATE = "calibrate"
     """The take is made exactly, and what `on` needs is measured meanwhile."""
+
+
+class MatrixPrecision(StrEnum):
+    """The precision of the matrix products in the blocks of a model's transformer."""
+
+    EXACT = "exact"
+    """That of the model's weights."""
+    FAST_8_BIT = "fast_8_bit"
+    """Both factors rounded to 8 bit (fp8 or int8) if the card multiplies them faster: less time and half the memory
+    of the weights, and a take that differs in detail."""
 
 
 class Decoder(StrEnum):

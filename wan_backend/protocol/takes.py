@@ -17,6 +17,7 @@ from .choices import (
     FixSetting,
     Guide,
     JobState,
+    MatrixPrecision,
     MediaFormat,
     ProblemKind,
     Quality,
@@ -217,6 +218,7 @@ class TakeRequest:
     """0 to 1: how far a restyled take may leave its footage, or a previs what was blocked out."""
     guide: Guide = Guide.NONE
     conform: Conform = Conform.FLOW
+    matrix_precision: MatrixPrecision = MatrixPrecision.EXACT
     loras: list[LoraUse] = field(default_factory=list)
     guidance_interval: GuidanceInterval | None = None
     """None: guidance in all steps."""
@@ -275,6 +277,8 @@ class Plan:
     lora: str = ""
     """The catalogue's LoRA that these settings are for, which the worker applies; empty: none."""
     decoder: Decoder = Decoder.WHOLE
+    matrix_precision: MatrixPrecision = MatrixPrecision.EXACT
+    """Products in 8 bit only if the worker finds that the card computes them faster."""
     kept_before: int = 0
     """Number of the model's first frames that are the source before the take; the last of them touches it."""
     kept_after: int = 0

@@ -23,7 +23,8 @@ from .. import __version__
 from ..frames import source_frames
 from ..frames.take_writing import TakeFolder
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
-from ..loading import devices
+from ..loading import devices, matrix_products
+from ..loading.matrix_products import EightBitProduct, MatrixWidth
 from ..loading.read_ahead import ReadAhead
 from ..loading.residency import PlacedModel
 from ..loading.wan_model import WanModel
@@ -42,12 +43,14 @@ from ..pipelines.sampling import make_scheduler
 from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
 from ..pipelines.transfers import NoPictures
+from ..planning.machine_steps import FAST_8_BIT_NOTE
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
 from ..protocol.media import KERNELS_FILE, first_file
 from ..protocol.messages import (
     Decoder,
     JobState,
+    MatrixPrecision,
     PhaseSeconds,
     Plan,
     ProgressParams,
@@ -73,6 +76,12 @@ log = logging.getLogger(__name__)
 
 PHASES = ("load", "encode", "denoise", "decode")
 """The phases that are timed, by the names of PhaseSeconds."""
+EXACT_MATRICES_NOTE = (
+    "Fast 8-bit matrices aren't available or aren't faster on this card, so the take was made with the exact ones."
+)
+PRODUCT_FAILED_NOTE = (
+    "Multiplying in 8 bit failed during the take, so it went on with weights in 8 bit that are multiplied in 16 bit."
+)
 FINISHED_SECONDS = 10.0
 """Decoding waits this long for the finished latents to be on the disk; a disk that hangs must not hold the take."""
 
@@ -134,6 +143,8 @@ class TakeState:
     """Time spent in each phase, of all tries."""
     kernels: str = ""
     """The kernels that the transformer ran on; "" if an earlier try had made all steps."""
+    product: EightBitProduct | None = None
+    """What multiplies in 8 bit; None if matrices are exact."""
     pace: StepPace = field(default_factory=StepPace)
     spilled: bool = False
     """The driver was seen to keep in the machine's memory what should be on the card."""
@@ -165,7 +176,9 @@ def make_take(
     if problem is not None:
         raise Refusal(problem)
     with TakeFolder(Path(request.media_folder), params.job_id) as take_folder, job.steps:
-        state, memory = TakeState(plan, steps=plan.steps), JobMemory(model, params)
+        state = TakeState(plan, steps=plan.steps)
+        _choose_matrices(job, state)  # first, since memory is planned for the weights as they will be
+        memory = JobMemory(model, params)
         state.pace = StepPace(warm.pace.longest_step(work, plan.steps))
         channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
         while not _try_to_make(job, state, memory, take_folder.partial):
@@ -187,10 +200,26 @@ def _forwards(plan: Plan) -> int:
     return plan.forwards or plan.steps * (2 if plan.guidance_scale > 1 else 1)
 
 
+def _choose_matrices(job: TakeJob, state: TakeState) -> None:
+    """Have the model's matrices multiplied in 8 bit if that was planned and the card is faster that way."""
+    plan, model = state.plan, job.model
+    if plan.matrix_precision is MatrixPrecision.FAST_8_BIT:
+        width = MatrixWidth.of(model.config("transformer"), model.precision.transformer)
+        state.product = matrix_products.choose_for(model.device, width, _findings(job))
+        if state.product is None:
+            notes = [*(note for note in plan.notes if note != FAST_8_BIT_NOTE), EXACT_MATRICES_NOTE]
+            state.plan = replace(plan, matrix_precision=MatrixPrecision.EXACT, notes=notes)
+    model.matrix_product = state.product
+
+
+def _findings(job: TakeJob) -> Path | None:
+    """The file in which the results of kernel trials are kept."""
+    return Path(job.params.state_folder, KERNELS_FILE) if job.params.state_folder else None
+
+
 def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> bool:
     """Make the media in `folder`; False if memory ran out and `memory` has a smaller plan now."""
     state.component, state.denoised = "", False
-    findings = Path(job.params.state_folder, KERNELS_FILE) if job.params.state_folder else None
     _choose_decoder(job, state, memory.plan)
     try:
         placement = PlacedModel(
@@ -200,7 +229,7 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
             partial(_on_ready, job, state),
             state.plan.loras,
             job.on_read,
-            findings,
+            _findings(job),
             begin_at_once=True,
         )
         files = overlap.files_to_come(job.model, job.request, state.plan, job.warm.cache.prompts)
@@ -365,6 +394,10 @@ def _denoise(
         sentence = keep_calibration(job.params, job.model, controlled, skipped.measured)
         state.plan = replace(plan, notes=[*plan.notes, sentence])
     state.kernels += placement.kernels.description
+    if state.product is not None:
+        state.kernels += f", {state.product.description}"
+        if state.product.broken:
+            state.plan = replace(state.plan, notes=[*state.plan.notes, PRODUCT_FAILED_NOTE])
     finished = Checkpoint.at_the_end(state.steps, latents)
     if finished.broken:
         raise Refusal(numbers_ran_over(job.params, job.model, state.component, finished.done, finished.done))

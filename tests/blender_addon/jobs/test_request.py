@@ -30,6 +30,7 @@ def build(scene, addon):
         "media_format": "FFV1",
         "guidance_in_part": False,
         "step_cache": "OFF",
+        "matrix_precision": "FAST_8_BIT",
         "loras": [],
     }
 
@@ -55,6 +56,7 @@ def test_everything_of_the_panel_is_in_it(scene, build):
     assert (request.width, request.height, request.resolution) == (960, 540, "144p")
     assert (request.length_frames, request.frame_rate.fps, request.frame_rate.fps_base) == (9, 24, 1.001)
     assert (request.seed, request.quality.value, request.media_format.value) == (5, "best", "ffv1")
+    assert request.matrix_precision.value == "fast_8_bit"
     assert (request.origin.scene, request.origin.channel, request.origin.start) == (scene.name, 1, 12)
     assert request.origin.project == ""
     assert request.origin.project_id

@@ -398,6 +398,7 @@ def kept_settings(scene):
     "kept",
     [
         {"quality": 77, "media_format": -1, "conform": 99, "guide": 99, "length_mode": 9, "prompt_source": 9},
+        {"matrix_precision": 9},
         {"length_seconds": float("nan"), "length_mode": 1},
         {"length_seconds": float("inf"), "length_mode": 1, "strength": float("nan"), "freedom": float("inf")},
         {"length_frames": -7, "extend_frames": -4, "seed": -9, "seed_locked": 1},

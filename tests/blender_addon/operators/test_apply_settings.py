@@ -35,6 +35,7 @@ def test_settings_that_can_not_be_read_are_refused(stand_in, take, addon) -> Non
         ("strength", "0.5", "strength", 0.5),
         ("guide", "depth", "guide", "DEPTH"),
         ("conform", "repeat", "conform", "REPEAT"),
+        ("matrix_precision", "fast_8_bit", "matrix_precision", "FAST_8_BIT"),
         ("task", "extend", "task", "EXTEND"),
         ("step_cache", "calibrate", "step_cache", "CALIBRATE"),
     ],

@@ -232,11 +232,14 @@ def test_another_take_of_the_same_sources(stand_in, film, addon, found) -> None:
 def test_settings_of_a_restyled_take_come_back(stand_in, film, addon) -> None:
     settings = film.scene.wan_vse
     settings.strength, settings.guide, settings.conform = 0.25, "FRAMES", "REPEAT"
+    settings.matrix_precision = "FAST_8_BIT"
     film.select("A")
     bpy.ops.wan_vse.restyle()
     settings.strength, settings.guide, settings.conform = 0.9, "NONE", "FLOW"
+    settings.matrix_precision = "EXACT"
     addon("operators.apply_settings").fill(settings, stand_in.planned[0].request)
     assert (settings.strength, settings.guide, settings.conform) == (0.25, "FRAMES", "REPEAT")
+    assert settings.matrix_precision == "FAST_8_BIT"
 
 
 @pytest.mark.parametrize(

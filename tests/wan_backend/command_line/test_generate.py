@@ -82,11 +82,12 @@ def test_a_folder_of_frames(generate, tmp_path):
 
 def test_all_flags_reach_the_request(generate, tmp_path):
     flags = "--frames 5 --size 128p --seed 7 --steps 3 --guidance 2.5 --quality best --device cpu --memory-budget-gib 1"
-    code, _, err = generate("fog", "out", *flags.split(), "--negative", "rain")
+    code, _, err = generate("fog", "out", *flags.split(), "--negative", "rain", "--matrices", "fast_8_bit")
     assert code == 0, err
     request = json.loads((tmp_path / "out" / "take.json").read_bytes())["request"]
     assert (request["seed"], request["steps"], request["guidance_scale"], request["quality"]) == (7, 3, 2.5, "best")
     assert (request["negative_prompt"], request["resolution"]) == ("rain", "128p")
+    assert request["matrix_precision"] == "fast_8_bit"
     assert request["frame_rate"]["fps"] == 16
 
 

@@ -25,6 +25,7 @@ class Model:
     device, precision, quantized = torch.device("cpu"), Precision.for_device(torch.device("cpu")), False
     components = ("text_encoder", "transformer", "transformer_2", "vae")
     weights_in_8_bit = False
+    matrix_product = None
     component_files = ComponentFiles(Path("/model"))
 
     def __init__(self):

@@ -203,6 +203,29 @@ def test_what_adds_to_whole_weights_is_refused_before_the_job_where_those_stay_p
         assert problem() is None
 
 
+def test_what_adds_to_whole_weights_is_refused_with_fast_matrices_and_exact_ones_are_offered(tmp_path):
+    components = file_forms.files(tmp_path, "text")
+    extents = shapes(file_forms.transformer("text").config)
+    keys = {"blocks.0.self_attn.q": "blocks.0.attn1.to_q.weight", "head.head": "proj_out.weight"}
+
+    def problem(key: str, **how):
+        name = keys[key]
+        state = {f"diffusion_model.{key}.diff": torch.ones(extents[name])}
+        file = written_loras.save(tmp_path / "whole.safetensors", state)
+        request = take_request("/tmp", model="embedded", loras=[LoraUse(str(file))])
+        plan = plan_steps.plan(request, EMBEDDED)
+        return resolve.resolve_loras(plan, request, [], tmp_path, components, **how).problem
+
+    assert problem("blocks.0.self_attn.q") is None and problem("head.head", in_8_bit=True) is None
+    refused = problem("blocks.0.self_attn.q", in_8_bit=True)
+    assert "adds to blocks.0.attn1.to_q itself, which can't be done with fast 8-bit matrices" in refused.sentence
+    assert next((fix.setting, fix.value) for fix in refused.fixes) == ("matrix_precision", "exact")
+    low_rank = written_loras.written(tmp_path / "beside.safetensors", extents)
+    request = take_request("/tmp", model="embedded", loras=[LoraUse(str(low_rank))])
+    plan = resolve.resolve_loras(plan_steps.plan(request, EMBEDDED), request, [], tmp_path, components, in_8_bit=True)
+    assert plan.problem is None and plan.loras
+
+
 def test_of_a_gguf_the_matrices_outside_the_blocks_can_be_added_to(tmp_path):
     """As the job does: it unpacks the few that are there."""
     components = file_forms.files(tmp_path, "text")

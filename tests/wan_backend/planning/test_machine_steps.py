@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from wan_backend.memory import forecast
 from wan_backend.memory.forecast import Machine
 from wan_backend.planning import machine_steps
 from wan_backend.planning.draft import NOT_SEARCHED, Inventory
-from wan_backend.protocol.messages import FrameRate
+from wan_backend.protocol.messages import FrameRate, MatrixPrecision
 
 GB = 10**9
 MODELS = {name: entries.entry(name) for name in ("embedded", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "wan2.2-ti2v-5b")}
@@ -100,6 +101,33 @@ def test_a_quantized_file_is_reckoned_by_its_size(monkeypatch):
     packed = plan_on(machine, request)
     assert "of the transformer stays" in whole.memory
     assert packed.memory.startswith("The transformer and the autoencoder stay")
+
+
+def test_fast_matrices_are_said_and_counted_with_half_the_weights():
+    machine = Machine("cuda", 16 * GB, 64 * GB)
+    values = {"width": 832, "height": 480, "resolution": "480p"}
+    exact, _ = settled(machine, **values)
+    fast, _ = settled(machine, matrix_precision=MatrixPrecision.FAST_8_BIT, **values)
+    assert (exact.matrix_precision, fast.matrix_precision) == ("exact", "fast_8_bit")
+    assert set(fast.notes) - set(exact.notes) == {machine_steps.FAST_8_BIT_NOTE}
+    shares = [int(re.search(r"(\d+)% of the transformer stays", made.memory)[1]) for made in (exact, fast)]
+    assert shares[1] > 1.7 * shares[0]
+
+
+@pytest.mark.parametrize(
+    ("machine", "gguf", "note"),
+    [
+        (Machine("cpu", 200 * GB, 200 * GB), False, machine_steps.NO_CARD_FOR_8_BIT_NOTE),
+        (Machine("mps", 200 * GB, 200 * GB), False, machine_steps.NO_CARD_FOR_8_BIT_NOTE),
+        (Machine("cuda", 80 * GB, 200 * GB), True, machine_steps.GGUF_NOT_IN_8_BIT_NOTE),
+    ],
+)
+def test_where_fast_matrices_can_not_be_had_that_is_said_beforehand(machine, gguf, note, monkeypatch):
+    monkeypatch.setattr(machine_steps, "_is_packed_gguf", lambda _draft: gguf)
+    exact, _ = settled(machine)
+    made, _ = settled(machine, matrix_precision=MatrixPrecision.FAST_8_BIT)
+    assert made.matrix_precision is MatrixPrecision.EXACT and set(made.notes) - set(exact.notes) == {note}
+    assert (made.memory, made.memory_bytes) == (exact.memory, exact.memory_bytes)
 
 
 def test_another_wrong_comes_first():

@@ -21,6 +21,7 @@ from wan_backend.protocol.messages import (
     FrameRate,
     GuidanceInterval,
     LoraUse,
+    MatrixPrecision,
     MediaFormat,
     Origin,
     Plan,
@@ -245,6 +246,7 @@ def test_every_field_of_a_plan_either_makes_another_job_or_is_known_to_be_said_o
     }  # fmt: skip
     others = {
         int: 7, bool: True, float: 0.125, str: "other", list: [1000.0], FrameRate: FrameRate(12), type(None): 0.5,
+        MatrixPrecision: MatrixPrecision.FAST_8_BIT,
     }  # fmt: skip
     for each in dataclasses.fields(PLAN):
         value = getattr(PLAN, each.name)
@@ -253,7 +255,14 @@ def test_every_field_of_a_plan_either_makes_another_job_or_is_known_to_be_said_o
 
 
 @pytest.mark.parametrize(
-    "request_changes", [{"prompt": "rain"}, {"negative_prompt": "blur"}, {"seed": 2}, {"strength": 0.5}]
+    "request_changes",
+    [
+        {"prompt": "rain"},
+        {"negative_prompt": "blur"},
+        {"seed": 2},
+        {"strength": 0.5},
+        {"matrix_precision": MatrixPrecision.FAST_8_BIT},
+    ],
 )
 def test_another_request_is_another_job(of, request_changes):
     assert of() != of(**request_changes)
