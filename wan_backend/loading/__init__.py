@@ -22,6 +22,8 @@ attention_kernels        the kernels that may be taken
 pointwise                what is computed between matrix products, in torch's operations
 fused_pointwise          that in one pass over memory
 triton_kernels           the kernels that are written in Triton
+matrix_kernels           products of matrices in 8 bit
+matrix_products          which layers use them, and the kernel: each is checked, the fastest taken
 kernel_trials            the results of trying kernels, kept on the disk
 diffusers_internals      everything of diffusers that isn't its public interface
 """
