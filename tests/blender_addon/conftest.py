@@ -80,6 +80,8 @@ def ask(addon, session, scene, prompt: str, start: int, frames: int, channel: in
         resolution="144p",
         media_format="PNG",
         matrix_precision="EXACT",
+        guidance_in_part=False,
+        step_cache="OFF",
         loras=[],
     )
     scene.frame_set(start)
