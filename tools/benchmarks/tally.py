@@ -52,6 +52,11 @@ class Tally:
     peak_bytes: int = 0
     """The largest size of all tensors that existed at once."""
 
+    @property
+    def launches(self) -> int:
+        """The number of kernels."""
+        return self.kernels.total()
+
 
 @contextmanager
 def tallied() -> Iterator[Tally]:
