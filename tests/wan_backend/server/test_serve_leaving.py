@@ -72,7 +72,7 @@ def test_a_killed_server_takes_its_worker_along(serve, media):
     assert gone(pids)
     again = serve()
     assert again.jobs()[job_id]["state"] == "interrupted"
-    assert not list(media.glob("*.partial"))
+    wait_until(lambda: not list(media.glob("*.partial")))  # folders are looked after once the list is there
     again.call("retry", job_id=job_id)
     again.wait_for(job_id, "decoding")
     again.call("cancel", job_id=job_id)
