@@ -128,7 +128,7 @@ class ServeChild:
     def _read(self) -> None:
         stdout = self._process.stdout
         assert stdout is not None
-        with contextlib.suppress(OSError):
+        with stdout, contextlib.suppress(OSError):
             while chunk := os.read(stdout.fileno(), 1 << 16):
                 for line in self._endpoint.lines(chunk):
                     self._lines.put(line)

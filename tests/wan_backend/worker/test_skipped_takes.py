@@ -64,7 +64,7 @@ def test_what_can_not_be_kept_costs_no_take(make, monkeypatch):
     def full(*_arguments, **_more):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wan_backend.planning.calibrations.whole_file.write", full)
+    monkeypatch.setattr(Calibrations, "record", full)
     result, _ = make(step_cache=StepCache.CALIBRATE)
     assert NOT_KEPT in result.notes
 
