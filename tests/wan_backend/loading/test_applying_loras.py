@@ -408,7 +408,7 @@ class TwoExperts:
     components = ("transformer", "transformer_2")
 
     def __init__(self, model: WanModel) -> None:
-        self.precision, self.config = model.precision, model.config
+        self.precision, self.config, self.matrix_product = model.precision, model.config, None
         self.held = {component: copy.deepcopy(model.transformer) for component in self.components}
 
     def loaded(self, _component: str) -> bool:
