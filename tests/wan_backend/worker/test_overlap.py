@@ -111,7 +111,7 @@ def test_a_take_that_may_go_on_from_kept_steps_reads_no_prompt_for_nothing(param
 
     def report(progress: ProgressParams) -> None:
         nonlocal reports
-        reports += progress.sentence == "Step 2 of 4"
+        reports += progress.step >= 1  # that of the first step comes in any case, however quick it was
 
     with pytest.raises(Stopped):
         make_take(wanted, warm, report, stop_after_a_step)
