@@ -80,11 +80,6 @@ class Calibrations:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
 
-    @property
-    def folder(self) -> str:
-        """The state folder; empty if nothing is kept."""
-        return str(self._file.parent) if self._file is not None else ""
-
     def find(self, key: CalibrationKey) -> Calibration | None:
         """The calibration of that key; None if there is none, or if it isn't of so many steps."""
         found = next((each for each in reversed(self._read()) if each.get("of") == asdict(key)), None)

@@ -131,12 +131,8 @@ def _is_controlled(draft: Draft) -> bool:
 
 
 def _not_calibrated(draft: Draft) -> str:
-    entry, steps, state = draft.entry, draft.plan.steps, draft.inventory.calibrations.folder
-    command = f"python -m wan_backend calibrate {entry.id}" + (f' --state "{state}"' if state else "")
-    return (
-        f"The step cache isn't calibrated for {entry.label} with {steps} steps: calibrate it with a take, "
-        f"or with {command}."
-    )
+    entry, steps = draft.entry, draft.plan.steps
+    return f"The step cache isn't calibrated for {entry.label} with {steps} steps; make one take with Calibrate first."
 
 
 def _reused(request: TakeRequest, plan: Plan, calibration: Calibration) -> ReusedSteps:

@@ -93,7 +93,7 @@ def test_a_calibrated_model_reuses_steps(plan):
 def test_one_that_is_not_calibrated_reuses_nothing_and_says_how_to(plan, asked_for):
     for made in (plan(calibrated=(), step_cache=asked_for), plan(calibrated=(29,), step_cache=asked_for)):
         assert made.problem is None and made.reused_steps is None and made.forwards == 60
-        assert f"python -m wan_backend calibrate {VACE.id}" in made.no_step_cache and "30 steps" in made.no_step_cache
+        assert f"{VACE.label} with 30 steps; make one take with Calibrate" in made.no_step_cache
         assert made.can_calibrate
         wished = asked_for is StepCache.ON
         assert (made.no_step_cache in made.notes) == wished
