@@ -77,8 +77,10 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
             yield node.value
 
 
-def _used(tree: ast.Module) -> set[str]:
+@cache
+def _used(file: Path) -> frozenset[str]:
     """Every word that the code of a file has: names, attributes, arguments, words of its short strings."""
+    tree = trees()[file]
     apart = {id(each) for each in _docstrings(tree)}
     words = set[str]()
     for node in ast.walk(tree):
@@ -87,14 +89,14 @@ def _used(tree: ast.Module) -> set[str]:
             words.update(value.split(".") if isinstance(value, str) else ())
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
             words.update(re.findall(r"\w+", node.value[:80]))
-    return words
+    return frozenset(words)
 
 
 @pytest.mark.parametrize("folder", CODE, ids=lambda folder: folder.name)
 def test_what_docstrings_name_is_there(folder):
     lost = []
     for file in (each for each in trees() if each.is_relative_to(folder)):
-        known = _used(trees()[file]) | defined() | OF_OTHERS | {each.stem for each in file.parent.iterdir()}
+        known = _used(file) | defined() | OF_OTHERS | {each.stem for each in file.parent.iterdir()}
         for text in _docstrings(trees()[file]):
             names = [*_names(QUOTED.findall(text.value)), *RAISED.findall(text.value)]
             lost += [f"{file.relative_to(ROOT)}:{text.lineno} {name}" for name in names if not _is_there(name, known)]
@@ -116,7 +118,7 @@ def _is_there(name: str, known: set[str]) -> bool:
 
 @pytest.mark.parametrize("document", DOCS, ids=lambda document: document.name)
 def test_what_the_docs_name_is_there(document):
-    known = defined().union(OF_OTHERS, modules(), *(_used(tree) for tree in trees().values()))
+    known = defined().union(OF_OTHERS, modules(), *(_used(file) for file in trees()))
     quoted = [name for name in QUOTED.findall(document.read_text("utf-8")) if not name.startswith(MADE_LATER)]
     files = [name for name in quoted if FILE.fullmatch(name)]
     names = _names(name for name in quoted if name not in files)
