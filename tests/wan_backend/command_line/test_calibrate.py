@@ -87,6 +87,7 @@ def test_a_worker_that_measures_nothing_is_said(tmp_path, capsys):
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.long
 def test_what_the_embedded_model_does_is_kept_for_its_next_plan(tmp_path, capsys):
     state, flags = tmp_path / "state", ["--steps", "6", "--frames", "5", "--size", "128x96"]
     assert arguments.run(["calibrate", "embedded", "--state", str(state), *flags]) == 0, capsys.readouterr().err

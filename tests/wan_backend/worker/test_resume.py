@@ -179,6 +179,7 @@ def with_loras(params: RunParams, *uses: LoraUse) -> RunParams:
     )
 
 
+@pytest.mark.long  # in CI, one whose LoRA was changed meanwhile begins anew, which asks more of the same code
 def test_a_job_with_a_lora_goes_on_and_makes_the_same_frames(worker, steady, params):
     uses = [LoraUse(str(PACKAGE / "embedded_model/loras/style.safetensors"), 0.75)]
     whole = pictures(steady.run(with_loras(params(WEIGHTS, WHOLE), *uses)).take.folder)
