@@ -192,6 +192,16 @@ def test_an_undone_take_that_was_saved_is_not_placed_by_itself(desk, tmp_path):
     assert desk.places() == [IMAGE]
 
 
+def open_in_another_blender(desk, module, film):
+    """As if this Blender had ended: a new session, which knows of the jobs only what the film and the server say."""
+    module.unregister()
+    module.register()
+    desk.session = module.current()
+    desk.new()
+    desk.load(film)
+    desk.session.server.want()
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["the backend is told", "Blender ends at once"])
 def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path, told):
     module = addon("jobs.session")
@@ -204,12 +214,7 @@ def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path,
     bpy.ops.wm.save_mainfile()
     if told:
         desk.until_settled(job_id)
-    module.unregister()
-    module.register()
-    desk.session = module.current()
-    desk.new()
-    desk.load(tmp_path / "film.blend")
-    desk.session.server.want()
+    open_in_another_blender(desk, module, tmp_path / "film.blend")
     pump(desk, lambda: desk.session.server.listed and desk.session.jobs.get(job_id).settled)
     desk.idle()
     assert desk.places() == []
@@ -228,12 +233,7 @@ def test_a_placeholder_that_was_deleted_and_saved_while_its_job_ran_stays_delete
     assert not desk.session.jobs.get(job_id).state.ended
     desk.new()
     desk.until_done(job_id)
-    module.unregister()
-    module.register()
-    desk.session = module.current()
-    desk.new()
-    desk.load(tmp_path / "film.blend")
-    desk.session.server.want()
+    open_in_another_blender(desk, module, tmp_path / "film.blend")
     pump(desk, lambda: desk.session.server.listed and desk.session.jobs.get(job_id).settled)
     desk.idle()
     assert desk.places() == []
