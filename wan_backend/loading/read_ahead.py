@@ -79,7 +79,7 @@ class ReadAhead:
                     log.info("%s is not read ahead: %s", place, error)
 
     def _read(self, component: str, place: Path, buffer: bytearray, room: int) -> bool:
-        """Read one file; False where nothing more is to be read."""
+        """Read one file; False if nothing more is to be read."""
         with _opened(place) as stream:
             while component not in self._passed:
                 if self._ended.is_set() or self._should_stop() or self.read_bytes + PIECE_BYTES > room:

@@ -25,7 +25,7 @@ class FileState:
     part: tuple[int, ...]
     """A movie's first frame and the number of frames; empty for a picture."""
     stamp: tuple[int, ...]
-    """Empty where there is no file."""
+    """Empty if there is no file."""
 
     @classmethod
     def of(cls, source: Source, name: str) -> FileState:

@@ -27,7 +27,7 @@ def files_to_come(
 
 
 def estimates_depth(request: TakeRequest) -> bool:
-    """True where a model of its own has the device while the sources are read."""
+    """True if a model of its own has the device while the sources are read."""
     return request.guide is Guide.DEPTH and request.source(Role.DEPTH) is None
 
 

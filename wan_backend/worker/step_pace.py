@@ -16,7 +16,7 @@ class StepPace:
         self.expected_seconds = expected_seconds
         """Seconds that a step should take: as by a take before, or as the fastest of this one."""
         self.last_seconds = 0.0
-        """Seconds of the last step; 0 where it isn't known when it began."""
+        """Seconds of the last step; 0 if it isn't known when it began."""
         self._began: float | None = None
 
     def begin(self, now: float) -> None:
@@ -24,12 +24,12 @@ class StepPace:
         self._began = now
 
     def note(self, now: float, device: torch.device) -> bool:
-        """A step ended, and the next one begins; True where the driver most probably moved some of it off the card."""
+        """A step ended, and the next one begins; True if the driver most probably moved some of it off the card."""
         self.last_seconds = 0.0 if self._began is None else now - self._began
         self._began = now
         before = self.expected_seconds
         if self.last_seconds:
-            self.expected_seconds = min(self.last_seconds, self.last_seconds if before is None else before)
+            self.expected_seconds = self.last_seconds if before is None else min(before, self.last_seconds)
         if device.type != "cuda" or not driver_may_spill():
             return False
         reserved, used = devices.used_bytes(device)
