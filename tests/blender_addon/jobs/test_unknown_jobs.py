@@ -335,14 +335,20 @@ def test_collect_takes_copies_takes_alone(pumped, scene, addon, tmp_path, user_f
 
 def test_what_another_window_makes_is_said_and_lands_here_too(pumped, scene, addon, tmp_path, user_folder) -> None:
     compat, session = addon("timeline.compat"), pumped.session
-    strips = compat.strips(scene.sequence_editor_create())
-    put(compat.new_color(strips, "odd", 1, 1, 24), scene, {"asked": "", "request": request(sources=[])}, tmp_path)
     (tmp_path / "film").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"))
     session.server.start()
     pumped.until(lambda: session.server.state_folder)
     kept = Path(session.server.state_folder, "jobs", JOB)
     kept.mkdir(parents=True)
+    strips = compat.strips(bpy.context.scene.sequence_editor_create())
+    # Not before the folder: a job that is asked for while nobody has it is one to be made here.
+    put(
+        compat.new_color(strips, "odd", 1, 1, 24),
+        bpy.context.scene,
+        {"asked": "", "request": request(sources=[])},
+        tmp_path,
+    )
     session.strips_changed()
     pumped.until(lambda: session.jobs.get(JOB))
     assert session.jobs.get(JOB).sentence == addon("jobs.unknown_jobs").HELD.sentence
