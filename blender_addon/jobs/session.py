@@ -103,10 +103,11 @@ class Session:
         self.server.stop()
         self.server.start()
 
-    def generate(self, scene: bpy.types.Scene, take: PlannedTake, name: str = "") -> str:
+    def generate(self, scene: bpy.types.Scene, take: PlannedTake, name: str = "", onto: str = "") -> str:
         """Put a placeholder where the request's origin says and ask for the take; returns the job's id.
 
-        `name` is the strip's; without one, the prompt's first words. The caller pushes the undo step. Raises Refused.
+        `name` is the strip's; without one, the prompt's first words. `onto` is the id of a placeholder or of a strip
+        with takes: the take comes onto that one. The caller pushes the undo step. Raises Refused.
         """
         if self.server.is_out_of_reach:
             raise Refused(self.server.status.sentence)
@@ -115,7 +116,8 @@ class Session:
         provenance_text = self.sourcing.send(job_id, scene, take)
         sent = self.jobs.request_of(job_id)
         assert sent is not None
-        self.file.add_placeholder(scene, job_id, sent, name, provenance_text)
+        if not (onto and self.file.add_pending(onto, job_id, sent, provenance_text)):
+            self.file.add_placeholder(scene, job_id, sent, name, provenance_text)
         self.server.want()
         if self.sourcing.waits(job_id):
             self.server.warm(sent)
@@ -160,6 +162,7 @@ class Session:
         ended = [status.job_id for status in self.jobs.all() if self._may_be_forgotten(status, waiting)]
         self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_on_server(job_id)])
         self.jobs.forget(ended)  # after the line above, which asks where they are
+        self.file.forget_pending(ended)
         self.file.cleared.update(ended)
         self._note_change()
 
@@ -261,7 +264,7 @@ class Session:
                 self.retry(job_id)
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
-            self.file.sweep_if_changed()
+            self.file.sweep_if_changed(self.jobs)
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
             self._changed = True
 

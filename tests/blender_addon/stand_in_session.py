@@ -142,11 +142,13 @@ class StandInSession:
         self.requests: dict[str, Any] = {}
         """Those that the backend has told of."""
         self.planned: list[Any] = []
+        self.onto: list[str] = []
+        """By planned take, the id of the strip that it is to come onto."""
         self.setup = SimpleNamespace(
             state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
         )
         self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
-        self.file = SimpleNamespace(problems={}, notes={})
+        self.file = SimpleNamespace(problems={}, notes={}, strip_id_of=lambda job_id: f"strip of {job_id[-1]}")
         self.on_change: list[Any] = []
         self.all: list[Any] = []
         self.jobs = SimpleNamespace(get=self._job, request_of=lambda job_id: None)
@@ -185,11 +187,12 @@ class StandInSession:
         self.asked.append(("place", job_id))
         return True
 
-    def generate(self, scene: Any, take: Any, name: str = "") -> str:
+    def generate(self, scene: Any, take: Any, name: str = "", onto: str = "") -> str:
         """Noted."""
         self.asked.append(("generate", take.request, name))
         self.planned.append(take)
-        return "0" * 32
+        self.onto.append(onto)
+        return f"{len(self.planned) - 1:032x}"
 
     def add(self, job_id: str, state: str = "done", **more: Any) -> Any:
         """One more job."""
