@@ -154,15 +154,15 @@ class WAN_VSE_OT_mark_take(OnTake, bpy.types.Operator):
         name="Mark",
         description="What to mark the take with",
         items=[
-            ("STAR", "Star", "A favorite"),
-            ("REJECT", "Reject", "Left out when flipping through the takes"),
+            ("star", "Star", "A favorite"),
+            ("reject", "Reject", "Left out when flipping through the takes"),
         ],
     )
 
     @timed("operator mark_take")
     def execute(self, context: bpy.types.Context) -> Result:
         _, strip, shown = self.found(context)
-        mark = self.mark.lower()
+        mark = self.mark
         strip_takes.set_mark(strip, shown.job_id, "" if shown.mark == mark else mark)
         return {"FINISHED"}
 
