@@ -78,7 +78,7 @@ def _draw() -> None:
     scene = compat.sequencer_scene(context)
     if scene is None or context.space_data.view_type == "PREVIEW" or context.region.type != "WINDOW":
         return
-    if session.current().queue():
+    if session.current().order().count:
         _draw_placeholders(context, scene)
     if tab_in_view(context.area):
         _draw_asked_range(context, scene)
