@@ -188,15 +188,18 @@ class OpenFile:
         """Follow placeholders that were moved, and give copies ids of their own."""
         strips = sum(len(compat.all_strips(scene)) for scene in bpy.data.scenes)
         if strips != self._strips or self.waits:
-            self._strips = strips
+            others, self._strips = strips != self._strips, strips
             marked = identity.sweep()
             pending_takes.lead_with_living(marked, jobs)
-            self._saw(marked)
+            self._saw(marked, others)
 
-    def _saw(self, marked: list[identity.Marked]) -> None:
+    def _saw(self, marked: list[identity.Marked], others: bool = True) -> None:
+        """`others`: there may be other strips than at the last look, with other takes."""
         self._waited_for = pending_takes.waited_for(marked)
         self.waits = bool(self._waited_for)
         self._due |= self._waited_for - self.history.decided
+        if not others:
+            return
         self._on_strips = pending_takes.jobs_on(marked)
         if not self.history.seen.issuperset(self._on_strips):
             for job_id in self._on_strips - self.history.seen:

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import bpy
 
-from ..timeline import compat, identity, strip_columns, untrusted
+from ..timeline import compat, identity, strip_columns, strip_takes, untrusted
 
 KEPT_SECONDS = 0.7
 """While no strip is added, removed or moved, the jobs of the strips are read again only after this time."""
 
 
 class Placeholder(NamedTuple):
-    """Frames [start, end_exclusive) and channel of one, and its job."""
+    """Frames [start, end_exclusive) and channel of one, and its job; or of a strip that waits for one more take."""
 
     start: int
     end_exclusive: int
@@ -57,11 +57,12 @@ def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -
             if not job_id:
                 continue
             role = identity.role_of(strip)
-            if role == identity.PLACEHOLDER_ROLE:
+            if role == identity.TAKE_ROLE:
+                taken.add(job_id)
+                job_id = next(iter(strip_takes.pending(strip)), "")  # those that go on come first
+            if role and job_id:
                 place = compat.start(strip), compat.end_exclusive(strip), strip.channel
                 placeholders.append(Placeholder(*place, job_id))
-            elif role == identity.TAKE_ROLE:
-                taken.add(job_id)
         until = time.monotonic() + (0.0 if bpy.app.background else KEPT_SECONDS)
         _last = Marks(key, until, tuple(placeholders), frozenset(taken))
     return _last

@@ -126,6 +126,7 @@ def test_one_of_three_is_canceled(place):
     place.session.cancel(jobs[1])
     place.pumped.until(lambda: place.kept() == [jobs[2], jobs[0]])
     assert place.states(jobs)[1] == "cancelled"
+    place.pumped.until(lambda: place.takes.pending(place.strip) == ())
 
 
 def test_a_strip_that_was_copied_meanwhile_gets_it_twice(place):
