@@ -34,8 +34,8 @@ BRITISH = re.compile(
     r"speciali|emphasi|generali|utili|authori|standardi|customi|capitali|randomi|categori)s(?:e|ing|ation))"
 )
 """Beginnings or middles of words; a word's own beginning isn't looked for, which would take ten times as long."""
-OF_FILES = re.compile(r"CANCELLED|([\"'`])cancelled\1|grey_bits|\"quantised\"")
-"""Values and keys on the wire and in files of earlier versions, which stay as they are."""
+OF_FILES = re.compile(r"(?<![\w.])CANCELLED|([\"'`])cancelled\1|grey_bits|\"quantised\"")
+"""Values and keys of Blender, of the wire and of files of earlier versions, which stay as they are."""
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "misc", "common", "manager", "info", "data"}
 
 
