@@ -58,7 +58,7 @@ MAX_PAGE_BYTES = 1 << 19
 
 
 class JobQueue:
-    """A queue of jobs, first in, first out. One worker at a time has a job."""
+    """A queue of jobs, whose `Turns` say which is the next. One worker at a time has a job."""
 
     def __init__(
         self,
