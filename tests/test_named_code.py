@@ -153,7 +153,7 @@ def test_the_modules_in_the_drawing_are_there():
 
 
 def _has_file(name: str) -> bool:
-    """Whether it is there from the clone's root, a room's folder or inside any room."""
-    if any((folder / name).exists() for folder in (ROOT, *CODE)):
+    """Whether a path is there from the clone's root, or a file alone anywhere in the code."""
+    if (ROOT / name).exists():
         return True
-    return any(next(folder.rglob(name), None) is not None for folder in CODE)
+    return "/" not in name and any(next(folder.rglob(name), None) is not None for folder in CODE)
