@@ -91,7 +91,8 @@ def test_versions_of_blender_differ_in_two_files():
 
     A default in getattr asks as well; but for inputs, which effects alone have, and for what we register ourselves.
     """
-    asks = re.compile(r'\bapp\.version|\bhasattr\((?!os\b)|\bgetattr\((?!stat|libc|properties)\w+, "(?!input_|wan_vse)\w+", ')
+    named = r'\bgetattr\((?!stat|libc|properties)\w+, "(?!input_|wan_vse)\w+", '
+    asks = re.compile(rf"\bapp\.version|\bhasattr\((?!os\b)|{named}")
     files = [file for file in (ROOT / "blender_addon").rglob("*.py") if asks.search(file.read_text("utf-8"))]
     names = sorted(file.relative_to(ROOT / "blender_addon").as_posix() for file in files)
     assert names == ["background/compat.py", "timeline/compat.py"]
