@@ -85,4 +85,4 @@ def _goes_on(job_id: str, jobs: JobList) -> bool:
 
 def _is_canceled(job_id: str, jobs: JobList) -> bool:
     status = jobs.get(job_id)
-    return status is not None and status.state is JobState.CANCELLED
+    return status is not None and status.state is JobState.CANCELED
