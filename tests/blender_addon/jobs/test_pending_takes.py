@@ -125,7 +125,7 @@ def test_one_of_three_is_canceled(place):
     place.pumped.until(lambda: place.kept() == [jobs[0]])
     place.session.cancel(jobs[1])
     place.pumped.until(lambda: place.kept() == [jobs[2], jobs[0]])
-    assert place.states(jobs)[1] == "canceled"
+    assert place.states(jobs)[1] == "cancelled"
     place.pumped.until(lambda: place.takes.pending(place.strip) == ())
 
 
