@@ -16,6 +16,7 @@ from .choices import (
     FixAction,
     FixSetting,
     Guide,
+    Hold,
     JobState,
     MatrixPrecision,
     MediaFormat,
@@ -98,6 +99,8 @@ __all__ = [
     "Guide",
     "HelloParams",
     "HelloResult",
+    "Hold",
+    "HoldParams",
     "JobDetails",
     "JobIdsParams",
     "JobParams",
@@ -111,8 +114,11 @@ __all__ = [
     "MediaFormat",
     "ModelRow",
     "ModelsResult",
+    "MoveParams",
     "Nothing",
     "Origin",
+    "PauseParams",
+    "PauseResult",
     "PhaseSeconds",
     "Pictures",
     "PingResult",
@@ -153,7 +159,7 @@ __all__ = [
     "as_searched",
 ]
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -340,6 +346,37 @@ class JobParams:
     """One job."""
 
     job_id: str
+
+
+@dataclass(frozen=True)
+class HoldParams:
+    """A job that is to wait until it is resumed, and why."""
+
+    job_id: str
+    hold: Hold = Hold.PERSON
+
+
+@dataclass(frozen=True)
+class MoveParams:
+    """A queued job that is to have its turn right before another one."""
+
+    job_id: str
+    before: str
+    """A queued job; nothing is moved if it is none any more."""
+
+
+@dataclass(frozen=True)
+class PauseParams:
+    """Whether no job is to be begun."""
+
+    paused: bool
+
+
+@dataclass(frozen=True)
+class PauseResult:
+    """Whether no job is begun."""
+
+    paused: bool
 
 
 @dataclass(frozen=True)
