@@ -7,11 +7,13 @@ the list in order is kept.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from ...wan_backend.protocol.messages import (
+    Hold,
     JobState,
     JobStatus,
     JobSummary,
@@ -21,7 +23,12 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
 )
 
-_Key = tuple[bool, float, str]
+_Key = tuple[int, int, str]
+_RUNS, _WAITS, _HELD, _ENDED, _ENDED_ELSEWHERE = range(5)
+RENDERING_SHARE = 0.1
+"""How much of a job's bar the rendering of its sources has, if they are rendered."""
+_MANY_NEW = 500
+"""So many new jobs are sorted together with the others; fewer are put among them one by one."""
 
 
 class JobList:
@@ -35,16 +42,20 @@ class JobList:
         self._requests: dict[str, TakeRequest] = {}
         """The requests of jobs that the server doesn't have yet, so that they are known only here."""
         self._running: set[str] = set()
+        """Those that have not ended and are not held."""
+        self._unended: set[str] = set()
+        self._rendered: set[str] = set()
+        """Those whose sources were rendered here first, which is part of their bar."""
         self._unsettled: set[str] = set()
         self._came_done: set[str] = set()
         self._to_render: set[str] = set()
         self._in_order: list[JobStatus] = []
         self._handed_out: list[JobStatus] | None = None
-        self._places: dict[str, int] = {}
+        self._order: list[_Key] = []
+        """The keys of those in `_in_order`, sorted."""
         self._keys: dict[str, _Key] = {}
         self._without_key: dict[str, None] = {}
-        """In the order of their arrival, which is mostly the order in which they are shown and so quickly sorted."""
-        self._unsorted = True
+        """Those that are in no order yet."""
         self._pass: set[str] | None = None
         """The jobs that the pages so far have named; None if no list is on its way."""
         self._reported_since: set[str] = set()
@@ -70,8 +81,13 @@ class JobList:
 
     @property
     def busy(self) -> bool:
-        """True while a job has not ended."""
+        """True while a job goes on or waits for its turn."""
         return bool(self._running)
+
+    @property
+    def unended(self) -> set[str]:
+        """The jobs that have not ended, also those that are held; only to be read."""
+        return self._unended
 
     def ended_unsettled(self) -> list[JobStatus]:
         """The jobs that ended and that no saved file is known to know of."""
@@ -92,10 +108,11 @@ class JobList:
         return came
 
     def in_order(self, belongs_here: Callable[[JobStatus], bool]) -> list[JobStatus]:
-        """The open file's jobs first; newest first in both halves. The same list until something changes."""
+        """Running order: what runs, what waits by its turn, what is held; then what ended, newest first, the open
+        file's before those of others. The same list until something changes."""
         if self._handed_out is not None:
             return self._handed_out
-        if self._unsorted:
+        if self._without_key:
             self._sort(belongs_here)
         self._handed_out = list(self._in_order)
         return self._handed_out
@@ -103,8 +120,10 @@ class JobList:
     def reorder(self) -> None:
         """Sort everything again, because other jobs may belong to the open file now."""
         self._keys.clear()
-        self._without_key = dict.fromkeys((*self._places, *self._server, *self._local))
-        self._changed_order()
+        self._order.clear()
+        self._in_order.clear()
+        self._without_key = dict.fromkeys((*self._server, *self._local))
+        self._handed_out = None
 
     # What the server reports
 
@@ -126,7 +145,7 @@ class JobList:
                 state=progress.state,
                 step=progress.step,
                 steps=progress.steps,
-                progress=progress.progress,
+                progress=self._of_whole(progress.job_id, progress.progress),
                 eta_seconds=progress.eta_seconds,
                 sentence=progress.sentence,
                 preview=progress.preview or status.preview,
@@ -181,6 +200,15 @@ class JobList:
         if status is not None:
             self._put(self._local, replace(status, **changed))
 
+    def rendered(self, job_id: str, share: float) -> bool:
+        """So much of a job's sources is rendered here, which comes before its take; False if that was known."""
+        status, progress = self._local.get(job_id), RENDERING_SHARE * share
+        if status is None or status.progress == progress:
+            return False
+        self._rendered.add(job_id)
+        self.change(job_id, progress=progress)
+        return True
+
     def end(self, job_id: str, state: JobState, problem: Problem | None = None) -> None:
         """A job ended before the server had it, or before what was asked of it now could be done."""
         where = self._local if job_id in self._local else self._server
@@ -201,13 +229,21 @@ class JobList:
     def _receive(self, status: JobStatus) -> None:
         self._local.pop(status.job_id, None)
         self._requests.pop(status.job_id, None)
+        if status.job_id in self._rendered and not status.state.ended:
+            status = replace(status, progress=self._of_whole(status.job_id, status.progress))
         self._put(self._server, status)
+
+    def _of_whole(self, job_id: str, progress: float) -> float:
+        """A server's share of the bar, behind that of what was done here before."""
+        return RENDERING_SHARE + (1 - RENDERING_SHARE) * progress if job_id in self._rendered else progress
 
     def _put(self, where: dict[str, JobStatus], status: JobStatus) -> None:
         job_id = status.job_id
         before = self._server.get(job_id) or self._local.get(job_id)
         where[job_id] = status
-        _change(self._running, job_id, not status.state.ended)
+        place = _place(status)
+        _change(self._running, job_id, place in (_RUNS, _WAITS))
+        _change(self._unended, job_id, place != _ENDED)
         _change(self._unsettled, job_id, status.state.ended and not status.settled)
         if status.state is not JobState.DONE:
             self.done.discard(job_id)
@@ -215,42 +251,71 @@ class JobList:
             self.done.add(job_id)
             self._came_done.add(job_id)
         _change(self._to_render, job_id, _wants_rendering(status))
-        place = self._places.get(job_id)
-        if place is not None and not self._unsorted and before is not None and before.created == status.created:
-            self._in_order[place] = status
-            self._handed_out = None
+        key = self._keys.get(job_id)
+        if key is not None and before is not None and _sorted_by(before) == _sorted_by(status):
+            self._in_order[bisect_left(self._order, key)] = status
         else:
-            self._keys.pop(job_id, None)
+            self._take_out(job_id)
             self._without_key[job_id] = None
-            self._changed_order()
+        self._handed_out = None
 
     def _drop(self, job_id: str) -> None:
         self._server.pop(job_id, None)
         self._local.pop(job_id, None)
         self._requests.pop(job_id, None)
-        for each in (self._running, self._unsettled, self.done, self._came_done, self._to_render):
+        for each in (
+            self._running, self._unended, self._unsettled, self.done, self._came_done, self._to_render, self._rendered
+        ):  # fmt: skip
             each.discard(job_id)
-        self._keys.pop(job_id, None)
+        self._take_out(job_id)
         self._without_key.pop(job_id, None)
-        self._changed_order()
+        self._handed_out = None
+
+    def _take_out(self, job_id: str) -> None:
+        key = self._keys.pop(job_id, None)
+        if key is not None:
+            at = bisect_left(self._order, key)
+            del self._order[at], self._in_order[at]
 
     def _sort(self, belongs_here: Callable[[JobStatus], bool]) -> None:
-        """Only the position of new jobs is looked up: the others keep their keys, and are mostly in order already."""
-        keys, server, local = self._keys, self._server, self._local
-        ids = [job_id for job_id in self._places if job_id in keys]
+        """Only the position of new jobs is looked up: the others keep their keys and their order."""
+        new: dict[_Key, JobStatus] = {}
         for job_id in self._without_key:
-            status = server.get(job_id) or local.get(job_id)
+            status = self.get(job_id)
             if status is not None:
-                keys[job_id] = (not belongs_here(status), -status.created, job_id)
-                ids.append(job_id)
-        ids.sort(key=keys.__getitem__)
-        self._in_order = [server.get(job_id) or local[job_id] for job_id in ids]
-        self._places = dict(zip(ids, range(len(ids)), strict=True))
+                key = self._keys[job_id] = _key(status, belongs_here)
+                new[key] = status
         self._without_key.clear()
-        self._unsorted = False
+        if len(new) > _MANY_NEW:
+            new.update(zip(self._order, self._in_order, strict=True))
+            self._order = sorted(new)
+            self._in_order = [new[key] for key in self._order]
+            return
+        for key, status in new.items():
+            at = bisect_left(self._order, key)
+            self._order.insert(at, key)
+            self._in_order.insert(at, status)
 
-    def _changed_order(self) -> None:
-        self._unsorted, self._handed_out = True, None
+
+def _place(status: JobStatus) -> int:
+    """Where a job stands in running order, whichever file it belongs to."""
+    if status.state.ended:
+        return _ENDED
+    if status.state is not JobState.QUEUED:
+        return _RUNS
+    return _WAITS if status.hold is Hold.NONE else _HELD
+
+
+def _sorted_by(status: JobStatus) -> tuple[int, int, float]:
+    """What its key is made of; whether it belongs here is another matter."""
+    return _place(status), status.turn, status.created
+
+
+def _key(status: JobStatus, belongs_here: Callable[[JobStatus], bool]) -> _Key:
+    place, moment = _place(status), int(status.created * 1e9)
+    if place == _ENDED:
+        return (_ENDED if belongs_here(status) else _ENDED_ELSEWHERE), -moment, status.job_id
+    return place, status.turn or moment, status.job_id  # a turn is the moment at which the job was queued
 
 
 def _wants_rendering(status: JobStatus) -> bool:

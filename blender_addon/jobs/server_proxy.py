@@ -20,12 +20,14 @@ from ...wan_backend.protocol.messages import (
     ListResult,
     ModelRow,
     ModelsResult,
+    PauseParams,
     ProgressParams,
     TakeRequest,
     WarmParams,
     WorkerState,
     WorkerStatus,
 )
+from ..backend.client import ChildClient
 from ..backend.connection import BackendStatus, Connection
 from ..backend.launch_command import BackendSettings
 from .job_list import JobList
@@ -69,6 +71,9 @@ class ServerProxy:
         self._settings, self._on_change = settings, on_change
         self._wanted = self._ever_started = False
         self._pages = 0
+        self.paused = False
+        """True if no job is to be begun; each server is told so until Blender ends."""
+        self._told_paused = False
 
     @property
     def status(self) -> BackendStatus:
@@ -119,6 +124,7 @@ class ServerProxy:
         if self.connection.tick(deadline):
             self._on_change()
         if self.status.state == "ready" and self.connection.client is not None:
+            self._tell_paused(self.connection.client)
             self.outbox.tick(self.connection.client, deadline)
             self.plan_query.tick(self.connection.client)
             self.job_plan_query.tick(self.connection.client)
@@ -128,6 +134,16 @@ class ServerProxy:
         elif self.is_out_of_reach:
             self.outbox.give_up(self.status.sentence)
             self.details.give_up()
+
+    def pause(self, paused: bool) -> None:
+        """Have no job begun, or have them begun again. The job that runs stops, and is the first to resume."""
+        self.paused = paused
+        self._on_change()
+
+    def _tell_paused(self, client: ChildClient) -> None:
+        if self.paused != self._told_paused:
+            self._told_paused = self.paused
+            client.call("pause", PauseParams(self.paused))
 
     def free_card(self) -> None:
         """Have the server unload the model and free its memory, unless a job runs."""
@@ -198,7 +214,7 @@ class ServerProxy:
         self.job_plan_query.forget()
 
     def _on_lost(self) -> None:
-        self.listed = False
+        self.listed = self._told_paused = False
         self.worker = WorkerStatus(WorkerState.NONE)
         self.held_elsewhere = 0
         self.looking = ""

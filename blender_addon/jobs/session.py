@@ -15,14 +15,16 @@ from dataclasses import replace
 import bpy
 from bpy.app.translations import pgettext_iface
 
-from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
+from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, TakeRequest
 from ..backend import translation
 from ..backend.setup import Setup
 from ..stopwatch import timed
+from ..timeline import compat
 from . import blender_handlers, folders, placing, project
 from .collect import Collector
 from .job_list import JobList
 from .open_file import OpenFile
+from .placeholder_holds import PlaceholderHolds
 from .planned_takes import PlannedTake
 from .request import Refused
 from .server_proxy import ServerProxy
@@ -60,6 +62,7 @@ class Session:
         self.jobs = JobList()
         self.server = ServerProxy(self.jobs, folders.backend_settings, self._note_change)
         self.sourcing = Sourcing(self.jobs, self.server.outbox, folders.user_folder, self._note_change)
+        self._holds = PlaceholderHolds(self.jobs, self.file, self.server.outbox)
         self._changed = False
         self._shown_late = 0
         self._ordered_for = -1
@@ -68,7 +71,7 @@ class Session:
     # What the panel shows
 
     def queue(self) -> list[JobStatus]:
-        """The open file's jobs, newest first, then those of other files, newest first; only to be read.
+        """All jobs in running order, and then those that ended (`JobList.in_order`); only to be read.
 
         The same list is returned until something changes.
         """
@@ -99,7 +102,7 @@ class Session:
     # What the operators do
 
     def restart(self) -> None:
-        """End the backend and start it with the preferences as they are now; jobs that run become interrupted."""
+        """End the backend and start it with the preferences as they are now; a job that runs goes on after that."""
         self.server.stop()
         self.server.start()
 
@@ -126,6 +129,34 @@ class Session:
         """End a job in any state."""
         if not self.sourcing.cancel(job_id):
             self.server.outbox.cancel(job_id)
+        self._note_change()
+
+    def hold(self, job_id: str) -> None:
+        """Let a job wait until it is resumed; one that runs stops at its last step."""
+        self.server.outbox.hold(job_id, Hold.PERSON)
+        self._note_change()
+
+    def resume(self, job_id: str) -> None:
+        """Give a held job its turn again; with its placeholder, if that is gone and the request is known."""
+        status = self.jobs.get(job_id)
+        if status is None:
+            return
+        if status.hold is Hold.NO_PLACEHOLDER and not self.file.waits_for(job_id) and self.file.has(status):
+            request, scene = self.request_of(job_id), compat.own_scene(status.summary.origin.scene)
+            if request is not None and scene is not None:
+                self.file.put_placeholder_back(scene, job_id, request, self.sourcing.provenance_text(job_id))
+        self._holds.want(job_id)
+        self.server.outbox.resume(job_id)
+        self._note_change()
+
+    def is_movable(self, status: JobStatus) -> bool:
+        """True if the job waits for its turn at the server."""
+        waits = status.state is JobState.QUEUED and status.hold is Hold.NONE and not status.held_elsewhere
+        return waits and self.jobs.is_on_server(status.job_id)
+
+    def move(self, job_id: str, before: str) -> None:
+        """Give a job that waits its turn right before another one that waits."""
+        self.server.outbox.move(job_id, before)
         self._note_change()
 
     def retry(self, job_id: str) -> None:
@@ -157,7 +188,17 @@ class Session:
     def clear(self) -> None:
         """Forget the jobs that ended; their media and their strips stay, and so do results that no file has yet."""
         waiting = self.file.waiting_jobs()
-        ended = [status.job_id for status in self.jobs.all() if self._may_be_forgotten(status, waiting)]
+        self._forget([status.job_id for status in self.jobs.all() if self._may_be_forgotten(status, waiting)])
+
+    def clear_one(self, job_id: str) -> bool:
+        """Forget one job that ended; False if it has to stay, since no file has its take yet."""
+        status = self.jobs.get(job_id)
+        if status is None or not self._may_be_forgotten(status, self.file.waiting_jobs()):
+            return False
+        self._forget([job_id])
+        return True
+
+    def _forget(self, ended: list[str]) -> None:
         self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_on_server(job_id)])
         self.jobs.forget(ended)  # after the line above, which asks where they are
         self.file.cleared.update(ended)
@@ -262,6 +303,8 @@ class Session:
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
             self.file.sweep_if_changed()
+            if not self.file.loading:
+                self._holds.look(lambda job_id: not self.sourcing.waits(job_id))
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
             self._changed = True
 
