@@ -13,7 +13,8 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,18 @@ _KINDS: dict[str, type] = {name: str for name in _FIELDS} | {
 _KINDS["is_newer"] = bool
 
 
+_VALUES = attrgetter(*_FIELDS)
+ROWS_AT_ONCE = 100
+
+
+@dataclass
+class _Saving:
+    """The index, as far as it is written down."""
+
+    waiting: list[ListedTake]
+    lines: list[str]
+
+
 @dataclass
 class _Look:
     """One walk through the folders, as far as it has come."""
@@ -171,6 +184,7 @@ class TakeLibrary:
         self._words: dict[str, str] = {}
         self._sorted: list[ListedTake] | None = []
         self._look: _Look | None = None
+        self._saving: _Saving | None = None
         self._has_index = False
         self._unsaved = False
         self.version = 0
@@ -180,8 +194,8 @@ class TakeLibrary:
 
     @property
     def busy(self) -> bool:
-        """Whether folders are still being looked through."""
-        return self._look is not None
+        """Whether folders are still being looked through, or the index is being written."""
+        return self._look is not None or self._saving is not None
 
     def look(self, places: Iterable[str]) -> None:
         """Look through these media folders; what the index has of them is listed at once."""
@@ -203,12 +217,13 @@ class TakeLibrary:
 
     def tick(self, deadline: float) -> bool:
         """Look on until `deadline` (of time.perf_counter); True if something changed."""
-        if self._look is None:
-            return False
-        before = self.version
-        while self._look is not None and time.perf_counter() < deadline:
-            self._step(self._look)
-        return self.version != before or self._look is None
+        was_looking, before = self._look is not None, self.version
+        while self.busy and time.perf_counter() < deadline:
+            if self._look is not None:
+                self._step(self._look)
+            elif self._saving is not None:
+                self._save_slice(self._saving)
+        return self.version != before or (was_looking and self._look is None)
 
     def search(self, text: str, keep: Callable[[ListedTake], bool] = lambda take: True) -> list[ListedTake]:
         """The takes that have every word of `text` in prompt, task, model, seed, source or scene."""
@@ -222,16 +237,17 @@ class TakeLibrary:
             self._unsaved = True
             self._changed()
 
-    def save(self) -> None:
-        """Write the index if anything changed. A disk that is full or read-only costs the index alone."""
-        if not self._unsaved:
+    def _save_slice(self, saving: _Saving) -> None:
+        """Encode some rows, or write them all once they are: a disk that is full costs the index alone."""
+        for take in saving.waiting[:ROWS_AT_ONCE]:
+            saving.lines.append(json.dumps(_VALUES(take), separators=(",", ":")))
+        del saving.waiting[:ROWS_AT_ONCE]
+        if saving.waiting:
             return
-        self._unsaved = False
-        rows = [list(astuple(take)) for take in list(self._by_folder.values())[:MAX_TAKES]]
-        text = json.dumps({"format": INDEX_FORMAT, "fields": _FIELDS, "takes": rows}, separators=(",", ":"))
+        self._saving = None
         try:
             self._index_file.parent.mkdir(parents=True, exist_ok=True)
-            whole_file.write(self._index_file, text.encode("ascii"))
+            whole_file.write(self._index_file, ("\n".join(saving.lines) + "\n").encode("ascii"))
         except OSError as error:
             log.info("The list of takes was not kept: %s", error)
 
@@ -299,19 +315,23 @@ class TakeLibrary:
         for path in gone:
             self.forget(path)
         self._look = None
-        self.save()
+        if self._unsaved:
+            self._unsaved = False
+            head = json.dumps({"format": INDEX_FORMAT, "fields": _FIELDS})
+            self._saving = _Saving(list(self._by_folder.values())[:MAX_TAKES], [head])
 
     def _read_index(self) -> list[ListedTake]:
         try:
-            kept = whole_file.read_json(self._index_file, MAX_INDEX_BYTES)
-        except (OSError, ValueError):
+            if self._index_file.stat().st_size > MAX_INDEX_BYTES:
+                return []
+            head, *lines = self._index_file.read_bytes().splitlines()[: MAX_TAKES + 1]
+            if json.loads(head) != {"format": INDEX_FORMAT, "fields": _FIELDS}:
+                return []
+            rows = json.loads(b"[" + b",".join(lines) + b"]")
+        except (OSError, ValueError, RecursionError):
             return []
-        if not isinstance(kept, dict) or (kept.get("format"), kept.get("fields")) != (INDEX_FORMAT, _FIELDS):
-            return []
-        rows = kept.get("takes")
         kinds = [_KINDS[name] for name in _FIELDS]
-        good = [row for row in rows if _is_row(row, kinds)] if isinstance(rows, list) else []
-        return [ListedTake(*row) for row in good[:MAX_TAKES]]
+        return [ListedTake(*row) for row in rows if _is_row(row, kinds)]
 
 
 def _is_row(row: object, kinds: list[type]) -> bool:
