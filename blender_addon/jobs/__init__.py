@@ -8,7 +8,7 @@ sourcing         jobs whose sources are rendered before the server gets them
 rendering        renders those sources with a Blender in the background
 journal, lease   such jobs on the disk, and which Blender that lives owns them
 server_proxy     the server as this side knows it, and its parts:
-                 job_list, outbox, server_queries, known_downloads
+                 job_list, outbox, server_queries, filmstrips, known_downloads
 open_file        the open file's strips and jobs
 placing          puts finished takes on the timeline
 project          what the .blend itself records: which jobs are its own, and which of them ended
