@@ -8,13 +8,14 @@ sourcing         jobs whose sources are rendered before the server gets them
 rendering        renders those sources with a Blender in the background
 journal, lease   such jobs on the disk, and which Blender that lives owns them
 server_proxy     the server as this side knows it, and its parts:
-                 job_list, outbox, server_queries, known_downloads
+                 job_list, outbox, server_queries, filmstrips, known_downloads
 open_file        the open file's strips and jobs
 placeholder_holds holds jobs whose placeholder is gone
 placing          puts finished takes on the timeline
 project          what the .blend itself records: which jobs are its own, and which of them ended
 unknown_jobs     jobs that a .blend names and that neither this session nor its server knows
 script_trust     whether the open file's own scripts may run
+take_library     all takes that lie on the disk, with an index
 collect          copies takes beside the .blend
 lora_rows        the panel's list of LoRAs
 folders          where this extension may write

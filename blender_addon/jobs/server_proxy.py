@@ -30,6 +30,7 @@ from ...wan_backend.protocol.messages import (
 from ..backend.client import ChildClient
 from ..backend.connection import BackendStatus, Connection
 from ..backend.launch_command import BackendSettings
+from .filmstrips import FilmstripQuery
 from .job_list import JobList
 from .known_downloads import KnownDownloads
 from .outbox import Outbox
@@ -62,6 +63,7 @@ class ServerProxy:
         self.plan_query = PlanQuery(on_change, lambda: settings().warm_up)
         self.job_plan_query = PlanQuery(on_change)
         """For the chosen job, where no server has it (yet)."""
+        self.filmstrips = FilmstripQuery()
         self.thumbnail_query = ThumbnailQuery(on_change, self._forget_plans)
         self.search_query = SearchQuery(on_change)
         self.outbox = Outbox(jobs, on_change)
@@ -129,6 +131,7 @@ class ServerProxy:
             self.plan_query.tick(self.connection.client)
             self.job_plan_query.tick(self.connection.client)
             self.thumbnail_query.tick(self.connection.client)
+            self.filmstrips.tick(self.connection.client)
             self.search_query.tick(self.connection.client)
             self.details.tick(self.connection.client)
         elif self.is_out_of_reach:
@@ -220,6 +223,7 @@ class ServerProxy:
         self.looking = ""
         self._forget_plans()
         self.thumbnail_query.forget()
+        self.filmstrips.forget()
         self.search_query.forget()
         self.details.server_gone()
         self.downloads.server_gone()

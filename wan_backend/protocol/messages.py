@@ -89,6 +89,9 @@ __all__ = [
     "DoctorResult",
     "Expert",
     "ExtraRow",
+    "Film",
+    "FilmstripsParams",
+    "FilmstripsResult",
     "Finding",
     "Fix",
     "FixAction",
@@ -331,6 +334,29 @@ class ThumbnailsResult:
     pictures: list[Thumbnail]
     problems: list[SourceProblem] = field(default_factory=list)
     """Of the files that no take can be made from."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A take, or any source, and the size of its pictures."""
+
+    source: Source
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class FilmstripsParams:
+    """What is to be seen small, from its first frame to its last; at most `media.MAX_FILMSTRIPS` at once."""
+
+    films: list[Film]
+
+
+@dataclass(frozen=True)
+class FilmstripsResult:
+    """A file for each film, in the form of `media.FILMSTRIP_HEAD`; empty where there is none."""
+
+    files: list[str]
 
 
 @dataclass(frozen=True)

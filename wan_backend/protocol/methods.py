@@ -47,6 +47,7 @@ SERVER_METHODS = _table(
         "Have the worker load the model of a request, if it has nothing else to do; answered at once, never a job.",
     ),
     Method("thumbnails", m.ThumbnailsParams, m.ThumbnailsResult, "Small pictures of sources, in their framing."),
+    Method("filmstrips", m.FilmstripsParams, m.FilmstripsResult, "Takes in a few small pictures, first frame to last."),
     Method("submit", m.SubmitParams, m.JobStatus, "Put a job at the end of the queue; on disk when answered."),
     Method("cancel", m.JobParams, m.JobStatus, "End a job in any state within 2 s."),
     Method("retry", m.JobParams, m.JobStatus, "Queue a job that ended once more, as it was asked for."),

@@ -21,6 +21,7 @@ from ..protocol.errors import WRONG_VERSION, result_or_error
 from . import diagnosis
 from .download_process import DownloadCommand
 from .download_queue import Downloads
+from .filmstrip_requests import Filmstrips
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
 from .planning_queue import PlanningQueue
@@ -54,6 +55,7 @@ class Handlers:
         self._queue, self._planning, self._runner, self._life = queue, planning, runner, life
         self._downloads, self._fetch = downloads, fetch
         self._leave = leave
+        self._filmstrips = Filmstrips(state_folder / "filmstrips")
         self._thumbnails = Thumbnails(state_folder / "thumbnails", planning.unusable_files)
 
     def hello(self, params: m.HelloParams) -> m.HelloResult:
@@ -93,6 +95,10 @@ class Handlers:
     def thumbnails(self, params: m.ThumbnailsParams) -> Later:
         """Small pictures of sources, made beside the other work."""
         return self._in_thread("thumbnails", lambda: self._thumbnails.of(params))
+
+    def filmstrips(self, params: m.FilmstripsParams) -> Later:
+        """Takes in a few small pictures, made beside the other work."""
+        return self._in_thread("filmstrips", lambda: self._filmstrips.of(params))
 
     def submit(self, params: m.SubmitParams) -> Later:
         """Take a job on; one that is on the disk already, as it was sent before, is not planned again."""
