@@ -331,9 +331,11 @@ class OpenFile:
                 placed = placing.replace_placeholders(status, waiting)
             else:
                 placed = placing.add_at_recorded_place(status, request, placing.recorded_scene(status))
+        is_new = status.job_id not in self.history.landed
         if not self._keep_outcome(status, placed, by_hand=not at_placeholder):
             return False
-        self.landings.append(status)
+        if is_new:
+            self.landings.append(status)
         if at_placeholder:
             return True  # no undo step: Ctrl+Z takes back what the person did last, and the take is placed again
         with timed("timer: of which the undo step"):

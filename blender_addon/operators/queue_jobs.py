@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from ...wan_backend.protocol.messages import JobState, JobStatus
-from ..jobs import project, request, session, unknown_jobs
+from ...wan_backend.protocol.messages import Hold, JobState, JobStatus
+from ..jobs import project, queue_time, request, session, unknown_jobs
 from ..properties import active_job_id
 from ..stopwatch import timed
 from ..timeline import compat, identity
@@ -34,6 +34,10 @@ class QueueState:
     ended: tuple[JobStatus, ...]
     sample: tuple[JobStatus, ...]
     """The first few jobs of each state."""
+    to_make: int = 0
+    """How many jobs run or wait for their turn."""
+    seconds_left: float | None = None
+    """How long they will take; None if that isn't known."""
 
 
 _last: QueueState | None = None
@@ -58,7 +62,9 @@ def _count(jobs: Sequence[JobStatus]) -> QueueState:
         if len(same) < SAMPLE:
             same.append(job)
     sample = tuple(job for few in by_state.values() for job in few)
-    return QueueState(jobs, tuple(going_on), tuple(ended), sample)
+    to_make = sum(job.hold is Hold.NONE for job in going_on)
+    left = queue_time.seconds_left(going_on, ended)
+    return QueueState(jobs, tuple(going_on), tuple(ended), sample, to_make, left)
 
 
 def retry_refusal(job: JobStatus) -> str:

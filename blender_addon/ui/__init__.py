@@ -16,7 +16,9 @@ from . import (
     preferences_page,
     queue_list,
     refresh,
+    shown_job,
     sidebar,
+    status_bar,
     take_thumbnails,
     thumbnail_icons,
     timeline_overlay,
@@ -35,11 +37,15 @@ def register() -> None:
     take_thumbnails.register()
     live_preview_icon.register()
     timeline_overlay.register()
+    shown_job.register()
+    status_bar.register()
     session.current().on_change.append(refresh.refresh)
 
 
 def unregister() -> None:
     """Unregister them. The session ended before this, and its callbacks with it."""
+    status_bar.unregister()
+    shown_job.unregister()
     timeline_overlay.unregister()
     live_preview_icon.unregister()
     take_thumbnails.unregister()

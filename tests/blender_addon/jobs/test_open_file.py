@@ -124,7 +124,7 @@ def test_save_as_of_a_removed_placeholder_keeps_the_job_with_the_open_file(desk,
     job_id = desk.ask()
     desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
     desk.save(tmp_path / "b.blend")
-    desk.until_done(job_id)
+    desk.pumped.until(lambda: desk.session.jobs.get(job_id).hold != "none" or desk.session.jobs.get(job_id).take)
     desk.idle()
     assert desk.places() == []
     assert desk.session.belongs_here(job_id)
@@ -183,6 +183,9 @@ def test_an_undone_take_that_was_saved_is_not_placed_by_itself(desk, tmp_path):
     job_id = desk.ask("fog")
     desk.pumped.until(lambda: desk.places() == [IMAGE])
     bpy.ops.ed.undo()
+    bpy.ops.ed.redo()
+    assert desk.places() == [COLOR]
+    desk.session.file.history.placed.add(job_id)  # as if a person had placed it, and had undone that
     desk.save(tmp_path / "a.blend")
     desk.until_settled(job_id)
     desk.load(tmp_path / "a.blend")
@@ -376,6 +379,7 @@ def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):
     with pytest.raises(refused, match="already"):
         desk.session.collect()
     bpy.ops.ed.undo()
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
     (strip,) = desk.compat.all_strips(bpy.context.scene)
     assert not strip.directory.startswith("//")
 
