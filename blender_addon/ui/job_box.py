@@ -29,7 +29,7 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
     else:
         box.progress(factor=job.progress, type="BAR", text=wording.progress(job))
         if job.sentence and not wording.progress(job).startswith(job.sentence.rstrip(".")):
-            paragraph.draw(box, context, job.sentence, "PAUSE" if wording.is_held(job) else "")
+            paragraph.draw(box, context, job.sentence, "PAUSE" if wording.is_held(job) else "NONE")
         live_preview_icon.draw(box, job)
     if job.held_elsewhere:
         paragraph.draw(box, context, HELD, "WINDOW")
