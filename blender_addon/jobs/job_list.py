@@ -7,9 +7,9 @@ the list in order is kept.
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...wan_backend.protocol.messages import (
@@ -23,12 +23,49 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
 )
 
-_Key = tuple[int, int, str]
-_RUNS, _WAITS, _HELD, _ENDED, _ENDED_ELSEWHERE = range(5)
+MAX_ENDED = 200
+"""At most this many jobs that ended are shown; the search finds the older ones."""
+_FEW = 100
+"""Up to this many new jobs are put between the others one by one; more are sorted with them."""
 RENDERING_SHARE = 0.1
 """How much of a job's bar the rendering of its sources has, if they are rendered."""
-_MANY_NEW = 500
-"""So many new jobs are sorted together with the others; fewer are put among them one by one."""
+_RUNS, _WAITS, _HELD, _ENDED, _ENDED_ELSEWHERE = range(5)
+_Key = tuple[int, int, str]
+"""Which of these a job is; its turn, or of one that ended, when it was made, as a negative number; and its id: jobs are
+shown in this order."""
+
+
+@dataclass(frozen=True, eq=False)
+class JobOrder:
+    """The jobs that are shown, and how many others there are; another object once any of that has changed."""
+
+    going_on: tuple[_Key, ...]
+    """The jobs that run, wait or are held, in running order."""
+    ended: tuple[_Key, ...]
+    """The first of those that ended."""
+    ended_count: int
+    """How many have ended."""
+    held_count: int
+    """How many of those another window of Blender has."""
+
+    @property
+    def count(self) -> int:
+        """How many jobs there are."""
+        return len(self.going_on) + self.ended_count
+
+    @property
+    def to_make(self) -> int:
+        """How many jobs run or wait for their turn: all that have not ended but those that are held."""
+        return bisect_left(self.going_on, (_HELD,))
+
+    @property
+    def left_out(self) -> int:
+        """How many jobs are not shown."""
+        return self.ended_count - len(self.ended)
+
+    def ids(self) -> list[str]:
+        """The jobs that are shown, in their order."""
+        return [job_id for _, _, job_id in (*self.going_on, *self.ended)]
 
 
 class JobList:
@@ -49,13 +86,15 @@ class JobList:
         self._unsettled: set[str] = set()
         self._came_done: set[str] = set()
         self._to_render: set[str] = set()
-        self._in_order: list[JobStatus] = []
-        self._handed_out: list[JobStatus] | None = None
-        self._order: list[_Key] = []
-        """The keys of those in `_in_order`, sorted."""
+        self._held: set[str] = set()
         self._keys: dict[str, _Key] = {}
         self._without_key: dict[str, None] = {}
-        """Those that are in no order yet."""
+        """In the order of their arrival, which is mostly the order in which they are shown."""
+        self._going_on: list[_Key] = []
+        """The keys of the jobs that have not ended, in order, and below, of those that have."""
+        self._ended: list[_Key] = []
+        self._order: JobOrder | None = None
+        self._handed_out: list[JobStatus] | None = None
         self._pass: set[str] | None = None
         """The jobs that the pages so far have named; None if no list is on its way."""
         self._reported_since: set[str] = set()
@@ -108,22 +147,32 @@ class JobList:
         return came
 
     def in_order(self, belongs_here: Callable[[JobStatus], bool]) -> list[JobStatus]:
-        """Running order: what runs, what waits by its turn, what is held; then what ended, newest first, the open
-        file's before those of others. The same list until something changes."""
-        if self._handed_out is not None:
-            return self._handed_out
-        if self._without_key:
-            self._sort(belongs_here)
-        self._handed_out = list(self._in_order)
+        """All jobs in running order: what runs, what waits by its turn, what is held; then what ended, newest first,
+        the open file's before those of others. The same list until something changes.
+
+        Each of ten thousand is looked at: `order` says in less what a redraw needs.
+        """
+        if self._handed_out is None:
+            self._place_new(belongs_here)
+            keys = (*self._going_on, *self._ended)
+            self._handed_out = [self._server.get(job_id) or self._local[job_id] for _, _, job_id in keys]
         return self._handed_out
+
+    def order(self, belongs_here: Callable[[JobStatus], bool]) -> JobOrder:
+        """The jobs that are shown. The same object while no more changes than how far a job is."""
+        if self._order is None:
+            self._place_new(belongs_here)
+            ended, held = len(self._ended), len(self._held)
+            self._order = JobOrder(tuple(self._going_on), tuple(self._ended[:MAX_ENDED]), ended, held)
+        return self._order
 
     def reorder(self) -> None:
         """Sort everything again, because other jobs may belong to the open file now."""
+        self._going_on.clear()
+        self._ended.clear()
+        self._without_key = dict.fromkeys((*self._keys, *self._without_key))
         self._keys.clear()
-        self._order.clear()
-        self._in_order.clear()
-        self._without_key = dict.fromkeys((*self._server, *self._local))
-        self._handed_out = None
+        self._order = self._handed_out = None
 
     # What the server reports
 
@@ -150,6 +199,7 @@ class JobList:
                 sentence=progress.sentence,
                 preview=progress.preview or status.preview,
             ),
+            only_progress=progress.state is status.state,
         )
 
     def begin_pages(self) -> None:
@@ -237,64 +287,65 @@ class JobList:
         """A server's share of the bar, behind that of what was done here before."""
         return RENDERING_SHARE + (1 - RENDERING_SHARE) * progress if job_id in self._rendered else progress
 
-    def _put(self, where: dict[str, JobStatus], status: JobStatus) -> None:
+    def _put(self, where: dict[str, JobStatus], status: JobStatus, only_progress: bool = False) -> None:
         job_id = status.job_id
         before = self._server.get(job_id) or self._local.get(job_id)
         where[job_id] = status
+        self._handed_out = None
+        if only_progress:
+            return
+        self._order = None
         place = _place(status)
         _change(self._running, job_id, place in (_RUNS, _WAITS))
         _change(self._unended, job_id, place != _ENDED)
         _change(self._unsettled, job_id, status.state.ended and not status.settled)
+        _change(self._held, job_id, status.state.ended and status.held_elsewhere)
         if status.state is not JobState.DONE:
             self.done.discard(job_id)
         elif job_id not in self.done:
             self.done.add(job_id)
             self._came_done.add(job_id)
         _change(self._to_render, job_id, _wants_rendering(status))
-        key = self._keys.get(job_id)
-        if key is not None and before is not None and _sorted_by(before) == _sorted_by(status):
-            self._in_order[bisect_left(self._order, key)] = status
-        else:
+        if before is None or _sorted_by(before) != _sorted_by(status):
             self._take_out(job_id)
             self._without_key[job_id] = None
-        self._handed_out = None
 
     def _drop(self, job_id: str) -> None:
         self._server.pop(job_id, None)
         self._local.pop(job_id, None)
         self._requests.pop(job_id, None)
-        for each in (
-            self._running, self._unended, self._unsettled, self.done, self._came_done, self._to_render, self._rendered
-        ):  # fmt: skip
+        for each in (self._running, self._unended, self._unsettled, self._held):
+            each.discard(job_id)
+        for each in (self.done, self._came_done, self._to_render, self._rendered):
             each.discard(job_id)
         self._take_out(job_id)
         self._without_key.pop(job_id, None)
-        self._handed_out = None
+        self._order = self._handed_out = None
 
     def _take_out(self, job_id: str) -> None:
         key = self._keys.pop(job_id, None)
-        if key is not None:
-            at = bisect_left(self._order, key)
-            del self._order[at], self._in_order[at]
-
-    def _sort(self, belongs_here: Callable[[JobStatus], bool]) -> None:
-        """Only the position of new jobs is looked up: the others keep their keys and their order."""
-        new: dict[_Key, JobStatus] = {}
-        for job_id in self._without_key:
-            status = self.get(job_id)
-            if status is not None:
-                key = self._keys[job_id] = _key(status, belongs_here)
-                new[key] = status
-        self._without_key.clear()
-        if len(new) > _MANY_NEW:
-            new.update(zip(self._order, self._in_order, strict=True))
-            self._order = sorted(new)
-            self._in_order = [new[key] for key in self._order]
+        if key is None:
             return
-        for key, status in new.items():
-            at = bisect_left(self._order, key)
-            self._order.insert(at, key)
-            self._in_order.insert(at, status)
+        for keys in (self._going_on, self._ended):
+            place = bisect_left(keys, key)
+            if place < len(keys) and keys[place] == key:
+                del keys[place]
+
+    def _place_new(self, belongs_here: Callable[[JobStatus], bool]) -> None:
+        """Give the new jobs their places among the others, which keep theirs and are not looked at."""
+        new: dict[bool, list[_Key]] = {True: [], False: []}
+        for job_id in self._without_key:
+            status = self._server.get(job_id) or self._local[job_id]
+            self._keys[job_id] = key = _key(status, belongs_here)
+            new[job_id in self._unended].append(key)
+        self._without_key.clear()
+        for keys, added in ((self._going_on, new[True]), (self._ended, new[False])):
+            if len(added) > _FEW:
+                keys += added
+                keys.sort()
+            else:
+                for key in added:
+                    insort(keys, key)
 
 
 def _place(status: JobStatus) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 from ...wan_backend.protocol.messages import Hold, JobState, JobStatus
 
@@ -20,7 +19,7 @@ def seconds_made(job: JobStatus) -> float:
 
 
 def seconds_left(going_on: Sequence[JobStatus], ended: Iterable[JobStatus]) -> float | None:
-    """Seconds until the last job is done that is not held; None if nobody can know.
+    """Seconds until the last job is done that is not held; None if nobody can know. The newest of `ended` come first.
 
     A take's time goes by its model and its frames; other settings make it longer or shorter.
     """
@@ -50,7 +49,7 @@ def _paces(going_on: Sequence[JobStatus], ended: Iterable[JobStatus]) -> dict[st
         if job.eta_seconds and job.progress >= LEAST_PROGRESS:
             whole = job.eta_seconds / max(1e-3, 1.0 - job.progress)
             paces[job.summary.model] = whole / max(1, job.summary.length_frames)
-    for job in islice(ended, MAX_LOOKED_AT):
+    for job in ended:
         if job.state is JobState.DONE and seconds_made(job):
             paces.setdefault(job.summary.model, seconds_made(job) / max(1, job.summary.length_frames))
     return paces

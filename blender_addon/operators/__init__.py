@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bpy
 
-from . import apply_settings, backend_setup, choose_inputs, download_models, make_takes, order_jobs, queue_jobs
+from . import apply_settings, backend_setup, choose_inputs, download_models, make_takes, order_jobs, queue_jobs, takes
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
+    *takes.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,

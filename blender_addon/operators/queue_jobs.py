@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from ...wan_backend.protocol.messages import Hold, JobState, JobStatus
+from ...wan_backend.protocol.messages import JobState, JobStatus
 from ..jobs import project, queue_time, request, session, unknown_jobs
+from ..jobs.job_list import JobOrder
 from ..properties import active_job_id
 from ..stopwatch import timed
 from ..timeline import compat, identity
@@ -19,52 +21,63 @@ from .refusing import ROW_POINTER, Refusing, Result, backend_refusal, job_of, ti
 HELD_ELSEWHERE = "Another Blender window has this job: retry it there, or close that window to bring it here"
 NO_JOB = "No job is chosen in the queue"
 EMPTY_QUEUE = "The queue is empty"
+LEFT_SECONDS = 1.0
 SAMPLE = 20
 """This many jobs of each state are asked whether an operator can be used on them."""
-_ENDED = tuple(state for state in JobState if state.ended)
 
 
-@dataclass(frozen=True)
 class QueueState:
-    """All jobs, in the session's order, and which of them are going on or ended."""
+    """The queue as `order` has it. What all jobs have to be looked at for is found when it is asked for, once."""
 
-    jobs: Sequence[JobStatus]
-    going_on: tuple[JobStatus, ...]
-    """The jobs that run or wait."""
-    ended: tuple[JobStatus, ...]
-    sample: tuple[JobStatus, ...]
-    """The first few jobs of each state."""
-    to_make: int = 0
-    """How many jobs run or wait for their turn."""
-    seconds_left: float | None = None
-    """How long they will take; None if that isn't known."""
+    def __init__(self, order: JobOrder) -> None:
+        self.order = order
+
+    @cached_property
+    def going_on(self) -> tuple[JobStatus, ...]:
+        """The jobs that run, wait or are held, in running order."""
+        return jobs_of(self.order.going_on)
+
+    @cached_property
+    def sample(self) -> tuple[JobStatus, ...]:
+        """The first few jobs of each state."""
+        by_state: dict[JobState, list[JobStatus]] = {state: [] for state in JobState}
+        for job in session.current().queue():
+            same = by_state[job.state]
+            if len(same) < SAMPLE:
+                same.append(job)
+        return tuple(job for few in by_state.values() for job in few)
 
 
 _last: QueueState | None = None
 
 
 def queue_state() -> QueueState:
-    """Count the queue's jobs, once for each change of the queue, since polls and draws ask at every redraw."""
+    """The state of the queue, kept for each change of the queue, since polls ask at every redraw."""
     global _last
-    jobs = session.current().queue()
-    if _last is None or _last.jobs is not jobs:
-        _last = _count(jobs)
+    order = session.current().order()
+    if _last is None or _last.order is not order:
+        _last = QueueState(order)
     return _last
 
 
-def _count(jobs: Sequence[JobStatus]) -> QueueState:
-    going_on: list[JobStatus] = []
-    ended: list[JobStatus] = []
-    by_state: dict[JobState, list[JobStatus]] = {state: [] for state in JobState}
-    for job in jobs:
-        (ended if job.state in _ENDED else going_on).append(job)
-        same = by_state[job.state]
-        if len(same) < SAMPLE:
-            same.append(job)
-    sample = tuple(job for few in by_state.values() for job in few)
-    to_make = sum(job.hold is Hold.NONE for job in going_on)
-    left = queue_time.seconds_left(going_on, ended)
-    return QueueState(jobs, tuple(going_on), tuple(ended), sample, to_make, left)
+def jobs_of(keys: Iterable[tuple[int, int, str]]) -> tuple[JobStatus, ...]:
+    """The jobs of these keys of an order, as they are now."""
+    get = session.current().jobs.get
+    return tuple(job for _, _, job_id in keys if (job := get(job_id)) is not None)
+
+
+_left: tuple[JobOrder | None, float, float | None] = (None, 0.0, None)
+"""The order for which the time was last worked out, until when that is kept, and the seconds."""
+
+
+def seconds_left() -> float | None:
+    """How long the jobs take that run or wait; None if that isn't known. Worked out about once a second."""
+    global _left
+    order = session.current().order()
+    if _left[0] is not order or time.monotonic() > _left[1]:
+        seconds = queue_time.seconds_left(jobs_of(order.going_on), jobs_of(order.ended[: queue_time.MAX_LOOKED_AT]))
+        _left = order, time.monotonic() + LEFT_SECONDS, seconds
+    return _left[2]
 
 
 def retry_refusal(job: JobStatus) -> str:
@@ -148,7 +161,7 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        return "" if queue_state().going_on else "No job is running or waiting"
+        return "" if session.current().order().going_on else "No job is running or waiting"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         return context.window_manager.invoke_confirm(self, event)
@@ -265,9 +278,10 @@ class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        if not queue_state().ended:
+        order = session.current().order()
+        if not order.ended_count:
             return "No job has ended"
-        return "" if any(not job.held_elsewhere for job in queue_state().ended) else _HELD
+        return "" if order.held_count < order.ended_count else _HELD
 
     @timed("operator clear_jobs")
     def execute(self, context: bpy.types.Context) -> Result:

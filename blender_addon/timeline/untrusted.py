@@ -17,7 +17,6 @@ from ...wan_backend.protocol.messages import TakeRequest
 from ...wan_backend.protocol.plain_names import is_id
 
 E = TypeVar("E", bound=Enum)
-MAX_IDS = 1000
 Owner = Any
 """A strip or a scene: anything that has `get`."""
 
@@ -26,19 +25,6 @@ def id_in(owner: Owner, key: str) -> str:
     """The id under that key; empty if there is none."""
     value = owner.get(key)
     return value if isinstance(value, str) and is_id(value) else ""
-
-
-def ids_in(owner: Owner, key: str) -> tuple[str, ...]:
-    """The ids in the JSON list under that key; empty if there is none. Of more than MAX_IDS, the first ones."""
-    text = text_in(owner, key)
-    if not text:
-        return ()
-    try:
-        values = bounds.parsed(text)
-    except ValueError:
-        return ()
-    values = values[:MAX_IDS] if isinstance(values, list) else []
-    return tuple(value for value in values if isinstance(value, str) and is_id(value))
 
 
 def text_in(owner: Owner, key: str) -> str:

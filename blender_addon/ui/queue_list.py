@@ -9,7 +9,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, as_searched
 from ..jobs import session, unknown_jobs
-from ..operators.queue_jobs import queue_state
+from ..operators.queue_jobs import seconds_left
 from ..operators.refusing import ROW_POINTER, job_of
 from ..properties import active_job_id, panel_state_of
 from . import job_box, live_preview_icon, paragraph, shown_job, take_thumbnails, wording
@@ -138,14 +138,14 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def _draw_going_on(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What is to be done yet and how long that takes, with the button that pauses it."""
-    paused, count = session.current().server.paused, queue_state().to_make
+    paused, count = session.current().server.paused, session.current().order().to_make
     if not count and not paused:
         return
     row = layout.row(align=True)
     if paused:
         row.label(text="The queue is paused", icon="PAUSE")
     else:
-        row.label(text=wording.takes_being_made(count, queue_state().seconds_left))
+        row.label(text=wording.takes_being_made(count, seconds_left()))
     words, icon = ("Resume", "PLAY") if paused else ("Pause", "PAUSE")
     button = row.row(align=True)
     button.alignment = "RIGHT"

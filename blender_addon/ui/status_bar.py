@@ -13,7 +13,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import JobStatus
 from ..jobs import session
-from ..operators.queue_jobs import queue_state
+from ..operators.queue_jobs import seconds_left
 from ..stopwatch import timed
 from . import wording
 
@@ -71,10 +71,10 @@ def notice() -> str:
 
 def going_on() -> str:
     """How many takes are being made; empty if none is."""
-    state = queue_state()
+    count = session.current().order().to_make
     if session.current().server.paused:
-        return iface_("The queue is paused") if state.to_make else ""
-    return wording.takes_being_made(state.to_make, state.seconds_left) if state.to_make else ""
+        return iface_("The queue is paused") if count else ""
+    return wording.takes_being_made(count, seconds_left()) if count else ""
 
 
 def _end_notice() -> float | None:
