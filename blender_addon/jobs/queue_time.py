@@ -1,4 +1,4 @@
-"""How long the queue will take, by what the running job says and by how long earlier takes took. It needs no Blender."""
+"""How long the queue will take, by the running job and by how long earlier takes took. It needs no Blender."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def move_of(job_id: str, direction: str, order: Sequence[str]) -> tuple[str, str
 
 
 class WAN_VSE_OT_pause_queue(Refusing, bpy.types.Operator):
-    """Begin no take until you resume the queue. The take being made stops at its last step, and is the first to resume"""
+    """Begin no take until you resume the queue. The running take stops at its last step, and is the first to resume"""
 
     bl_idname = "wan_vse.pause_queue"
     bl_label = "Wan: Pause or Resume Queue"

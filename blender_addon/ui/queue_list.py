@@ -115,9 +115,7 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     shown_job.note_selection(context)
     _draw_going_on(layout, context)
     row = layout.row()
-    row.template_list(
-        WAN_VSE_UL_queue.bl_idname, "", panel_state, "rows", panel_state, "active_row", rows=4, maxrows=8
-    )
+    row.template_list(WAN_VSE_UL_queue.bl_idname, "", panel_state, "rows", panel_state, "active_row", rows=4, maxrows=8)
     job = job_of(active_job_id(context))
     if job is not None:
         buttons = row.column(align=True)

@@ -166,7 +166,8 @@ class StandInSession:
         self._order: Any = None
         self.placeable: set[str] = set()
         self.elsewhere: set[str] = set()
-        for name, call in self._notes("cancel", "retry", "clear", "restart", "collect", "hold", "resume", "move").items():
+        noted = self._notes("cancel", "retry", "clear", "restart", "collect", "hold", "resume", "move")
+        for name, call in noted.items():
             setattr(self, name, call)
 
     def _notes(self, *names: str) -> dict[str, Any]:

@@ -140,9 +140,7 @@ def test_redo_of_generate_resumes_its_job_by_itself(pumped, scene, film, monkeyp
     film.until_state(job_id, "denoising")
 
 
-def test_a_job_whose_placeholder_was_deleted_waits_until_it_is_resumed_with_a_new_one(
-    pumped, scene, film, monkeypatch
-):
+def test_a_job_whose_placeholder_was_deleted_waits_until_it_is_resumed_with_a_new_one(pumped, scene, film, monkeypatch):
     monkeypatch.setattr(film.addon("jobs.placeholder_holds"), "GONE_SECONDS", 0.1)
     job_id = pumped.ask(scene, "slow slow slow fog")
     film.compat.strips(scene.sequence_editor).remove(film.strips()[0])
