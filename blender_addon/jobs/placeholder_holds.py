@@ -1,7 +1,6 @@
 """Holds jobs whose placeholder is gone, as by an undo, and resumes them when it is back, as by a redo.
 
-A strip that we made waits for the takes that are being made for it (`wan_vse_pending`) as a placeholder does for its
-own.
+A strip that we made waits for the takes that are being made for it as a placeholder does for its own.
 """
 
 from __future__ import annotations
