@@ -15,6 +15,10 @@ from ..properties import active_job_id, panel_state_of
 from . import job_box, live_preview_icon, paragraph, shown_job, take_thumbnails, wording
 
 SEARCHES = "Search prompts"
+_RESUME: tuple[str, Any] = ("Resume", "PLAY")
+_PAUSE: tuple[str, Any] = ("Pause", "PAUSE")
+_MOVES: tuple[tuple[str, Any], ...] = (("NEXT", "TRIA_UP_BAR"), ("UP", "TRIA_UP"), ("DOWN", "TRIA_DOWN"))
+"""The directions of the buttons beside the list, with their icons."""
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
 
 
@@ -144,7 +148,7 @@ def _draw_going_on(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
         row.label(text="The queue is paused", icon="PAUSE")
     else:
         row.label(text=wording.takes_being_made(count, seconds_left()))
-    words, icon = ("Resume", "PLAY") if paused else ("Pause", "PAUSE")
+    words, icon = _RESUME if paused else _PAUSE
     button = row.row(align=True)
     button.alignment = "RIGHT"
     button.operator("wan_vse.pause_queue", text=words, icon=icon)
@@ -152,7 +156,7 @@ def _draw_going_on(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
 
 def _draw_list_buttons(column: bpy.types.UILayout, job: JobStatus) -> None:
     """What a person does with the shown row, beside the list, as Blender has it."""
-    for direction, icon in (("NEXT", "TRIA_UP_BAR"), ("UP", "TRIA_UP"), ("DOWN", "TRIA_DOWN")):
+    for direction, icon in _MOVES:
         button = column.operator("wan_vse.job_next", text="", icon=icon)
         button.direction, button.job_id = direction, job.job_id
     column.separator()

@@ -30,13 +30,15 @@ _shown = ""
 
 def register() -> None:
     """Add to the status bar."""
-    bpy.types.STATUSBAR_HT_header.append(_draw)
+    header: Any = bpy.types.STATUSBAR_HT_header
+    header.append(_draw)
 
 
 def unregister() -> None:
     """Leave the status bar as it was."""
     global _shown, _until
-    bpy.types.STATUSBAR_HT_header.remove(_draw)
+    header: Any = bpy.types.STATUSBAR_HT_header
+    header.remove(_draw)
     if bpy.app.timers.is_registered(_end_notice):
         bpy.app.timers.unregister(_end_notice)
     _landed.clear()
@@ -98,10 +100,10 @@ def _draw(header: Any, context: bpy.types.Context) -> None:
 
 def _redraw() -> None:
     """Ask for another draw of the status bar, which is in no screen's list of areas."""
-    manager = bpy.context.window_manager
+    context: Any = bpy.context
+    manager = context.window_manager
     for window in manager.windows if manager is not None else ():
         if window.modal_operators:  # one of these may show its keys there, which this would clear
             continue
-        with bpy.context.temp_override(window=window):
-            workspace: Any = window.workspace
-            workspace.status_text_set_internal(None)
+        with context.temp_override(window=window):
+            window.workspace.status_text_set_internal(None)
