@@ -39,7 +39,7 @@ from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
-STATE_OF_PROBLEM = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
+STATE_OF_PROBLEM = {ProblemKind.CANCELED: JobState.CANCELED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
 """The state of a job that ended with a problem of that kind; with any other it failed."""
 
 
@@ -140,7 +140,7 @@ class JobRunner:
         """End a job; one that the worker has ends within the worker's time for it. Raises ProtocolError."""
         status = self._queue.status(job_id)
         if status.state is JobState.QUEUED:
-            self._queue.end(job_id, JobState.CANCELLED, CANCELED)
+            self._queue.end(job_id, JobState.CANCELED, CANCELED)
         elif is_working(status):
             self._stopping.pop(job_id, None)
             self._queue.set_sentence(job_id, "Canceling.")
@@ -214,7 +214,7 @@ class JobRunner:
     def job_failed(self, job_id: str, problem: Problem) -> None:
         """The worker could not, or died, or hung."""
         stopping = self._stopping.pop(job_id, None)
-        if stopping is not None and problem.kind is ProblemKind.CANCELLED:
+        if stopping is not None and problem.kind is ProblemKind.CANCELED:
             self._queue.stop(job_id, *stopping)
             return
         self._queue.end(job_id, STATE_OF_PROBLEM.get(problem.kind, JobState.FAILED), problem)
