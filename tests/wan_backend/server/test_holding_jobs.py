@@ -45,7 +45,7 @@ def test_a_running_job_that_is_held_stops_and_resumes_with_its_progress(server, 
     other = server.runs(second)
     held = job_of(server, first)
     assert held["state"] == "queued" and held["hold"] == "no_placeholder" and held["progress"] == 0.4
-    assert "canceled" not in [job["state"] for job in server.told(first)]
+    assert "cancelled" not in [job["state"] for job in server.told(first)]
     server.call("resume", job_id=first)
     other.finishes()
     server.runs(first).goes_on(JobState.LOADING, 0.0, 0)
@@ -78,7 +78,7 @@ def test_a_held_job_can_be_canceled(server, media):
     server.runs(running)
     server.call("hold", job_id=held, hold="person")
     canceled = server.call("cancel", job_id=held)
-    assert canceled["state"] == "canceled" and canceled["hold"] == "none"
+    assert canceled["state"] == "cancelled" and canceled["hold"] == "none"
     server.call("retry", job_id=held)
     server.until(lambda: job_of(server, held)["state"] == "queued")
     assert job_of(server, held)["hold"] == "none"
@@ -92,7 +92,7 @@ def test_a_job_that_is_stopping_can_still_be_canceled_or_resumed(server, media):
     runner.resume(job)
     runner.hold(job, "person")
     runner.cancel(job)  # what the worker answered is read after that
-    assert server.ended(job)["state"] == "canceled"
+    assert server.ended(job)["state"] == "cancelled"
 
 
 def test_what_has_ended_is_not_held(server, media):
