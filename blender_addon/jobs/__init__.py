@@ -15,6 +15,7 @@ project          what the .blend itself records: which jobs are its own, and whi
 unknown_jobs     jobs that a .blend names and that neither this session nor its server knows
 script_trust     whether the open file's own scripts may run
 take_library     all takes that lie on the disk, with an index
+film_takes       those of the open film: where they lie, which it uses
 collect          copies takes beside the .blend
 lora_rows        the panel's list of LoRAs
 folders          where this extension may write

@@ -284,7 +284,7 @@ class Session:
         self._note_change()
 
     def _is_busy(self) -> bool:
-        running = self.server.downloads.busy or self.jobs.busy
+        running = self.server.downloads.busy or self.jobs.busy or self.server.filmstrips.busy
         running = running or (self.server.status.state == "ready" and not self.server.listed)
         return running or self.server.status.state == "starting" or self.setup.busy or self.collector.busy
 

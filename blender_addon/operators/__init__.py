@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import bpy
 
-from . import apply_settings, backend_setup, choose_inputs, download_models, make_takes, queue_jobs
+from . import apply_settings, backend_setup, browse_takes, choose_inputs, download_models, make_takes, queue_jobs
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,
+    *browse_takes.CLASSES,
     *backend_setup.CLASSES,
     *download_models.CLASSES,
 )

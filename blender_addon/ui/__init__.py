@@ -17,6 +17,7 @@ from . import (
     queue_list,
     refresh,
     sidebar,
+    take_browser,
     take_thumbnails,
     thumbnail_icons,
     timeline_overlay,
@@ -35,11 +36,13 @@ def register() -> None:
     take_thumbnails.register()
     live_preview_icon.register()
     timeline_overlay.register()
+    take_browser.register()
     session.current().on_change.append(refresh.refresh)
 
 
 def unregister() -> None:
     """Unregister them. The session ended before this, and its callbacks with it."""
+    take_browser.unregister()
     timeline_overlay.unregister()
     live_preview_icon.unregister()
     take_thumbnails.unregister()

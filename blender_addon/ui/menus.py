@@ -52,6 +52,7 @@ _GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
     ),
     (
         ("use_standard_view", "Use Standard View", "COLOR"),
+        ("browse_takes", "Browse Takes", "FILEBROWSER"),
         ("collect_takes", "Collect Takes", "FILE_FOLDER"),
     ),
     (
