@@ -16,6 +16,9 @@ unknown_jobs     jobs that a .blend names and that neither this session nor its 
 script_trust     whether the open file's own scripts may run
 take_library     all takes that lie on the disk, with an index
 film_takes       those of the open film: where they lie, which it uses
+cleaning         takes that nothing uses, into the trash and back
+other_films      what other .blend files beside the film use
+take_folders     folders of takes: told from others, moved, removed
 collect          copies takes beside the .blend
 lora_rows        the panel's list of LoRAs
 folders          where this extension may write

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
@@ -11,9 +13,9 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.media import frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, JobSummary, Take, TakeRequest, Task
-from ..timeline import compat, identity, take_strips
+from ..timeline import compat, identity, strip_columns, strip_media, strip_takes, take_strips
 from . import folders, placing, project, request
-from .take_library import ListedTake, TakeLibrary
+from .take_library import ListedTake, TakeLibrary, job_id_of, read_take
 
 INDEX_FILE = "takes_index.jsonl"
 
@@ -45,8 +47,35 @@ def places() -> list[str]:
 
 
 def used_jobs() -> frozenset[str]:
-    """The jobs that the open file's strips show or wait for."""
-    return frozenset(found.job_id for found in identity.all_marked())
+    """The jobs whose takes the open file uses: strips show, keep or wait for them, or play files of their folders.
+
+    Linked scenes count, and so do strips that lost our marks, and images and movies that lie in a take's folder.
+    """
+    found: set[str] = set()
+    for scene in bpy.data.scenes:
+        for marked in identity.marked(scene):
+            found.add(marked.job_id)
+            found.update(take.job_id for take in strip_takes.takes_of(marked.strip))
+            found.update(strip_takes.pending(marked.strip))
+        found.update(_played_jobs(scene))
+    blocks = (*bpy.data.images, *bpy.data.movieclips)
+    found.update(job_id_of(os.path.basename(os.path.dirname(block.filepath.replace("\\", "/")))) for block in blocks)
+    return frozenset(found - {""})
+
+
+def _played_jobs(scene: bpy.types.Scene) -> Iterator[str]:
+    """The names of the folders that strips play from, where these are jobs'."""
+    for strip, _ in strip_columns.walk(scene):
+        stored = strip_media.stored_path(strip)
+        if stored:
+            folder = stored if strip.type == "IMAGE" else os.path.dirname(stored)
+            yield job_id_of(os.path.basename(folder.replace("\\", "/").rstrip("/")))
+
+
+def project_of(folder: Path) -> str:
+    """The id of the film that a take was made for; empty if that can't be read."""
+    take = read_take(folder, job_id_of(folder.name), 0)
+    return take.project_id if take is not None else ""
 
 
 def lay(take: ListedTake, scene: bpy.types.Scene, channel: int, start: int) -> compat.Strip | str:

@@ -19,7 +19,8 @@ from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
 from ..backend import translation
 from ..backend.setup import Setup
 from ..stopwatch import timed
-from . import blender_handlers, folders, placing, project
+from . import blender_handlers, film_takes, folders, placing, project
+from .cleaning import Cleaner
 from .collect import Collector
 from .job_list import JobList
 from .open_file import OpenFile
@@ -49,12 +50,14 @@ class Session:
 
     `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
     `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment and
-    `collector` copies takes. `on_change` is called from `tick` after anything of these changed.
+    `collector` copies takes, `cleaner` finds those that nothing uses. `on_change` is called from `tick` after anything
+    of these changed.
     """
 
     def __init__(self) -> None:
         self.setup = Setup()
         self.collector = Collector()
+        self.cleaner = Cleaner()
         self.on_change: list[Callable[[], None]] = []
         self.file = OpenFile()
         self.jobs = JobList()
@@ -183,6 +186,18 @@ class Session:
         self.collector.begin()
         self._note_change()
 
+    def look_for_unused(self) -> None:
+        """Begin to look for takes of the open film that nothing uses."""
+        self.cleaner.begin(self._must_stay)
+        self._note_change()
+
+    def _must_stay(self, job_id: str) -> bool:
+        """True of a job that goes on, or whose take may still be placed."""
+        status = self.jobs.get(job_id)
+        if status is None:
+            return False
+        return not status.state.ended or (status.state is JobState.DONE and not status.settled)
+
     # The timer
 
     def tick(self) -> float:
@@ -216,6 +231,7 @@ class Session:
         """A file was opened, or the same one again."""
         self.server.outbox.settle(self.file.opened())
         self.collector.stop()
+        self.cleaner.opened()
         if self.file.waits and not bpy.app.background:
             self.server.want()
         self._note_change()
@@ -232,6 +248,7 @@ class Session:
     def strips_changed(self) -> None:
         """An undo or redo has put other strips in the old ones' place."""
         self.file.strips_changed()
+        self.cleaner.follow()
         self._note_change()
 
     def _run_children(self, deadline: float) -> None:
@@ -246,6 +263,8 @@ class Session:
 
     def _work_on_file(self, deadline: float) -> None:
         if self.collector.tick(deadline):
+            self._changed = True
+        if self.cleaner.tick(deadline):
             self._changed = True
         knows = self.server.listed or self.server.is_out_of_reach
         if (
@@ -286,7 +305,13 @@ class Session:
     def _is_busy(self) -> bool:
         running = self.server.downloads.busy or self.jobs.busy or self.server.filmstrips.busy
         running = running or (self.server.status.state == "ready" and not self.server.listed)
-        return running or self.server.status.state == "starting" or self.setup.busy or self.collector.busy
+        return (
+            running
+            or self.server.status.state == "starting"
+            or self.setup.busy
+            or self.collector.busy
+            or self.cleaner.busy
+        )
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
         if status.held_elsewhere:
@@ -330,6 +355,7 @@ def unregister() -> None:
         bpy.app.timers.unregister(_on_timer)
     blender_handlers.unregister()
     _close()
+    film_takes.forget()
     _session = None
 
 

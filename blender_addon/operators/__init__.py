@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import bpy
 
-from . import apply_settings, backend_setup, browse_takes, choose_inputs, download_models, make_takes, queue_jobs
+from . import (
+    apply_settings,
+    backend_setup,
+    browse_takes,
+    choose_inputs,
+    clean_takes,
+    download_models,
+    make_takes,
+    queue_jobs,
+)
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
@@ -12,6 +21,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,
     *browse_takes.CLASSES,
+    *clean_takes.CLASSES,
     *backend_setup.CLASSES,
     *download_models.CLASSES,
 )

@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fake_backend_frames import png
 
 
 @pytest.fixture
 def grid(addon):
     return lambda **more: addon("operators.browser_grid").Grid(**{"left": 0, "width": 740, "height": 290, **more})
-
-
-@pytest.fixture
-def put(addon, extension, tmp_path):
-    """put(number) is a listed take whose files are on the disk."""
-    messages = importlib.import_module(f"{extension}.wan_backend.protocol.messages")
-    to_json = importlib.import_module(f"{extension}.wan_backend.protocol.conversion").to_json
-
-    def make(number: int, **changes):
-        folder = tmp_path / "wan" / f"{number:032x}"
-        folder.mkdir(parents=True)
-        plain = messages.TakeRequest("fog", "embedded", 64, 36, 4, messages.FrameRate(24), 7, str(folder.parent))
-        request = dataclasses.replace(plain, **changes)
-        for index in range(4):
-            (folder / f"{index + 1:04d}.png").write_bytes(png(index))
-        take = messages.Take(str(folder), "0001.png", messages.MediaFormat.PNG, 4, 64, 36, messages.FrameRate(24))
-        content = {"request": to_json(request), "take": to_json(take)}
-        (folder / "take.json").write_text(json.dumps(content))
-        return addon("jobs.take_library").read_take(folder, folder.name, number)
-
-    return make
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
@@ -78,9 +55,9 @@ def test_without_a_window_it_says_why_not(addon, scene) -> None:
     assert not bpy.ops.wan_vse.browse_takes.poll()
 
 
-def test_the_list_follows_words_and_chips(addon, scene, put) -> None:
+def test_the_list_follows_words_and_chips(addon, scene, put_take) -> None:
     module, library = addon("operators.browse_takes"), addon("jobs.take_library").TakeLibrary(Path("/nowhere/index"))
-    fog, ball = put(1, prompt="fog"), put(2, prompt="a ball")
+    fog, ball = put_take(1, prompt="fog"), put_take(2, prompt="a ball")
     library._by_folder = {take.folder: take for take in (fog, ball)}
     library._places = (str(Path(fog.folder).parent),)
     library._changed()
@@ -110,9 +87,9 @@ def test_pasting_and_clearing(addon, scene) -> None:
     assert typed("all", SimpleNamespace(type="BACK_SPACE", unicode="", ctrl=True, oskey=False), "") == ""
 
 
-def test_a_take_is_laid_where_it_was_dropped_with_all_that_made_it(addon, scene, put) -> None:
+def test_a_take_is_laid_where_it_was_dropped_with_all_that_made_it(addon, scene, put_take) -> None:
     film_takes, identity = addon("jobs.film_takes"), addon("timeline.identity")
-    take = put(1, prompt="fog in the harbor", length_frames=3)
+    take = put_take(1, prompt="fog in the harbor", length_frames=3)
     strip = film_takes.lay(take, scene, channel=4, start=31)
     assert (strip.name, strip.channel, addon("timeline.compat").start(strip)) == ("fog in the harbor", 4, 31)
     assert addon("timeline.compat").length_frames(strip) == 3
@@ -123,15 +100,15 @@ def test_a_take_is_laid_where_it_was_dropped_with_all_that_made_it(addon, scene,
     assert again.channel != 4, "nothing is covered"
 
 
-def test_a_take_that_lost_a_file_says_so(addon, scene, put) -> None:
-    take = put(1)
+def test_a_take_that_lost_a_file_says_so(addon, scene, put_take) -> None:
+    take = put_take(1)
     (Path(take.folder) / "0003.png").unlink()
     sentence = addon("jobs.film_takes").lay(take, scene, 1, 1)
     assert "0003.png" in sentence and addon("jobs.film_takes").used_jobs() == frozenset()
 
 
-def test_a_newer_versions_take_is_laid_without_its_request(addon, scene, put) -> None:
-    take = put(1)
+def test_a_newer_versions_take_is_laid_without_its_request(addon, scene, put_take) -> None:
+    take = put_take(1)
     file = Path(take.folder) / "take.json"
     file.write_text(file.read_text().replace('"text_to_video"', '"dream"'))
     newer = addon("jobs.take_library").read_take(Path(take.folder), take.job_id, 5)
