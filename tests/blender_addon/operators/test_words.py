@@ -9,7 +9,7 @@ import pytest
 
 DOWNLOADS = ("download_model", "confirm_download", "resume_download", "pause_download", "cancel_download")
 NOT_IN_MENUS = {
-    f"WAN_VSE_OT_{name}" for name in ("apply_fix", "choose_task", "confirm_setup", *DOWNLOADS)
+    f"WAN_VSE_OT_{name}" for name in ("apply_fix", "choose_task", "confirm_setup", "show_kept_take", *DOWNLOADS)
 }  # fmt: skip
 """These mean nothing without the button that they belong to."""
 
