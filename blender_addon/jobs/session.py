@@ -21,7 +21,7 @@ from ..backend.setup import Setup
 from ..stopwatch import timed
 from . import blender_handlers, film_takes, folders, placing, project
 from .cleaning import Cleaner
-from .collect import Collector
+from .collect import Collector, Wanted
 from .job_list import JobList, JobOrder
 from .open_file import OpenFile
 from .planned_takes import PlannedTake
@@ -196,9 +196,9 @@ class Session:
             return False
         return self.file.place(status, request, scene)
 
-    def collect(self) -> None:
+    def collect(self, wanted: Wanted | None = None) -> None:
         """Begin to copy the takes beside the .blend and to point their strips there. Raises Refused."""
-        self.collector.begin()
+        self.collector.begin(wanted or Wanted())
         self._note_change()
 
     def look_for_unused(self) -> None:
@@ -260,6 +260,7 @@ class Session:
     def file_saved(self) -> None:
         """The open file is on the disk: tell the server which jobs' ends it knows."""
         self.server.outbox.settle(self.file.settled(self.jobs))
+        self.collector.begin_by_itself()
         self._note_change()
 
     def strips_changed(self) -> None:
@@ -299,6 +300,7 @@ class Session:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
             self.file.sweep_if_changed(self.jobs)
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
+            self.collector.begin_by_itself()  # what was asked for before the first save goes where that film is
             self._changed = True
 
     def _request_to_place(self, status: JobStatus) -> TakeRequest | None:

@@ -10,6 +10,7 @@ from . import (
     browse_takes,
     choose_inputs,
     clean_takes,
+    collect_takes,
     download_models,
     make_takes,
     queue_jobs,
@@ -24,6 +25,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *queue_jobs.CLASSES,
     *browse_takes.CLASSES,
     *clean_takes.CLASSES,
+    *collect_takes.CLASSES,
     *backend_setup.CLASSES,
     *download_models.CLASSES,
 )

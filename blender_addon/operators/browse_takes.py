@@ -179,7 +179,7 @@ class WAN_VSE_OT_browse_takes(Refusing, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Result:
         """From a script there is no window to browse in."""
-        return self.invoke(context, None)  # type: ignore[arg-type]
+        return self.invoke(context, None)
 
     @timed("modal: browse_takes")
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
@@ -366,7 +366,8 @@ def _timeline_under(context: bpy.types.Context, browser: Browser, x: int, y: int
         for region in area.regions:
             within = region.x <= x < region.x + region.width and region.y <= y < region.y + region.height
             if region.type == "WINDOW" and within and _is_shown(area, region):
-                frame, channel = region.view2d.region_to_view(x - region.x, y - region.y)
+                view: Any = region.view2d
+                frame, channel = view.region_to_view(x - region.x, y - region.y)
                 return round(frame), max(1, min(int(channel), 128))
     return None
 

@@ -18,11 +18,11 @@ _FONT = 0
 def fill(box: Box, color: Color) -> None:
     """A rectangle of one color."""
     left, bottom, right, top = box
-    corners = ((left, bottom), (right, bottom), (right, top), (left, top))
+    corners = ((left, bottom), (right, bottom), (right, top), (left, bottom), (right, top), (left, top))
     gpu.state.blend_set("ALPHA")  # writing text ends it
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     shader.uniform_float("color", color)
-    batch_for_shader(shader, "TRI_FAN", {"pos": corners}).draw(shader)
+    batch_for_shader(shader, "TRIS", {"pos": corners}).draw(shader)
 
 
 def outline(box: Box, color: Color, wide: float) -> None:
@@ -65,11 +65,12 @@ def _base(box: Box, high: float, points: float) -> float:
 
 def picture(box: Box, image: Any, low: float, top: float) -> None:
     """A part of a texture, from `low` to `top` of its height, over the whole box."""
-    corners = ((box.left, box.bottom), (box.right, box.bottom), (box.right, box.top), (box.left, box.top))
+    left, bottom, right, high = box
+    corners = ((left, bottom), (right, bottom), (right, high), (left, bottom), (right, high), (left, high))
     shader = gpu.shader.from_builtin("IMAGE")
     shader.uniform_sampler("image", image)
-    places = ((0, low), (1, low), (1, top), (0, top))
-    batch_for_shader(shader, "TRI_FAN", {"pos": corners, "texCoord": places}).draw(shader)
+    places = ((0, low), (1, low), (1, top), (0, low), (1, top), (0, top))
+    batch_for_shader(shader, "TRIS", {"pos": corners, "texCoord": places}).draw(shader)
 
 
 def width(text: str, points: float) -> float:
