@@ -123,7 +123,7 @@ class Cleaner:
             try:
                 place = take_folders.move_to_trash(Path(take.folder))
             except OSError as error:
-                refusal = refusal or iface_("{} could not be moved ({}).").format(take.folder, error)
+                refusal = refusal or iface_("{} could not be moved ({}).").format(take.folder, iface_(str(error)))
                 continue
             self._moved[take.job_id], self._back[take.job_id] = place, Path(take.folder)
             film_takes.library().forget(take.folder)
@@ -186,7 +186,7 @@ class Cleaner:
             try:
                 back = take_folders.bring_back(folder)
             except OSError as error:
-                refusal = refusal or iface_("{} could not be moved ({}).").format(folder, error)
+                refusal = refusal or iface_("{} could not be moved ({}).").format(folder, iface_(str(error)))
                 continue
             job_id = job_id_of(folder.name)
             self._moved.pop(job_id, None)
@@ -212,7 +212,7 @@ class Cleaner:
             try:
                 yield from take_folders.remove_for_good(folder)
             except OSError as error:
-                self.sentence = iface_("{} could not be removed ({}).").format(folder, error)
+                self.sentence = iface_("{} could not be removed ({}).").format(folder, iface_(str(error)))
 
     def _remove_step(self) -> None:
         assert self._removing is not None

@@ -65,17 +65,17 @@ def size_bytes(folder: Path) -> int:
 def move_to_trash(folder: Path) -> Path:
     """Move a take into the trash of its media folder; returns its place there. Raises OSError."""
     if not is_ours(folder):
-        raise NotOurs(f"{folder} is not a take as Wan VSE makes them")
+        raise NotOurs("it is not a take as Wan VSE makes them")
     trash = folder.parent / TRASH_FOLDER
     if _is_link(trash):
-        raise NotOurs(f"{trash} is a link to another place")
+        raise NotOurs("its trash is a link to another place")
     trash.mkdir(exist_ok=True)
     mark = trash / MARK
     if not mark.is_file():
         mark.write_text(json.dumps({"wan_vse": "trash"}), encoding="ascii")
     place = trash / folder.name
     if os.path.lexists(place):
-        raise FileExistsError(f"{place} is there already")
+        raise FileExistsError("another is there already")
     folder.rename(place)
     return place
 
@@ -83,10 +83,10 @@ def move_to_trash(folder: Path) -> Path:
 def bring_back(folder: Path) -> Path:
     """Move a take from the trash to where it was; returns its place. Raises OSError."""
     if not is_trashed(folder):
-        raise NotOurs(f"{folder} is not a take in the trash")
+        raise NotOurs("it is not a take in the trash")
     place = folder.parent.parent / folder.name
     if os.path.lexists(place):
-        raise FileExistsError(f"{place} is there already")
+        raise FileExistsError("another is there already")
     folder.rename(place)
     return place
 
@@ -120,7 +120,7 @@ def remove_for_good(folder: Path) -> Iterator[None]:
     A file that no worker writes stays, and its folder with it.
     """
     if not is_trashed(folder):
-        raise NotOurs(f"{folder} is not a take in the trash")
+        raise NotOurs("it is not a take in the trash")
     names = [name for name in files_of_take(folder) if name != SETTINGS_FILE]
     for name in names:
         (folder / name).unlink()
