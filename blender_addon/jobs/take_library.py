@@ -211,9 +211,11 @@ class TakeLibrary:
     def takes(self) -> list[ListedTake]:
         """All that are known in the folders that were looked through last, newest first; only to be read."""
         if self._sorted is None:
-            places = set(self._places)
-            here = [take for take in self._by_folder.values() if os.path.dirname(take.folder) in places]
-            self._sorted = sorted(here, key=lambda take: (-take.stamp, take.job_id))
+            rank = {place: number for number, place in enumerate(self._places)}
+            here = [take for take in self._by_folder.values() if os.path.dirname(take.folder) in rank]
+            here.sort(key=lambda take: rank[os.path.dirname(take.folder)], reverse=True)
+            once = {take.job_id: take for take in here}  # of a take and its copy, the one in the first place
+            self._sorted = sorted(once.values(), key=lambda take: (-take.stamp, take.job_id))
         return self._sorted
 
     def tick(self, deadline: float) -> bool:
