@@ -18,7 +18,13 @@ project          what the .blend itself records: which jobs are its own, and whi
 unknown_jobs     jobs that a .blend names and that neither this session nor its server knows
 script_trust     whether the open file's own scripts may run
 take_library     all takes that lie on the disk, with an index
-collect          copies takes beside the .blend
+film_takes       those of the open film: where they lie, which it uses
+cleaning         takes that nothing uses, into the trash and back
+other_films      what other .blend files beside the film use
+take_folders     folders of takes: told from others, moved, removed
+collect          copies takes and footage beside the .blend
+film_footage     the film's other media: what lies elsewhere, what is missing
+collect_report   the list of what a colleague needs
 lora_rows        the panel's list of LoRAs
 folders          where this extension may write
 """

@@ -9,6 +9,7 @@ import logging
 import os
 import stat
 import struct
+import time
 import zlib
 from collections import OrderedDict, deque
 from dataclasses import dataclass
@@ -27,17 +28,17 @@ from .take_library import ListedTake
 
 log = logging.getLogger(__name__)
 
-MAX_KEPT = 120
-"""Of each, up to half a megabyte of pixels."""
+MAX_KEPT = 60
+"""Of each, up to two and a half megabytes of pixels."""
 MAX_WANTED = 40
 AT_ONCE = 4
 """Films in one question: the first answer comes soon."""
-MAX_FILE_BYTES = 2 << 20
+MAX_FILE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
 class Filmstrip:
-    """A few pictures, first to last: rows of RGBA bytes, the lowest first, the first picture lowest."""
+    """A few pictures, first to last: rows of RGBA as 32 bit floats, the lowest first, the first picture lowest."""
 
     width: int
     height: int
@@ -58,8 +59,8 @@ class FilmstripQuery:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is still to come."""
-        return bool(self._wanted or self._to_read or self._asked)
+        """Whether an answer is still to come or to be read."""
+        return bool(self._to_read or self._asked)
 
     def of(self, take: ListedTake) -> Filmstrip | None:
         """The take's strip; None until it has come, and where there is none. Safe in a draw."""
@@ -73,12 +74,12 @@ class FilmstripQuery:
                 self._wanted.popitem(last=False)
         return None
 
-    def tick(self, client: ChildClient) -> None:
-        """Ask for some of what is in view, or read one file that was made."""
-        if self._to_read:
+    def tick(self, client: ChildClient, deadline: float) -> None:
+        """Read what was made, until `deadline` (of time.perf_counter), or ask for some of what is in view."""
+        while self._to_read and time.perf_counter() < deadline:
             folder, file = self._to_read.popleft()
             self._keep(folder, read(file) if file else None)
-        elif self._wanted and not self._asked:
+        if self._wanted and not self._asked:
             takes = [self._wanted.popitem()[1] for _ in range(min(AT_ONCE, len(self._wanted)))]
             self._ask(client, takes)
 
@@ -130,7 +131,7 @@ def read(path: str) -> Filmstrip | None:
         sides = 0 < width <= FILMSTRIP_SIDE and 0 < height <= FILMSTRIP_SIDE and 0 < count <= FILMSTRIP_PICTURES
         if mark != FILMSTRIP_MARK or not sides:
             return None
-        size = 4 * width * height * count
+        size = 16 * width * height * count
         pixels = zlib.decompressobj().decompress(content[FILMSTRIP_HEAD.size :], size)
     except (OSError, ValueError, zlib.error, struct.error):
         return None

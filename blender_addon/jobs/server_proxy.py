@@ -131,7 +131,7 @@ class ServerProxy:
             self.plan_query.tick(self.connection.client)
             self.job_plan_query.tick(self.connection.client)
             self.thumbnail_query.tick(self.connection.client)
-            self.filmstrips.tick(self.connection.client)
+            self.filmstrips.tick(self.connection.client, deadline)
             self.search_query.tick(self.connection.client)
             self.details.tick(self.connection.client)
         elif self.is_out_of_reach:

@@ -19,9 +19,15 @@ from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, TakeRequ
 from ..backend import translation
 from ..backend.setup import Setup
 from ..stopwatch import timed
+<<<<<<< HEAD
 from ..timeline import compat
 from . import blender_handlers, folders, placing, project
 from .collect import Collector
+=======
+from . import blender_handlers, film_takes, folders, placing, project
+from .cleaning import Cleaner
+from .collect import Collector, Wanted
+>>>>>>> browser
 from .job_list import JobList, JobOrder
 from .open_file import OpenFile
 from .placeholder_holds import PlaceholderHolds
@@ -55,12 +61,14 @@ class Session:
 
     `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
     `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment and
-    `collector` copies takes. `on_change` is called from `tick` after anything of these changed.
+    `collector` copies takes, `cleaner` finds those that nothing uses. `on_change` is called from `tick` after anything
+    of these changed.
     """
 
     def __init__(self) -> None:
         self.setup = Setup()
         self.collector = Collector()
+        self.cleaner = Cleaner()
         self.on_change: list[Callable[[], None]] = []
         self.file = OpenFile()
         self.jobs = JobList()
@@ -234,10 +242,22 @@ class Session:
             return False
         return self.file.place(status, request, scene)
 
-    def collect(self) -> None:
+    def collect(self, wanted: Wanted | None = None) -> None:
         """Begin to copy the takes beside the .blend and to point their strips there. Raises Refused."""
-        self.collector.begin()
+        self.collector.begin(wanted or Wanted())
         self._note_change()
+
+    def look_for_unused(self) -> None:
+        """Begin to look for takes of the open film that nothing uses."""
+        self.cleaner.begin(self._must_stay)
+        self._note_change()
+
+    def _must_stay(self, job_id: str) -> bool:
+        """True of a job that goes on, or whose take may still be placed."""
+        status = self.jobs.get(job_id)
+        if status is None:
+            return False
+        return not status.state.ended or (status.state is JobState.DONE and not status.settled)
 
     # The timer
 
@@ -274,6 +294,7 @@ class Session:
         """A file was opened, or the same one again."""
         self.server.outbox.settle(self.file.opened())
         self.collector.stop()
+        self.cleaner.opened()
         if self.file.waits and not bpy.app.background:
             self.server.want()
         self._note_change()
@@ -285,11 +306,13 @@ class Session:
     def file_saved(self) -> None:
         """The open file is on the disk: tell the server which jobs' ends it knows."""
         self.server.outbox.settle(self.file.settled(self.jobs))
+        self.collector.begin_by_itself()
         self._note_change()
 
     def strips_changed(self) -> None:
         """An undo or redo has put other strips in the old ones' place."""
         self.file.strips_changed()
+        self.cleaner.follow()
         self._note_change()
 
     def _run_children(self, deadline: float) -> None:
@@ -304,6 +327,8 @@ class Session:
 
     def _work_on_file(self, deadline: float) -> None:
         if self.collector.tick(deadline):
+            self._changed = True
+        if self.cleaner.tick(deadline):
             self._changed = True
         knows = self.server.listed or self.server.is_out_of_reach
         if (
@@ -323,6 +348,7 @@ class Session:
             if not self.file.loading:
                 self._holds.look(lambda job_id: not self.sourcing.waits(job_id))
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
+            self.collector.begin_by_itself()  # what was asked for before the first save goes where that film is
             self._changed = True
 
     def _request_to_place(self, status: JobStatus) -> TakeRequest | None:
@@ -344,8 +370,14 @@ class Session:
         self._note_change()
 
     def _is_busy(self) -> bool:
-        running = self.server.downloads.busy or self.jobs.busy
-        return running or self.server.status.state == "starting" or self.setup.busy or self.collector.busy
+        running = self.server.downloads.busy or self.jobs.busy or self.server.filmstrips.busy
+        return (
+            running
+            or self.server.status.state == "starting"
+            or self.setup.busy
+            or self.collector.busy
+            or self.cleaner.busy
+        )
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
         if status.held_elsewhere:
@@ -389,6 +421,7 @@ def unregister() -> None:
         bpy.app.timers.unregister(_on_timer)
     blender_handlers.unregister()
     _close()
+    film_takes.forget()
     _session = None
 
 

@@ -23,6 +23,7 @@ from ...wan_backend.protocol.conversion import from_json
 from ...wan_backend.protocol.media import MOVIE_FILES, SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import Take, TakeRequest, as_searched
 from ...wan_backend.protocol.plain_names import is_id
+from ...wan_backend.protocol.takes import MAX_TAKE_FRAMES
 from ...wan_backend.storage import whole_file
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ def _media(take: Take | None, loose: object) -> tuple[str, int, int, int] | None
     if not isinstance(loose, dict):
         return None
     first, frames = loose.get("first_file"), loose.get("frames")
-    if first not in _FIRST_FILES or not _is_count(frames, bounds.MAX_TAKE_FRAMES):
+    if first not in _FIRST_FILES or not _is_count(frames, MAX_TAKE_FRAMES):
         return None
     sides = [loose.get(side) for side in ("width", "height")]
     width, height = (side if _is_count(side, bounds.MAX_PIXELS_A_SIDE) else 0 for side in sides)
@@ -210,9 +211,11 @@ class TakeLibrary:
     def takes(self) -> list[ListedTake]:
         """All that are known in the folders that were looked through last, newest first; only to be read."""
         if self._sorted is None:
-            places = set(self._places)
-            here = [take for take in self._by_folder.values() if os.path.dirname(take.folder) in places]
-            self._sorted = sorted(here, key=lambda take: (-take.stamp, take.job_id))
+            rank = {place: number for number, place in enumerate(self._places)}
+            here = [take for take in self._by_folder.values() if os.path.dirname(take.folder) in rank]
+            here.sort(key=lambda take: rank[os.path.dirname(take.folder)], reverse=True)
+            once = {take.job_id: take for take in here}  # of a take and its copy, the one in the first place
+            self._sorted = sorted(once.values(), key=lambda take: (-take.stamp, take.job_id))
         return self._sorted
 
     def tick(self, deadline: float) -> bool:

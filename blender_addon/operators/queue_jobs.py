@@ -1,4 +1,4 @@
-"""Operators on the queue: cancel and retry jobs, place and show takes, clear the list, collect takes."""
+"""Operators on the queue: cancel and retry jobs, place and show takes, clear the list."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus
+<<<<<<< HEAD
 from ..jobs import project, queue_time, request, session, unknown_jobs
+=======
+from ..jobs import request, session, unknown_jobs
+>>>>>>> browser
 from ..jobs.job_list import JobOrder
 from ..properties import active_job_id
 from ..stopwatch import timed
@@ -289,29 +293,6 @@ class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
-    """Copy the takes of this file into the folder wan beside it, so that everything can be moved together"""
-
-    bl_idname = "wan_vse.collect_takes"
-    bl_label = "Wan: Collect Takes"
-    bl_options: ClassVar = {"REGISTER"}
-
-    @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        if not project.path():
-            return "Save the .blend file first: the takes are copied beside it"
-        return "The takes are already being copied" if session.current().collector.busy else ""
-
-    @timed("operator collect_takes")
-    def execute(self, context: bpy.types.Context) -> Result:
-        try:
-            session.current().collect()
-        except request.Refused as refused:
-            self.report({"INFO"}, refused.sentence)
-            return {"CANCELLED"}
-        return {"FINISHED"}
-
-
 CLASSES = (
     WAN_VSE_OT_cancel_job,
     WAN_VSE_OT_cancel_all,
@@ -319,5 +300,4 @@ CLASSES = (
     WAN_VSE_OT_place_take,
     WAN_VSE_OT_show_take,
     WAN_VSE_OT_clear_jobs,
-    WAN_VSE_OT_collect_takes,
 )

@@ -35,7 +35,8 @@ def make(film: Film) -> bytes:
     read = source_frames.read(film.source, chosen, width, height, (film.width, film.height), PICTURE_BYTES)
     pictures = [np.dstack((picture, np.full((height, width), 255, np.uint8)))[::-1] for picture in read]
     head = FILMSTRIP_HEAD.pack(FILMSTRIP_MARK, width, height, len(pictures), 0)
-    return head + zlib.compress(np.concatenate(pictures).tobytes(), 1)
+    levels = np.concatenate(pictures).astype("<f4") / np.float32(255)
+    return head + zlib.compress(levels.tobytes(), 1)
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:

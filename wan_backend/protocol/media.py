@@ -29,9 +29,10 @@ THUMBNAIL_LINES_FILE = "thumbnails.jsonl"
 """In a folder of thumbnails: a line of JSON for each source that was read, written at once."""
 FILMSTRIP_HEAD = struct.Struct("<4sHHHH")
 """A filmstrip's file begins with b"WVF1", width, height and number of its pictures, and 0. Their pixels follow, packed
-by zlib: rows of RGBA bytes, the lowest first, the first picture lowest."""
+by zlib: rows of RGBA as 32 bit floats (which alone Blender hands to a graphics card), little-endian, from 0 to 1, the
+lowest row first, the first picture lowest."""
 FILMSTRIP_MARK = b"WVF1"
-FILMSTRIP_PICTURES, FILMSTRIP_SIDE = 10, 160
+FILMSTRIP_PICTURES, FILMSTRIP_SIDE = 8, 144
 """At most so many pictures, and pixels a side of each."""
 MAX_FILMSTRIPS = 8
 CALIBRATIONS_FILE = "calibrations.json"

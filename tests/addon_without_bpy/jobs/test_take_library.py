@@ -166,3 +166,9 @@ def test_folders_of_another_film_are_not_listed(library, put, media, tmp_path) -
     put(1), put(2, tmp_path / "other")
     assert listed(library, media, tmp_path / "other") == [job(2), job(1)]
     assert listed(library, media) == [job(1)]
+
+
+def test_of_a_take_and_its_copy_the_one_in_the_first_place_is_listed(library, put, media, tmp_path) -> None:
+    put(1), put(1, tmp_path / "other")
+    assert listed(library, tmp_path / "other", media) == [job(1)]
+    assert library.takes()[0].folder == str(tmp_path / "other" / job(1))

@@ -399,10 +399,9 @@ def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):
     with pytest.raises(refused, match="Save"):
         desk.session.collect()
     desk.save(tmp_path / "film.blend")
-    desk.session.collect()
     desk.pumped.until(lambda: not desk.session.collector.busy)
     (strip,) = desk.compat.all_strips(bpy.context.scene)
-    assert strip.directory.rstrip("/") == f"//wan/{job_id}"
+    assert strip.directory.rstrip("/") == f"//wan/{job_id}", "nobody had to press anything"
     assert len(list((tmp_path / "wan" / job_id).glob("*.png"))) == 8
     assert json.loads((tmp_path / "wan" / job_id / "take.json").read_text())["job_id"] == job_id
     with pytest.raises(refused, match="already"):
@@ -413,12 +412,20 @@ def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):
     assert not strip.directory.startswith("//")
 
 
+def test_a_take_that_was_asked_for_before_the_first_save_joins_the_film_too(desk, tmp_path, user_folder):
+    job_id = desk.ask("fog")
+    desk.save(tmp_path / "film.blend")
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: not desk.session.collector.busy)
+    (strip,) = desk.compat.all_strips(bpy.context.scene)
+    assert strip.directory.rstrip("/") == f"//wan/{job_id}" and (tmp_path / "wan" / job_id).is_dir()
+
+
 def test_a_collection_that_cannot_be_written_says_so(desk, tmp_path):
     desk.ask("fog")
     desk.pumped.until(lambda: desk.places() == [IMAGE])
-    desk.save(tmp_path / "film.blend")
     (tmp_path / "wan").write_text("in the way")
-    desk.session.collect()
+    desk.save(tmp_path / "film.blend")
     desk.pumped.until(lambda: not desk.session.collector.busy)
     assert "could not be copied" in desk.session.collector.sentence
 

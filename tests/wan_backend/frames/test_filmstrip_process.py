@@ -24,7 +24,7 @@ def pictures_of(film: Film) -> np.ndarray:
     content = filmstrip_process.make(film)
     mark, width, height, count, zero = FILMSTRIP_HEAD.unpack_from(content)
     assert (mark, zero) == (b"WVF1", 0)
-    pixels = np.frombuffer(zlib.decompress(content[FILMSTRIP_HEAD.size :]), np.uint8)
+    pixels = 255 * np.frombuffer(zlib.decompress(content[FILMSTRIP_HEAD.size :]), "<f4")
     return pixels.reshape(count, height, width, 4)
 
 
@@ -54,7 +54,7 @@ def movie(tmp_path: Path) -> Film:
 @pytest.mark.parametrize("kind", ["pngs", "movie"])
 def test_first_to_last_and_the_lowest_row_first(kind, request) -> None:
     pictures = pictures_of(request.getfixturevalue(kind))
-    assert pictures.shape == (FILMSTRIP_PICTURES, 45, 160, 4)
+    assert pictures.shape == (FILMSTRIP_PICTURES, 40, 144, 4)
     low = pictures[:, :20, :, :3].mean(axis=(1, 2, 3))
     assert abs(low[0]) <= 2 and abs(low[-1] - 240) <= 2 and (np.diff(low) > 0).all()
     assert pictures[:, -15:, :, :3].max() <= 2 and (pictures[..., 3] == 255).all()
