@@ -19,15 +19,10 @@ from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, TakeRequ
 from ..backend import translation
 from ..backend.setup import Setup
 from ..stopwatch import timed
-<<<<<<< HEAD
 from ..timeline import compat
-from . import blender_handlers, folders, placing, project
-from .collect import Collector
-=======
 from . import blender_handlers, film_takes, folders, placing, project
 from .cleaning import Cleaner
 from .collect import Collector, Wanted
->>>>>>> browser
 from .job_list import JobList, JobOrder
 from .open_file import OpenFile
 from .placeholder_holds import PlaceholderHolds

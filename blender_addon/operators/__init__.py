@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import bpy
 
-<<<<<<< HEAD
-from . import apply_settings, backend_setup, choose_inputs, download_models, make_takes, order_jobs, queue_jobs, takes
-=======
 from . import (
     apply_settings,
     backend_setup,
@@ -16,10 +13,10 @@ from . import (
     collect_takes,
     download_models,
     make_takes,
+    order_jobs,
     queue_jobs,
     takes,
 )
->>>>>>> browser
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
@@ -27,13 +24,10 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,
-<<<<<<< HEAD
     *order_jobs.CLASSES,
-=======
     *browse_takes.CLASSES,
     *clean_takes.CLASSES,
     *collect_takes.CLASSES,
->>>>>>> browser
     *backend_setup.CLASSES,
     *download_models.CLASSES,
 )

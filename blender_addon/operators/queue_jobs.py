@@ -11,11 +11,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus
-<<<<<<< HEAD
-from ..jobs import project, queue_time, request, session, unknown_jobs
-=======
-from ..jobs import request, session, unknown_jobs
->>>>>>> browser
+from ..jobs import queue_time, request, session, unknown_jobs
 from ..jobs.job_list import JobOrder
 from ..properties import active_job_id
 from ..stopwatch import timed

@@ -18,11 +18,8 @@ from . import (
     refresh,
     shown_job,
     sidebar,
-<<<<<<< HEAD
     status_bar,
-=======
     take_browser,
->>>>>>> browser
     take_thumbnails,
     thumbnail_icons,
     timeline_overlay,
@@ -41,23 +38,17 @@ def register() -> None:
     take_thumbnails.register()
     live_preview_icon.register()
     timeline_overlay.register()
-<<<<<<< HEAD
     shown_job.register()
     status_bar.register()
-=======
     take_browser.register()
->>>>>>> browser
     session.current().on_change.append(refresh.refresh)
 
 
 def unregister() -> None:
     """Unregister them. The session ended before this, and its callbacks with it."""
-<<<<<<< HEAD
+    take_browser.unregister()
     status_bar.unregister()
     shown_job.unregister()
-=======
-    take_browser.unregister()
->>>>>>> browser
     timeline_overlay.unregister()
     live_preview_icon.unregister()
     take_thumbnails.unregister()
