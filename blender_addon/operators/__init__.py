@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import bpy
 
-from . import apply_settings, backend_setup, choose_inputs, download_models, make_takes, queue_jobs, takes
+from . import (
+    apply_settings,
+    backend_setup,
+    browse_takes,
+    choose_inputs,
+    clean_takes,
+    collect_takes,
+    download_models,
+    make_takes,
+    order_jobs,
+    queue_jobs,
+    takes,
+)
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
@@ -12,6 +24,10 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,
+    *order_jobs.CLASSES,
+    *browse_takes.CLASSES,
+    *clean_takes.CLASSES,
+    *collect_takes.CLASSES,
     *backend_setup.CLASSES,
     *download_models.CLASSES,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import bpy
@@ -380,6 +381,15 @@ def _search_changed(panel_state: Any, context: Any) -> None:
         callback()
 
 
+on_row_chosen: list[Callable[[Any, Any], None]] = []
+"""Called with the panel's state and Blender's context when the chosen row of the queue changes."""
+
+
+def _row_chosen(panel_state: Any, context: Any) -> None:
+    for callback in on_row_chosen:
+        callback(panel_state, context)
+
+
 class WanJobRow(bpy.types.PropertyGroup):
     """One row of the queue: `name` is the job's id; all else is asked of the session."""
 
@@ -392,6 +402,7 @@ class WanPanelState(bpy.types.PropertyGroup):
         name="Job",
         description="The job whose details are shown",
         options={"SKIP_SAVE"},
+        update=_row_chosen,
     )
     search: StringProperty(
         name="Search",

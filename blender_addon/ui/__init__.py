@@ -16,7 +16,11 @@ from . import (
     preferences_page,
     queue_list,
     refresh,
+    shown_job,
     sidebar,
+    status_bar,
+    take_browser,
+    take_thumbnails,
     thumbnail_icons,
     timeline_overlay,
 )
@@ -31,15 +35,23 @@ def register() -> None:
     preferences.draw_page = preferences_page.draw  # the preferences can't import ui, which imports them
     menus.register()
     thumbnail_icons.register()
+    take_thumbnails.register()
     live_preview_icon.register()
     timeline_overlay.register()
+    shown_job.register()
+    status_bar.register()
+    take_browser.register()
     session.current().on_change.append(refresh.refresh)
 
 
 def unregister() -> None:
     """Unregister them. The session ended before this, and its callbacks with it."""
+    take_browser.unregister()
+    status_bar.unregister()
+    shown_job.unregister()
     timeline_overlay.unregister()
     live_preview_icon.unregister()
+    take_thumbnails.unregister()
     thumbnail_icons.unregister()
     menus.unregister()
     for one in reversed(CLASSES):

@@ -61,6 +61,10 @@ _GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
     ),
     (
         ("use_standard_view", "Use Standard View", "COLOR"),
+        ("browse_takes", "Browse Takes", "FILEBROWSER"),
+        ("clean_takes", "Clean Up Takes", "TRASH"),
+        ("bring_back_takes", "Bring Back Takes", "LOOP_BACK"),
+        ("empty_take_trash", "Empty Trash of Takes", "X"),
         ("collect_takes", "Collect Takes", "FILE_FOLDER"),
     ),
     (

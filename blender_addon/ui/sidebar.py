@@ -118,6 +118,9 @@ class WAN_VSE_PT_queue(_InSequencer, bpy.types.Panel):
     @timed("draw: queue")
     def draw(self, context: bpy.types.Context) -> None:
         queue_list.draw_queue(self.layout, context)
+        row = self.layout.row(align=True)
+        row.operator("wan_vse.browse_takes", text="Browse Takes", icon="FILEBROWSER")
+        row.operator("wan_vse.clean_takes", text="", icon="TRASH")
 
 
 class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):

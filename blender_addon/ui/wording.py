@@ -9,9 +9,10 @@ from typing import Any
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
-from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
+from ...wan_backend.protocol.messages import FrameRate, Hold, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
 from ..jobs import lora_rows
 from ..jobs.sourcing import RENDERING
+from ..properties.task import TASK_ITEMS
 
 STATE_WORDS = {
     JobState.QUEUED: "Waiting",
@@ -37,9 +38,29 @@ STATE_ICONS: dict[JobState, Any] = {
 }
 
 
+TASK_ICONS: dict[str, Any] = {Task[item[0]].value: item[3] for item in TASK_ITEMS}
+HOLD_WORDS = {Hold.PERSON: "Held", Hold.NO_PLACEHOLDER: "No placeholder"}
+
+
 def title(prompt: str, task: Task) -> str:
     """The prompt; if there is none, the task."""
     return prompt.strip() or iface_("{}, without a prompt").format(iface_(task.replace("_", " ").capitalize()))
+
+
+def is_held(job: JobStatus) -> bool:
+    """True if the job waits until it is resumed."""
+    return job.state is JobState.QUEUED and job.hold is not Hold.NONE
+
+
+def icon(job: JobStatus) -> Any:
+    """The icon of what a job does, or how it ended."""
+    return "PAUSE" if is_held(job) else STATE_ICONS[job.state]
+
+
+def takes_being_made(count: int, seconds: float | None) -> str:
+    """ "2 takes are being made, 3 min left"."""
+    words = iface_("1 take is being made" if count == 1 else "{:,} takes are being made").format(count)
+    return iface_("{}, {} left").format(words, duration(seconds)) if seconds else words
 
 
 def duration(seconds: float) -> str:
@@ -161,6 +182,8 @@ def is_rendering(job: JobStatus) -> bool:
 
 def state(job: JobStatus) -> str:
     """What a job is doing, or how it ended."""
+    if is_held(job):
+        return iface_(HOLD_WORDS[job.hold])
     return iface_(RENDERING).removesuffix(".") if is_rendering(job) else iface_(STATE_WORDS[job.state])
 
 

@@ -27,9 +27,9 @@ def test_undo_redo_split_and_duplicate_while_it_is_made(studio):
     first_shown = sorted(studio.compat.start(take) - studio.compat.content_start(take) for take in studio.takes())
     assert first_shown == [0, 5]
     bpy.ops.ed.undo()
-    assert [studio.range(strip) for strip in studio.placeholders()] == [(10, 15), (15, 27)]
-    studio.idle()
-    assert studio.takes() == []
+    assert [studio.range(strip) for strip in studio.placeholders()] == [(10, 27)], "the split is undone"
+    studio.until(studio.takes)
+    assert [studio.range(strip) for strip in studio.strips()] == [(10, 27)], "and the take is there as before"
 
 
 def test_save_load_and_reload_while_it_is_made(studio, tmp_path):

@@ -12,6 +12,7 @@ motion             pictures between two pictures
 seam               made frames take the color and the motion of kept ones
 take_writing       a take's folder and its media
 thumbnail_process  small pictures of sources, in a process of its own
+filmstrip_process  takes in a few small pictures, in a process of its own
 process_limits     limits of the memory of such a process
 unreadable_source  the error of a source that can't be read
 """

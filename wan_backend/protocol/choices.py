@@ -24,6 +24,16 @@ class JobState(StrEnum):
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELED, JobState.INTERRUPTED)
 
 
+class Hold(StrEnum):
+    """What keeps a queued job from its turn."""
+
+    NONE = "none"
+    PERSON = "person"
+    """A person wants it to wait."""
+    NO_PLACEHOLDER = "no_placeholder"
+    """Nothing on the timeline waits for its take: its placeholder was undone or deleted."""
+
+
 class WorkerState(StrEnum):
     """The state of the process that has the model."""
 

@@ -16,6 +16,7 @@ from .choices import (
     FixAction,
     FixSetting,
     Guide,
+    Hold,
     JobState,
     MatrixPrecision,
     MediaFormat,
@@ -404,6 +405,10 @@ class JobStatus:
     preview: str = ""
     """Absolute path of a small JPEG file of what the take looks like after `step`, while it is made; a later step's
     is another picture in the same file. Empty if there is none."""
+    hold: Hold = Hold.NONE
+    """What keeps it from its turn while it is queued."""
+    turn: int = 0
+    """Its place among the queued jobs: the smallest comes first. 0 if it isn't known."""
     held_elsewhere: bool = False
     """True if another live server holds the job: it is shown here, and `retry` and `clear` are refused."""
 

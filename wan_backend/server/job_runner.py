@@ -14,13 +14,14 @@ from pathlib import Path
 
 from ..job_queue.job import BACKEND_ENDED, is_working
 from ..job_queue.job_table import WAITING
-from ..job_queue.queue import JobQueue
+from ..job_queue.queue import HELD, JobQueue
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
 from ..protocol.messages import (
     CANCELED,
     Component,
     ComponentFile,
+    Hold,
     JobState,
     Problem,
     ProblemKind,
@@ -42,6 +43,7 @@ STATE_OF_PROBLEM = {ProblemKind.CANCELED: JobState.CANCELED, ProblemKind.INTERRU
 """The state of a job that ended with a problem of that kind; with any other it failed."""
 
 
+PAUSED = "The queue is paused."
 NO_PROMPT = "A prompt that is not written yet."
 """Stands for the prompt of a warm-up that has none: what is loaded doesn't depend on it."""
 
@@ -77,11 +79,17 @@ class JobRunner:
         self._warm: tuple[object, ...] = ()
         """What it has got ready, or has been asked to."""
         self._idle_seconds, self._may_load = idle_seconds, may_load
+        self._paused = False
+        self._stopping: dict[str, tuple[Hold, str]] = {}
+        """The worker's job, while it is stopped for a while, with what then keeps it waiting and its sentence."""
         life.listener = self
 
     def advance(self) -> None:
         """Give the worker the next job, or have a worker if one waits; with no job, look after an idle worker."""
         if self._life.busy_with or self._planned:
+            return
+        if self._paused:
+            self._look_after_idle_worker()
             return
         job = self._queue.next_queued()
         if job is None:
@@ -99,7 +107,7 @@ class JobRunner:
         self._to_warm_up = params
 
     def _look_after_idle_worker(self) -> None:
-        if self._to_warm_up is not None:
+        if self._to_warm_up is not None and not self._paused:
             if self._life.can_warm_up and self._may_load():
                 self._plan_warm_up(self._to_warm_up)
                 self._to_warm_up = None
@@ -134,8 +142,38 @@ class JobRunner:
         if status.state is JobState.QUEUED:
             self._queue.end(job_id, JobState.CANCELED, CANCELED)
         elif is_working(status):
+            self._stopping.pop(job_id, None)
             self._queue.set_sentence(job_id, "Canceling.")
             self._life.cancel(job_id)
+
+    def hold(self, job_id: str, hold: Hold) -> None:
+        """Let a job wait until `resume`; one that the worker has stops, and the next begins. Raises ProtocolError."""
+        if is_working(self._queue.status(job_id)):
+            self._stop(job_id, hold, HELD[hold])
+        else:
+            self._queue.hold(job_id, hold)
+
+    def resume(self, job_id: str) -> None:
+        """Give a held job its turn again. Raises ProtocolError."""
+        if job_id in self._stopping:
+            self._stopping[job_id] = Hold.NONE, WAITING
+        else:
+            self._queue.resume(job_id)
+
+    def pause(self, paused: bool) -> None:
+        """Begin no job, or begin them again; the worker's job stops, and is the first to resume."""
+        self._paused = paused
+        working = self._life.busy_with
+        if not paused:
+            self._queue.report_to_next(WAITING)
+        elif working and working not in self._stopping and self._queue.has(working):
+            self._stop(working, Hold.NONE, PAUSED)
+
+    def _stop(self, job_id: str, hold: Hold, sentence: str) -> None:
+        """Have the worker stop its job, whose steps are kept; `job_failed` follows."""
+        self._stopping[job_id] = hold, sentence
+        self._queue.set_sentence(job_id, "Stopping.")
+        self._life.cancel(job_id)
 
     def retry(self, job_id: str) -> Later:
         """Queue a job again, and forgive the workers that died."""
@@ -148,11 +186,16 @@ class JobRunner:
             self._queue.report_to_next(WAITING)
         self._life.reset()
 
-    def leave(self) -> None:
-        """The server ends: its running job is interrupted, queued ones stay for the next server."""
+    def leave(self, goes_on: bool = False) -> None:
+        """The server ends; queued jobs stay for the next one.
+
+        So does the job that runs where it `goes_on`, as the client left as usual; else it is interrupted.
+        """
         job_id = self._life.busy_with
         self._life.stop(1.0)
-        if job_id:
+        if job_id and goes_on:
+            self._queue.stop(job_id, *self._stopping.get(job_id, (Hold.NONE, WAITING)))
+        elif job_id:
             self._queue.end(job_id, JobState.INTERRUPTED, BACKEND_ENDED)
 
     def worker_changed(self, status: WorkerStatus) -> None:
@@ -165,10 +208,15 @@ class JobRunner:
 
     def job_finished(self, job_id: str, result: RunResult) -> None:
         """The worker made the take."""
+        self._stopping.pop(job_id, None)
         self._queue.finish(job_id, result)
 
     def job_failed(self, job_id: str, problem: Problem) -> None:
         """The worker could not, or died, or hung."""
+        stopping = self._stopping.pop(job_id, None)
+        if stopping is not None and problem.kind is ProblemKind.CANCELED:
+            self._queue.stop(job_id, *stopping)
+            return
         self._queue.end(job_id, STATE_OF_PROBLEM.get(problem.kind, JobState.FAILED), problem)
 
     def _plan(self, job_id: str) -> None:
@@ -230,8 +278,11 @@ class JobRunner:
         )
 
     def _still_waits(self, job_id: str) -> bool:
-        """False if it was canceled while it was planned."""
-        return self._queue.has(job_id) and self._queue.status(job_id).state is JobState.QUEUED
+        """False if it was canceled or held, or all jobs were paused, while it was planned."""
+        if self._paused or not self._queue.has(job_id):
+            return False
+        status = self._queue.status(job_id)
+        return status.state is JobState.QUEUED and status.hold is Hold.NONE
 
     def _guarded(self, job_id: str, do: Callable[[], None]) -> None:
         """Call `do`; if it raises an error that nobody foresaw, the job fails."""

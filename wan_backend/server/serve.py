@@ -35,7 +35,7 @@ from .diagnosis import BF16_CACHE_FOLDER
 from .download_process import DownloadCommand
 from .download_queue import Downloads
 from .graphics_card import GraphicsCardWatch
-from .handlers import Handlers
+from .handlers import ASKED_FOR, Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
 from .planner import Planner
@@ -318,7 +318,7 @@ class Server:
         """Within two seconds: no worker, no half-made take, everything on disk."""
         exit_hard_after(LEAVE_SECONDS)
         self._downloads.leave()
-        self._runner.leave()
+        self._runner.leave(goes_on=self._leaving == ASKED_FOR)
         self._queue.save_unsaved()
         self._queue.close(0.5)
         self._owner.release()
