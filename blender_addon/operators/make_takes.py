@@ -15,7 +15,7 @@ from .. import preferences
 from ..jobs import planned_takes, project, request, session, sourcing, unknown_jobs
 from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
 from ..stopwatch import timed
-from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, untrusted
+from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, targets, untrusted
 from . import snapshot
 from .apply_settings import made_refusal, request_of_strip
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
@@ -163,7 +163,7 @@ class WAN_VSE_OT_generate_into_gap(TaskOperator, bpy.types.Operator):
     bl_label = "Wan: Generate into Gap"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
     task = Task.TEXT_TO_VIDEO
-    changed: ClassVar = {"length_mode": "GAP"}
+    changed: ClassVar = {"length_mode": targets.ONLY_GAP}
 
 
 class WAN_VSE_OT_animate_picture(TaskOperator, bpy.types.Operator):

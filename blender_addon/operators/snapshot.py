@@ -17,17 +17,18 @@ from ...wan_backend.protocol.messages import Task
 from .. import preferences
 from ..jobs import planned_takes, project, request, session
 from ..properties import OverriddenSettings, WanSettings
-from ..properties.task import TaskSettings, chosen_or
-from ..timeline import compat, scene_format, selection, strip_columns
+from ..properties.prompts import TAKE_SETTINGS, PromptSettings
+from ..properties.task import TaskSettings, choices, chosen_or
+from ..timeline import compat, identity, scene_format, selection, strip_columns, untrusted
 from ..timeline.targets import Target
 
 ANY_PROMPT = "any"
 """In place of the prompt while there is none: what would be made does not depend on it."""
 _SETTINGS = tuple(
     name
-    for kind in (WanSettings, TaskSettings)
+    for kind in (WanSettings, TaskSettings, PromptSettings)
     for name in kind.__annotations__
-    if name not in {"model", "resolution", "task", "prompt_text", "loras", "active_lora"}
+    if name not in {"model", "resolution", "task", "prompt_text", "loras", "active_lora", *TAKE_SETTINGS}
 )
 """The settings that are read as they are. The first three are worked out from others of them."""
 
@@ -94,7 +95,8 @@ def _find_takes(
     made = planned_takes.takes_at(scene, settings, preferences_now, task, found)
     if not isinstance(made, str):
         return ShownTakes(tuple(made), targets)
-    of_any_prompt = OverriddenSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
+    any_prompts = dict.fromkeys(request.PROMPT_FIELDS.values(), ANY_PROMPT)
+    of_any_prompt = OverriddenSettings(settings, prompt_source="FIELD", **any_prompts)
     if settings.prompt_source == "TEXT_STRIP":  # the text strips may have given the targets
         found = planned_takes.targets_of(scene, of_any_prompt, selected, task, model)
     made_of_any = planned_takes.takes_at(scene, of_any_prompt, preferences_now, task, found)
@@ -104,8 +106,11 @@ def _find_takes(
 
 
 def _read_key(scene: bpy.types.Scene, settings: WanSettings, selected: selection.Selection) -> tuple[object, ...]:
+    active = compat.active_strip(scene)
     return (
         selected,
+        choices(),
+        untrusted.text_in(active, identity.REQUEST) if active is not None else "",
         *_timeline_key(scene),
         *(getattr(settings, name) for name in _SETTINGS),
         tuple((row.path, row.use, row.strength, row.expert) for row in settings.loras),

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
+from stand_in_session import set_prompts
 from test_drawing import Recorder
 
 
@@ -88,7 +89,7 @@ def test_another_task_is_one_click_away_until_the_selection_changes(panel, setti
     assert {"extend_frames", "extend_direction"} <= set(drawn.words)
     assert "strength" not in drawn.words
     assert panel("Still").orders[-1] == "animate_picture"
-    assert panel("A").orders[-1] == "extend", "what was chosen for these strips holds for them"
+    assert panel("A").orders[-1] == "restyle", "a choice ends with its selection"
 
 
 def test_the_chosen_task_is_the_one_in_words(panel, settings) -> None:
@@ -98,7 +99,7 @@ def test_the_chosen_task_is_the_one_in_words(panel, settings) -> None:
 
 
 def test_what_the_prompt_lacks_is_said_and_one_that_may_be_empty_is_planned_as_it_is(panel, stand_in, settings) -> None:
-    settings.prompt = ""
+    set_prompts(settings, "")
     assert any("prompt is empty" in word for word in panel("A").words)
     assert stand_in.server.plan_query.planned.prompt == "any"
     assert not any("prompt is empty" in word for word in panel("A", "B").words)
