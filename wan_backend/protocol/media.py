@@ -28,6 +28,8 @@ THUMBNAIL_LINES_FILE = "thumbnails.jsonl"
 """In a folder of thumbnails: a line of JSON for each source that was read, written at once."""
 CALIBRATIONS_FILE = "calibrations.json"
 """In the state folder, too: what was measured of models for the step cache."""
+MEASURED_TIMES_FILE = "measured_times.json"
+"""There, too: how long takes took."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
 
 
