@@ -17,9 +17,9 @@ from ...wan_backend.protocol.messages import Task
 from .. import preferences
 from ..jobs import planned_takes, project, request, session
 from ..properties import OverriddenSettings, WanSettings
-from ..properties.prompts import TAKE_SETTINGS, PromptSettings
-from ..properties.task import TaskSettings, choices, chosen_or
-from ..timeline import compat, identity, scene_format, selection, strip_columns, untrusted
+from ..properties.prompts import TAKE_SETTINGS, PromptSettings, take_of
+from ..properties.task import TaskSettings, choices, chosen
+from ..timeline import compat, free_space, identity, scene_format, selection, strip_columns, targets, untrusted
 from ..timeline.targets import Target
 
 ANY_PROMPT = "any"
@@ -56,6 +56,12 @@ class Snapshot:
     takes: ShownTakes
     key: tuple[object, ...]
     """All that the above depends on, but for the names of strips beside a gap."""
+    has_take: bool = False
+    """Whether the active strip is selected and a take that was made here."""
+    shows_take: bool = False
+    """Whether the panel shows that take: no task was chosen for it by hand."""
+    fits_gap: bool = False
+    """Whether a take of a prompt alone is as long as the gap that the playhead is in."""
     others: dict[object, ShownTakes] = field(default_factory=dict, compare=False)
     """The takes of other tasks and of changed settings, as far as somebody has asked for them."""
 
@@ -69,8 +75,12 @@ def read(scene: bpy.types.Scene, settings: WanSettings) -> Snapshot:
     selected = selection.read(scene)
     key = _read_key(scene, settings, selected)
     if _last is None or _last.key != key or not _has_sides(scene, _last):
-        task = chosen_or(settings, selected, selection.implied(scene, selected))
-        _last = Snapshot(selected, task, _find_takes(scene, settings, selected, task), key)
+        by_hand = chosen(settings, selected)
+        task = by_hand or selection.implied(scene, selected)
+        has_take = take_of(settings) is not None
+        fits = settings.length_mode == targets.FIT and free_space.gap_at(scene, selected.frame) is not None
+        takes = _find_takes(scene, settings, selected, task)
+        _last = Snapshot(selected, task, takes, key, has_take, has_take and by_hand is None, fits)
     return _last
 
 
@@ -110,7 +120,7 @@ def _read_key(scene: bpy.types.Scene, settings: WanSettings, selected: selection
     return (
         selected,
         choices(),
-        untrusted.text_in(active, identity.REQUEST) if active is not None else "",
+        untrusted.text_in(active, identity.REQUEST) if active is not None and active.select else "",
         *_timeline_key(scene),
         *(getattr(settings, name) for name in _SETTINGS),
         tuple((row.path, row.use, row.strength, row.expert) for row in settings.loras),

@@ -65,11 +65,6 @@ def task_of(settings: Any) -> Task:
     return _TASKS[_get_task(settings)]
 
 
-def chosen_or(settings: Any, picked: selection.Selection, implied: Task) -> Task:
-    """The task that was chosen for this selection; `implied` if none was."""
-    return chosen(settings, picked) or implied
-
-
 def chosen(settings: Any, picked: selection.Selection) -> Task | None:
     """The task that was chosen by hand; the choice ends here if the selection is another one, or the playhead's gap."""
     key = _scene_key(settings)
