@@ -18,5 +18,7 @@ movie_head       what the head of a movie file tells about its pictures
 movie_codecs     how many bits a movie's samples have
 provenance       what a placeholder remembers of the strips that its take is made from, and how it follows them
 take_strips      puts placeholders onto the timeline, and takes in their place
+strip_takes      the takes that a strip keeps, and those that are being made for it
+swap_media       lets a strip play other files in place
 path_rules       which path lies in which folder
 """
