@@ -17,6 +17,7 @@ from . import (
     queue_list,
     refresh,
     sidebar,
+    take_thumbnails,
     thumbnail_icons,
     timeline_overlay,
 )
@@ -31,6 +32,7 @@ def register() -> None:
     preferences.draw_page = preferences_page.draw  # the preferences can't import ui, which imports them
     menus.register()
     thumbnail_icons.register()
+    take_thumbnails.register()
     live_preview_icon.register()
     timeline_overlay.register()
     session.current().on_change.append(refresh.refresh)
@@ -40,6 +42,7 @@ def unregister() -> None:
     """Unregister them. The session ended before this, and its callbacks with it."""
     timeline_overlay.unregister()
     live_preview_icon.unregister()
+    take_thumbnails.unregister()
     thumbnail_icons.unregister()
     menus.unregister()
     for one in reversed(CLASSES):
