@@ -64,7 +64,7 @@ def takes_at(
         return found
     takes: list[PlannedTake] = []
     for target in found:
-        prompt = _prompt_at(target, scene, settings, task)
+        prompt = request.styled(_prompt_at(target, scene, settings, task), settings)
         if prompt.refusal:
             return prompt.refusal
         made = request.make_request(scene, settings, preferences, prompt.text, target)

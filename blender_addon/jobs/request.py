@@ -80,6 +80,14 @@ def read_prompt(
     return check_prompt(getattr(settings, PROMPT_FIELDS[task]), may_be_empty)
 
 
+def styled(prompt: Prompt, settings: Any) -> Prompt:
+    """The prompt with the style words at its end; an empty one stays empty."""
+    words = settings.style_words.strip()
+    if not words or not prompt.text or prompt.refusal:
+        return prompt
+    return check_prompt(f"{prompt.text.rstrip(' .,;')}, {words}")
+
+
 def check_prompt(text: str, may_be_empty: bool = False) -> Prompt:
     """The text without the spaces around it; or why it can't be a prompt."""
     prompt = text.strip()

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import bpy
 
-from . import apply_settings, backend_setup, choose_inputs, download_models, make_takes, queue_jobs
+from . import (
+    apply_settings,
+    backend_setup,
+    choose_inputs,
+    download_models,
+    make_takes,
+    presets,
+    prompt_dialog,
+    queue_jobs,
+)
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
@@ -13,6 +22,8 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *queue_jobs.CLASSES,
     *backend_setup.CLASSES,
     *download_models.CLASSES,
+    *presets.CLASSES,
+    *prompt_dialog.CLASSES,
 )
 
 

@@ -16,7 +16,7 @@ from ..jobs import planned_takes, project, request, session, sourcing, unknown_j
 from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
 from ..stopwatch import timed
 from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, targets, untrusted
-from . import snapshot
+from . import presets, snapshot
 from .apply_settings import made_refusal, request_of_strip
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
@@ -113,6 +113,7 @@ def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: 
             take = replace(take, request=_within_its_plan(scene, take))
             current.generate(scene, take)
             asked.append(take.request)
+            presets.files().use_prompt(take.request.prompt)
     except request.Refused as refused:
         operator.report({"WARNING"}, refused.sentence)
         if not asked:

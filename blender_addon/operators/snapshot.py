@@ -78,7 +78,7 @@ def read(scene: bpy.types.Scene, settings: WanSettings) -> Snapshot:
         by_hand = chosen(settings, selected)
         task = by_hand or selection.implied(scene, selected)
         has_take = take_of(settings) is not None
-        fits = settings.length_mode == targets.FIT and free_space.gap_at(scene, selected.frame) is not None
+        fits = settings.length_mode == targets.FIT and free_space.gap_to_fit(scene, selected.frame) is not None
         takes = _find_takes(scene, settings, selected, task)
         _last = Snapshot(selected, task, takes, key, has_take, has_take and by_hand is None, fits)
     return _last
@@ -106,7 +106,7 @@ def _find_takes(
     if not isinstance(made, str):
         return ShownTakes(tuple(made), targets)
     any_prompts = dict.fromkeys(request.PROMPT_FIELDS.values(), ANY_PROMPT)
-    of_any_prompt = OverriddenSettings(settings, prompt_source="FIELD", **any_prompts)
+    of_any_prompt = OverriddenSettings(settings, prompt_source="FIELD", style_words="", **any_prompts)
     if settings.prompt_source == "TEXT_STRIP":  # the text strips may have given the targets
         found = planned_takes.targets_of(scene, of_any_prompt, selected, task, model)
     made_of_any = planned_takes.takes_at(scene, of_any_prompt, preferences_now, task, found)

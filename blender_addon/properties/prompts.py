@@ -13,6 +13,7 @@ from bpy.props import BoolProperty, IntProperty, StringProperty
 
 from ...wan_backend.protocol.messages import TakeRequest
 from ..timeline import compat, identity, untrusted
+from . import task
 
 MAX_TAKES = 8
 """A click asks for at most this many takes."""
@@ -81,6 +82,10 @@ class PromptSettings:
         name="Prompt",
         description="What the blocked out things are: subject, place, light. English works best",
     )
+    style_words: StringProperty(
+        name="Style Words",
+        description="Words that are added to the end of each prompt, such as a look, a film stock or a light",
+    )
     prompts_apart: BoolProperty(options={"HIDDEN"})
     """False in a file of an earlier version, whose prompt was that of all tasks."""
     take_prompt: StringProperty(
@@ -113,6 +118,7 @@ def part_prompts(settings: Any) -> None:
 
 @persistent
 def _on_load(*_: object) -> None:
+    task.forget()
     scenes: Any = bpy.data.scenes
     for scene in scenes:
         if scene.library is None:

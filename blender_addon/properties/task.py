@@ -77,6 +77,11 @@ def chosen(settings: Any, picked: selection.Selection) -> Task | None:
     return choice.task
 
 
+def is_chosen(settings: Any) -> bool:
+    """Whether a task was chosen by hand for what is selected."""
+    return chosen(settings, selection.read(settings.id_data)) is not None
+
+
 def choose(settings: Any, task: Task | None) -> None:
     """Show `task` until the selection changes; None: the implied one again."""
     _choices.pop(_scene_key(settings), None)
@@ -85,6 +90,11 @@ def choose(settings: Any, task: Task | None) -> None:
             _choices.pop(next(iter(_choices)))
         picked = selection.read(settings.id_data)
         _choices[_scene_key(settings)] = _Choice(_situation(settings, picked), task)
+
+
+def forget() -> None:
+    """End all choices: another file is open."""
+    _choices.clear()
 
 
 def choices() -> tuple[object, ...]:

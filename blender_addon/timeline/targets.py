@@ -86,7 +86,11 @@ def at_playhead(scene: bpy.types.Scene, settings: Any) -> Target | str:
     `settings` are the panel's, which say how long it is.
     """
     start = scene.frame_current
-    gap = free_space.gap_at(scene, start) if settings.length_mode in (FIT, ONLY_GAP) else None
+    gap = None
+    if settings.length_mode == ONLY_GAP:
+        gap = free_space.gap_at(scene, start)
+    elif settings.length_mode == FIT:
+        gap = free_space.gap_to_fit(scene, start)
     if gap is None and settings.length_mode == ONLY_GAP:
         return "There is no gap under the playhead: move it into a gap."
     if gap is not None:

@@ -37,14 +37,14 @@ def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, scene: b
     plan = server.plan_query.plan
     problem = plan.problem if plan is not None and server.status.state == "ready" else None
     words.alert = problem is not None and not _waits(plan)
-    paragraph.draw_lines(words, context, _status(asked, takes, plan), LINES, _width_beside(context, units))
+    paragraph.draw_lines(words, context, _status(asked, takes, plan), LINES, width_beside(context, units))
     if problem is not None and not _waits(plan):
         for fix in problem.fixes:
             if fix.action is not FixAction.DOWNLOAD:  # the model's own box, below, has that button and says more
                 draw_fix(layout, fix)
 
 
-def _width_beside(context: bpy.types.Context, units: float) -> float | None:
+def width_beside(context: bpy.types.Context, units: float) -> float | None:
     """What is left of the region beside pictures of so many units."""
     if not units or context.region is None:
         return None

@@ -40,6 +40,8 @@ class Recorder:
             return SimpleNamespace()
         if name == "prop":
             assert values[1] in values[0].bl_rna.properties, values
+        if name == "panel":
+            return Recorder(self.words, self.orders), Recorder(self.words, self.orders)
         if name == "progress":
             assert 0 <= named["factor"] <= 1
         return Recorder(self.words, self.orders)
