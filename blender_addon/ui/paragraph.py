@@ -67,19 +67,22 @@ def draw_lines(
     count: int,
     width_pixels: float | None = None,
 ) -> None:
-    """Exactly `count` lines of what `lines` say, so that nothing below moves: long ones are broken, the last is cut."""
-    made: list[tuple[str, Any]] = []
-    for text, icon in lines:
-        room, points = _room(context, True, width_pixels)
-        for number, line in enumerate(broken(iface_(text), room, points)):
-            made.append((line, "BLANK1" if number else icon))
-    if len(made) > count:
-        made = [*made[: count - 1], (made[count - 1][0] + " ...", made[count - 1][1])]
+    """Exactly `count` lines, so that nothing below moves: one text is broken into them, more are cut to one each."""
     column = layout.column(align=True)
-    for line, icon in [*made, *[("", "NONE")] * (count - len(made))]:
+    if len(lines) > 1:
+        for text, icon in lines[:count]:
+            draw_line(column, context, text, icon, width_pixels)
+        return
+    text, icon = lines[0]
+    room, points = _room(context, icon != "NONE", width_pixels)
+    made = list(broken(iface_(text)[:MAX_CHARACTERS], room, points))
+    if len(made) > count:
+        made = [*made[: count - 1], made[count - 1] + " ..."]
+    for number, line in enumerate([*made, *[""] * (count - len(made))]):
         row = column.row()
         row.scale_y = 0.8
-        row.label(text=line, icon=icon, translate=False)
+        beginning: Any = icon if number == 0 or icon == "NONE" else "BLANK1"
+        row.label(text=line, icon=beginning, translate=False)
 
 
 def fits(context: bpy.types.Context, text: str) -> bool:

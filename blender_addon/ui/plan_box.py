@@ -16,6 +16,8 @@ from . import paragraph, thumbnail_icons, wording
 LINES = 2
 """The status is so many lines high, whatever it says."""
 PANEL = "wan_vse_plan"
+MARGIN_UNUSED = 20
+"""Pixels of a paragraph's margin that are those of a box, which the status is not in."""
 
 
 def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, seen: Snapshot) -> None:
@@ -48,7 +50,7 @@ def width_beside(context: bpy.types.Context, units: float) -> float | None:
     """What is left of the region beside pictures of so many units."""
     if not units or context.region is None:
         return None
-    return context.region.width - (units * 20 + 8) * context.preferences.system.ui_scale
+    return context.region.width + MARGIN_UNUSED - (units * 20 + 8) * context.preferences.system.ui_scale
 
 
 def _status(asked: TakeRequest, takes: ShownTakes, plan: Plan | None) -> list[tuple[str, Any]]:
@@ -64,7 +66,7 @@ def _status(asked: TakeRequest, takes: ShownTakes, plan: Plan | None) -> list[tu
     )
     if len(takes.planned) > 1:
         place = iface_("{} takes; the first: {}").format(len(takes.planned), place)
-    return [(place, "SEQUENCE"), _second_line(asked, plan)]
+    return [(place, "NONE"), _second_line(asked, plan)]
 
 
 def _second_line(asked: TakeRequest, plan: Plan | None) -> tuple[str, Any]:
@@ -74,12 +76,12 @@ def _second_line(asked: TakeRequest, plan: Plan | None) -> tuple[str, Any]:
     if plan is None:
         return server.plan_query.sentence or iface_("Planning the take..."), "SORTTIME"
     if any(source.rendered for source in asked.sources):
-        return iface_("The source is rendered first, in the background"), "RENDER_STILL"
+        return iface_("Renders the source first"), "NONE"
     if plan.notes:
-        return plan.notes[0], "INFO"
+        return plan.notes[0], "NONE"
     if plan.expected_seconds is None:
-        return iface_("Time not known until the first take"), "TIME"
-    return iface_("About {} on this machine").format(wording.duration(plan.expected_seconds)), "TIME"
+        return iface_("Time not known yet"), "NONE"
+    return iface_("About {} on this machine").format(wording.duration(plan.expected_seconds)), "NONE"
 
 
 def _waits(plan: Plan | None) -> bool:

@@ -126,7 +126,7 @@ def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sh
         units = thumbnail_icons.draw_small(row, shown_icons) if shown_icons else 0.0
     lines: list[tuple[str, Any]] = [(facts(take.made), "NONE")]
     if kept is not None and kept.note:
-        lines = [(kept.note, "TEXT"), *lines]
+        lines = [*lines, (kept.note, "TEXT")]
     paragraph.draw_lines(row.column(), context, lines, plan_box.LINES, plan_box.width_beside(context, units))
 
 

@@ -26,10 +26,10 @@ BUTTONS = {
 }
 """The operator of each task, and what its button says."""
 _BETWEEN = {
-    Task.FILL_GAP: "From {} into {}",
-    Task.IMAGE_TO_VIDEO: "From {} to {}",
+    Task.FILL_GAP: "{} to {}",
+    Task.IMAGE_TO_VIDEO: "{} to {}",
     Task.PREVIS: "{} in the look of {}",
-    Task.RESTYLE: "{} and {}, as the preview shows them",
+    Task.RESTYLE: "{} and {}",
 }
 TAKE_ICON: Any = "RENDER_RESULT"
 _NAMES = {Task[item[0]]: item[1] for item in TASK_ITEMS}
@@ -67,7 +67,7 @@ def made_from(made: list[Target]) -> str:
     """Which strips the takes are made from."""
     names = [f"'{strip.name}'" for strip in made[0].sources]
     if len(made) > 1:
-        return iface_("{} and {} more, a take for each").format(names[0], len(made) - 1)
+        return iface_("{} and {} more, each").format(names[0], len(made) - 1)
     if not names:
         return "The preview range, as the preview shows it"
     words = _BETWEEN.get(made[0].task, "{} and {}")
@@ -75,7 +75,7 @@ def made_from(made: list[Target]) -> str:
         return iface_(words).format(*names)
     if made[0].task is Task.EXTEND:
         backward = made[0].wanted[0].role is Role.AFTER
-        words = "Up to the start of {}" if backward else "Continues from the end of {}"
+        words = "Before {}" if backward else "After {}"
         return iface_(words).format(names[0])
     if len(names) == 1:
         return names[0]

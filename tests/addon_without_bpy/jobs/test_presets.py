@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import pytest
 
-from blender_addon.jobs import presets
-from blender_addon.jobs.presets import Preset, PresetFiles, PresetLora
+presets = importlib.import_module("wan_vse.blender_addon.jobs.presets")
+Preset, PresetFiles, PresetLora = presets.Preset, presets.PresetFiles, presets.PresetLora
 
 
 def test_the_last_prompt_comes_first_and_none_twice(tmp_path):
