@@ -83,7 +83,7 @@ def read_prompt(
 def styled(prompt: Prompt, settings: Any) -> Prompt:
     """The prompt with the style words at its end; an empty one stays empty."""
     words = settings.style_words.strip()
-    if not words or not prompt.text or prompt.refusal:
+    if not words or not prompt.text or prompt.refusal or prompt.text.endswith(words):
         return prompt
     return check_prompt(f"{prompt.text.rstrip(' .,;')}, {words}")
 

@@ -13,10 +13,12 @@ from . import (
     presets,
     prompt_dialog,
     queue_jobs,
+    takes,
 )
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
+    *takes.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,

@@ -286,6 +286,13 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
         description="Use this seed for every take. Unlocked, each take has a random one",
         default=False,
     )
+    take_count: IntProperty(
+        name="Takes",
+        description="How many takes to make for the one place, each with a seed of its own. All are kept on its strip",
+        default=1,
+        min=1,
+        max=8,
+    )
     resolution: EnumProperty(
         name="Size",
         description="The size that the model works at. The take is scaled to fill the scene's frame",

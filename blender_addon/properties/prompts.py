@@ -9,14 +9,12 @@ from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
-from bpy.props import BoolProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, StringProperty
 
 from ...wan_backend.protocol.messages import TakeRequest
 from ..timeline import compat, identity, untrusted
 from . import task
 
-MAX_TAKES = 8
-"""A click asks for at most this many takes."""
 TAKE_SETTINGS = ("take_prompt", "take_prompt_text", "take_prompt_for", "take_count", "prompts_apart")
 """Settings that make no difference to what the panel plans."""
 _ONCE_SHARED = ("image_prompt", "restyle_prompt", "previs_prompt")
@@ -97,13 +95,6 @@ class PromptSettings:
     take_prompt_text: StringProperty(options={"HIDDEN"})
     take_prompt_for: StringProperty(options={"HIDDEN"})
     """The job of the take whose prompt was edited."""
-    take_count: IntProperty(
-        name="Takes",
-        description="How many takes to make, each with another seed",
-        default=1,
-        min=1,
-        max=MAX_TAKES,
-    )
 
 
 def part_prompts(settings: Any) -> None:

@@ -35,6 +35,15 @@ _GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
         ("dress_previs", "Dress Previs", "VIEW_CAMERA"),
     ),
     (
+        ("new_take", "New Take", "FILE_REFRESH"),
+        ("flip_take", "Flip Take", "TRIA_RIGHT"),
+        ("mark_take", "Mark Take", "SOLO_ON"),
+        ("note_take", "Note on Take", "TEXT"),
+        ("take_in_best", "Same Take in Best", "SHADING_RENDERED"),
+        ("drafts_in_best", "All Drafts in Best", "SHADING_RENDERED"),
+        ("keep_take", "Keep Take", "CHECKMARK"),
+    ),
+    (
         ("make_shown", "Make What the Panel Shows", "RENDER_ANIMATION"),
         ("prompt_dialog", "Write Prompt...", "GREASEPENCIL"),
         ("add_preset", "Add Preset...", "PRESET"),

@@ -41,22 +41,25 @@ class Marks:
 _last = Marks()
 
 
-def marks(scene: bpy.types.Scene) -> Marks:
-    """The marks of the timeline that the scene shows now."""
+def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -> Marks:
+    """The marks of the timeline that the scene shows now. `strips` are its strips, if the caller has read them."""
     global _last
     shown = compat.shown_strips(scene)
-    columns = strip_columns.columns(shown)
-    places = (columns.starts, columns.ends_exclusive, columns.channels)
-    key = (scene.as_pointer(), columns.kinds.tobytes(), *(column.tobytes() for column in places))
+    if strips is None:
+        starts, ends_exclusive, channels, kinds = strip_columns.places(shown)
+    else:
+        starts, ends_exclusive, channels, kinds = strips.starts, strips.ends_exclusive, strips.channels, strips.kinds
+    key = (scene.as_pointer(), *(column.tobytes() for column in (starts, ends_exclusive, channels, kinds)))
     if _last.key != key or time.monotonic() > _last.until:
         placeholders, taken = [], set()
-        for strip, *place in zip(shown, *places, strict=True):
+        for strip in strip_columns.carrying(shown, identity.JOB):
             job_id = untrusted.id_in(strip, identity.JOB)
             if not job_id:
                 continue
             role = identity.role_of(strip)
             if role == identity.PLACEHOLDER_ROLE:
-                placeholders.append(Placeholder(place[0], place[1], place[2], job_id))
+                place = compat.start(strip), compat.end_exclusive(strip), strip.channel
+                placeholders.append(Placeholder(*place, job_id))
             elif role == identity.TAKE_ROLE:
                 taken.add(job_id)
         until = time.monotonic() + (0.0 if bpy.app.background else KEPT_SECONDS)

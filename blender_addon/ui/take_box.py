@@ -107,9 +107,7 @@ def draw_button(layout: bpy.types.UILayout, settings: WanSettings, take: ShownTa
     if is_known("new_take"):
         button = row.operator("wan_vse.new_take", text=text, icon="RENDER_ANIMATION", translate=False)
         button.count = settings.take_count
-        count = row.row(align=True)
-        count.ui_units_x = 3.5
-        count.prop(settings, "take_count", text="")
+        task_box.draw_count(row, settings)
     else:
         row.operator("wan_vse.regenerate", text=text, icon="RENDER_ANIMATION", translate=False).seed = "NEW"
 

@@ -141,9 +141,17 @@ def draw_button(layout: bpy.types.UILayout, settings: WanSettings, seen: Snapsho
     """The button that asks for the takes: what it does, and how long that will take as far as it is known."""
     plan = session.current().server.plan_query.plan
     text = wording.with_time(button_words(settings, seen), plan)
-    row = layout.row()
+    row = layout.row(align=True)
     row.scale_y = 1.5
     row.operator(f"wan_vse.{BUTTONS[seen.task][0]}", text=text, icon="RENDER_ANIMATION", translate=False)
+    draw_count(row, settings)
+
+
+def draw_count(row: bpy.types.UILayout, settings: WanSettings) -> None:
+    """How many takes a click asks for, beside the button."""
+    count = row.row(align=True)
+    count.ui_units_x = 3
+    count.prop(settings, "take_count", text="")
 
 
 def _draw_text(column: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> None:

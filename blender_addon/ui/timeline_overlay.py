@@ -20,7 +20,7 @@ from ..jobs import session
 from ..operators import snapshot
 from ..properties import settings_in
 from ..stopwatch import timed
-from ..timeline import compat
+from ..timeline import compat, strip_columns
 from . import paragraph, shown_marks, wording
 
 Color = tuple[float, float, float, float]
@@ -78,10 +78,12 @@ def _draw() -> None:
     scene = compat.sequencer_scene(context)
     if scene is None or context.space_data.view_type == "PREVIEW" or context.region.type != "WINDOW":
         return
-    if session.current().queue():
-        _draw_placeholders(context, scene)
-    if tab_in_view(context.area):
-        _draw_asked_range(context, scene)
+    has_jobs, shows_range = session.current().order().count, tab_in_view(context.area)
+    strips = strip_columns.columns(compat.shown_strips(scene)) if has_jobs and shows_range else None
+    if has_jobs:
+        _draw_placeholders(context, scene, strips)
+    if shows_range:
+        _draw_asked_range(context, scene, strips)
     gpu.state.blend_set("NONE")
 
 
@@ -93,9 +95,11 @@ def tab_in_view(area: bpy.types.Area) -> bool:
     return False
 
 
-def _draw_placeholders(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
+def _draw_placeholders(
+    context: bpy.types.Context, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
+) -> None:
     """Bars and marks in a few calls, however many there are; then words, if there is room for them."""
-    shown = list(_placeholders_in_view(context.region, scene))
+    shown = list(_placeholders_in_view(context.region, scene, strips))
     marks: dict[Color, list[Box]] = {TRACK: [], BAR: [], FAILED: []}
     for job, box in shown:
         for color, bar in bars(job, box):
@@ -107,9 +111,11 @@ def _draw_placeholders(context: bpy.types.Context, scene: bpy.types.Scene) -> No
         _write(caption(job), box, scale)
 
 
-def _placeholders_in_view(region: bpy.types.Region, scene: bpy.types.Scene) -> Iterator[tuple[JobStatus, Box]]:
+def _placeholders_in_view(
+    region: bpy.types.Region, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
+) -> Iterator[tuple[JobStatus, Box]]:
     current, place = session.current(), _Scale(region)
-    for start, end_exclusive, channel, job_id in shown_marks.marks(scene).placeholders:
+    for start, end_exclusive, channel, job_id in shown_marks.marks(scene, strips).placeholders:
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
             job = current.jobs.get(job_id)
@@ -138,8 +144,10 @@ def caption(job: JobStatus) -> str:
     return wording.progress(job)
 
 
-def _draw_asked_range(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    seen = snapshot.read(scene, settings_in(scene))
+def _draw_asked_range(
+    context: bpy.types.Context, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
+) -> None:
+    seen = snapshot.read(scene, settings_in(scene), strips)
     targets = seen.takes.targets
     scale = _Scale(context.region)
     for target in targets:
