@@ -19,7 +19,9 @@ CHARACTERS_A_LINE = 105
 MOST_LINES = 12
 EXAMPLE_PROMPT = "an orange circle rises in the sky, the camera pans right"
 EXAMPLE_FRAMES = 48
-_OPERATORS = {each.task: each for each in TASK_OPERATORS if hasattr(each, "task") and not getattr(each, "changed", None)}
+_OPERATORS = {
+    each.task: each for each in TASK_OPERATORS if hasattr(each, "task") and not getattr(each, "changed", None)
+}
 
 
 def _ours() -> Any:

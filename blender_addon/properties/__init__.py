@@ -213,7 +213,13 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
         items=[
             ("FIELD", "Prompt", "Write the prompt in the field", "GREASEPENCIL", 0),
             ("TEXT_BLOCK", "Text Block", "Use a text block as the prompt, which can have many lines", "TEXT", 1),
-            ("TEXT_STRIP", "Text Strips", "Use the selected text strips of the timeline as prompts", "SEQ_SEQUENCER", 2),
+            (
+                "TEXT_STRIP",
+                "Text Strips",
+                "Use the selected text strips of the timeline as prompts",
+                "SEQ_SEQUENCER",
+                2,
+            ),
         ],
     )
     prompt_text: PointerProperty(

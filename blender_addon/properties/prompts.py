@@ -107,7 +107,6 @@ def part_prompts(settings: Any) -> None:
     settings.prompts_apart = True
 
 
-@persistent
 def _on_load(*_: object) -> None:
     task.forget()
     scenes: Any = bpy.data.scenes
@@ -116,11 +115,17 @@ def _on_load(*_: object) -> None:
             part_prompts(scene.wan_vse)
 
 
+_handlers: list[Any] = []
+
+
 def register() -> None:
     """Look at each file that is opened."""
-    bpy.app.handlers.load_post.append(_on_load)
+    _handlers[:] = [persistent(_on_load)]
+    bpy.app.handlers.load_post.extend(_handlers)
 
 
 def unregister() -> None:
     """Look at no file any more."""
-    bpy.app.handlers.load_post.remove(_on_load)
+    for handler in _handlers:
+        bpy.app.handlers.load_post.remove(handler)
+    _handlers.clear()

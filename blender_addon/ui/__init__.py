@@ -23,7 +23,13 @@ from . import (
     timeline_overlay,
 )
 
-CLASSES = (queue_list.WAN_VSE_UL_queue, lora_list.WAN_VSE_UL_loras, *menus.CLASSES, *prompt_menus.CLASSES, *sidebar.CLASSES)
+CLASSES = (
+    queue_list.WAN_VSE_UL_queue,
+    lora_list.WAN_VSE_UL_loras,
+    *menus.CLASSES,
+    *prompt_menus.CLASSES,
+    *sidebar.CLASSES,
+)
 
 
 def register() -> None:

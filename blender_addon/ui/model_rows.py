@@ -54,7 +54,9 @@ def draw_row(layout: bpy.types.UILayout, context: bpy.types.Context, model: Mode
         end.label(text=word, icon=fit_icon)
     begun = downloads.is_begun(model.model)
     if not model.here and model.download_bytes and not begun and not session.current().server.looking:
-        end.operator("wan_vse.download_model", text=wording.size(model.download_bytes), icon="IMPORT").model = model.model
+        end.operator(
+            "wan_vse.download_model", text=wording.size(model.download_bytes), icon="IMPORT"
+        ).model = model.model
     if model.broken:
         paragraph.draw(layout, context, model.sentence, "ERROR")
     elif begun:

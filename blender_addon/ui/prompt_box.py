@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
@@ -14,7 +12,6 @@ from ..properties import WanSettings
 from ..timeline import selection
 from . import paragraph
 
-_SOURCES: tuple[tuple[str, Any], ...] = (("FIELD", "GREASEPENCIL"), ("TEXT_BLOCK", "TEXT"), ("TEXT_STRIP", "SEQ_SEQUENCER"))
 OPTIONAL = (Task.FILL_GAP, Task.EXTEND)
 """Tasks whose strips say enough."""
 

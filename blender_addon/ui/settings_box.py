@@ -41,7 +41,7 @@ def state(scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> str:
     parts = [
         row.label if row is not None else settings.model,
         settings.resolution if settings.resolution != "exact" else iface_("Scene Size"),
-        iface_(settings.bl_rna.properties["quality"].enum_items[settings.quality].name),
+        iface_(settings.quality.capitalize()),
     ]
     if seen.takes.targets:
         frames = seen.takes.targets[0].length_frames

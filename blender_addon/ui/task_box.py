@@ -50,7 +50,9 @@ def draw_choice(layout: bpy.types.UILayout, seen: Snapshot, take: object) -> Non
     own.operator("wan_vse.choose_task", text="", icon=TAKE_ICON, depress=take is not None).implied = True
     row.separator()
     for one in Task:
-        button = row.operator("wan_vse.choose_task", text="", icon=_ICONS[one], depress=take is None and one is seen.task)
+        button = row.operator(
+            "wan_vse.choose_task", text="", icon=_ICONS[one], depress=take is None and one is seen.task
+        )
         button.task = one.name
 
 

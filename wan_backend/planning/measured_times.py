@@ -92,7 +92,9 @@ def _read(file: Path) -> dict[str, MeasuredTime]:
     """What the file has; nothing of a file that is damaged: takes will be measured again."""
     try:
         rows = whole_file.read_json(file, MAX_BYTES)
-        known = {str(key): MeasuredTime(**{name: float(part) for name, part in row.items()}) for key, row in rows.items()}
+        known = {
+            str(key): MeasuredTime(**{name: float(part) for name, part in row.items()}) for key, row in rows.items()
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -10,7 +10,6 @@ import pytest
 from stand_in_session import set_prompts
 from test_drawing import Recorder
 
-
 MAKING = {"generate", "animate_picture", "restyle", "fill_gap", "extend", "dress_previs", "new_take", "regenerate"}
 PLACES = ["TEXT_TO_VIDEO", "IMAGE_TO_VIDEO", "RESTYLE", "FILL_GAP", "EXTEND", "PREVIS"]
 
@@ -178,8 +177,8 @@ def test_a_held_part_is_said(panel, cut) -> None:
 
 def test_what_is_rendered_first_is_said(panel, cut) -> None:
     cut.compat.new_color(cut.strips, "Color", 1, 300, 20)
-    assert any("source first" in word for word in panel("Color").words)
-    assert not any("source first" in word for word in panel("A").words)
+    assert any("Renders the" in word for word in panel("Color").words)
+    assert not any("Renders the" in word for word in panel("A").words)
 
 
 def test_several_text_strips_are_counted(panel, cut, settings) -> None:

@@ -1,4 +1,4 @@
-"""How long a take will take, by the takes before: scaled by its work, kept in a file, and unknown where it is unknown."""
+"""How long a take will take, by the takes before: scaled by its work, kept in a file, and said only if known."""
 
 from __future__ import annotations
 
@@ -55,9 +55,11 @@ def test_it_is_kept_in_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{", '{"big exact": 7}', '{"big exact": {"encode": 1}}', "[" * 100_000]
-    + ['{"big exact": {"encode": NaN, "denoise": 1, "decode": 1}}']
-    + ['{"big exact": {"encode": -5, "denoise": 1, "decode": 1}}', "x" * 200_000],
+    [
+        *("", "[]", "{", '{"big exact": 7}', '{"big exact": {"encode": 1}}', "[" * 100_000, "x" * 200_000),
+        '{"big exact": {"encode": NaN, "denoise": 1, "decode": 1}}',
+        '{"big exact": {"encode": -5, "denoise": 1, "decode": 1}}',
+    ],
 )
 def test_a_damaged_file_is_as_none(tmp_path, text):
     file = tmp_path / "measured_times.json"
