@@ -125,7 +125,7 @@ def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: 
 
 def count_in(settings: Any) -> int:
     """How many takes a click asks for at each place."""
-    return min(max(1, settings.take_count), MAX_COUNT)
+    return min(max(1, int(settings.take_count)), MAX_COUNT)
 
 
 def generate_all(
