@@ -11,17 +11,17 @@ from ...wan_backend.protocol.messages import Task
 from ..properties import EMBEDDED, settings_of, task_of
 from ..timeline import compat
 from .make_takes import CLASSES as TASK_OPERATORS
+from .make_takes import TaskOperator
 from .presets import TAKE_FIELD, shown_field
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
+from .takes import WAN_VSE_OT_new_take
 
 DIALOG_WIDTH = 720
 CHARACTERS_A_LINE = 105
 MOST_LINES = 12
 EXAMPLE_PROMPT = "an orange circle rises in the sky, the camera pans right"
 EXAMPLE_FRAMES = 48
-_OPERATORS = {
-    each.task: each for each in TASK_OPERATORS if hasattr(each, "task") and not getattr(each, "changed", None)
-}
+_OPERATORS = {each.task: each for each in TASK_OPERATORS if issubclass(each, TaskOperator) and not each.changed}
 
 
 def _ours() -> Any:
@@ -32,12 +32,9 @@ def make_shown(context: bpy.types.Context) -> Result:
     """Press the panel's button: a new take of the selected one, or a take of the shown task."""
     settings = settings_of(context)
     if shown_field(settings) == TAKE_FIELD:
-        if hasattr(bpy.types, "WAN_VSE_OT_new_take"):
-            result: Result = _ours().new_take(count=settings.take_count)
-        else:
-            result = _ours().regenerate(seed="NEW")
-        return result
-    result = getattr(_ours(), _OPERATORS[task_of(settings)].bl_idname.partition(".")[2])()
+        made: Result = _ours().new_take(count=settings.take_count)
+        return made
+    result: Result = getattr(_ours(), _OPERATORS[task_of(settings)].bl_idname.partition(".")[2])()
     return result
 
 
@@ -48,7 +45,7 @@ def shown_refusal(context: bpy.types.Context) -> str:
         return sentence
     settings = settings_of(context)
     if shown_field(settings) == TAKE_FIELD:
-        return ""
+        return WAN_VSE_OT_new_take.refusal(context)
     return _OPERATORS[task_of(settings)].refusal(context)
 
 

@@ -9,6 +9,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import MatrixPrecision, TakeRequest
+from .. import operators
 from ..jobs import session
 from ..operators.snapshot import Snapshot
 from ..properties import WanSettings
@@ -104,12 +105,9 @@ def draw_button(layout: bpy.types.UILayout, settings: WanSettings, take: ShownTa
     query = session.current().server.plan_query
     query.want(take.made)
     text = wording.with_time(iface_("New Take"), query.plan_of(take.made))
-    if is_known("new_take"):
-        button = row.operator("wan_vse.new_take", text=text, icon="RENDER_ANIMATION", translate=False)
-        button.count = settings.take_count
-        task_box.draw_count(row, settings)
-    else:
-        row.operator("wan_vse.regenerate", text=text, icon="RENDER_ANIMATION", translate=False).seed = "NEW"
+    button = row.operator("wan_vse.new_take", text=text, icon="RENDER_ANIMATION", translate=False)
+    button.count = settings.take_count
+    task_box.draw_count(row, settings)
 
 
 def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, take: ShownTake) -> None:
@@ -163,7 +161,7 @@ def draw_facts(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sho
 
 def is_known(name: str) -> bool:
     """Whether this version of the extension has that operator."""
-    return hasattr(bpy.types, f"WAN_VSE_OT_{name}")
+    return any(operator.bl_idname == f"wan_vse.{name}" for operator in operators.CLASSES)
 
 
 def _order(row: bpy.types.UILayout, name: str, icon: Any, depress: bool = False, **values: str) -> None:
