@@ -73,10 +73,10 @@ def _second_line(asked: TakeRequest, plan: Plan | None) -> tuple[str, Any]:
     server = session.current().server
     if server.status.state != "ready":
         return "", "NONE"
-    if plan is None:
-        return server.plan_query.sentence or iface_("Planning the take..."), "SORTTIME"
     if any(source.rendered for source in asked.sources):
         return iface_("Renders the source first"), "NONE"
+    if plan is None:
+        return server.plan_query.sentence or iface_("Planning the take..."), "SORTTIME"
     if plan.notes:
         return plan.notes[0], "NONE"
     if plan.expected_seconds is None:

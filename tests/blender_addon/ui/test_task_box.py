@@ -10,7 +10,7 @@ import pytest
 from stand_in_session import set_prompts
 from test_drawing import Recorder
 
-MAKING = {"generate", "animate_picture", "restyle", "fill_gap", "extend", "dress_previs", "new_take", "regenerate"}
+MAKING = {"generate", "animate_picture", "restyle", "fill_gap", "extend", "dress_previs", "new_take"}
 PLACES = ["TEXT_TO_VIDEO", "IMAGE_TO_VIDEO", "RESTYLE", "FILL_GAP", "EXTEND", "PREVIS"]
 
 
