@@ -84,7 +84,7 @@ class Outbox:
         waiting = self._messages.get(job_id)
         if waiting and waiting[0].method == "submit" and job_id not in self._may_be_there:
             self._forget(job_id)
-            self._jobs.end(job_id, JobState.CANCELLED)
+            self._jobs.end(job_id, JobState.CANCELED)
         else:
             self._enqueue(job_id, _Message("cancel"))
 
@@ -224,7 +224,7 @@ class Outbox:
         status = self._jobs.get(job_id)
         if message.method == "cancel":
             if error.code == NO_SUCH_JOB:
-                self._jobs.end(job_id, JobState.CANCELLED)
+                self._jobs.end(job_id, JobState.CANCELED)
             else:
                 log.warning("The backend did not cancel a job: %s", error.message)
         elif message.method == "retry":

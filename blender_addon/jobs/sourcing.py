@@ -107,7 +107,7 @@ class Sourcing:
         self._changed.discard(job_id)
         self._renderer.cancel(job_id)
         self._open_journal().drop(job_id)
-        self._jobs.end(job_id, JobState.CANCELLED)
+        self._jobs.end(job_id, JobState.CANCELED)
         return True
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:

@@ -137,7 +137,7 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
     request = _details(job)
     title = wording.title(request.prompt if request else job.summary.title, job.summary.task)
     paragraph.draw(box, context, title, wording.STATE_ICONS[job.state], max_lines=4, translate=False)
-    if job.problem is not None and job.state is not JobState.CANCELLED:
+    if job.problem is not None and job.state is not JobState.CANCELED:
         draw_problem(box, context, job)
     elif job.state.ended:
         paragraph.draw(box, context, _ending(job))

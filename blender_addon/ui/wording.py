@@ -21,7 +21,7 @@ STATE_WORDS = {
     JobState.DECODING: "Writing the frames",
     JobState.DONE: "Done",
     JobState.FAILED: "Failed",
-    JobState.CANCELLED: "Canceled",
+    JobState.CANCELED: "Canceled",
     JobState.INTERRUPTED: "Interrupted",
 }
 STATE_ICONS: dict[JobState, Any] = {
@@ -32,7 +32,7 @@ STATE_ICONS: dict[JobState, Any] = {
     JobState.DECODING: "FILE_MOVIE",
     JobState.DONE: "CHECKMARK",
     JobState.FAILED: "ERROR",
-    JobState.CANCELLED: "CANCEL",
+    JobState.CANCELED: "CANCEL",
     JobState.INTERRUPTED: "PAUSE",
 }
 

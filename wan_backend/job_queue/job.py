@@ -12,7 +12,7 @@ WORKING = (JobState.LOADING, JobState.ENCODING, JobState.DENOISING, JobState.DEC
 ENDS = tuple(state for state in JobState if state.ended)
 
 ALLOWED: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.LOADING, JobState.CANCELLED, JobState.FAILED, JobState.DONE}),
+    JobState.QUEUED: frozenset({JobState.LOADING, JobState.CANCELED, JobState.FAILED, JobState.DONE}),
     **{state: frozenset({*WORKING, *ENDS}) for state in WORKING},
     **{state: frozenset({JobState.QUEUED, JobState.DONE}) for state in ENDS},
 }

@@ -52,7 +52,7 @@ class Rows:
 
 
 class Turns:
-    """Queued jobs, first in, first out.
+    """Queued jobs by their orders, the lowest first; those that are set aside are passed over.
 
     A heap of order and id. Entries of jobs that are not queued any more stay there until they come first.
     """

@@ -58,7 +58,7 @@ MAX_PAGE_BYTES = 1 << 19
 
 
 class JobQueue:
-    """A queue of jobs, first in, first out. One worker at a time has a job."""
+    """A queue of jobs, whose `Turns` say which is the next. One worker at a time has a job."""
 
     def __init__(
         self,
@@ -322,7 +322,7 @@ class JobQueue:
         for found in group:
             job = found.job
             state = job.status.state
-            missed = state is JobState.QUEUED or (state.ended and state not in (JobState.DONE, JobState.CANCELLED))
+            missed = state is JobState.QUEUED or (state.ended and state not in (JobState.DONE, JobState.CANCELED))
             if found.take is not None and missed and self._table.has(job):
                 self._table.finish(job, found.take, job.status.seconds)
             self._table.leave_media(job)

@@ -250,7 +250,7 @@ class Problem:
     """Path of a log file with the details, if there is one."""
 
 
-CANCELED = Problem(ProblemKind.CANCELLED, "Canceled.")
+CANCELED = Problem(ProblemKind.CANCELED, "Canceled.")
 """What ends a job that a person canceled, whoever ended it."""
 
 

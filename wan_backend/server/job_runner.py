@@ -41,7 +41,7 @@ from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
-STATE_OF_PROBLEM = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
+STATE_OF_PROBLEM = {ProblemKind.CANCELED: JobState.CANCELED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
 """The state of a job that ended with a problem of that kind; with any other it failed."""
 
 
@@ -148,7 +148,7 @@ class JobRunner:
         """End a job; one that the worker has ends within the worker's time for it. Raises ProtocolError."""
         status = self._queue.status(job_id)
         if status.state is JobState.QUEUED:
-            self._queue.end(job_id, JobState.CANCELLED, CANCELED)
+            self._queue.end(job_id, JobState.CANCELED, CANCELED)
         elif is_working(status):
             self._queue.set_sentence(job_id, "Canceling.")
             self._life.cancel(job_id)

@@ -131,7 +131,7 @@ class Worker:
             self.warm_ups.append(params)
             return Later(lambda answer: setattr(self, "_warmed", answer))
         if method == "cancel" and self.job is not None:
-            self.refuses(Problem(ProblemKind.CANCELLED, "Canceled."))
+            self.refuses(Problem(ProblemKind.CANCELED, "Canceled."))
         return Nothing()
 
     def _say(self, line: bytes) -> None:

@@ -153,7 +153,7 @@ def test_a_job_canceled_while_it_is_planned_does_not_start(parts):
     queue, life, planning, runner = parts
     runner.advance()
     runner.cancel(A)
-    assert queue.status(A).state is JobState.CANCELLED
+    assert queue.status(A).state is JobState.CANCELED
     planning.asked[0][1](PREPARED)
     assert life.runs == []
     runner.advance()
@@ -212,7 +212,7 @@ def test_a_job_canceled_and_retried_while_it_was_set_aside_runs_once(parts):
     ("kind", "state"),
     [
         (ProblemKind.INTERRUPTED, JobState.INTERRUPTED),
-        (ProblemKind.CANCELLED, JobState.CANCELLED),
+        (ProblemKind.CANCELED, JobState.CANCELED),
         (ProblemKind.WORKER_DIED, JobState.FAILED),
     ],
 )
