@@ -10,8 +10,7 @@ import bpy
 from ...wan_backend.protocol.messages import Task
 from ..properties import EMBEDDED, settings_of, task_of
 from ..timeline import compat
-from .make_takes import CLASSES as TASK_OPERATORS
-from .make_takes import TaskOperator
+from . import make_takes
 from .presets import TAKE_FIELD, shown_field
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 from .takes import WAN_VSE_OT_new_take
@@ -21,7 +20,14 @@ CHARACTERS_A_LINE = 105
 MOST_LINES = 12
 EXAMPLE_PROMPT = "an orange circle rises in the sky, the camera pans right"
 EXAMPLE_FRAMES = 48
-_OPERATORS = {each.task: each for each in TASK_OPERATORS if issubclass(each, TaskOperator) and not each.changed}
+_OPERATORS: dict[Task, Any] = {
+    Task.TEXT_TO_VIDEO: make_takes.WAN_VSE_OT_generate,
+    Task.IMAGE_TO_VIDEO: make_takes.WAN_VSE_OT_animate_picture,
+    Task.RESTYLE: make_takes.WAN_VSE_OT_restyle,
+    Task.FILL_GAP: make_takes.WAN_VSE_OT_fill_gap,
+    Task.EXTEND: make_takes.WAN_VSE_OT_extend,
+    Task.PREVIS: make_takes.WAN_VSE_OT_dress_previs,
+}
 
 
 def _ours() -> Any:

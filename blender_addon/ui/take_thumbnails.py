@@ -12,8 +12,8 @@ from typing import Any
 import bpy
 import bpy.utils.previews
 
-from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.media import MOVIE_FILES, frame_file
+from ...wan_backend.protocol.takes import MAX_TAKE_FRAMES
 from ..stopwatch import timed
 from . import refresh
 
@@ -77,7 +77,7 @@ def picture_path(folder: str, first_file: str, frames: int, is_movie: bool, whic
         return ""
     if is_movie:
         return os.path.join(folder, first_file) if first_file in MOVIE_FILES.values() else ""
-    last = min(max(frames, 1), bounds.MAX_TAKE_FRAMES) - 1
+    last = min(max(frames, 1), MAX_TAKE_FRAMES) - 1
     index = {"first": 0, "middle": last // 2, "last": last}[which]
     return os.path.join(folder, frame_file(index)) if first_file == frame_file(0) else ""
 
