@@ -52,7 +52,7 @@ def shown_refusal(context: bpy.types.Context) -> str:
     settings = settings_of(context)
     if shown_field(settings) == TAKE_FIELD:
         return WAN_VSE_OT_new_take.refusal(context)
-    return _OPERATORS[task_of(settings)].refusal(context)
+    return str(_OPERATORS[task_of(settings)].refusal(context))
 
 
 class WAN_VSE_OT_make_shown(Refusing, bpy.types.Operator):
