@@ -61,9 +61,7 @@ def _status(asked: TakeRequest, takes: ShownTakes, plan: Plan | None) -> list[tu
     if takes.refusal:
         return [(takes.refusal, "INFO")]
     frames = wording.coming_frames(asked.length_frames, server.plan_query.plan_of(asked))
-    place = iface_("{}, channel {}, from frame {}").format(
-        wording.frames(frames), asked.origin.channel, asked.origin.start
-    )
+    place = iface_("{}, channel {}").format(wording.frames(frames), asked.origin.channel)
     if len(takes.planned) > 1:
         place = iface_("{} takes; the first: {}").format(len(takes.planned), place)
     return [(place, "NONE"), _second_line(asked, plan)]

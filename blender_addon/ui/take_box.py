@@ -73,7 +73,7 @@ def draw(
 def draw_flip(layout: bpy.types.UILayout, take: ShownTake) -> None:
     """Which of its takes is shown, with the arrows, the marks and the comparison."""
     row = layout.row(align=True)
-    row.scale_y = 0.9
+    row.scale_y = 0.8  # as a task's heading: nothing below moves
     arrows = row.row(align=True)
     arrows.enabled = len(take.takes) > 1
     _order(arrows, "flip_take", "TRIA_LEFT", direction="PREVIOUS")
