@@ -30,7 +30,7 @@ _WORDS = {
 }
 _CONTROLS = {Role.FOOTAGE: "Edges", Role.DEPTH: "Outlines"}
 _SIZE = 3.6
-SMALL = 1.8
+SMALL = 1.55
 MAX_SMALL = 3
 
 _kept: Any = None
