@@ -14,6 +14,8 @@ from . import (
     download_models,
     make_takes,
     order_jobs,
+    presets,
+    prompt_dialog,
     queue_jobs,
     takes,
 )
@@ -30,6 +32,8 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *collect_takes.CLASSES,
     *backend_setup.CLASSES,
     *download_models.CLASSES,
+    *presets.CLASSES,
+    *prompt_dialog.CLASSES,
 )
 
 

@@ -14,6 +14,7 @@ from . import (
     lora_list,
     menus,
     preferences_page,
+    prompt_menus,
     queue_list,
     refresh,
     shown_job,
@@ -25,7 +26,13 @@ from . import (
     timeline_overlay,
 )
 
-CLASSES = (queue_list.WAN_VSE_UL_queue, lora_list.WAN_VSE_UL_loras, *menus.CLASSES, *sidebar.CLASSES)
+CLASSES = (
+    queue_list.WAN_VSE_UL_queue,
+    lora_list.WAN_VSE_UL_loras,
+    *menus.CLASSES,
+    *prompt_menus.CLASSES,
+    *sidebar.CLASSES,
+)
 
 
 def register() -> None:

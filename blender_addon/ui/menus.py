@@ -44,6 +44,10 @@ _GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
         ("keep_take", "Keep Take", "CHECKMARK"),
     ),
     (
+        ("make_shown", "Make What the Panel Shows", "RENDER_ANIMATION"),
+        ("prompt_dialog", "Write Prompt...", "GREASEPENCIL"),
+        ("add_preset", "Add Preset...", "PRESET"),
+        ("make_example", "Make an Example", "OUTLINER_OB_LIGHT"),
         ("new_seed", "New Seed", "FILE_REFRESH"),
         ("write_prompt_text", "Write Prompt as Text", "TEXT"),
         ("load_settings", "Load Settings from Strip", "COPYDOWN"),

@@ -128,6 +128,18 @@ def download_plan(made: DownloadPlan) -> list[str]:
     return [*lines, iface_("Into {}").format(made.folder), *made.notes]
 
 
+def with_time(text: str, made: Plan | None) -> str:
+    """ "Fill Gap, about 2 min"; the text alone while that isn't known."""
+    if made is None or made.problem is not None or made.expected_seconds is None:
+        return text
+    return iface_("{}, about {}").format(text, duration(made.expected_seconds))
+
+
+def short_seconds(length: float) -> str:
+    """A length on the timeline, for a line with much else: "2 s", "2.5 s"."""
+    return iface_("{} s").format(f"{length:.1f}".removesuffix(".0"))
+
+
 def frames(count: int) -> str:
     """ "1 frame" or "81 frames"."""
     return iface_("{} frame" if count == 1 else "{} frames").format(count)
@@ -147,6 +159,9 @@ def plan(made: Plan) -> tuple[str, str]:
     """What the model makes, and how long the take will be on the timeline."""
     length, speed = frames(made.model_frames), rate(made.model_frame_rate)
     model = iface_("{} x {}, {} at {} fps").format(made.width, made.height, length, speed)
+    shared = made.kept_before + made.kept_after
+    if shared:
+        model += iface_(", {} of them from the strips beside it").format(shared)
     return model, iface_("{} on the timeline").format(frames(made.take_frames))
 
 

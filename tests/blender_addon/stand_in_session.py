@@ -270,9 +270,16 @@ def stand_in(scene, addon, extension: str, monkeypatch) -> Iterator[StandInSessi
     panel_state.restart_needed = False
 
 
+def set_prompts(settings: Any, prompt: str) -> None:
+    """Have every task the same prompt."""
+    for name in ("prompt", "image_prompt", "restyle_prompt", "gap_prompt", "extend_prompt", "previs_prompt"):
+        setattr(settings, name, prompt)
+
+
 @pytest.fixture
 def settings(stand_in: StandInSession, scene):
-    """The scene's settings, with a prompt and the embedded model."""
+    """The scene's settings, with a prompt for each task and the embedded model."""
     settings = scene.wan_vse
-    settings.prompt, settings.model_id = "fog over pines", "embedded"
+    settings.model_id = "embedded"
+    set_prompts(settings, "fog over pines")
     return settings

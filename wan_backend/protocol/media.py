@@ -37,6 +37,8 @@ FILMSTRIP_PICTURES, FILMSTRIP_SIDE = 8, 144
 MAX_FILMSTRIPS = 8
 CALIBRATIONS_FILE = "calibrations.json"
 """In the state folder, too: what was measured of models for the step cache."""
+MEASURED_TIMES_FILE = "measured_times.json"
+"""There, too: how long takes took."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
 
 

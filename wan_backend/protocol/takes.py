@@ -311,6 +311,9 @@ class Plan:
     """The model's residency in memory, in a sentence; empty if the machine is not known yet."""
     disk_bytes: int = 0
     """Estimated size of the take's files."""
+    expected_seconds: float | None = None
+    """How long it will probably take here once the model is loaded, by earlier takes; None if that isn't known. Only
+    the method `plan` says it."""
     notes: list[str] = field(default_factory=list)
     """Sentences: what was snapped, and why."""
     fixes: list[Fix] = field(default_factory=list)

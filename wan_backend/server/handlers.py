@@ -85,7 +85,9 @@ class Handlers:
 
     def plan(self, params: m.PlanParams) -> Later:
         """A plan for a request."""
-        return Later(lambda hand_in: self._planning.plan(params.request, hand_in))
+        return Later(
+            lambda hand_in: self._planning.plan(params.request, lambda made: hand_in(self._runner.with_time(made)))
+        )
 
     def warm(self, params: m.WarmParams) -> m.Nothing:
         """Have the worker load a model, as soon as nothing else is to be done."""

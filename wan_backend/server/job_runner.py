@@ -15,14 +15,17 @@ from pathlib import Path
 from ..job_queue.job import BACKEND_ENDED, is_working
 from ..job_queue.job_table import WAITING
 from ..job_queue.queue import HELD, JobQueue
+from ..planning.measured_times import MeasuredTimes
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
+from ..protocol.media import STEPS_FILE
 from ..protocol.messages import (
     CANCELED,
     Component,
     ComponentFile,
     Hold,
     JobState,
+    Plan,
     Problem,
     ProblemKind,
     ProgressParams,
@@ -63,6 +66,7 @@ class JobRunner:
         copies_folder: str = "",
         idle_seconds: float = 0.0,
         may_load: Callable[[], bool] = lambda: True,
+        times: MeasuredTimes | None = None,
     ) -> None:
         """`copies_folder`: where a worker may keep its bf16 cache.
 
@@ -82,6 +86,9 @@ class JobRunner:
         self._paused = False
         self._stopping: dict[str, tuple[Hold, str]] = {}
         """The worker's job, while it is stopped for a while, with what then keeps it waiting and its sentence."""
+        self._times = times or MeasuredTimes()
+        self._running: Plan | None = None
+        """What the worker makes, if it has begun at the first step: from its time, that of others is told."""
         life.listener = self
 
     def advance(self) -> None:
@@ -135,6 +142,15 @@ class JobRunner:
             self._life.warm_up(WarmUpParams(self._params("", request, made), wanted.read_prompt))
 
         self._planning.start(request, begin)
+
+    def with_time(self, made: Plan | ProtocolError) -> Plan | ProtocolError:
+        """A plan for a client, with how long the take will probably take.
+
+        The plans of jobs don't have it: a take is resumed only if its plan is the same.
+        """
+        if isinstance(made, ProtocolError):
+            return made
+        return dataclasses.replace(made, expected_seconds=self._times.expected_seconds(made))
 
     def cancel(self, job_id: str) -> None:
         """End a job; one that the worker has ends within the worker's time for it. Raises ProtocolError."""
@@ -210,6 +226,9 @@ class JobRunner:
         """The worker made the take."""
         self._stopping.pop(job_id, None)
         self._queue.finish(job_id, result)
+        if self._running is not None:
+            self._times.learn(self._running, result.seconds)
+        self._running = None
 
     def job_failed(self, job_id: str, problem: Problem) -> None:
         """The worker could not, or died, or hung."""
@@ -258,6 +277,8 @@ class JobRunner:
 
     def _start(self, job_id: str, request: TakeRequest, made: Prepared) -> None:
         self._queue.start(job_id, made.plan)
+        begun = (self._queue.work_folder(job_id) / STEPS_FILE).exists()
+        self._running = None if begun else made.plan
         self._warm, self._to_warm_up = (), None
         self._life.run(self._params(job_id, request, made))
 

@@ -21,11 +21,12 @@ from typing import Any
 from ..job_queue.owners import Owner
 from ..job_queue.queue import JobQueue
 from ..planning.calibrations import Calibrations
+from ..planning.measured_times import MeasuredTimes
 from ..protocol import ProtocolError
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
-from ..protocol.media import CALIBRATIONS_FILE
+from ..protocol.media import CALIBRATIONS_FILE, MEASURED_TIMES_FILE
 from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import compiled_kernels, private_files
@@ -186,6 +187,7 @@ class Server:
             *(self._queue, life, self._planning, options.device, options.memory_budget_bytes, options.state),
             *(self._on_worker, str(options.state / BF16_CACHE_FOLDER), options.idle_seconds),
             lambda: not self._card_watch.is_asking,
+            MeasuredTimes(options.state / MEASURED_TIMES_FILE),
         )
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         self._handlers = Handlers(

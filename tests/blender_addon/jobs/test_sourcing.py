@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
+from stand_in_session import set_prompts
 
 COLOR = "Color"
 
@@ -44,7 +45,8 @@ class Desk:
         self.cut.scene = self.scene
         self.cut.select(*(names or (COLOR,)))
         panel = self.scene.wan_vse
-        panel.prompt, panel.model_id = prompt, "embedded"
+        panel.model_id = "embedded"
+        set_prompts(panel, prompt)
         for name, value in settings.items():
             setattr(panel, name, value)
         task = self.addon("properties.task").Task[task]

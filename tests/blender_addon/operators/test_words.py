@@ -8,8 +8,10 @@ import bpy
 import pytest
 
 DOWNLOADS = ("download_model", "confirm_download", "resume_download", "pause_download", "cancel_download")
+PRESETS = ("use_preset", "remove_preset", "use_prompt")
 NOT_IN_MENUS = {
-    f"WAN_VSE_OT_{name}" for name in ("apply_fix", "choose_task", "confirm_setup", "show_kept_take", *DOWNLOADS)
+    f"WAN_VSE_OT_{name}"
+    for name in ("apply_fix", "choose_task", "confirm_setup", "show_kept_take", *PRESETS, *DOWNLOADS)
 }  # fmt: skip
 """These mean nothing without the button that they belong to."""
 
