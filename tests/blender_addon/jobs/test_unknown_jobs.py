@@ -225,7 +225,7 @@ def test_retry_is_offered_where_it_can_lead_to_a_take(
     pumped.until(lambda: session.server.status.state == "ready")
     assert (retry.job_refusal(job) == "") == offered
     drawn = Recorder()
-    addon("ui.queue_list").draw_job(drawn, bpy.context, job)
+    addon("ui.job_box").draw_job(drawn, bpy.context, job)
     assert ("retry_job" in drawn.orders) == offered
 
 
@@ -250,7 +250,7 @@ def test_what_the_backend_would_refuse_is_said_in_place_of_retry(pumped, scene, 
     problem = messages.ProblemKind.BAD_PROMPT
     query.plan = replace(query.plan, problem=type(job.problem)(problem, "The prompt is empty; describe it."))
     drawn = Recorder()
-    addon("ui.queue_list").draw_job(drawn, bpy.context, job)
+    addon("ui.job_box").draw_job(drawn, bpy.context, job)
     assert "retry_job" not in drawn.orders and "The prompt is empty" in " ".join(drawn.words)
     refusal = addon("operators.queue_jobs").WAN_VSE_OT_retry_job.job_refusal(job)
     assert refusal == "The prompt is empty; describe it"

@@ -23,8 +23,8 @@ def test_a_gap_lies_between_the_nearest_strips_of_all_channels(scene, free_space
     color(5, 25, 4)
     color(60, 80, 2)
     color(50, 90, 7)
-    assert free_space.gap_at(scene, 30) == free_space.Gap(25, 50)
-    assert free_space.gap_at(scene, 25) == free_space.Gap(25, 50)
+    assert free_space.gap_at(scene, 30) == free_space.Gap(25, 50, True)
+    assert free_space.gap_at(scene, 25) == free_space.Gap(25, 50, True)
     assert free_space.gap_at(scene, 49).length_frames == 25
 
 
@@ -43,14 +43,14 @@ def test_titles_and_adjustments_over_a_gap_leave_it_one(scene, free_space, color
     over = {"name": "over", "type": kind, "channel": 3, "frame_start": 1}
     timed = "length" in strips.bl_rna.functions["new_effect"].parameters
     strips.new_effect(**over, **({"length": 80} if timed else {"frame_end": 81}))
-    assert free_space.gap_at(scene, 30) == free_space.Gap(20, 50)
+    assert free_space.gap_at(scene, 30) == free_space.Gap(20, 50, True)
 
 
 def test_the_scenes_range_bounds_a_gap_at_either_end(scene, free_space, color):
     scene.frame_start, scene.frame_end = 1, 100
     assert free_space.gap_at(scene, 50) == free_space.Gap(1, 101)
     color(40, 60)
-    assert free_space.gap_at(scene, 10) == free_space.Gap(1, 40)
+    assert free_space.gap_at(scene, 10) == free_space.Gap(1, 40, True)
     assert free_space.gap_at(scene, 70) == free_space.Gap(60, 101)
 
 
@@ -66,7 +66,7 @@ def test_what_is_not_seen_does_not_bound_a_gap(scene, free_space, color):
     scene.sequence_editor.channels[3].mute = True
     color(30, 40, 3)
     color(60, 70)
-    assert free_space.gap_at(scene, 35) == free_space.Gap(1, 60)
+    assert free_space.gap_at(scene, 35) == free_space.Gap(1, 60, True)
 
 
 def test_the_lowest_free_channel(scene, free_space, color):
@@ -109,7 +109,7 @@ def test_in_an_open_meta_strip_its_own_strips_count(scene, addon, free_space, co
     meta = addon("timeline.compat").strips(scene.sequence_editor).new_meta(name="M", channel=5, frame_start=1)
     inner.move_to_meta(meta)
     scene.sequence_editor.display_stack(meta)
-    assert free_space.gap_at(scene, 10) == free_space.Gap(1, 20)
+    assert free_space.gap_at(scene, 10) == free_space.Gap(1, 20, True)
     assert free_space.first_free_channel(scene, 20, 25) == 2
     assert free_space.first_free_channel(scene, 100, 105) == 1
     assert bpy.context.scene == scene
