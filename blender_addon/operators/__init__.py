@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import bpy
 
-from . import apply_settings, backend_setup, choose_inputs, download_models, make_takes, queue_jobs
+from . import (
+    apply_settings,
+    at_pointer,
+    backend_setup,
+    check_cut,
+    choose_inputs,
+    compare_takes,
+    download_models,
+    drag_extension,
+    make_takes,
+    queue_jobs,
+    take_lanes,
+)
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
@@ -13,6 +25,11 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *queue_jobs.CLASSES,
     *backend_setup.CLASSES,
     *download_models.CLASSES,
+    *at_pointer.CLASSES,
+    *drag_extension.CLASSES,
+    *compare_takes.CLASSES,
+    *take_lanes.CLASSES,
+    *check_cut.CLASSES,
 )
 
 
@@ -20,9 +37,13 @@ def register() -> None:
     """Make the operators known to Blender."""
     for one in CLASSES:
         bpy.utils.register_class(one)
+    compare_takes.register_handlers()
+    check_cut.register_handlers()
 
 
 def unregister() -> None:
     """Remove the operators from Blender."""
+    check_cut.unregister_handlers()
+    compare_takes.unregister_handlers()
     for one in reversed(CLASSES):
         bpy.utils.unregister_class(one)

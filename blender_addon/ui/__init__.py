@@ -10,12 +10,14 @@ import bpy
 from .. import preferences
 from ..jobs import session
 from . import (
+    comparison,
     live_preview_icon,
     lora_list,
     menus,
     preferences_page,
     queue_list,
     refresh,
+    shortcuts,
     sidebar,
     thumbnail_icons,
     timeline_overlay,
@@ -33,11 +35,15 @@ def register() -> None:
     thumbnail_icons.register()
     live_preview_icon.register()
     timeline_overlay.register()
+    comparison.register()
+    shortcuts.register()
     session.current().on_change.append(refresh.refresh)
 
 
 def unregister() -> None:
     """Unregister them. The session ended before this, and its callbacks with it."""
+    shortcuts.unregister()
+    comparison.unregister()
     timeline_overlay.unregister()
     live_preview_icon.unregister()
     thumbnail_icons.unregister()
