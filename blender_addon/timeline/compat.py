@@ -136,6 +136,13 @@ def trim_start(strip: Strip) -> int:
     return strip.content_trim_start if hasattr(strip, "content_trim_start") else strip.animation_offset_start
 
 
+def trims(strip: Strip) -> tuple[int, int]:
+    """How many of the media's first and last frames were trimmed off (not merely hidden)."""
+    if hasattr(strip, "content_trim_start"):
+        return strip.content_trim_start, strip.content_trim_end
+    return strip.animation_offset_start, strip.animation_offset_end
+
+
 def is_on_whole_frames(strip: Strip) -> bool:
     """True if the media begins on a frame and not between two."""
     return float(strip.content_start if hasattr(strip, "content_start") else strip.frame_start).is_integer()

@@ -1,0 +1,90 @@
+"""Lets an image or movie strip play other files in place: the strip stays the same one, with all that was done to it.
+
+The names of pictures are added and removed at the end of their list, which takes a fraction of a millisecond for a
+take; no strip is made or removed, so that Blender goes on playing. All versions from 4.2 on allow it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import bpy
+
+from . import animation, compat, movie_head, picture_files, strip_media
+
+Size = tuple[int, int]
+
+
+def swap(scene: bpy.types.Scene, strip: compat.Strip, folder: str, names: tuple[str, ...]) -> None:
+    """Let `strip` play `names` from `folder` (as strips keep it), in the same frames, as large in the frame as before.
+
+    The files must be there: a picture that is missing can crash Blender when it renders.
+    """
+    place = compat.start(strip), compat.end_exclusive(strip)
+    before = _size_shown(strip)
+    if strip.type == "IMAGE":
+        _swap_pictures(strip, folder, names)
+    else:
+        _swap_movie(strip, os.path.join(folder, names[0]))
+    compat.set_handles(strip, *place)  # a list of another length moved the end, where no neighbor was asked
+    after = _size_in(os.path.join(bpy.path.abspath(folder), names[0]), strip.type == "MOVIE")
+    if before and after and before != after:
+        _keep_size(scene, strip, before, after)
+
+
+def keeps_length(strip: compat.Strip) -> bool:
+    """True if the strip's timing is tied to the number of its media's frames: it is retimed, or trimmed for good."""
+    return bool(len(getattr(strip, "retiming_keys", ())) or any(compat.trims(strip)))
+
+
+def _swap_pictures(strip: compat.Strip, folder: str, names: tuple[str, ...]) -> None:
+    elements = strip.elements
+    count = len(elements) if keeps_length(strip) else len(names)
+    wanted = [*names[:count], *[names[-1]] * (count - len(names))]  # the last picture is held
+    strip.directory = folder
+    while len(elements) > count:
+        elements.pop(len(elements) - 1)  # not by -1: the list would be counted from its end only in some versions
+    for element, name in zip(elements, wanted, strict=False):
+        if element.filename != name:
+            element.filename = name
+    for name in wanted[len(elements) :]:
+        elements.append(name)
+
+
+def _swap_movie(strip: compat.Strip, path: str) -> None:
+    colors = strip.colorspace_settings.name
+    strip.filepath = path
+    if strip.colorspace_settings.name != colors:  # Blender may choose it anew for another file
+        strip.colorspace_settings.name = colors
+
+
+def _size_shown(strip: compat.Strip) -> Size | None:
+    """The size of the strip's pictures, as Blender remembers it or as the first file says."""
+    element = strip.elements[0] if len(strip.elements) else None
+    folder = strip_media.played_folder(strip)
+    if element is None or folder is None:
+        return None
+    size = _size_in(os.path.join(folder, element.filename), strip.type == "MOVIE")
+    remembered = (element.orig_width, element.orig_height)
+    return size or (remembered if all(side > 0 for side in remembered) else None)
+
+
+def _size_in(path: str, is_movie: bool) -> Size | None:
+    try:
+        if not is_movie:
+            return picture_files.head_of(path).size
+        head = movie_head.head_of(path)
+        return (head.width, head.height) if head is not None else None
+    except (OSError, ValueError):
+        return None
+
+
+def _keep_size(scene: bpy.types.Scene, strip: compat.Strip, before: Size, after: Size) -> None:
+    """Scale and crop pictures of another size so that they lie where those before lay. An animated scale stays."""
+    wider, higher = before[0] / after[0], before[1] / after[1]
+    crop, transform = strip.crop, strip.transform
+    crop.min_x, crop.max_x = round(crop.min_x / wider), round(crop.max_x / wider)
+    crop.min_y, crop.max_y = round(crop.min_y / higher), round(crop.max_y / higher)
+    if not animation.is_animated(scene, strip):
+        transform.scale_x *= wider
+        transform.scale_y *= higher

@@ -1,0 +1,280 @@
+"""The takes that a strip keeps: which there are, showing another in place, and what a stranger's file may hold."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import fake_backend_frames as frames_of_fake
+
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+
+
+class Stack:
+    """A strip on channel 3 with the take A of 40 pictures from frame 10 on, and takes on the disk for it."""
+
+    def __init__(self, scene, addon, folder: Path):
+        self.scene, self.folder = scene, folder
+        self.compat, self.identity = addon("timeline.compat"), addon("timeline.identity")
+        self.takes, self.take_strips = addon("timeline.strip_takes"), addon("timeline.take_strips")
+        first = self.on_disk(A, 40)
+        self.name = self.take_strips.put_on_timeline(scene, "Shot", first.files(), 3, 10, 40).name
+        self.identity.mark_take(self.strip, A, '{"of": "A"}', '{"take": "A"}')
+
+    @property
+    def strip(self):
+        """Found again by its name, as an undo moves it in memory."""
+        return self.compat.strip_named(self.scene, self.name)
+
+    def on_disk(self, job_id: str, frames: int, size_of: int | None = None):
+        folder = self.folder / job_id
+        folder.mkdir()
+        for index in range(frames):
+            (folder / f"{index + 1:04d}.png").write_bytes(frames_of_fake.png(index))
+        return self.takes.KeptTake(job_id, str(folder), "0001.png", frames, False)
+
+    def add(self, job_id: str, frames: int = 40):
+        take = self.on_disk(job_id, frames)
+        self.takes.remember(self.strip, take, self.takes.Made(f'{{"of": "{job_id[0]}"}}'))
+        return take
+
+    def show(self, job_id: str) -> str:
+        return self.takes.show(self.scene, self.strip, job_id)
+
+    def jobs(self) -> list[str]:
+        return [take.job_id for take in self.takes.takes_of(self.strip)]
+
+    def place(self):
+        strip = self.strip
+        return self.compat.start(strip), self.compat.end_exclusive(strip), self.compat.content_start(strip)
+
+    def file_at(self, frame: int) -> str:
+        from bl_ext.user_default.wan_vse.blender_addon.timeline import strip_media
+
+        return strip_media.names_of(self.strip, range(frame, frame + 1))[0]
+
+
+@pytest.fixture
+def stack(scene, addon, tmp_path):
+    return Stack(scene, addon, tmp_path)
+
+
+def test_a_take_strip_has_one_take_until_more_are_remembered(stack):
+    (only,) = stack.takes.takes_of(stack.strip)
+    assert (only.job_id, only.folder, only.frames) == (A, str(stack.folder / A), 40)
+    assert stack.takes.shown_index(stack.strip) == 0
+    stack.add(B)
+    stack.add(C)
+    assert stack.jobs() == [C, B, A]
+    assert stack.takes.shown_index(stack.strip) == 2
+    stack.takes.remember(stack.strip, stack.takes.takes_of(stack.strip)[1])
+    assert stack.jobs() == [C, B, A]
+
+
+def test_a_strip_that_is_no_take_has_none(stack):
+    other = stack.compat.new_color(stack.compat.strips(stack.scene.sequence_editor), "other", 1, 1, 10)
+    assert stack.takes.takes_of(other) == () and stack.takes.shown_index(other) is None
+
+
+def test_showing_another_take_leaves_the_strip_as_it_is(stack):
+    stack.add(B)
+    strip = stack.strip
+    stack.compat.set_handles(strip, 17, 41)
+    neighbors = stack.compat.strips(stack.scene.sequence_editor)
+    stack.compat.new_color(neighbors, "before", 3, 1, 16)
+    stack.compat.new_color(neighbors, "after", 3, 41, 20)
+    strip.color_tag, strip.mute, strip.blend_alpha, strip.transform.scale_x = "COLOR_04", True, 0.5, 1.25
+    strip.transform.rotation, strip.crop.min_x, strip.color_saturation = 0.25, 4, 0.5
+    strip.keyframe_insert("blend_alpha", frame=20)
+    strip.modifiers.new("Curves", "CURVES")
+    before, kept = stack.place(), strip.as_pointer()
+    assert stack.show(B) == ""
+    strip = stack.strip
+    assert stack.place() == before and strip.as_pointer() == kept
+    assert (strip.name, strip.channel, strip.color_tag, strip.mute) == ("Shot", 3, "COLOR_04", True)
+    assert (strip.blend_alpha, strip.transform.scale_x, strip.transform.rotation) == (0.5, 1.25, 0.25)
+    assert (strip.crop.min_x, strip.color_saturation, len(strip.modifiers)) == (4, 0.5, 1)
+    assert stack.takes.takes_of(strip)[stack.takes.shown_index(strip)].job_id == B
+    assert strip.directory.rstrip("/\\").endswith(B) and stack.file_at(17) == "0008.png"
+
+
+def test_the_settings_go_with_the_take_that_is_shown(stack):
+    stack.add(B)
+    stack.show(B)
+    assert stack.identity.REQUEST in stack.strip.keys() and stack.strip[stack.identity.REQUEST] == '{"of": "b"}'
+    assert stack.takes.made_of(stack.strip, A).take == '{"take": "A"}'
+    stack.show(A)
+    assert stack.strip[stack.identity.REQUEST] == '{"of": "A"}'
+    assert stack.takes.made_of(stack.strip, B).request == '{"of": "b"}'
+
+
+@pytest.mark.parametrize("frames", [8, 20, 81])
+def test_a_take_of_another_length_is_fitted_and_nothing_is_lost(stack, frames):
+    stack.compat.set_handles(stack.strip, 15, 45)
+    neighbors = stack.compat.strips(stack.scene.sequence_editor)
+    stack.compat.new_color(neighbors, "after", 3, 45, 20)
+    stack.add(B, frames)
+    before = stack.place()
+    assert stack.show(B) == ""
+    assert stack.place() == before and stack.strip.channel == 3 and len(stack.strip.elements) == frames
+    assert stack.file_at(44) == f"{min(frames, 35):04d}.png"
+    take = stack.takes.takes_of(stack.strip)[0]
+    assert stack.takes.held_frames(stack.strip, take) == max(0, 35 - frames)
+    assert stack.show(A) == ""
+    assert stack.place() == before and len(stack.strip.elements) == 40 and stack.file_at(44) == "0035.png"
+
+
+def test_a_retimed_strip_keeps_its_speed(stack):
+    strip = stack.strip
+    if not hasattr(strip, "retiming_keys"):
+        pytest.skip("this version retimes no pictures")
+    import bpy
+
+    editor = stack.scene.sequence_editor
+    editor.active_strip = strip
+    strip.select = True
+    with bpy.context.temp_override(scene=stack.scene, strip=strip, selected_strips=[strip], active_strip=strip):
+        if not bpy.ops.sequencer.retiming_segment_speed_set.poll():
+            pytest.skip("no retiming without a window")
+        bpy.ops.sequencer.retiming_segment_speed_set(speed=200.0)
+    stack.add(B, 20)
+    before, keys = stack.place(), [key.timeline_frame for key in stack.strip.retiming_keys]
+    assert stack.show(B) == ""
+    assert stack.place() == before and [key.timeline_frame for key in stack.strip.retiming_keys] == keys
+
+
+def test_what_cannot_be_shown_says_why_and_changes_nothing(stack):
+    stack.add(B)
+    shutil.rmtree(stack.folder / B)
+    assert "make the take again" in stack.show(B)
+    movie = stack.takes.KeptTake(C, str(stack.folder / C), "take.mkv", 40, True)
+    stack.takes.remember(stack.strip, movie)
+    assert "movie" in stack.show(C)
+    assert "doesn't have" in stack.show("d" * 32)
+    assert stack.takes.shown_index(stack.strip) == 2 and stack.strip.directory.rstrip("/\\").endswith(A)
+
+
+def test_marks_and_notes_stay_with_their_take(stack):
+    stack.add(B)
+    stack.takes.set_mark(stack.strip, B, "star")
+    stack.takes.set_note(stack.strip, A, "the\nhand is wrong \ud800" + "x" * 2000)
+    stack.show(B)
+    newest, oldest = stack.takes.takes_of(stack.strip)
+    assert (newest.mark, oldest.mark) == ("star", "")
+    assert oldest.note.startswith("the hand is wrong") and len(oldest.note) <= 1000
+    with pytest.raises(ValueError, match="no mark"):
+        stack.takes.set_mark(stack.strip, B, "best")
+
+
+def test_the_takes_beside_the_shown_one_are_found_where_it_lies(stack):
+    """As after Save As into another folder, or after the whole project was moved: Blender keeps one path right."""
+    stack.add(B)
+    moved = stack.folder / "moved"
+    moved.mkdir()
+    for job in (A, B):
+        shutil.move(stack.folder / job, moved / job)
+    stack.strip.directory = str(moved / A)
+    assert [take.folder for take in stack.takes.takes_of(stack.strip)] == [str(moved / B), str(moved / A)]
+    assert stack.show(B) == ""
+
+
+def test_a_take_that_lies_elsewhere_is_found_after_a_flip(stack, tmp_path):
+    far = tmp_path / "far"
+    far.mkdir()
+    stack.add(B)
+    shutil.move(stack.folder / B, far / B)
+    stack.takes.set_folders(stack.strip, {str(stack.folder / B): str(far / B)})
+    for job in (B, A, B):
+        assert stack.show(job) == ""
+        assert sorted(take.folder for take in stack.takes.takes_of(stack.strip)) == [
+            str(stack.folder / A),
+            str(far / B),
+        ]
+
+
+def test_two_hundred_takes_of_241_frames_flip_within_a_redraw(stack):
+    jobs = [f"{index:032x}" for index in range(200)]
+    stack.on_disk(B, 241)
+    for job in jobs:
+        stack.takes.remember(
+            stack.strip, stack.takes.KeptTake(job, str(stack.folder / B), "0001.png", 241, False), stack.takes.Made("{}")
+        )
+    assert len(stack.jobs()) == 201
+    stack.show(jobs[0])
+    seconds = []
+    for job in (A, *jobs[:5]):
+        began = time.perf_counter()
+        assert stack.show(job) == ""
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 0.016
+
+
+def test_hostile_properties_are_left_out(stack):
+    folder = str(stack.folder / B)
+    good = {"job": B, "folder": B, "first_file": "0001.png", "frames": 40, "movie": False, "mark": "", "note": ""}
+    bad = [
+        {"job": "../../etc"},
+        {"folder": "../../etc"},
+        {"folder": f"{folder}/../x"},
+        {"folder": 5},
+        {"first_file": "/etc/passwd"},
+        {"frames": 10**9},
+        {"frames": True},
+        {"frames": 0},
+        {"movie": True},
+    ]
+    entries = [{**good, "job": f"{index:032x}", **wrong} for index, wrong in enumerate(bad)]
+    stack.strip[stack.takes.TAKES] = json.dumps([good, good, 7, None, [], *entries])
+    assert stack.jobs() == [A, B]
+    stack.strip[stack.takes.TAKES] = json.dumps([{**good, "mark": ["x"], "note": 5}])
+    assert (stack.takes.takes_of(stack.strip)[1].mark, stack.takes.takes_of(stack.strip)[1].note) == ("", "")
+    for text in ("[" * 100_000, '{"a": 1}', "nan", "x" * (1 << 21), 7, json.dumps([good] * 100_000)):
+        stack.strip[stack.takes.TAKES] = text
+        stack.strip[stack.takes.MADE] = stack.strip[stack.takes.PENDING] = text
+        assert stack.jobs()[0] == A or stack.jobs() == [B]
+        stack.takes.pending(stack.strip), stack.takes.made_of(stack.strip, B)
+
+
+def test_more_takes_than_are_kept_lose_the_oldest_that_nobody_wants(stack, addon, monkeypatch):
+    monkeypatch.setattr(stack.takes, "MAX_TAKES", 4)
+    for index, job in enumerate((B, C, "d" * 32, "e" * 32, "f" * 32)):
+        stack.takes.remember(stack.strip, stack.takes.KeptTake(job, str(stack.folder / job), "0001.png", 1, False))
+        if not index:
+            stack.takes.set_mark(stack.strip, B, "star")
+    assert stack.jobs() == ["f" * 32, "e" * 32, B, A]
+
+
+def test_pending_jobs_keep_their_order_and_what_is_known_of_them(stack):
+    strip, takes = stack.strip, stack.takes
+    assert takes.pending(strip) == ()
+    takes.set_asked(strip, [takes.Asked(B, A, "{}", ""), takes.Asked(C)])
+    assert takes.pending(strip) == (B, C)
+    takes.set_pending(strip, ["d" * 32, B])
+    assert takes.asked_for(strip) == (takes.Asked("d" * 32), takes.Asked(B, A, "{}", ""))
+    takes.set_pending(strip, [])
+    assert takes.pending(strip) == () and takes.PENDING not in strip.keys()
+
+
+def test_an_undo_in_the_middle_of_flipping_loses_nothing(stack):
+    import bpy
+
+    stack.add(B)
+    stack.add(C)
+    bpy.ops.ed.undo_push(message="Takes")
+    for job in (B, C):
+        stack.show(job)
+        bpy.ops.ed.undo_push(message="Flip")
+    stack.scene = bpy.context.scene
+    bpy.ops.ed.undo()
+    stack.scene = bpy.context.scene
+    assert stack.jobs() == [C, B, A] and stack.takes.shown_index(stack.strip) == 1
+    assert stack.strip.directory.rstrip("/\\").endswith(B)
+    bpy.ops.ed.redo()
+    stack.scene = bpy.context.scene
+    assert stack.takes.shown_index(stack.strip) == 0
