@@ -127,7 +127,8 @@ class WAN_VSE_OT_compare_takes(Refusing, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Result:
         """Begin, change to another kind, or end what is shown already."""
-        if shown is not None and shown.kind == self.kind:
+        is_asked = self.properties.is_property_set("kind")  # the key doesn't ask for one, and ends any
+        if shown is not None and (not is_asked or shown.kind == self.kind):
             show(None)
             return {"FINISHED"}
         sentence = self._begin(context)

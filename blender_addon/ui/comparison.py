@@ -38,7 +38,7 @@ _POINTS = 12
 _FONT = 0
 _LINE = (1.0, 1.0, 1.0, 0.9)
 _SHADE = (0.0, 0.0, 0.0, 0.6)
-_BEHIND = (0.05, 0.05, 0.05, 1.0)
+_BEHIND = (0.0, 0.0, 0.0, 1.0)
 _BYTES_OF_PIXEL = 16
 
 _handler: Any = None
@@ -152,11 +152,11 @@ def _draw() -> None:
 def _draw_both(context: Any, scene: bpy.types.Scene, now: Comparison, both: list[Side]) -> None:
     region, scale = context.region, context.preferences.system.ui_scale
     frame = compare_takes.frame_in_region(scene, region)
+    _fill(frame if now.kind == compare_takes.WIPE else (0, 0, region.width, region.height), _BEHIND)
     gpu.state.scissor_test_set(True)
     for place, side in enumerate(both):
         clip, box = _places(frame, now, place, region)
         _scissor(clip, region)
-        _fill(clip, _BEHIND)
         _draw_picture(scene, side, place, box)
     _scissor((0, 0, region.width, region.height), region)
     gpu.state.scissor_test_set(False)
