@@ -240,13 +240,9 @@ class OpenFile:
             self._look_at_all_done = False
             self._due |= jobs.done_unsettled()
         self._due |= jobs.pop_done()
-        due = [status for job_id in self._due if (status := jobs.get(job_id)) is not None and job_id in jobs.done]
-        if not due:
-            self._due.clear()  # what has a placeholder alone comes again when it is done
+        if not self._due or self.loading or not blender_handlers.may_change_strips(self.rendering):
             return False
-        if self.loading or not blender_handlers.may_change_strips(self.rendering):
-            return False
-        due = self._concerning_strips(due, deadline)
+        due = self._concerning_strips(jobs, deadline)
         if not due or time.perf_counter() > deadline:
             return False
         strips: dict[str, list[identity.Marked]] = defaultdict(list)
@@ -257,21 +253,26 @@ class OpenFile:
                 return True
         return False
 
-    def _concerning_strips(self, due: list[JobStatus], deadline: float) -> list[JobStatus]:
-        """Those for which strips may change; the others, mostly of other files, are judged without a look at strips.
+    def _concerning_strips(self, jobs: JobList, deadline: float) -> list[JobStatus]:
+        """The due jobs for which strips may change. The others, mostly of other files, are judged without a look at
+        strips, and so is what has a placeholder but no take yet: it comes again when it is done.
 
-        Empty if there is no time to go through all of them.
+        Empty if there is no time to go through all of them; the next call continues.
         """
         left = []
-        for status in due:
+        for job_id in list(self._due):
             if time.perf_counter() > deadline:
                 return []
-            job_id, belongs = status.job_id, self.has(status)
-            if job_id in self._placeholders or self.history.may_come_back(status, job_id in self._on_strips, belongs):
+            status = jobs.get(job_id) if job_id in jobs.done else None
+            if status is not None and (
+                job_id in self._placeholders
+                or self.history.may_come_back(status, job_id in self._on_strips, self.has(status))
+            ):
                 left.append(status)
-            else:
-                self._due.discard(status.job_id)
-                self.history.decided.add(status.job_id)
+                continue
+            self._due.discard(job_id)
+            if status is not None:
+                self.history.decided.add(job_id)
         return left
 
     def due_again(self, job_id: str) -> None:

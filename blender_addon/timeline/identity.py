@@ -82,10 +82,11 @@ def new_id() -> str:
 
 def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
     """Every strip of the scene that has a job."""
-    for strip, collection in strip_columns.walk(scene):
-        job_id, role = untrusted.id_in(strip, JOB), role_of(strip)
-        if job_id and role:
-            yield Marked(scene, strip, collection, job_id, role == PLACEHOLDER_ROLE)
+    for collection in strip_columns.collections(scene):
+        for strip in strip_columns.carrying(collection, JOB):
+            job_id, role = untrusted.id_in(strip, JOB), role_of(strip)
+            if job_id and role:
+                yield Marked(scene, strip, collection, job_id, role == PLACEHOLDER_ROLE)
 
 
 def role_of(strip: compat.Strip) -> str:
@@ -102,8 +103,10 @@ def all_marked() -> list[Marked]:
 
 def count_unrecognized() -> int:
     """How many strips of the open file have a job's mark that this add-on did not write; they are ignored."""
-    strips = [strip for scene in bpy.data.scenes if scene.library is None for strip, _ in strip_columns.walk(scene)]
-    return sum(strip.get(JOB) is not None and not (untrusted.id_in(strip, JOB) and role_of(strip)) for strip in strips)
+    scenes = [scene for scene in bpy.data.scenes if scene.library is None]
+    collections = [collection for scene in scenes for collection in strip_columns.collections(scene)]
+    strips = [strip for collection in collections for strip in strip_columns.carrying(collection, JOB)]
+    return sum(not (untrusted.id_in(strip, JOB) and role_of(strip)) for strip in strips)
 
 
 def find(strip_id: str) -> Marked | None:
@@ -141,14 +144,11 @@ def sweep(replaced: bool = False) -> list[Marked]:
 def _places() -> tuple[object, ...]:
     """Where every strip of the open file lies; read as columns, since it is compared at every tick."""
     scenes = [scene for scene in bpy.data.scenes if scene.library is None]
-    waiting = [compat.top_strips(scene) for scene in scenes]
     places: list[object] = [scene.as_pointer() for scene in scenes]
-    while waiting:
-        collection = waiting.pop()
-        if len(collection):
-            rows = strip_columns.columns(collection)
-            places.append(b"".join(row.tobytes() for row in (rows.starts, rows.ends_exclusive, rows.channels)))
-            waiting += [compat.strips(meta) for meta in strip_columns.of_kinds(collection, "META")]
+    for scene in scenes:
+        for collection in strip_columns.collections(scene):
+            starts, ends_exclusive, channels, _ = strip_columns.places(collection)
+            places.append(b"".join(row.tobytes() for row in (starts, ends_exclusive, channels)))
     return tuple(places)
 
 

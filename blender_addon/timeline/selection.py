@@ -83,7 +83,7 @@ def read(scene: bpy.types.Scene) -> Selection:
     collection = compat.shown_strips(scene)
     indices = strip_columns.selected(collection)
     muted = free_space.muted_channels(scene) if indices else set()
-    picked = (summarize(strip, muted) for strip in strip_columns.selected_strips(scene, MAX_STRIPS))
+    picked = (summarize(strip, muted) for strip in strip_columns.fetch(collection, indices[:MAX_STRIPS]))
     strips = sorted(picked, key=lambda strip: (strip.start, strip.channel))
     return Selection(
         frame=scene.frame_current,

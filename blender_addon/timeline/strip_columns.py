@@ -10,6 +10,7 @@ import itertools
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import bpy
@@ -17,8 +18,9 @@ import bpy
 from . import compat
 from .compat import Collection, Strip
 
-_FEW = 60
-"""Up to this many strips are fetched by index, for which Blender walks from the first strip; more, in one walk."""
+_SLICE_PER_STRIP = 50
+"""Strips are fetched from one slice, unless it would hold this many times more than wanted: each strip in it is made
+an object, while for a single index Blender walks from the first strip, but in C."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,14 @@ class Columns:
     ends_exclusive: array[int]
     channels: array[int]
     mutes: list[bool]
-    overlays: list[bool]
-    """True for sound, text and adjustment strips, which accompany footage but are none."""
     kinds: array[int]
     """Blender's own numbers of the strips' types."""
+
+    @cached_property
+    def overlays(self) -> list[bool]:
+        """True for sound, text and adjustment strips, which accompany footage but are none."""
+        overlays = _numbers_of_kinds("SOUND", "TEXT", "ADJUSTMENT")
+        return [kind in overlays for kind in self.kinds]
 
     def overlapping(self, start: int, end_exclusive: int) -> list[int]:
         """The indices of the strips that cover any frame of [start, end_exclusive)."""
@@ -45,19 +51,24 @@ class Columns:
 
 def columns(collection: Collection) -> Columns:
     """Start, end, channel, mute and type of every strip in the collection; each is read in one call (foreach_get)."""
-    mutes = [False] * len(collection)
-    if mutes:
+    count = len(collection)  # asked once: Blender counts them
+    mutes = [False] * count
+    if count:
         collection.foreach_get("mute", mutes)
-    left, right = compat.HANDLES
-    overlays = _numbers_of_kinds("SOUND", "TEXT", "ADJUSTMENT")
-    types = _column(collection, "type")
-    starts, ends, channels = (_column(collection, name) for name in (left, right, "channel"))
-    return Columns(starts, ends, channels, mutes, [kind in overlays for kind in types], types)
+    starts, ends, channels, kinds = (_column(collection, count, name) for name in (*compat.HANDLES, "channel", "type"))
+    return Columns(starts, ends, channels, mutes, kinds)
 
 
-def _column(collection: Collection, name: str) -> array[int]:
-    values = array("i", bytes(array("i").itemsize * len(collection)))
-    if len(collection):
+def places(collection: Collection) -> tuple[array[int], array[int], array[int], array[int]]:
+    """Start, exclusive end, channel and type of every strip: what `columns` has, as far as it tells where they are."""
+    count = len(collection)
+    starts, ends, channels, kinds = (_column(collection, count, name) for name in (*compat.HANDLES, "channel", "type"))
+    return starts, ends, channels, kinds
+
+
+def _column(collection: Collection, count: int, name: str) -> array[int]:
+    values = array("i", bytes(array("i").itemsize * count))
+    if count:
         collection.foreach_get(name, values)
     return values
 
@@ -68,10 +79,11 @@ def _numbers_of_kinds(*names: str) -> set[int]:
     return {kind.enum_items[name].value for name in names}
 
 
-def of_kinds(collection: Collection, *names: str) -> Iterator[Strip]:
-    """The strips of those types ("IMAGE"), in one quick walk."""
+def of_kinds(collection: Collection, *names: str) -> list[Strip]:
+    """The strips of those types ("IMAGE"). No other strip is made an object."""
     wanted = _numbers_of_kinds(*names)
-    return itertools.compress(collection, [kind in wanted for kind in _column(collection, "type")])
+    kinds = _column(collection, len(collection), "type")
+    return fetch(collection, [index for index, kind in enumerate(kinds) if kind in wanted])
 
 
 def selected(collection: Collection) -> list[int]:
@@ -79,28 +91,43 @@ def selected(collection: Collection) -> list[int]:
     flags = [False] * len(collection)
     if flags:
         collection.foreach_get("select", flags)
-    return [index for index, flag in enumerate(flags) if flag]
+    return list(itertools.compress(range(len(flags)), flags))
 
 
 def selected_strips(scene: bpy.types.Scene, limit: int | None = None) -> list[Strip]:
     """The selected strips of the timeline that is shown, or the first `limit` of them."""
     collection = compat.shown_strips(scene)
-    indices = selected(collection)[:limit]
-    if len(indices) <= _FEW:
+    return fetch(collection, selected(collection)[:limit])
+
+
+def fetch(collection: Collection, indices: list[int]) -> list[Strip]:
+    """The strips at those indices, which rise."""
+    if not indices:
+        return []
+    first, end = indices[0], indices[-1] + 1
+    if end - first > _SLICE_PER_STRIP * len(indices):
         return [collection[index] for index in indices]
-    flags = [False] * len(collection)
-    for index in indices:
-        flags[index] = True
-    return list(itertools.compress(collection, flags))
+    strips = collection[first:end]
+    return [strips[index - first] for index in indices]
 
 
 def walk(scene: bpy.types.Scene) -> Iterator[tuple[Strip, Collection]]:
     """Every strip of the scene, also inside meta strips, with the collection that it is in."""
-    editor = scene.sequence_editor
-    waiting = [] if editor is None else [compat.strips(editor)]
-    while waiting:
-        collection = waiting.pop()
+    for collection in collections(scene):
         for strip in collection:
             yield strip, collection
-            if strip.type == "META":
-                waiting.append(compat.strips(strip))
+
+
+def carrying(collection: Collection, key: str) -> list[Strip]:
+    """The strips with a custom property of that name: of thousands, mostly none or a few have one."""
+    return [strip for strip in collection if key in strip]
+
+
+def collections(scene: bpy.types.Scene) -> Iterator[Collection]:
+    """The scene's own timeline, and the inside of each of its meta strips."""
+    waiting = [compat.top_strips(scene)]
+    while waiting:
+        collection = waiting.pop()
+        if len(collection):
+            yield collection
+            waiting += [compat.strips(meta) for meta in of_kinds(collection, "META")]

@@ -45,18 +45,17 @@ def marks(scene: bpy.types.Scene) -> Marks:
     """The marks of the timeline that the scene shows now."""
     global _last
     shown = compat.shown_strips(scene)
-    columns = strip_columns.columns(shown)
-    places = (columns.starts, columns.ends_exclusive, columns.channels)
-    key = (scene.as_pointer(), columns.kinds.tobytes(), *(column.tobytes() for column in places))
+    key = (scene.as_pointer(), *(column.tobytes() for column in strip_columns.places(shown)))
     if _last.key != key or time.monotonic() > _last.until:
         placeholders, taken = [], set()
-        for strip, *place in zip(shown, *places, strict=True):
+        for strip in strip_columns.carrying(shown, identity.JOB):
             job_id = untrusted.id_in(strip, identity.JOB)
             if not job_id:
                 continue
             role = identity.role_of(strip)
             if role == identity.PLACEHOLDER_ROLE:
-                placeholders.append(Placeholder(place[0], place[1], place[2], job_id))
+                place = compat.start(strip), compat.end_exclusive(strip), strip.channel
+                placeholders.append(Placeholder(*place, job_id))
             elif role == identity.TAKE_ROLE:
                 taken.add(job_id)
         until = time.monotonic() + (0.0 if bpy.app.background else KEPT_SECONDS)
