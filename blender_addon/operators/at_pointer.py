@@ -80,7 +80,9 @@ class WAN_VSE_OT_fill_gap_here(Refusing, bpy.types.Operator):
         if left is None or right is None:
             task, settings = Task.TEXT_TO_VIDEO, OverriddenSettings(settings, length_mode="GAP", prompt_source="FIELD")
             if not gap.start <= scene.frame_current < gap.end_exclusive:
-                self.report({"WARNING"}, rpt_("Only one strip touches the gap: put the playhead into it to use the prompt."))
+                self.report(
+                    {"WARNING"}, rpt_("Only one strip touches the gap: put the playhead into it to use the prompt.")
+                )
                 return {"CANCELLED"}
         return make_takes.submit(self, context, settings, task, selection.Selection(frame))
 

@@ -74,7 +74,9 @@ def sentence(found: Unfinished) -> str:
     parts = []
     if found.placeholders:
         one = len(found.placeholders) == 1
-        words = iface_("1 strip is still a placeholder ({})") if one else iface_("{} strips are still placeholders ({})")
+        words = (
+            iface_("1 strip is still a placeholder ({})") if one else iface_("{} strips are still placeholders ({})")
+        )
         parts.append(words.format(*([] if one else [len(found.placeholders)]), _names(found.placeholders)))
     if found.drafts:
         one = len(found.drafts) == 1

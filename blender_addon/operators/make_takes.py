@@ -115,7 +115,9 @@ def submit(
     scene, current = compat.sequencer_scene(context), session.current()
     asked: list[TakeRequest] = []
     try:
-        for take in _takes_now(scene, settings, task, selected):  # a list: all places are found before a placeholder takes one
+        for take in _takes_now(
+            scene, settings, task, selected
+        ):  # a list: all places are found before a placeholder takes one
             take = replace(take, request=_within_its_plan(scene, take))
             current.generate(scene, take)
             asked.append(take.request)

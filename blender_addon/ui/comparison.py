@@ -23,7 +23,7 @@ from gpu_extras.batch import batch_for_shader
 from ..operators import compare_takes
 from ..operators.compare_takes import Comparison
 from ..stopwatch import timed
-from ..timeline import compat, scene_format, strip_media, strip_transform, take_pictures
+from ..timeline import compat, scene_format, strip_transform, take_pictures
 from ..timeline.take_pictures import Picture, Point
 
 log = logging.getLogger(__name__)

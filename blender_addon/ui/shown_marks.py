@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import bpy
 
-from ..timeline import compat, identity, strip_columns, untrusted
+from ..timeline import compat, identity, strip_columns, strip_takes, untrusted
 
 KEPT_SECONDS = 0.7
 """While no strip is added, removed or moved, the jobs of the strips are read again only after this time."""
@@ -27,6 +27,15 @@ class Placeholder(NamedTuple):
     job_id: str
 
 
+class TakePlace(NamedTuple):
+    """Frames [start, end_exclusive) and channel of a strip that keeps several takes, or for which one is made."""
+
+    start: int
+    end_exclusive: int
+    channel: int
+    badge: strip_takes.Badge
+
+
 @dataclass(frozen=True)
 class Marks:
     """The placeholders and takes among the shown strips, and what they were read from."""
@@ -34,6 +43,7 @@ class Marks:
     key: tuple[object, ...] = ()
     until: float = 0.0
     placeholders: tuple[Placeholder, ...] = ()
+    takes: tuple[TakePlace, ...] = ()
     taken: frozenset[str] = field(default_factory=frozenset)
     """The jobs whose takes are shown."""
 
@@ -47,7 +57,7 @@ def marks(scene: bpy.types.Scene) -> Marks:
     shown = compat.shown_strips(scene)
     key = (scene.as_pointer(), *(column.tobytes() for column in strip_columns.places(shown)))
     if _last.key != key or time.monotonic() > _last.until:
-        placeholders, taken = [], set()
+        placeholders, takes, taken = [], [], set()
         for strip in strip_columns.carrying(shown, identity.JOB):
             job_id = untrusted.id_in(strip, identity.JOB)
             if not job_id:
@@ -58,6 +68,9 @@ def marks(scene: bpy.types.Scene) -> Marks:
                 placeholders.append(Placeholder(*place, job_id))
             elif role == identity.TAKE_ROLE:
                 taken.add(job_id)
+                badge = strip_takes.badge_of(strip, job_id)
+                if badge is not None:
+                    takes.append(TakePlace(compat.start(strip), compat.end_exclusive(strip), strip.channel, badge))
         until = time.monotonic() + (0.0 if bpy.app.background else KEPT_SECONDS)
-        _last = Marks(key, until, tuple(placeholders), frozenset(taken))
+        _last = Marks(key, until, tuple(placeholders), tuple(takes), frozenset(taken))
     return _last

@@ -203,7 +203,9 @@ def test_two_hundred_takes_of_241_frames_flip_within_a_redraw(stack):
     stack.on_disk(B, 241)
     for job in jobs:
         stack.takes.remember(
-            stack.strip, stack.takes.KeptTake(job, str(stack.folder / B), "0001.png", 241, False), stack.takes.Made("{}")
+            stack.strip,
+            stack.takes.KeptTake(job, str(stack.folder / B), "0001.png", 241, False),
+            stack.takes.Made("{}"),
         )
     assert len(stack.jobs()) == 201
     stack.show(jobs[0])
