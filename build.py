@@ -53,7 +53,8 @@ DEFAULT_BLENDERS = ("5.0.1", "5.2.3")
 NEWEST_FIRST = tuple(reversed(BLENDERS))
 OLDEST_BLENDER = (4, 2)
 
-PYTEST = ("--quiet", "--numprocesses", "2", "--dist", "worksteal", "--durations", "15")
+# Three processes on two cores: many a test waits for a child of its own.
+PYTEST = ("--quiet", "--numprocesses", "3", "--dist", "worksteal", "--durations", "15")
 TAKES_A_WORD = ("-c", "-k", "-m", "-n", "-o", "-p", "-W", "--deselect", "--ignore")
 """Options of pytest whose next word is no file to be run, even where one is called so."""
 NONE_COLLECTED = 5
@@ -356,7 +357,7 @@ def _laid_out() -> Path:
 
 
 def do_test(options: argparse.Namespace) -> None:
-    if options.tier != "long":
+    if options.tier in ("fast", "ci"):
         do_check(options)
     backend = backend_environment("cpu")
     variables = _blender_variables(backend, ROOT / "build" / "test-user") | {"OMP_NUM_THREADS": TEST_THREADS}
@@ -465,6 +466,9 @@ def main(arguments: list[str] | None = None) -> int:
             tiers = verb.add_mutually_exclusive_group()
             tiers.add_argument(
                 "--fast", dest="tier", action="store_const", const="fast", help="no process, model, Blender"
+            )
+            tiers.add_argument(
+                "--rest", dest="tier", action="store_const", const="rest", help="what --fast leaves out of all"
             )
             tiers.add_argument("--long", dest="tier", action="store_const", const="long", help="the long tests alone")
             verb.set_defaults(tier="ci")

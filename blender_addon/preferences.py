@@ -25,7 +25,7 @@ def _backend_changed(self: Any, context: bpy.types.Context) -> None:
     current = session.current()
     if current.server.status.state == "off":
         return
-    if current.server.downloads.busy or any(not job.state.ended for job in current.queue()):
+    if current.server.downloads.busy or current.order().going_on:
         manager: Any = context.window_manager
         manager.wan_vse.restart_needed = True
     else:

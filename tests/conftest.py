@@ -56,8 +56,8 @@ MARKERS_OF_TIERS = ("ci", "long")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--tier",
-        choices=tiers.TIERS,
-        help="fast: no process, model or Blender; ci: that and the rest; long: the long alone",
+        choices=tiers.RUNS,
+        help="fast: no process, model or Blender; ci: that and the rest; rest; long: the long alone",
     )
 
 
@@ -72,7 +72,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test with its tier, so that -m knows it, and leave out those that the run isn't for."""
-    wanted = {"fast": {"fast"}, "ci": {"fast", "ci"}, "long": {"long"}, None: set(tiers.TIERS)}[config.option.tier]
+    wanted = tiers.RUNS.get(config.option.tier, tiers.TIERS)
     kept, left_out = [], []
     for item in items:
         path = item.path.relative_to(TESTS).as_posix()

@@ -10,6 +10,8 @@ import fnmatch
 from pathlib import PurePosixPath
 
 TIERS = ("fast", "ci", "long")
+RUNS = {"fast": ("fast",), "ci": ("fast", "ci"), "rest": ("ci",), "long": ("long",)}
+"""The tiers of each run, by the word of `--tier`."""
 
 CI = (
     "blender_addon",
@@ -45,7 +47,6 @@ COMPAT = (
     "blender_addon/ui",
     "blender_addon/jobs/test_rendering_depth.py",
     "blender_addon/jobs/test_open_file.py",
-    "blender_addon/jobs/test_rendering.py",
     "blender_addon/jobs/test_request.py",
     "blender_addon/jobs/test_script_trust.py",
     "blender_addon/test_packaging.py",

@@ -10,6 +10,7 @@ journal, lease   such jobs on the disk, and which Blender that lives owns them
 server_proxy     the server as this side knows it, and its parts:
                  job_list, outbox, server_queries, known_downloads
 open_file        the open file's strips and jobs
+pending_takes    what placeholders and other strips of it wait for
 placing          puts finished takes on the timeline
 project          what the .blend itself records: which jobs are its own, and which of them ended
 unknown_jobs     jobs that a .blend names and that neither this session nor its server knows

@@ -7,8 +7,9 @@ the list in order is kept.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...wan_backend.protocol.messages import (
@@ -21,7 +22,40 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
 )
 
+MAX_ENDED = 200
+"""At most this many jobs that ended are shown; the search finds the older ones."""
+_FEW = 100
+"""Up to this many new jobs are put between the others one by one; more are sorted with them."""
 _Key = tuple[bool, float, str]
+"""Whether a job belongs elsewhere, when it was made, as a negative number, and its id: jobs are shown in this order."""
+
+
+@dataclass(frozen=True, eq=False)
+class JobOrder:
+    """The jobs that are shown, and how many others there are; another object once any of that has changed."""
+
+    going_on: tuple[_Key, ...]
+    """The jobs that run or wait."""
+    ended: tuple[_Key, ...]
+    """The first of those that ended."""
+    ended_count: int
+    """How many have ended."""
+    held_count: int
+    """How many of those another window of Blender has."""
+
+    @property
+    def count(self) -> int:
+        """How many jobs there are."""
+        return len(self.going_on) + self.ended_count
+
+    @property
+    def left_out(self) -> int:
+        """How many jobs are not shown."""
+        return self.ended_count - len(self.ended)
+
+    def ids(self) -> list[str]:
+        """The jobs that are shown, in their order."""
+        return [job_id for _, _, job_id in sorted((*self.going_on, *self.ended))]
 
 
 class JobList:
@@ -38,13 +72,15 @@ class JobList:
         self._unsettled: set[str] = set()
         self._came_done: set[str] = set()
         self._to_render: set[str] = set()
-        self._in_order: list[JobStatus] = []
-        self._handed_out: list[JobStatus] | None = None
-        self._places: dict[str, int] = {}
+        self._held: set[str] = set()
         self._keys: dict[str, _Key] = {}
         self._without_key: dict[str, None] = {}
-        """In the order of their arrival, which is mostly the order in which they are shown and so quickly sorted."""
-        self._unsorted = True
+        """In the order of their arrival, which is mostly the order in which they are shown."""
+        self._going_on: list[_Key] = []
+        """The keys of the jobs that run or wait, in order, and below, of those that ended."""
+        self._ended: list[_Key] = []
+        self._order: JobOrder | None = None
+        self._handed_out: list[JobStatus] | None = None
         self._pass: set[str] | None = None
         """The jobs that the pages so far have named; None if no list is on its way."""
         self._reported_since: set[str] = set()
@@ -92,19 +128,31 @@ class JobList:
         return came
 
     def in_order(self, belongs_here: Callable[[JobStatus], bool]) -> list[JobStatus]:
-        """The open file's jobs first; newest first in both halves. The same list until something changes."""
-        if self._handed_out is not None:
-            return self._handed_out
-        if self._unsorted:
-            self._sort(belongs_here)
-        self._handed_out = list(self._in_order)
+        """All jobs: the open file's first; newest first in both halves. The same list until something changes.
+
+        Each of ten thousand is looked at: `order` says in less what a redraw needs.
+        """
+        if self._handed_out is None:
+            self._place_new(belongs_here)
+            keys = sorted((*self._going_on, *self._ended))
+            self._handed_out = [self._server.get(job_id) or self._local[job_id] for _, _, job_id in keys]
         return self._handed_out
+
+    def order(self, belongs_here: Callable[[JobStatus], bool]) -> JobOrder:
+        """The jobs that are shown. The same object while no more changes than how far a job is."""
+        if self._order is None:
+            self._place_new(belongs_here)
+            ended, held = len(self._ended), len(self._held)
+            self._order = JobOrder(tuple(self._going_on), tuple(self._ended[:MAX_ENDED]), ended, held)
+        return self._order
 
     def reorder(self) -> None:
         """Sort everything again, because other jobs may belong to the open file now."""
+        self._going_on.clear()
+        self._ended.clear()
+        self._without_key = dict.fromkeys((*self._keys, *self._without_key))
         self._keys.clear()
-        self._without_key = dict.fromkeys((*self._places, *self._server, *self._local))
-        self._changed_order()
+        self._order = self._handed_out = None
 
     # What the server reports
 
@@ -131,6 +179,7 @@ class JobList:
                 sentence=progress.sentence,
                 preview=progress.preview or status.preview,
             ),
+            only_progress=progress.state is status.state,
         )
 
     def begin_pages(self) -> None:
@@ -203,54 +252,61 @@ class JobList:
         self._requests.pop(status.job_id, None)
         self._put(self._server, status)
 
-    def _put(self, where: dict[str, JobStatus], status: JobStatus) -> None:
+    def _put(self, where: dict[str, JobStatus], status: JobStatus, only_progress: bool = False) -> None:
         job_id = status.job_id
         before = self._server.get(job_id) or self._local.get(job_id)
         where[job_id] = status
+        self._handed_out = None
+        if only_progress:
+            return
+        self._order = None
         _change(self._running, job_id, not status.state.ended)
         _change(self._unsettled, job_id, status.state.ended and not status.settled)
+        _change(self._held, job_id, status.state.ended and status.held_elsewhere)
         if status.state is not JobState.DONE:
             self.done.discard(job_id)
         elif job_id not in self.done:
             self.done.add(job_id)
             self._came_done.add(job_id)
         _change(self._to_render, job_id, _wants_rendering(status))
-        place = self._places.get(job_id)
-        if place is not None and not self._unsorted and before is not None and before.created == status.created:
-            self._in_order[place] = status
-            self._handed_out = None
-        else:
-            self._keys.pop(job_id, None)
+        if before is None or before.created != status.created or before.state.ended != status.state.ended:
+            self._take_out(job_id)
             self._without_key[job_id] = None
-            self._changed_order()
 
     def _drop(self, job_id: str) -> None:
         self._server.pop(job_id, None)
         self._local.pop(job_id, None)
         self._requests.pop(job_id, None)
-        for each in (self._running, self._unsettled, self.done, self._came_done, self._to_render):
+        for each in (self._running, self._unsettled, self.done, self._came_done, self._to_render, self._held):
             each.discard(job_id)
-        self._keys.pop(job_id, None)
+        self._take_out(job_id)
         self._without_key.pop(job_id, None)
-        self._changed_order()
+        self._order = self._handed_out = None
 
-    def _sort(self, belongs_here: Callable[[JobStatus], bool]) -> None:
-        """Only the position of new jobs is looked up: the others keep their keys, and are mostly in order already."""
-        keys, server, local = self._keys, self._server, self._local
-        ids = [job_id for job_id in self._places if job_id in keys]
+    def _take_out(self, job_id: str) -> None:
+        key = self._keys.pop(job_id, None)
+        if key is None:
+            return
+        for keys in (self._going_on, self._ended):
+            place = bisect_left(keys, key)
+            if place < len(keys) and keys[place] == key:
+                del keys[place]
+
+    def _place_new(self, belongs_here: Callable[[JobStatus], bool]) -> None:
+        """Give the new jobs their places among the others, which keep theirs and are not looked at."""
+        new: dict[bool, list[_Key]] = {True: [], False: []}
         for job_id in self._without_key:
-            status = server.get(job_id) or local.get(job_id)
-            if status is not None:
-                keys[job_id] = (not belongs_here(status), -status.created, job_id)
-                ids.append(job_id)
-        ids.sort(key=keys.__getitem__)
-        self._in_order = [server.get(job_id) or local[job_id] for job_id in ids]
-        self._places = dict(zip(ids, range(len(ids)), strict=True))
+            status = self._server.get(job_id) or self._local[job_id]
+            self._keys[job_id] = key = (not belongs_here(status), -status.created, job_id)
+            new[job_id in self._running].append(key)
         self._without_key.clear()
-        self._unsorted = False
-
-    def _changed_order(self) -> None:
-        self._unsorted, self._handed_out = True, None
+        for keys, added in ((self._going_on, new[True]), (self._ended, new[False])):
+            if len(added) > _FEW:
+                keys += added
+                keys.sort()
+            else:
+                for key in added:
+                    insort(keys, key)
 
 
 def _wants_rendering(status: JobStatus) -> bool:

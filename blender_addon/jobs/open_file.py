@@ -17,8 +17,8 @@ import bpy
 from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, ProblemKind, TakeRequest
 from ..stopwatch import timed
-from ..timeline import compat, identity, provenance, take_strips, untrusted
-from . import blender_handlers, placing, project, unknown_jobs
+from ..timeline import compat, identity, provenance, strip_takes, take_strips, untrusted
+from . import blender_handlers, pending_takes, placing, project, unknown_jobs
 from .job_list import JobList
 
 log = logging.getLogger(__name__)
@@ -78,10 +78,13 @@ class FileHistory:
         self.known_ends.pop(job_id, None)
 
     def waiting_strips(self, status: JobStatus, mine: Iterable[identity.Marked]) -> list[identity.Marked]:
-        """Which of the job's strips get its take without a click: each placeholder, unless the person undid that."""
-        if status.job_id in self.placed:
-            return []
-        return [found for found in mine if found.is_placeholder and not found.declined]
+        """Which of the job's strips get its take without a click.
+
+        Each placeholder, unless the person undid that; and each strip with other takes, which loses nothing by it.
+        """
+        job_id = status.job_id
+        waiting = [found for found in mine if placing.waits_for(found, job_id)]
+        return [f for f in waiting if not (f.is_placeholder and (f.declined or job_id in self.placed))]
 
     def may_come_back(self, status: JobStatus, has_strips: bool, belongs_here: bool) -> bool:
         """True if the take is placed without a placeholder, because the file was never saved with one.
@@ -108,7 +111,7 @@ class OpenFile:
         self.notes: dict[str, str] = {}
         """What a person has to know of how a take was placed: job id to sentence."""
         self.waits = False
-        """True if the file holds placeholders."""
+        """True if the file holds placeholders, or strips that wait for one more take."""
         self.ownership_version = 0
         """Counts up whenever `has` may return another answer than before."""
         self._here: dict[str, bool] = {}
@@ -125,8 +128,8 @@ class OpenFile:
         self._strips = -1
         self._ours: list[str] = []
         self._on_strips: set[str] = set()
-        self._placeholders: set[str] = set()
-        """The jobs that had a placeholder at the last look."""
+        self._waited_for: set[str] = set()
+        """The jobs whose takes a placeholder or a strip with takes waited for at the last look."""
 
     def has(self, status: JobStatus) -> bool:
         """True if the job belongs to the open file."""
@@ -159,7 +162,7 @@ class OpenFile:
 
     def about_to_close(self) -> None:
         """The file is about to be left."""
-        self.history.close_file(found.job_id for found in identity.all_marked())
+        self.history.close_file(pending_takes.jobs_on(identity.all_marked()))
 
     def strips_changed(self) -> None:
         """The strips were replaced (load, undo, redo): look at all of them and at all done jobs again."""
@@ -181,18 +184,20 @@ class OpenFile:
         if self._here.pop(job_id, True) is False:
             self.ownership_version += 1
 
-    def sweep_if_changed(self) -> None:
+    def sweep_if_changed(self, jobs: JobList) -> None:
         """Follow placeholders that were moved, and give copies ids of their own."""
         strips = sum(len(compat.all_strips(scene)) for scene in bpy.data.scenes)
         if strips != self._strips or self.waits:
             self._strips = strips
-            self._saw(identity.sweep())
+            marked = identity.sweep()
+            pending_takes.lead_with_living(marked, jobs)
+            self._saw(marked)
 
     def _saw(self, marked: list[identity.Marked]) -> None:
-        self._placeholders = {found.job_id for found in marked if found.is_placeholder}
-        self.waits = bool(self._placeholders)
-        self._due |= self._placeholders - self.history.decided
-        self._on_strips = {found.job_id for found in marked}
+        self._waited_for = pending_takes.waited_for(marked)
+        self.waits = bool(self._waited_for)
+        self._due |= self._waited_for - self.history.decided
+        self._on_strips = pending_takes.jobs_on(marked)
         if not self.history.seen.issuperset(self._on_strips):
             for job_id in self._on_strips - self.history.seen:
                 self._here.pop(job_id, None)
@@ -203,8 +208,8 @@ class OpenFile:
         """What the job was asked for by a strip of the open file; None if no strip can be read."""
         if job_id not in self._on_strips:
             return None
-        texts = (found.request_text for found in identity.all_marked() if found.job_id == job_id)
-        request = next((read for text in texts if (read := untrusted.request(text)) is not None), None)
+        texts = (strip_takes.request_text(found.strip, job_id) for found in identity.all_marked())
+        request = next((read for text in texts if text and (read := untrusted.request(text)) is not None), None)
         if request is None:
             self._on_strips.discard(job_id)  # it isn't looked for at every draw
             return None
@@ -224,10 +229,30 @@ class OpenFile:
         identity.mark_placeholder(strip, job_id, json.dumps(to_json(request)))
         if provenance_text:
             strip[provenance.PROPERTY] = provenance_text
+        self._await(job_id)
+
+    def add_pending(self, strip_id: str, job_id: str, request: TakeRequest, provenance_text: str = "") -> bool:
+        """Let a placeholder or a strip with takes wait for one more take; False if the strip is gone."""
+        found = identity.find(strip_id)
+        if found is None:
+            return False
+        pending_takes.add(found, job_id, json.dumps(to_json(request)), provenance_text)
+        self._await(job_id)
+        return True
+
+    def strip_id_of(self, job_id: str) -> str:
+        """The id of a strip that shows the job's take or stands for it; empty if there is none."""
+        return next((found.strip_id for found in identity.all_marked() if found.job_id == job_id), "")
+
+    def _await(self, job_id: str) -> None:
         self._note_own(job_id)
         self._on_strips.add(job_id)
-        self._placeholders.add(job_id)
+        self._waited_for.add(job_id)
         self.waits = True
+
+    def forget_pending(self, job_ids: Iterable[str]) -> None:
+        """No strip waits for the takes of these jobs anymore, since the person has cleared them from the list."""
+        pending_takes.drop(identity.all_marked(), set(job_ids))
 
     def place(self, status: JobStatus, request: TakeRequest, scene: bpy.types.Scene) -> bool:
         """Place a take because the person asked for it; False if `problems` says why not."""
@@ -247,7 +272,8 @@ class OpenFile:
             return False
         strips: dict[str, list[identity.Marked]] = defaultdict(list)
         for found in identity.sweep():  # so that each copy has an id of its own and is found again by it
-            strips[found.job_id].append(found)
+            for job_id in {found.job_id, *strip_takes.pending(found.strip)}:
+                strips[job_id].append(found)
         for status in sorted(due, key=lambda status: status.created):
             if self._decide(status, strips.get(status.job_id, []), request_of):
                 return True
@@ -265,7 +291,7 @@ class OpenFile:
                 return []
             status = jobs.get(job_id) if job_id in jobs.done else None
             if status is not None and (
-                job_id in self._placeholders
+                job_id in self._waited_for
                 or self.history.may_come_back(status, job_id in self._on_strips, self.has(status))
             ):
                 left.append(status)
@@ -287,7 +313,8 @@ class OpenFile:
             return False
         waiting = self.history.waiting_strips(status, mine)
         request = None
-        if not waiting and self.history.may_come_back(status, bool(mine), self.has(status)):
+        has_strips = bool(mine) or job_id in self._on_strips
+        if not waiting and self.history.may_come_back(status, has_strips, self.has(status)):
             request = request_of(status)
             if request is None:
                 return False  # it is asked for; `due_again` follows
@@ -295,12 +322,13 @@ class OpenFile:
         return (bool(waiting) or request is not None) and self._place_waiting(status, waiting, request)
 
     def _place_waiting(self, status: JobStatus, waiting: list[identity.Marked], request: TakeRequest | None) -> bool:
+        undone = status.job_id in self.history.placed  # then it is only kept, and no undo step is lost for it
         with timed("timer: of which placing"):
             if request is None:
-                placed = placing.replace_placeholders(status, waiting)
+                placed = placing.land(status, waiting, may_show=not undone)
             else:
                 placed = placing.add_at_recorded_place(status, request, placing.recorded_scene(status))
-        if not self._keep_outcome(status, placed):
+        if not self._keep_outcome(status, placed) or undone:
             return False
         with timed("timer: of which the undo step"):
             bpy.ops.ed.undo_push(message="Place take")
@@ -320,8 +348,8 @@ class OpenFile:
         return True
 
     def waiting_jobs(self) -> set[str]:
-        """The jobs that have a placeholder in the open file."""
-        return {found.job_id for found in identity.all_marked() if found.is_placeholder}
+        """The jobs that a placeholder or another strip of the open file waits for."""
+        return pending_takes.waited_for(identity.all_marked())
 
     def is_dealt_with(self, job_id: str) -> bool:
         """True if it is decided whether the job's take is placed."""
@@ -330,12 +358,8 @@ class OpenFile:
     def adopt_unknown(self, jobs: JobList, deadline: float, state_folder: str = "") -> bool:
         """Bring placeholders whose job the server doesn't know into the list; as done if their take is on the disk."""
         if self._unknown is None:
-            waiting = [found for found in identity.all_marked() if found.is_placeholder]
-            nobodys = [found for found in waiting if jobs.get(found.job_id) is None]
-            self._unknown = [
-                (found.job_id, found.request_text, untrusted.text_in(found.strip, provenance.PROPERTY))
-                for found in nobodys
-            ]
+            waiting = pending_takes.all_asked(identity.all_marked())
+            self._unknown = [each for each in waiting if jobs.get(each[0]) is None]
         changed = False
         while self._unknown and time.perf_counter() < deadline:
             job_id, text, asked = self._unknown.pop()
@@ -377,8 +401,8 @@ class OpenFile:
         `listed`: what `jobs` doesn't hold is gone.
         """
         for found in identity.sweep():
-            if found.is_placeholder and found.job_id in self.history.placed:
-                found.strip[identity.DECLINED] = True
+            if found.is_placeholder:
+                pending_takes.decline(found, self.history.placed)
         self._ours = [status.job_id for status in jobs.all() if self.has(status)]
         project.write_ends([*self._known_ends(jobs), *self._unconfirmed_ends(jobs, listed), *self._given_up(jobs)])
 
@@ -398,14 +422,14 @@ class OpenFile:
     def _given_up(self, jobs: JobList) -> Iterator[str]:
         """Jobs that go on, though the person took their placeholders away: the file wants none of their takes."""
         if jobs.busy:
-            gone = self.history.seen - {found.job_id for found in identity.all_marked()}
+            gone = self.history.seen - pending_takes.jobs_on(identity.all_marked())
             running = (jobs.get(job_id) for job_id in gone)
             yield from (status.job_id for status in running if status is not None and not status.state.ended)
 
     def _known_ends(self, jobs: JobList) -> list[str]:
         marked = identity.all_marked()
-        present = {found.job_id for found in marked}
-        waiting = {found.job_id for found in marked if found.is_placeholder and not found.declined}
+        present = pending_takes.jobs_on(marked)
+        waiting = pending_takes.waited_for(found for found in marked if not found.declined)
         ended = sorted(jobs.ended_unsettled(), key=lambda status: -status.created)
         return [status.job_id for status in ended if self._knows_end(status, present, waiting)]
 

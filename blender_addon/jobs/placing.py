@@ -17,7 +17,7 @@ from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
-from ..timeline import compat, identity, provenance, take_strips, untrusted
+from ..timeline import compat, identity, provenance, strip_takes, take_strips
 
 log = logging.getLogger(__name__)
 
@@ -63,18 +63,27 @@ class Placed:
 
 
 def place_by_hand(status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, belongs_here: bool) -> Placed:
-    """Place a done take because the person asked for it: in its placeholders, or else at its recorded place.
+    """Place a done take because the person asked for it: on the strips that wait for it, or else at its recorded place.
 
     In a file that the job doesn't belong to, it is placed at the playhead.
     """
-    waiting = [f for f in identity.sweep() if f.job_id == status.job_id and f.is_placeholder]
+    waiting = [found for found in identity.sweep() if waits_for(found, status.job_id)]
     if waiting:
-        return replace_placeholders(status, waiting)
+        return land(status, waiting)
     return add_at_recorded_place(status, request, scene, start=None if belongs_here else scene.frame_current)
 
 
-def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> Placed:
-    """Give each placeholder the take, where its sources are now; nothing is changed if the take is refused."""
+def waits_for(found: identity.Marked, job_id: str) -> bool:
+    """True if the strip waits for the job's take: its placeholder, or a strip that gets it as one more take."""
+    return (found.is_placeholder and found.job_id == job_id) or job_id in strip_takes.pending(found.strip)
+
+
+def land(status: JobStatus, waiting: list[identity.Marked], may_show: bool = True) -> Placed:
+    """Give each strip the take; nothing is changed if the take is refused.
+
+    It replaces a placeholder, where its sources are now. A strip with takes keeps it as its newest, and shows it if it
+    still shows what it showed when this one was asked for and if it `may_show` it.
+    """
     assert status.take is not None
     files = files_of(status.take)
     refusal = take_strips.missing_refusal(files)
@@ -84,14 +93,41 @@ def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> P
     note = ""
     for strip_id in strip_ids:
         found = identity.find(strip_id)  # again: replacing one can move the others in memory
-        if found is not None:
+        if found is None:
+            continue
+        if found.is_placeholder:
             note = (provenance.follow(found) if len(strip_ids) == 1 else "") or note
-            provenance_text, asked_for = untrusted.text_in(found.strip, provenance.PROPERTY), found.request_text
-            made = take_strips.put_in_place(found, files, status.summary.length_frames)
-            _mark(made, status, asked_for)
-            if provenance_text:
-                made[provenance.PROPERTY] = provenance_text
+            _replace(found, status, files)
+        else:
+            note = _add_to(found, status, may_show) or note
     return Placed(note=note)
+
+
+def _replace(found: identity.Marked, status: JobStatus, files: take_strips.TakeFiles) -> None:
+    old, job_id = found.strip, status.job_id
+    asked_for, made_from = strip_takes.request_text(old, job_id), strip_takes.provenance_text(old, job_id)
+    still_asked = strip_takes.asked_besides(old, job_id)
+    made = take_strips.put_in_place(found, files, status.summary.length_frames)
+    _mark(made, status, asked_for)
+    strip_takes.set_asked(made, still_asked)
+    if made_from:
+        made[provenance.PROPERTY] = made_from
+
+
+def _add_to(found: identity.Marked, status: JobStatus, may_show: bool) -> str:
+    """Keep the take on a strip that shows another one; returns why it isn't shown, if that was meant."""
+    strip, job_id, take = found.strip, status.job_id, status.take
+    assert take is not None
+    asked = next((each for each in strip_takes.asked_for(strip) if each.job_id == job_id), strip_takes.Asked(job_id))
+    request_text = asked.request
+    if not request_text and (request := request_on_disk(status)) is not None:
+        request_text = json.dumps(to_json(request))
+    files = files_of(take)
+    kept = strip_takes.KeptTake(job_id, take.folder, take.first_file, take.frames, files.is_movie)
+    strip_takes.set_asked(strip, strip_takes.asked_besides(strip, job_id))
+    strip_takes.remember(strip, kept, strip_takes.Made(request_text, json.dumps(to_json(take)), asked.asked))
+    shows_the_same = found.job_id == asked.shown
+    return strip_takes.show(found.scene, strip, job_id) if may_show and shows_the_same else ""
 
 
 def add_at_recorded_place(

@@ -21,7 +21,7 @@ from ..backend.setup import Setup
 from ..stopwatch import timed
 from . import blender_handlers, folders, placing, project
 from .collect import Collector
-from .job_list import JobList
+from .job_list import JobList, JobOrder
 from .open_file import OpenFile
 from .planned_takes import PlannedTake
 from .request import Refused
@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 
 SLICE_SECONDS = 0.008
 """A tick takes no longer than half a frame of a 60 Hz window, as far as it can tell."""
+SHOWN_WITHIN_SECONDS = 0.004
+"""A change is shown in the tick that brought it only if so much of the slice is left: else it has a tick of its own."""
+LISTING_SECONDS = 0.02
+"""The time from one tick to the next while the list of jobs comes in, page by page."""
 BUSY_SECONDS = 0.05
 """The time from one tick to the next while something is going on."""
 IDLE_SECONDS = 0.5
@@ -70,12 +74,20 @@ class Session:
     def queue(self) -> list[JobStatus]:
         """The open file's jobs, newest first, then those of other files, newest first; only to be read.
 
-        The same list is returned until something changes.
+        The same list is returned until something changes. Ten thousand may be there: draws ask for `order`.
         """
+        self._follow_ownership()
+        return self.jobs.in_order(self.file.has)
+
+    def order(self) -> JobOrder:
+        """Which of these jobs are shown; the same object while no more changes than how far a job is."""
+        self._follow_ownership()
+        return self.jobs.order(self.file.has)
+
+    def _follow_ownership(self) -> None:
         if self._ordered_for != self.file.ownership_version:
             self._ordered_for = self.file.ownership_version
             self.jobs.reorder()
-        return self.jobs.in_order(self.file.has)
 
     def request_of(self, job_id: str) -> TakeRequest | None:
         """What the job was asked for; None if only the server knows: `server.want_details` asks. Safe in a draw."""
@@ -103,10 +115,11 @@ class Session:
         self.server.stop()
         self.server.start()
 
-    def generate(self, scene: bpy.types.Scene, take: PlannedTake, name: str = "") -> str:
+    def generate(self, scene: bpy.types.Scene, take: PlannedTake, name: str = "", onto: str = "") -> str:
         """Put a placeholder where the request's origin says and ask for the take; returns the job's id.
 
-        `name` is the strip's; without one, the prompt's first words. The caller pushes the undo step. Raises Refused.
+        `name` is the strip's; without one, the prompt's first words. `onto` is the id of a placeholder or of a strip
+        with takes: the take comes onto that one. The caller pushes the undo step. Raises Refused.
         """
         if self.server.is_out_of_reach:
             raise Refused(self.server.status.sentence)
@@ -115,7 +128,8 @@ class Session:
         provenance_text = self.sourcing.send(job_id, scene, take)
         sent = self.jobs.request_of(job_id)
         assert sent is not None
-        self.file.add_placeholder(scene, job_id, sent, name, provenance_text)
+        if not (onto and self.file.add_pending(onto, job_id, sent, provenance_text)):
+            self.file.add_placeholder(scene, job_id, sent, name, provenance_text)
         self.server.want()
         if self.sourcing.waits(job_id):
             self.server.warm(sent)
@@ -160,6 +174,7 @@ class Session:
         ended = [status.job_id for status in self.jobs.all() if self._may_be_forgotten(status, waiting)]
         self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_on_server(job_id)])
         self.jobs.forget(ended)  # after the line above, which asks where they are
+        self.file.forget_pending(ended)
         self.file.cleared.update(ended)
         self._note_change()
 
@@ -193,13 +208,15 @@ class Session:
                 self._run_children(deadline)
                 self._work_on_file(deadline)
             self._show_change(deadline)  # what waited too long has a tick of its own
+        if self.server.status.state == "ready" and not self.server.listed:
+            return LISTING_SECONDS
         return BUSY_SECONDS if self._is_busy() or self._shown_late else IDLE_SECONDS
 
     def _show_change(self, deadline: float) -> None:
-        """Call `on_change`; if the slice is used up, in one of the next ticks."""
+        """Call `on_change`; if much of the slice is used up, in one of the next ticks."""
         if not self._changed:
             return
-        if time.perf_counter() > deadline and self._shown_late < MAX_LATE_TICKS:
+        if time.perf_counter() > deadline - SHOWN_WITHIN_SECONDS and self._shown_late < MAX_LATE_TICKS:
             self._shown_late += 1
             return
         self._changed, self._shown_late = False, 0
@@ -261,7 +278,7 @@ class Session:
                 self.retry(job_id)
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
-            self.file.sweep_if_changed()
+            self.file.sweep_if_changed(self.jobs)
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
             self._changed = True
 
@@ -285,7 +302,6 @@ class Session:
 
     def _is_busy(self) -> bool:
         running = self.server.downloads.busy or self.jobs.busy
-        running = running or (self.server.status.state == "ready" and not self.server.listed)
         return running or self.server.status.state == "starting" or self.setup.busy or self.collector.busy
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:

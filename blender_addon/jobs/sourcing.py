@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
 )
 from ..stopwatch import timed
-from ..timeline import compat, footage, identity, picture_files, provenance
+from ..timeline import compat, footage, identity, picture_files, provenance, strip_takes
 from . import planned_takes
 from .job_list import JobList
 from .journal import Journal
@@ -184,8 +184,8 @@ class Sourcing:
         self._send(job_id, scene, request, provenance.write(made_from), to_render)
 
     def _remembered(self, job_id: str) -> provenance.Provenance | None:
-        strips = (found.strip for found in identity.all_marked() if found.job_id == job_id)
-        kept = next((found for strip in strips if (found := provenance.of(strip)) is not None), None)
+        texts = (strip_takes.provenance_text(found.strip, job_id) for found in identity.all_marked())
+        kept = next((read for text in texts if text and (read := provenance.read(text)) is not None), None)
         return kept or provenance.read(self._provenance_texts.get(job_id, ""))
 
     def _ready(self, job_id: str) -> None:

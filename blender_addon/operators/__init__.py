@@ -16,10 +16,12 @@ from . import (
     make_takes,
     queue_jobs,
     take_lanes,
+    takes,
 )
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
+    *takes.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,

@@ -15,7 +15,6 @@ from .. import preferences
 from ..jobs import folders, session
 from ..properties import panel_state_of
 from ..stopwatch import timed
-from .queue_jobs import queue_state
 from .refusing import Refusing, Result
 
 
@@ -121,7 +120,7 @@ class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
         return "The backend is being set up" if session.current().setup.state == "running" else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
-        if queue_state().going_on:
+        if session.current().order().going_on:
             return context.window_manager.invoke_confirm(self, event)
         return self.execute(context)
 
@@ -188,7 +187,8 @@ class WAN_VSE_OT_open_log(Refusing, bpy.types.Operator):
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         current = session.current()
-        return "" if current.server.status.log or current.setup.log or current.queue() else "There is no log yet"
+        known = current.server.status.log or current.setup.log or current.order().count
+        return "" if known else "There is no log yet"
 
     def execute(self, context: bpy.types.Context) -> Result:
         path = self.path or session.current().server.status.log or session.current().setup.log

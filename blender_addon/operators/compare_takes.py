@@ -1,8 +1,8 @@
 """Compares two takes of a strip, or a take with its source, over the preview. ui/comparison.py draws it.
 
 What is compared is kept here and nowhere else: no strip is added or changed, and nothing gets into the file or into an
-undo step. No operator goes on meanwhile, so saving, undo and playing are as ever. A mouse move, an arrow key and Esc are
-items of the keymap that do nothing while nothing is compared.
+undo step. No operator goes on meanwhile, so saving, undo and playing are as ever. A mouse move, an arrow key and Esc
+are items of the keymap that do nothing while nothing is compared.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
 PLANNED = "planned"
 """In place of a job's id while a take is only planned."""
+MAX_COUNT = 8
+"""The most takes that one click asks for at one place."""
 LOOK_SECONDS = 0.5
 """For this long, redraws use what was found of a take's sources."""
 Settings = OverriddenSettings | WanSettings
@@ -112,15 +114,14 @@ def submit(
     selected: selection.Selection | None = None,
 ) -> Result:
     """Ask for the takes, and report; returns the operator's result. `selected` stands for what is selected."""
-    scene, current = compat.sequencer_scene(context), session.current()
+    scene = compat.sequencer_scene(context)
     asked: list[TakeRequest] = []
     try:
         for take in _takes_now(
             scene, settings, task, selected
         ):  # a list: all places are found before a placeholder takes one
             take = replace(take, request=_within_its_plan(scene, take))
-            current.generate(scene, take)
-            asked.append(take.request)
+            asked += generate_all(scene, take, count_in(settings))
     except request.Refused as refused:
         operator.report({"WARNING"}, refused.sentence)
         if not asked:
@@ -128,6 +129,27 @@ def submit(
     settings_in(scene).seed = asked[-1].seed
     operator.report({"INFO"}, _report(asked))
     return {"FINISHED"}
+
+
+def count_in(settings: Any) -> int:
+    """How many takes a click asks for at each place."""
+    return min(max(1, int(settings.take_count)), MAX_COUNT)
+
+
+def generate_all(
+    scene: bpy.types.Scene, take: planned_takes.PlannedTake, count: int, name: str = "", onto: str = ""
+) -> list[TakeRequest]:
+    """Ask for `count` takes for one place, each with a seed of its own; returns their requests. Raises Refused.
+
+    They come onto the strip with the id `onto`, else onto the one placeholder that is put there.
+    """
+    current, asked = session.current(), []
+    for number in range(count):
+        seed = (take.request.seed + number) % (MAX_SEED + 1)
+        asked.append(replace(take.request, seed=seed))
+        job_id = current.generate(scene, replace(take, request=asked[-1]), name, onto)
+        onto = onto or current.file.strip_id_of(job_id)
+    return asked
 
 
 def _takes_now(
@@ -253,7 +275,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
             return {"CANCELLED"}
         try:
             again = _request_again(scene, strip, made, self.seed == "SAME")
-            session.current().generate(scene, _planned(scene, strip, again), strip.name)
+            session.current().generate(scene, planned_again(scene, strip, again), strip.name)
         except request.Refused as refused:
             self.report({"WARNING"}, refused.sentence)
             return {"CANCELLED"}
@@ -281,16 +303,17 @@ def _request_again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeReques
     )
 
 
-def _planned(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> planned_takes.PlannedTake:
+def planned_again(
+    scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest, made_from_text: str | None = None
+) -> planned_takes.PlannedTake:
     """The take for `again`: with the files of its sources if they are on the disk, else from their strips.
 
-    Raises Refused.
+    `made_from_text` is the Provenance as JSON; without one, the strip's own. Raises Refused.
     """
+    text = untrusted.text_in(strip, provenance.PROPERTY) if made_from_text is None else made_from_text
     if all(unknown_jobs.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
-        return planned_takes.PlannedTake(
-            again, provenance_text=untrusted.text_in(strip, provenance.PROPERTY) if again.sources else ""
-        )
-    made_from = provenance.of(strip)
+        return planned_takes.PlannedTake(again, provenance_text=text if again.sources else "")
+    made_from = provenance.read(text)
     if made_from is None:
         raise request.Refused(
             "The strips that this take was made from are no longer known: select them, and make the take again."

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import bpy
@@ -11,6 +10,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus
 from ..jobs import project, request, session, unknown_jobs
+from ..jobs.job_list import JobOrder
 from ..properties import active_job_id
 from ..stopwatch import timed
 from ..timeline import compat, identity
@@ -21,44 +21,40 @@ NO_JOB = "No job is chosen in the queue"
 EMPTY_QUEUE = "The queue is empty"
 SAMPLE = 20
 """This many jobs of each state are asked whether an operator can be used on them."""
-_ENDED = tuple(state for state in JobState if state.ended)
 
 
-@dataclass(frozen=True)
 class QueueState:
-    """All jobs, in the session's order, and which of them are going on or ended."""
+    """The queue as `order` has it. What all jobs have to be looked at for is found when it is asked for, once."""
 
-    jobs: Sequence[JobStatus]
-    going_on: tuple[JobStatus, ...]
-    """The jobs that run or wait."""
-    ended: tuple[JobStatus, ...]
-    sample: tuple[JobStatus, ...]
-    """The first few jobs of each state."""
+    def __init__(self, order: JobOrder) -> None:
+        self.order = order
+
+    @cached_property
+    def going_on(self) -> tuple[JobStatus, ...]:
+        """The jobs that run or wait."""
+        return tuple(job for job in session.current().queue() if not job.state.ended)
+
+    @cached_property
+    def sample(self) -> tuple[JobStatus, ...]:
+        """The first few jobs of each state."""
+        by_state: dict[JobState, list[JobStatus]] = {state: [] for state in JobState}
+        for job in session.current().queue():
+            same = by_state[job.state]
+            if len(same) < SAMPLE:
+                same.append(job)
+        return tuple(job for few in by_state.values() for job in few)
 
 
 _last: QueueState | None = None
 
 
 def queue_state() -> QueueState:
-    """Count the queue's jobs, once for each change of the queue, since polls and draws ask at every redraw."""
+    """The state of the queue, kept for each change of the queue, since polls ask at every redraw."""
     global _last
-    jobs = session.current().queue()
-    if _last is None or _last.jobs is not jobs:
-        _last = _count(jobs)
+    order = session.current().order()
+    if _last is None or _last.order is not order:
+        _last = QueueState(order)
     return _last
-
-
-def _count(jobs: Sequence[JobStatus]) -> QueueState:
-    going_on: list[JobStatus] = []
-    ended: list[JobStatus] = []
-    by_state: dict[JobState, list[JobStatus]] = {state: [] for state in JobState}
-    for job in jobs:
-        (ended if job.state in _ENDED else going_on).append(job)
-        same = by_state[job.state]
-        if len(same) < SAMPLE:
-            same.append(job)
-    sample = tuple(job for few in by_state.values() for job in few)
-    return QueueState(jobs, tuple(going_on), tuple(ended), sample)
 
 
 def retry_refusal(job: JobStatus) -> str:
@@ -142,7 +138,7 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        return "" if queue_state().going_on else "No job is running or waiting"
+        return "" if session.current().order().going_on else "No job is running or waiting"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         return context.window_manager.invoke_confirm(self, event)
@@ -259,9 +255,10 @@ class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        if not queue_state().ended:
+        order = session.current().order()
+        if not order.ended_count:
             return "No job has ended"
-        return "" if any(not job.held_elsewhere for job in queue_state().ended) else _HELD
+        return "" if order.held_count < order.ended_count else _HELD
 
     @timed("operator clear_jobs")
     def execute(self, context: bpy.types.Context) -> Result:

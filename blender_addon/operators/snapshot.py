@@ -62,11 +62,14 @@ class Snapshot:
 _last: Snapshot | None = None
 
 
-def read(scene: bpy.types.Scene, settings: WanSettings) -> Snapshot:
-    """What is to be shown now; the same object while nothing that it depends on changes. Safe in a draw."""
+def read(scene: bpy.types.Scene, settings: WanSettings, strips: strip_columns.Columns | None = None) -> Snapshot:
+    """What is to be shown now; the same object while nothing that it depends on changes. Safe in a draw.
+
+    `strips` are those that the timeline shows, if the caller has read them.
+    """
     global _last
     selected = selection.read(scene)
-    key = _read_key(scene, settings, selected)
+    key = _read_key(scene, settings, selected, strips or strip_columns.columns(compat.shown_strips(scene)))
     if _last is None or _last.key != key or not _has_sides(scene, _last):
         task = chosen_or(settings, selected, selection.implied(scene, selected))
         _last = Snapshot(selected, task, _find_takes(scene, settings, selected, task), key)
@@ -103,10 +106,12 @@ def _find_takes(
     return ShownTakes(tuple(made_of_any), targets, refusal=made)
 
 
-def _read_key(scene: bpy.types.Scene, settings: WanSettings, selected: selection.Selection) -> tuple[object, ...]:
+def _read_key(
+    scene: bpy.types.Scene, settings: WanSettings, selected: selection.Selection, strips: strip_columns.Columns
+) -> tuple[object, ...]:
     return (
         selected,
-        *_timeline_key(scene),
+        *_timeline_key(scene, strips),
         *(getattr(settings, name) for name in _SETTINGS),
         tuple((row.path, row.use, row.strength, row.expert) for row in settings.loras),
         request.read_prompt(scene, settings),
@@ -117,9 +122,8 @@ def _read_key(scene: bpy.types.Scene, settings: WanSettings, selected: selection
     )
 
 
-def _timeline_key(scene: bpy.types.Scene) -> tuple[object, ...]:
+def _timeline_key(scene: bpy.types.Scene, strips: strip_columns.Columns) -> tuple[object, ...]:
     owner, render = compat.shown_owner(scene), scene.render
-    strips = strip_columns.columns(compat.shown_strips(scene))
     return (
         scene.as_pointer(),
         scene.name_full,

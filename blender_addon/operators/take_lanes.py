@@ -1,6 +1,6 @@
-"""Shows a strip's takes as lanes: a meta strip with a channel for each, of which one is heard and seen; and back.
+"""Shows a strip's takes as lanes: a meta strip with a channel for each, of which one is seen; and back.
 
-Blender's own operators copy, group and ungroup the strips, so what hangs on them (animation, modifiers, speed) comes along.
+Blender's own operators copy, group and ungroup the strips, so what hangs on them (animation, modifiers) comes along.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _select_only(scene: bpy.types.Scene, strips: list[compat.Strip]) -> None:
 
 
 class WAN_VSE_OT_takes_as_lanes(Refusing, bpy.types.Operator):
-    """Show each take of the active strip in a lane of its own, in a meta strip. One of them is seen, the others are muted"""
+    """Show each take of the active strip in a lane of its own, in a meta strip. One is seen, the others are muted"""
 
     bl_idname = "wan_vse.takes_as_lanes"
     bl_label = "Wan: Takes as Lanes"

@@ -287,6 +287,13 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         description="Keep this seed. Unlocked, every take uses a new seed, which is then shown here",
         default=False,
     )
+    take_count: IntProperty(
+        name="Takes",
+        description="How many takes to make for the one place, each with a seed of its own. All are kept on its strip",
+        default=1,
+        min=1,
+        max=8,
+    )
     resolution: EnumProperty(
         name="Size",
         description="The size that the model works at. The take is scaled to fill the scene's frame",

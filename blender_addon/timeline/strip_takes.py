@@ -219,6 +219,48 @@ def asked_for(strip: compat.Strip) -> tuple[Asked, ...]:
     return _asked_in(text) if text else ()
 
 
+def jobs_on(strip: compat.Strip) -> tuple[str, ...]:
+    """Every job that the strip keeps a take of or waits for; its own first. Quick enough for thousands of strips."""
+    own = (untrusted.id_in(strip, identity.JOB),)
+    if strip.get(TAKES) is None and strip.get(PENDING) is None:
+        return own
+    return own + tuple(take.job_id for take in _takes_in(untrusted.text_in(strip, TAKES))) + pending(strip)
+
+
+def request_text(strip: compat.Strip, job_id: str) -> str:
+    """What the strip keeps of a job's request, whether it shows, keeps or waits for the job's take; else empty."""
+    asked = next((each for each in asked_for(strip) if each.job_id == job_id), None)
+    return asked.request if asked is not None else made_of(strip, job_id).request
+
+
+def provenance_text(strip: compat.Strip, job_id: str) -> str:
+    """What the strip keeps of the strips that a job's take is made from; else empty."""
+    asked = next((each for each in asked_for(strip) if each.job_id == job_id), None)
+    return asked.asked if asked is not None else made_of(strip, job_id).asked
+
+
+def asked_besides(strip: compat.Strip, job_id: str) -> list[Asked]:
+    """What a placeholder or a take strip waits for besides that job; a placeholder's own job comes first."""
+    others = [each for each in asked_for(strip) if each.job_id != job_id]
+    own = untrusted.id_in(strip, identity.JOB)
+    if identity.role_of(strip) == identity.PLACEHOLDER_ROLE and own != job_id:
+        made = made_of(strip, own)
+        others.insert(0, Asked(own, "", made.request, made.asked))
+    return others
+
+
+def lead_with(strip: compat.Strip, job_id: str) -> None:
+    """Let a placeholder stand for another of the jobs that it waits for; its own job goes behind the others."""
+    asked = next((each for each in asked_for(strip) if each.job_id == job_id), None)
+    if asked is None:
+        return
+    first, *others = asked_besides(strip, job_id)
+    strip[identity.JOB], strip[identity.REQUEST] = job_id, asked.request
+    if asked.asked:
+        strip[provenance.PROPERTY] = asked.asked
+    set_asked(strip, [*others, first])
+
+
 def set_pending(strip: compat.Strip, job_ids: Iterable[str]) -> None:
     """Let these jobs be all whose takes are being made for the strip. What is known of each one stays."""
     known = {asked.job_id: asked for asked in asked_for(strip)}

@@ -12,12 +12,10 @@ import bpy
 
 from ...wan_backend.protocol.messages import JobStatus, as_searched
 from ..jobs import session
-from ..operators.queue_jobs import QueueState, queue_state
+from ..jobs.job_list import MAX_ENDED, JobOrder
 from ..properties import WanPanelState
 from ..stopwatch import timed
 
-MAX_ENDED = 200
-"""At most this many jobs that ended have a row; the search finds the older ones."""
 _AREAS = {"SEQUENCE_EDITOR", "PREFERENCES"}
 
 
@@ -45,14 +43,14 @@ def mirror_rows(panel_state: WanPanelState) -> None:
     The chosen job stays chosen; a new one is chosen as it comes.
     """
     global _mirrored
-    now = queue_state()
+    now = session.current().order()
     search = as_searched(panel_state.search)
     query = session.current().server.search_query
-    query.want(search, len(now.jobs))
+    query.want(search, now.count)
     found = query.found(search)
     last = _mirrored
     as_left = _are(panel_state.rows, last.ids)
-    if last.queue_state is now and (last.search, last.found) == (search, found) and as_left:
+    if last.order is now and (last.search, last.found) == (search, found) and as_left:
         return
     ids, panel_state.left_out = _shown(now, search, found)
     old = last.ids if as_left else [row.name for row in panel_state.rows]
@@ -73,7 +71,7 @@ def mirror_rows(panel_state: WanPanelState) -> None:
 class _Mirrored:
     """What the rows were made from last."""
 
-    queue_state: QueueState | None = None
+    order: JobOrder | None = None
     search: str = ""
     found: frozenset[str] = frozenset()
     ids: list[str] = field(default_factory=list)
@@ -82,26 +80,18 @@ class _Mirrored:
 _mirrored = _Mirrored()
 
 
-def _shown(now: QueueState, search: str, found: frozenset[str]) -> tuple[list[str], int]:
+def _shown(now: JobOrder, search: str, found: frozenset[str]) -> tuple[list[str], int]:
     """The ids of the jobs that get a row, in the session's order, and how many of those that would do get none.
 
     `found` are those that the server has found by the rest of their prompts.
     """
-    left = MAX_ENDED
-    ids: list[str] = []
-    left_out = 0
-    going_on = {job.job_id for job in now.going_on}
-    for job in now.jobs:
-        if search and job.job_id not in found and not _has_text(job, search):
-            continue
-        if job.job_id in going_on:
-            ids.append(job.job_id)
-        elif left:
-            left -= 1
-            ids.append(job.job_id)
-        else:
-            left_out += 1
-    return ids, left_out
+    if not search:
+        return now.ids(), now.left_out
+    jobs = [job for job in session.current().queue() if job.job_id in found or _has_text(job, search)]
+    going_on = {job_id for _, _, job_id in now.going_on}
+    ended = [job.job_id for job in jobs if job.job_id not in going_on]
+    shown = going_on.union(ended[:MAX_ENDED])
+    return [job.job_id for job in jobs if job.job_id in shown], max(0, len(ended) - MAX_ENDED)
 
 
 def _has_text(job: JobStatus, search: str) -> bool:

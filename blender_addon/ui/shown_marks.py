@@ -51,11 +51,15 @@ class Marks:
 _last = Marks()
 
 
-def marks(scene: bpy.types.Scene) -> Marks:
-    """The marks of the timeline that the scene shows now."""
+def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -> Marks:
+    """The marks of the timeline that the scene shows now. `strips` are its strips, if the caller has read them."""
     global _last
     shown = compat.shown_strips(scene)
-    key = (scene.as_pointer(), *(column.tobytes() for column in strip_columns.places(shown)))
+    if strips is None:
+        starts, ends_exclusive, channels, kinds = strip_columns.places(shown)
+    else:
+        starts, ends_exclusive, channels, kinds = strips.starts, strips.ends_exclusive, strips.channels, strips.kinds
+    key = (scene.as_pointer(), *(column.tobytes() for column in (starts, ends_exclusive, channels, kinds)))
     if _last.key != key or time.monotonic() > _last.until:
         placeholders, takes, taken = [], [], set()
         for strip in strip_columns.carrying(shown, identity.JOB):

@@ -21,7 +21,7 @@ from ..jobs import session
 from ..operators import drag_extension, snapshot
 from ..properties import settings_in
 from ..stopwatch import timed
-from ..timeline import compat, strip_takes
+from ..timeline import compat, strip_columns, strip_takes
 from ..timeline.strip_takes import Badge
 from . import paragraph, shown_marks, wording
 
@@ -86,10 +86,12 @@ def _draw() -> None:
     scene = compat.sequencer_scene(context)
     if scene is None or context.space_data.view_type == "PREVIEW" or context.region.type != "WINDOW":
         return
-    _draw_marks(context, scene)
+    shows_range = drag_extension.ghost is None and tab_in_view(context.area)
+    strips = strip_columns.columns(compat.shown_strips(scene)) if shows_range else None
+    _draw_marks(context, scene, strips)
     _draw_ghost(context, scene)
-    if drag_extension.ghost is None and tab_in_view(context.area):
-        _draw_asked_range(context, scene)
+    if shows_range:
+        _draw_asked_range(context, scene, strips)
     gpu.state.blend_set("NONE")
 
 
@@ -101,10 +103,13 @@ def tab_in_view(area: bpy.types.Area) -> bool:
     return False
 
 
-def _draw_marks(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
+def _draw_marks(
+    context: bpy.types.Context, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
+) -> None:
     """Bars and marks in a few calls, however many there are; then words, if there is room for them."""
     region, scale = context.region, context.preferences.system.ui_scale
-    placeholders, takes = list(_placeholders_in_view(region, scene)), list(_takes_in_view(region, scene))
+    placeholders = list(_placeholders_in_view(region, scene, strips))
+    takes = list(_takes_in_view(region, scene, strips))
     marks: dict[Color, list[Box]] = {TRACK: [], BAR: [], FAILED: []}
     for job, box in placeholders:
         for color, bar in bars(job, box):
@@ -126,10 +131,10 @@ def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
     """The words on a shade in a strip's lower right corner, and a star or a cross before them."""
     places: list[tuple[Badge, str, Box]] = []
     for badge, box in shown:
-        words, width = _longest(badge_words(badge), box.right - box.left - 12 * scale, scale)
+        mark = 11 * scale if badge.mark else 0.0
+        words, width = _longest(badge_words(badge), box.right - box.left - mark - 12 * scale, scale)
         if not words:
             continue
-        mark = 11 * scale if badge.mark else 0.0
         right, bottom = box.right - 3 * scale, box.bottom + 2 * scale
         places.append((badge, words, Box(right - width - mark - 6 * scale, bottom, right, bottom + 14 * scale)))
     _fill_all([place for _, _, place in places], SHADE)
@@ -170,17 +175,21 @@ def pending_bars(badge: Badge, box: Box) -> list[tuple[Color, Box]]:
     return [(TRACK, Box(left, bottom, right, top)), (BAR, Box(left, bottom, left + (right - left) * job.progress, top))]
 
 
-def _takes_in_view(region: bpy.types.Region, scene: bpy.types.Scene) -> Iterator[tuple[Badge, Box]]:
+def _takes_in_view(
+    region: bpy.types.Region, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
+) -> Iterator[tuple[Badge, Box]]:
     place = _Scale(region)
-    for start, end_exclusive, channel, badge in shown_marks.marks(scene).takes:
+    for start, end_exclusive, channel, badge in shown_marks.marks(scene, strips).takes:
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
             yield badge, box
 
 
-def _placeholders_in_view(region: bpy.types.Region, scene: bpy.types.Scene) -> Iterator[tuple[JobStatus, Box]]:
+def _placeholders_in_view(
+    region: bpy.types.Region, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
+) -> Iterator[tuple[JobStatus, Box]]:
     current, place = session.current(), _Scale(region)
-    for start, end_exclusive, channel, job_id in shown_marks.marks(scene).placeholders:
+    for start, end_exclusive, channel, job_id in shown_marks.marks(scene, strips).placeholders:
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
             job = current.jobs.get(job_id)
@@ -224,8 +233,10 @@ def _draw_ghost(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
         _outline(box, OUTLINE)
 
 
-def _draw_asked_range(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    seen = snapshot.read(scene, settings_in(scene))
+def _draw_asked_range(
+    context: bpy.types.Context, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
+) -> None:
+    seen = snapshot.read(scene, settings_in(scene), strips)
     targets = seen.takes.targets
     scale = _Scale(context.region)
     for target in targets:

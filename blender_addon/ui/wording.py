@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import lru_cache
 from typing import Any
 
 from bpy.app.translations import pgettext_iface as iface_
@@ -183,6 +184,7 @@ def short_progress(job: JobStatus) -> str:
     return ", ".join(parts)
 
 
+@lru_cache(maxsize=512)
 def one_line(text: str, max_characters: int) -> str:
     """Any text as one line of at most `max_characters` characters, cut between words if it has any."""
     whole = " ".join(text.split())

@@ -135,21 +135,24 @@ class StandInPlanQuery:
 class StandInSession:
     """What the operators and the panel use of the session; every call is noted in `asked`."""
 
-    def __init__(self, messages: Any) -> None:
-        self.messages = messages
+    def __init__(self, messages: Any, job_list: Any) -> None:
+        self.messages, self._job_list = messages, job_list
         self.asked: list[tuple[Any, ...]] = []
         self.server = StandInServer(messages, self.asked, self._notes("free_card"))
         self.requests: dict[str, Any] = {}
         """Those that the backend has told of."""
         self.planned: list[Any] = []
+        self.onto: list[str] = []
+        """By planned take, the id of the strip that it is to come onto."""
         self.setup = SimpleNamespace(
             state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
         )
         self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
-        self.file = SimpleNamespace(problems={}, notes={})
+        self.file = SimpleNamespace(problems={}, notes={}, strip_id_of=lambda job_id: f"strip of {job_id[-1]}")
         self.on_change: list[Any] = []
         self.all: list[Any] = []
         self.jobs = SimpleNamespace(get=self._job, request_of=lambda job_id: None)
+        self._queue: Any = None
         self._order: Any = None
         self.placeable: set[str] = set()
         self.elsewhere: set[str] = set()
@@ -161,8 +164,22 @@ class StandInSession:
 
     def queue(self) -> tuple[Any, ...]:
         """What the test put there; the same object while nothing was added."""
-        if self._order is None or self._order != tuple(self.all):
-            self._order = tuple(self.all)
+        if self._queue is None or self._queue != tuple(self.all):
+            self._queue, self._order = tuple(self.all), None
+        return self._queue
+
+    def order(self) -> Any:
+        """Which of these are shown; the same object while nothing was added."""
+        jobs = self.queue()
+        if self._order is None:
+            keys = [(False, float(place), job.job_id) for place, job in enumerate(jobs)]
+            ended = [job.state.ended for job in jobs]
+            self._order = self._job_list.JobOrder(
+                going_on=tuple(key for key, over in zip(keys, ended, strict=True) if not over),
+                ended=tuple(key for key, over in zip(keys, ended, strict=True) if over)[: self._job_list.MAX_ENDED],
+                ended_count=sum(ended),
+                held_count=sum(job.state.ended and job.held_elsewhere for job in jobs),
+            )
         return self._order
 
     def _job(self, job_id: str) -> Any:
@@ -185,11 +202,12 @@ class StandInSession:
         self.asked.append(("place", job_id))
         return True
 
-    def generate(self, scene: Any, take: Any, name: str = "") -> str:
+    def generate(self, scene: Any, take: Any, name: str = "", onto: str = "") -> str:
         """Noted."""
         self.asked.append(("generate", take.request, name))
         self.planned.append(take)
-        return "0" * 32
+        self.onto.append(onto)
+        return f"{len(self.planned) - 1:032x}"
 
     def add(self, job_id: str, state: str = "done", **more: Any) -> Any:
         """One more job."""
@@ -218,7 +236,8 @@ def stand_in(scene, addon, extension: str, monkeypatch) -> Iterator[StandInSessi
     """What the add-on takes for its session in this test."""
     import bpy
 
-    session = StandInSession(importlib.import_module(f"{extension}.wan_backend.protocol.messages"))
+    messages = importlib.import_module(f"{extension}.wan_backend.protocol.messages")
+    session = StandInSession(messages, addon("jobs.job_list"))
     monkeypatch.setattr(addon("jobs.session"), "current", lambda: session)
     yield session
     panel_state = bpy.context.window_manager.wan_vse

@@ -60,11 +60,17 @@ def retried(server: Served, job_id: str) -> dict:
     return server.wait_for(job_id, "done", seconds=PATIENCE_SECONDS)
 
 
-def test_retry_goes_on_after_the_worker_and_after_the_server_was_killed(serve, media):
+@pytest.fixture
+def made(serve, media):
+    """A server, the request of a take, and that take, made without a stop."""
     server = serve("--device", "cpu", command=WORKER)
     asked = request(media, "a red ball over sand", steps=STEPS)
-    whole = server.wait_for(server.submit(asked), "done", seconds=PATIENCE_SECONDS)
+    return server, asked, server.wait_for(server.submit(asked), "done", seconds=PATIENCE_SECONDS)
 
+
+@pytest.mark.long  # CI kills a worker that has no server (worker/test_resume.py), and a worker with its server below
+def test_retry_goes_on_after_the_worker_was_killed(made):
+    server, asked, whole = made
     job_id = server.submit(asked)
     server.wait(at_step(job_id, 3), PATIENCE_SECONDS)
     os.kill(worker_of(server), signal.SIGKILL)
@@ -76,6 +82,9 @@ def test_retry_goes_on_after_the_worker_and_after_the_server_was_killed(serve, m
     assert went_on(server) and np.array_equal(frames(done["take"]), frames(whole["take"]))
     assert not kept.parent.exists() and done["preview"] == ""
 
+
+def test_retry_goes_on_after_the_server_was_killed(serve, made):
+    server, asked, whole = made
     job_id = server.submit(asked)
     shown = server.wait(at_step(job_id, 3), PATIENCE_SECONDS)["params"]["preview"]
     assert Path(shown).is_file()

@@ -76,19 +76,45 @@ class Studio:
             time.sleep(0.01)
 
 
+@pytest.fixture(scope="package")
+def sessions(addon) -> Iterator[Callable[[bool], None]]:
+    """sessions(True) begins a session of the extension with a folder of its own, sessions(False) only if none is there.
+
+    A worker takes ten seconds to start. Tests that kill nothing share one, as the takes of an editor's day do.
+    """
+    module = addon("jobs.session")
+    begun: list[object] = []
+
+    def begin(anew: bool) -> None:
+        there = begun and module.current() is begun[-1] and module.current().server.status.state == "ready"
+        if there and not anew:
+            return
+        module.unregister()
+        shutil.rmtree(addon("jobs.folders").user_folder(), ignore_errors=True)
+        module.register()
+        begun[:] = [module.current()]
+
+    yield begin
+    module.unregister()
+    module.register()
+
+
 @pytest.fixture
-def studio(scene, addon) -> Iterator[Studio]:
-    """A small film of 256x144 at 24 fps in a new session of the extension, with the backend started."""
+def studio(scene, addon, sessions, request: pytest.FixtureRequest) -> Iterator[Studio]:
+    """A small film of 256x144 at 24 fps, with the backend started; in a session of its own if the test is so marked."""
     import bpy
 
-    module = addon("jobs.session")
-    module.unregister()
-    shutil.rmtree(addon("jobs.folders").user_folder(), ignore_errors=True)
-    module.register()
+    alone = request.node.get_closest_marker("own_session") is not None
+    sessions(alone)
     scene.render.resolution_x, scene.render.resolution_y = 256, 144
     bpy.ops.ed.undo_push(message="Before")
     studio = Studio(addon)
     studio.start()
     yield studio
-    module.unregister()
-    module.register()
+    if alone:
+        sessions(True)
+        return
+    for job in studio.session.queue():
+        if not job.state.ended:
+            studio.session.cancel(job.job_id)
+    studio.until(lambda: all(job.state.ended for job in studio.session.queue()))

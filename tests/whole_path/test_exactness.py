@@ -43,8 +43,7 @@ def render_exactly(scene) -> None:
     scene.render.dither_intensity = 0.0
 
 
-@pytest.mark.compat
-@pytest.mark.parametrize("view", ["Standard", "AgX"])
+@pytest.mark.parametrize("view", [pytest.param("Standard", marks=pytest.mark.compat), "AgX"])
 def test_a_take_at_the_playhead_is_rendered_bit_for_bit(studio, tmp_path, view):
     scene = bpy.context.scene
     scene.view_settings.view_transform = view
@@ -81,9 +80,9 @@ def test_the_same_size_needs_no_scaling(studio):
     ("fps", "fps_base"),
     [
         pytest.param(24, 1.0, marks=pytest.mark.long),
-        pytest.param(24, 1.001, marks=pytest.mark.compat),
+        (24, 1.001),
         pytest.param(30, 1.0, marks=pytest.mark.long),
-        (60, 1.0),
+        pytest.param(60, 1.0, marks=pytest.mark.long),
     ],
 )
 def test_a_hole_is_filled_exactly_at_true_speed(studio, fps, fps_base):

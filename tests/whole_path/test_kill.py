@@ -18,6 +18,7 @@ LEFT_WITHIN_SECONDS = 60.0
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc"),
+    pytest.mark.own_session,
 ]
 
 
@@ -92,7 +93,7 @@ def test_a_take_that_had_landed_unsaved_lands_again(stopped, extension, tmp_path
 
 
 def test_a_killed_server_is_started_again_and_says_what_became_of_the_job(studio):
-    job_id = studio.ask("fog", quality="BEST", length_frames=33)
+    job_id = studio.ask("fog", quality="BEST", length_frames=17)
     studio.until(lambda: studio.state(job_id) in ("denoising", "decoding"))
     server = studio.session.server.connection._child.pid
     os.kill(server, signal.SIGKILL)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import json
 import shutil
 import time
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -358,6 +361,32 @@ def test_clear_keeps_results_that_no_file_has_yet(desk, tmp_path):
     assert [job.job_id for job in desk.session.queue()] == [waiting]
     desk.load(tmp_path / "a.blend")
     desk.pumped.until(lambda: desk.places() == [IMAGE])
+
+
+def test_a_thousand_done_jobs_of_other_files_are_judged_in_slices(scene, addon, extension, monkeypatch):
+    """Each look at the clock takes a second here, so that a slice of ten seconds has time for about ten jobs."""
+    messages = importlib.import_module(f"{extension}.wan_backend.protocol.messages")
+    module, file, jobs = addon("jobs.open_file"), addon("jobs.open_file").OpenFile(), addon("jobs.job_list").JobList()
+    elsewhere = messages.Origin("/films/other.blend", "f" * 32, "Scene", 1, 1)
+    size = {"width": 64, "height": 36, "length_frames": 9, "frame_rate": messages.FrameRate(24)}
+    request = messages.TakeRequest("fog", "embedded", seed=7, media_folder="/tmp/wan", origin=elsewhere, **size)
+    summary = messages.JobSummary.of(request)
+    for number in range(1000):
+        jobs.receive(messages.JobStatus(f"{number:032x}", messages.JobState.DONE, summary))
+    seconds = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: float(next(seconds)), monotonic=time.monotonic)
+    monkeypatch.setattr(module, "time", clock)
+    looked_at, get = [], jobs.get
+    monkeypatch.setattr(jobs, "get", lambda job_id: looked_at.append(job_id) or get(job_id))
+    judged = []
+    while len(file.history.decided) < 1000:
+        before = len(file.history.decided)
+        assert not file.place_one(jobs, lambda status: None, clock.perf_counter() + 10)
+        judged.append(len(file.history.decided) - before)
+    assert max(judged) <= 10 and len(looked_at) == 1000
+    began = clock.perf_counter()
+    assert not file.place_one(jobs, lambda status: None, began + 10)
+    assert clock.perf_counter() == began + 1, "nothing is left, and nothing is looked at"
 
 
 def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):

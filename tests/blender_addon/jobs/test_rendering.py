@@ -127,6 +127,7 @@ def block_out(name: str = "Street") -> bpy.types.Scene:
     return scene
 
 
+@pytest.mark.compat
 def test_what_is_rendered_is_blenders_own_render(scene, addon, strips, rendering, tmp_path):
     compat, media = addon("timeline.compat"), tmp_path / "media"
     below = add_pictures(strips, media, "below", 1, 1, 12)
@@ -177,6 +178,7 @@ def test_what_is_rendered_is_blenders_own_render(scene, addon, strips, rendering
             assert np.array_equal(picture, own), (names, frame, pictures.psnr(picture, own))
 
 
+@pytest.mark.compat
 def test_frames_before_0_are_blenders_own_too(scene, addon, strips, rendering, tmp_path):
     compat = addon("timeline.compat")
 
@@ -226,6 +228,7 @@ def test_a_refusal_from_the_background_is_translated_here(addon, monkeypatch):
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(2000)
 
 
+@pytest.mark.compat
 @pytest.mark.parametrize(
     "content", [HEIC, b"v/1\x01" + bytes(200), b"\x89PNG\r\n\x1a\n" + bytes(50)], ids=["HEIC", "EXR", "PNG"]
 )
@@ -269,6 +272,7 @@ def state_of(scene, addon) -> dict:
     return found
 
 
+@pytest.mark.compat
 def test_the_undo_steps_and_the_selection_stay(scene, addon, strips, rendering, tmp_path):
     strip = add_pictures(strips, tmp_path / "media", "shot", 1, 1, 5)
     bpy.ops.ed.undo_push(message="Before")
@@ -283,6 +287,7 @@ def test_the_undo_steps_and_the_selection_stay(scene, addon, strips, rendering, 
     assert strip.blend_alpha == 1.0, "one undo takes the last step back, and no other lies above it"
 
 
+@pytest.mark.compat
 def test_relative_paths_are_found_from_the_copy(scene, strips, rendering, tmp_path):
     strip = add_pictures(strips, tmp_path / "media", "shot", 1, 1, 5)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
@@ -294,6 +299,7 @@ def test_relative_paths_are_found_from_the_copy(scene, strips, rendering, tmp_pa
     assert bpy.data.filepath == str(tmp_path / "film.blend")
 
 
+@pytest.mark.compat
 def test_what_is_transparent_is_black(strips, rendering, tmp_path):
     picture = np.full((HEIGHT, WIDTH, 4), 200, np.uint8)
     picture[: HEIGHT // 2, :, 3], picture[HEIGHT // 2 :, :, 3] = 0, 128
@@ -380,6 +386,7 @@ def test_the_child_goes_with_blender(strips, rendering, tmp_path):
     assert child._process.wait(20) != 0
 
 
+@pytest.mark.compat
 def test_a_take_and_the_look_of_it_come_from_one_copy(strips, rendering, tmp_path):
     strips.new_scene("street", block_out(), 1, 1)
     depth, look = rendering.ask(

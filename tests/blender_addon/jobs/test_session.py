@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -407,3 +408,27 @@ def test_every_tick_is_timed(pumped, scene, addon, film):
     pumped.until(lambda: len(film.takes()) == 2)
     count, median, worst = stopwatch.report()["timer: tick"]  # the benchmark says how long they may be
     assert count > 5 and 0 < median <= worst
+
+
+def test_a_change_is_shown_in_a_tick_of_its_own_if_little_is_left_of_the_slice(pumped, addon, monkeypatch):
+    session, shown = pumped.session, []
+    module = addon("jobs.session")
+    session.on_change[:] = [lambda: shown.append(True)]
+    clock = SimpleNamespace(now=0.0, monotonic=time.monotonic)
+    clock.perf_counter = lambda: clock.now
+    monkeypatch.setattr(module, "time", clock)
+
+    def pass_time(deadline):
+        clock.now += module.SLICE_SECONDS - module.SHOWN_WITHIN_SECONDS + 0.001
+        session._note_change()
+
+    monkeypatch.setattr(session, "_run_children", pass_time)
+    monkeypatch.setattr(session, "_work_on_file", lambda deadline: None)
+    for _ in range(module.MAX_LATE_TICKS):
+        session.tick()
+        assert not shown
+    session.tick()
+    assert shown == [True]
+    monkeypatch.setattr(session, "_run_children", lambda deadline: session._note_change())
+    session.tick()
+    assert shown == [True, True], "there is time"

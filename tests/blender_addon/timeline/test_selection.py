@@ -101,6 +101,28 @@ def test_of_two_thousand_selected_strips_few_are_touched(cut, monkeypatch) -> No
     assert len(strip_columns.selected_strips(cut.scene)) == 2000
 
 
+def test_strips_are_fetched_in_order_whether_they_lie_close_or_far_apart(cut, addon) -> None:
+    for index in range(300):
+        cut.compat.new_color(cut.strips, f"s{index}", 1 + index % 20, 10 * (index // 20), 9)
+    fetch = addon("timeline.strip_columns").fetch
+    for indices in ([], [299], [0, 1, 2], [0, 299], [7, 8, 150, 299], list(range(300))):
+        assert [strip.name for strip in fetch(cut.strips, indices)] == [f"s{index}" for index in indices]
+
+
+def test_strips_inside_metas_are_walked_too(cut, addon) -> None:
+    cut.shot("Outside", 50, 60)
+    for number in (1, 2):
+        cut.shot(f"Inner {number}", 20, 40).move_to_meta(
+            cut.strips.new_meta(name=f"Meta {number}", channel=4 + number, frame_start=1)
+        )
+    identity, strip_columns = addon("timeline.identity"), addon("timeline.strip_columns")
+    names = {strip.name for strip, _ in strip_columns.walk(cut.scene)}
+    assert names == {"Outside", "Meta 1", "Meta 2", "Inner 1", "Inner 2"}
+    inner = next(strip for strip, _ in strip_columns.walk(cut.scene) if strip.name == "Inner 2")
+    identity.mark_placeholder(inner, "a" * 32, "{}")
+    assert [(found.strip.name, found.job_id) for found in identity.marked(cut.scene)] == [("Inner 2", "a" * 32)]
+
+
 def test_in_an_open_meta_its_own_strips_are_read(cut) -> None:
     inner = cut.shot("Inner", 20, 40)
     meta = cut.strips.new_meta(name="Meta", channel=5, frame_start=1)

@@ -107,7 +107,7 @@ def test_showing_another_take_leaves_the_strip_as_it_is(stack):
 def test_the_settings_go_with_the_take_that_is_shown(stack):
     stack.add(B)
     stack.show(B)
-    assert stack.identity.REQUEST in stack.strip.keys() and stack.strip[stack.identity.REQUEST] == '{"of": "b"}'
+    assert stack.strip[stack.identity.REQUEST] == '{"of": "b"}'
     assert stack.takes.made_of(stack.strip, A).take == '{"take": "A"}'
     stack.show(A)
     assert stack.strip[stack.identity.REQUEST] == '{"of": "A"}'
@@ -260,7 +260,7 @@ def test_pending_jobs_keep_their_order_and_what_is_known_of_them(stack):
     takes.set_pending(strip, ["d" * 32, B])
     assert takes.asked_for(strip) == (takes.Asked("d" * 32), takes.Asked(B, A, "{}", ""))
     takes.set_pending(strip, [])
-    assert takes.pending(strip) == () and takes.PENDING not in strip.keys()
+    assert takes.pending(strip) == () and strip.get(takes.PENDING) is None
 
 
 def test_an_undo_in_the_middle_of_flipping_loses_nothing(stack):

@@ -52,6 +52,41 @@ def redraw(stand_in, settings, cut, addon, monkeypatch):
     return redraw
 
 
+def test_the_overlay_walks_the_strips_as_seldom_as_it_can(stand_in, settings, cut, addon, monkeypatch) -> None:
+    """Each property of all strips is read once, and the strips are made objects only if one of them has changed."""
+    cut.shot("A", 1, 41)
+    stand_in.add("a" * 32, "denoising")
+    overlay, marks = addon("ui.timeline_overlay"), addon("ui.shown_marks")
+    strip_columns = addon("timeline.strip_columns")
+    walks: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        function = getattr(strip_columns, name)
+        monkeypatch.setattr(strip_columns, name, lambda *values: walks.update([name]) or function(*values))
+
+    for name in ("columns", "places", "carrying", "selected"):
+        count(name)
+    monkeypatch.setattr(marks, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
+    monkeypatch.setattr(marks, "KEPT_SECONDS", 1000.0)
+    monkeypatch.setattr(marks, "_last", marks.Marks())
+    monkeypatch.setattr(overlay, "tab_in_view", lambda area: True)
+    monkeypatch.setattr(overlay, "gpu", SimpleNamespace(state=SimpleNamespace(blend_set=lambda mode: None)))
+    monkeypatch.setattr(overlay, "_fill_all", lambda boxes, color: None)
+    monkeypatch.setattr(overlay, "_outline", lambda box, color: None)
+    region = View()
+    region.type = "WINDOW"
+    space = SimpleNamespace(view_type="SEQUENCER")
+    context = SimpleNamespace(
+        scene=cut.scene, region=region, area=None, space_data=space, preferences=bpy.context.preferences
+    )
+    monkeypatch.setattr(overlay, "bpy", SimpleNamespace(context=context))
+    overlay._draw()
+    assert walks["carrying"] == 1
+    walks.clear()
+    overlay._draw()
+    assert walks == {"columns": 1, "selected": 1}, "no strip has changed"
+
+
 def test_a_gap_is_looked_for_once(redraw, settings, cut) -> None:
     cut.shot("A", 1, 41)
     cut.shot("B", 61, 101)

@@ -115,7 +115,9 @@ def test_nothing_is_done_while_the_queue_is_the_same(stand_in, queue, addon, mon
     written = []
     monkeypatch.setattr(addon("ui.refresh"), "_write", lambda *values: written.append(values))
     monkeypatch.setattr(addon("ui.refresh"), "_shown", lambda *values: written.append(values))
-    monkeypatch.setattr(addon("operators.queue_jobs"), "_count", lambda *values: written.append(values))
+    order = stand_in.order()
+    monkeypatch.setattr(stand_in, "order", lambda: order)
+    monkeypatch.setattr(stand_in, "queue", lambda: written.append("all jobs were looked at"))
     assert queue() == before
     assert bpy.ops.wan_vse.cancel_all.poll() and bpy.ops.wan_vse.clear_jobs.poll()
     assert written == []

@@ -18,7 +18,7 @@ from wan_backend.loading.wan_model import WanModel
 SMALL = ["--size", "64x48", "--frames", "5", "--steps", "3", "--repeat", "1", "--device", "cpu"]
 
 
-@pytest.mark.parametrize("kind", ["vace_folder", "t2v_folder"])
+@pytest.mark.parametrize("kind", ["vace_folder", pytest.param("t2v_folder", marks=pytest.mark.long)])
 def test_both_engines_make_the_same_frames(kind, request, tmp_path, capsys):
     folder = request.getfixturevalue(kind)
     assert bench.main(["--folder", str(folder), "--json", str(tmp_path / "bench.json"), *SMALL]) == 0

@@ -20,7 +20,10 @@ from wan_backend.loading.wan_model import WanModel
 SMALL = Work(64, 48, 5, 3, 5.0, 3.0)
 
 
-@pytest.mark.parametrize(("kind", "trunk"), [("t2v_folder", True), ("vace_folder", True), ("vace_folder", False)])
+@pytest.mark.parametrize(
+    ("kind", "trunk"),
+    [pytest.param("t2v_folder", True, marks=pytest.mark.long), ("vace_folder", True), ("vace_folder", False)],
+)
 def test_a_row_has_every_phase_of_both(kind, trunk, request, tmp_path):
     model = WanModel(request.getfixturevalue(kind), torch.device("cpu"))
     result = speed_table.measured("small", TableWork("", "wan2.1-vace-1.3b", SMALL, 50, trunk), model, tmp_path)

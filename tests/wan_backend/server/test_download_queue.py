@@ -324,7 +324,10 @@ def test_canceling_a_lora_leaves_the_other_one_of_its_repository_alone(served, h
     assert len(list(models_folder.glob("models--lightx2v*/blobs/*"))) == 2
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, "not_allowed"), (404, "not_found"), (503, "hub_failed")])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, "not_allowed"), (404, "not_found"), pytest.param(503, "hub_failed", marks=pytest.mark.long)],
+)
 def test_what_the_hub_refuses(served, hub, status, kind):
     hub.status[CONTROL.repo] = status
     server = served()

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,9 @@ MODEL_RATE = FrameRate(16)
 JOB = "a" * 32
 
 
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """One worker for all tests here."""
-    worker = Worker(tmp_path_factory.mktemp("log") / "worker.log")
-    yield worker
-    worker.end()
+@pytest.fixture
+def worker(steady_worker: Worker) -> Worker:
+    return steady_worker
 
 
 @pytest.fixture(scope="session")

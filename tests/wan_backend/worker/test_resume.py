@@ -81,12 +81,10 @@ def worker(tmp_path: Path):
             pipe.close()
 
 
-@pytest.fixture(scope="module")
-def steady(tmp_path_factory: pytest.TempPathFactory):
+@pytest.fixture
+def steady(steady_worker: Worker) -> Worker:
     """A worker that nobody kills."""
-    steady = Worker(tmp_path_factory.mktemp("log") / "worker.log")
-    yield steady
-    steady.end()
+    return steady_worker
 
 
 def killed_at(worker: Worker, params: RunParams, state: str, step: int) -> None:
@@ -136,8 +134,8 @@ CASES = {
     "given latent": ("first_latent_folder", {"task": Task.IMAGE_TO_VIDEO, "sources": {Role.FIRST: range(3, 4)}}),
 }
 
-LONG = ("text", "look and depth", "extend", "picture", "two experts", "skipped work of two experts")
-"""Of these, CI has the like: windows of text, footage that guides, a picture as a latent, and experts below."""
+LONG = ("text", "windows", "look and depth", "extend", "picture", "two experts", "skipped work of two experts")
+"""Of these, CI has the like: windows of text with skipped work, footage that guides, a latent, and experts below."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in CASES])

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.wan_backend.worker.executors import RecordingExecutor, asked
-from tests.wan_backend.worker.worker_process import Worker, pictures
+from tests.wan_backend.worker.worker_process import pictures
 from wan_backend.loading.residency import Room
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.idle import FreeMemory
@@ -160,18 +160,16 @@ def test_a_model_that_fills_the_memory_by_itself_stays(executor, params, monkeyp
     assert loaded(executor) == list(PARTS)
 
 
-def test_the_process_warms_up_between_jobs_and_answers(params, tmp_path):
-    worker = Worker(tmp_path / "worker.log")
-    try:
-        answer = worker.answer(worker.send("warm", WarmUpParams(params(), True)))
-        assert answer["result"] == {} and not worker.progress
-        first = worker.send("warm", WarmUpParams(params()))
-        job = worker.send("run", params("a" * 32))
-        assert worker.answer(first)["result"] == {}
-        assert "result" in worker.answer(job)
-        assert not any(report.sentence.startswith("Loading") for report in worker.progress)
-    finally:
-        assert worker.end() == 0
+def test_the_process_warms_up_between_jobs_and_answers(params, steady_worker):
+    worker = steady_worker
+    worker.progress = []
+    answer = worker.answer(worker.send("warm", WarmUpParams(params(), True)))
+    assert answer["result"] == {} and not worker.progress
+    first = worker.send("warm", WarmUpParams(params()))
+    job = worker.send("run", params("a" * 32))
+    assert worker.answer(first)["result"] == {}
+    assert "result" in worker.answer(job)
+    assert not any(report.sentence.startswith("Loading") for report in worker.progress)
 
 
 def test_a_run_ends_the_warm_up_that_waits_or_works(params):

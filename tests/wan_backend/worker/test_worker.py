@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -28,12 +27,9 @@ from wan_backend.protocol.messages import (
 )
 
 
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """One worker for all tests here: each so proves that those before it did it no harm."""
-    worker = Worker(tmp_path_factory.mktemp("log") / "worker.log")
-    yield worker
-    worker.end()
+@pytest.fixture
+def worker(steady_worker: Worker) -> Worker:
+    return steady_worker
 
 
 @pytest.fixture
@@ -94,6 +90,7 @@ def test_the_seed_means_the_same_frames_bit_for_bit(worker, params):
     assert not np.array_equal(pictures(worker.run(other_prompt).take.folder), first)
 
 
+@pytest.mark.long  # CI has what one has begun and another ends, see test_resume
 def test_another_worker_makes_the_same_frames(worker, params, tmp_path):
     frames = pictures(worker.run(params("b" * 32)).take.folder)
     other = Worker(tmp_path / "log")
@@ -186,7 +183,7 @@ def test_a_disk_that_fills_up_while_it_writes_is_a_sentence(worker, params, tmp_
         subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("busy", [pytest.param(False, marks=pytest.mark.long), True])
 def test_it_leaves_at_the_end_of_stdin_whatever_it_is_doing(tmp_path, params, busy):
     worker = Worker(tmp_path / "log")
     asked = params(width=256, height=144, steps=500)

@@ -1,0 +1,449 @@
+"""Operators on the takes that a strip keeps: flip through them, mark them, and ask for more of them in their place."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
+
+from ...wan_backend.protocol.messages import MediaFormat, Origin, Quality, TakeRequest
+from .. import preferences
+from ..jobs import project, request, session
+from ..properties import MAX_SEED, settings_in
+from ..stopwatch import timed
+from ..timeline import compat, identity, scene_format, strip_takes, untrusted
+from .make_takes import MAX_COUNT, generate_all, planned_again
+from .refusing import Refusing, Result, backend_refusal, timeline_refusal
+
+NO_TAKE = "Select a take, or put the playhead over one"
+NO_SETTINGS = "The settings of this take can't be read; a newer version of Wan VSE may have made it"
+
+
+def take_strip(context: bpy.types.Context) -> compat.Strip | None:
+    """The strip that is meant: the active one if it is selected and one of ours, else the uppermost at the playhead.
+
+    So takes are flipped in the running cut without a click on each shot.
+    """
+    scene = compat.sequencer_scene(context)
+    if scene is None:
+        return None
+    active = compat.active_strip(scene)
+    if active is not None and identity.role_of(active) and (active.select or not _plays(context)):
+        return active
+    frame = scene.frame_current
+    under = [
+        strip
+        for strip in compat.shown_strips(scene)
+        if compat.start(strip) <= frame < compat.end_exclusive(strip)
+        and not strip.mute
+        and identity.role_of(strip) == identity.TAKE_ROLE
+    ]
+    return max(under, key=lambda strip: strip.channel, default=None)
+
+
+def _plays(context: Any) -> bool:
+    return bool(getattr(context.screen, "is_animation_playing", False))
+
+
+class OnTake(Refusing):
+    """An operator on the strip of `take_strip` that keeps takes."""
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        """Why there is no take to work on; empty if there is one."""
+        sentence = timeline_refusal(context)
+        if sentence:
+            return sentence
+        strip = take_strip(context)
+        return "" if strip is not None and strip_takes.takes_of(strip) else NO_TAKE
+
+    @classmethod
+    def found(cls, context: bpy.types.Context) -> tuple[bpy.types.Scene, compat.Strip, strip_takes.KeptTake]:
+        """The scene, the strip, and the take that the strip shows; for use after `refusal`."""
+        scene: Any = compat.sequencer_scene(context)
+        strip: Any = take_strip(context)
+        index = strip_takes.shown_index(strip)
+        assert index is not None
+        return scene, strip, strip_takes.takes_of(strip)[index]
+
+
+def said_of(strip: compat.Strip) -> str:
+    """Which of its takes the strip shows, the oldest being the first, and what is to be known of how it fits."""
+    takes, index = strip_takes.takes_of(strip), strip_takes.shown_index(strip)
+    if index is None:
+        return ""
+    number, count, held = len(takes) - index, len(takes), strip_takes.held_frames(strip, takes[index])
+    if not held:
+        return rpt_("Take {} of {}.").format(number, count)
+    words = "Take {} of {}. It is {} frames shorter than the strip: its last picture is held."
+    if held == 1:
+        words = "Take {} of {}. It is 1 frame shorter than the strip: its last picture is held."
+    return rpt_(words).format(number, count, held)
+
+
+class WAN_VSE_OT_flip_take(OnTake, bpy.types.Operator):
+    """Show the next or the previous take of this strip. Takes marked as rejected are left out"""
+
+    bl_idname = "wan_vse.flip_take"
+    bl_label = "Wan: Flip Take"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    direction: bpy.props.EnumProperty(
+        name="Direction",
+        description="Which take to show",
+        items=[
+            ("NEXT", "Next", "The take that was made after the shown one"),
+            ("PREVIOUS", "Previous", "The take that was made before the shown one"),
+        ],
+    )
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        sentence = super().refusal(context)
+        if sentence:
+            return sentence
+        one = len(strip_takes.takes_of(take_strip(context))) < 2
+        return "The strip has one take only: make another with New Take" if one else ""
+
+    @timed("operator flip_take")
+    def execute(self, context: bpy.types.Context) -> Result:
+        scene, strip, shown = self.found(context)
+        takes = strip_takes.takes_of(strip)
+        index, step = takes.index(shown), -1 if self.direction == "NEXT" else 1
+        order = [takes[(index + step * number) % len(takes)] for number in range(1, len(takes))]
+        wanted = [take for take in order if take.mark != strip_takes.REJECT]
+        refusal = rpt_("All other takes of this strip are rejected.") if not wanted else ""
+        for take in wanted:
+            refused = strip_takes.show(scene, strip, take.job_id)
+            if not refused:
+                self.report({"WARNING"} if refusal else {"INFO"}, refusal or said_of(strip))
+                return {"FINISHED"}
+            refusal = refusal or refused  # those whose files are gone don't bar the way to the others
+        self.report({"WARNING"}, refusal)
+        return {"CANCELLED"}
+
+
+class WAN_VSE_OT_show_kept_take(OnTake, bpy.types.Operator):
+    """Let the strip show this take"""
+
+    bl_idname = "wan_vse.show_kept_take"
+    bl_label = "Wan: Show Take"
+    bl_options: ClassVar = {"REGISTER", "UNDO", "INTERNAL"}
+
+    job_id: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+
+    @timed("operator show_kept_take")
+    def execute(self, context: bpy.types.Context) -> Result:
+        scene, strip, _ = self.found(context)
+        refusal = strip_takes.show(scene, strip, self.job_id)
+        self.report({"WARNING"} if refusal else {"INFO"}, refusal or said_of(strip))
+        return {"CANCELLED"} if refusal else {"FINISHED"}
+
+
+class WAN_VSE_OT_mark_take(OnTake, bpy.types.Operator):
+    """Mark the take that the strip shows as a favorite, or as rejected. Once more takes the mark off"""
+
+    bl_idname = "wan_vse.mark_take"
+    bl_label = "Wan: Mark Take"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    mark: bpy.props.EnumProperty(
+        name="Mark",
+        description="What to mark the take with",
+        items=[
+            ("star", "Star", "A favorite"),
+            ("reject", "Reject", "Left out when flipping through the takes"),
+        ],
+    )
+
+    @timed("operator mark_take")
+    def execute(self, context: bpy.types.Context) -> Result:
+        _, strip, shown = self.found(context)
+        mark = self.mark
+        strip_takes.set_mark(strip, shown.job_id, "" if shown.mark == mark else mark)
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_note_take(OnTake, bpy.types.Operator):
+    """Write a note about the take that the strip shows"""
+
+    bl_idname = "wan_vse.note_take"
+    bl_label = "Wan: Note on Take"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    note: bpy.props.StringProperty(
+        name="Note",
+        description="Your words about this take",
+        maxlen=strip_takes.MAX_NOTE_CHARACTERS,
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context: Any, event: bpy.types.Event) -> Result:
+        """Ask for the words, which begin as those that are there."""
+        _, _, shown = self.found(context)
+        self.note = shown.note
+        result: Result = context.window_manager.invoke_props_dialog(self, width=400)
+        return result
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        _, strip, shown = self.found(context)
+        strip_takes.set_note(strip, shown.job_id, self.note)
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_keep_take(OnTake, bpy.types.Operator):
+    """Make the take a plain strip that Wan VSE no longer knows. The files of all its takes stay on the disk"""
+
+    bl_idname = "wan_vse.keep_take"
+    bl_label = "Wan: Keep Take"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        sentence = super().refusal(context)
+        if sentence or not _goes_on(take_strip(context)):
+            return sentence
+        return "Takes are still being made for this strip: wait for them, or cancel them"
+
+    @timed("operator keep_take")
+    def execute(self, context: bpy.types.Context) -> Result:
+        _, strip, _ = self.found(context)
+        left = len(strip_takes.takes_of(strip)) - 1
+        for key in [key for key in strip.keys() if key.startswith("wan_vse_")]:  # noqa: SIM118, a strip is no dict
+            del strip[key]
+        words = "The strip plays this take's files. Its other takes, {} of them, stay on the disk."
+        self.report({"INFO"}, rpt_(words).format(left) if left else rpt_("The strip plays this take's files."))
+        return {"FINISHED"}
+
+
+def _goes_on(strip: compat.Strip | None) -> bool:
+    """Whether any take is still being made for the strip."""
+    jobs = session.current().jobs
+    waiting = strip_takes.pending(strip) if strip is not None else ()
+    return any((status := jobs.get(job_id)) is not None and not status.state.ended for job_id in waiting)
+
+
+@dataclass(frozen=True)
+class _Again:
+    """How a take is made anew, and how its first try was made."""
+
+    made: TakeRequest
+    asked: str
+    """The Provenance as JSON."""
+
+
+def how_made(strip: compat.Strip, job_id: str = "") -> TakeRequest | None:
+    """What one of the strip's takes was asked for; by default the one that it shows. None if that can't be read."""
+    again = _how_made(strip, job_id or untrusted.id_in(strip, identity.JOB))
+    return again.made if again is not None else None
+
+
+def _how_made(strip: compat.Strip, job_id: str) -> _Again | None:
+    text = strip_takes.request_text(strip, job_id)
+    made = untrusted.request(text) if text else None
+    return _Again(made, strip_takes.provenance_text(strip, job_id)) if made is not None else None
+
+
+class AsksForTakes(Refusing):
+    """An operator that asks for one more take of a strip, in its place."""
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        """Why no take can be asked for; empty if one can."""
+        sentence = timeline_refusal(context)
+        if sentence:
+            return sentence
+        strip = take_strip(context)
+        if strip is None or not identity.role_of(strip):
+            return NO_TAKE
+        return (NO_SETTINGS if how_made(strip) is None else "") or backend_refusal()
+
+
+class WAN_VSE_OT_new_take(AsksForTakes, bpy.types.Operator):
+    """Make another take of this strip, in its place: with its settings, and the prompt as it is written in the panel"""
+
+    bl_idname = "wan_vse.new_take"
+    bl_label = "Wan: New Take"
+    bl_options: ClassVar = {"UNDO"}  # no REGISTER: adjusting it would ask once more
+
+    count: bpy.props.IntProperty(
+        name="Takes",
+        description="How many takes to make, each with a seed of its own",
+        default=1,
+        min=1,
+        max=MAX_COUNT,
+        options={"SKIP_SAVE"},
+    )
+    same_seed: bpy.props.BoolProperty(
+        name="Same Seed",
+        description="Use the seed of the take again, to see what other words change or because its files are gone",
+        options={"SKIP_SAVE"},
+    )
+    job_id: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    """The take that is made anew; empty: the one that the strip shows."""
+
+    @timed("operator new_take")
+    def execute(self, context: bpy.types.Context) -> Result:
+        scene: Any = compat.sequencer_scene(context)
+        strip: Any = take_strip(context)
+        again = _how_made(strip, self.job_id or untrusted.id_in(strip, identity.JOB))
+        if again is None:
+            self.report({"WARNING"}, f"{rpt_(NO_SETTINGS)}.")
+            return {"CANCELLED"}
+        is_shown_in_panel = not self.job_id and strip == compat.active_strip(scene)
+        prompt = str(getattr(settings_in(scene), "take_prompt", "")).strip() if is_shown_in_panel else ""
+        seed = again.made.seed if self.same_seed else secrets.randbelow(MAX_SEED + 1)
+        changed = replace(again.made, seed=seed, prompt=prompt or again.made.prompt)
+        checked = request.check_prompt(changed.prompt, may_be_empty=not again.made.prompt)
+        try:
+            if checked.refusal:
+                raise request.Refused(checked.refusal)
+            asked = _ask_onto(scene, strip, replace(again, made=changed), self.count)
+        except request.Refused as refused:
+            self.report({"WARNING"}, refused.sentence)
+            return {"CANCELLED"}
+        words = rpt_("Started {} takes of '{}'.") if len(asked) > 1 else rpt_("Started another take of '{1}'.")
+        self.report({"INFO"}, words.format(len(asked), strip.name))
+        return {"FINISHED"}
+
+
+def _ask_onto(scene: bpy.types.Scene, strip: compat.Strip, again: _Again, count: int = 1) -> list[TakeRequest]:
+    """Ask for takes that come onto the strip, and are as long as the one that was made. Raises Refused."""
+    identity.sweep()  # a copy of the strip, just made, gets an id of its own
+    asked = replace(
+        again.made,
+        frame_rate=scene_format.rate_of(scene),
+        media_format=_format_played(strip, again.made.media_format),
+        media_folder=request.media_folder(preferences.get()),
+        origin=Origin(project.path(), project.id_to_be(), scene.name_full, strip.channel, _first_frame(strip)),
+    )
+    strip_id = untrusted.id_in(strip, identity.STRIP)
+    return generate_all(scene, planned_again(scene, strip, asked, again.asked), count, strip.name, strip_id)
+
+
+def _first_frame(strip: compat.Strip) -> int:
+    """The frame of the scene on which the take's first frame falls."""
+    if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
+        return compat.start(strip) - identity.offset_frames(strip)
+    return compat.content_start(strip)
+
+
+def _format_played(strip: compat.Strip, asked: MediaFormat) -> MediaFormat:
+    """The file format that the strip can show in place: pictures, or a movie."""
+    if strip.type == "IMAGE":
+        return MediaFormat.PNG
+    if strip.type == "MOVIE" and asked is MediaFormat.PNG:
+        return MediaFormat.H264 if str(strip.filepath).endswith(".mp4") else MediaFormat.FFV1
+    return asked
+
+
+def in_best(made: TakeRequest) -> TakeRequest:
+    """The same request in Best; the number of steps is the model's own then."""
+    return replace(made, quality=Quality.BEST, steps=None)
+
+
+class WAN_VSE_OT_take_in_best(AsksForTakes, bpy.types.Operator):
+    """Make this take once more in Best, with the same seed and settings"""
+
+    bl_idname = "wan_vse.take_in_best"
+    bl_label = "Wan: Same Take in Best"
+    bl_options: ClassVar = {"UNDO"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        sentence = super().refusal(context)
+        if sentence:
+            return sentence
+        made = how_made(take_strip(context))
+        return "The take is made in Best already" if made is not None and made.quality is Quality.BEST else ""
+
+    @timed("operator take_in_best")
+    def execute(self, context: bpy.types.Context) -> Result:
+        scene: Any = compat.sequencer_scene(context)
+        strip: Any = take_strip(context)
+        again = _how_made(strip, untrusted.id_in(strip, identity.JOB))
+        assert again is not None
+        try:
+            _ask_onto(scene, strip, replace(again, made=in_best(again.made)))
+        except request.Refused as refused:
+            self.report({"WARNING"}, refused.sentence)
+            return {"CANCELLED"}
+        self.report({"INFO"}, rpt_(_change_to_best(again.made)).format(strip.name))
+        return {"FINISHED"}
+
+
+def _change_to_best(made: TakeRequest) -> str:
+    """What differs in Best, beside the time that it takes."""
+    if made.quality is Quality.DRAFT and _draft_has_lora(made.model):
+        return "Started '{}' in Best: more steps, and without the LoRA for drafts, so motion and detail may differ."
+    return "Started '{}' in Best: more steps with the same seed, so detail may differ."
+
+
+def _draft_has_lora(model: str) -> bool:
+    """Whether a LoRA makes the drafts of a model."""
+    return any(model in row.models and row.here for row in session.current().server.extras)
+
+
+class WAN_VSE_OT_drafts_in_best(Refusing, bpy.types.Operator):
+    """Make all takes of this cut that are shown as drafts once more in Best, each with its seed and settings"""
+
+    bl_idname = "wan_vse.drafts_in_best"
+    bl_label = "Wan: All Drafts in Best"
+    bl_options: ClassVar = {"UNDO"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        sentence = timeline_refusal(context) or backend_refusal()
+        if sentence:
+            return sentence
+        scene: Any = compat.sequencer_scene(context)
+        return "" if next(iter(_drafts(scene)), None) else "No take of this cut is a draft"
+
+    @timed("operator drafts_in_best")
+    def execute(self, context: bpy.types.Context) -> Result:
+        scene: Any = compat.sequencer_scene(context)
+        identity.sweep()
+        started, refusals = 0, []
+        for strip_id in [found.strip_id for found in _drafts(scene)]:
+            found = identity.find(strip_id)
+            again = _how_made(found.strip, found.job_id) if found is not None else None
+            if found is None or again is None:
+                continue
+            try:
+                _ask_onto(scene, found.strip, replace(again, made=in_best(again.made)))
+                started += 1
+            except request.Refused as refused:
+                refusals.append(f"'{found.strip.name}': {refused.sentence}")
+        if refusals:
+            words = rpt_("Started {} of {} drafts in Best. {}")
+            self.report({"WARNING"}, words.format(started, started + len(refusals), refusals[0]))
+        else:
+            words = rpt_("Started 1 draft in Best.") if started == 1 else rpt_("Started {} drafts in Best.")
+            self.report({"INFO"}, words.format(started))
+        return {"FINISHED"} if started else {"CANCELLED"}
+
+
+def _drafts(scene: bpy.types.Scene) -> Any:
+    """The scene's strips that show a draft and don't wait for the same in Best yet; those in meta strips, too."""
+    for found in identity.marked(scene):
+        made = None if found.is_placeholder or found.strip.mute else untrusted.request(found.request_text)
+        if made is None or made.quality is not Quality.DRAFT:
+            continue
+        awaited = (untrusted.request(asked.request) for asked in strip_takes.asked_for(found.strip) if asked.request)
+        if not any(each is not None and each.quality is Quality.BEST and each.seed == made.seed for each in awaited):
+            yield found
+
+
+CLASSES = (
+    WAN_VSE_OT_flip_take,
+    WAN_VSE_OT_show_kept_take,
+    WAN_VSE_OT_new_take,
+    WAN_VSE_OT_mark_take,
+    WAN_VSE_OT_note_take,
+    WAN_VSE_OT_keep_take,
+    WAN_VSE_OT_take_in_best,
+    WAN_VSE_OT_drafts_in_best,
+)

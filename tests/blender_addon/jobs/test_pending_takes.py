@@ -1,0 +1,201 @@
+"""Takes that are asked for a strip land on it: several at one place, one more of a take, copies, undo, files."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+
+import bpy
+import pytest
+
+
+class Place:
+    """One place of the timeline, what is asked for it, and what lands there."""
+
+    def __init__(self, pumped, scene, addon):
+        self.pumped, self.session, self.addon = pumped, pumped.session, addon
+        self.compat, self.identity = addon("timeline.compat"), addon("timeline.identity")
+        self.takes, self.planned_takes = addon("timeline.strip_takes"), addon("jobs.planned_takes")
+
+    @property
+    def scene(self):
+        return bpy.context.scene
+
+    @property
+    def strips(self):
+        return [found.strip for found in self.identity.marked(self.scene)]
+
+    @property
+    def strip(self):
+        (only,) = self.strips
+        return only
+
+    def ask(self, *prompts: str) -> list[str]:
+        """Ask for takes at one new place, the first with a placeholder."""
+        jobs = [self.pumped.ask(self.scene, prompts[0])]
+        return jobs + [self.ask_onto(prompt, jobs[0]) for prompt in prompts[1:]]
+
+    def ask_onto(self, prompt: str, job_id: str) -> str:
+        request = dataclasses.replace(self.session.request_of(job_id), prompt=prompt, seed=9)
+        onto = next(f.strip_id for f in self.identity.all_marked() if job_id in self.takes.jobs_on(f.strip))
+        asked = self.session.generate(self.scene, self.planned_takes.PlannedTake(request), onto=onto)
+        bpy.ops.ed.undo_push(message="New Take")
+        return asked
+
+    def states(self, jobs) -> list[str]:
+        found = [self.session.jobs.get(job) for job in jobs]
+        return ["" if status is None else status.state.value for status in found]
+
+    def kept(self, strip=None) -> list[str]:
+        return [take.job_id for take in self.takes.takes_of(strip or self.strip)]
+
+    def shown(self, strip=None) -> str:
+        return (strip or self.strip)[self.identity.JOB]
+
+    def idle(self):
+        for _ in range(30):
+            self.session.file._due.update(status.job_id for status in self.session.jobs.all())
+            self.session.tick()
+
+
+@pytest.fixture
+def place(pumped, scene, addon):
+    return Place(pumped, scene, addon)
+
+
+def test_three_takes_of_one_place_are_one_strip(place):
+    jobs = place.ask("fog", "fog", "fog")
+    assert len(place.strips) == 1 and set(place.takes.jobs_on(place.strip)) == set(jobs)
+    place.pumped.until(lambda: len(place.kept()) == 3)
+    assert set(place.kept()) == set(jobs) and place.shown() == jobs[0]
+    assert place.takes.pending(place.strip) == () and place.strip.type == "IMAGE"
+    assert place.takes.show(place.scene, place.strip, jobs[2]) == ""
+    assert '"seed": 9' in place.strip[place.identity.REQUEST]
+
+
+def test_one_more_take_is_shown_when_it_comes(place):
+    (first,) = place.ask("fog")
+    place.pumped.until(lambda: place.kept() == [first])
+    before = place.compat.start(place.strip), place.compat.end_exclusive(place.strip), place.strip.name
+    second = place.ask_onto("rain", first)
+    assert place.takes.pending(place.strip) == (second,) and place.shown() == first
+    place.pumped.until(lambda: place.kept() == [second, first])
+    assert place.shown() == second
+    assert (place.compat.start(place.strip), place.compat.end_exclusive(place.strip), place.strip.name) == before
+
+
+def test_a_strip_that_was_flipped_meanwhile_keeps_what_it_shows(place):
+    (first,) = place.ask("fog")
+    place.pumped.until(lambda: place.kept() == [first])
+    second, third = place.ask_onto("fog", first), place.ask_onto("fog slow", first)
+    place.pumped.until(lambda: len(place.kept()) == 3)
+    assert place.kept() == [third, second, first] and place.shown() == second
+
+
+def test_one_that_fails_of_three_blocks_none_and_can_be_tried_again(place):
+    jobs = place.ask("fail", "fog slow", "fog")
+    place.pumped.until(lambda: place.states(jobs)[0] == "failed")
+    place.pumped.until(lambda: set(jobs[1:]) <= {*place.kept()})
+    assert place.takes.pending(place.strip) == (jobs[0],)
+    assert place.session.jobs.get(jobs[0]).problem.sentence
+    place.session.retry(jobs[0])
+    place.pumped.until(lambda: set(place.kept()) == set(jobs))
+    assert place.shown() == jobs[1]
+
+
+def test_a_placeholder_stands_for_a_job_that_goes_on(place):
+    jobs = place.ask("fail", "hang")
+    place.pumped.until(lambda: place.states(jobs)[0] == "failed")
+    place.pumped.until(lambda: place.shown() == jobs[1])
+    assert place.strip.type == "COLOR" and place.takes.pending(place.strip) == (jobs[0],)
+
+
+def test_clearing_ended_jobs_lets_the_strip_wait_no_more(place):
+    (first,) = place.ask("fog")
+    place.pumped.until(lambda: place.kept() == [first])
+    bad = place.ask_onto("fail", first)
+    place.pumped.until(lambda: place.states([bad]) == ["failed"])
+    place.session.clear()
+    assert place.takes.pending(place.strip) == ()
+
+
+def test_one_of_three_is_canceled(place):
+    jobs = place.ask("slow", "hang", "fog")
+    place.pumped.until(lambda: place.kept() == [jobs[0]])
+    place.session.cancel(jobs[1])
+    place.pumped.until(lambda: place.kept() == [jobs[2], jobs[0]])
+    assert place.states(jobs)[1] == "cancelled"
+
+
+def test_a_strip_that_was_copied_meanwhile_gets_it_twice(place):
+    (first,) = place.ask("fog")
+    place.pumped.until(lambda: place.kept() == [first])
+    second = place.ask_onto("slow", first)
+    copy = place.scene.copy()
+    place.pumped.until(lambda: place.kept() == [second, first])
+    (other,) = [found.strip for found in place.identity.marked(copy)]
+    assert place.kept(other) == [second, first] and place.shown(other) == second
+
+
+def test_undoing_the_landing_keeps_the_take_and_shows_the_one_before(place):
+    (first,) = place.ask("fog")
+    place.pumped.until(lambda: place.kept() == [first])
+    second = place.ask_onto("fog", first)
+    place.pumped.until(lambda: place.shown() == second)
+    bpy.ops.ed.undo()
+    assert place.shown() == first
+    place.pumped.until(lambda: place.kept() == [second, first])
+    place.idle()
+    assert place.shown() == first and place.takes.pending(place.strip) == ()
+    bpy.ops.ed.redo()
+    assert place.shown() == second and place.kept() == [second, first]
+
+
+def test_a_landing_on_a_placeholder_that_was_undone_leaves_its_jobs_in_the_list(place):
+    jobs = place.ask("fog", "hang")
+    place.pumped.until(lambda: place.kept() == [jobs[0]])
+    bpy.ops.ed.undo()
+    place.idle()
+    assert place.strip.type == "COLOR" and set(place.takes.jobs_on(place.strip)) == set(jobs)
+    assert place.session.place(jobs[0], place.scene)
+    assert place.kept() == [jobs[0]] and place.takes.pending(place.strip) == (jobs[1],)
+
+
+def test_what_a_strip_waits_for_is_there_when_the_file_is_opened_again(place, tmp_path, addon):
+    (first,) = place.ask("fog")
+    place.pumped.until(lambda: place.kept() == [first])
+    second = place.ask_onto("slow", first)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, load_ui=False)
+    place.pumped.until(lambda: place.states([second]) == ["done"])
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film.blend"))
+    place.pumped.until(lambda: place.kept() == [second, first])
+    assert place.shown() == second
+    bpy.ops.wm.save_mainfile()
+    place.pumped.until(lambda: all(place.session.jobs.get(job).settled for job in (first, second)))
+
+
+def test_a_kept_take_does_not_come_again_when_the_file_is_opened(place, tmp_path):
+    jobs = place.ask("fog", "fog")
+    place.pumped.until(lambda: len(place.kept()) == 2)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"), copy=True)  # which settles nothing
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film.blend"))
+    place.idle()
+    assert len(place.strips) == 1 and set(place.kept()) == set(jobs)
+
+
+def test_jobs_that_no_server_knows_are_offered_again(place, tmp_path, addon):
+    (first,) = place.ask("fog")
+    place.pumped.until(lambda: place.kept() == [first])
+    request = place.session.file.request_on_strip(first)
+    package = addon("jobs.placing").__name__.partition(".blender_addon")[0]
+    conversion = importlib.import_module(f"{package}.wan_backend.protocol.conversion")
+    asked = place.takes.Asked("e" * 32, first, json.dumps(conversion.to_json(request)))
+    place.takes.set_asked(place.strip, [asked])
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film.blend"))
+    place.pumped.until(lambda: place.states(["e" * 32]) == ["interrupted"])
+    place.session.retry("e" * 32)
+    place.pumped.until(lambda: "e" * 32 in place.kept())
+    assert place.shown() == "e" * 32

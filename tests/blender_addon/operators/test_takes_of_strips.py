@@ -1,0 +1,210 @@
+"""The operators on a strip's takes: flipping, marks, notes, and more takes in the same place."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import bpy
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import fake_backend_frames as frames_of_fake
+
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+FINISHED, CANCELLED = {"FINISHED"}, {"CANCELLED"}
+
+
+class Shot:
+    """A strip with the takes C (newest), B and A (shown), of which the request of each can be read."""
+
+    def __init__(self, stand_in, scene, addon, folder: Path):
+        self.stand_in, self.scene, self.addon, self.folder = stand_in, scene, addon, folder
+        self.compat, self.identity, self.takes = (
+            addon(f"timeline.{name}") for name in ("compat", "identity", "strip_takes")
+        )
+        self.conversion = importlib.import_module(stand_in.messages.__name__.replace("messages", "conversion"))
+        kept = [self.on_disk(job_id) for job_id in (A, B, C)]
+        self.name = self.put(kept[0], self.text(A), 3, 10)
+        for take in kept[1:]:
+            self.takes.remember(self.strip, take, self.takes.Made(self.text(take.job_id)))
+        scene.sequence_editor.active_strip = self.strip
+        self.strip.select = True
+
+    def put(self, take, text: str, channel: int, start: int) -> str:
+        strip = self.addon("timeline.take_strips").put_on_timeline(
+            self.scene, "Shot", take.files(), channel, start, take.frames
+        )
+        self.identity.mark_take(strip, take.job_id, text, "{}")
+        return strip.name
+
+    def on_disk(self, job_id: str, frames: int = 24):
+        folder = self.folder / job_id
+        folder.mkdir()
+        for index in range(frames):
+            (folder / f"{index + 1:04d}.png").write_bytes(frames_of_fake.png(index))
+        return self.takes.KeptTake(job_id, str(folder), "0001.png", frames, False)
+
+    def text(self, job_id: str, **changed) -> str:
+        self.stand_in.add(job_id)
+        m = self.stand_in.messages
+        changed = {"seed": int(job_id[0], 16), "length_frames": 24, "quality": m.Quality.DRAFT, **changed}
+        return json.dumps(self.conversion.to_json(dataclasses.replace(self.stand_in.requests[job_id], **changed)))
+
+    @property
+    def strip(self):
+        return self.compat.strip_named(self.scene, self.name)
+
+    @property
+    def shown(self) -> str:
+        return self.strip[self.identity.JOB]
+
+    def flip(self, direction: str = "NEXT") -> str:
+        bpy.ops.wan_vse.flip_take(direction=direction)
+        return self.shown[0]
+
+
+@pytest.fixture
+def shot(stand_in, settings, scene, addon, tmp_path):
+    return Shot(stand_in, scene, addon, tmp_path)
+
+
+def why_not(name: str) -> str:
+    operator = getattr(bpy.ops.wan_vse, name)
+    if operator.poll():
+        return ""
+    with pytest.raises(RuntimeError) as refused:
+        operator()
+    return str(refused.value).partition(".poll() ")[2].strip()
+
+
+def test_flipping_goes_round_through_all_takes(shot):
+    assert [shot.flip() for _ in range(4)] == ["b", "c", "a", "b"]
+    assert [shot.flip("PREVIOUS") for _ in range(3)] == ["a", "c", "b"]
+
+
+def test_flipping_leaves_out_rejected_and_lost_takes(shot):
+    shot.flip()
+    assert bpy.ops.wan_vse.mark_take(mark="reject") == FINISHED
+    assert [shot.flip() for _ in range(3)] == ["c", "a", "c"]
+    shutil.rmtree(shot.folder / A)
+    assert bpy.ops.wan_vse.flip_take() == CANCELLED and shot.shown == C
+
+
+def test_the_uppermost_take_at_the_playhead_is_meant_if_none_is_active(shot):
+    strip = shot.strip
+    shot.scene.sequence_editor.active_strip = None
+    strip.select = False
+    shot.scene.frame_set(12)
+    assert shot.flip() == "b"
+    shot.scene.frame_set(400)
+    assert "playhead" in why_not("flip_take")
+
+
+def test_a_strip_with_one_take_says_so(shot):
+    for job_id in (B, C):
+        shot.takes.forget(shot.strip, job_id)
+    assert "one take only" in why_not("flip_take")
+
+
+def test_flipping_is_one_undo_step_each(shot):
+    bpy.ops.ed.undo_push(message="Before")
+    for _ in range(2):
+        shot.flip()
+        bpy.ops.ed.undo_push(message="Flip")  # as the window manager does after an operator
+    bpy.ops.ed.undo()
+    shot.scene = bpy.context.scene
+    assert shot.shown == B and len(shot.takes.takes_of(shot.strip)) == 3
+
+
+def test_what_is_said_of_the_shown_take(shot, addon):
+    said = addon("operators.takes").said_of
+    assert said(shot.strip) == "Take 1 of 3."
+    short = shot.on_disk("d" * 32, 20)
+    shot.takes.remember(shot.strip, short)
+    assert bpy.ops.wan_vse.show_kept_take(job_id="d" * 32) == FINISHED
+    assert said(shot.strip) == "Take 4 of 4. It is 4 frames shorter than the strip: its last picture is held."
+
+
+def test_a_mark_comes_off_again_and_a_note_stays(shot):
+    bpy.ops.wan_vse.mark_take(mark="star")
+    assert shot.takes.takes_of(shot.strip)[-1].mark == "star"
+    bpy.ops.wan_vse.note_take(note="the best hand")
+    bpy.ops.wan_vse.mark_take(mark="star")
+    oldest = shot.takes.takes_of(shot.strip)[-1]
+    assert (oldest.mark, oldest.note) == ("", "the best hand")
+
+
+def test_a_kept_take_is_a_plain_strip_with_its_files(shot):
+    shot.takes.set_pending(shot.strip, ["e" * 32])
+    shot.stand_in.add("e" * 32, "queued")
+    assert "still being made" in why_not("keep_take")
+    shot.takes.set_pending(shot.strip, [])
+    assert bpy.ops.wan_vse.keep_take() == FINISHED
+    assert not [key for key in shot.strip.keys() if key.startswith("wan_vse")]  # noqa: SIM118
+    assert shot.strip.directory.rstrip("/\\").endswith(A) and (shot.folder / B).is_dir()
+
+
+def test_a_new_take_comes_onto_the_strip_with_its_settings(shot):
+    shot.compat.set_handles(shot.strip, 15, 30)
+    assert bpy.ops.wan_vse.new_take(count=3) == FINISHED
+    asked = [take.request for take in shot.stand_in.planned]
+    assert {each.prompt for each in asked} == {"fog over pines"} and len({each.seed for each in asked}) == 3
+    assert {(each.origin.start, each.length_frames, each.origin.channel) for each in asked} == {(10, 24, 3)}
+    assert shot.stand_in.onto == [shot.strip[shot.identity.STRIP]] * 3
+
+
+def test_the_same_seed_with_other_words(shot, monkeypatch, addon):
+    class Words:
+        take_prompt = "rain over pines"
+
+    monkeypatch.setattr(addon("operators.takes"), "settings_in", lambda scene: Words)
+    assert bpy.ops.wan_vse.new_take(same_seed=True) == FINISHED
+    (take,) = shot.stand_in.planned
+    assert (take.request.prompt, take.request.seed) == ("rain over pines", 10)
+
+
+def test_a_lost_take_is_made_again_by_its_own_settings(shot):
+    shutil.rmtree(shot.folder / B)
+    assert bpy.ops.wan_vse.new_take(same_seed=True, job_id=B) == FINISHED
+    assert shot.stand_in.planned[0].request.seed == 11
+
+
+def test_a_take_whose_settings_cannot_be_read_says_so(shot):
+    shot.strip[shot.identity.REQUEST] = '{"of": "a newer version"}'
+    for name in ("new_take", "take_in_best"):
+        assert "newer version" in why_not(name)
+    assert why_not("flip_take") == ""
+
+
+def test_the_same_in_best(shot):
+    assert bpy.ops.wan_vse.take_in_best() == FINISHED
+    (take,) = shot.stand_in.planned
+    assert (take.request.quality.value, take.request.seed, take.request.steps) == ("best", 10, None)
+    shot.strip[shot.identity.REQUEST] = shot.text(A, quality=shot.stand_in.messages.Quality.BEST)
+    assert "Best already" in why_not("take_in_best")
+
+
+def test_all_drafts_of_the_cut_in_best(shot):
+    best = shot.stand_in.messages.Quality.BEST
+    shot.put(shot.on_disk("d" * 32), shot.text("d" * 32), 4, 10)
+    shot.put(shot.on_disk("e" * 32), shot.text("e" * 32, quality=best), 5, 10)
+    muted = shot.put(shot.on_disk("f" * 32), shot.text("f" * 32), 6, 10)
+    shot.compat.strip_named(shot.scene, muted).mute = True
+    assert bpy.ops.wan_vse.drafts_in_best() == FINISHED
+    assert [take.request.seed for take in shot.stand_in.planned] == [10, 13]
+    assert len(set(shot.stand_in.onto)) == 2
+    for strip in shot.compat.all_strips(shot.scene):
+        strip.mute = True
+    assert "No take" in why_not("drafts_in_best")
+
+
+def test_a_click_for_several_takes_has_one_place(stand_in, settings, scene):
+    settings.take_count, settings.seed, settings.seed_locked = 3, 5, True
+    assert bpy.ops.wan_vse.generate() == FINISHED
+    assert [take.request.seed for take in stand_in.planned] == [5, 6, 7]
+    assert stand_in.onto == ["", "strip of 0", "strip of 0"]
