@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import bpy
@@ -134,16 +135,22 @@ class WAN_VSE_OT_pie(Refusing, bpy.types.Operator):
         """Select the strip under the mouse, as a click does, so that the entries are about it."""
         global gap_frame
         gap_frame = None
-        region = context.region
-        if region is not None and region.type == "WINDOW" and context.space_data.view_type != "PREVIEW":
-            frame, channel = region.view2d.region_to_view(event.mouse_region_x, event.mouse_region_y)
+        region, space = context.region, _anything(context.space_data)
+        if region is not None and region.type == "WINDOW" and space.view_type != "PREVIEW":
+            place = _anything(region.view2d).region_to_view(event.mouse_region_x, event.mouse_region_y)
+            frame, channel = (math.floor(each) for each in place)
             scene = compat.sequencer_scene(context)
-            if not choose(scene, int(frame // 1), int(channel // 1)):
-                gap_frame = int(frame // 1) if free_space.gap_at(scene, int(frame // 1)) is not None else None
+            if not choose(scene, frame, channel) and free_space.gap_at(scene, frame) is not None:
+                gap_frame = frame
         return self.execute(context)
 
     def execute(self, context: bpy.types.Context) -> Result:
         return bpy.ops.wm.call_menu_pie(name=PIE)
+
+
+def _anything(known: Any) -> Any:
+    """What Blender's types know too little of."""
+    return known
 
 
 gap_frame: int | None = None

@@ -133,7 +133,6 @@ class WAN_VSE_OT_warn_of_unfinished(bpy.types.Operator):
 _to_say = ""
 
 
-@persistent
 @timed("handler: render_init")
 def _render_begins(scene: Any, *_: object) -> None:
     """Note what is to be said; Blender takes no report while it begins to render."""
@@ -154,20 +153,25 @@ def _say() -> None:
     global _to_say
     text, _to_say = _to_say, ""
     windows = bpy.context.window_manager.windows
+    context: Any = bpy.context
+    operators: Any = bpy.ops
     if text and len(windows):
-        with bpy.context.temp_override(window=windows[0]):
-            bpy.ops.wan_vse.warn_of_unfinished("INVOKE_DEFAULT", text=rpt_("Rendering all the same: {}").format(text))
+        with context.temp_override(window=windows[0]):
+            operators.wan_vse.warn_of_unfinished("INVOKE_DEFAULT", text=rpt_("Rendering all the same: {}").format(text))
+
+
+_at_render = persistent(_render_begins)
 
 
 def register_handlers() -> None:
     """Look when a render begins."""
-    bpy.app.handlers.render_init.append(_render_begins)
+    bpy.app.handlers.render_init.append(_at_render)
 
 
 def unregister_handlers() -> None:
     """Take that back."""
-    if _render_begins in bpy.app.handlers.render_init:
-        bpy.app.handlers.render_init.remove(_render_begins)
+    if _at_render in bpy.app.handlers.render_init:
+        bpy.app.handlers.render_init.remove(_at_render)
     if bpy.app.timers.is_registered(_say):
         bpy.app.timers.unregister(_say)
 

@@ -165,7 +165,8 @@ def previews(context: bpy.types.Context) -> list[tuple[bpy.types.Area, bpy.types
     found: list[tuple[bpy.types.Area, bpy.types.Region]] = []
     for window in context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "SEQUENCE_EDITOR" and area.spaces.active.view_type != "SEQUENCER":
+            space: Any = area.spaces.active
+            if area.type == "SEQUENCE_EDITOR" and space.view_type != "SEQUENCER":
                 found += [(area, region) for region in area.regions if region.type == "PREVIEW" and region.width > 1]
     return found
 
@@ -246,20 +247,22 @@ def caption(strip: compat.Strip, take: KeptTake | None) -> str:
     return words.format(number, len(takes))
 
 
-@persistent
 def _end(*_: object) -> None:
     show(None)
 
 
+_at_load = persistent(_end)
+
+
 def register_handlers() -> None:
     """End what is compared when another file is loaded."""
-    bpy.app.handlers.load_pre.append(_end)
+    bpy.app.handlers.load_pre.append(_at_load)
 
 
 def unregister_handlers() -> None:
     """Take that back."""
-    if _end in bpy.app.handlers.load_pre:
-        bpy.app.handlers.load_pre.remove(_end)
+    if _at_load in bpy.app.handlers.load_pre:
+        bpy.app.handlers.load_pre.remove(_at_load)
     show(None)
 
 

@@ -164,7 +164,8 @@ class WAN_VSE_OT_drag_extension(Refusing, bpy.types.Operator):
     @staticmethod
     def _frame(context: bpy.types.Context, event: bpy.types.Event) -> int:
         view: Any = context.region.view2d
-        return round(view.region_to_view(event.mouse_region_x, event.mouse_region_y)[0])
+        frame: float = view.region_to_view(event.mouse_region_x, event.mouse_region_y)[0]
+        return round(frame)
 
     @staticmethod
     def _end(context: bpy.types.Context, result: Result) -> Result:

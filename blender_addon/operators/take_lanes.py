@@ -81,7 +81,7 @@ class WAN_VSE_OT_takes_as_lanes(Refusing, bpy.types.Operator):
             made = compat.strip_named(scene, made.name)
             if refusal:
                 refusals.append(refusal)
-                compat.shown_strips(scene).remove(made)
+                compat.strips(compat.shown_owner(scene)).remove(made)
             else:
                 names.append(made.name)
         lanes = [compat.strip_named(scene, each) for each in names]

@@ -97,7 +97,8 @@ def redraw_previews() -> None:
     for manager in bpy.data.window_managers:
         for window in manager.windows:
             for area in window.screen.areas:
-                if area.type == "SEQUENCE_EDITOR" and area.spaces.active.view_type != "SEQUENCER":
+                space: Any = area.spaces.active
+                if area.type == "SEQUENCE_EDITOR" and space.view_type != "SEQUENCER":
                     area.tag_redraw()
 
 
@@ -202,7 +203,9 @@ def _draw_picture(scene: bpy.types.Scene, side: Side, place: int, box: Edges) ->
     shader.uniform_sampler("image", read.texture)
     corners = ((0, 0), (1, 0), (1, 1), (0, 1))
     gpu.state.blend_set("ALPHA")
-    batch_for_shader(shader, "TRI_FAN", {"pos": points, "texCoord": corners}).draw(shader)
+    order = (0, 1, 2, 0, 2, 3)
+    content = {"pos": [points[index] for index in order], "texCoord": [corners[index] for index in order]}
+    batch_for_shader(shader, "TRIS", content).draw(shader)
 
 
 def _words_of(side: Side) -> str:
@@ -225,7 +228,7 @@ def hint(scene: bpy.types.Scene, now: Comparison, both: list[Side]) -> str:
 
 
 def _looks_otherwise(scene: bpy.types.Scene, both: list[Side]) -> bool:
-    view = scene.view_settings
+    view: Any = scene.view_settings
     plain = view.view_transform == "Standard" and view.look == "None" and view.exposure == 0 and view.gamma == 1
     return not plain or any(len(side.strip.modifiers) for side in both)
 
@@ -317,8 +320,8 @@ def _fill(edges: Edges, color: tuple[float, float, float, float]) -> None:
     gpu.state.blend_set("ALPHA")
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     shader.uniform_float("color", color)
-    corners = ((left, bottom), (right, bottom), (right, top), (left, top))
-    batch_for_shader(shader, "TRI_FAN", {"pos": corners}).draw(shader)
+    corners = ((left, bottom), (right, bottom), (right, top), (left, bottom), (right, top), (left, top))
+    batch_for_shader(shader, "TRIS", {"pos": corners}).draw(shader)
 
 
 def _write_caption(words: str, clip: Edges, place: int, now: Comparison, scale: float) -> None:

@@ -194,7 +194,8 @@ class WAN_VSE_MT_pie(bpy.types.Menu):
 def _in_context_menu(self: Any, context: bpy.types.Context) -> None:
     """What fits the active strip, or the gap under the playhead where none is selected."""
     scene = compat.sequencer_scene(context)
-    if scene is None or context.space_data.view_type == "PREVIEW":
+    space: Any = context.space_data
+    if scene is None or space.view_type == "PREVIEW":
         return
     layout = self.layout
     layout.separator()

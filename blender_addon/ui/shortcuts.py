@@ -54,11 +54,10 @@ def register() -> None:
     if configurations.addon is None:
         return
     keymap = configurations.addon.keymaps.new(name=compat.sequencer_keymap(), space_type="SEQUENCE_EDITOR")
+    items: Any = keymap.keymap_items
     for each in (*SHORTCUTS, *_WHILE_COMPARING):
-        if not hasattr(bpy.types, each.operator.replace("wan_vse.", "WAN_VSE_OT_")):
-            continue
-        value = "ANY" if each.key == "MOUSEMOVE" else "PRESS"
-        item = keymap.keymap_items.new(each.operator, each.key, value, **dict.fromkeys(each.modifiers, True))
+        happens = "ANY" if each.key == "MOUSEMOVE" else "PRESS"
+        item = items.new(each.operator, each.key, happens, **dict.fromkeys(each.modifiers, True))
         for name, value in each.values:
             setattr(item.properties, name, value)
         _added.append((keymap, item))

@@ -138,9 +138,9 @@ def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
         right, bottom = box.right - 3 * scale, box.bottom + 2 * scale
         places.append((badge, words, Box(right - width - mark - 6 * scale, bottom, right, bottom + 14 * scale)))
     _fill_all([place for _, _, place in places], SHADE)
-    for color, mark in ((STARRED, strip_takes.STAR), (REJECTED, strip_takes.REJECT)):
-        boxes = [place for badge, _, place in places if badge.mark == mark]
-        _shade_all(_star if mark == strip_takes.STAR else _cross, boxes, color, scale)
+    for color, kind in ((STARRED, strip_takes.STAR), (REJECTED, strip_takes.REJECT)):
+        boxes = [place for badge, _, place in places if badge.mark == kind]
+        _shade_all(_star if kind == strip_takes.STAR else _cross, boxes, color, scale)
     for badge, words, place in places:
         _put(words, place.left + 3 * scale + (11 * scale if badge.mark else 0.0), place.bottom + 3.5 * scale, scale)
 
