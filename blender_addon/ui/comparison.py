@@ -204,7 +204,10 @@ def _draw_picture(scene: bpy.types.Scene, side: Side, place: int, box: Edges) ->
     corners = ((0, 0), (1, 0), (1, 1), (0, 1))
     gpu.state.blend_set("ALPHA")
     order = (0, 1, 2, 0, 2, 3)
-    content: dict[str, Any] = {"pos": [points[index] for index in order], "texCoord": [corners[index] for index in order]}
+    content: dict[str, Any] = {
+        "pos": [points[index] for index in order],
+        "texCoord": [corners[index] for index in order],
+    }
     batch_for_shader(shader, "TRIS", content).draw(shader)
 
 
