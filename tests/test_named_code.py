@@ -127,8 +127,33 @@ def test_what_the_docs_name_is_there(document):
     assert [name for name in names if not _is_there(name, known)] == []
 
 
+def test_what_readme_says_a_person_sees_is_said():
+    """What the troubleshooting quotes is in strings of the code; numbers and `...` stand for what is filled in."""
+    table = (ROOT / "README.md").read_text("utf-8").partition("## Troubleshooting")[2].partition("\n## ")[0]
+    seen = " ".join(row.split("|")[1] for row in table.splitlines() if row.startswith("|"))
+    quoted = [piece.strip() for quote in re.findall(r'"([^"]+)"', seen) for piece in re.split(r"\.\.\.|\d+", quote)]
+    assert quoted
+    said = "\n".join(_said())
+    assert [piece for piece in quoted if piece not in said] == []
+
+
+def _said() -> Iterator[str]:
+    for tree in trees().values():
+        apart = {id(each) for each in _docstrings(tree)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
+                yield node.value
+
+
+def test_the_modules_in_the_drawing_are_there():
+    rows = re.findall(r">(\w+): ([a-z_, ]+)</text>", (ROOT / "docs" / "images" / "processes.svg").read_text("utf-8"))
+    assert rows
+    files = [f"{room}/{name}.py" for room, names in rows for name in names.split(", ")]
+    assert [file for file in files if not any((folder / file).is_file() for folder in CODE)] == []
+
+
 def _has_file(name: str) -> bool:
-    """Whether it is there from the clone's root, a room's folder or inside any room."""
-    if any((folder / name).exists() for folder in (ROOT, *CODE)):
+    """Whether a path is there from the clone's root, or a file alone anywhere in the code."""
+    if (ROOT / name).exists():
         return True
-    return any(next(folder.rglob(name), None) is not None for folder in CODE)
+    return "/" not in name and any(next(folder.rglob(name), None) is not None for folder in CODE)

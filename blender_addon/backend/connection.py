@@ -154,8 +154,11 @@ class Connection:
             self.status = BackendStatus("starting", _ENDING, self.status.log)
 
     def stop(self) -> None:
-        """Ask the server to end; `tick` ends it by force if it doesn't."""
+        """Ask the server to end; `tick` ends it by force if it doesn't. A job that runs goes on at the next server."""
         self._start_at = None
+        if self.client is not None and self._child is not None and self.status.state == "ready":
+            self.client.call("shutdown")
+            self._child.flush()
         self._drop("The backend was stopped.")
         self.status = BackendStatus(log=self.status.log)
 

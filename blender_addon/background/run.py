@@ -86,8 +86,8 @@ def keep_scripts_out(trusted: bool) -> None:
     in_use = False
     for scene in bpy.data.scenes:
         for layer in scene.view_layers:
-            settings = getattr(layer, "freestyle_settings", None)
-            scripted = [module for module in settings.modules if module.script] if settings is not None else []
+            settings = layer.freestyle_settings
+            scripted = [module for module in settings.modules if module.script]
             drawn = scene.render.use_freestyle and layer.use_freestyle and settings.mode == "SCRIPT"
             in_use = in_use or (drawn and any(module.use for module in scripted))
             for module in scripted:

@@ -8,14 +8,23 @@ sourcing         jobs whose sources are rendered before the server gets them
 rendering        renders those sources with a Blender in the background
 journal, lease   such jobs on the disk, and which Blender that lives owns them
 server_proxy     the server as this side knows it, and its parts:
-                 job_list, outbox, server_queries, known_downloads
+                 job_list, outbox, server_queries, filmstrips, known_downloads
 open_file        the open file's strips and jobs
 pending_takes    what placeholders and other strips of it wait for
+placeholder_holds  holds jobs whose placeholder is gone
+queue_time       how long the queue will take
 placing          puts finished takes on the timeline
 project          what the .blend itself records: which jobs are its own, and which of them ended
 unknown_jobs     jobs that a .blend names and that neither this session nor its server knows
 script_trust     whether the open file's own scripts may run
-collect          copies takes beside the .blend
+take_library     all takes that lie on the disk, with an index
+film_takes       those of the open film: where they lie, which it uses
+cleaning         takes that nothing uses, into the trash and back
+other_films      what other .blend files beside the film use
+take_folders     folders of takes: told from others, moved, removed
+collect          copies takes and footage beside the .blend
+film_footage     the film's other media: what lies elsewhere, what is missing
+collect_report   the list of what a colleague needs
 lora_rows        the panel's list of LoRAs
 folders          where this extension may write
 """

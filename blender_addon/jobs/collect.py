@@ -1,5 +1,7 @@
-"""Copies takes from elsewhere to beside the .blend, a slice in each tick, then points their strips to the copies.
+"""Copies what a film needs to beside its .blend, a slice in each tick, then points its strips to the copies.
 
+Takes that were made while the film had no place are collected by itself once it has one. What else a colleague needs
+is collected by a press: takes from elsewhere, used or all, the footage, and a list of what could not be brought along.
 The originals stay: an undo, or another file, may still show them.
 """
 
@@ -8,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import shutil
-import stat
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -21,18 +21,30 @@ from typing import BinaryIO
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
-from ...wan_backend.protocol.plain_names import is_id
-from ..timeline import compat, identity, path_rules, strip_columns, strip_media, take_strips
-from . import blender_handlers, project
+from ...wan_backend.protocol.media import PARTIAL_SUFFIX
+from ...wan_backend.storage.whole_file import UNFINISHED_SUFFIX, replace
+from ..timeline import compat, identity, path_rules, strip_columns, strip_media, strip_takes, take_strips
+from . import blender_handlers, collect_report, film_footage, film_takes, folders, project
 from .request import MEDIA_FOLDER, Refused
+from .take_folders import files_of_take, is_take_folder
 
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 1 << 20
-_OF_TAKE = re.compile(r"[0-9]{4,6}\.png|" + "|".join(map(re.escape, (SETTINGS_FILE, *MOVIE_FILES.values()))))
 MAX_FOLDERS_ASKED = 8
 """`any_elsewhere` looks for at most this many folders on the disk."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is collected."""
+
+    all_takes: bool = False
+    """Also the takes of the film that no strip shows or keeps."""
+    footage: bool = False
+    """Also the other movies, pictures and sounds of the film."""
+    only_ours: bool = False
+    """Only takes in the extension's own folder, where no other file needs them; nobody pressed anything."""
 
 
 @dataclass
@@ -41,10 +53,12 @@ class _Folder:
     target: Path
     files: deque[str] = field(default_factory=deque)
     listed: bool = False
+    is_footage: bool = False
+    """Files of it join what lies in the target; a take's folder appears whole."""
 
     @property
     def partial(self) -> Path:
-        return self.target.with_name(self.target.name + PARTIAL_SUFFIX)
+        return self.target if self.is_footage else self.target.with_name(self.target.name + PARTIAL_SUFFIX)
 
 
 class Collector:
@@ -58,35 +72,55 @@ class Collector:
         self._moved: dict[str, str] = {}
         self._count = 0
         self._left_out = 0
-        self._copying: tuple[BinaryIO, BinaryIO] | None = None
+        self._wanted = Wanted()
+        self._copying: tuple[BinaryIO, BinaryIO, Path] | None = None
 
     @property
     def busy(self) -> bool:
         """True until the strips are pointed at the copies."""
         return bool(self._todo or self._moved)
 
-    def begin(self) -> None:
+    def begin(self, wanted: Wanted = Wanted()) -> None:
         """Find what is to be copied. Raises Refused with the reason why nothing is."""
         if not bpy.data.filepath:
             raise Refused("Save the .blend file first: the takes are copied beside it.")
         if self.busy:
             raise Refused("The takes are already being copied.")
         target = Path(project.path()).parent / MEDIA_FOLDER
-        far = folders_elsewhere()
+        far = folders_elsewhere(wanted)
         sources = [folder for folder in far if is_take_folder(folder)]
+        footage = film_footage.folders_elsewhere() if wanted.footage else {}
         self._left_out = len(far) - len(sources)
-        if far and not sources:
-            raise Refused("The takes that are elsewhere are not in folders as Wan VSE makes them: copy them yourself.")
-        if not sources:
-            raise Refused("All takes are already beside the .blend file.")
+        if not footage:
+            if far and not sources:
+                raise Refused(
+                    "The takes that are elsewhere are not in folders as Wan VSE makes them: copy them yourself."
+                )
+            if not sources:
+                self._report(wanted)
+                raise Refused("All takes are already beside the .blend file.")
+        self._wanted = wanted
         self._todo = deque(_Folder(source, target / source.name) for source in sources)
-        self._count, self.progress, self.sentence = len(sources), 0.0, "Copying takes."
+        for folder, (place, names) in footage.items():
+            self._todo.append(_Folder(folder, place, deque(names), listed=True, is_footage=True))
+        self._count, self.progress, self.sentence = len(self._todo), 0.0, "Copying takes."
+
+    def begin_by_itself(self) -> bool:
+        """Bring the film's takes out of the extension's own folder, now that the film has a place; True if it does."""
+        if self.busy or not project.path():
+            return False
+        try:
+            self.begin(Wanted(only_ours=True))
+        except Refused:
+            return False
+        return True
 
     def stop(self) -> None:
         """Stop, because another file was opened; what is half copied is removed."""
-        self._close()
+        self._close(failed=True)
         for folder in self._todo:
-            shutil.rmtree(folder.partial, ignore_errors=True)
+            if not folder.is_footage:
+                shutil.rmtree(folder.partial, ignore_errors=True)
         self._todo.clear()
         self._moved.clear()
 
@@ -115,45 +149,89 @@ class Collector:
         elif self._copying is not None:
             self._copy_piece()
         elif folder.files:
-            name = folder.files.popleft()
-            source = (folder.source / name).open("rb")
-            self._copying = (source, (folder.partial / name).open("wb"))
+            self._open(folder, folder.files.popleft())
         else:
-            if folder.partial.is_dir():
+            if not folder.is_footage and folder.partial.is_dir():
                 folder.partial.rename(folder.target)
             self._moved[str(folder.source)] = str(folder.target)
             self._todo.popleft()
             self.progress = len(self._moved) / self._count
 
+    def _open(self, folder: _Folder, name: str) -> None:
+        """Begin to copy a file; footage that is there as it was is not copied again, and what is gone is left out."""
+        source, file = folder.source / name, folder.partial / name
+        if folder.is_footage:
+            if not source.is_file() or (file.is_file() and file.stat().st_size == source.stat().st_size):
+                return
+            file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_name(file.name + UNFINISHED_SUFFIX)
+        self._copying = (source.open("rb"), unfinished.open("wb"), file)
+
     def _copy_piece(self) -> None:
         assert self._copying is not None
-        source, target = self._copying
+        source, target, _ = self._copying
         piece = source.read(PIECE_BYTES)
         if piece:
             target.write(piece)
         else:
             self._close()
 
-    def _close(self) -> None:
-        for file in self._copying or ():
-            with contextlib.suppress(OSError):
-                file.close()
+    def _close(self, failed: bool = False) -> None:
+        """End the copy of a file: it gets its name, or goes."""
+        if self._copying is None:
+            return
+        source, target, file = self._copying
         self._copying = None
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.close()
+        unfinished = file.with_name(file.name + UNFINISHED_SUFFIX)
+        if failed:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+        else:
+            replace(unfinished, file)
 
     def _point_strips(self) -> None:
+        was_saved = not bpy.data.is_dirty
         for found in identity.all_marked():
+            strip_takes.set_folders(found.strip, self._moved)
             target = self._moved.get(str(strip_media.played_folder(found.strip) or ""))
             if target is not None:
                 strip_media.set_played_folder(found.strip, take_strips.path_in_strip(target))
-        self.sentence = _outcome(len(self._moved), self._left_out)
+                strip_takes.set_folders(found.strip, {target: target})  # now beside the one that is shown
+        if self._wanted.footage:
+            film_footage.point(self._moved)
+        takes = sum(os.path.basename(os.path.dirname(target)) == MEDIA_FOLDER for target in self._moved.values())
+        self.sentence = _outcome(takes, self._left_out, len(self._moved) - takes)
         self._moved.clear()
         bpy.ops.ed.undo_push(message="Collect takes")
+        if self._wanted.only_ours and was_saved:
+            self._save_again()
+        self._report(self._wanted)
+
+    def _save_again(self) -> None:
+        """The film was saved, nothing else was changed since, and its takes lie beside it: its file says so, too."""
+        try:
+            bpy.ops.wm.save_mainfile()
+            self.sentence = ""
+        except RuntimeError as error:
+            log.warning("The film is not saved again: %s", error)
+
+    def _report(self, wanted: Wanted) -> None:
+        if not wanted.only_ours:
+            try:
+                collect_report.write(project.path())
+            except OSError as error:
+                log.warning("The list of what a colleague needs could not be written: %s", error)
 
 
-def _outcome(moved: int, left_out: int) -> str:
+def _outcome(moved: int, left_out: int, footage: int = 0) -> str:
     """How many takes were copied, and how many folders were not."""
     words = "{} takes are beside the .blend file now. Save the file to keep that."
-    if moved == 1:
+    if footage:
+        words = "{} takes and the footage are beside the .blend file now. Save the file to keep that."
+    elif moved == 1:
         words = "1 take is beside the .blend file now. Save the file to keep that."
     copied = iface_(words).format(moved)
     if not left_out:
@@ -164,30 +242,25 @@ def _outcome(moved: int, left_out: int) -> str:
     return iface_(words).format(copied, left_out)
 
 
-def is_take_folder(folder: Path) -> bool:
-    """Whether it is the folder of a take, with the name of a job and with its settings. A strip may name any folder."""
-    settings = folder / SETTINGS_FILE
-    return is_id(folder.name) and not folder.is_symlink() and settings.is_file() and not settings.is_symlink()
-
-
-def files_of_take(folder: Path) -> list[str]:
-    """The names of what a worker writes into a take's folder; whatever else lies there is left alone."""
-    return [name for name in sorted(os.listdir(folder)) if _OF_TAKE.fullmatch(name) and _is_plain(folder / name)]
-
-
-def _is_plain(file: Path) -> bool:
-    """Whether it is a file: a link may lead elsewhere, and a read from a pipe would wait."""
-    return stat.S_ISREG(file.lstat().st_mode)
-
-
-def folders_elsewhere() -> list[Path]:
+def folders_elsewhere(wanted: Wanted = Wanted()) -> list[Path]:
     """The folders of the open file's takes that do not lie beside the .blend, each once."""
     beside = os.path.dirname(project.path())
     if not beside:
         return []
-    folders = (strip_media.played_folder(found.strip) for found in identity.all_marked() if not found.is_placeholder)
-    far = {folder for folder in folders if folder and not path_rules.lies_in(str(folder), beside)}
+    own = str(folders.user_folder())
+    inside = {str(folder) for folder in _folders_of_takes(wanted) if not path_rules.lies_in(str(folder), beside)}
+    far = [folder for folder in inside if not wanted.only_ours or path_rules.lies_in(folder, own)]
     return sorted(Path(folder) for folder in far if os.path.isdir(folder))
+
+
+def _folders_of_takes(wanted: Wanted) -> Iterator[str]:
+    for found in identity.all_marked():
+        if not found.is_placeholder:
+            yield strip_media.played_folder(found.strip) or ""
+            yield from (take.folder for take in strip_takes.takes_of(found.strip))
+    if wanted.all_takes:
+        own = project.ids()
+        yield from (take.folder for take in film_takes.library().takes() if take.project_id in own)
 
 
 def any_elsewhere() -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...wan_backend.protocol.messages import (
+    Hold,
     JobState,
     JobStatus,
     JobSummary,
@@ -26,8 +27,12 @@ MAX_ENDED = 200
 """At most this many jobs that ended are shown; the search finds the older ones."""
 _FEW = 100
 """Up to this many new jobs are put between the others one by one; more are sorted with them."""
-_Key = tuple[bool, float, str]
-"""Whether a job belongs elsewhere, when it was made, as a negative number, and its id: jobs are shown in this order."""
+RENDERING_SHARE = 0.1
+"""How much of a job's bar the rendering of its sources has, if they are rendered."""
+_RUNS, _WAITS, _HELD, _ENDED, _ENDED_ELSEWHERE = range(5)
+_Key = tuple[int, int, str]
+"""Which of these a job is; its turn, or of one that ended, when it was made, as a negative number; and its id: jobs are
+shown in this order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +40,7 @@ class JobOrder:
     """The jobs that are shown, and how many others there are; another object once any of that has changed."""
 
     going_on: tuple[_Key, ...]
-    """The jobs that run or wait."""
+    """The jobs that run, wait or are held, in running order."""
     ended: tuple[_Key, ...]
     """The first of those that ended."""
     ended_count: int
@@ -49,13 +54,18 @@ class JobOrder:
         return len(self.going_on) + self.ended_count
 
     @property
+    def to_make(self) -> int:
+        """How many jobs run or wait for their turn: all that have not ended but those that are held."""
+        return bisect_left(self.going_on, (_HELD,))
+
+    @property
     def left_out(self) -> int:
         """How many jobs are not shown."""
         return self.ended_count - len(self.ended)
 
     def ids(self) -> list[str]:
         """The jobs that are shown, in their order."""
-        return [job_id for _, _, job_id in sorted((*self.going_on, *self.ended))]
+        return [job_id for _, _, job_id in (*self.going_on, *self.ended)]
 
 
 class JobList:
@@ -69,6 +79,10 @@ class JobList:
         self._requests: dict[str, TakeRequest] = {}
         """The requests of jobs that the server doesn't have yet, so that they are known only here."""
         self._running: set[str] = set()
+        """Those that have not ended and are not held."""
+        self._unended: set[str] = set()
+        self._rendered: set[str] = set()
+        """Those whose sources were rendered here first, which is part of their bar."""
         self._unsettled: set[str] = set()
         self._came_done: set[str] = set()
         self._to_render: set[str] = set()
@@ -77,7 +91,7 @@ class JobList:
         self._without_key: dict[str, None] = {}
         """In the order of their arrival, which is mostly the order in which they are shown."""
         self._going_on: list[_Key] = []
-        """The keys of the jobs that run or wait, in order, and below, of those that ended."""
+        """The keys of the jobs that have not ended, in order, and below, of those that have."""
         self._ended: list[_Key] = []
         self._order: JobOrder | None = None
         self._handed_out: list[JobStatus] | None = None
@@ -106,8 +120,13 @@ class JobList:
 
     @property
     def busy(self) -> bool:
-        """True while a job has not ended."""
+        """True while a job goes on or waits for its turn."""
         return bool(self._running)
+
+    @property
+    def unended(self) -> set[str]:
+        """The jobs that have not ended, also those that are held; only to be read."""
+        return self._unended
 
     def ended_unsettled(self) -> list[JobStatus]:
         """The jobs that ended and that no saved file is known to know of."""
@@ -128,13 +147,14 @@ class JobList:
         return came
 
     def in_order(self, belongs_here: Callable[[JobStatus], bool]) -> list[JobStatus]:
-        """All jobs: the open file's first; newest first in both halves. The same list until something changes.
+        """All jobs in running order: what runs, what waits by its turn, what is held; then what ended, newest first,
+        the open file's before those of others. The same list until something changes.
 
         Each of ten thousand is looked at: `order` says in less what a redraw needs.
         """
         if self._handed_out is None:
             self._place_new(belongs_here)
-            keys = sorted((*self._going_on, *self._ended))
+            keys = (*self._going_on, *self._ended)
             self._handed_out = [self._server.get(job_id) or self._local[job_id] for _, _, job_id in keys]
         return self._handed_out
 
@@ -174,7 +194,7 @@ class JobList:
                 state=progress.state,
                 step=progress.step,
                 steps=progress.steps,
-                progress=progress.progress,
+                progress=self._of_whole(progress.job_id, progress.progress),
                 eta_seconds=progress.eta_seconds,
                 sentence=progress.sentence,
                 preview=progress.preview or status.preview,
@@ -230,6 +250,15 @@ class JobList:
         if status is not None:
             self._put(self._local, replace(status, **changed))
 
+    def rendered(self, job_id: str, share: float) -> bool:
+        """So much of a job's sources is rendered here, which comes before its take; False if that was known."""
+        status, progress = self._local.get(job_id), RENDERING_SHARE * share
+        if status is None or status.progress == progress:
+            return False
+        self._rendered.add(job_id)
+        self.change(job_id, progress=progress)
+        return True
+
     def end(self, job_id: str, state: JobState, problem: Problem | None = None) -> None:
         """A job ended before the server had it, or before what was asked of it now could be done."""
         where = self._local if job_id in self._local else self._server
@@ -250,7 +279,13 @@ class JobList:
     def _receive(self, status: JobStatus) -> None:
         self._local.pop(status.job_id, None)
         self._requests.pop(status.job_id, None)
+        if status.job_id in self._rendered and not status.state.ended:
+            status = replace(status, progress=self._of_whole(status.job_id, status.progress))
         self._put(self._server, status)
+
+    def _of_whole(self, job_id: str, progress: float) -> float:
+        """A server's share of the bar, behind that of what was done here before."""
+        return RENDERING_SHARE + (1 - RENDERING_SHARE) * progress if job_id in self._rendered else progress
 
     def _put(self, where: dict[str, JobStatus], status: JobStatus, only_progress: bool = False) -> None:
         job_id = status.job_id
@@ -260,7 +295,9 @@ class JobList:
         if only_progress:
             return
         self._order = None
-        _change(self._running, job_id, not status.state.ended)
+        place = _place(status)
+        _change(self._running, job_id, place in (_RUNS, _WAITS))
+        _change(self._unended, job_id, place != _ENDED)
         _change(self._unsettled, job_id, status.state.ended and not status.settled)
         _change(self._held, job_id, status.state.ended and status.held_elsewhere)
         if status.state is not JobState.DONE:
@@ -269,7 +306,7 @@ class JobList:
             self.done.add(job_id)
             self._came_done.add(job_id)
         _change(self._to_render, job_id, _wants_rendering(status))
-        if before is None or before.created != status.created or before.state.ended != status.state.ended:
+        if before is None or _sorted_by(before) != _sorted_by(status):
             self._take_out(job_id)
             self._without_key[job_id] = None
 
@@ -277,7 +314,9 @@ class JobList:
         self._server.pop(job_id, None)
         self._local.pop(job_id, None)
         self._requests.pop(job_id, None)
-        for each in (self._running, self._unsettled, self.done, self._came_done, self._to_render, self._held):
+        for each in (self._running, self._unended, self._unsettled, self._held):
+            each.discard(job_id)
+        for each in (self.done, self._came_done, self._to_render, self._rendered):
             each.discard(job_id)
         self._take_out(job_id)
         self._without_key.pop(job_id, None)
@@ -297,8 +336,8 @@ class JobList:
         new: dict[bool, list[_Key]] = {True: [], False: []}
         for job_id in self._without_key:
             status = self._server.get(job_id) or self._local[job_id]
-            self._keys[job_id] = key = (not belongs_here(status), -status.created, job_id)
-            new[job_id in self._running].append(key)
+            self._keys[job_id] = key = _key(status, belongs_here)
+            new[job_id in self._unended].append(key)
         self._without_key.clear()
         for keys, added in ((self._going_on, new[True]), (self._ended, new[False])):
             if len(added) > _FEW:
@@ -307,6 +346,27 @@ class JobList:
             else:
                 for key in added:
                     insort(keys, key)
+
+
+def _place(status: JobStatus) -> int:
+    """Where a job stands in running order, whichever file it belongs to."""
+    if status.state.ended:
+        return _ENDED
+    if status.state is not JobState.QUEUED:
+        return _RUNS
+    return _WAITS if status.hold is Hold.NONE else _HELD
+
+
+def _sorted_by(status: JobStatus) -> tuple[int, int, float]:
+    """What its key is made of; whether it belongs here is another matter."""
+    return _place(status), status.turn, status.created
+
+
+def _key(status: JobStatus, belongs_here: Callable[[JobStatus], bool]) -> _Key:
+    place, moment = _place(status), int(status.created * 1e9)
+    if place == _ENDED:
+        return (_ENDED if belongs_here(status) else _ENDED_ELSEWHERE), -moment, status.job_id
+    return place, status.turn or moment, status.job_id  # a turn is the moment at which the job was queued
 
 
 def _wants_rendering(status: JobStatus) -> bool:

@@ -98,7 +98,7 @@ class KnownDownloads:
     def receive(self, status: DownloadStatus) -> None:
         """The server reports one download."""
         before = self._statuses.get(status.model)
-        if status.state is DownloadState.CANCELLED:
+        if status.state is DownloadState.CANCELED:
             self._statuses.pop(status.model, None)
         else:
             self._statuses[status.model] = status

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import bpy
@@ -17,7 +18,7 @@ import bpy
 from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, ProblemKind, TakeRequest
 from ..stopwatch import timed
-from ..timeline import compat, identity, provenance, strip_takes, take_strips, untrusted
+from ..timeline import compat, free_space, identity, provenance, strip_takes, take_strips, untrusted
 from . import blender_handlers, pending_takes, placing, project, unknown_jobs
 from .job_list import JobList
 
@@ -43,7 +44,10 @@ class FileHistory:
         self.seen: set[str] = set()
         """Jobs that had a strip in the open file or were asked for in it."""
         self.placed: set[str] = set()
-        """Jobs that were placed; if an undo brings a placeholder back, the person wants it so."""
+        """Jobs that a person has placed; if an undo brings a placeholder back, that is what they want."""
+        self.landed: set[str] = set()
+        """Jobs that were placed by themselves, without an undo step: if an undo of something else brings a placeholder
+        back, they are placed again."""
         self.decided: set[str] = set()
         """Done jobs for which it is decided: the take was placed, or is left to the person."""
         self.removed: set[str] = set()
@@ -68,12 +72,14 @@ class FileHistory:
         """Another file was loaded, or the same one again as it was saved; it says how these jobs ended."""
         self.seen.clear()
         self.placed.clear()
+        self.landed.clear()
         self.decided.clear()
         self.known_ends = dict.fromkeys(known_ends)
 
     def forget(self, job_id: str) -> None:
         """The job is asked for once more: its next take is a new one."""
         self.placed.discard(job_id)
+        self.landed.discard(job_id)
         self.decided.discard(job_id)
         self.known_ends.pop(job_id, None)
 
@@ -94,7 +100,7 @@ class FileHistory:
         job_id = status.job_id
         if has_strips or status.settled or not belongs_here:
             return False
-        return not any(job_id in ids for ids in (self.placed, self.seen, self.removed, self.known_ends))
+        return not any(job_id in ids for ids in (self.placed, self.landed, self.seen, self.removed, self.known_ends))
 
 
 class OpenFile:
@@ -110,6 +116,8 @@ class OpenFile:
         """Why a done job could not be placed: job id to sentence."""
         self.notes: dict[str, str] = {}
         """What a person has to know of how a take was placed: job id to sentence."""
+        self.landings: list[JobStatus] = []
+        """The jobs whose takes were placed by themselves, until somebody says so."""
         self.waits = False
         """True if the file holds placeholders, or strips that wait for one more take."""
         self.ownership_version = 0
@@ -188,21 +196,32 @@ class OpenFile:
         """Follow placeholders that were moved, and give copies ids of their own."""
         strips = sum(len(compat.all_strips(scene)) for scene in bpy.data.scenes)
         if strips != self._strips or self.waits:
-            self._strips = strips
+            others, self._strips = strips != self._strips, strips
             marked = identity.sweep()
             pending_takes.lead_with_living(marked, jobs)
-            self._saw(marked)
+            self._saw(marked, others)
 
-    def _saw(self, marked: list[identity.Marked]) -> None:
+    def _saw(self, marked: list[identity.Marked], others: bool = True) -> None:
+        """`others`: there may be other strips than at the last look, with other takes."""
         self._waited_for = pending_takes.waited_for(marked)
         self.waits = bool(self._waited_for)
         self._due |= self._waited_for - self.history.decided
+        if not others:
+            return
         self._on_strips = pending_takes.jobs_on(marked)
         if not self.history.seen.issuperset(self._on_strips):
             for job_id in self._on_strips - self.history.seen:
                 self._here.pop(job_id, None)
             self.ownership_version += 1
         self.history.see(self._on_strips)
+
+    def look_again(self) -> None:
+        """Look at the strips anew, also where none was added, removed or moved."""
+        self._saw(identity.sweep())
+
+    def waits_for(self, job_id: str) -> bool:
+        """True if a strip of the open file, as last looked at, stands for the job, has its take or waits for it."""
+        return job_id in self._on_strips
 
     def request_on_strip(self, job_id: str) -> TakeRequest | None:
         """What the job was asked for by a strip of the open file; None if no strip can be read."""
@@ -249,6 +268,15 @@ class OpenFile:
         self._on_strips.add(job_id)
         self._waited_for.add(job_id)
         self.waits = True
+
+    def put_placeholder_back(
+        self, scene: bpy.types.Scene, job_id: str, request: TakeRequest, provenance_text: str
+    ) -> None:
+        """Show again where the take will be, on a channel that is free there now."""
+        start, length = request.origin.start, request.length_frames
+        channel = free_space.first_free_channel(scene, start, start + length, max(1, request.origin.channel))
+        origin = replace(request.origin, channel=channel or free_space.HIGHEST_CHANNEL)
+        self.add_placeholder(scene, job_id, replace(request, origin=origin), "", provenance_text)
 
     def forget_pending(self, job_ids: Iterable[str]) -> None:
         """No strip waits for the takes of these jobs anymore, since the person has cleared them from the list."""
@@ -323,18 +351,24 @@ class OpenFile:
 
     def _place_waiting(self, status: JobStatus, waiting: list[identity.Marked], request: TakeRequest | None) -> bool:
         undone = status.job_id in self.history.placed  # then it is only kept, and no undo step is lost for it
+        at_placeholder = request is None
         with timed("timer: of which placing"):
             if request is None:
                 placed = placing.land(status, waiting, may_show=not undone)
             else:
                 placed = placing.add_at_recorded_place(status, request, placing.recorded_scene(status))
-        if not self._keep_outcome(status, placed) or undone:
+        is_new = status.job_id not in self.history.landed
+        if not self._keep_outcome(status, placed, by_hand=not at_placeholder) or undone:
             return False
+        if is_new:
+            self.landings.append(status)
+        if at_placeholder:
+            return True  # no undo step: Ctrl+Z takes back what the person did last, and the take is placed again
         with timed("timer: of which the undo step"):
             bpy.ops.ed.undo_push(message="Place take")
         return True
 
-    def _keep_outcome(self, status: JobStatus, placed: placing.Placed) -> bool:
+    def _keep_outcome(self, status: JobStatus, placed: placing.Placed, by_hand: bool = True) -> bool:
         """Remember how placing the take ended; False if it was refused."""
         self.problems.pop(status.job_id, None)
         if placed.refusal:
@@ -344,8 +378,13 @@ class OpenFile:
         self.notes.pop(status.job_id, None)
         if placed.note:
             self.notes[status.job_id] = placed.note
-        self._was_placed(status)
+        self._was_placed(status, by_hand)
         return True
+
+    def pop_landings(self) -> list[JobStatus]:
+        """The jobs whose takes were placed by themselves since the last call."""
+        landings, self.landings = self.landings, []
+        return landings
 
     def waiting_jobs(self) -> set[str]:
         """The jobs that a placeholder or another strip of the open file waits for."""
@@ -421,7 +460,7 @@ class OpenFile:
 
     def _given_up(self, jobs: JobList) -> Iterator[str]:
         """Jobs that go on, though the person took their placeholders away: the file wants none of their takes."""
-        if jobs.busy:
+        if jobs.unended:
             gone = self.history.seen - pending_takes.jobs_on(identity.all_marked())
             running = (jobs.get(job_id) for job_id in gone)
             yield from (status.job_id for status in running if status is not None and not status.state.ended)
@@ -438,8 +477,8 @@ class OpenFile:
             return status.state is not JobState.DONE or status.job_id not in waiting
         return status.job_id in self.history.seen
 
-    def _was_placed(self, status: JobStatus) -> None:
-        self.history.placed.add(status.job_id)
+    def _was_placed(self, status: JobStatus, by_hand: bool) -> None:
+        (self.history.placed if by_hand else self.history.landed).add(status.job_id)
         self.history.decided.add(status.job_id)
         self._note_own(status.job_id)
         self._on_strips.add(status.job_id)

@@ -18,10 +18,13 @@ from ...wan_backend.protocol import ProtocolError
 from ...wan_backend.protocol.conversion import from_json
 from ...wan_backend.protocol.errors import GONE, NO_SUCH_JOB
 from ...wan_backend.protocol.messages import (
+    Hold,
+    HoldParams,
     JobIdsParams,
     JobParams,
     JobState,
     JobStatus,
+    MoveParams,
     Problem,
     ProblemKind,
     SubmitParams,
@@ -50,10 +53,26 @@ class _Message:
 
     method: str
     request: TakeRequest | None = None
+    hold: Hold = Hold.NONE
+    before: str = ""
+
+    def params(self, job_id: str) -> SubmitParams | JobParams | JobIdsParams | HoldParams | MoveParams:
+        """What is sent with it."""
+        if self.method == "clear":
+            return JobIdsParams([job_id])
+        if self.method == "submit" and self.request is not None:
+            return SubmitParams(job_id, self.request)
+        if self.method == "hold":
+            return HoldParams(job_id, self.hold)
+        return MoveParams(job_id, self.before) if self.method == "move" else JobParams(job_id)
+
+
+_TURNS = ("hold", "resume", "move")
+"""These say when a job has its turn; only the last of each counts."""
 
 
 class Outbox:
-    """Jobs to submit, cancel, retry, settle and clear."""
+    """Jobs to submit, cancel, retry, hold, resume, move, settle and clear."""
 
     def __init__(self, jobs: JobList, on_change: Callable[[], None]) -> None:
         self._jobs = jobs
@@ -84,9 +103,21 @@ class Outbox:
         waiting = self._messages.get(job_id)
         if waiting and waiting[0].method == "submit" and job_id not in self._may_be_there:
             self._forget(job_id)
-            self._jobs.end(job_id, JobState.CANCELLED)
+            self._jobs.end(job_id, JobState.CANCELED)
         else:
             self._enqueue(job_id, _Message("cancel"))
+
+    def hold(self, job_id: str, hold: Hold) -> None:
+        """Let a job wait until it is resumed."""
+        self._enqueue_instead(job_id, _Message("hold", hold=hold), ("hold", "resume"))
+
+    def resume(self, job_id: str) -> None:
+        """Give a held job its turn again."""
+        self._enqueue_instead(job_id, _Message("resume"), ("hold", "resume"))
+
+    def move(self, job_id: str, before: str) -> None:
+        """Give a queued job its turn right before another one."""
+        self._enqueue_instead(job_id, _Message("move", before=before), ("move",))
 
     def retry(self, job_id: str, request: TakeRequest | None) -> None:
         """Ask once more for a job that ended; it is submitted if the server doesn't have it, or turns out not to."""
@@ -131,13 +162,9 @@ class Outbox:
             del self._ready[job_id]
             message = self._messages[job_id][0]
             self._under_way[job_id] = message.method, time.monotonic()
-            params: SubmitParams | JobParams | JobIdsParams = JobParams(job_id)
-            if message.method == "clear":
-                params = JobIdsParams([job_id])
-            elif message.method == "submit" and message.request is not None:
-                params = SubmitParams(job_id, message.request)
+            if message.method == "submit":
                 self._may_be_there.add(job_id)
-            client.call(message.method, params, self._answered(job_id), self._failed(job_id, message))
+            client.call(message.method, message.params(job_id), self._answered(job_id), self._failed(job_id, message))
             if time.perf_counter() > deadline:
                 break
         for method, waiting in self._ids.items():
@@ -183,6 +210,16 @@ class Outbox:
         if job_id not in self._under_way:
             self._ready[job_id] = None
 
+    def _enqueue_instead(self, job_id: str, message: _Message, others: tuple[str, ...]) -> None:
+        """Send a message in place of `others` that have not been sent yet: the last word counts."""
+        messages = self._messages.setdefault(job_id, deque())
+        sent = 1 if job_id in self._under_way and messages else 0
+        kept = [each for index, each in enumerate(messages) if index < sent or each.method not in others]
+        messages.clear()
+        messages.extend([*kept, message])
+        if not sent:
+            self._ready[job_id] = None
+
     def _forget(self, job_id: str) -> None:
         self._messages.pop(job_id, None)
         self._ready.pop(job_id, None)
@@ -222,9 +259,11 @@ class Outbox:
     def _on_error(self, job_id: str, message: _Message, error: ProtocolError) -> None:
         """Show the refusal as the job's problem, unless a cancel came too late."""
         status = self._jobs.get(job_id)
-        if message.method == "cancel":
+        if message.method in _TURNS:
+            log.warning("The backend did not %s a job: %s", message.method, error.message)
+        elif message.method == "cancel":
             if error.code == NO_SUCH_JOB:
-                self._jobs.end(job_id, JobState.CANCELLED)
+                self._jobs.end(job_id, JobState.CANCELED)
             else:
                 log.warning("The backend did not cancel a job: %s", error.message)
         elif message.method == "retry":

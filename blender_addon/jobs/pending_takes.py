@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ...wan_backend.protocol.messages import JobState
 from ..timeline import identity, strip_takes, untrusted
 from .job_list import JobList
 
@@ -52,14 +53,22 @@ def drop(marked: Iterable[identity.Marked], job_ids: set[str]) -> None:
 
 
 def lead_with_living(marked: list[identity.Marked], jobs: JobList) -> None:
-    """Let a placeholder whose own job ended without a take stand for the first of its others that goes on."""
+    """Let each strip that waits for several jobs show how far one is that goes on, and not one that ended badly.
+
+    A strip with takes no longer waits for what a person canceled.
+    """
     for index, found in enumerate(marked):
-        others = strip_takes.pending(found.strip) if found.is_placeholder else ()
-        if others and not _goes_on(found.job_id, jobs):
-            living = next((job_id for job_id in others if _goes_on(job_id, jobs)), None)
-            if living is not None:
-                strip_takes.lead_with(found.strip, living)
-                marked[index] = found._replace(job_id=living)
+        others = strip_takes.pending(found.strip)
+        if not others:
+            continue
+        living = [job_id for job_id in others if _goes_on(job_id, jobs)]
+        if not found.is_placeholder:
+            ended = [job_id for job_id in others if job_id not in living and not _is_canceled(job_id, jobs)]
+            if (*living, *ended) != others:
+                strip_takes.set_pending(found.strip, [*living, *ended])
+        elif living and not _goes_on(found.job_id, jobs):
+            strip_takes.lead_with(found.strip, living[0])
+            marked[index] = found._replace(job_id=living[0])
 
 
 def decline(found: identity.Marked, placed: set[str]) -> None:
@@ -72,3 +81,8 @@ def decline(found: identity.Marked, placed: set[str]) -> None:
 def _goes_on(job_id: str, jobs: JobList) -> bool:
     status = jobs.get(job_id)
     return status is not None and not status.state.ended
+
+
+def _is_canceled(job_id: str, jobs: JobList) -> bool:
+    status = jobs.get(job_id)
+    return status is not None and status.state is JobState.CANCELED

@@ -22,7 +22,7 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ...wan_backend.protocol.plain_names import is_name
-from ..timeline import footage, picture_files, scene_format, selection, targets, untrusted
+from ..timeline import compat, footage, identity, picture_files, scene_format, selection, targets, untrusted
 from ..timeline.targets import Target, TargetSettings
 from . import request
 
@@ -64,7 +64,7 @@ def takes_at(
         return found
     takes: list[PlannedTake] = []
     for target in found:
-        prompt = _prompt_at(target, scene, settings)
+        prompt = request.styled(_prompt_at(target, scene, settings, task), settings)
         if prompt.refusal:
             return prompt.refusal
         made = request.make_request(scene, settings, preferences, prompt.text, target)
@@ -135,12 +135,28 @@ def _is_of_prompt_alone(settings: Any, task: Task) -> bool:
     return task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP"
 
 
-def _prompt_at(target: Target, scene: bpy.types.Scene, settings: Any) -> request.Prompt:
-    """The prompt of the text strip that the take is made for, else the panel's, which footage may make needless."""
+def _prompt_at(target: Target, scene: bpy.types.Scene, settings: Any, task: Task) -> request.Prompt:
+    """The prompt of the text strip that the take is made for, else the panel's, which footage may make needless.
+
+    Where that is empty, what goes on from a take goes on with its prompt.
+    """
     if target.prompt:
         return request.check_prompt(target.prompt)
     may_be_empty = any(wanted.role in PROMPTLESS_ROLES for wanted in target.wanted)
-    return request.read_prompt(scene, settings, may_be_empty)
+    prompt = request.read_prompt(scene, settings, may_be_empty, task)
+    if may_be_empty and not prompt.text and not prompt.refusal:
+        return request.check_prompt(prompt_of_sources(scene, target), may_be_empty)
+    return prompt
+
+
+def prompt_of_sources(scene: bpy.types.Scene, target: Target) -> str:
+    """The prompt of the first take that `target` is made from; empty if it is made from none."""
+    for summary in target.sources:
+        strip = compat.strip_named(scene, summary.name)
+        made = untrusted.request(untrusted.text_in(strip, identity.REQUEST)) if strip is not None else None
+        if made is not None and made.prompt.strip():
+            return made.prompt
+    return ""
 
 
 def _with_task(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:

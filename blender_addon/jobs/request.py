@@ -24,12 +24,22 @@ from ...wan_backend.protocol.messages import (
     Quality,
     StepCache,
     TakeRequest,
+    Task,
 )
 from ..timeline import scene_format, selection, targets, untrusted
 from ..timeline.targets import MAY_BE_SHORTER, Target
 from . import folders, lora_rows, project
 
 MAX_SEED = 2**31 - 1
+PROMPT_FIELDS = {
+    Task.TEXT_TO_VIDEO: "prompt",
+    Task.IMAGE_TO_VIDEO: "image_prompt",
+    Task.RESTYLE: "restyle_prompt",
+    Task.FILL_GAP: "gap_prompt",
+    Task.EXTEND: "extend_prompt",
+    Task.PREVIS: "previs_prompt",
+}
+"""The setting that holds each task's own prompt."""
 MEDIA_FOLDER = "wan"
 """The folder beside the .blend that takes go into."""
 TOO_LONG = "The prompt has {} characters, and the model reads about the first {:,}: shorten it to at most {:,}."
@@ -54,8 +64,10 @@ class Prompt:
     refusal: str = ""
 
 
-def read_prompt(scene: bpy.types.Scene, settings: Any, may_be_empty: bool = False) -> Prompt:
-    """The prompt from wherever the settings say: the field, a text block or the selected text strip."""
+def read_prompt(
+    scene: bpy.types.Scene, settings: Any, may_be_empty: bool = False, task: Task = Task.TEXT_TO_VIDEO
+) -> Prompt:
+    """The prompt from wherever the settings say: the task's field, a text block or the selected text strip."""
     if settings.prompt_source == "TEXT_BLOCK":
         if settings.prompt_text is None:
             return Prompt("", "Choose the text block that holds the prompt.")
@@ -65,7 +77,15 @@ def read_prompt(scene: bpy.types.Scene, settings: Any, may_be_empty: bool = Fals
         if text is None:
             return Prompt("", "Select the text strip that holds the prompt.")
         return check_prompt(text, may_be_empty)
-    return check_prompt(settings.prompt, may_be_empty)
+    return check_prompt(getattr(settings, PROMPT_FIELDS[task]), may_be_empty)
+
+
+def styled(prompt: Prompt, settings: Any) -> Prompt:
+    """The prompt with the style words at its end; an empty one stays empty."""
+    words = settings.style_words.strip()
+    if not words or not prompt.text or prompt.refusal or prompt.text.endswith(words):
+        return prompt
+    return check_prompt(f"{prompt.text.rstrip(' .,;')}, {words}")
 
 
 def check_prompt(text: str, may_be_empty: bool = False) -> Prompt:

@@ -20,14 +20,17 @@ from ...wan_backend.protocol.messages import (
     ListResult,
     ModelRow,
     ModelsResult,
+    PauseParams,
     ProgressParams,
     TakeRequest,
     WarmParams,
     WorkerState,
     WorkerStatus,
 )
+from ..backend.client import ChildClient
 from ..backend.connection import BackendStatus, Connection
 from ..backend.launch_command import BackendSettings
+from .filmstrips import FilmstripQuery
 from .job_list import JobList
 from .known_downloads import KnownDownloads
 from .outbox import Outbox
@@ -60,6 +63,7 @@ class ServerProxy:
         self.plan_query = PlanQuery(on_change, lambda: settings().warm_up)
         self.job_plan_query = PlanQuery(on_change)
         """For the chosen job, where no server has it (yet)."""
+        self.filmstrips = FilmstripQuery()
         self.thumbnail_query = ThumbnailQuery(on_change, self._forget_plans)
         self.search_query = SearchQuery(on_change)
         self.outbox = Outbox(jobs, on_change)
@@ -69,6 +73,9 @@ class ServerProxy:
         self._settings, self._on_change = settings, on_change
         self._wanted = self._ever_started = False
         self._pages = 0
+        self.paused = False
+        """True if no job is to be begun; each server is told so until Blender ends."""
+        self._told_paused = False
 
     @property
     def status(self) -> BackendStatus:
@@ -119,15 +126,27 @@ class ServerProxy:
         if self.connection.tick(deadline):
             self._on_change()
         if self.status.state == "ready" and self.connection.client is not None:
+            self._tell_paused(self.connection.client)
             self.outbox.tick(self.connection.client, deadline)
             self.plan_query.tick(self.connection.client)
             self.job_plan_query.tick(self.connection.client)
             self.thumbnail_query.tick(self.connection.client)
+            self.filmstrips.tick(self.connection.client, deadline)
             self.search_query.tick(self.connection.client)
             self.details.tick(self.connection.client)
         elif self.is_out_of_reach:
             self.outbox.give_up(self.status.sentence)
             self.details.give_up()
+
+    def pause(self, paused: bool) -> None:
+        """Have no job begun, or have them begun again. The job that runs stops, and is the first to resume."""
+        self.paused = paused
+        self._on_change()
+
+    def _tell_paused(self, client: ChildClient) -> None:
+        if self.paused != self._told_paused:
+            self._told_paused = self.paused
+            client.call("pause", PauseParams(self.paused))
 
     def free_card(self) -> None:
         """Have the server unload the model and free its memory, unless a job runs."""
@@ -198,12 +217,13 @@ class ServerProxy:
         self.job_plan_query.forget()
 
     def _on_lost(self) -> None:
-        self.listed = False
+        self.listed = self._told_paused = False
         self.worker = WorkerStatus(WorkerState.NONE)
         self.held_elsewhere = 0
         self.looking = ""
         self._forget_plans()
         self.thumbnail_query.forget()
+        self.filmstrips.forget()
         self.search_query.forget()
         self.details.server_gone()
         self.downloads.server_gone()

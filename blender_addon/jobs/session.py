@@ -15,14 +15,17 @@ from dataclasses import replace
 import bpy
 from bpy.app.translations import pgettext_iface
 
-from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
+from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, TakeRequest
 from ..backend import translation
 from ..backend.setup import Setup
 from ..stopwatch import timed
-from . import blender_handlers, folders, placing, project
-from .collect import Collector
+from ..timeline import compat
+from . import blender_handlers, film_takes, folders, placing, project
+from .cleaning import Cleaner
+from .collect import Collector, Wanted
 from .job_list import JobList, JobOrder
 from .open_file import OpenFile
+from .placeholder_holds import PlaceholderHolds
 from .planned_takes import PlannedTake
 from .request import Refused
 from .server_proxy import ServerProxy
@@ -53,17 +56,20 @@ class Session:
 
     `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
     `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment and
-    `collector` copies takes. `on_change` is called from `tick` after anything of these changed.
+    `collector` copies takes, `cleaner` finds those that nothing uses. `on_change` is called from `tick` after anything
+    of these changed.
     """
 
     def __init__(self) -> None:
         self.setup = Setup()
         self.collector = Collector()
+        self.cleaner = Cleaner()
         self.on_change: list[Callable[[], None]] = []
         self.file = OpenFile()
         self.jobs = JobList()
         self.server = ServerProxy(self.jobs, folders.backend_settings, self._note_change)
         self.sourcing = Sourcing(self.jobs, self.server.outbox, folders.user_folder, self._note_change)
+        self._holds = PlaceholderHolds(self.jobs, self.file, self.server.outbox)
         self._changed = False
         self._shown_late = 0
         self._ordered_for = -1
@@ -72,7 +78,7 @@ class Session:
     # What the panel shows
 
     def queue(self) -> list[JobStatus]:
-        """The open file's jobs, newest first, then those of other files, newest first; only to be read.
+        """All jobs in running order, and then those that ended (`JobList.in_order`); only to be read.
 
         The same list is returned until something changes. Ten thousand may be there: draws ask for `order`.
         """
@@ -111,7 +117,7 @@ class Session:
     # What the operators do
 
     def restart(self) -> None:
-        """End the backend and start it with the preferences as they are now; jobs that run become interrupted."""
+        """End the backend and start it with the preferences as they are now; a job that runs goes on after that."""
         self.server.stop()
         self.server.start()
 
@@ -140,6 +146,34 @@ class Session:
         """End a job in any state."""
         if not self.sourcing.cancel(job_id):
             self.server.outbox.cancel(job_id)
+        self._note_change()
+
+    def hold(self, job_id: str) -> None:
+        """Let a job wait until it is resumed; one that runs stops at its last step."""
+        self.server.outbox.hold(job_id, Hold.PERSON)
+        self._note_change()
+
+    def resume(self, job_id: str) -> None:
+        """Give a held job its turn again; with its placeholder, if that is gone and the request is known."""
+        status = self.jobs.get(job_id)
+        if status is None:
+            return
+        if status.hold is Hold.NO_PLACEHOLDER and not self.file.waits_for(job_id) and self.file.has(status):
+            request, scene = self.request_of(job_id), compat.own_scene(status.summary.origin.scene)
+            if request is not None and scene is not None:
+                self.file.put_placeholder_back(scene, job_id, request, self.sourcing.provenance_text(job_id))
+        self._holds.want(job_id)
+        self.server.outbox.resume(job_id)
+        self._note_change()
+
+    def is_movable(self, status: JobStatus) -> bool:
+        """True if the job waits for its turn at the server."""
+        waits = status.state is JobState.QUEUED and status.hold is Hold.NONE and not status.held_elsewhere
+        return waits and self.jobs.is_on_server(status.job_id)
+
+    def move(self, job_id: str, before: str) -> None:
+        """Give a job that waits its turn right before another one that waits."""
+        self.server.outbox.move(job_id, before)
         self._note_change()
 
     def retry(self, job_id: str) -> None:
@@ -171,7 +205,17 @@ class Session:
     def clear(self) -> None:
         """Forget the jobs that ended; their media and their strips stay, and so do results that no file has yet."""
         waiting = self.file.waiting_jobs()
-        ended = [status.job_id for status in self.jobs.all() if self._may_be_forgotten(status, waiting)]
+        self._forget([status.job_id for status in self.jobs.all() if self._may_be_forgotten(status, waiting)])
+
+    def clear_one(self, job_id: str) -> bool:
+        """Forget one job that ended; False if it has to stay, since no file has its take yet."""
+        status = self.jobs.get(job_id)
+        if status is None or not self._may_be_forgotten(status, self.file.waiting_jobs()):
+            return False
+        self._forget([job_id])
+        return True
+
+    def _forget(self, ended: list[str]) -> None:
         self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_on_server(job_id)])
         self.jobs.forget(ended)  # after the line above, which asks where they are
         self.file.forget_pending(ended)
@@ -193,10 +237,22 @@ class Session:
             return False
         return self.file.place(status, request, scene)
 
-    def collect(self) -> None:
+    def collect(self, wanted: Wanted | None = None) -> None:
         """Begin to copy the takes beside the .blend and to point their strips there. Raises Refused."""
-        self.collector.begin()
+        self.collector.begin(wanted or Wanted())
         self._note_change()
+
+    def look_for_unused(self) -> None:
+        """Begin to look for takes of the open film that nothing uses."""
+        self.cleaner.begin(self._must_stay)
+        self._note_change()
+
+    def _must_stay(self, job_id: str) -> bool:
+        """True of a job that goes on, or whose take may still be placed."""
+        status = self.jobs.get(job_id)
+        if status is None:
+            return False
+        return not status.state.ended or (status.state is JobState.DONE and not status.settled)
 
     # The timer
 
@@ -233,6 +289,7 @@ class Session:
         """A file was opened, or the same one again."""
         self.server.outbox.settle(self.file.opened())
         self.collector.stop()
+        self.cleaner.opened()
         if self.file.waits and not bpy.app.background:
             self.server.want()
         self._note_change()
@@ -244,11 +301,13 @@ class Session:
     def file_saved(self) -> None:
         """The open file is on the disk: tell the server which jobs' ends it knows."""
         self.server.outbox.settle(self.file.settled(self.jobs))
+        self.collector.begin_by_itself()
         self._note_change()
 
     def strips_changed(self) -> None:
         """An undo or redo has put other strips in the old ones' place."""
         self.file.strips_changed()
+        self.cleaner.follow()
         self._note_change()
 
     def _run_children(self, deadline: float) -> None:
@@ -263,6 +322,8 @@ class Session:
 
     def _work_on_file(self, deadline: float) -> None:
         if self.collector.tick(deadline):
+            self._changed = True
+        if self.cleaner.tick(deadline):
             self._changed = True
         knows = self.server.listed or self.server.is_out_of_reach
         if (
@@ -279,7 +340,10 @@ class Session:
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
             self.file.sweep_if_changed(self.jobs)
+            if not self.file.loading:
+                self._holds.look(lambda job_id: not self.sourcing.waits(job_id))
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
+            self.collector.begin_by_itself()  # what was asked for before the first save goes where that film is
             self._changed = True
 
     def _request_to_place(self, status: JobStatus) -> TakeRequest | None:
@@ -301,8 +365,14 @@ class Session:
         self._note_change()
 
     def _is_busy(self) -> bool:
-        running = self.server.downloads.busy or self.jobs.busy
-        return running or self.server.status.state == "starting" or self.setup.busy or self.collector.busy
+        running = self.server.downloads.busy or self.jobs.busy or self.server.filmstrips.busy
+        return (
+            running
+            or self.server.status.state == "starting"
+            or self.setup.busy
+            or self.collector.busy
+            or self.cleaner.busy
+        )
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
         if status.held_elsewhere:
@@ -346,6 +416,7 @@ def unregister() -> None:
         bpy.app.timers.unregister(_on_timer)
     blender_handlers.unregister()
     _close()
+    film_takes.forget()
     _session = None
 
 

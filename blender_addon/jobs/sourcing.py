@@ -63,6 +63,10 @@ class Sourcing:
         """True while a source is rendered."""
         return bool(self._waiting)
 
+    def provenance_text(self, job_id: str) -> str:
+        """What the job's placeholder remembers of the strips that its take is made from, as far as it is known here."""
+        return self._provenance_texts.get(job_id, "")
+
     def waits(self, job_id: str) -> bool:
         """True while the job waits for sources to be rendered."""
         return job_id in self._waiting
@@ -107,7 +111,7 @@ class Sourcing:
         self._changed.discard(job_id)
         self._renderer.cancel(job_id)
         self._open_journal().drop(job_id)
-        self._jobs.end(job_id, JobState.CANCELLED)
+        self._jobs.end(job_id, JobState.CANCELED)
         return True
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
@@ -141,12 +145,8 @@ class Sourcing:
         """Look after the renderer until `deadline`; True if something changed."""
         changed = self._renderer.tick(deadline)
         job_id = self._renderer.at_work
-        status = self._jobs.get(job_id) if job_id in self._waiting else None
-        if status is not None:
-            progress = self._renderer.progress(job_id) or 0.0
-            if status.progress != progress:
-                self._jobs.change(job_id, progress=progress)
-                changed = True
+        if job_id in self._waiting:
+            changed |= self._jobs.rendered(job_id, self._renderer.progress(job_id) or 0.0)
         if self._open_journal().touch():
             changed |= self._look_after_journal()
         return changed

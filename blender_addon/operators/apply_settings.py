@@ -11,6 +11,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Expert, FixAction, FixSetting, Guide, JobStatus, Role, TakeRequest, Task
 from ..jobs import lora_rows, session
+from ..jobs.request import PROMPT_FIELDS
 from ..properties import MAX_SEED, WanSettings, scene_of, settings_of, task_of
 from ..stopwatch import timed
 from ..timeline import compat, identity, provenance, untrusted
@@ -45,7 +46,9 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
         if request is None:
             self.report({"WARNING"}, "There are no settings to load: the active strip was not made by Wan VSE.")
             return {"CANCELLED"}
-        fill(settings_of(context), request)
+        settings = settings_of(context)
+        fill(settings, request)
+        settings.task = request.task.name
         return {"FINISHED"}
 
 
@@ -67,7 +70,8 @@ def request_of_strip(strip: compat.Strip | None) -> TakeRequest | None:
 
 def fill(settings: WanSettings, request: TakeRequest) -> None:
     """Set the panel to what `request` asked for, with its seed locked."""
-    settings.prompt_source, settings.prompt = "FIELD", request.prompt
+    settings.prompt_source = "FIELD"
+    setattr(settings, PROMPT_FIELDS[request.task], request.prompt)
     settings.negative_prompt = request.negative_prompt
     settings.model_id, settings.resolution_name = request.model, request.resolution
     settings.quality, settings.media_format = request.quality.name, request.media_format.name

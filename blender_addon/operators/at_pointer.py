@@ -13,42 +13,11 @@ from ..jobs import session
 from ..properties import OverriddenSettings, settings_in
 from ..stopwatch import timed
 from ..timeline import compat, free_space, identity, selection, strip_columns, strip_takes, untrusted
-from . import make_takes, snapshot
+from . import make_takes
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
 PIE = "WAN_VSE_MT_pie"
 NOTHING_IS_MADE = "Nothing is being made for the selected strips"
-BUTTONS: dict[Task, type[make_takes.TaskOperator]] = {
-    Task.TEXT_TO_VIDEO: make_takes.WAN_VSE_OT_generate,
-    Task.IMAGE_TO_VIDEO: make_takes.WAN_VSE_OT_animate_picture,
-    Task.RESTYLE: make_takes.WAN_VSE_OT_restyle,
-    Task.FILL_GAP: make_takes.WAN_VSE_OT_fill_gap,
-    Task.EXTEND: make_takes.WAN_VSE_OT_extend,
-    Task.PREVIS: make_takes.WAN_VSE_OT_dress_previs,
-}
-"""The operator of the panel's button, for each task."""
-
-
-class WAN_VSE_OT_make(Refusing, bpy.types.Operator):
-    """Make what the Wan tab shows, as its button does"""
-
-    bl_idname = "wan_vse.make"
-    bl_label = "Wan: Make"
-    bl_options: ClassVar = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        return timeline_refusal(context) or BUTTONS[_task(context)].refusal(context)
-
-    @timed("operator make")
-    def execute(self, context: bpy.types.Context) -> Result:
-        settings = settings_in(compat.sequencer_scene(context))
-        return make_takes.submit(self, context, settings, _task(context))
-
-
-def _task(context: bpy.types.Context) -> Task:
-    scene = compat.sequencer_scene(context)
-    return snapshot.read(scene, settings_in(scene)).task
 
 
 class WAN_VSE_OT_fill_gap_here(Refusing, bpy.types.Operator):
@@ -173,4 +142,4 @@ def choose(scene: bpy.types.Scene, frame: int, channel: int) -> bool:
     return True
 
 
-CLASSES = (WAN_VSE_OT_make, WAN_VSE_OT_fill_gap_here, WAN_VSE_OT_stop_strips, WAN_VSE_OT_pie)
+CLASSES = (WAN_VSE_OT_fill_gap_here, WAN_VSE_OT_stop_strips, WAN_VSE_OT_pie)

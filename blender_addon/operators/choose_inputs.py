@@ -11,10 +11,11 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.app.translations import pgettext_tip as tip_
 
+from ...wan_backend.protocol.messages import Task
 from .. import preferences
-from ..jobs import lora_rows
-from ..properties import MAX_SEED, settings_of
-from ..properties.task import TASK_ITEMS
+from ..jobs import lora_rows, request
+from ..properties import MAX_SEED, settings_of, task_of
+from ..properties.task import TASK_ITEMS, choose
 from ..stopwatch import timed
 from ..timeline import compat
 from .refusing import Refusing, Result, timeline_refusal
@@ -28,10 +29,14 @@ class WAN_VSE_OT_choose_task(Refusing, bpy.types.Operator):
     bl_options: ClassVar = {"REGISTER", "UNDO", "INTERNAL"}
 
     task: bpy.props.EnumProperty(items=TASK_ITEMS, options={"HIDDEN", "SKIP_SAVE"})
+    implied: bpy.props.BoolProperty(options={"HIDDEN", "SKIP_SAVE"})
+    """True for what the selection implies: the selected take, if it is one."""
 
     @classmethod
     def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
         """The tooltip of the button: the task's name, and what it does."""
+        if properties.implied:
+            return tip_("The selected take: its prompt, its other takes, and a new one")
         return next(f"{iface_(item[1])}: {tip_(item[2])}" for item in TASK_ITEMS if item[0] == properties.task)
 
     @classmethod
@@ -39,12 +44,12 @@ class WAN_VSE_OT_choose_task(Refusing, bpy.types.Operator):
         return timeline_refusal(context)
 
     def execute(self, context: bpy.types.Context) -> Result:
-        settings_of(context).task = self.task
+        choose(settings_of(context), None if self.implied else Task[self.task])
         return {"FINISHED"}
 
 
 class WAN_VSE_OT_write_prompt_text(Refusing, bpy.types.Operator):
-    """Write the prompt in a text block with as many lines as you like, shown in a text editor if one is open"""
+    """Write the prompt in a text block with as many lines as you like, in a text editor"""
 
     bl_idname = "wan_vse.write_prompt_text"
     bl_label = "Wan: Write Prompt as Text"
@@ -59,9 +64,9 @@ class WAN_VSE_OT_write_prompt_text(Refusing, bpy.types.Operator):
         settings = settings_of(context)
         if settings.prompt_text is None:
             settings.prompt_text = bpy.data.texts.new("Prompt")
-            settings.prompt_text.write(settings.prompt)
+            settings.prompt_text.write(getattr(settings, request.PROMPT_FIELDS[task_of(settings)]))
         settings.prompt_source = "TEXT_BLOCK"
-        editor = next((area for area in _areas(context) if area.type == "TEXT_EDITOR"), None)
+        editor = next((area for area in _areas(context) if area.type == "TEXT_EDITOR"), None) or _open_editor(context)
         if editor is None:
             self.report(
                 {"INFO"}, rpt_("Open the text '{}' in a text editor to write in it.").format(settings.prompt_text.name)
@@ -71,6 +76,20 @@ class WAN_VSE_OT_write_prompt_text(Refusing, bpy.types.Operator):
             space.text = settings.prompt_text
             space.show_word_wrap = True
         return {"FINISHED"}
+
+
+def _open_editor(context: bpy.types.Context) -> bpy.types.Area | None:
+    """A text editor in a window of its own; None where there are no windows."""
+    if bpy.app.background or context.window is None:
+        return None
+    before = set(context.window_manager.windows)
+    bpy.ops.wm.window_new()
+    window = next((each for each in context.window_manager.windows if each not in before), None)
+    if window is None:
+        return None
+    area = window.screen.areas[0]
+    area.type = "TEXT_EDITOR"
+    return area
 
 
 def _areas(context: bpy.types.Context) -> list[bpy.types.Area]:

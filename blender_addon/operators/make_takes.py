@@ -15,8 +15,18 @@ from .. import preferences
 from ..jobs import planned_takes, project, request, session, sourcing, unknown_jobs
 from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
 from ..stopwatch import timed
-from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, selection, untrusted
-from . import snapshot
+from ..timeline import (
+    compat,
+    free_space,
+    identity,
+    picture_files,
+    provenance,
+    scene_format,
+    selection,
+    targets,
+    untrusted,
+)
+from . import presets, snapshot
 from .apply_settings import made_refusal, request_of_strip
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
@@ -149,6 +159,7 @@ def generate_all(
         asked.append(replace(take.request, seed=seed))
         job_id = current.generate(scene, replace(take, request=asked[-1]), name, onto)
         onto = onto or current.file.strip_id_of(job_id)
+    presets.files().use_prompt(take.request.prompt)
     return asked
 
 
@@ -195,7 +206,7 @@ class WAN_VSE_OT_generate_into_gap(TaskOperator, bpy.types.Operator):
     bl_label = "Wan: Generate into Gap"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
     task = Task.TEXT_TO_VIDEO
-    changed: ClassVar = {"length_mode": "GAP"}
+    changed: ClassVar = {"length_mode": targets.ONLY_GAP}
 
 
 class WAN_VSE_OT_animate_picture(TaskOperator, bpy.types.Operator):

@@ -1,7 +1,9 @@
-"""Operators on the queue: cancel and retry jobs, place and show takes, clear the list, collect takes."""
+"""Operators on the queue: cancel and retry jobs, place and show takes, clear the list."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -9,7 +11,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus
-from ..jobs import project, request, session, unknown_jobs
+from ..jobs import queue_time, request, session, unknown_jobs
 from ..jobs.job_list import JobOrder
 from ..properties import active_job_id
 from ..stopwatch import timed
@@ -19,6 +21,7 @@ from .refusing import ROW_POINTER, Refusing, Result, backend_refusal, job_of, ti
 HELD_ELSEWHERE = "Another Blender window has this job: retry it there, or close that window to bring it here"
 NO_JOB = "No job is chosen in the queue"
 EMPTY_QUEUE = "The queue is empty"
+LEFT_SECONDS = 1.0
 SAMPLE = 20
 """This many jobs of each state are asked whether an operator can be used on them."""
 
@@ -31,8 +34,8 @@ class QueueState:
 
     @cached_property
     def going_on(self) -> tuple[JobStatus, ...]:
-        """The jobs that run or wait."""
-        return tuple(job for job in session.current().queue() if not job.state.ended)
+        """The jobs that run, wait or are held, in running order."""
+        return jobs_of(self.order.going_on)
 
     @cached_property
     def sample(self) -> tuple[JobStatus, ...]:
@@ -55,6 +58,26 @@ def queue_state() -> QueueState:
     if _last is None or _last.order is not order:
         _last = QueueState(order)
     return _last
+
+
+def jobs_of(keys: Iterable[tuple[int, int, str]]) -> tuple[JobStatus, ...]:
+    """The jobs of these keys of an order, as they are now."""
+    get = session.current().jobs.get
+    return tuple(job for _, _, job_id in keys if (job := get(job_id)) is not None)
+
+
+_left: tuple[JobOrder | None, float, float | None] = (None, 0.0, None)
+"""The order for which the time was last worked out, until when that is kept, and the seconds."""
+
+
+def seconds_left() -> float | None:
+    """How long the jobs take that run or wait; None if that isn't known. Worked out about once a second."""
+    global _left
+    order = session.current().order()
+    if _left[0] is not order or time.monotonic() > _left[1]:
+        seconds = queue_time.seconds_left(jobs_of(order.going_on), jobs_of(order.ended[: queue_time.MAX_LOOKED_AT]))
+        _left = order, time.monotonic() + LEFT_SECONDS, seconds
+    return _left[2]
 
 
 def retry_refusal(job: JobStatus) -> str:
@@ -266,29 +289,6 @@ class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
-    """Copy the takes of this file into the folder wan beside it, so that everything can be moved together"""
-
-    bl_idname = "wan_vse.collect_takes"
-    bl_label = "Wan: Collect Takes"
-    bl_options: ClassVar = {"REGISTER"}
-
-    @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        if not project.path():
-            return "Save the .blend file first: the takes are copied beside it"
-        return "The takes are already being copied" if session.current().collector.busy else ""
-
-    @timed("operator collect_takes")
-    def execute(self, context: bpy.types.Context) -> Result:
-        try:
-            session.current().collect()
-        except request.Refused as refused:
-            self.report({"INFO"}, refused.sentence)
-            return {"CANCELLED"}
-        return {"FINISHED"}
-
-
 CLASSES = (
     WAN_VSE_OT_cancel_job,
     WAN_VSE_OT_cancel_all,
@@ -296,5 +296,4 @@ CLASSES = (
     WAN_VSE_OT_place_take,
     WAN_VSE_OT_show_take,
     WAN_VSE_OT_clear_jobs,
-    WAN_VSE_OT_collect_takes,
 )

@@ -17,17 +17,18 @@ from ...wan_backend.protocol.messages import Task
 from .. import preferences
 from ..jobs import planned_takes, project, request, session
 from ..properties import OverriddenSettings, WanSettings
-from ..properties.task import TaskSettings, chosen_or
-from ..timeline import compat, scene_format, selection, strip_columns
+from ..properties.prompts import TAKE_SETTINGS, PromptSettings, take_of
+from ..properties.task import TaskSettings, choices, chosen
+from ..timeline import compat, free_space, identity, scene_format, selection, strip_columns, targets, untrusted
 from ..timeline.targets import Target
 
 ANY_PROMPT = "any"
 """In place of the prompt while there is none: what would be made does not depend on it."""
 _SETTINGS = tuple(
     name
-    for kind in (WanSettings, TaskSettings)
+    for kind in (WanSettings, TaskSettings, PromptSettings)
     for name in kind.__annotations__
-    if name not in {"model", "resolution", "task", "prompt_text", "loras", "active_lora"}
+    if name not in {"model", "resolution", "task", "prompt_text", "loras", "active_lora", *TAKE_SETTINGS}
 )
 """The settings that are read as they are. The first three are worked out from others of them."""
 
@@ -55,6 +56,12 @@ class Snapshot:
     takes: ShownTakes
     key: tuple[object, ...]
     """All that the above depends on, but for the names of strips beside a gap."""
+    has_take: bool = False
+    """Whether the active strip is selected and a take that was made here."""
+    shows_take: bool = False
+    """Whether the panel shows that take: no task was chosen for it by hand."""
+    fits_gap: bool = False
+    """Whether a take of a prompt alone is as long as the gap that the playhead is in."""
     others: dict[object, ShownTakes] = field(default_factory=dict, compare=False)
     """The takes of other tasks and of changed settings, as far as somebody has asked for them."""
 
@@ -71,8 +78,12 @@ def read(scene: bpy.types.Scene, settings: WanSettings, strips: strip_columns.Co
     selected = selection.read(scene)
     key = _read_key(scene, settings, selected, strips or strip_columns.columns(compat.shown_strips(scene)))
     if _last is None or _last.key != key or not _has_sides(scene, _last):
-        task = chosen_or(settings, selected, selection.implied(scene, selected))
-        _last = Snapshot(selected, task, _find_takes(scene, settings, selected, task), key)
+        by_hand = chosen(settings, selected)
+        task = by_hand or selection.implied(scene, selected)
+        has_take = take_of(settings) is not None
+        fits = settings.length_mode == targets.FIT and free_space.gap_to_fit(scene, selected.frame) is not None
+        takes = _find_takes(scene, settings, selected, task)
+        _last = Snapshot(selected, task, takes, key, has_take, has_take and by_hand is None, fits)
     return _last
 
 
@@ -97,7 +108,8 @@ def _find_takes(
     made = planned_takes.takes_at(scene, settings, preferences_now, task, found)
     if not isinstance(made, str):
         return ShownTakes(tuple(made), targets)
-    of_any_prompt = OverriddenSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
+    any_prompts = dict.fromkeys(request.PROMPT_FIELDS.values(), ANY_PROMPT)
+    of_any_prompt = OverriddenSettings(settings, prompt_source="FIELD", style_words="", **any_prompts)
     if settings.prompt_source == "TEXT_STRIP":  # the text strips may have given the targets
         found = planned_takes.targets_of(scene, of_any_prompt, selected, task, model)
     made_of_any = planned_takes.takes_at(scene, of_any_prompt, preferences_now, task, found)
@@ -109,8 +121,11 @@ def _find_takes(
 def _read_key(
     scene: bpy.types.Scene, settings: WanSettings, selected: selection.Selection, strips: strip_columns.Columns
 ) -> tuple[object, ...]:
+    active = compat.active_strip(scene)
     return (
         selected,
+        choices(),
+        untrusted.text_in(active, identity.REQUEST) if active is not None and active.select else "",
         *_timeline_key(scene, strips),
         *(getattr(settings, name) for name in _SETTINGS),
         tuple((row.path, row.use, row.strength, row.expert) for row in settings.loras),

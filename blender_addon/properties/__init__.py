@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import bpy
@@ -22,6 +23,8 @@ from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRo
 from ..jobs import session
 from ..jobs.request import MAX_SEED
 from ..timeline import compat, scene_format
+from . import prompts
+from .prompts import PromptSettings
 from .task import TaskSettings, task_of
 
 __all__ = [
@@ -202,21 +205,23 @@ class WanLora(bpy.types.PropertyGroup):
     )
 
 
-class WanSettings(TaskSettings, bpy.types.PropertyGroup):
+class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
     """`scene.wan_vse`: the panel's settings. Saved with the .blend."""
 
     prompt_source: EnumProperty(
         name="Prompt From",
         description="Where the prompt is written",
         items=[
-            ("FIELD", "Field", "Write the prompt in the field below", "GREASEPENCIL", 0),
-            ("TEXT_BLOCK", "Text", "Use a text block as the prompt, which can have many lines", "TEXT", 1),
-            ("TEXT_STRIP", "Strip", "Use the selected text strip of the timeline as the prompt", "FONT_DATA", 2),
+            ("FIELD", "Prompt", "Write the prompt in the field", "GREASEPENCIL", 0),
+            ("TEXT_BLOCK", "Text Block", "Use a text block as the prompt, which can have many lines", "TEXT", 1),
+            (
+                "TEXT_STRIP",
+                "Text Strips",
+                "Use the selected text strips of the timeline as prompts",
+                "SEQ_SEQUENCER",
+                2,
+            ),
         ],
-    )
-    prompt: StringProperty(
-        name="Prompt",
-        description="What the take shows: subject, action, place, light, camera. English works best",
     )
     prompt_text: PointerProperty(
         name="Prompt Text",
@@ -252,8 +257,9 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         items=[
             ("FRAMES", "Frames", "Set the length in frames of the scene"),
             ("SECONDS", "Seconds", "Set the length in seconds"),
-            ("GAP", "Gap", "As long as the gap under the playhead, from strip to strip"),
+            ("GAP", "Fit the Gap", "In a gap, as long as the gap, from strip to strip; elsewhere the length in frames"),
         ],
+        default="GAP",
     )
     length_frames: IntProperty(
         name="Frames",
@@ -284,7 +290,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     )
     seed_locked: BoolProperty(
         name="Lock Seed",
-        description="Keep this seed. Unlocked, every take uses a new seed, which is then shown here",
+        description="Use this seed for every take. Unlocked, each take has a random one",
         default=False,
     )
     take_count: IntProperty(
@@ -380,6 +386,15 @@ def _search_changed(panel_state: Any, context: Any) -> None:
         callback()
 
 
+on_row_chosen: list[Callable[[Any, Any], None]] = []
+"""Called with the panel's state and Blender's context when the chosen row of the queue changes."""
+
+
+def _row_chosen(panel_state: Any, context: Any) -> None:
+    for callback in on_row_chosen:
+        callback(panel_state, context)
+
+
 class WanJobRow(bpy.types.PropertyGroup):
     """One row of the queue: `name` is the job's id; all else is asked of the session."""
 
@@ -392,6 +407,7 @@ class WanPanelState(bpy.types.PropertyGroup):
         name="Job",
         description="The job whose details are shown",
         options={"SKIP_SAVE"},
+        update=_row_chosen,
     )
     search: StringProperty(
         name="Search",
@@ -450,10 +466,12 @@ def register() -> None:
     types: Any = bpy.types
     types.Scene.wan_vse = PointerProperty(type=WanSettings)
     types.WindowManager.wan_vse = PointerProperty(type=WanPanelState)
+    prompts.register()
 
 
 def unregister() -> None:
     """Remove the properties from Blender; a scene's settings stay in its file."""
+    prompts.unregister()
     types: Any = bpy.types
     del types.WindowManager.wan_vse
     del types.Scene.wan_vse

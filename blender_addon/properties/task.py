@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
 from ...wan_backend.protocol.messages import Task
-from ..timeline import selection
+from ..timeline import free_space, selection
 
 TASK_ITEMS = [
     (
@@ -45,30 +47,80 @@ TASK_ITEMS = [
 _TASKS = [Task[item[0]] for item in TASK_ITEMS]
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """A task that was chosen by hand, and what it was chosen for."""
+
+    situation: str
+    task: Task
+
+
+_choices: dict[str, _Choice] = {}
+"""By scene. Kept in memory alone: a choice ends with the selection, and would mean nothing when a file is opened."""
+MAX_CHOICES = 32
+
+
 def task_of(settings: Any) -> Task:
     """The task that the panel shows: the chosen one while the selection stays, else that implied by the selection."""
     return _TASKS[_get_task(settings)]
 
 
-def chosen_or(settings: Any, picked: selection.Selection, implied: Task) -> Task:
-    """The task that was chosen for this selection; `implied` if none was."""
-    return _chosen(settings, picked) or implied
+def chosen(settings: Any, picked: selection.Selection) -> Task | None:
+    """The task that was chosen by hand; the choice ends here if the selection is another one, or the playhead's gap."""
+    key = _scene_key(settings)
+    choice = _choices.get(key)
+    if choice is None:
+        return None
+    if choice.situation != _situation(settings, picked):
+        del _choices[key]
+        return None
+    return choice.task
 
 
-def _chosen(settings: Any, picked: selection.Selection) -> Task | None:
-    if settings.task_chosen in Task.__members__ and settings.task_chosen_for == picked.key:
-        return Task[settings.task_chosen]
-    return None
+def is_chosen(settings: Any) -> bool:
+    """Whether a task was chosen by hand for what is selected."""
+    return chosen(settings, selection.read(settings.id_data)) is not None
+
+
+def choose(settings: Any, task: Task | None) -> None:
+    """Show `task` until the selection changes; None: the implied one again."""
+    _choices.pop(_scene_key(settings), None)
+    if task is not None:
+        while len(_choices) >= MAX_CHOICES:
+            _choices.pop(next(iter(_choices)))
+        picked = selection.read(settings.id_data)
+        _choices[_scene_key(settings)] = _Choice(_situation(settings, picked), task)
+
+
+def forget() -> None:
+    """End all choices: another file is open."""
+    _choices.clear()
+
+
+def choices() -> tuple[object, ...]:
+    """All choices that hold; another value whenever one was made or ended."""
+    return tuple(_choices.items())
+
+
+def _scene_key(settings: Any) -> str:
+    return f"{bpy.data.filepath}\n{settings.id_data.name_full}"
+
+
+def _situation(settings: Any, picked: selection.Selection) -> str:
+    """What a choice holds for: the selected strips, or the gap that the playhead is in."""
+    if picked.count:
+        return f"{picked.count}\n{picked.key}"
+    gap = free_space.gap_at(settings.id_data, picked.frame)
+    return "" if gap is None else f"gap {gap.start} {gap.end_exclusive}"
 
 
 def _get_task(settings: Any) -> int:
     picked = selection.read(settings.id_data)
-    return _TASKS.index(_chosen(settings, picked) or selection.implied(settings.id_data, picked))
+    return _TASKS.index(chosen(settings, picked) or selection.implied(settings.id_data, picked))
 
 
 def _set_task(settings: Any, value: int) -> None:
-    settings.task_chosen = TASK_ITEMS[value][0]
-    settings.task_chosen_for = selection.read(settings.id_data).key
+    choose(settings, _TASKS[value])
 
 
 class TaskSettings:
@@ -81,9 +133,6 @@ class TaskSettings:
         get=_get_task,
         set=_set_task,
     )
-    task_chosen: StringProperty(options={"HIDDEN"})
-    task_chosen_for: StringProperty(options={"HIDDEN"})
-    """The selection that `task_chosen` was chosen for."""
     as_long_as_strip: BoolProperty(
         name="As Long as the Strip",
         description="End the take where the picture's strip ends. Otherwise, it has the length that you set",
@@ -141,10 +190,10 @@ class TaskSettings:
         ],
     )
     conform: EnumProperty(
-        name="Between Frames",
+        name="Missing Frames",
         description="What to show where the scene has more frames than the model makes",
         items=[
-            ("FLOW", "In Between", "Interpolated frames that follow the motion"),
+            ("FLOW", "Interpolate", "Interpolated frames that follow the motion"),
             ("REPEAT", "Repeat", "Repeat the nearest frame: exact, but less smooth"),
         ],
     )

@@ -1,6 +1,7 @@
 """Covers what differs in the sequencer between Blender 4.2 and 5.2, for the add-on in the window.
 
-`background/compat.py` does the same for the second Blender; no other module asks for the version or probes for names.
+`background/compat.py` does the same for the second Blender. No other module asks for the version or probes for names
+that a version may lack; where one asks whether a strip has inputs, it asks for effects.
 
 It probes with hasattr, so that no name is touched that a version warns about. Frames are whole numbers, of the scene
 unless a docstring says of the media, and ends are exclusive.
@@ -146,6 +147,11 @@ def trims(strip: Strip) -> tuple[int, int]:
 def is_on_whole_frames(strip: Strip) -> bool:
     """True if the media begins on a frame and not between two."""
     return float(strip.content_start if hasattr(strip, "content_start") else strip.frame_start).is_integer()
+
+
+def has_retiming_keys(strip: Strip) -> bool:
+    """True if the strip's speed was changed; in 4.2 movies alone can have that, later pictures and scenes, too."""
+    return hasattr(strip, "retiming_keys") and len(strip.retiming_keys) > 0
 
 
 def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:

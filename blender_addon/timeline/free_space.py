@@ -53,6 +53,8 @@ class Gap:
 
     start: int
     end_exclusive: int
+    before_strip: bool = False
+    """Whether a strip ends it; if not, the scene's range does."""
 
     @property
     def length_frames(self) -> int:
@@ -74,10 +76,17 @@ def gap_at(scene: bpy.types.Scene, frame: int, strips: strip_columns.Columns | N
     if any(first <= frame < end for first, end in seen):
         return None
     start = max((end for _, end in seen if end <= frame), default=scene.frame_start)
-    end = min((first for first, _ in seen if first > frame), default=scene.frame_end + 1)
+    next_start = min((first for first, _ in seen if first > frame), default=None)
+    end = scene.frame_end + 1 if next_start is None else next_start
     if not start <= frame < end:
         return None
-    return Gap(start, end)
+    return Gap(start, end, next_start is not None)
+
+
+def gap_to_fit(scene: bpy.types.Scene, frame: int) -> Gap | None:
+    """The gap around `frame` that a take fits by itself: one before a strip. What follows the last strip is open."""
+    gap = gap_at(scene, frame)
+    return gap if gap is not None and gap.before_strip else None
 
 
 def muted_channels(scene: bpy.types.Scene) -> set[int]:

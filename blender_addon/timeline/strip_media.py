@@ -116,7 +116,7 @@ def media_indices(strip: compat.Strip, frames: range) -> list[int]:
     indices = [frame - start for frame in frames]
     if strip.type == "IMAGE" and len(strip.elements) == 1:
         return [0] * len(indices)
-    if getattr(strip, "use_reverse_frames", False):
+    if strip.use_reverse_frames:
         indices = [last - max(0, index) if index <= last else 0 for index in indices]
     return [min(max(index, 0), last) for index in indices]
 

@@ -183,7 +183,7 @@ def show(scene: bpy.types.Scene, strip: compat.Strip, job_id: str) -> str:
 
 def held_frames(strip: compat.Strip, take: KeptTake) -> int:
     """In how many of the strip's last frames the take's last picture would be held, since the take has fewer frames."""
-    if len(getattr(strip, "retiming_keys", ())):
+    if compat.has_retiming_keys(strip):
         return 0
     return max(0, compat.end_exclusive(strip) - (compat.content_start(strip) + take.frames))
 
@@ -284,7 +284,7 @@ def _refusal(scene: bpy.types.Scene, strip: compat.Strip, take: KeptTake | None)
         if take.is_movie:
             return iface_("The take is a movie, and the strip plays pictures: put the take beside it.")
         return iface_("The take is in pictures, and the strip plays a movie: put the take beside it.")
-    if take.is_movie and len(getattr(strip, "retiming_keys", ())) and take.frames != _movie_frames(strip):
+    if take.is_movie and compat.has_retiming_keys(strip) and take.frames != _movie_frames(strip):
         return iface_("The strip is retimed, and the take has {} frames, not {}: clear the retiming first.").format(
             take.frames, _movie_frames(strip)
         )

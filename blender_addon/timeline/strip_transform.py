@@ -100,7 +100,7 @@ def is_plain(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
         and strip.color_multiply == 1.0
         and strip.color_saturation == 1.0
         and strip.strobe <= 1.0
-        and not (strip.use_deinterlace or getattr(strip, "use_multiview", False) or len(strip.modifiers))
+        and not (strip.use_deinterlace or strip.use_multiview or len(strip.modifiers))
         and not is_retimed(scene, strip)
         and not animation.is_animated(scene, strip)
         and _keeps_colors(scene, strip)
@@ -112,7 +112,7 @@ def is_retimed(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
 
     A movie with another frame rate may have been added so that it plays at its own speed; Blender doesn't tell.
     """
-    if len(getattr(strip, "retiming_keys", ())) or not compat.is_on_whole_frames(strip):
+    if compat.has_retiming_keys(strip) or not compat.is_on_whole_frames(strip):
         return True
     if strip.type != "MOVIE":
         return False

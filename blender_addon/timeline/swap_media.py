@@ -34,7 +34,7 @@ def swap(scene: bpy.types.Scene, strip: compat.Strip, folder: str, names: tuple[
 
 def keeps_length(strip: compat.Strip) -> bool:
     """True if the strip's timing is tied to the number of its media's frames: it is retimed, or trimmed for good."""
-    return bool(len(getattr(strip, "retiming_keys", ())) or any(compat.trims(strip)))
+    return bool(compat.has_retiming_keys(strip) or any(compat.trims(strip)))
 
 
 def _swap_pictures(strip: compat.Strip, folder: str, names: tuple[str, ...]) -> None:

@@ -22,6 +22,8 @@ from .selection import MAX_STRIPS, Selection, StripSummary, around
 MAX_NEIGHBOR_FRAMES = 17
 """At most this many frames, at the model's rate, are kept of a neighbor: enough to show its motion."""
 
+FIT, ONLY_GAP = "GAP", "ONLY_GAP"
+"""Lengths: that of the gap under the playhead, if there is one; and that of the gap, or no take."""
 MAY_BE_SHORTER = frozenset({Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO})
 """A take of any other task is as long as what it is made from, or as the gap that it fills."""
 
@@ -84,10 +86,14 @@ def at_playhead(scene: bpy.types.Scene, settings: Any) -> Target | str:
     `settings` are the panel's, which say how long it is.
     """
     start = scene.frame_current
-    if settings.length_mode == "GAP":
+    gap = None
+    if settings.length_mode == ONLY_GAP:
         gap = free_space.gap_at(scene, start)
-        if gap is None:
-            return "There is no gap under the playhead: move it into a gap, or set a length."
+    elif settings.length_mode == FIT:
+        gap = free_space.gap_to_fit(scene, start)
+    if gap is None and settings.length_mode == ONLY_GAP:
+        return "There is no gap under the playhead: move it into a gap."
+    if gap is not None:
         start, frames = gap.start, min(gap.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
     elif settings.length_mode == "SECONDS":
         frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(scene))

@@ -15,15 +15,26 @@ from . import (
     lora_list,
     menus,
     preferences_page,
+    prompt_menus,
     queue_list,
     refresh,
     shortcuts,
+    shown_job,
     sidebar,
+    status_bar,
+    take_browser,
+    take_thumbnails,
     thumbnail_icons,
     timeline_overlay,
 )
 
-CLASSES = (queue_list.WAN_VSE_UL_queue, lora_list.WAN_VSE_UL_loras, *menus.CLASSES, *sidebar.CLASSES)
+CLASSES = (
+    queue_list.WAN_VSE_UL_queue,
+    lora_list.WAN_VSE_UL_loras,
+    *menus.CLASSES,
+    *prompt_menus.CLASSES,
+    *sidebar.CLASSES,
+)
 
 
 def register() -> None:
@@ -33,8 +44,12 @@ def register() -> None:
     preferences.draw_page = preferences_page.draw  # the preferences can't import ui, which imports them
     menus.register()
     thumbnail_icons.register()
+    take_thumbnails.register()
     live_preview_icon.register()
     timeline_overlay.register()
+    shown_job.register()
+    status_bar.register()
+    take_browser.register()
     comparison.register()
     shortcuts.register()
     session.current().on_change.append(refresh.refresh)
@@ -44,8 +59,12 @@ def unregister() -> None:
     """Unregister them. The session ended before this, and its callbacks with it."""
     shortcuts.unregister()
     comparison.unregister()
+    take_browser.unregister()
+    status_bar.unregister()
+    shown_job.unregister()
     timeline_overlay.unregister()
     live_preview_icon.unregister()
+    take_thumbnails.unregister()
     thumbnail_icons.unregister()
     menus.unregister()
     for one in reversed(CLASSES):

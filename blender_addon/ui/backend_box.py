@@ -137,13 +137,13 @@ def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_setup_button(layout: bpy.types.UILayout) -> None:
-    """The button that sets the backend up, and why it is gray while Blender is offline."""
+    """The button that sets the backend up; above it, while Blender is offline, what it needs."""
+    if not bpy.app.online_access:  # first, as the button needs it
+        layout.label(text="Blender is offline.", icon="INTERNET_OFFLINE")
+        layout.prop(bpy.context.preferences.system, "use_online_access", text="Allow Online Access")
     row = layout.row()
     row.scale_y = 1.4
     row.operator("wan_vse.setup_backend", text="Set Up Backend", icon="IMPORT")
-    if not bpy.app.online_access:
-        layout.label(text="Blender is offline.", icon="INTERNET_OFFLINE")
-        layout.prop(bpy.context.preferences.system, "use_online_access", text="Allow Online Access")
 
 
 def _draw_plan(box: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -56,7 +56,10 @@ def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: 
     else:
         _draw_offer(layout.box(), context, row)
     if row.model in downloads.refused:
-        paragraph.draw(layout, context, downloads.refused[row.model], "ERROR")
+        refusal = layout.row()
+        words = f"{row.label}: {iface_(downloads.refused[row.model])}"
+        paragraph.draw(refusal.column(), context, words, "ERROR", translate=False)
+        refusal.operator("wan_vse.cancel_download", text="", icon="X", emboss=False).model = row.model
 
 
 def _draw_offer(box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow) -> None:
@@ -71,6 +74,9 @@ def _draw_plan(
     box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow, plan: DownloadPlan
 ) -> None:
     if plan.problem is not None:
+        title = box.row()
+        title.label(text=row.label, icon="IMPORT", translate=False)
+        title.operator("wan_vse.cancel_download", text="", icon="X", emboss=False).model = row.model
         _draw_problem(box, context, row.model, plan.problem.sentence, plan.problem.fixes)
         return
     paragraph.draw(box, context, row.label, "IMPORT")

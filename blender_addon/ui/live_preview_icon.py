@@ -54,11 +54,17 @@ def unregister() -> None:
 
 def draw(layout: bpy.types.UILayout, job: JobStatus) -> None:
     """The newest picture of a job that runs; nothing before its first step is made."""
+    picture = icon_of(job)
+    if picture:
+        layout.template_icon(icon_value=picture, scale=_SCALE)
+
+
+def icon_of(job: JobStatus) -> int:
+    """The icon of that picture; 0 while there is none. Safe in a draw."""
     if job.state.ended or not job.preview or bpy.app.background:
-        return
+        return 0
     want(job.preview, job.step)
-    if _kept is not None and job.preview in _kept:
-        layout.template_icon(icon_value=_kept[job.preview].icon_id, scale=_SCALE)
+    return int(_kept[job.preview].icon_id) if _kept is not None and job.preview in _kept else 0
 
 
 def want(path: str, step: int) -> None:

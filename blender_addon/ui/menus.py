@@ -24,7 +24,7 @@ MAKE: tuple[Entry, ...] = (
     ("animate_picture", "Animate", "IMAGE_DATA", NOTHING),
     ("dress_previs", "Dress Previs", "VIEW_CAMERA", NOTHING),
     ("generate", "Generate", "RENDER_ANIMATION", NOTHING),
-    ("make", "Make What the Panel Shows", "PLAY", NOTHING),
+    ("make_shown", "Make What the Panel Shows", "PLAY", NOTHING),
 )
 TAKES: tuple[Entry, ...] = (
     ("new_take", "New Take", "FILE_REFRESH", NOTHING),
@@ -47,7 +47,9 @@ MORE_TAKES: tuple[Entry, ...] = (
     ("solo_lane", "Solo Lane", "SOLO_OFF", NOTHING),
     ("lanes_as_strip", "Lanes as One Strip", "SEQUENCE", NOTHING),
     ("browse_takes", "Browse Takes", "VIEWZOOM", NOTHING),
-    ("clean_takes", "Clean Takes", "TRASH", NOTHING),
+    ("clean_takes", "Clean Up Takes", "TRASH", NOTHING),
+    ("bring_back_takes", "Bring Back Takes", "LOOP_BACK", NOTHING),
+    ("empty_take_trash", "Empty Trash of Takes", "X", NOTHING),
     ("collect_takes", "Collect Takes", "FILE_FOLDER", NOTHING),
     ("load_settings", "Load Settings from Strip", "COPYDOWN", NOTHING),
     ("regenerate", "Another Take Above", "FILE_REFRESH", {"seed": "NEW"}),
@@ -70,6 +72,9 @@ SETTINGS: tuple[Entry, ...] = (
     ("new_seed", "New Seed", "FILE_REFRESH", NOTHING),
     ("generate_into_gap", "Generate into Gap", "SNAP_MIDPOINT", NOTHING),
     ("fill_gap", "Fill Gap between Selected", "ARROW_LEFTRIGHT", NOTHING),
+    ("prompt_dialog", "Write Prompt...", "GREASEPENCIL", NOTHING),
+    ("add_preset", "Add Preset...", "PRESET", NOTHING),
+    ("make_example", "Make an Example", "OUTLINER_OB_LIGHT", NOTHING),
     ("write_prompt_text", "Write Prompt as Text", "TEXT", NOTHING),
     ("add_loras", "Add LoRAs", "ADD", NOTHING),
     ("pick_lora", "Add LoRA from Folder", "VIEWZOOM", NOTHING),
@@ -99,8 +104,6 @@ def draw_entries(layout: bpy.types.UILayout, entries: tuple[Entry, ...]) -> None
 
 def draw_entry(layout: bpy.types.UILayout, name: str, text: str, icon: Any, values: dict[str, Any]) -> None:
     """One entry."""
-    if not hasattr(bpy.types, f"WAN_VSE_OT_{name}"):
-        return
     properties = layout.operator(f"wan_vse.{name}", text=text, icon=icon)
     for key, value in values.items():
         setattr(properties, key, value)

@@ -15,6 +15,8 @@ _ICON_PIXELS = 20
 _FIELD_PIXELS = 28
 """How much wider a field of the panel's whole width is than a label in a box."""
 _FONT = 0
+MAX_CHARACTERS = 2000
+"""No more of a text is looked at for one line."""
 
 
 def draw(
@@ -40,6 +42,47 @@ def draw(
         row.scale_y = 0.8
         first: Any = icon if number == 0 else "BLANK1"
         row.label(text=line, icon="NONE" if icon == "NONE" else first, translate=False)
+
+
+def draw_line(
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    text: str,
+    icon: Any = "NONE",
+    width_pixels: float | None = None,
+    translate: bool = True,
+) -> None:
+    """`text` in one line, cut with three dots where it doesn't fit. An empty one takes the same height."""
+    room, points = _room(context, icon != "NONE", width_pixels)
+    words = shortened((iface_(text) if translate else text)[:MAX_CHARACTERS], room, points)
+    row = layout.row()
+    row.scale_y = 0.8
+    row.label(text=words, icon=icon, translate=False)
+
+
+def draw_lines(
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    lines: list[tuple[str, Any]],
+    count: int,
+    width_pixels: float | None = None,
+) -> None:
+    """Exactly `count` lines, so that nothing below moves: one text is broken into them, more are cut to one each."""
+    column = layout.column(align=True)
+    if len(lines) > 1:
+        for text, icon in lines[:count]:
+            draw_line(column, context, text, icon, width_pixels)
+        return
+    text, icon = lines[0]
+    room, points = _room(context, icon != "NONE", width_pixels)
+    made = list(broken(iface_(text)[:MAX_CHARACTERS], room, points))
+    if len(made) > count:
+        made = [*made[: count - 1], made[count - 1] + " ..."]
+    for number, line in enumerate([*made, *[""] * (count - len(made))]):
+        row = column.row()
+        row.scale_y = 0.8
+        beginning: Any = icon if number == 0 or icon == "NONE" else "BLANK1"
+        row.label(text=line, icon=beginning, translate=False)
 
 
 def fits(context: bpy.types.Context, text: str) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import ExtraRow, ModelRow
-from ..jobs import folders, session
+from ...wan_backend.protocol.messages import ExtraRow
+from ..jobs import session
 from ..preferences import WanPreferences
 from ..stopwatch import timed
-from . import backend_box, download_box, paragraph, shortcuts
+from . import backend_box, download_box, model_rows, paragraph, shortcuts
 
 LOOKING = "not found so far; the models folders are still being searched."
 
@@ -53,11 +53,7 @@ def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferen
     fields.prop(preferences, "memory_budget_gib", text="Memory Budget (GiB)")
     fields.prop(preferences, "warm_up")
     fields.prop(preferences, "idle_minutes", text="Unload After (Minutes)")
-    for model in session.current().server.models:
-        line = box.column(align=True)
-        line.active = model.here
-        paragraph.draw(line, context, *_model_line(model))
-        download_box.draw_fetchable(box, context, model)
+    model_rows.draw(box, context)
     draw_extras(layout, context)
 
 
@@ -82,17 +78,6 @@ def _extra_line(extra: ExtraRow) -> tuple[str, str]:
     if not extra.here:
         return f"{extra.label}: {iface_(extra.notes)}", "IMPORT"
     return f"{extra.label} ({extra.licence}): {iface_(extra.sentence)}", "CHECKMARK"
-
-
-def _model_line(model: ModelRow) -> tuple[str, str]:
-    """What is known of a model, and its icon."""
-    if not model.here and session.current().server.looking:
-        return f"{model.label}: {iface_(LOOKING)}", "SORTTIME"
-    if not model.here:
-        return model.sentence, "IMPORT"
-    ours = str(folders.package_root())
-    where = "It is part of this extension." if model.folder.startswith(ours) else model.sentence
-    return f"{model.label} ({model.licence}): {iface_(where)}", "CHECKMARK"
 
 
 def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:

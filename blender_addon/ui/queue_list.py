@@ -1,4 +1,4 @@
-"""The queue: a row for each job, and the details of the chosen one."""
+"""The queue: a row for each job in running order, and the details of the shown one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import Any
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest, as_searched
+from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, as_searched
 from ..jobs import session, unknown_jobs
-from ..operators.queue_jobs import retry_refusal
+from ..operators.queue_jobs import seconds_left
 from ..operators.refusing import ROW_POINTER, job_of
 from ..properties import active_job_id, panel_state_of
-from ..timeline import compat
-from . import live_preview_icon, paragraph, shown_marks, task_box, thumbnail_icons, wording
+from . import job_box, live_preview_icon, paragraph, shown_job, take_thumbnails, wording
 
-HELD = "Another Blender window has this job: retry or clear it there. When that window is closed, the job moves here."
 SEARCHES = "Search prompts"
+_RESUME: tuple[str, Any] = ("Resume", "PLAY")
+_PAUSE: tuple[str, Any] = ("Pause", "PAUSE")
+_MOVES: tuple[tuple[str, Any], ...] = (("NEXT", "TRIA_UP_BAR"), ("UP", "TRIA_UP"), ("DOWN", "TRIA_DOWN"))
+"""The directions of the buttons beside the list, with their icons."""
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
 
 
@@ -46,8 +48,13 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         running = _is_running(job)
         split = row.split(factor=0.5 if running else 0.68, align=True)
         name = split.row(align=True)
+        name.label(text="", icon=wording.TASK_ICONS.get(job.summary.task, "NONE"))
         title = wording.one_line(wording.title(job.summary.title, job.summary.task), 80)
-        name.label(text=title, icon=wording.STATE_ICONS[job.state], translate=False)
+        picture = _picture(job)
+        if picture:
+            name.label(text=title, icon_value=picture, translate=False)
+        else:
+            name.label(text=title, icon=wording.icon(job), translate=False)
         _draw_row_state(split.row(align=True), job)
         _draw_row_button(row, job)
 
@@ -60,6 +67,15 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         return [], []
 
 
+def _picture(job: JobStatus) -> int:
+    """The icon of what the take looks like so far, or of its first picture; 0 while there is none."""
+    if job.take is None:
+        return live_preview_icon.icon_of(job)
+    take = job.take
+    is_movie = take.media_format is not MediaFormat.PNG
+    return take_thumbnails.icon_of(take.folder, take.first_file, take.frames, is_movie)
+
+
 def _is_running(job: JobStatus) -> bool:
     waits = job.state is JobState.QUEUED and not wording.is_rendering(job)
     return not (job.state.ended or waits)
@@ -68,7 +84,7 @@ def _is_running(job: JobStatus) -> bool:
 def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
     if not _is_running(job):
         row.alert = job.state in RED_STATES
-        words = wording.STATE_WORDS[job.state]
+        words = wording.HOLD_WORDS[job.hold] if wording.is_held(job) else wording.STATE_WORDS[job.state]
         if not session.current().belongs_here(job.job_id):
             words = "In another file" if job.state is JobState.DONE else iface_("{}, other file").format(iface_(words))
         if job.held_elsewhere:
@@ -79,6 +95,9 @@ def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
 
 
 def _draw_row_button(row: bpy.types.UILayout, job: JobStatus) -> None:
+    if wording.is_held(job):
+        resume = row.operator("wan_vse.resume_job", text="", icon="PLAY", emboss=False)
+        resume.job_id = job.job_id
     if not job.state.ended:
         button = row.operator("wan_vse.cancel_job", text="", icon="X", emboss=False)
     elif job.take is None and not unknown_jobs.retry_refusal(job):
@@ -97,9 +116,15 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         layout.label(text=_why_no_rows(panel_state.search), icon="INFO")
         draw_elsewhere(layout, context)
         return
-    layout.template_list(
-        WAN_VSE_UL_queue.bl_idname, "", panel_state, "rows", panel_state, "active_row", rows=2, maxrows=8
-    )
+    shown_job.note_selection(context)
+    _draw_going_on(layout, context)
+    row = layout.row()
+    row.template_list(WAN_VSE_UL_queue.bl_idname, "", panel_state, "rows", panel_state, "active_row", rows=4, maxrows=8)
+    job = job_of(active_job_id(context))
+    if job is not None:
+        buttons = row.column(align=True)
+        buttons.context_pointer_set(ROW_POINTER, panel_state.rows[panel_state.active_row])
+        _draw_list_buttons(buttons, job)
     if panel_state.left_out:
         words = "and {:,} more that match" if panel_state.search else "and {:,} older ones"
         layout.label(text=iface_(words).format(panel_state.left_out), icon="BLANK1")
@@ -107,11 +132,35 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = layout.row(align=True)
     row.operator("wan_vse.cancel_all", text="Cancel All", icon="X")
     row.operator("wan_vse.clear_jobs", text="Clear Ended", icon="TRASH")
-    job = job_of(active_job_id(context))
     if job is not None:
         box = layout.box()
         box.context_pointer_set(ROW_POINTER, panel_state.rows[panel_state.active_row])
-        draw_job(box, context, job)
+        job_box.draw_job(box, context, job)
+
+
+def _draw_going_on(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What is to be done yet and how long that takes, with the button that pauses it."""
+    paused, count = session.current().server.paused, session.current().order().to_make
+    if not count and not paused:
+        return
+    row = layout.row(align=True)
+    if paused:
+        row.label(text="The queue is paused", icon="PAUSE")
+    else:
+        row.label(text=wording.takes_being_made(count, seconds_left()))
+    words, icon = _RESUME if paused else _PAUSE
+    button = row.row(align=True)
+    button.alignment = "RIGHT"
+    button.operator("wan_vse.pause_queue", text=words, icon=icon)
+
+
+def _draw_list_buttons(column: bpy.types.UILayout, job: JobStatus) -> None:
+    """What a person does with the shown row, beside the list, as Blender has it."""
+    for direction, icon in _MOVES:
+        button = column.operator("wan_vse.job_next", text="", icon=icon)
+        button.direction, button.job_id = direction, job.job_id
+    column.separator()
+    column.operator("wan_vse.remove_job_row", text="", icon="REMOVE").job_id = job.job_id
 
 
 def _why_no_rows(search: str) -> str:
@@ -130,110 +179,3 @@ def draw_elsewhere(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
         many = "Another Blender window has {:,} more jobs in its queue. The jobs move here when that window is closed."
         text = iface_(one) if count == 1 else iface_(many).format(count)
         paragraph.draw(layout, context, text, "WINDOW")
-
-
-def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
-    """One job in full."""
-    request = _details(job)
-    title = wording.title(request.prompt if request else job.summary.title, job.summary.task)
-    paragraph.draw(box, context, title, wording.STATE_ICONS[job.state], max_lines=4, translate=False)
-    if job.problem is not None and job.state is not JobState.CANCELLED:
-        draw_problem(box, context, job)
-    elif job.state.ended:
-        paragraph.draw(box, context, _ending(job))
-        notes = job.sentence.removeprefix("Done.").strip() if job.state is JobState.DONE else ""
-        if notes:
-            paragraph.draw(box, context, notes, "INFO")
-    else:
-        box.progress(factor=job.progress, type="BAR", text=wording.progress(job))
-        if job.sentence and not wording.progress(job).startswith(job.sentence.rstrip(".")):
-            paragraph.draw(box, context, job.sentence)
-        live_preview_icon.draw(box, job)
-    if job.held_elsewhere:
-        paragraph.draw(box, context, HELD, "WINDOW")
-    note = session.current().file.notes.get(job.job_id, "") or session.current().file.problems.get(job.job_id, "")
-    if note:
-        paragraph.draw(box, context, note, "INFO")
-    if request is not None:
-        thumbnail_icons.draw(box, request)
-        _draw_retry_plan(box, context, job, request)
-    _draw_facts(box, context, job, request)
-    _draw_job_buttons(box, context, job)
-
-
-def _draw_retry_plan(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus, request: TakeRequest) -> None:
-    """What stands against making a take that no backend has: any .blend may have asked for it."""
-    if not unknown_jobs.is_to_be_made(job) or session.current().server.status.state != "ready":
-        return
-    session.current().server.job_plan_query.want(request)
-    refused = retry_refusal(job)
-    if refused:
-        column = box.column(align=True)
-        column.alert = True
-        paragraph.draw(column, context, refused, "ERROR")
-
-
-def _details(job: JobStatus) -> TakeRequest | None:
-    """What the job was asked for; None, after asking the backend, if that isn't known yet."""
-    request = session.current().request_of(job.job_id)
-    if request is None:
-        session.current().server.want_details(job.job_id)
-    return request
-
-
-def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
-    """Why a job failed, with what would help and the log."""
-    column = box.column(align=True)
-    column.alert = True
-    paragraph.draw(column, context, job.problem.sentence, "ERROR")
-    for fix in job.problem.fixes:
-        button = box.operator("wan_vse.apply_fix", text=fix.label, icon="TOOL_SETTINGS")
-        button.setting, button.value = fix.setting or "", fix.value
-        button.action, button.job_id = fix.action or "", job.job_id
-    if job.problem.log:
-        box.operator("wan_vse.open_log", text="Open Log", icon="TEXT").path = job.problem.log
-
-
-def _ending(job: JobStatus) -> str:
-    spent = job.seconds
-    made = spent.load + spent.encode + spent.denoise + spent.decode
-    if job.state is JobState.DONE and made:
-        return iface_("Done in {}").format(wording.duration(made))
-    return wording.STATE_WORDS[job.state]
-
-
-def _draw_facts(
-    box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus, request: TakeRequest | None
-) -> None:
-    asked = job.summary
-    row = session.current().server.model(asked.model)
-    column = box.column(align=True)
-    column.active = False
-    facts = iface_("{}, seed {}").format(row.label if row else asked.model, asked.seed)
-    paragraph.draw(column, context, f"{iface_(task_box.name_of(asked.task))}: {facts}")
-    if asked.loras:
-        paragraph.draw(
-            column, context, wording.loras(request.loras) if request else iface_("LoRAs: {}").format(asked.loras)
-        )
-    plan = session.current().server.details.plan_of(job.job_id)
-    if plan is not None:
-        paragraph.draw(column, context, ", ".join(wording.plan(plan)))
-
-
-def _is_placed(context: bpy.types.Context, job: JobStatus) -> bool:
-    scene = compat.sequencer_scene(context)
-    return scene is not None and job.job_id in shown_marks.marks(scene).taken
-
-
-def _draw_job_buttons(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
-    row = box.row(align=True)
-    if not job.state.ended:
-        row.operator("wan_vse.cancel_job", text="Cancel", icon="X").job_id = job.job_id
-    elif job.take is None:
-        if not retry_refusal(job):
-            row.operator("wan_vse.retry_job", text="Retry", icon="FILE_REFRESH").job_id = job.job_id
-    else:
-        text = "Place Again" if _is_placed(context, job) else "Place"
-        row.operator("wan_vse.place_take", text=text, icon="SEQUENCE").job_id = job.job_id
-    row.operator("wan_vse.show_take", text="Show", icon="VIEWZOOM").job_id = job.job_id
-    row.operator("wan_vse.load_settings", text="Settings", icon="COPYDOWN").job_id = job.job_id

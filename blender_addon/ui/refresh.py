@@ -15,6 +15,7 @@ from ..jobs import session
 from ..jobs.job_list import MAX_ENDED, JobOrder
 from ..properties import WanPanelState
 from ..stopwatch import timed
+from . import shown_job, status_bar
 
 _AREAS = {"SEQUENCE_EDITOR", "PREFERENCES"}
 
@@ -25,6 +26,7 @@ def refresh() -> None:
     managers: Any = bpy.data.window_managers
     for manager in managers:
         mirror_rows(manager.wan_vse)
+    status_bar.refresh()
     redraw()
 
 
@@ -40,7 +42,7 @@ def redraw() -> None:
 def mirror_rows(panel_state: WanPanelState) -> None:
     """Make the rows the session's jobs: all that have not ended and the newest others; with a search, those found.
 
-    The chosen job stays chosen; a new one is chosen as it comes.
+    Which of them is shown in full is `shown_job`'s.
     """
     global _mirrored
     now = session.current().order()
@@ -55,16 +57,10 @@ def mirror_rows(panel_state: WanPanelState) -> None:
     ids, panel_state.left_out = _shown(now, search, found)
     old = last.ids if as_left else [row.name for row in panel_state.rows]
     _mirrored = _Mirrored(now, search, found, ids)
-    if ids == old:
-        return
     chosen = old[panel_state.active_row] if 0 <= panel_state.active_row < len(old) else ""
-    _write(panel_state.rows, old, ids)
-    if ids and search == last.search and ids[0] not in set(old):
-        panel_state.active_row = 0
-    elif chosen in ids:
-        panel_state.active_row = ids.index(chosen)
-    else:
-        panel_state.active_row = max(0, min(panel_state.active_row, len(ids) - 1))
+    if ids != old:
+        _write(panel_state.rows, old, ids)
+    shown_job.show(panel_state, ids, chosen)
 
 
 @dataclass(frozen=True)
@@ -102,6 +98,19 @@ def _has_text(job: JobStatus, search: str) -> bool:
     return known is not None and search in as_searched(known.prompt)
 
 
+def _moved(old: list[str], ids: list[str]) -> tuple[int, int] | None:
+    """From where to where one row was moved, if that is all that changed; a job that begins or ends is moved so."""
+    if len(old) != len(ids) or old == ids:
+        return None
+    first = next(index for index, (was, name) in enumerate(zip(old, ids, strict=True)) if was != name)
+    last = next(index for index in range(len(ids) - 1, -1, -1) if old[index] != ids[index])
+    if old[first] == ids[last] and old[first + 1 : last + 1] == ids[first:last]:
+        return first, last
+    if old[last] == ids[first] and old[first:last] == ids[first + 1 : last + 1]:
+        return last, first
+    return None
+
+
 def _are(rows: Any, ids: list[str]) -> bool:
     """True if the rows have these ids; a file that was opened may have brought other rows with it."""
     ends = (0, -1) if ids else ()
@@ -110,6 +119,10 @@ def _are(rows: Any, ids: list[str]) -> bool:
 
 def _write(rows: Any, old: list[str], ids: list[str]) -> None:
     """Write the ids into the rows, changing as few rows as possible: each change costs Blender time."""
+    moved = _moved(old, ids) if len(rows) == len(old) else None
+    if moved is not None:
+        rows.move(*moved)
+        return
     while len(rows) > len(ids):
         rows.remove(len(rows) - 1)
     for row, was, name in zip(rows, old, ids, strict=False):

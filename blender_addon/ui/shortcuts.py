@@ -32,7 +32,7 @@ SHORTCUTS = (
     Shortcut("wan_vse.fill_gap_here", "F"),
     Shortcut("wan_vse.drag_extension", "E"),
     Shortcut("wan_vse.pie", "Q"),
-    Shortcut("wan_vse.make", "RET", ("ctrl",)),
+    Shortcut("wan_vse.make_shown", "RET", ("ctrl",)),
 )
 """Shift with , . N V F E Q, and Ctrl with Enter."""
 

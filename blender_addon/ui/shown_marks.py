@@ -19,7 +19,7 @@ KEPT_SECONDS = 0.7
 
 
 class Placeholder(NamedTuple):
-    """Frames [start, end_exclusive) and channel of one, and its job."""
+    """Frames [start, end_exclusive) and channel of one, and its job; or of a strip that waits for one more take."""
 
     start: int
     end_exclusive: int
@@ -67,14 +67,14 @@ def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -
             if not job_id:
                 continue
             role = identity.role_of(strip)
-            if role == identity.PLACEHOLDER_ROLE:
-                place = compat.start(strip), compat.end_exclusive(strip), strip.channel
-                placeholders.append(Placeholder(*place, job_id))
-            elif role == identity.TAKE_ROLE:
+            place = compat.start(strip), compat.end_exclusive(strip), strip.channel
+            if role == identity.TAKE_ROLE:
                 taken.add(job_id)
                 badge = strip_takes.badge_of(strip, job_id)
                 if badge is not None:
-                    takes.append(TakePlace(compat.start(strip), compat.end_exclusive(strip), strip.channel, badge))
+                    takes.append(TakePlace(*place, badge))
+            elif role:
+                placeholders.append(Placeholder(*place, job_id))
         until = time.monotonic() + (0.0 if bpy.app.background else KEPT_SECONDS)
         _last = Marks(key, until, tuple(placeholders), tuple(takes), frozenset(taken))
     return _last

@@ -9,28 +9,29 @@ from typing import ClassVar
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import READ_PROMPT_CHARACTERS, MatrixPrecision
 from .. import preferences
 from ..jobs import collect, project, request, session
 from ..operators import snapshot
-from ..operators.apply_settings import request_of_strip
 from ..operators.choose_inputs import changes_colors
 from ..operators.refusing import timeline_refusal
 from ..properties import WanSettings, settings_in
 from ..stopwatch import timed
-from ..timeline import compat, selection
+from ..timeline import compat
 from . import (
     backend_box,
     download_box,
+    example_box,
     lora_list,
+    model_rows,
     paragraph,
     plan_box,
+    prompt_box,
     queue_list,
+    settings_box,
+    take_box,
     task_box,
-    wording,
 )
 
-PROMPT_LINES = 6
 ELSEWHERE_SECONDS = 3.0
 _elsewhere = (False, 0.0)
 """Whether takes lie elsewhere than beside the file, and until which time.monotonic() this is used."""
@@ -64,17 +65,22 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         settings = settings_in(scene)
         seen = snapshot.read(scene, settings)
         backend_box.draw_notice(layout, context)
-        task_box.draw_choice(layout, seen)
-        task_box.draw_made_from(layout, context, seen)
-        draw_prompt(layout, context, scene, settings)
-        draw_model(layout, settings)
+        take = take_box.shown(scene, settings, seen)
+        task_box.draw_choice(layout, seen, take)
+        if take is not None:
+            take_box.draw(layout, context, scene, settings, take)
+        else:
+            task_box.draw_heading(layout, context, seen)
+            prompt_box.draw(layout, context, scene, settings, seen)
+            task_box.draw_button(layout, settings, seen)
+            plan_box.draw_status(layout, context, scene, seen)
+            example_box.draw(layout, context, scene)
         download_box.draw_for(layout, context, settings.model, seen.task.value)
-        task_box.draw_settings(layout, scene, settings, seen)
-        draw_seed(layout, settings)
         draw_color_hint(layout, context, scene)
-        plan_box.draw_outcome(layout, context, scene, seen)
-        task_box.draw_button(layout, settings, seen)
         draw_collecting(layout, context)
+        if take is None:
+            settings_box.draw(layout, context, scene, settings, seen)
+            plan_box.draw_folded(layout, context, scene, seen)
 
 
 class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
@@ -94,17 +100,10 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         settings = settings_in(compat.sequencer_scene(context))
         layout = self.layout
-        layout.label(text="Negative Prompt")
-        layout.prop(settings, "negative_prompt", text="")
-        row = layout.row()
-        row.label(text="File Format")
-        row.prop(settings, "media_format", text="")
-        row = layout.row()
-        row.label(text="Between Frames")
-        row.prop(settings, "conform", text="")
-        row = layout.row()
-        row.label(text="Matrices")
-        row.prop(settings, "matrix_precision", text="")
+        column = layout.column()
+        column.use_property_split, column.use_property_decorate = True, False
+        for name in ("negative_prompt", "media_format", "conform", "matrix_precision"):
+            column.prop(settings, name)
         draw_skipped_work(layout, context, settings)
         draw_media_folder(layout, context)
 
@@ -118,39 +117,21 @@ class WAN_VSE_PT_queue(_InSequencer, bpy.types.Panel):
     @timed("draw: queue")
     def draw(self, context: bpy.types.Context) -> None:
         queue_list.draw_queue(self.layout, context)
+        row = self.layout.row(align=True)
+        row.operator("wan_vse.browse_takes", text="Browse Takes", icon="FILEBROWSER")
+        row.operator("wan_vse.clean_takes", text="", icon="TRASH")
 
 
-class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
-    """How the active strip was made, with buttons for another take like it."""
+class WAN_VSE_PT_models(_InSequencer, bpy.types.Panel):
+    """Each model in a row, with its download."""
 
-    bl_idname = "WAN_VSE_PT_take"
-    bl_label = "Active Take"
+    bl_idname = "WAN_VSE_PT_models"
+    bl_label = "Models"
+    bl_options: ClassVar = {"DEFAULT_CLOSED"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Only for strips that were made here."""
-        scene = compat.sequencer_scene(context)
-        return scene is not None and request_of_strip(compat.active_strip(scene)) is not None
-
-    @timed("draw: take")
+    @timed("draw: models")
     def draw(self, context: bpy.types.Context) -> None:
-        made = request_of_strip(compat.active_strip(compat.sequencer_scene(context)))
-        layout = self.layout
-        paragraph.draw(
-            layout, context, wording.title(made.prompt, made.task), "FONT_DATA", PROMPT_LINES, translate=False
-        )
-        row = session.current().server.model(made.model)
-        model, quality = row.label if row else made.model, made.quality.value
-        facts = iface_("{}, {}, seed {}").format(model, iface_(quality.capitalize()).lower(), made.seed)
-        paragraph.draw(layout, context, facts, "BLANK1")
-        if made.matrix_precision is MatrixPrecision.FAST_8_BIT:
-            paragraph.draw(layout, context, "Fast 8-bit matrices, if the card had them", "BLANK1")
-        if made.loras:
-            paragraph.draw(layout, context, wording.loras(made.loras), "BLANK1")
-        buttons = layout.row(align=True)
-        buttons.operator("wan_vse.regenerate", text="New Seed", icon="FILE_REFRESH").seed = "NEW"
-        buttons.operator("wan_vse.regenerate", text="Same Seed", icon="LOOP_BACK").seed = "SAME"
-        layout.operator("wan_vse.load_settings", text="Load Settings", icon="COPYDOWN")
+        model_rows.draw(self.layout, context)
 
 
 class WAN_VSE_PT_backend(_InSequencer, bpy.types.Panel):
@@ -164,63 +145,6 @@ class WAN_VSE_PT_backend(_InSequencer, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         backend_box.draw_state(self.layout, context)
         self.layout.operator("wan_vse.open_preferences", text="Preferences", icon="PREFERENCES")
-
-
-def draw_prompt(
-    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, settings: WanSettings
-) -> None:
-    """Where the prompt comes from, and as much of it as can be shown."""
-    column = layout.column(align=True)
-    column.row(align=True).prop(settings, "prompt_source", expand=True)
-    if settings.prompt_source == "FIELD":
-        field = column.row(align=True)
-        field.scale_y = 1.3
-        field.prop(settings, "prompt", text="", placeholder="Describe what the take shows")
-        _draw_long_prompt(layout, context, settings.prompt)
-    elif settings.prompt_source == "TEXT_BLOCK":
-        row = column.row(align=True)
-        row.prop(settings, "prompt_text", text="")
-        row.operator("wan_vse.write_prompt_text", text="", icon="GREASEPENCIL" if settings.prompt_text else "ADD")
-        if settings.prompt_text is not None:
-            _draw_lines(layout, context, selection.prompt_of_text_block(settings.prompt_text), "The text is empty.")
-    else:
-        text = selection.prompt_of_text_strip(scene)
-        _draw_lines(layout, context, text or "", "Select a text strip in the timeline.")
-
-
-def _draw_long_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, prompt: str) -> None:
-    """A field shows the beginning only: if it does not fit, the whole is written below."""
-    if not paragraph.fits(context, prompt):
-        column = layout.column()
-        column.active = False
-        paragraph.draw(column, context, prompt[:READ_PROMPT_CHARACTERS], max_lines=PROMPT_LINES, translate=False)
-
-
-def _draw_lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, otherwise: str) -> None:
-    box = layout.box()
-    if text.strip():
-        paragraph.draw(box, context, text[:READ_PROMPT_CHARACTERS], max_lines=PROMPT_LINES, translate=False)
-    else:
-        paragraph.draw(box, context, otherwise, "INFO")
-
-
-def draw_model(layout: bpy.types.UILayout, settings: WanSettings) -> None:
-    """Which model, how good and how large."""
-    column = layout.column(align=True)
-    _labeled(column, "Model").prop(settings, "model", text="")
-    _labeled(column, "Size").prop(settings, "resolution", text="")
-    layout.row(align=True).prop(settings, "quality", expand=True)
-
-
-def draw_seed(layout: bpy.types.UILayout, settings: WanSettings) -> None:
-    """The seed, its lock, and another one."""
-    row = layout.row(align=True)
-    field = row.row(align=True)
-    field.active = settings.seed_locked
-    field.prop(settings, "seed")
-    locked = settings.seed_locked
-    row.prop(settings, "seed_locked", text="", icon="LOCKED" if locked else "UNLOCKED", toggle=True)
-    row.operator("wan_vse.new_seed", text="", icon="FILE_REFRESH")
 
 
 def draw_color_hint(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene) -> None:
@@ -286,17 +210,11 @@ def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) ->
     paragraph.draw(layout, context, text, "FILE_FOLDER")
 
 
-def _labeled(layout: bpy.types.UILayout, text: str) -> bpy.types.UILayout:
-    split = layout.split(factor=0.28, align=True)
-    split.label(text=text)
-    return split.row(align=True)
-
-
 CLASSES = (
     WAN_VSE_PT_generate,
     lora_list.WAN_VSE_PT_loras,
     WAN_VSE_PT_more,
     WAN_VSE_PT_queue,
-    WAN_VSE_PT_take,
+    WAN_VSE_PT_models,
     WAN_VSE_PT_backend,
 )

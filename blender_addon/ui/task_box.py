@@ -8,12 +8,13 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Role, Task
-from ..operators.snapshot import ShownTakes, Snapshot
+from ..jobs import session
+from ..operators.snapshot import Snapshot
 from ..properties import WanSettings
 from ..properties.task import TASK_ITEMS
 from ..timeline import scene_format, selection, targets
 from ..timeline.targets import Target
-from . import paragraph, wording
+from . import fields, paragraph, wording
 
 BUTTONS = {
     Task.TEXT_TO_VIDEO: ("generate", "Generate"),
@@ -25,11 +26,12 @@ BUTTONS = {
 }
 """The operator of each task, and what its button says."""
 _BETWEEN = {
-    Task.FILL_GAP: "From {} into {}",
-    Task.IMAGE_TO_VIDEO: "From {} to {}",
+    Task.FILL_GAP: "{} to {}",
+    Task.IMAGE_TO_VIDEO: "{} to {}",
     Task.PREVIS: "{} in the look of {}",
-    Task.RESTYLE: "{} and {}, as the preview shows them",
+    Task.RESTYLE: "{} and {}",
 }
+TAKE_ICON: Any = "RENDER_RESULT"
 _NAMES = {Task[item[0]]: item[1] for item in TASK_ITEMS}
 _ICONS: dict[Task, Any] = {Task[item[0]]: item[3] for item in TASK_ITEMS}
 
@@ -39,35 +41,35 @@ def name_of(asked: str) -> str:
     return next((name for one, name in _NAMES.items() if one.value == asked), asked)
 
 
-def draw_choice(layout: bpy.types.UILayout, seen: Snapshot) -> None:
-    """The shown task, implied by the selection or chosen, as a button with its name; the others as icons beside it."""
+def draw_choice(layout: bpy.types.UILayout, seen: Snapshot, take: object) -> None:
+    """The six tasks in six fixed places, the shown one pressed; before them the selected take's own place."""
     row = layout.row(align=True)
-    row.scale_y = 1.2
-    _draw_one(row, seen, seen.task, _NAMES[seen.task])
-    others = row.row(align=True)
-    others.alignment = "RIGHT"
-    for other in Task:
-        if other is not seen.task:
-            _draw_one(others, seen, other, "")
+    row.scale_y = 1.1
+    own = row.row(align=True)
+    own.enabled = take is not None or seen.has_take
+    own.operator("wan_vse.choose_task", text="", icon=TAKE_ICON, depress=take is not None).implied = True
+    row.separator()
+    for one in Task:
+        button = row.operator(
+            "wan_vse.choose_task", text="", icon=_ICONS[one], depress=take is None and one is seen.task
+        )
+        button.task = one.name
 
 
-def _draw_one(row: bpy.types.UILayout, seen: Snapshot, one: Task, text: str) -> None:
-    button = row.operator("wan_vse.choose_task", text=text, icon=_ICONS[one], depress=one is seen.task)
-    button.task = one.name
-
-
-def draw_made_from(layout: bpy.types.UILayout, context: bpy.types.Context, seen: Snapshot) -> None:
-    """The strips that the task is about, in at most two lines; nothing if there are none, or it can't be done."""
+def draw_heading(layout: bpy.types.UILayout, context: bpy.types.Context, seen: Snapshot) -> None:
+    """The task's name and the strips that it is about, in one line."""
     made = [take.target for take in seen.takes.planned if take.target is not None]
+    words = iface_(_NAMES[seen.task])
     if made and seen.task is not Task.TEXT_TO_VIDEO:
-        paragraph.draw(layout, context, made_from(made), _ICONS[seen.task], max_lines=2)
+        words = iface_("{}: {}").format(words, iface_(made_from(made)))
+    paragraph.draw_line(layout, context, words, _ICONS[seen.task])
 
 
 def made_from(made: list[Target]) -> str:
     """Which strips the takes are made from."""
     names = [f"'{strip.name}'" for strip in made[0].sources]
     if len(made) > 1:
-        return iface_("{} and {} more, a take for each").format(names[0], len(made) - 1)
+        return iface_("{} and {} more, each").format(names[0], len(made) - 1)
     if not names:
         return "The preview range, as the preview shows it"
     words = _BETWEEN.get(made[0].task, "{} and {}")
@@ -75,7 +77,7 @@ def made_from(made: list[Target]) -> str:
         return iface_(words).format(*names)
     if made[0].task is Task.EXTEND:
         backward = made[0].wanted[0].role is Role.AFTER
-        words = "Up to the start of {}" if backward else "Continues from the end of {}"
+        words = "Before {}" if backward else "After {}"
         return iface_(words).format(names[0])
     if len(names) == 1:
         return names[0]
@@ -85,7 +87,8 @@ def made_from(made: list[Target]) -> str:
 def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> None:
     """The settings that only the shown task has."""
     task, selected = seen.task, seen.selected
-    column = layout.column(align=True)
+    column = layout.column()
+    column.use_property_split, column.use_property_decorate = True, False
     if task is Task.TEXT_TO_VIDEO:
         _draw_text(column, scene, settings, seen)
     elif task is Task.IMAGE_TO_VIDEO:
@@ -95,67 +98,70 @@ def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: 
             draw_length(column, scene, settings)
     elif task is Task.RESTYLE:
         column.prop(settings, "strength", slider=True)
-        column.label(text="Keep from the Footage")
         column.row(align=True).prop(settings, "guide", expand=True)
     elif task is Task.EXTEND:
         _draw_extend(column, scene, settings, selected)
     elif task is Task.PREVIS:
         column.row(align=True).prop(settings, "blocking", expand=True)
         column.prop(settings, "freedom", slider=True)
-        row = column.row()
-        row.label(text="As Blocked Out")
-        right = row.row()
-        right.alignment = "RIGHT"
-        right.label(text="Free")
 
 
 def draw_length(
-    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, in_gap: ShownTakes | None = None
+    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, in_gap: Snapshot | None = None
 ) -> None:
     """The length in the unit that is given, with the other beside it; that of the gap if `in_gap` has the take."""
-    row = layout.row(align=True)
-    for mode in ("FRAMES", "SECONDS") if in_gap is None else ("FRAMES", "SECONDS", "GAP"):
+    row = fields.row(layout, "Length")
+    for mode in ("FRAMES", "SECONDS") if in_gap is None else ("FRAMES", "SECONDS", targets.FIT):
         row.prop_enum(settings, "length_mode", mode)
     rate = scene_format.rate_of(scene)
-    row = layout.row(align=True)
+    row = fields.row(layout, "")
+    gap = in_gap.takes.targets[0] if in_gap is not None and in_gap.fits_gap and in_gap.takes.targets else None
     if settings.length_mode == "SECONDS":
         row.prop(settings, "length_seconds", text="Seconds")
         other = wording.frames(scene_format.frames_of(settings.length_seconds, rate))
-    elif settings.length_mode == "FRAMES" or in_gap is None:
+    elif gap is None:
         row.prop(settings, "length_frames", text="Frames")
         other = wording.seconds(scene_format.seconds_of(settings.length_frames, rate))
     else:
-        if not in_gap.targets:  # the outcome says why
-            return
-        gap = in_gap.targets[0]
         row.label(text=iface_("Frames {} to {}").format(gap.start, gap.end_exclusive - 1), icon="SNAP_MIDPOINT")
-        other = ", ".join(
-            (wording.frames(gap.length_frames), wording.seconds(scene_format.seconds_of(gap.length_frames, rate)))
-        )
+        other = wording.seconds(scene_format.seconds_of(gap.length_frames, rate))
     right = row.row()
     right.alignment = "RIGHT"
     right.label(text=other)
 
 
+def button_words(settings: WanSettings, seen: Snapshot) -> str:
+    """What the button does."""
+    if seen.task is Task.TEXT_TO_VIDEO and settings.prompt_source == "TEXT_STRIP" and len(seen.selected.texts) > 1:
+        return iface_("Generate {} Takes").format(len(seen.selected.texts))
+    if seen.task is Task.TEXT_TO_VIDEO and seen.fits_gap:
+        return iface_("Generate into Gap")
+    return iface_(BUTTONS[seen.task][1])
+
+
 def draw_button(layout: bpy.types.UILayout, settings: WanSettings, seen: Snapshot) -> None:
-    """The button that asks for the takes."""
-    task, selected = seen.task, seen.selected
-    operator, text = BUTTONS[task]
-    if task is Task.TEXT_TO_VIDEO and settings.prompt_source == "TEXT_STRIP" and len(selected.texts) > 1:
-        text = iface_("Generate {} Takes").format(len(selected.texts))
-    elif task is Task.TEXT_TO_VIDEO and settings.length_mode == "GAP":
-        text = "Generate into Gap"
-    row = layout.row()
-    row.scale_y = 1.8
-    row.operator(f"wan_vse.{operator}", text=text, icon="RENDER_ANIMATION")
+    """The button that asks for the takes: what it does, and how long that will take as far as it is known."""
+    plan = session.current().server.plan_query.plan
+    text = wording.with_time(button_words(settings, seen), plan)
+    row = layout.row(align=True)
+    row.scale_y = 1.5
+    row.operator(f"wan_vse.{BUTTONS[seen.task][0]}", text=text, icon="RENDER_ANIMATION", translate=False)
+    draw_count(row, settings)
+
+
+def draw_count(row: bpy.types.UILayout, settings: WanSettings) -> None:
+    """How many takes a click asks for, beside the button."""
+    count = row.row(align=True)
+    count.ui_units_x = 3
+    count.prop(settings, "take_count", text="")
 
 
 def _draw_text(column: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> None:
     texts = len(seen.selected.texts)
     if settings.prompt_source != "TEXT_STRIP":
-        draw_length(column, scene, settings, in_gap=seen.takes)
+        draw_length(column, scene, settings, in_gap=seen)
         if texts:
-            column.label(text="To make a take for each text strip, choose Strip.", icon="INFO")
+            column.label(text="To make a take for each text strip, choose Text Strips.", icon="INFO")
     elif texts:
         many = iface_("{} takes, as long as their strips").format(texts)
         text = "A take as long as the text strip" if texts == 1 else many
@@ -170,7 +176,7 @@ def _draw_extend(
     if held_sides != 1:
         column.row(align=True).prop(settings, "extend_direction", expand=True)
     rate = scene_format.rate_of(scene)
-    row = column.row(align=True)
+    row = fields.row(column, "Length")
     if strip is not None and held_sides:
         backward = targets.goes_backward(strip, settings.extend_direction == "BACKWARD")
         frames = strip.held_before if backward else strip.held_after

@@ -30,6 +30,8 @@ _WORDS = {
 }
 _CONTROLS = {Role.FOOTAGE: "Edges", Role.DEPTH: "Outlines"}
 _SIZE = 3.6
+SMALL = 1.55
+MAX_SMALL = 3
 
 _kept: Any = None
 """Blender's own collection of previews, by path."""
@@ -54,12 +56,24 @@ def unregister() -> None:
         _kept = None
 
 
+def of(request: TakeRequest) -> list[tuple[str, int]]:
+    """The titles and icons of what the take is made from and of what guides it, as far as they are known."""
+    pictures = session.current().server.thumbnail_query.of(request)
+    shown = [(title(picture), icon_of(picture.file)) for picture in pictures]
+    return [(words, icon) for words, icon in shown if icon]
+
+
+def draw_small(layout: bpy.types.UILayout, icons: list[int]) -> float:
+    """Pictures side by side, two lines high; returns how many units of the interface they take."""
+    row = layout.row(align=True)
+    for icon in icons:
+        row.template_icon(icon_value=icon, scale=SMALL)
+    return SMALL * len(icons)
+
+
 def draw(layout: bpy.types.UILayout, request: TakeRequest) -> None:
-    """The thumbnails of what the take is made from and of what guides it, as far as they are known."""
-    shown = [
-        (title(picture), icon_of(picture.file)) for picture in session.current().server.thumbnail_query.of(request)
-    ]
-    shown = [(words, icon) for words, icon in shown if icon]
+    """The pictures with their titles, larger."""
+    shown = of(request)
     if not shown:
         return
     row = layout.row(align=True)

@@ -99,7 +99,7 @@ def tab_in_view(area: bpy.types.Area) -> bool:
     """True if the sidebar is open at the tab "Wan"."""
     for region in area.regions:
         if region.type == "UI":
-            return region.width > 1 and getattr(region, "active_panel_category", "Wan") == "Wan"
+            return region.width > 1 and str(region.active_panel_category) == "Wan"
     return False
 
 

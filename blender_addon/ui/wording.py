@@ -9,9 +9,10 @@ from typing import Any
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
-from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
+from ...wan_backend.protocol.messages import FrameRate, Hold, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
 from ..jobs import lora_rows
 from ..jobs.sourcing import RENDERING
+from ..properties.task import TASK_ITEMS
 
 STATE_WORDS = {
     JobState.QUEUED: "Waiting",
@@ -21,7 +22,7 @@ STATE_WORDS = {
     JobState.DECODING: "Writing the frames",
     JobState.DONE: "Done",
     JobState.FAILED: "Failed",
-    JobState.CANCELLED: "Canceled",
+    JobState.CANCELED: "Canceled",
     JobState.INTERRUPTED: "Interrupted",
 }
 STATE_ICONS: dict[JobState, Any] = {
@@ -32,14 +33,34 @@ STATE_ICONS: dict[JobState, Any] = {
     JobState.DECODING: "FILE_MOVIE",
     JobState.DONE: "CHECKMARK",
     JobState.FAILED: "ERROR",
-    JobState.CANCELLED: "CANCEL",
+    JobState.CANCELED: "CANCEL",
     JobState.INTERRUPTED: "PAUSE",
 }
+
+
+TASK_ICONS: dict[str, Any] = {Task[item[0]].value: item[3] for item in TASK_ITEMS}
+HOLD_WORDS = {Hold.PERSON: "Held", Hold.NO_PLACEHOLDER: "No placeholder"}
 
 
 def title(prompt: str, task: Task) -> str:
     """The prompt; if there is none, the task."""
     return prompt.strip() or iface_("{}, without a prompt").format(iface_(task.replace("_", " ").capitalize()))
+
+
+def is_held(job: JobStatus) -> bool:
+    """True if the job waits until it is resumed."""
+    return job.state is JobState.QUEUED and job.hold is not Hold.NONE
+
+
+def icon(job: JobStatus) -> Any:
+    """The icon of what a job does, or how it ended."""
+    return "PAUSE" if is_held(job) else STATE_ICONS[job.state]
+
+
+def takes_being_made(count: int, seconds: float | None) -> str:
+    """ "2 takes are being made, 3 min left"."""
+    words = iface_("1 take is being made" if count == 1 else "{:,} takes are being made").format(count)
+    return iface_("{}, {} left").format(words, duration(seconds)) if seconds else words
 
 
 def duration(seconds: float) -> str:
@@ -107,6 +128,18 @@ def download_plan(made: DownloadPlan) -> list[str]:
     return [*lines, iface_("Into {}").format(made.folder), *made.notes]
 
 
+def with_time(text: str, made: Plan | None) -> str:
+    """ "Fill Gap, about 2 min"; the text alone while that isn't known."""
+    if made is None or made.problem is not None or made.expected_seconds is None:
+        return text
+    return iface_("{}, about {}").format(text, duration(made.expected_seconds))
+
+
+def short_seconds(length: float) -> str:
+    """A length on the timeline, for a line with much else: "2 s", "2.5 s"."""
+    return iface_("{} s").format(f"{length:.1f}".removesuffix(".0"))
+
+
 def frames(count: int) -> str:
     """ "1 frame" or "81 frames"."""
     return iface_("{} frame" if count == 1 else "{} frames").format(count)
@@ -126,6 +159,9 @@ def plan(made: Plan) -> tuple[str, str]:
     """What the model makes, and how long the take will be on the timeline."""
     length, speed = frames(made.model_frames), rate(made.model_frame_rate)
     model = iface_("{} x {}, {} at {} fps").format(made.width, made.height, length, speed)
+    shared = made.kept_before + made.kept_after
+    if shared:
+        model += iface_(", {} of them from the strips beside it").format(shared)
     return model, iface_("{} on the timeline").format(frames(made.take_frames))
 
 
@@ -161,6 +197,8 @@ def is_rendering(job: JobStatus) -> bool:
 
 def state(job: JobStatus) -> str:
     """What a job is doing, or how it ended."""
+    if is_held(job):
+        return iface_(HOLD_WORDS[job.hold])
     return iface_(RENDERING).removesuffix(".") if is_rendering(job) else iface_(STATE_WORDS[job.state])
 
 

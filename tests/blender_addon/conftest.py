@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import json
 import shlex
 import shutil
 import sys
@@ -11,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fake_backend_frames import png
 
 FAKE = Path(__file__).with_name("fake_backend.py")
 
@@ -89,3 +93,24 @@ def ask(addon, session, scene, prompt: str, start: int, frames: int, channel: in
     job_id = session.generate(scene, addon("jobs.planned_takes").PlannedTake(request))
     bpy.ops.ed.undo_push(message="Generate")
     return job_id
+
+
+@pytest.fixture
+def put_take(addon, extension, tmp_path):
+    """put_take(number) is a listed take whose files are on the disk."""
+    messages = importlib.import_module(f"{extension}.wan_backend.protocol.messages")
+    to_json = importlib.import_module(f"{extension}.wan_backend.protocol.conversion").to_json
+
+    def make(number: int, place: Path | None = None, **changes):
+        folder = (place or tmp_path / "wan") / f"{number:032x}"
+        folder.mkdir(parents=True)
+        plain = messages.TakeRequest("fog", "embedded", 64, 36, 4, messages.FrameRate(24), 7, str(folder.parent))
+        request = dataclasses.replace(plain, **changes)
+        for index in range(4):
+            (folder / f"{index + 1:04d}.png").write_bytes(png(index))
+        take = messages.Take(str(folder), "0001.png", messages.MediaFormat.PNG, 4, 64, 36, messages.FrameRate(24))
+        content = {"job_id": folder.name, "request": to_json(request), "take": to_json(take)}
+        (folder / "take.json").write_text(json.dumps(content))
+        return addon("jobs.take_library").read_take(folder, folder.name, number)
+
+    return make

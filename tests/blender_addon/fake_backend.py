@@ -24,7 +24,7 @@ MANNER = os.environ.get("FAKE_BACKEND", "")
 STATE = Path(sys.argv[sys.argv.index("--state") + 1])
 JOBS_FILE = STATE / "fake_jobs.json"
 DOWNLOADS_FILE = STATE / "fake_downloads.json"
-PROTOCOL = 3
+PROTOCOL = 4
 PAGE = 3
 """So few jobs are on a page, whatever is asked for: there are more pages than one."""
 ENDED = ("done", "failed", "cancelled", "interrupted")
@@ -72,6 +72,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict] = {}
+        self.paused = False
         self.lines: queue.Queue = queue.Queue()
         self.sending = threading.Lock()
         if JOBS_FILE.is_file():
@@ -115,8 +116,9 @@ class FakeBackend:
 
     def work(self) -> None:
         """One step of the first job that is not ended."""
-        job = next((job for job in self.jobs.values() if job["state"] not in ENDED), None)
-        if job is None:
+        free = (job for job in self.jobs.values() if job["state"] not in ENDED and job.get("hold", "none") == "none")
+        job = next(free, None)
+        if job is None or self.paused:
             return
         prompt = job["request"]["prompt"]
         if job["state"] == "queued":
@@ -241,6 +243,33 @@ class FakeBackend:
         if job["state"] not in ENDED:
             self.change(job, state="cancelled")
         return {"result": status(job)}
+
+    def do_hold(self, params: dict) -> dict:
+        job = self.jobs[params["job_id"]]
+        if job["state"] not in ENDED:
+            self.change(job, state="queued", hold=params["hold"], sentence="It is held.")
+        return {"result": status(job)}
+
+    def do_resume(self, params: dict) -> dict:
+        job = self.jobs[params["job_id"]]
+        self.change(job, hold="none", sentence="Waiting.")
+        return {"result": status(job)}
+
+    def do_move(self, params: dict) -> dict:
+        before = self.jobs[params["before"]]
+        self.change(self.jobs[params["job_id"]], turn=before.get("turn", 0) - 1)
+        return {"result": status(self.jobs[params["job_id"]])}
+
+    def do_pause(self, params: dict) -> dict:
+        self.paused = params["paused"]
+        return {"result": params}
+
+    def do_shutdown(self, params: dict) -> dict:
+        for job in self.jobs.values():
+            if job["state"] not in ENDED:
+                job["state"] = "queued"
+        self.keep()
+        return {"result": {}}
 
     def do_retry(self, params: dict) -> dict:
         if params["job_id"] not in self.jobs:

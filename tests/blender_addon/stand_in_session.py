@@ -84,6 +84,7 @@ class StandInServer:
         self.worker = messages.WorkerStatus(messages.WorkerState.READY, "cuda", "2.13")
         self.looking = ""
         self.held_elsewhere = 0
+        self.paused = False
         self.plan_query, self.job_plan_query = StandInPlanQuery(), StandInPlanQuery()
         self.thumbnail_query = SimpleNamespace(of=lambda request: [])
         self.searched: dict[str, frozenset[str]] = {}
@@ -100,6 +101,7 @@ class StandInServer:
         self.is_out_of_reach = False
         self.downloads = StandInDownloads(asked)
         self.free_card = noted["free_card"]
+        self.pause = lambda paused: setattr(self, "paused", paused)
 
     def want(self) -> None:
         """A draw may call this."""
@@ -148,19 +150,41 @@ class StandInSession:
             state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
         )
         self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
-        self.file = SimpleNamespace(problems={}, notes={}, strip_id_of=lambda job_id: f"strip of {job_id[-1]}")
+        self.landings: list[Any] = []
+        """The jobs whose takes have landed since that was last asked."""
+        self.file = SimpleNamespace(
+            problems={}, notes={}, strip_id_of=lambda job_id: f"strip of {job_id[-1]}", pop_landings=self._pop_landings
+        )
         self.on_change: list[Any] = []
         self.all: list[Any] = []
-        self.jobs = SimpleNamespace(get=self._job, request_of=lambda job_id: None)
+        self.jobs = SimpleNamespace(
+            get=self._job, request_of=lambda job_id: None, is_on_server=lambda job_id: job_id not in self.local
+        )
+        self.local: set[str] = set()
+        """Those that the server hasn't got."""
         self._queue: Any = None
         self._order: Any = None
         self.placeable: set[str] = set()
         self.elsewhere: set[str] = set()
-        for name, call in self._notes("cancel", "retry", "clear", "restart", "collect").items():
+        noted = self._notes("cancel", "retry", "clear", "restart", "collect", "hold", "resume", "move")
+        for name, call in noted.items():
             setattr(self, name, call)
 
     def _notes(self, *names: str) -> dict[str, Any]:
         return {name: lambda *values, name=name: self.asked.append((name, *values)) for name in names}
+
+    def _pop_landings(self) -> list[Any]:
+        landings, self.landings = self.landings, []
+        return landings
+
+    def is_movable(self, job: Any) -> bool:
+        """As the session's."""
+        return job.state == "queued" and job.hold == "none" and job.job_id not in self.local
+
+    def clear_one(self, job_id: str) -> bool:
+        """Noted; False for those that the test doesn't say are placeable."""
+        self.asked.append(("clear_one", job_id))
+        return job_id in self.placeable
 
     def queue(self) -> tuple[Any, ...]:
         """What the test put there; the same object while nothing was added."""
@@ -172,7 +196,8 @@ class StandInSession:
         """Which of these are shown; the same object while nothing was added."""
         jobs = self.queue()
         if self._order is None:
-            keys = [(False, float(place), job.job_id) for place, job in enumerate(jobs)]
+            held = [job.state == "queued" and job.hold != "none" for job in jobs]
+            keys = [(1 + held[place], place, job.job_id) for place, job in enumerate(jobs)]
             ended = [job.state.ended for job in jobs]
             self._order = self._job_list.JobOrder(
                 going_on=tuple(key for key, over in zip(keys, ended, strict=True) if not over),
@@ -245,9 +270,16 @@ def stand_in(scene, addon, extension: str, monkeypatch) -> Iterator[StandInSessi
     panel_state.restart_needed = False
 
 
+def set_prompts(settings: Any, prompt: str) -> None:
+    """Have every task the same prompt."""
+    for name in ("prompt", "image_prompt", "restyle_prompt", "gap_prompt", "extend_prompt", "previs_prompt"):
+        setattr(settings, name, prompt)
+
+
 @pytest.fixture
 def settings(stand_in: StandInSession, scene):
-    """The scene's settings, with a prompt and the embedded model."""
+    """The scene's settings, with a prompt for each task and the embedded model."""
     settings = scene.wan_vse
-    settings.prompt, settings.model_id = "fog over pines", "embedded"
+    settings.model_id = "embedded"
+    set_prompts(settings, "fog over pines")
     return settings

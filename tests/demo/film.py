@@ -29,6 +29,16 @@ PACKAGE = "bl_ext.user_default.wan_vse"
 LONGEST_WAIT_SECONDS = 600
 PHASES = ("queue", "load", "encode", "denoise", "decode")
 
+PROMPT_FIELDS = {
+    "text_to_video": "prompt",
+    "image_to_video": "image_prompt",
+    "restyle": "restyle_prompt",
+    "fill_gap": "gap_prompt",
+    "extend": "extend_prompt",
+    "previs": "previs_prompt",
+}
+"""The field of the panel that has each task's prompt."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -182,7 +192,8 @@ def make_take(scene, session, step: Step) -> dict:
     scene.frame_current = step.playhead
     for strip in footage.strips_of(scene):
         strip.select = strip.name in step.selected
-    settings.prompt, settings.seed, settings.seed_locked = step.prompt, step.seed, True
+    setattr(settings, PROMPT_FIELDS[step.task], step.prompt)
+    settings.seed, settings.seed_locked = step.seed, True
     settings.model = "embedded"
     for name, value in step.settings.items():
         setattr(settings, name, value)

@@ -101,7 +101,7 @@ class Trials:
         self.order(at, error)
         server = self.serve()
         try:
-            server.call("hello", protocol=3)
+            server.call("hello", protocol=4)
             assert "result" in server.ask("list")
         except (AssertionError, OSError):
             server.process.wait(PATIENCE_SECONDS)
@@ -210,7 +210,7 @@ def test_a_few_operations_of_the_server_failing(trials):
     seed = int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))
     chance, kind = random.Random(seed), KINDS["a server that has a job"]
     few = trials("server")
-    few.serve().call("hello", protocol=3)
+    few.serve().call("hello", protocol=4)
     kind.do(few, 0, errno.EIO)
     assert 5 < few.operations < MOST and not few.failed
     for at in chance.sample(range(1, few.operations), FEW):
@@ -224,7 +224,7 @@ def test_each_operation_failing_in_turn(trials, kind):
     first = 1 + random.Random(int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))).randrange(step)
     every = trials(KINDS[kind].who)
     if kind != "a server that starts":
-        every.serve().call("hello", protocol=3)
+        every.serve().call("hello", protocol=4)
         if not KINDS[kind].cold:
             KINDS[kind].do(every, 0, errno.EIO)
     for at, error in zip(range(first, MOST, step), itertools.cycle(ERRORS), strict=False):

@@ -46,7 +46,8 @@ def _task(session: Any, scene_name: str, step: film.Step, out: Path) -> Iterator
     _select(scene, step.selected)
     scene.frame_set(step.playhead)
     settings = scene.wan_vse
-    settings.prompt, settings.seed, settings.seed_locked = step.prompt, step.seed, True
+    setattr(settings, film.PROMPT_FIELDS[step.task], step.prompt)
+    settings.seed, settings.seed_locked = step.seed, True
     settings.model_id, settings.quality = "embedded", "STANDARD"
     for setting, value in step.settings.items():
         setattr(settings, setting, value)

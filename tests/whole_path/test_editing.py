@@ -27,9 +27,9 @@ def test_undo_redo_split_and_duplicate_while_it_is_made(studio):
     first_shown = sorted(studio.compat.start(take) - studio.compat.content_start(take) for take in studio.takes())
     assert first_shown == [0, 5]
     bpy.ops.ed.undo()
-    assert [studio.range(strip) for strip in studio.placeholders()] == [(10, 15), (15, 27)]
-    studio.idle()
-    assert studio.takes() == []
+    assert [studio.range(strip) for strip in studio.placeholders()] == [(10, 27)], "the split is undone"
+    studio.until(studio.takes)
+    assert [studio.range(strip) for strip in studio.strips()] == [(10, 27)], "and the take is there as before"
 
 
 def test_save_load_and_reload_while_it_is_made(studio, tmp_path):
@@ -100,3 +100,27 @@ def test_cancel_and_the_next_job_is_unharmed(studio):
     studio.ask("rain")
     studio.until(studio.takes)
     assert len(studio.placeholders()) == 1
+
+
+def test_three_takes_of_one_place_land_on_one_strip_and_load_the_model_once(studio, addon):
+    """In Draft and 9 frames, so that the three take seconds."""
+    takes = addon("timeline.strip_takes")
+    bpy.context.scene.frame_set(5)
+    before = {job.job_id for job in studio.session.queue()}
+    scene = bpy.context.scene
+    scene.wan_vse.prompt, scene.wan_vse.model, scene.wan_vse.quality = "fog", "embedded", "DRAFT"
+    scene.wan_vse.length_mode, scene.wan_vse.length_frames, scene.wan_vse.take_count = "FRAMES", 9, 3
+    assert bpy.ops.wan_vse.generate() == {"FINISHED"}
+    asked = [job for job in studio.session.queue() if job.job_id not in before]
+    assert len(asked) == 3 and len(studio.placeholders()) == 1
+    studio.until(lambda: len(studio.takes()) == 1 and len(takes.takes_of(studio.takes()[0])) == 3)
+    (strip,) = studio.takes()
+    done = [studio.session.jobs.get(job.job_id) for job in asked]
+    assert len({job.summary.seed for job in done}) == 3
+    loads = sorted(job.seconds.load for job in done)
+    assert loads[1] < 0.2 * loads[2], "the second and the third find the model loaded"
+    pictures = set()
+    for take in takes.takes_of(strip):
+        assert takes.show(scene, strip, take.job_id) == ""
+        pictures.add(Path(bpy.path.abspath(strip.directory), strip.elements[4].filename).read_bytes())
+    assert len(pictures) == 3 and studio.range(strip) == (5, 14)

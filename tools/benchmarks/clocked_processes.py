@@ -51,7 +51,7 @@ def cancel(folder: Path) -> float:
         job_id = client.begin_take()
         began = time.monotonic()
         client.ask("cancel", JobParams(job_id))
-        client.until(lambda: client.states.get(job_id) == JobState.CANCELLED)
+        client.until(lambda: client.states.get(job_id) == JobState.CANCELED)
         return time.monotonic() - began
 
 

@@ -113,7 +113,7 @@ def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest
                 sys.stderr.write(f"Take {number} of {len(requests)}: {request.steps} steps\n")
                 job = server.call("submit", SubmitParams(uuid.uuid4().hex, request))
                 status = generate.follow(server, job)
-                if status.state is JobState.CANCELLED:
+                if status.state is JobState.CANCELED:
                     return generate.exit_with("Canceled.", CANCELED)
                 if status.take is None:
                     sentence = status.problem.sentence if status.problem else "The take was not made."

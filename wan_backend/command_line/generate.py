@@ -169,7 +169,7 @@ def _show(status: JobStatus, shown: str) -> str:
 
 
 def _deliver(status: JobStatus, output: TakeOutput) -> int:
-    if status.state is JobState.CANCELLED:
+    if status.state is JobState.CANCELED:
         return exit_with("Canceled.", CANCELED)
     if status.take is None:
         problem = status.problem

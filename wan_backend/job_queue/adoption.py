@@ -41,7 +41,7 @@ BATCH_JOBS = 50
 GROUP_SECONDS = 0.1
 MAX_SEARCH_THREADS = 32
 """Number of media folders that are searched at once; as long as fewer hang, they hold up none of the others."""
-SHARED = (JobState.DONE, JobState.CANCELLED)
+SHARED = (JobState.DONE, JobState.CANCELED)
 """In these states nothing more will be done: every server shows such jobs once the one that made them is dead."""
 NOBODY = "nobody"
 """The owner of jobs whose files name none."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from ..protocol.messages import JobState, JobStatus, Problem, ProblemKind
+from ..protocol.messages import Hold, JobState, JobStatus, Problem, ProblemKind
 
 WORKING = (JobState.LOADING, JobState.ENCODING, JobState.DENOISING, JobState.DECODING)
 """In these states a worker has the job."""
 ENDS = tuple(state for state in JobState if state.ended)
 
 ALLOWED: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.LOADING, JobState.CANCELLED, JobState.FAILED, JobState.DONE}),
-    **{state: frozenset({*WORKING, *ENDS}) for state in WORKING},
+    JobState.QUEUED: frozenset({JobState.LOADING, JobState.CANCELED, JobState.FAILED, JobState.DONE}),
+    **{state: frozenset({*WORKING, *ENDS, JobState.QUEUED}) for state in WORKING},
     **{state: frozenset({JobState.QUEUED, JobState.DONE}) for state in ENDS},
 }
-"""A working job may go through its phases in any order: a long take decodes a window and denoises the next. A job that
-ended is queued again by a retry, or done at once where its take turns out to be whole on the disk."""
+"""A working job may go through its phases in any order: a long take decodes a window and denoises the next. One that
+is stopped for a while is queued. A job that ended is queued again by a retry, or done at once where its take turns out
+to be whole on the disk."""
 
 BACKEND_ENDED = Problem(ProblemKind.INTERRUPTED, "The backend ended while this job ran; retry it.")
 BACKEND_ENDED_WITH_STEPS = Problem(
@@ -53,6 +54,11 @@ class Job:
 def is_working(status: JobStatus) -> bool:
     """Whether a worker has the job."""
     return status.state in WORKING
+
+
+def has_turn(job: Job) -> bool:
+    """Whether the job waits for its turn, and nothing keeps it from that."""
+    return job.status.state is JobState.QUEUED and job.status.hold is Hold.NONE and not job.aside
 
 
 def check_transition(before: JobState, after: JobState) -> None:

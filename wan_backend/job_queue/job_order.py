@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from ..protocol import ProtocolError
 from ..protocol.errors import INVALID_PARAMS
 from ..protocol.messages import JobState, JobStatus
-from .job import Job
+from .job import Job, has_turn
 
 _RowKey = tuple[int, float, str]
 """0 if the job has not ended, else 1; seconds before 1970, so that the newest is first; the id."""
@@ -52,7 +52,7 @@ class Rows:
 
 
 class Turns:
-    """Queued jobs, first in, first out.
+    """Queued jobs by their orders, the lowest first; those that are set aside are passed over.
 
     A heap of order and id. Entries of jobs that are not queued any more stay there until they come first.
     """
@@ -60,23 +60,42 @@ class Turns:
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         self._jobs = jobs
         self._heap: list[tuple[int, str]] = []
+        self._taken: dict[int, str] = {}
+        """The jobs by their orders; some have another one meanwhile, or are not queued any more."""
         self._last_order = 0
 
     def add(self, job: Job) -> None:
         """Give a job its turn if it is queued; later orders come after its own in any case."""
         self._last_order = max(self._last_order, job.order)
-        if job.status.state is JobState.QUEUED:
+        self._taken[job.order] = job.status.job_id
+        if has_turn(job):
             heapq.heappush(self._heap, (job.order, job.status.job_id))
 
     def first(self) -> Job | None:
-        """The queued job before all others that are not set aside."""
+        """The queued job before all others that are neither set aside nor held."""
         while self._heap:
             order, job_id = self._heap[0]
             job = self._jobs.get(job_id)
-            if job is not None and job.status.state is JobState.QUEUED and job.order == order and not job.aside:
+            if job is not None and has_turn(job) and job.order == order:
                 return job
             heapq.heappop(self._heap)
         return None
+
+    def order_before(self, job: Job, before: Job) -> dict[str, int]:
+        """The orders to give so that `job` comes right before `before`: its own, and of those that make room for it.
+
+        Orders are moments in nanoseconds, so that there is nearly always room.
+        """
+        orders, order = {job.status.job_id: before.order - 1}, before.order - 1
+        while (other := self._at(order)) is not None and other is not job:
+            order -= 1
+            orders[other.status.job_id] = order
+        return orders
+
+    def _at(self, order: int) -> Job | None:
+        """The queued job with that order."""
+        job = self._jobs.get(self._taken.get(order, ""))
+        return job if job is not None and job.order == order and job.status.state is JobState.QUEUED else None
 
     def new_order(self) -> int:
         """The order of a job that is queued now, after all others."""

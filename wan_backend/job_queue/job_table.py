@@ -12,9 +12,9 @@ from typing import Any
 
 from ..protocol import ProtocolError
 from ..protocol.errors import NO_SUCH_JOB
-from ..protocol.messages import JobState, JobStatus, PhaseSeconds, Problem, Take
+from ..protocol.messages import Hold, JobState, JobStatus, PhaseSeconds, Problem, Take
 from . import take_files
-from .job import Job, check_transition, is_working
+from .job import Job, check_transition, has_turn, is_working
 from .job_order import Rows, Turns
 from .saving import Saving
 from .store import JobStore
@@ -54,6 +54,8 @@ class JobTable:
     def add(self, job: Job) -> None:
         """Have a job from now on; nothing is written."""
         self.jobs[job.status.job_id] = job
+        if job.status.state is JobState.QUEUED and job.status.turn != job.order:
+            job.status = dataclasses.replace(job.status, turn=job.order)
         self.rows.add(job.status)
         self.turns.add(job)
 
@@ -78,19 +80,43 @@ class JobTable:
         """Give a job that was set aside its turn again; nothing if it wasn't."""
         if self.has(job) and job.aside:
             job.aside = False
-            if job.status.state is JobState.QUEUED:
+            if has_turn(job):
                 self.turns.add(job)
                 self.set_sentence(job, WAITING)
+
+    def hold(self, job: Job, hold: Hold, sentence: str) -> None:
+        """Keep a queued job from its turn, or give it that again; written and reported."""
+        if job.status.hold is not hold or job.status.sentence != sentence:
+            self.change(job, dataclasses.replace(job.status, hold=hold, sentence=sentence))
+            self._give_turn(job)
+            self._saving.save(job)
+            self.on_change(job.status, True)
+
+    def put_before(self, job: Job, before: Job) -> None:
+        """Give a queued job its turn right before another one; written and reported."""
+        for job_id, order in self.turns.order_before(job, before).items():
+            moved = self.jobs[job_id]
+            moved.order = order
+            self._give_turn(moved)
+            self._saving.save(moved)
+            self.on_change(moved.status, True)
+
+    def _give_turn(self, job: Job) -> None:
+        """A queued job's order is what its status says; nothing is written."""
+        self.turns.add(job)
+        if job.status.turn != job.order:
+            self.change(job, dataclasses.replace(job.status, turn=job.order))
 
     def move(self, job: Job, state: JobState, status: JobStatus | None = None, **changes: Any) -> JobStatus:
         """Bring a job into `state`, in memory and on disk, and report it."""
         check_transition(job.status.state, state)
         # Nobody waits for what a worker's job comes to, and the next server finds that out by itself.
         urgent = state in (JobState.QUEUED, JobState.INTERRUPTED) or not is_working(job.status)
+        changes.setdefault("hold", Hold.NONE)
         self.change(job, status or dataclasses.replace(job.status, state=state, **changes))
         if state is JobState.QUEUED:
             job.aside = False
-            self.turns.add(job)
+            self._give_turn(job)
         self._saving.save(job, urgent=urgent and state is not JobState.LOADING)
         self.on_change(job.status, True)
         return job.status

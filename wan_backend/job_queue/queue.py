@@ -21,6 +21,7 @@ from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import result_or_error
 from ..protocol.messages import (
     MAX_TITLE_CHARACTERS,
+    Hold,
     JobDetails,
     JobState,
     JobStatus,
@@ -38,7 +39,7 @@ from ..protocol.messages import (
 from . import reading
 from .adoption import AbandonedJobSearch, Adopter, Found
 from .client_calls import ClientCalls
-from .job import BACKEND_ENDED, BACKEND_ENDED_WITH_STEPS, WORKING, Job, is_working
+from .job import BACKEND_ENDED, BACKEND_ENDED_WITH_STEPS, WORKING, Job, has_turn, is_working
 from .job_table import MAX_SENTENCE, WAITING, JobTable, OnChange
 from .owners import Owner
 from .saving import Saving
@@ -50,6 +51,12 @@ log = logging.getLogger(__name__)
 MEDIA_FOLDER_SILENT = "{} does not answer; this job continues as soon as it does."
 MEDIA_PATIENCE_SECONDS = 60.0
 """Time that a job waits for its media folder before others go before it."""
+HELD = {
+    Hold.NONE: WAITING,
+    Hold.PERSON: "Held: resume or cancel.",
+    Hold.NO_PLACEHOLDER: "Its placeholder is gone: resume or cancel.",
+}
+"""The sentences of held jobs."""
 ALMOST_DONE = 0.999
 """Progress is 1 only once the take is on the disk."""
 MAX_PAGE_JOBS = 1000
@@ -58,7 +65,7 @@ MAX_PAGE_BYTES = 1 << 19
 
 
 class JobQueue:
-    """A queue of jobs, first in, first out. One worker at a time has a job."""
+    """A queue of jobs, whose `Turns` say which is the next. One worker at a time has a job."""
 
     def __init__(
         self,
@@ -173,6 +180,33 @@ class JobQueue:
             return None
         return job.status
 
+    def hold(self, job_id: str, hold: Hold) -> None:
+        """Keep a queued job from its turn until `resume`, also through the servers to come."""
+        job = self._table.job(job_id)
+        if job.status.state is JobState.QUEUED:
+            self._table.hold(job, hold, HELD[hold])
+
+    def resume(self, job_id: str) -> None:
+        """Give a held job its turn again, which is the one that it had."""
+        job = self._table.job(job_id)
+        if job.status.state is JobState.QUEUED and job.status.hold is not Hold.NONE:
+            self._table.hold(job, Hold.NONE, WAITING)
+
+    def move(self, job_id: str, before: str) -> None:
+        """Give a queued job its turn right before another one, if that is queued, too."""
+        job, other = self._table.job(job_id), self._table.jobs.get(before)
+        both = (job.status, other.status) if other is not None and other is not job else ()
+        if both and all(status.state is JobState.QUEUED and not status.held_elsewhere for status in both):
+            assert other is not None
+            self._table.put_before(job, other)
+
+    def stop(self, job_id: str, hold: Hold, sentence: str) -> None:
+        """A worker's job is stopped for a while: it is queued where it was, and resumes from its last step."""
+        job = self._table.job(job_id)
+        if is_working(job.status):
+            self._table.clean_up(job)
+            self._table.move(job, JobState.QUEUED, hold=hold, sentence=sentence, eta_seconds=None)
+
     def set_aside(self, job_id: str, sentence: str) -> None:
         """Let the jobs after a queued one go on before it, until `take_back`; `sentence` says why."""
         job = self._table.job(job_id)
@@ -189,7 +223,7 @@ class JobQueue:
     def report_to_next(self, sentence: str) -> None:
         """Show a sentence at the next queued job; those after it wait for that one."""
         job, reported = self._table.turns.first(), self._table.jobs.get(self._waiting_for)
-        if reported is not None and reported is not job and reported.status.state is JobState.QUEUED:
+        if reported is not None and reported is not job and has_turn(reported):
             self.set_sentence(reported.status.job_id, WAITING)
         self._waiting_for = ""
         if job is not None:
@@ -322,7 +356,7 @@ class JobQueue:
         for found in group:
             job = found.job
             state = job.status.state
-            missed = state is JobState.QUEUED or (state.ended and state not in (JobState.DONE, JobState.CANCELLED))
+            missed = state is JobState.QUEUED or (state.ended and state not in (JobState.DONE, JobState.CANCELED))
             if found.take is not None and missed and self._table.has(job):
                 self._table.finish(job, found.take, job.status.seconds)
             self._table.leave_media(job)

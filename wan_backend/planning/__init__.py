@@ -9,6 +9,7 @@ needed_sources       whether the sources are there that the task needs
 skipped_work         the work that a take leaves out, as far as it can be
 step_cache_schedule  which steps may reuse what others computed
 calibrations         what was measured of models for the step cache, in a file
+measured_times       how long takes took on this machine, in a file
 step_counts          how many steps are made and guided at a strength
 unusable_files       what is known to be wrong with files of sources
 """

@@ -15,13 +15,23 @@ class JobState(StrEnum):
     DECODING = "decoding"
     DONE = "done"
     FAILED = "failed"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"  # so spelled in files of earlier versions; one that still runs could read no other
     INTERRUPTED = "interrupted"
 
     @property
     def ended(self) -> bool:
         """True if the job will not go on by itself."""
-        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
+        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELED, JobState.INTERRUPTED)
+
+
+class Hold(StrEnum):
+    """What keeps a queued job from its turn."""
+
+    NONE = "none"
+    PERSON = "person"
+    """A person wants it to wait."""
+    NO_PLACEHOLDER = "no_placeholder"
+    """Nothing on the timeline waits for its take: its placeholder was undone or deleted."""
 
 
 class WorkerState(StrEnum):
@@ -62,7 +72,7 @@ class ProblemKind(StrEnum):
     DISK_FULL = "disk_full"
     OUT_OF_MEMORY = "out_of_memory"
     WORKER_DIED = "worker_died"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
     INTERRUPTED = "interrupted"
     """The backend ended, or the worker hung, while the job ran: it goes on where it was."""
     TOO_LARGE = "too_large"

@@ -17,7 +17,7 @@ class DownloadState(StrEnum):
     PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
 
     @property
     def active(self) -> bool:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 from .messages import MediaFormat
@@ -26,8 +27,18 @@ PROMPTS_FOLDER, MEMORY_FILE, KERNELS_FILE = "prompts", "memory.json", "kernels.j
 """Names in the state folder: encoded prompts, the out-of-memory history, and the results of kernel trials."""
 THUMBNAIL_LINES_FILE = "thumbnails.jsonl"
 """In a folder of thumbnails: a line of JSON for each source that was read, written at once."""
+FILMSTRIP_HEAD = struct.Struct("<4sHHHH")
+"""A filmstrip's file begins with b"WVF1", width, height and number of its pictures, and 0. Their pixels follow, packed
+by zlib: rows of RGBA as 32 bit floats (which alone Blender hands to a graphics card), little-endian, from 0 to 1, the
+lowest row first, the first picture lowest."""
+FILMSTRIP_MARK = b"WVF1"
+FILMSTRIP_PICTURES, FILMSTRIP_SIDE = 8, 144
+"""At most so many pictures, and pixels a side of each."""
+MAX_FILMSTRIPS = 8
 CALIBRATIONS_FILE = "calibrations.json"
 """In the state folder, too: what was measured of models for the step cache."""
+MEASURED_TIMES_FILE = "measured_times.json"
+"""There, too: how long takes took."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
 
 

@@ -16,6 +16,7 @@ from .choices import (
     FixAction,
     FixSetting,
     Guide,
+    Hold,
     JobState,
     MatrixPrecision,
     MediaFormat,
@@ -88,6 +89,9 @@ __all__ = [
     "DoctorResult",
     "Expert",
     "ExtraRow",
+    "Film",
+    "FilmstripsParams",
+    "FilmstripsResult",
     "Finding",
     "Fix",
     "FixAction",
@@ -98,6 +102,8 @@ __all__ = [
     "Guide",
     "HelloParams",
     "HelloResult",
+    "Hold",
+    "HoldParams",
     "JobDetails",
     "JobIdsParams",
     "JobParams",
@@ -111,8 +117,11 @@ __all__ = [
     "MediaFormat",
     "ModelRow",
     "ModelsResult",
+    "MoveParams",
     "Nothing",
     "Origin",
+    "PauseParams",
+    "PauseResult",
     "PhaseSeconds",
     "Pictures",
     "PingResult",
@@ -153,7 +162,7 @@ __all__ = [
     "as_searched",
 ]
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -328,6 +337,29 @@ class ThumbnailsResult:
 
 
 @dataclass(frozen=True)
+class Film:
+    """A take, or any source, and the size of its pictures."""
+
+    source: Source
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class FilmstripsParams:
+    """What is to be seen small, from its first frame to its last; at most `media.MAX_FILMSTRIPS` at once."""
+
+    films: list[Film]
+
+
+@dataclass(frozen=True)
+class FilmstripsResult:
+    """A file for each film, in the form of `media.FILMSTRIP_HEAD`; empty where there is none."""
+
+    files: list[str]
+
+
+@dataclass(frozen=True)
 class SubmitParams:
     """A request to be done. The client makes the id (32 hexadecimal digits): sent twice, it counts once."""
 
@@ -340,6 +372,37 @@ class JobParams:
     """One job."""
 
     job_id: str
+
+
+@dataclass(frozen=True)
+class HoldParams:
+    """A job that is to wait until it is resumed, and why."""
+
+    job_id: str
+    hold: Hold = Hold.PERSON
+
+
+@dataclass(frozen=True)
+class MoveParams:
+    """A queued job that is to have its turn right before another one."""
+
+    job_id: str
+    before: str
+    """A queued job; nothing is moved if it is none any more."""
+
+
+@dataclass(frozen=True)
+class PauseParams:
+    """Whether no job is to be begun."""
+
+    paused: bool
+
+
+@dataclass(frozen=True)
+class PauseResult:
+    """Whether no job is begun."""
+
+    paused: bool
 
 
 @dataclass(frozen=True)

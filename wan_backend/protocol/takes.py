@@ -16,6 +16,7 @@ from .choices import (
     FixAction,
     FixSetting,
     Guide,
+    Hold,
     JobState,
     MatrixPrecision,
     MediaFormat,
@@ -250,7 +251,7 @@ class Problem:
     """Path of a log file with the details, if there is one."""
 
 
-CANCELED = Problem(ProblemKind.CANCELLED, "Canceled.")
+CANCELED = Problem(ProblemKind.CANCELED, "Canceled.")
 """What ends a job that a person canceled, whoever ended it."""
 
 
@@ -310,6 +311,9 @@ class Plan:
     """The model's residency in memory, in a sentence; empty if the machine is not known yet."""
     disk_bytes: int = 0
     """Estimated size of the take's files."""
+    expected_seconds: float | None = None
+    """How long it will probably take here once the model is loaded, by earlier takes; None if that isn't known. Only
+    the method `plan` says it."""
     notes: list[str] = field(default_factory=list)
     """Sentences: what was snapped, and why."""
     fixes: list[Fix] = field(default_factory=list)
@@ -404,6 +408,10 @@ class JobStatus:
     preview: str = ""
     """Absolute path of a small JPEG file of what the take looks like after `step`, while it is made; a later step's
     is another picture in the same file. Empty if there is none."""
+    hold: Hold = Hold.NONE
+    """What keeps it from its turn while it is queued."""
+    turn: int = 0
+    """Its place among the queued jobs: the smallest comes first. 0 if it isn't known."""
     held_elsewhere: bool = False
     """True if another live server holds the job: it is shown here, and `retry` and `clear` are refused."""
 

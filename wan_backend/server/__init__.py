@@ -16,6 +16,7 @@ download_queue      the downloads of models, one after another
 download_records    the downloads' files on the disk
 download_process    the process that speaks to the hub, as a child
 thumbnail_requests  small pictures of sources, made by a child process
+filmstrip_requests  takes in a few small pictures, made by a child process
 diagnosis           what is here, what is missing, how to fix it
 log_files           the server's log and those of its children
 

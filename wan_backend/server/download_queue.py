@@ -213,7 +213,7 @@ class Downloads:
         self._canceled.discard(model)
         self._known.pop(model, None)
         self._records.remove(model)
-        self._on_change(DownloadStatus(model, DownloadState.CANCELLED, sentence="Canceled; nothing was kept."))
+        self._on_change(DownloadStatus(model, DownloadState.CANCELED, sentence="Canceled; nothing was kept."))
 
     def _set_state(self, model: str, state: DownloadState, sentence: str) -> None:
         record = self._known[model]

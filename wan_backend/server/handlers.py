@@ -21,6 +21,7 @@ from ..protocol.errors import WRONG_VERSION, result_or_error
 from . import diagnosis
 from .download_process import DownloadCommand
 from .download_queue import Downloads
+from .filmstrip_requests import Filmstrips
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
 from .planning_queue import PlanningQueue
@@ -28,6 +29,10 @@ from .thumbnail_requests import Thumbnails
 from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
+
+
+ASKED_FOR = "the client asked for it"
+"""Why the server leaves when its client ends as usual."""
 
 
 class Handlers:
@@ -50,6 +55,7 @@ class Handlers:
         self._queue, self._planning, self._runner, self._life = queue, planning, runner, life
         self._downloads, self._fetch = downloads, fetch
         self._leave = leave
+        self._filmstrips = Filmstrips(state_folder / "filmstrips")
         self._thumbnails = Thumbnails(state_folder / "thumbnails", planning.unusable_files)
 
     def hello(self, params: m.HelloParams) -> m.HelloResult:
@@ -79,7 +85,9 @@ class Handlers:
 
     def plan(self, params: m.PlanParams) -> Later:
         """A plan for a request."""
-        return Later(lambda hand_in: self._planning.plan(params.request, hand_in))
+        return Later(
+            lambda hand_in: self._planning.plan(params.request, lambda made: hand_in(self._runner.with_time(made)))
+        )
 
     def warm(self, params: m.WarmParams) -> m.Nothing:
         """Have the worker load a model, as soon as nothing else is to be done."""
@@ -89,6 +97,10 @@ class Handlers:
     def thumbnails(self, params: m.ThumbnailsParams) -> Later:
         """Small pictures of sources, made beside the other work."""
         return self._in_thread("thumbnails", lambda: self._thumbnails.of(params))
+
+    def filmstrips(self, params: m.FilmstripsParams) -> Later:
+        """Takes in a few small pictures, made beside the other work."""
+        return self._in_thread("filmstrips", lambda: self._filmstrips.of(params))
 
     def submit(self, params: m.SubmitParams) -> Later:
         """Take a job on; one that is on the disk already, as it was sent before, is not planned again."""
@@ -113,7 +125,24 @@ class Handlers:
 
     def cancel(self, params: m.JobParams) -> Later:
         """End a job."""
-        return self._once_written(params, self._runner.cancel)
+        return self._once_written(params.job_id, self._runner.cancel)
+
+    def hold(self, params: m.HoldParams) -> Later:
+        """Let a job wait until it is resumed."""
+        return self._once_written(params.job_id, lambda job_id: self._runner.hold(job_id, params.hold))
+
+    def resume(self, params: m.JobParams) -> Later:
+        """Give a held job its turn again."""
+        return self._once_written(params.job_id, self._runner.resume)
+
+    def move(self, params: m.MoveParams) -> Later:
+        """Give a queued job its turn right before another one."""
+        return self._once_written(params.job_id, lambda job_id: self._queue.move(job_id, params.before))
+
+    def pause(self, params: m.PauseParams) -> m.PauseResult:
+        """Begin no job, or begin them again."""
+        self._runner.pause(params.paused)
+        return m.PauseResult(params.paused)
 
     def retry(self, params: m.JobParams) -> Later:
         """Queue a job again."""
@@ -144,18 +173,18 @@ class Handlers:
         """Forget jobs that ended."""
         return self._queue.clear(params.job_ids)
 
-    def _once_written(self, params: m.JobParams, change: Callable[[str], None]) -> Later:
+    def _once_written(self, job_id: str, change: Callable[[str], None]) -> Later:
         """The job's status after `change`, once it is on the disk."""
 
         def begin(hand_in: Answer) -> None:
-            failed = result_or_error(lambda: change(params.job_id), "The change")
+            failed = result_or_error(lambda: change(job_id), "The change")
             if failed is not None:
                 hand_in(failed)
             else:
-                self._queue.when_written(params.job_id, lambda: answer(hand_in))
+                self._queue.when_written(job_id, lambda: answer(hand_in))
 
         def answer(hand_in: Answer) -> None:
-            hand_in(result_or_error(lambda: self._queue.status(params.job_id), "The change"))
+            hand_in(result_or_error(lambda: self._queue.status(job_id), "The change"))
 
         return Later(lambda hand_in: self._queue.when_adopted(lambda: begin(hand_in)))
 
@@ -220,5 +249,5 @@ class Handlers:
 
     def shutdown(self, params: m.Nothing) -> m.Nothing:
         """Leave."""
-        self._leave("the client asked for it")
+        self._leave(ASKED_FOR)
         return m.Nothing()

@@ -14,14 +14,18 @@ from pathlib import Path
 
 from ..job_queue.job import BACKEND_ENDED, is_working
 from ..job_queue.job_table import WAITING
-from ..job_queue.queue import JobQueue
+from ..job_queue.queue import HELD, JobQueue
+from ..planning.measured_times import MeasuredTimes
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
+from ..protocol.media import STEPS_FILE
 from ..protocol.messages import (
     CANCELED,
     Component,
     ComponentFile,
+    Hold,
     JobState,
+    Plan,
     Problem,
     ProblemKind,
     ProgressParams,
@@ -38,10 +42,11 @@ from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
-STATE_OF_PROBLEM = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
+STATE_OF_PROBLEM = {ProblemKind.CANCELED: JobState.CANCELED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
 """The state of a job that ended with a problem of that kind; with any other it failed."""
 
 
+PAUSED = "The queue is paused."
 NO_PROMPT = "A prompt that is not written yet."
 """Stands for the prompt of a warm-up that has none: what is loaded doesn't depend on it."""
 
@@ -61,6 +66,7 @@ class JobRunner:
         copies_folder: str = "",
         idle_seconds: float = 0.0,
         may_load: Callable[[], bool] = lambda: True,
+        times: MeasuredTimes | None = None,
     ) -> None:
         """`copies_folder`: where a worker may keep its bf16 cache.
 
@@ -77,11 +83,20 @@ class JobRunner:
         self._warm: tuple[object, ...] = ()
         """What it has got ready, or has been asked to."""
         self._idle_seconds, self._may_load = idle_seconds, may_load
+        self._paused = False
+        self._stopping: dict[str, tuple[Hold, str]] = {}
+        """The worker's job, while it is stopped for a while, with what then keeps it waiting and its sentence."""
+        self._times = times or MeasuredTimes()
+        self._running: Plan | None = None
+        """What the worker makes, if it has begun at the first step: from its time, that of others is told."""
         life.listener = self
 
     def advance(self) -> None:
         """Give the worker the next job, or have a worker if one waits; with no job, look after an idle worker."""
         if self._life.busy_with or self._planned:
+            return
+        if self._paused:
+            self._look_after_idle_worker()
             return
         job = self._queue.next_queued()
         if job is None:
@@ -99,7 +114,7 @@ class JobRunner:
         self._to_warm_up = params
 
     def _look_after_idle_worker(self) -> None:
-        if self._to_warm_up is not None:
+        if self._to_warm_up is not None and not self._paused:
             if self._life.can_warm_up and self._may_load():
                 self._plan_warm_up(self._to_warm_up)
                 self._to_warm_up = None
@@ -128,14 +143,53 @@ class JobRunner:
 
         self._planning.start(request, begin)
 
+    def with_time(self, made: Plan | ProtocolError) -> Plan | ProtocolError:
+        """A plan for a client, with how long the take will probably take.
+
+        The plans of jobs don't have it: a take is resumed only if its plan is the same.
+        """
+        if isinstance(made, ProtocolError):
+            return made
+        return dataclasses.replace(made, expected_seconds=self._times.expected_seconds(made))
+
     def cancel(self, job_id: str) -> None:
         """End a job; one that the worker has ends within the worker's time for it. Raises ProtocolError."""
         status = self._queue.status(job_id)
         if status.state is JobState.QUEUED:
-            self._queue.end(job_id, JobState.CANCELLED, CANCELED)
+            self._queue.end(job_id, JobState.CANCELED, CANCELED)
         elif is_working(status):
+            self._stopping.pop(job_id, None)
             self._queue.set_sentence(job_id, "Canceling.")
             self._life.cancel(job_id)
+
+    def hold(self, job_id: str, hold: Hold) -> None:
+        """Let a job wait until `resume`; one that the worker has stops, and the next begins. Raises ProtocolError."""
+        if is_working(self._queue.status(job_id)):
+            self._stop(job_id, hold, HELD[hold])
+        else:
+            self._queue.hold(job_id, hold)
+
+    def resume(self, job_id: str) -> None:
+        """Give a held job its turn again. Raises ProtocolError."""
+        if job_id in self._stopping:
+            self._stopping[job_id] = Hold.NONE, WAITING
+        else:
+            self._queue.resume(job_id)
+
+    def pause(self, paused: bool) -> None:
+        """Begin no job, or begin them again; the worker's job stops, and is the first to resume."""
+        self._paused = paused
+        working = self._life.busy_with
+        if not paused:
+            self._queue.report_to_next(WAITING)
+        elif working and working not in self._stopping and self._queue.has(working):
+            self._stop(working, Hold.NONE, PAUSED)
+
+    def _stop(self, job_id: str, hold: Hold, sentence: str) -> None:
+        """Have the worker stop its job, whose steps are kept; `job_failed` follows."""
+        self._stopping[job_id] = hold, sentence
+        self._queue.set_sentence(job_id, "Stopping.")
+        self._life.cancel(job_id)
 
     def retry(self, job_id: str) -> Later:
         """Queue a job again, and forgive the workers that died."""
@@ -148,11 +202,16 @@ class JobRunner:
             self._queue.report_to_next(WAITING)
         self._life.reset()
 
-    def leave(self) -> None:
-        """The server ends: its running job is interrupted, queued ones stay for the next server."""
+    def leave(self, goes_on: bool = False) -> None:
+        """The server ends; queued jobs stay for the next one.
+
+        So does the job that runs where it `goes_on`, as the client left as usual; else it is interrupted.
+        """
         job_id = self._life.busy_with
         self._life.stop(1.0)
-        if job_id:
+        if job_id and goes_on:
+            self._queue.stop(job_id, *self._stopping.get(job_id, (Hold.NONE, WAITING)))
+        elif job_id:
             self._queue.end(job_id, JobState.INTERRUPTED, BACKEND_ENDED)
 
     def worker_changed(self, status: WorkerStatus) -> None:
@@ -165,10 +224,18 @@ class JobRunner:
 
     def job_finished(self, job_id: str, result: RunResult) -> None:
         """The worker made the take."""
+        self._stopping.pop(job_id, None)
         self._queue.finish(job_id, result)
+        if self._running is not None:
+            self._times.learn(self._running, result.seconds)
+        self._running = None
 
     def job_failed(self, job_id: str, problem: Problem) -> None:
         """The worker could not, or died, or hung."""
+        stopping = self._stopping.pop(job_id, None)
+        if stopping is not None and problem.kind is ProblemKind.CANCELED:
+            self._queue.stop(job_id, *stopping)
+            return
         self._queue.end(job_id, STATE_OF_PROBLEM.get(problem.kind, JobState.FAILED), problem)
 
     def _plan(self, job_id: str) -> None:
@@ -210,6 +277,8 @@ class JobRunner:
 
     def _start(self, job_id: str, request: TakeRequest, made: Prepared) -> None:
         self._queue.start(job_id, made.plan)
+        begun = (self._queue.work_folder(job_id) / STEPS_FILE).exists()
+        self._running = None if begun else made.plan
         self._warm, self._to_warm_up = (), None
         self._life.run(self._params(job_id, request, made))
 
@@ -230,8 +299,11 @@ class JobRunner:
         )
 
     def _still_waits(self, job_id: str) -> bool:
-        """False if it was canceled while it was planned."""
-        return self._queue.has(job_id) and self._queue.status(job_id).state is JobState.QUEUED
+        """False if it was canceled or held, or all jobs were paused, while it was planned."""
+        if self._paused or not self._queue.has(job_id):
+            return False
+        status = self._queue.status(job_id)
+        return status.state is JobState.QUEUED and status.hold is Hold.NONE
 
     def _guarded(self, job_id: str, do: Callable[[], None]) -> None:
         """Call `do`; if it raises an error that nobody foresaw, the job fails."""

@@ -21,11 +21,12 @@ from typing import Any
 from ..job_queue.owners import Owner
 from ..job_queue.queue import JobQueue
 from ..planning.calibrations import Calibrations
+from ..planning.measured_times import MeasuredTimes
 from ..protocol import ProtocolError
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
-from ..protocol.media import CALIBRATIONS_FILE
+from ..protocol.media import CALIBRATIONS_FILE, MEASURED_TIMES_FILE
 from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import compiled_kernels, private_files
@@ -35,7 +36,7 @@ from .diagnosis import BF16_CACHE_FOLDER
 from .download_process import DownloadCommand
 from .download_queue import Downloads
 from .graphics_card import GraphicsCardWatch
-from .handlers import Handlers
+from .handlers import ASKED_FOR, Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
 from .planner import Planner
@@ -186,6 +187,7 @@ class Server:
             *(self._queue, life, self._planning, options.device, options.memory_budget_bytes, options.state),
             *(self._on_worker, str(options.state / BF16_CACHE_FOLDER), options.idle_seconds),
             lambda: not self._card_watch.is_asking,
+            MeasuredTimes(options.state / MEASURED_TIMES_FILE),
         )
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         self._handlers = Handlers(
@@ -318,7 +320,7 @@ class Server:
         """Within two seconds: no worker, no half-made take, everything on disk."""
         exit_hard_after(LEAVE_SECONDS)
         self._downloads.leave()
-        self._runner.leave()
+        self._runner.leave(goes_on=self._leaving == ASKED_FOR)
         self._queue.save_unsaved()
         self._queue.close(0.5)
         self._owner.release()

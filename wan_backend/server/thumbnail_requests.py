@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 45.0
 MAX_FOLDERS = 200
 RESULT_FILE = "result.json"
+PROCESS = "wan_backend.frames.thumbnail_process"
 
 
 class Thumbnails:
@@ -80,7 +81,7 @@ class Thumbnails:
         at, is_complete = 0, True
         while at < len(params.sources) and time.monotonic() < until:
             left = dataclasses.replace(params, sources=params.sources[at:])
-            _have_child_make(folder, f"{at}-", json.dumps(to_json(left)).encode(), until)
+            have_child_make(PROCESS, [str(folder), f"{at}-"], json.dumps(to_json(left)).encode(), until)
             results = _read_results(folder)[at:]
             made += [picture for each in results for picture in each.pictures]
             problems += [problem for each in results for problem in each.problems]
@@ -102,11 +103,11 @@ class Thumbnails:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _have_child_make(folder: Path, prefix: str, request: bytes, until: float) -> None:
-    """Have a child make them in `place`, as far as it comes. Raises OSError."""
+def have_child_make(module: str, arguments: list[str], request: bytes, until: float) -> None:
+    """Have a child make the pictures that `request` asks for, as far as it comes. Raises OSError."""
     few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     child = subprocess.Popen(
-        [sys.executable, "-m", "wan_backend.frames.thumbnail_process", str(folder), prefix],
+        [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

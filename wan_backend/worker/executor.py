@@ -158,7 +158,7 @@ class Executor:
         device = self._warm.model.device if self._warm else torch.device("cpu")
         name = "The machine" if device.type == "cpu" else "The graphics card"
         problem = failures.problem_of(error, params, name)
-        if problem.kind != ProblemKind.CANCELLED:
+        if problem.kind != ProblemKind.CANCELED:
             expected = isinstance(error, ProtocolError)
             log.error("job %s: %s", params.job_id, problem.sentence, exc_info=None if expected else error)
         else:

@@ -99,9 +99,10 @@ class Progress:
         self._bar_seconds: float | None = None
         """Seconds of the whole bar, estimated from the last phase that was measured; None before."""
 
-    def phase(self, state: JobState, sentence: str) -> None:
-        """Report that the job is in `state` from now on."""
+    def phase(self, state: JobState, sentence: str, steps: int | None = None) -> None:
+        """Report that the job is in `state` from now on, which has so many `steps` where that is known."""
         self._tiled = 0
+        self._steps = self._steps if steps is None else steps
         if state is not self._state:
             self._state, self._phase_began, self._first_unit, self._first_done = state, self._clock(), None, 1
         self._emit(0.0, sentence, eta_seconds=self._eta(0, 1))

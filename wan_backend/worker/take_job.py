@@ -303,7 +303,7 @@ def _report_steps(job: TakeJob, state: TakeState) -> None:
     """Report that a transformer is in place, for the first step or for one after others."""
     done, steps = state.done, state.steps
     if not done:
-        job.progress.phase(JobState.DENOISING, f"Step 0 of {steps}")
+        job.progress.phase(JobState.DENOISING, f"Step 0 of {steps}", steps)
     elif state.resumed is not None and state.resumed.done == done:
         job.progress.go_on(done, steps, f"Resuming at step {min(done + 1, steps)} of {steps}")
     else:

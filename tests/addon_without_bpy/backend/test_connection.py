@@ -38,7 +38,7 @@ class Child:
         self.output.append(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode() + b"\n")
 
     def greets(self) -> None:
-        self.answers("hello", protocol=3, version="0", tasks=[], pid=self.pid, state_folder="/s", log="")
+        self.answers("hello", protocol=4, version="0", tasks=[], pid=self.pid, state_folder="/s", log="")
 
     def last_log_line(self) -> str:
         return ""

@@ -91,16 +91,16 @@ def test_progress_does_not_sort_anew(jobs, messages, make_status) -> None:
         return True
 
     for n in range(100):
-        jobs.receive(make_status(f"{n:03d}", "denoising", created=float(n)))
+        jobs.receive(make_status(f"{n:03d}", "denoising" if n == 50 else "done", created=float(n)))
     jobs.in_order(belongs)
-    assert len(asked) == 100
+    assert len(asked) == 99, "what goes on stands first, whichever file it is of"
     jobs.receive_progress(messages.ProgressParams("050", messages.JobState.DENOISING, step=2))
-    jobs.receive(make_status("new", created=200.0))
-    assert jobs.in_order(belongs)[0].job_id == "new"
-    assert len(asked) == 101
+    jobs.receive(make_status("new", "failed", created=200.0))
+    assert [status.job_id for status in jobs.in_order(belongs)][:3] == ["050", "new", "099"]
+    assert len(asked) == 100
     jobs.reorder()
     jobs.in_order(belongs)
-    assert len(asked) == 202
+    assert len(asked) == 200
 
 
 def test_the_order_stays_while_only_progress_is_made(jobs, messages, make_status) -> None:
@@ -193,11 +193,19 @@ EVENTS = st.lists(
     st.tuples(
         st.sampled_from(sorted(HAPPENS)),
         st.sampled_from("abcdef"),
-        st.sampled_from(["queued", "denoising", "done", "failed"]),
+        st.sampled_from(["queued", "held", "moved", "denoising", "done", "failed"]),
         st.integers(0, 3),
     ),
     max_size=60,
 )
+
+
+def running_order(status) -> tuple:
+    if status.state.ended:
+        return 3, status.job_id not in "abc", -status.created, status.job_id
+    if status.state != "queued":
+        return 0, status.turn or status.created * 1e9, status.job_id
+    return 1 if status.hold == "none" else 2, status.turn or status.created * 1e9, status.job_id
 
 
 @settings(max_examples=200, deadline=None)
@@ -205,21 +213,53 @@ EVENTS = st.lists(
 def test_what_is_counted_is_what_is_there(addon, messages, make_status, make_request, events) -> None:
     jobs = addon("jobs.job_list").JobList()
     for kind, job_id, state, number in events:
-        status = make_status(job_id, state, created=float(number))
+        status = make_status(job_id, {"held": "queued", "moved": "queued"}.get(state, state), created=float(number))
+        if state == "held":
+            status = dataclasses.replace(status, hold=messages.Hold.PERSON, turn=number)
+        elif state == "moved":
+            status = dataclasses.replace(status, turn=5 - number)
         progress = messages.ProgressParams(job_id, messages.JobState.DENOISING, step=number)
         HAPPENS[kind](jobs, status, progress, make_request())
         if number == 3:
             jobs.in_order(lambda status: status.job_id in "abc")
     shown, everything = jobs.in_order(lambda status: status.job_id in "abc"), jobs.all()
     assert sorted(map(dataclasses.astuple, shown)) == sorted(map(dataclasses.astuple, everything))
-    assert shown == sorted(everything, key=lambda s: (s.job_id not in "abc", -s.created, s.job_id))
+    assert shown == sorted(everything, key=running_order)
+    assert jobs.busy == any(not status.state.ended and status.hold == "none" for status in everything)
+    assert jobs.unended == {status.job_id for status in everything if not status.state.ended}
     order = jobs.order(lambda status: status.job_id in "abc")
     assert order.ids() == [status.job_id for status in shown]
     assert {job_id for _, _, job_id in order.going_on} == {s.job_id for s in everything if not s.state.ended}
     assert order.held_count == sum(status.state.ended and status.held_elsewhere for status in everything)
     assert (order.count, order.left_out) == (len(everything), 0)
-    assert jobs.busy == any(not status.state.ended for status in everything)
     assert jobs.done == {status.job_id for status in everything if status.state == "done"}
     unsettled = {status.job_id for status in everything if status.state.ended and not status.settled}
     assert {status.job_id for status in jobs.ended_unsettled()} == unsettled
     assert len({status.job_id for status in everything}) == len(everything)
+
+
+def test_one_bar_for_the_sources_and_the_take(jobs, messages, make_status, make_request) -> None:
+    jobs.add_queued("a", make_request(), "Rendering the source.")
+    seen = []
+    for share in (0.0, 0.5, 0.95):
+        jobs.rendered("a", share)
+        seen.append(jobs.get("a").progress)
+    assert jobs.rendered("a", 0.95) is False
+    jobs.receive(make_status("a"))
+    seen.append(jobs.get("a").progress)
+    for progress in (0.0, 0.2, 0.9):
+        jobs.receive_progress(messages.ProgressParams("a", messages.JobState.DENOISING, progress=progress))
+        seen.append(jobs.get("a").progress)
+    assert seen == sorted(seen) and seen[2] < 0.1 < seen[-1] < 1.0
+    jobs.receive(dataclasses.replace(make_status("a", "done"), progress=1.0))
+    assert jobs.get("a").progress == 1.0
+
+
+def test_a_job_that_starts_or_is_moved_is_put_where_it_belongs_alone(jobs, make_status) -> None:
+    for n in range(5):
+        jobs.receive(dataclasses.replace(make_status(f"w{n}", created=float(n)), turn=n + 1))
+        jobs.receive(make_status(f"e{n}", "done", created=float(n)))
+    assert ids(jobs) == ["w0", "w1", "w2", "w3", "w4", "e4", "e3", "e2", "e1", "e0"]
+    jobs.receive(dataclasses.replace(make_status("w4", created=4.0), turn=0, state=make_status("x", "loading").state))
+    jobs.receive(dataclasses.replace(make_status("w3", created=3.0), turn=-1))
+    assert ids(jobs)[:4] == ["w4", "w3", "w0", "w1"]

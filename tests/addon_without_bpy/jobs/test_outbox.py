@@ -264,3 +264,44 @@ def test_whatever_dies_between_every_message_arrives(
     never_told = dict.fromkeys(canceled - server.jobs.keys(), "cancelled")
     assert {**server.jobs, **never_told} == expected
     assert server.settled >= canceled
+
+
+def test_the_last_word_on_a_hold_counts_and_is_sent_again_to_the_next_server(outbox, messages, make_status) -> None:
+    job, client = "a" * 32, Client()
+    outbox.hold(job, messages.Hold.NO_PLACEHOLDER)
+    outbox.tick(client)
+    outbox.resume(job)
+    outbox.hold(job, messages.Hold.NO_PLACEHOLDER)
+    outbox.resume(job)
+    outbox.tick(client)
+    assert client.asked == [("hold", job)] and client.calls[0][1].hold == "no_placeholder"
+    outbox.server_gone()
+    outbox.tick(client)
+    client.calls[-1][2](make_status(job))
+    outbox.tick(client)
+    client.calls[-1][2](make_status(job))
+    outbox.tick(client)
+    assert [method for method, _ in client.asked] == ["hold", "hold", "resume"]
+
+
+def test_a_move_is_refused_without_harm_to_the_job(outbox, jobs, messages, make_status, addon) -> None:
+    job, other, client = "a" * 32, "b" * 32, Client()
+    jobs.receive(make_status(job))
+    outbox.move(job, other)
+    outbox.tick(client)
+    ((method, params, _, failed),) = client.calls
+    assert method == "move" and (params.job_id, params.before) == (job, other)
+    failed(addon("jobs.outbox").ProtocolError(-1, "no"))
+    outbox.tick(client)
+    assert jobs.get(job).state == "queued" and len(client.calls) == 1
+
+
+def test_a_job_that_the_server_has_yet_to_get_is_held_after_it_has_it(outbox, messages, make_request, make_status):
+    job, client = "a" * 32, Client()
+    outbox.submit(job, make_request())
+    outbox.hold(job, messages.Hold.PERSON)
+    outbox.tick(client)
+    assert client.asked == [("submit", job)]
+    client.calls[0][2](make_status(job))
+    outbox.tick(client)
+    assert client.asked[1] == ("hold", job)

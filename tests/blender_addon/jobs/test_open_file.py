@@ -127,7 +127,7 @@ def test_save_as_of_a_removed_placeholder_keeps_the_job_with_the_open_file(desk,
     job_id = desk.ask()
     desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
     desk.save(tmp_path / "b.blend")
-    desk.until_done(job_id)
+    desk.pumped.until(lambda: desk.session.jobs.get(job_id).hold != "none" or desk.session.jobs.get(job_id).take)
     desk.idle()
     assert desk.places() == []
     assert desk.session.belongs_here(job_id)
@@ -186,6 +186,9 @@ def test_an_undone_take_that_was_saved_is_not_placed_by_itself(desk, tmp_path):
     job_id = desk.ask("fog")
     desk.pumped.until(lambda: desk.places() == [IMAGE])
     bpy.ops.ed.undo()
+    bpy.ops.ed.redo()
+    assert desk.places() == [COLOR]
+    desk.session.file.history.placed.add(job_id)  # as if a person had placed it, and had undone that
     desk.save(tmp_path / "a.blend")
     desk.until_settled(job_id)
     desk.load(tmp_path / "a.blend")
@@ -396,25 +399,33 @@ def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):
     with pytest.raises(refused, match="Save"):
         desk.session.collect()
     desk.save(tmp_path / "film.blend")
-    desk.session.collect()
     desk.pumped.until(lambda: not desk.session.collector.busy)
     (strip,) = desk.compat.all_strips(bpy.context.scene)
-    assert strip.directory.rstrip("/") == f"//wan/{job_id}"
+    assert strip.directory.rstrip("/") == f"//wan/{job_id}", "nobody had to press anything"
     assert len(list((tmp_path / "wan" / job_id).glob("*.png"))) == 8
     assert json.loads((tmp_path / "wan" / job_id / "take.json").read_text())["job_id"] == job_id
     with pytest.raises(refused, match="already"):
         desk.session.collect()
     bpy.ops.ed.undo()
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
     (strip,) = desk.compat.all_strips(bpy.context.scene)
     assert not strip.directory.startswith("//")
+
+
+def test_a_take_that_was_asked_for_before_the_first_save_joins_the_film_too(desk, tmp_path, user_folder):
+    job_id = desk.ask("fog")
+    desk.save(tmp_path / "film.blend")
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: not desk.session.collector.busy)
+    (strip,) = desk.compat.all_strips(bpy.context.scene)
+    assert strip.directory.rstrip("/") == f"//wan/{job_id}" and (tmp_path / "wan" / job_id).is_dir()
 
 
 def test_a_collection_that_cannot_be_written_says_so(desk, tmp_path):
     desk.ask("fog")
     desk.pumped.until(lambda: desk.places() == [IMAGE])
-    desk.save(tmp_path / "film.blend")
     (tmp_path / "wan").write_text("in the way")
-    desk.session.collect()
+    desk.save(tmp_path / "film.blend")
     desk.pumped.until(lambda: not desk.session.collector.busy)
     assert "could not be copied" in desk.session.collector.sentence
 

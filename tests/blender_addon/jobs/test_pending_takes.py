@@ -126,6 +126,7 @@ def test_one_of_three_is_canceled(place):
     place.session.cancel(jobs[1])
     place.pumped.until(lambda: place.kept() == [jobs[2], jobs[0]])
     assert place.states(jobs)[1] == "cancelled"
+    place.pumped.until(lambda: place.takes.pending(place.strip) == ())
 
 
 def test_a_strip_that_was_copied_meanwhile_gets_it_twice(place):
@@ -138,28 +139,34 @@ def test_a_strip_that_was_copied_meanwhile_gets_it_twice(place):
     assert place.kept(other) == [second, first] and place.shown(other) == second
 
 
-def test_undoing_the_landing_keeps_the_take_and_shows_the_one_before(place):
+def test_undo_after_a_landing_takes_back_what_was_done_last_and_not_the_landing(place):
     (first,) = place.ask("fog")
     place.pumped.until(lambda: place.kept() == [first])
     second = place.ask_onto("fog", first)
     place.pumped.until(lambda: place.shown() == second)
+    place.strip.mute = True
+    bpy.ops.ed.undo_push(message="Mute")
     bpy.ops.ed.undo()
-    assert place.shown() == first
-    place.pumped.until(lambda: place.kept() == [second, first])
+    place.pumped.until(lambda: place.shown() == second)
+    assert place.kept() == [second, first] and place.takes.pending(place.strip) == () and not place.strip.mute
+    bpy.ops.ed.undo()
+    place.pumped.until(lambda: place.kept() == [first])
     place.idle()
-    assert place.shown() == first and place.takes.pending(place.strip) == ()
+    assert place.shown() == first, "the step before is that the second was asked for"
     bpy.ops.ed.redo()
-    assert place.shown() == second and place.kept() == [second, first]
+    place.pumped.until(lambda: place.shown() == second)
+    assert place.kept() == [second, first]
 
 
-def test_a_landing_on_a_placeholder_that_was_undone_leaves_its_jobs_in_the_list(place):
+def test_a_landing_on_a_placeholder_leaves_its_other_jobs_waiting_after_undo_and_redo(place):
     jobs = place.ask("fog", "hang")
     place.pumped.until(lambda: place.kept() == [jobs[0]])
-    bpy.ops.ed.undo()
-    place.idle()
-    assert place.strip.type == "COLOR" and set(place.takes.jobs_on(place.strip)) == set(jobs)
-    assert place.session.place(jobs[0], place.scene)
-    assert place.kept() == [jobs[0]] and place.takes.pending(place.strip) == (jobs[1],)
+    place.strip.mute = True
+    bpy.ops.ed.undo_push(message="Mute")
+    for step in (bpy.ops.ed.undo, bpy.ops.ed.redo):
+        step()
+        place.pumped.until(lambda: place.kept() == [jobs[0]])
+        assert place.takes.pending(place.strip) == (jobs[1],)
 
 
 def test_what_a_strip_waits_for_is_there_when_the_file_is_opened_again(place, tmp_path, addon):

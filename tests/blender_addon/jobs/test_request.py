@@ -101,7 +101,7 @@ def test_a_gap_gives_start_and_length(scene, build, addon):
     request = build(length_mode="GAP")
     assert (request.origin.start, request.length_frames, request.origin.channel) == (21, 29, 1)
     scene.frame_set(5)
-    assert "no gap" in refusal(build, length_mode="GAP")
+    assert "no gap" in refusal(build, length_mode="ONLY_GAP")
 
 
 def test_prompts_from_elsewhere(build, addon):

@@ -66,19 +66,45 @@ def test_a_job_becomes_a_strip_where_its_placeholder_stood(pumped, scene, film):
     assert (job.job_id, job.state.value) == (job_id, "done")
 
 
-def test_landing_is_one_undo_step_and_is_not_done_again_by_itself(pumped, scene, film):
+def test_undo_after_a_landing_takes_back_what_the_person_did_last(pumped, scene, film):
+    edited = film.compat.new_color(film.compat.strips(scene.sequence_editor), "edited", 3, 100, 8)
+    pumped.ask(scene)
+    edited = next(strip for strip in film.strips() if strip.name == "edited")
+    edited.mute = True
+    bpy.ops.ed.undo_push(message="Mute")
+    pumped.until(film.takes)
+    for step, muted in ((bpy.ops.ed.undo, False), (bpy.ops.ed.redo, True), (bpy.ops.ed.undo, False)):
+        step()
+        pumped.until(film.takes)
+        assert ("IMAGE", 10, 18, 1) in film.places()
+        assert next(strip for strip in film.strips() if strip.name == "edited").mute is muted
+    bpy.ops.ed.undo()
+    assert not film.takes() and not film.placeholders(), "the step before is that it was asked for"
+    film.idle()
+    bpy.ops.ed.redo()
+    pumped.until(film.takes)
+
+
+def test_a_landing_that_an_undo_brings_again_is_said_once(pumped, scene, film):
     job_id = pumped.ask(scene)
     pumped.until(film.takes)
+    film.takes()[0].mute = True
+    bpy.ops.ed.undo_push(message="Mute")
+    assert [status.job_id for status in pumped.session.file.pop_landings()] == [job_id]
     bpy.ops.ed.undo()
-    assert film.places() == [("COLOR", 10, 18, 1)]
-    film.idle()
-    assert film.places() == [("COLOR", 10, 18, 1)]
-    bpy.ops.ed.redo()
-    assert film.places() == [("IMAGE", 10, 18, 1)]
+    pumped.until(film.takes)
+    assert pumped.session.file.pop_landings() == []
+
+
+def test_a_take_whose_landing_is_saved_while_an_undo_has_its_placeholder_is_not_declined(pumped, scene, film):
+    pumped.ask(scene)
+    pumped.until(film.takes)
+    film.takes()[0].mute = True
+    bpy.ops.ed.undo_push(message="Mute")
     bpy.ops.ed.undo()
-    assert pumped.session.can_place(job_id)
-    assert pumped.session.place(job_id, bpy.context.scene)
-    assert film.places() == [("IMAGE", 10, 18, 1)]
+    pumped.session.about_to_save()
+    assert film.placeholders()
+    pumped.until(film.takes)
 
 
 def test_a_take_whose_landing_was_undone_is_not_cleared_out_of_reach(pumped, scene, film):
@@ -99,29 +125,72 @@ def test_a_later_edit_can_be_undone_without_losing_the_take(pumped, scene, film)
     film.takes()[0].mute = True
     bpy.ops.ed.undo_push(message="Mute")
     bpy.ops.ed.undo()
+    pumped.until(film.takes)
     assert [take.mute for take in film.takes()] == [False]
 
 
-def test_undoing_generate_leaves_the_result_in_the_list(pumped, scene, film):
-    job_id = pumped.ask(scene, "slow fog")
+def test_redo_of_generate_resumes_its_job_by_itself(pumped, scene, film, monkeypatch):
+    monkeypatch.setattr(film.addon("jobs.placeholder_holds"), "GONE_SECONDS", 0.1)
+    job_id = pumped.ask(scene, "hang fog")
+    film.until_state(job_id, "denoising")
     bpy.ops.ed.undo()
-    assert film.strips() == []
-    film.until_done(job_id)
-    film.idle()
-    assert film.strips() == []
-    assert pumped.session.can_place(job_id)
+    pumped.until(lambda: film.job(job_id).hold == "no_placeholder")
     bpy.ops.ed.redo()
-    pumped.until(film.takes)
+    pumped.until(lambda: film.job(job_id).hold == "none")
+    film.until_state(job_id, "denoising")
 
 
-def test_a_deleted_placeholder_stays_deleted(pumped, scene, film):
-    job_id = pumped.ask(scene, "slow fog")
+def test_a_job_whose_placeholder_was_deleted_waits_until_it_is_resumed_with_a_new_one(pumped, scene, film, monkeypatch):
+    monkeypatch.setattr(film.addon("jobs.placeholder_holds"), "GONE_SECONDS", 0.1)
+    job_id = pumped.ask(scene, "slow slow slow fog")
     film.compat.strips(scene.sequence_editor).remove(film.strips()[0])
+    blocks = film.compat.new_color(film.compat.strips(scene.sequence_editor), "in the way", 1, 12, 8)
+    pumped.until(lambda: film.job(job_id).hold == "no_placeholder")
+    assert blocks.name == "in the way"
+    pumped.session.server.want_details(job_id)
+    pumped.until(lambda: pumped.session.request_of(job_id))
+    pumped.session.resume(job_id)
+    assert ("COLOR", 10, 18, 2) in film.places()
     film.until_done(job_id)
-    film.idle()
-    assert film.strips() == []
-    assert pumped.session.place(job_id, bpy.context.scene)
-    assert film.places() == [("IMAGE", 10, 18, 1)]
+    pumped.until(film.takes)
+    assert ("IMAGE", 10, 18, 2) in film.places()
+
+
+def test_what_a_person_resumes_without_a_placeholder_is_left_alone(pumped, scene, film, monkeypatch):
+    monkeypatch.setattr(film.addon("jobs.placeholder_holds"), "GONE_SECONDS", 0.1)
+    monkeypatch.setattr(film.addon("jobs.session"), "SWEEP_SECONDS", 0.1)
+    job_id = pumped.ask(scene, "hang fog")
+    bpy.ops.ed.undo()
+    pumped.until(lambda: film.job(job_id).hold == "no_placeholder")
+    monkeypatch.setattr(pumped.session, "request_of", lambda job_id: None)
+    pumped.session.resume(job_id)
+    film.until_state(job_id, "denoising")
+    film.idle(0.6)
+    assert film.job(job_id).hold == "none"
+
+
+def test_a_job_that_a_person_holds_stays_held_with_its_placeholder(pumped, scene, film, monkeypatch):
+    monkeypatch.setattr(film.addon("jobs.session"), "SWEEP_SECONDS", 0.1)
+    job_id = pumped.ask(scene, "hang fog")
+    pumped.session.hold(job_id)
+    pumped.until(lambda: film.job(job_id).hold == "person")
+    film.idle(0.5)
+    assert film.job(job_id).hold == "person"
+    pumped.session.resume(job_id)
+    film.until_state(job_id, "denoising")
+
+
+def test_a_paused_queue_stays_paused_at_the_next_server(pumped, scene, film):
+    pumped.session.server.pause(True)
+    job_id = pumped.ask(scene, "fog")
+    film.idle(0.5)
+    assert film.job(job_id).state == "queued"
+    pumped.session.restart()
+    pumped.until(lambda: pumped.session.server.listed and film.job(job_id))
+    film.idle(0.5)
+    assert film.job(job_id).state == "queued"
+    pumped.session.server.pause(False)
+    pumped.until(film.takes)
 
 
 def test_moved_and_copied_placeholders_all_get_the_take(pumped, scene, film):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import bpy
 import pytest
+from stand_in_session import set_prompts
 
 JOB = "a" * 32
 FINISHED, CANCELLED = {"FINISHED"}, {"CANCELLED"}
@@ -67,7 +68,7 @@ def test_each_asks_for_its_own(stand_in, film, operator, selected, task, roles, 
     ],
 )
 def test_pictures_need_no_words(stand_in, film, addon, operator, selected, name) -> None:
-    film.scene.wan_vse.prompt = ""
+    set_prompts(film.scene.wan_vse, "")
     film.select(*selected)
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
     assert stand_in.planned[0].request.prompt == ""
@@ -77,7 +78,7 @@ def test_pictures_need_no_words(stand_in, film, addon, operator, selected, name)
 
 @pytest.mark.parametrize(("operator", "selected"), [("restyle", ("A",)), ("dress_previs", ("Blocked",))])
 def test_a_shape_alone_needs_words(stand_in, film, operator, selected) -> None:
-    film.scene.wan_vse.prompt = ""
+    set_prompts(film.scene.wan_vse, "")
     film.select(*selected)
     assert "prompt is empty" in why_not(operator)
 
@@ -293,7 +294,7 @@ def test_generate_into_gap_fills_it_and_leaves_the_panel(stand_in, settings, sce
     assert bpy.ops.wan_vse.generate_into_gap() == FINISHED
     ((_, request, _),) = stand_in.asked
     assert (request.origin.start, request.length_frames) == (41, 60)
-    assert settings.length_mode == "FRAMES"
+    assert settings.length_mode == "GAP"
 
 
 @pytest.mark.parametrize(("seed", "same"), [("SAME", True), ("NEW", False)])

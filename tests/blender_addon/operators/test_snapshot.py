@@ -116,10 +116,10 @@ def test_another_task_and_changed_settings_have_takes_of_their_own(look, cut, se
     module, task = addon("operators.snapshot"), addon("operators.snapshot").Task
     assert look().task is task.FILL_GAP
     of = lambda changed: module.takes_of(cut.scene, settings, task.TEXT_TO_VIDEO, changed)  # noqa: E731
-    in_gap = of({"length_mode": "GAP"})
+    in_gap = of({"length_mode": "ONLY_GAP"})
     assert [(target.start, target.length_frames) for target in in_gap.targets] == [(41, 20)]
-    assert of({"length_mode": "GAP"}) is in_gap and of({}) is not in_gap
-    assert of({}).targets[0].start == 50
+    assert of({"length_mode": "ONLY_GAP"}) is in_gap and of({}) is not in_gap
+    assert of({"length_mode": "FRAMES"}).targets[0].start == 50
 
 
 def test_no_strip_and_no_scene_is_kept(look) -> None:

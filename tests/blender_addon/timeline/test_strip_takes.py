@@ -130,6 +130,56 @@ def test_a_take_of_another_length_is_fitted_and_nothing_is_lost(stack, frames):
     assert stack.place() == before and len(stack.strip.elements) == 40 and stack.file_at(44) == "0035.png"
 
 
+def test_pictures_of_another_size_lie_where_the_others_lay(stack, monkeypatch, addon):
+    swap = addon("timeline.swap_media")
+    sizes = {A: (64, 36), B: (128, 72)}
+    monkeypatch.setattr(swap, "_size_in", lambda path, is_movie: sizes[Path(path).parent.name])
+    strip = stack.strip
+    strip.transform.scale_x, strip.transform.scale_y, strip.crop.min_x = 30.0, 15.0, 8
+    stack.add(B)
+    stack.show(B)
+    assert (stack.strip.transform.scale_x, stack.strip.transform.scale_y, stack.strip.crop.min_x) == (15.0, 7.5, 16)
+    stack.show(A)
+    assert (stack.strip.transform.scale_x, stack.strip.transform.scale_y, stack.strip.crop.min_x) == (30.0, 15.0, 8)
+
+
+def test_movies_are_swapped_in_place(scene, addon, tmp_path):
+    takes, identity = addon("timeline.strip_takes"), addon("timeline.identity")
+    compat, take_strips = addon("timeline.compat"), addon("timeline.take_strips")
+    kept = []
+    black = compat.new_color(compat.strips(scene.sequence_editor), "black", 1, 1, 24)
+    for job, frames in ((A, 24), (B, 24), (C, 9)):
+        (tmp_path / job).mkdir()
+        render_movie(scene, tmp_path / job / "take.mkv", frames)
+        kept.append(takes.KeptTake(job, str(tmp_path / job), "take.mkv", frames, True))
+    compat.strips(scene.sequence_editor).remove(black)
+    name = take_strips.put_on_timeline(scene, "Shot", kept[0].files(), 3, 10, 24).name
+    strip = compat.strip_named(scene, name)
+    identity.mark_take(strip, A, "{}", "{}")
+    for take in kept[1:]:
+        takes.remember(strip, take)
+    compat.set_handles(strip, 13, 30)
+    for job, frames in ((B, 24), (C, 9), (A, 24), (C, 9), (B, 24)):
+        assert takes.show(scene, strip, job) == ""
+        assert (compat.start(strip), compat.end_exclusive(strip), compat.content_start(strip)) == (13, 30, 10)
+        assert strip.filepath.endswith(str(Path(job) / "take.mkv")) and compat.content_frames(strip) == frames
+
+
+def render_movie(scene, path: Path, frames: int) -> None:
+    """A movie of nothing, by Blender itself."""
+    import bpy
+
+    scene.frame_start, scene.frame_end = 1, frames
+    scene.render.resolution_x, scene.render.resolution_y = 64, 36
+    settings = scene.render.image_settings
+    if hasattr(settings, "media_type"):
+        settings.media_type = "VIDEO"
+    settings.file_format = "FFMPEG"
+    scene.render.ffmpeg.format, scene.render.ffmpeg.codec = "MKV", "FFV1"
+    scene.render.filepath, scene.render.use_file_extension = str(path), False
+    bpy.ops.render.render(animation=True)
+
+
 def test_a_retimed_strip_keeps_its_speed(stack):
     strip = stack.strip
     if not hasattr(strip, "retiming_keys"):

@@ -80,7 +80,12 @@ def test_a_plan_that_can_not_be(stand_in, box, d) -> None:
         d, problem=m.Problem(m.ProblemKind.DISK_FULL, "Too little room.", fixes)
     )
     drawn = box()
-    assert "Too little room." in visible_text(drawn) and drawn.orders == ["download_model", "open_preferences"]
+    assert "Too little room." in visible_text(drawn) and drawn.orders == [
+        "cancel_download",
+        "download_model",
+        "open_preferences",
+    ]
+    assert "Far" in drawn.words
 
 
 @pytest.mark.parametrize(

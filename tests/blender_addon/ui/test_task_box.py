@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import bpy
 import pytest
+from stand_in_session import set_prompts
 from test_drawing import Recorder
+
+MAKING = {"generate", "animate_picture", "restyle", "fill_gap", "extend", "dress_previs", "new_take"}
+PLACES = ["TEXT_TO_VIDEO", "IMAGE_TO_VIDEO", "RESTYLE", "FILL_GAP", "EXTEND", "PREVIS"]
 
 
 class Buttons(Recorder):
@@ -22,7 +27,20 @@ class Buttons(Recorder):
         made = super()._take(name, *values, **named)
         if name == "operator" and values[0] == "wan_vse.choose_task":
             self.choices.append(made)
+        if isinstance(made, tuple):
+            return tuple(Buttons(self.words, self.orders, self.choices) for _ in made)
         return Buttons(self.words, self.orders, self.choices) if isinstance(made, Recorder) else made
+
+    @property
+    def places(self):
+        """The tasks of the six places, in their order."""
+        return [choice.task for choice in self.choices if not hasattr(choice, "implied")]
+
+    @property
+    def button(self):
+        """The operator of the one button that asks for takes."""
+        (button,) = [name for name in self.orders if name in MAKING]
+        return button
 
 
 @pytest.fixture
@@ -69,12 +87,12 @@ OWN = {
         (("Blocked",), "PREVIS", "dress_previs"),
     ],
 )
-def test_the_implied_task_comes_first_and_the_others_beside_it(panel, selected, task, operator) -> None:
+def test_the_implied_task_has_its_button_and_the_six_keep_their_places(panel, selected, task, operator) -> None:
     drawn = panel(*selected, frame=300)
-    choices = [choice.task for choice in drawn.choices]
-    assert choices[0] == task
-    assert len(set(choices)) == 6
-    assert drawn.orders[-1] == operator
+    assert drawn.places == PLACES
+    assert drawn.button == operator
+    before = set(drawn.orders[: drawn.orders.index(operator)])
+    assert before <= {"choose_task", "prompt_dialog"}, "nothing but the tasks and the prompt comes before the button"
     shown = {name for name in OWN if any(word.partition(".")[0] == name for word in drawn.words)}
     assert shown == {name for name, owner in OWN.items() if owner == task}
 
@@ -84,21 +102,48 @@ def test_another_task_is_one_click_away_until_the_selection_changes(panel, setti
     assert bpy.ops.wan_vse.choose_task(task="EXTEND") == {"FINISHED"}
     assert settings.task == "EXTEND"
     drawn = panel.again()
-    assert drawn.orders[-1] == "extend"
+    assert drawn.button == "extend" and drawn.places == PLACES
     assert {"extend_frames", "extend_direction"} <= set(drawn.words)
     assert "strength" not in drawn.words
-    assert panel("Still").orders[-1] == "animate_picture"
-    assert panel("A").orders[-1] == "extend", "what was chosen for these strips holds for them"
+    assert panel("Still").button == "animate_picture"
+    assert panel("A").button == "restyle", "a choice ends with its selection"
 
 
-def test_the_chosen_task_is_the_one_in_words(panel, settings) -> None:
+def test_a_choice_without_a_selection_ends_when_the_playhead_enters_a_gap(panel, settings) -> None:
+    panel(frame=300)
+    settings.task = "PREVIS"
+    assert panel(frame=310).button == "dress_previs"
+    assert panel(frame=50).button == "fill_gap"
+    assert panel(frame=300).button == "generate", "and does not come back"
+
+
+def test_each_task_has_its_own_prompt(panel, settings, stand_in) -> None:
+    settings.restyle_prompt, settings.extend_prompt = "watercolor", ""
     panel("A")
+    assert stand_in.server.plan_query.planned.prompt == "watercolor"
     settings.task = "EXTEND"
-    assert panel.again().choices[0].task == "EXTEND"
+    panel.again()
+    assert stand_in.server.plan_query.planned.prompt == ""
+
+
+def test_style_words_end_each_prompt(panel, settings, stand_in) -> None:
+    settings.restyle_prompt, settings.style_words = "a tram.", "ink on paper"
+    panel("A")
+    assert stand_in.server.plan_query.planned.prompt == "a tram, ink on paper"
+
+
+def test_the_button_says_how_long_it_takes_as_far_as_that_is_known(panel, stand_in) -> None:
+    m = stand_in.messages
+    plan = m.Plan("embedded", 256, 144, 41, m.FrameRate(16), 36, 20, 1.0, 1.0, m.Sampler.UNIPC)
+    stand_in.server.plan_query.plan = plan
+    drawn = panel("A", "B")
+    assert "Fill Gap" in drawn.words and any("Time not known" in word for word in drawn.words)
+    stand_in.server.plan_query.plan = dataclasses.replace(plan, expected_seconds=130.0)
+    assert "Fill Gap, about 2 min 10 s" in panel("A", "B").words
 
 
 def test_what_the_prompt_lacks_is_said_and_one_that_may_be_empty_is_planned_as_it_is(panel, stand_in, settings) -> None:
-    settings.prompt = ""
+    set_prompts(settings, "")
     assert any("prompt is empty" in word for word in panel("A").words)
     assert stand_in.server.plan_query.planned.prompt == "any"
     assert not any("prompt is empty" in word for word in panel("A", "B").words)
@@ -106,15 +151,15 @@ def test_what_the_prompt_lacks_is_said_and_one_that_may_be_empty_is_planned_as_i
 
 
 def test_what_it_is_made_from_is_said(panel, settings) -> None:
-    assert "From 'A' into 'B'" in panel("A", "B").words
-    assert "From 'A' into 'B'" in panel(frame=50).words, "around the playhead"
-    assert "'Blocked'" in panel("Blocked").words
-    assert "'Blocked' in the look of 'Still'" in panel("Blocked", "Still").words
+    assert "Fill Gap: 'A' to 'B'" in panel("A", "B").words
+    assert "Fill Gap: 'A' to 'B'" in panel(frame=50).words, "around the playhead"
+    assert "Previs: 'Blocked'" in panel("Blocked").words
+    assert any("in the look of" in word for word in panel("Blocked", "Still").words)
     panel("Still")
     settings.task = "EXTEND"
-    assert "Continues from the end of 'Still'" in panel.again().words
+    assert "Extend: After 'Still'" in panel.again().words
     settings.extend_direction = "BACKWARD"
-    assert "Up to the start of 'Still'" in panel.again().words
+    assert "Extend: Before 'Still'" in panel.again().words
 
 
 def test_the_place_is_said_before_the_click(panel, stand_in) -> None:
@@ -132,18 +177,18 @@ def test_a_held_part_is_said(panel, cut) -> None:
 
 def test_what_is_rendered_first_is_said(panel, cut) -> None:
     cut.compat.new_color(cut.strips, "Color", 1, 300, 20)
-    assert any("rendered first" in word for word in panel("Color").words)
-    assert not any("rendered first" in word for word in panel("A").words)
+    assert any("Renders the" in word for word in panel("Color").words)
+    assert not any("Renders the" in word for word in panel("A").words)
 
 
 def test_several_text_strips_are_counted(panel, cut, settings) -> None:
     cut.text("rain", 300, 330)
     cut.text("fog", 340, 350)
-    assert any("choose Strip" in word for word in panel("rain", "fog").words)
+    assert any("choose Text Strips" in word for word in panel("rain", "fog").words)
     settings.prompt_source = "TEXT_STRIP"
     drawn = panel("rain", "fog")
     assert "Generate 2 Takes" in drawn.words
-    assert "The first of 2 takes" in drawn.words
+    assert any("2 takes; the first" in word for word in drawn.words)
 
 
 def test_a_refusal_is_said_in_the_panel(panel, cut) -> None:
@@ -151,12 +196,23 @@ def test_a_refusal_is_said_in_the_panel(panel, cut) -> None:
     assert any("muted" in word for word in panel("Muted").words)
 
 
-def test_the_choice_is_kept_in_the_file(panel, settings, tmp_path) -> None:
+def test_a_choice_ends_with_the_file(panel, settings, tmp_path) -> None:
     panel("A")
     settings.task = "EXTEND"
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
-    assert bpy.context.scene.wan_vse.task == "EXTEND"
+    assert bpy.context.scene.wan_vse.task == "RESTYLE"
+
+
+def test_an_older_file_has_its_prompt_for_each_task_that_needs_one(settings, addon, tmp_path) -> None:
+    set_prompts(settings, "")
+    settings.prompt, settings.restyle_prompt = "rain", "ink"
+    settings.prompts_apart = False  # as in a file that was saved before
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    kept = bpy.context.scene.wan_vse
+    assert (kept.prompt, kept.image_prompt, kept.restyle_prompt, kept.previs_prompt) == ("rain", "rain", "ink", "rain")
+    assert (kept.gap_prompt, kept.extend_prompt, kept.prompts_apart) == ("", "", True)
 
 
 def test_a_job_whose_source_is_rendered_says_so(stand_in, addon) -> None:

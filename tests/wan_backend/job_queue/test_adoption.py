@@ -333,7 +333,7 @@ def test_a_media_folder_that_breaks_the_look_costs_its_own_job(tmp_path, server,
     for _ in ids:
         first.until(lambda: first.queue.next_queued() is not None)
         turns.append(first.queue.next_queued().job_id)
-        first.queue.end(turns[-1], JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Canceled."))
+        first.queue.end(turns[-1], JobState.CANCELED, Problem(ProblemKind.CANCELED, "Canceled."))
     assert turns == ids
 
 
@@ -404,7 +404,7 @@ def test_a_cancel_does_not_wait_for_a_thousand_jobs_to_be_cleared(tmp_path, serv
     here.adopt()
     cleared = []
     here.queue.clear(ids[:100]).start(cleared.append)
-    here.queue.end(ids[100], JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Canceled."))
+    here.queue.end(ids[100], JobState.CANCELED, Problem(ProblemKind.CANCELED, "Canceled."))
     written = []
     here.queue.when_written(ids[100], lambda: written.append(len(gone)))
     here.until(lambda: bool(written) and bool(cleared))

@@ -34,7 +34,7 @@ IDS = [f"{n:032x}" for n in range(4)]
 
 def test_every_state_has_its_followers_and_no_state_is_a_dead_end():
     assert set(ALLOWED) == set(JobState)
-    assert set(ENDS) == {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED}
+    assert set(ENDS) == {JobState.DONE, JobState.FAILED, JobState.CANCELED, JobState.INTERRUPTED}
     for state in ENDS:
         assert JobState.QUEUED in ALLOWED[state]
 
@@ -83,7 +83,7 @@ class QueueMachine(RuleBasedStateMachine):
     def progress(self, job_id, state, progress):
         self.queue.progress(ProgressParams(job_id, state, 1, 4, progress))
 
-    @rule(state=st.sampled_from([JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED]))
+    @rule(state=st.sampled_from([JobState.FAILED, JobState.CANCELED, JobState.INTERRUPTED]))
     def end(self, state):
         for job_id in self.working():
             self.queue.end(job_id, state, Problem(ProblemKind.INTERNAL, "Why."))

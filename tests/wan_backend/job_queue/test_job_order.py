@@ -89,7 +89,7 @@ def test_a_page_begins_with_what_has_not_ended_newest_first(tmp_path, queue):
     page = queue.page(ListParams(most=2))
     assert [status.job_id for status in page.jobs] == [ids[3], ids[1]]
     answered(queue.clear([ids[4]]))
-    queue.end(ids[1], JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Canceled."))
+    queue.end(ids[1], JobState.CANCELED, Problem(ProblemKind.CANCELED, "Canceled."))
     page = queue.page(ListParams(page.next, 2))
     assert [status.job_id for status in page.jobs] == [ids[2], ids[1]]  # where it is now
     page = queue.page(ListParams(page.next, 2))
@@ -138,7 +138,7 @@ def test_only_the_next_job_is_told_that_no_worker_can_be_started(tmp_path):
     for _ in range(3):
         queue.report_to_next("The worker died.")
     assert told == [ids[0]] and queue.status(ids[0]).sentence == "The worker died."
-    queue.end(ids[0], JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Canceled."))
+    queue.end(ids[0], JobState.CANCELED, Problem(ProblemKind.CANCELED, "Canceled."))
     queue.report_to_next("The worker died.")
     queue.report_to_next("Waiting for its turn.")
     assert told[1:] == [ids[0], ids[1], ids[1]]

@@ -156,7 +156,7 @@ def _turns(queue):
     while (job := queue.next_queued()) is not None:
         ids.append(job.job_id)
         queue.start(job.job_id, plan(take_request()))
-        queue.end(job.job_id, JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Canceled."))
+        queue.end(job.job_id, JobState.CANCELED, Problem(ProblemKind.CANCELED, "Canceled."))
     return ids
 
 

@@ -65,7 +65,7 @@ def test_a_queued_job_that_was_canceled_and_retried_comes_last(queue, tmp_path):
     first, second = "b" * 32, "c" * 32
     for job_id in (first, second):
         answered(queue.submit(job_id, request, plan))
-    queue.end(first, JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Canceled."))
+    queue.end(first, JobState.CANCELED, Problem(ProblemKind.CANCELED, "Canceled."))
     answered(queue.retry(first))
     turns = []
     while (waiting := queue.next_queued()) is not None:
@@ -94,13 +94,13 @@ def test_what_was_unusual_is_said_with_the_take(queue, tmp_path):
     assert queue.status(JOB).sentence == "Done. Memory ran out."
 
 
-@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED])
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELED, JobState.INTERRUPTED])
 def test_it_stays_for_a_retry_until_the_job_is_cleared(queue, state):
     queue.end(JOB, state, Problem("internal", "It ended."))
     assert queue.work_folder(JOB).exists()
     answered(queue.retry(JOB))
     assert queue.work_folder(JOB).exists()
-    queue.end(JOB, JobState.CANCELLED, Problem("cancelled", "Canceled."))
+    queue.end(JOB, JobState.CANCELED, Problem("cancelled", "Canceled."))
     answered(queue.clear([JOB]))
     assert not queue.work_folder(JOB).parent.exists()
 
@@ -123,5 +123,5 @@ def test_a_preview_is_told_while_the_job_runs(queue, tmp_path):
     assert queue.status(JOB).preview == shown
     queue.progress(ProgressParams(JOB, JobState.DECODING, 8, 8, 0.8))
     assert queue.status(JOB).preview == shown
-    queue.end(JOB, JobState.CANCELLED, Problem("cancelled", "Canceled."))
+    queue.end(JOB, JobState.CANCELED, Problem("cancelled", "Canceled."))
     assert queue.status(JOB).preview == ""

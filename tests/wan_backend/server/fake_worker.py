@@ -54,7 +54,7 @@ from wan_backend.protocol.methods import WORKER_EVENTS, WORKER_METHODS
 
 BEAT_SECONDS = float(os.environ.get("FAKE_WORKER_BEAT", "2"))
 RUNS: queue.SimpleQueue[tuple[RunParams, Answer]] = queue.SimpleQueue()
-CANCELLED = threading.Event()
+CANCELED = threading.Event()
 WRITING = threading.Lock()
 BEATS = threading.Event()
 BEATS.set()
@@ -70,7 +70,7 @@ def main() -> None:
     threading.Thread(target=_beat, daemon=True).start()
     while True:
         params, answer = RUNS.get()
-        CANCELLED.clear()
+        CANCELED.clear()
         try:
             answer(Run(params).go())
         except ProtocolError as error:
@@ -93,7 +93,7 @@ def _serve(method: str, params: Any) -> Nothing | Later:
     if method == "run":
         return Later(lambda answer: RUNS.put((params, answer)))
     if method == "cancel":
-        CANCELLED.set()
+        CANCELED.set()
         return Nothing()
     if method == "warm":
         return Nothing()
@@ -159,11 +159,11 @@ class Run:
 
     def pause(self, seconds: float) -> None:
         """Wait, unless the job is canceled meanwhile."""
-        if CANCELLED.wait(seconds) if seconds else CANCELLED.is_set():
+        if CANCELED.wait(seconds) if seconds else CANCELED.is_set():
             for file in self.partial.glob("*"):
                 file.unlink()
             self.partial.rmdir()
-            raise Refusal(Problem(ProblemKind.CANCELLED, "Canceled."))
+            raise Refusal(Problem(ProblemKind.CANCELED, "Canceled."))
 
     def write_frame(self, index: int) -> None:
         """A real PNG file, whole or not there."""

@@ -131,7 +131,7 @@ class Worker:
             self.warm_ups.append(params)
             return Later(lambda answer: setattr(self, "_warmed", answer))
         if method == "cancel" and self.job is not None:
-            self.refuses(Problem(ProblemKind.CANCELLED, "Canceled."))
+            self.refuses(Problem(ProblemKind.CANCELED, "Canceled."))
         return Nothing()
 
     def _say(self, line: bytes) -> None:
@@ -223,12 +223,12 @@ class InProcess:
         of_jobs = (message["params"] for message in self.messages if message.get("method") == "job")
         return [job for job in of_jobs if job["job_id"] == job_id]
 
-    def leave(self) -> None:
-        """As the server's end, but for the end of the process; once."""
+    def leave(self, goes_on: bool = False) -> None:
+        """As the server's end, but for the end of the process; once. `goes_on`: its client asked for it."""
         if self._left:
             return
         self._left = True
-        self.server._runner.leave()
+        self.server._runner.leave(goes_on)
         self.server._queue.save_unsaved()
         self.server._queue.close(DEADLINE_SECONDS)
         self.server._owner.release()

@@ -150,7 +150,7 @@ def test_a_cancel_is_answered_when_the_disk_answers(begun, monkeypatch):
     answers = main.ask(main.downloads.cancel(SMALL.id))
     assert answers == [] and [status.model for status in main.downloads.statuses()] == [SMALL.id]
     gate.set()
-    main.until(lambda: main.told and main.told[-1].state is DownloadState.CANCELLED)
+    main.until(lambda: main.told and main.told[-1].state is DownloadState.CANCELED)
     assert answers[0].sentence == "Canceling." and main.downloads.statuses() == []
 
 
@@ -169,5 +169,5 @@ def test_a_cancel_ends_though_nothing_can_be_removed(begun, monkeypatch):
     monkeypatch.setattr(hub_cache, "remove_blobs", fail)
     main = Main(begun, monkeypatch)
     main.ask(main.downloads.cancel(SMALL.id))
-    main.until(lambda: main.told and main.told[-1].state is DownloadState.CANCELLED)
+    main.until(lambda: main.told and main.told[-1].state is DownloadState.CANCELED)
     assert main.downloads.statuses() == []

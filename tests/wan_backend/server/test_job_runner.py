@@ -12,12 +12,25 @@ from wan_backend.job_queue.owners import Owner
 from wan_backend.job_queue.queue import JobQueue
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
-from wan_backend.protocol.messages import JobState, Problem, ProblemKind, WorkerState, WorkerStatus
+from wan_backend.protocol.messages import (
+    FrameRate,
+    JobState,
+    MediaFormat,
+    PhaseSeconds,
+    Problem,
+    ProblemKind,
+    RunResult,
+    Take,
+    WorkerState,
+    WorkerStatus,
+)
 from wan_backend.server.job_runner import JobRunner
 from wan_backend.server.planning_queue import Prepared
 
 A, B = "a" * 32, "b" * 32
 PREPARED = Prepared(take_plan(), Path("/models/embedded"), {"vae": Path("/vae")}, "")
+
+TAKE = Take("/media/a", "0001.png", MediaFormat.PNG, 9, 832, 480, FrameRate(24))
 
 
 class Life:
@@ -140,7 +153,7 @@ def test_a_job_canceled_while_it_is_planned_does_not_start(parts):
     queue, life, planning, runner = parts
     runner.advance()
     runner.cancel(A)
-    assert queue.status(A).state is JobState.CANCELLED
+    assert queue.status(A).state is JobState.CANCELED
     planning.asked[0][1](PREPARED)
     assert life.runs == []
     runner.advance()
@@ -199,7 +212,7 @@ def test_a_job_canceled_and_retried_while_it_was_set_aside_runs_once(parts):
     ("kind", "state"),
     [
         (ProblemKind.INTERRUPTED, JobState.INTERRUPTED),
-        (ProblemKind.CANCELLED, JobState.CANCELLED),
+        (ProblemKind.CANCELED, JobState.CANCELED),
         (ProblemKind.WORKER_DIED, JobState.FAILED),
     ],
 )
@@ -220,3 +233,26 @@ def test_a_worker_that_is_not_started_again_is_told_to_who_waits_next(parts):
     assert queue.status(B).sentence == "Waiting for its turn."
     runner.forgive()
     assert queue.status(A).sentence == "Waiting for its turn." and life.status.state is WorkerState.NONE
+
+
+def test_a_take_tells_how_long_the_next_one_will_take(parts):
+    queue, _, planning, runner = parts
+    assert runner.with_time(take_plan()).expected_seconds is None
+    runner.advance()
+    planning.asked[0][1](PREPARED)
+    assert queue.status(A).state is JobState.LOADING
+    runner.job_finished(A, RunResult(TAKE, PhaseSeconds(denoise=10.0)))
+    assert runner.with_time(take_plan()).expected_seconds == pytest.approx(10.0, abs=0.1)
+    refusal = Refusal(Problem(ProblemKind.MODEL_MISSING, "It is not here; download it."))
+    assert runner.with_time(refusal) is refusal
+
+
+def test_a_take_that_was_resumed_tells_nothing_of_others(parts):
+    queue, _, planning, runner = parts
+    runner.advance()
+    work = queue.work_folder(A)
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "steps.safetensors").write_bytes(b"")
+    planning.asked[0][1](PREPARED)
+    runner.job_finished(A, RunResult(TAKE, PhaseSeconds(denoise=10.0)))
+    assert runner.with_time(take_plan()).expected_seconds is None

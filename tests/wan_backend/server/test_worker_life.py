@@ -245,7 +245,7 @@ def test_a_cancel_that_a_sleep_came_between_still_ends_in_time(live, monkeypatch
     living.life.tick()
     assert living.life.status.state is WorkerState.BUSY and not living.ended(job)
     living.until(lambda: living.ended(job))
-    assert living.heard.failed[job].kind is ProblemKind.CANCELLED
+    assert living.heard.failed[job].kind is ProblemKind.CANCELED
 
 
 def test_what_is_too_long_to_hand_over_fails_in_a_sentence_and_the_next_job_is_made(live):
@@ -300,5 +300,5 @@ def test_a_cancel_that_a_stopped_worker_does_not_hear_ends_as_a_cancel(live):
     living.until(lambda: living.heard.progress)
     living.life.cancel(job)
     living.until(lambda: living.ended(job))
-    assert living.heard.failed[job].kind is ProblemKind.CANCELLED
+    assert living.heard.failed[job].kind is ProblemKind.CANCELED
     living.until(lambda: living.life.status.state is WorkerState.READY)

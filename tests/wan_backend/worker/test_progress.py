@@ -150,3 +150,12 @@ def test_after_a_try_in_tiles_pictures_without_any_count_from_the_start(clock):
         clock.now += 1.0
         progress.written(done, 4, f"frame {done}")
     assert sent[-1].eta_seconds == pytest.approx(2.0)
+
+
+def test_the_number_of_steps_is_that_of_the_footage_from_the_first_report_of_them_on(clock):
+    sent = []
+    progress = Progress("job", 4, sent.append, None, clock)
+    progress.phase(JobState.DENOISING, "Step 0 of 2", 2)
+    progress.advance(1, 2, "Step 1 of 2")
+    progress.advance(2, 2, "Step 2 of 2")
+    assert {report.steps for report in sent} == {2}

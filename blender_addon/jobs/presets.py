@@ -1,0 +1,172 @@
+"""Presets and the prompts that were used last, for all files: two files in the extension's own folder. No bpy.
+
+A file is written whole. One that can't be used is put aside under another name, so that nothing of it is lost, and a
+sentence says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...wan_backend.protocol.messages import MAX_LORAS, MAX_PROMPT_CHARACTERS, MAX_STRENGTH, MIN_STRENGTH
+from ...wan_backend.storage import private_files, whole_file
+
+log = logging.getLogger(__name__)
+
+MAX_PROMPTS = 50
+MAX_PRESETS = 100
+MAX_NAME_CHARACTERS = 60
+MAX_VALUE_CHARACTERS = 4096
+MAX_BYTES = 4_000_000
+PROMPTS_FILE, PRESETS_FILE = "prompts.json", "presets.json"
+ASIDE = ".damaged"
+SETTINGS = ("model_id", "resolution_name", "quality", "negative_prompt", "style_words", "matrix_precision", "conform")
+"""The settings that a preset has; all are text."""
+
+
+@dataclass(frozen=True)
+class PresetLora:
+    """A LoRA of a preset."""
+
+    path: str
+    use: bool = True
+    strength: float = 1.0
+    expert: str = "AUTO"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings under a name."""
+
+    name: str
+    settings: dict[str, str] = field(default_factory=dict)
+    loras: tuple[PresetLora, ...] = ()
+
+
+class Damaged(Exception):
+    """A file has something else than what is written there."""
+
+
+class PresetFiles:
+    """The two files of a folder. They are read once; another Blender's changes are seen when something is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._prompts: list[str] | None = None
+        self._presets: list[Preset] | None = None
+        self.problem = ""
+        """What was wrong with a file, in a sentence; empty if nothing was."""
+
+    def prompts(self) -> list[str]:
+        """The prompts, the newest first."""
+        if self._prompts is None:
+            self._prompts = self._read(PROMPTS_FILE, _prompts_in, [])
+        return self._prompts
+
+    def presets(self) -> list[Preset]:
+        """The presets, by name."""
+        if self._presets is None:
+            self._presets = self._read(PRESETS_FILE, _presets_in, [])
+        return self._presets
+
+    def preset(self, name: str) -> Preset | None:
+        """The preset of that name."""
+        return next((each for each in self.presets() if each.name == name), None)
+
+    def use_prompt(self, prompt: str) -> None:
+        """Put a prompt first."""
+        prompt = prompt.strip()[:MAX_PROMPT_CHARACTERS]
+        if not prompt or self.prompts()[:1] == [prompt]:
+            return
+        self._prompts = None  # another Blender may have written
+        self._prompts = [prompt, *(each for each in self.prompts() if each != prompt)][:MAX_PROMPTS]
+        self._write(PROMPTS_FILE, self._prompts)
+
+    def add(self, preset: Preset) -> str:
+        """Keep a preset in place of the one of its name; a sentence if it can't be."""
+        name = " ".join(preset.name.split())[:MAX_NAME_CHARACTERS]
+        if not name:
+            return "Give the preset a name."
+        self._presets = None
+        others = [each for each in self.presets() if each.name != name]
+        if len(others) >= MAX_PRESETS:
+            return "There are 100 presets already: remove one first."
+        kept = Preset(name, preset.settings, preset.loras[:MAX_LORAS])
+        self._presets = sorted([*others, kept], key=lambda each: each.name.lower())
+        return self._write(PRESETS_FILE, [asdict(each) for each in self._presets])
+
+    def remove(self, name: str) -> str:
+        """Remove a preset; a sentence if that can't be written."""
+        self._presets = None
+        self._presets = [each for each in self.presets() if each.name != name]
+        return self._write(PRESETS_FILE, [asdict(each) for each in self._presets])
+
+    def _read(self, name: str, parse: Any, nothing: Any) -> Any:
+        file = self._folder / name
+        try:
+            if not file.exists():
+                return nothing
+            return parse(whole_file.read_json(file, MAX_BYTES))
+        except OSError as error:
+            log.warning("%s can't be read: %s", file, error)
+            self.problem = f"{name} can't be read: check the extension's folder."
+        except (ValueError, TypeError, Damaged, RecursionError) as error:
+            log.warning("%s is damaged: %s", file, error)
+            with contextlib.suppress(OSError):
+                os.replace(file, file.with_name(name + ASIDE))
+            self.problem = f"{name} was damaged and is kept as {name}{ASIDE}; a new one is begun."
+        return nothing
+
+    def _write(self, name: str, value: Any) -> str:
+        try:
+            private_files.make_folder(self._folder)
+            whole_file.write_json(self._folder / name, value)
+        except OSError as error:
+            log.warning("%s can't be written: %s", name, error)
+            return "It can't be kept: the extension's folder can't be written."
+        return ""
+
+
+def _prompts_in(read: Any) -> list[str]:
+    if not isinstance(read, list) or not all(isinstance(each, str) for each in read):
+        raise Damaged("no list of texts")
+    return [each[:MAX_PROMPT_CHARACTERS] for each in read[:MAX_PROMPTS] if each.strip()]
+
+
+def _presets_in(read: Any) -> list[Preset]:
+    if not isinstance(read, list):
+        raise Damaged("no list")
+    return [_preset(each) for each in read[:MAX_PRESETS]]
+
+
+def _preset(read: Any) -> Preset:
+    if not isinstance(read, dict) or not isinstance(read.get("name"), str) or not read["name"].strip():
+        raise Damaged("a preset without a name")
+    settings, loras = read.get("settings", {}), read.get("loras", [])
+    if not isinstance(settings, dict) or not isinstance(loras, list):
+        raise Damaged("a preset without settings")
+    kept = {name: settings[name] for name in SETTINGS if name in settings}
+    if not all(isinstance(value, str) and len(value) <= MAX_VALUE_CHARACTERS for value in kept.values()):
+        raise Damaged("a setting that is no text")
+    return Preset(read["name"][:MAX_NAME_CHARACTERS], kept, tuple(_lora(each) for each in loras[:MAX_LORAS]))
+
+
+def _lora(read: Any) -> PresetLora:
+    if not isinstance(read, dict) or not isinstance(read.get("path"), str) or "\0" in read["path"]:
+        raise Damaged("a LoRA without a file")
+    strength = read.get("strength", 1.0)
+    if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
+        raise Damaged("a strength that is no number")
+    expert = read.get("expert", "AUTO")
+    return PresetLora(
+        read["path"][:MAX_VALUE_CHARACTERS],
+        read.get("use", True) is not False,
+        min(max(float(strength), MIN_STRENGTH), MAX_STRENGTH),
+        expert if expert in ("AUTO", "BOTH", "HIGH", "LOW") else "AUTO",
+    )

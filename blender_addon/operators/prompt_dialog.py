@@ -1,0 +1,146 @@
+"""Operators that make what the panel shows: from a dialog with room for the prompt, by a key, or as a first example."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any, ClassVar
+
+import bpy
+
+from ...wan_backend.protocol.messages import Task
+from ..properties import EMBEDDED, settings_of, task_of
+from ..timeline import compat
+from . import make_takes
+from .presets import TAKE_FIELD, shown_field
+from .refusing import Refusing, Result, backend_refusal, timeline_refusal
+from .takes import WAN_VSE_OT_new_take
+
+DIALOG_WIDTH = 720
+CHARACTERS_A_LINE = 105
+MOST_LINES = 12
+EXAMPLE_PROMPT = "an orange circle rises in the sky, the camera pans right"
+EXAMPLE_FRAMES = 48
+_OPERATORS: dict[Task, Any] = {
+    Task.TEXT_TO_VIDEO: make_takes.WAN_VSE_OT_generate,
+    Task.IMAGE_TO_VIDEO: make_takes.WAN_VSE_OT_animate_picture,
+    Task.RESTYLE: make_takes.WAN_VSE_OT_restyle,
+    Task.FILL_GAP: make_takes.WAN_VSE_OT_fill_gap,
+    Task.EXTEND: make_takes.WAN_VSE_OT_extend,
+    Task.PREVIS: make_takes.WAN_VSE_OT_dress_previs,
+}
+
+
+def _ours() -> Any:
+    return bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
+
+
+def make_shown(context: bpy.types.Context) -> Result:
+    """Press the panel's button: a new take of the selected one, or a take of the shown task."""
+    settings = settings_of(context)
+    if shown_field(settings) == TAKE_FIELD:
+        made: Result = _ours().new_take(count=settings.take_count)
+        return made
+    result: Result = getattr(_ours(), _OPERATORS[task_of(settings)].bl_idname.partition(".")[2])()
+    return result
+
+
+def shown_refusal(context: bpy.types.Context) -> str:
+    """Why the panel's button can't be pressed; empty if it can."""
+    sentence = timeline_refusal(context) or backend_refusal()
+    if sentence:
+        return sentence
+    settings = settings_of(context)
+    if shown_field(settings) == TAKE_FIELD:
+        return WAN_VSE_OT_new_take.refusal(context)
+    return str(_OPERATORS[task_of(settings)].refusal(context))
+
+
+class WAN_VSE_OT_make_shown(Refusing, bpy.types.Operator):
+    """Make what the Wan tab of the sidebar shows: a take of its task, or a new take of the selected one"""
+
+    bl_idname = "wan_vse.make_shown"
+    bl_label = "Wan: Make What the Panel Shows"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return shown_refusal(context)
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        return make_shown(context)
+
+
+class WAN_VSE_OT_prompt_dialog(Refusing, bpy.types.Operator):
+    """Write the prompt in a dialog with room, and make the take from there"""
+
+    bl_idname = "wan_vse.prompt_dialog"
+    bl_label = "Wan: Write Prompt"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return timeline_refusal(context)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Show the dialog; Enter makes the take."""
+        return context.window_manager.invoke_props_dialog(
+            self, width=DIALOG_WIDTH, title="Prompt", confirm_text="Generate"
+        )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = settings_of(context)
+        layout, name = self.layout, shown_field(settings)
+        row = layout.row(align=True)
+        row.scale_y = 1.3
+        row.activate_init = True
+        row.prop(settings, name, text="")
+        row.menu("WAN_VSE_MT_prompts", text="", icon="RECOVER_LAST")
+        row.menu("WAN_VSE_MT_presets", text="", icon="PRESET")
+        text = str(getattr(settings, name))
+        lines = textwrap.wrap(text[: CHARACTERS_A_LINE * MOST_LINES], CHARACTERS_A_LINE) if text else [""]
+        column = layout.column(align=True)
+        for line in lines[:MOST_LINES]:
+            column.label(text=line, translate=False)
+        if name != TAKE_FIELD:
+            column = layout.column()
+            column.use_property_split, column.use_property_decorate = True, False
+            column.prop(settings, "style_words")
+            column.prop(settings, "negative_prompt")
+        sentence = shown_refusal(context)
+        if sentence:
+            layout.label(text=sentence, icon="INFO")
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        sentence = shown_refusal(context)
+        if sentence:
+            self.report({"WARNING"}, f"{sentence}.")
+            return {"CANCELLED"}
+        return make_shown(context)
+
+
+class WAN_VSE_OT_make_example(Refusing, bpy.types.Operator):
+    """Make a first small take with the model that is part of the extension; it needs no download and no footage"""
+
+    bl_idname = "wan_vse.make_example"
+    bl_label = "Wan: Make an Example"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        sentence = timeline_refusal(context) or backend_refusal()
+        if not sentence and len(compat.shown_strips(compat.sequencer_scene(context))):
+            sentence = "The timeline is not empty: an example is for a new file"
+        return sentence
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        """Set the panel to what the example needs, so that it says what was made, and ask for the take."""
+        settings = settings_of(context)
+        settings.task = Task.TEXT_TO_VIDEO.name
+        settings.model_id, settings.resolution_name = EMBEDDED, ""
+        settings.prompt_source, settings.prompt = "FIELD", settings.prompt or EXAMPLE_PROMPT
+        settings.length_mode, settings.length_frames = "GAP", EXAMPLE_FRAMES
+        result: Result = _ours().generate()
+        return result
+
+
+CLASSES = (WAN_VSE_OT_make_shown, WAN_VSE_OT_prompt_dialog, WAN_VSE_OT_make_example)

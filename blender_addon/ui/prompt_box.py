@@ -1,0 +1,56 @@
+"""The prompt of the shown task, in one row: where it comes from, its field, more room, and earlier ones."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.app.translations import pgettext_iface as iface_
+
+from ...wan_backend.protocol.messages import Task
+from ..jobs import planned_takes, request
+from ..operators.snapshot import Snapshot
+from ..properties import WanSettings
+from ..timeline import selection
+from . import paragraph
+
+OPTIONAL = (Task.FILL_GAP, Task.EXTEND)
+"""Tasks whose strips say enough."""
+
+
+def draw(
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    scene: bpy.types.Scene,
+    settings: WanSettings,
+    seen: Snapshot,
+) -> None:
+    """One row, as high for every source of the prompt."""
+    row = layout.row(align=True)
+    row.prop(settings, "prompt_source", text="", icon_only=True)
+    if settings.prompt_source == "FIELD":
+        row.prop(settings, request.PROMPT_FIELDS[seen.task], text="", placeholder=placeholder(scene, seen))
+    elif settings.prompt_source == "TEXT_BLOCK":
+        row.prop(settings, "prompt_text", text="")
+        row.operator("wan_vse.write_prompt_text", text="", icon="GREASEPENCIL" if settings.prompt_text else "ADD")
+    else:
+        text = selection.prompt_of_text_strip(scene) or ""
+        if text.strip():
+            paragraph.draw_line(row, context, text, translate=False)
+        else:
+            row.label(text="Select a text strip in the timeline.")
+    draw_more(row)
+
+
+def draw_more(row: bpy.types.UILayout) -> None:
+    """The dialog with room, and the menus of earlier prompts and of presets."""
+    row.operator("wan_vse.prompt_dialog", text="", icon="FULLSCREEN_ENTER")
+    row.menu("WAN_VSE_MT_prompts", text="", icon="RECOVER_LAST")
+    row.menu("WAN_VSE_MT_presets", text="", icon="PRESET")
+
+
+def placeholder(scene: bpy.types.Scene, seen: Snapshot) -> str:
+    """What an empty field says: that it may stay empty, and which prompt is used then."""
+    if seen.task not in OPTIONAL:
+        return iface_("Describe what the take shows")
+    targets = [take.target for take in seen.takes.planned if take.target is not None]
+    own = planned_takes.prompt_of_sources(scene, targets[0]) if targets else ""
+    return iface_("Optional: {}").format(own[:200]) if own else iface_("Optional")

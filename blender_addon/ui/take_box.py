@@ -1,0 +1,173 @@
+"""The selected take, in place of the tasks: its prompt to be edited, a new take, and the other takes of its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+from bpy.app.translations import pgettext_iface as iface_
+
+from ...wan_backend.protocol.messages import MatrixPrecision, TakeRequest
+from .. import operators
+from ..jobs import session
+from ..operators.snapshot import Snapshot
+from ..properties import WanSettings
+from ..properties.prompts import take_of
+from ..timeline import compat, strip_takes
+from . import paragraph, plan_box, prompt_box, take_thumbnails, task_box, thumbnail_icons, wording
+
+PANEL = "wan_vse_take"
+_MARKS: tuple[tuple[str, Any, Any], ...] = (("star", "SOLO_ON", "SOLO_OFF"), ("reject", "CANCEL", "X"))
+"""Each mark with its icon where it is set, and where it isn't."""
+_WHICH = ("first", "middle", "last")
+
+
+@dataclass(frozen=True)
+class ShownTake:
+    """The selected take, as it is drawn."""
+
+    made: TakeRequest
+    takes: tuple[strip_takes.KeptTake, ...]
+    """All takes of its place; none for a placeholder."""
+    index: int
+    """Which of them is shown."""
+    pending: int
+    """How many more are being made."""
+
+    @property
+    def kept(self) -> strip_takes.KeptTake | None:
+        """The take that is shown."""
+        return self.takes[self.index] if self.takes else None
+
+
+def shown(scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> ShownTake | None:
+    """The selected take; None if none is selected, or a task was chosen for it."""
+    if not seen.shows_take:
+        return None
+    made, strip = take_of(settings), compat.active_strip(scene)
+    if made is None or strip is None:
+        return None
+    return ShownTake(
+        made, strip_takes.takes_of(strip), strip_takes.shown_index(strip) or 0, len(strip_takes.pending(strip))
+    )
+
+
+def draw(
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    scene: bpy.types.Scene,
+    settings: WanSettings,
+    take: ShownTake,
+) -> None:
+    """As high as the rows of a task, which it takes the place of."""
+    draw_flip(layout, take)
+    row = layout.row(align=True)
+    row.prop(settings, "take_prompt", text="", placeholder="Without a prompt")
+    prompt_box.draw_more(row)
+    draw_button(layout, settings, take)
+    draw_status(layout, context, take)
+    draw_facts(layout, context, take)
+
+
+def draw_flip(layout: bpy.types.UILayout, take: ShownTake) -> None:
+    """Which of its takes is shown, with the arrows, the marks and the comparison."""
+    row = layout.row(align=True)
+    row.scale_y = 0.8  # as a task's heading: nothing below moves
+    arrows = row.row(align=True)
+    arrows.enabled = len(take.takes) > 1
+    _order(arrows, "flip_take", "TRIA_LEFT", direction="PREVIOUS")
+    row.label(text=counted(take), icon=task_box.TAKE_ICON)
+    arrows = row.row(align=True)
+    arrows.enabled = len(take.takes) > 1
+    _order(arrows, "flip_take", "TRIA_RIGHT", direction="NEXT")
+    row.separator()
+    mark = take.kept.mark if take.kept is not None else ""
+    for name, on, off in _MARKS:
+        _order(row, "mark_take", on if mark == name else off, depress=mark == name, mark=name)
+    _order(row, "note_take", "TEXT", depress=bool(take.kept and take.kept.note))
+    row.separator()
+    _order(row, "compare_takes", "MOD_MIRROR", kind="WIPE")
+
+
+def counted(take: ShownTake) -> str:
+    """ "Take 2 of 5, 3 coming"."""
+    if not take.takes:
+        return iface_("Being made")
+    words = iface_("{} of {}").format(take.index + 1, len(take.takes))
+    return iface_("{}, {} coming").format(words, take.pending) if take.pending else words
+
+
+def draw_button(layout: bpy.types.UILayout, settings: WanSettings, take: ShownTake) -> None:
+    """A new take with the prompt above, or several."""
+    row = layout.row(align=True)
+    row.scale_y = 1.5
+    query = session.current().server.plan_query
+    query.want(take.made)
+    text = wording.with_time(iface_("New Take"), query.plan_of(take.made))
+    button = row.operator("wan_vse.new_take", text=text, icon="RENDER_ANIMATION", translate=False)
+    button.count = settings.take_count
+    task_box.draw_count(row, settings)
+
+
+def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, take: ShownTake) -> None:
+    """Three small pictures, and what it was made with."""
+    row = layout.row()
+    kept, units = take.kept, 0.0
+    if kept is not None:
+        icons = [
+            take_thumbnails.icon_of(kept.folder, kept.first_file, kept.frames, kept.is_movie, which) for which in _WHICH
+        ]
+        shown_icons = [icon for icon in icons if icon]
+        units = thumbnail_icons.draw_small(row, shown_icons) if shown_icons else 0.0
+    lines: list[tuple[str, Any]] = [(facts(take.made), "NONE")]
+    if kept is not None and kept.note:
+        lines = [*lines, (kept.note, "TEXT")]
+    paragraph.draw_lines(row.column(), context, lines, plan_box.LINES, plan_box.width_beside(context, units))
+
+
+def facts(made: TakeRequest) -> str:
+    """ "Restyle, VACE 1.3B, draft, seed 7"."""
+    row = session.current().server.model(made.model)
+    model = row.label if row is not None else made.model
+    quality = iface_(made.quality.value.capitalize()).lower()
+    return iface_("{}, {}, {}, seed {}").format(iface_(task_box.name_of(made.task.value)), model, quality, made.seed)
+
+
+def draw_facts(layout: bpy.types.UILayout, context: bpy.types.Context, take: ShownTake) -> None:
+    """What is seldom wanted of a take, in a fold."""
+    header, body = layout.panel(PANEL, default_closed=True)
+    header.label(text="This Take")
+    if body is None:
+        return
+    made = take.made
+    paragraph.draw(body, context, wording.title(made.prompt, made.task), "FONT_DATA", 6, translate=False)
+    if made.matrix_precision is MatrixPrecision.FAST_8_BIT:
+        paragraph.draw(body, context, "Fast 8-bit matrices, if the card had them", "BLANK1")
+    if made.loras:
+        paragraph.draw(body, context, wording.loras(made.loras), "BLANK1")
+    column = body.column(align=True)
+    column.operator("wan_vse.regenerate", text="Make It Again Above", icon="LOOP_BACK").seed = "SAME"
+    column.operator("wan_vse.load_settings", text="Load Settings", icon="COPYDOWN")
+    for name, text, icon in (
+        ("take_in_best", "The Same in Best", "SHADING_RENDERED"),
+        ("keep_take", "Keep as a Plain Strip", "PINNED"),
+        ("takes_as_lanes", "Show Takes as Lanes", "NLA"),
+    ):
+        if is_known(name):
+            shown_icon: Any = icon
+            column.operator(f"wan_vse.{name}", text=text, icon=shown_icon)
+
+
+def is_known(name: str) -> bool:
+    """Whether this version of the extension has that operator."""
+    return any(operator.bl_idname == f"wan_vse.{name}" for operator in operators.CLASSES)
+
+
+def _order(row: bpy.types.UILayout, name: str, icon: Any, depress: bool = False, **values: str) -> None:
+    """A button with an icon alone, if there is such an operator."""
+    if not is_known(name):
+        return
+    button = row.operator(f"wan_vse.{name}", text="", icon=icon, depress=depress)
+    for key, value in values.items():
+        setattr(button, key, value)

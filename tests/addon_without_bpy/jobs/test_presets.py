@@ -1,0 +1,92 @@
+"""Presets and earlier prompts: kept for all files, whole, and set aside if somebody damaged them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import pytest
+
+presets = importlib.import_module("wan_vse.blender_addon.jobs.presets")
+Preset, PresetFiles, PresetLora = presets.Preset, presets.PresetFiles, presets.PresetLora
+
+
+def test_the_last_prompt_comes_first_and_none_twice(tmp_path):
+    files = PresetFiles(tmp_path)
+    for prompt in ("fog", "rain", "fog", "  ", "fog "):
+        files.use_prompt(prompt)
+    assert files.prompts() == ["fog", "rain"]
+    assert PresetFiles(tmp_path).prompts() == ["fog", "rain"]
+
+
+def test_fifty_prompts_are_kept(tmp_path):
+    files = PresetFiles(tmp_path)
+    for number in range(60):
+        files.use_prompt(f"take {number}")
+    assert len(files.prompts()) == 50 and files.prompts()[0] == "take 59"
+
+
+def test_two_blenders_keep_each_others_prompts(tmp_path):
+    one, other = PresetFiles(tmp_path), PresetFiles(tmp_path)
+    assert one.prompts() == other.prompts() == []
+    one.use_prompt("fog")
+    other.use_prompt("rain")
+    assert PresetFiles(tmp_path).prompts() == ["rain", "fog"]
+
+
+def test_a_preset_comes_back_whole_and_replaces_its_namesake(tmp_path):
+    files = PresetFiles(tmp_path)
+    lora = PresetLora("/loras/ink.safetensors", False, 0.7, "HIGH")
+    assert files.add(Preset("  Ink  ", {"quality": "DRAFT", "style_words": "ink on paper"}, (lora,))) == ""
+    assert files.add(Preset("Ink", {"quality": "BEST"}, (lora,))) == ""
+    kept = PresetFiles(tmp_path).preset("Ink")
+    assert kept == Preset("Ink", {"quality": "BEST"}, (lora,))
+    assert files.remove("Ink") == "" and PresetFiles(tmp_path).presets() == []
+
+
+def test_a_preset_needs_a_name_and_there_are_at_most_a_hundred(tmp_path):
+    files = PresetFiles(tmp_path)
+    assert "name" in files.add(Preset("   "))
+    for number in range(presets.MAX_PRESETS):
+        assert files.add(Preset(f"{number}")) == ""
+    assert "remove one" in files.add(Preset("one more"))
+
+
+HOSTILE = [
+    "",
+    "{",
+    "7",
+    '{"a": 1}',
+    "[" * 50_000,
+    "[7]",
+    '[{"name": 7}]',
+    '[{"name": "x", "settings": {"quality": 7}}]',
+    '[{"name": "x", "loras": [{"path": 7}]}]',
+    '[{"name": "x", "loras": [{"path": "a", "strength": NaN}]}]',
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("name", [presets.PROMPTS_FILE, presets.PRESETS_FILE])
+def test_a_damaged_file_is_put_aside_with_a_sentence(tmp_path, text, name):
+    (tmp_path / name).write_text(text)
+    files = PresetFiles(tmp_path)
+    assert files.prompts() == [] and files.presets() == []
+    assert name in files.problem and (tmp_path / f"{name}.damaged").read_text() == text
+    files.use_prompt("fog")
+    assert PresetFiles(tmp_path).prompts() == ["fog"]
+
+
+def test_unknown_settings_and_wild_strengths_are_not_believed(tmp_path):
+    preset = {"name": "x", "settings": {"__class__": "y", "quality": "BEST"}, "loras": [{"path": "a", "strength": 900}]}
+    (tmp_path / presets.PRESETS_FILE).write_text(json.dumps([preset]))
+    (kept,) = PresetFiles(tmp_path).presets()
+    assert kept.settings == {"quality": "BEST"} and kept.loras[0].strength == presets.MAX_STRENGTH
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    files = PresetFiles(tmp_path / "file")
+    assert "can't be kept" in files.add(Preset("x"))
+    files.use_prompt("fog")
+    assert files.prompts() == ["fog"]

@@ -1,0 +1,70 @@
+"""How long a take will take, by the takes before: scaled by its work, kept in a file, and said only if known."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+
+from wan_backend.planning.measured_times import MeasuredTimes
+from wan_backend.protocol.messages import FrameRate, PhaseSeconds, Plan, Problem, ProblemKind, Sampler
+
+PLAN = Plan("big", 832, 480, 81, FrameRate(16), 121, 20, 5.0, 3.0, Sampler.UNIPC, forwards=40)
+TOOK = PhaseSeconds(queue=500.0, load=60.0, encode=2.0, denoise=200.0, decode=20.0)
+
+
+def test_nothing_is_said_before_a_take_was_made():
+    times = MeasuredTimes()
+    assert times.expected_seconds(PLAN) is None
+    times.learn(dataclasses.replace(PLAN, model="other"), TOOK)
+    assert times.expected_seconds(PLAN) is None
+
+
+def test_the_same_take_takes_as_long_without_loading_and_waiting():
+    times = MeasuredTimes()
+    times.learn(PLAN, TOOK)
+    assert times.expected_seconds(PLAN) == pytest.approx(222.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "seconds"),
+    [({"forwards": 20}, 122.0), ({"model_frames": 162}, 442.0), ({"width": 416}, 112.0)],
+)
+def test_more_work_takes_longer(changed, seconds):
+    times = MeasuredTimes()
+    times.learn(PLAN, TOOK)
+    assert times.expected_seconds(dataclasses.replace(PLAN, **changed)) == pytest.approx(seconds, abs=0.2)
+
+
+def test_what_cannot_be_done_has_no_time():
+    times = MeasuredTimes()
+    times.learn(PLAN, TOOK)
+    refused = dataclasses.replace(PLAN, problem=Problem(ProblemKind.BAD_LENGTH, "Too long."))
+    assert times.expected_seconds(refused) is None
+
+
+def test_it_is_kept_in_a_file(tmp_path):
+    file = tmp_path / "measured_times.json"
+    MeasuredTimes(file).learn(PLAN, TOOK)
+    until = time.monotonic() + 30
+    while not file.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert MeasuredTimes(file).expected_seconds(PLAN) == pytest.approx(222.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{", '{"big exact": 7}', '{"big exact": {"encode": 1}}', "[" * 100_000, "x" * 200_000),
+        '{"big exact": {"encode": NaN, "denoise": 1, "decode": 1}}',
+        '{"big exact": {"encode": -5, "denoise": 1, "decode": 1}}',
+    ],
+)
+def test_a_damaged_file_is_as_none(tmp_path, text):
+    file = tmp_path / "measured_times.json"
+    file.write_text(text)
+    times = MeasuredTimes(file)
+    assert times.expected_seconds(PLAN) is None
+    times.learn(PLAN, TOOK)
+    assert times.expected_seconds(PLAN) is not None

@@ -1,0 +1,110 @@
+"""How long takes took on this machine, in a file: from that, how long the next one will probably take.
+
+One measurement of a model is kept for each way of multiplying its matrices, the newest. Time grows with the pixels and
+the frames, and with how often the transformer runs. What loading takes is left out: a panel has the model loaded before
+a take is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..protocol.messages import PhaseSeconds, Plan
+from ..storage import whole_file
+
+log = logging.getLogger(__name__)
+
+MAX_MODELS = 100
+MAX_BYTES = 100_000
+LONGEST_SECONDS = 7 * 24 * 3600.0
+"""No take is expected to last longer; a file that says so is not believed."""
+
+
+@dataclass(frozen=True)
+class MeasuredTime:
+    """What a take of a model took."""
+
+    encode: float
+    """Seconds."""
+    denoise: float
+    """Seconds for a pixel of a frame, each time that the transformer runs."""
+    decode: float
+    """Seconds for a pixel of a frame."""
+
+    @property
+    def is_sane(self) -> bool:
+        """Whether all of it can be a time."""
+        parts = (self.encode, self.denoise, self.decode)
+        return all(isinstance(part, float) and math.isfinite(part) and part >= 0 for part in parts)
+
+
+class MeasuredTimes:
+    """The measurements, in memory and in a file. Plans are made on other threads than takes end on."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._known = _read(file) if file is not None else {}
+
+    def learn(self, plan: Plan, seconds: PhaseSeconds) -> None:
+        """A take was made by that plan, from its first step to its last."""
+        pixels = _pixels(plan)
+        measured = MeasuredTime(seconds.encode, seconds.denoise / (pixels * _passes(plan)), seconds.decode / pixels)
+        if not measured.is_sane or seconds.denoise <= 0:
+            return
+        with self._lock:
+            self._known.pop(_key(plan), None)
+            self._known[_key(plan)] = measured
+            while len(self._known) > MAX_MODELS:
+                self._known.pop(next(iter(self._known)))
+            known = dict(self._known)
+        if self._file is not None:
+            threading.Thread(target=_write, args=(self._file, known), name="measured times", daemon=True).start()
+
+    def expected_seconds(self, plan: Plan) -> float | None:
+        """How long a take by that plan will probably take; None if none was made with its model."""
+        with self._lock:
+            measured = self._known.get(_key(plan))
+        if measured is None or plan.problem is not None:
+            return None
+        pixels = _pixels(plan)
+        whole = measured.encode + pixels * (measured.denoise * _passes(plan) + measured.decode)
+        return round(min(whole, LONGEST_SECONDS), 1)
+
+
+def _key(plan: Plan) -> str:
+    return f"{plan.model} {plan.matrix_precision.value}"
+
+
+def _pixels(plan: Plan) -> int:
+    return max(1, plan.width * plan.height * plan.model_frames)
+
+
+def _passes(plan: Plan) -> int:
+    return max(1, plan.forwards or plan.steps * (2 if plan.guidance_scale > 1 else 1))
+
+
+def _read(file: Path) -> dict[str, MeasuredTime]:
+    """What the file has; nothing of a file that is damaged: takes will be measured again."""
+    try:
+        rows = whole_file.read_json(file, MAX_BYTES)
+        known = {
+            str(key): MeasuredTime(**{name: float(part) for name, part in row.items()}) for key, row in rows.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        log.warning("What takes took is not known: %s can't be used (%s)", file, error)
+        return {}
+    return {key: each for key, each in list(known.items())[:MAX_MODELS] if each.is_sane}
+
+
+def _write(file: Path, known: dict[str, MeasuredTime]) -> None:
+    try:
+        whole_file.write_json(file, {key: asdict(each) for key, each in known.items()}, flushed=False)
+    except OSError as error:
+        log.warning("What the take took can't be kept in %s: %s", file, error)
