@@ -145,8 +145,8 @@ class WAN_VSE_OT_solo_lane(Refusing, bpy.types.Operator):
 
 def _opened(scene: bpy.types.Scene) -> compat.Strip | None:
     """The meta strip that is open in the timeline; None if none is."""
-    owner = compat.shown_owner(scene)
-    return owner if owner is not None and hasattr(owner, "channel") else None
+    editor = scene.sequence_editor
+    return editor.meta_stack[-1] if editor is not None and len(editor.meta_stack) else None
 
 
 class WAN_VSE_OT_lanes_as_strip(Refusing, bpy.types.Operator):
