@@ -75,10 +75,15 @@ def takes_at(
 
 
 def takes_now(
-    scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, model: ModelRow | None = None
+    scene: bpy.types.Scene,
+    settings: Any,
+    preferences: Any,
+    task: Task,
+    model: ModelRow | None = None,
+    selected: selection.Selection | None = None,
 ) -> list[PlannedTake] | str:
-    """The takes that one click asks for now; or why it can't."""
-    found = targets_of(scene, settings, selection.read(scene), task, model)
+    """The takes that one click asks for now, of `selected` in place of what is selected; or why it can't."""
+    found = targets_of(scene, settings, selected or selection.read(scene), task, model)
     return takes_at(scene, settings, preferences, task, found)
 
 

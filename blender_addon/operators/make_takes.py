@@ -15,7 +15,17 @@ from .. import preferences
 from ..jobs import planned_takes, project, request, session, sourcing, unknown_jobs
 from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
 from ..stopwatch import timed
-from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, targets, untrusted
+from ..timeline import (
+    compat,
+    free_space,
+    identity,
+    picture_files,
+    provenance,
+    scene_format,
+    selection,
+    targets,
+    untrusted,
+)
 from . import presets, snapshot
 from .apply_settings import made_refusal, request_of_strip
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
@@ -106,12 +116,20 @@ def may_yet_be_found(plan: Plan) -> bool:
     return missing and bool(session.current().server.looking)
 
 
-def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> Result:
-    """Ask for the takes, and report; returns the operator's result."""
+def submit(
+    operator: Any,
+    context: bpy.types.Context,
+    settings: Settings,
+    task: Task,
+    selected: selection.Selection | None = None,
+) -> Result:
+    """Ask for the takes, and report; returns the operator's result. `selected` stands for what is selected."""
     scene = compat.sequencer_scene(context)
     asked: list[TakeRequest] = []
     try:
-        for take in _takes_now(scene, settings, task):  # a list: all places are found before a placeholder takes one
+        for take in _takes_now(
+            scene, settings, task, selected
+        ):  # a list: all places are found before a placeholder takes one
             take = replace(take, request=_within_its_plan(scene, take))
             asked += generate_all(scene, take, count_in(settings))
     except request.Refused as refused:
@@ -145,10 +163,12 @@ def generate_all(
     return asked
 
 
-def _takes_now(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[planned_takes.PlannedTake]:
+def _takes_now(
+    scene: bpy.types.Scene, settings: Settings, task: Task, selected: selection.Selection | None
+) -> list[planned_takes.PlannedTake]:
     """The takes that a click asks for, each with a new seed unless it is locked. Raises Refused."""
     model = session.current().server.model(settings.model)
-    made = planned_takes.takes_now(scene, settings, preferences.get(), task, model)
+    made = planned_takes.takes_now(scene, settings, preferences.get(), task, model, selected)
     if isinstance(made, str):
         raise request.Refused(made)
     return made

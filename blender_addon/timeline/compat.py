@@ -50,6 +50,13 @@ def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene | None:
     return context.scene
 
 
+def sequencer_keymap() -> str:
+    """The name of Blender's keymap for the timeline and the preview, which a later version has renamed."""
+    default = bpy.context.window_manager.keyconfigs.default
+    renamed = "Video Sequence Editor"
+    return renamed if default is not None and renamed in default.keymaps else "SequencerCommon"
+
+
 def own_scene(name: str) -> bpy.types.Scene | None:
     """The open file's own scene of that name; a scene that is linked from another file may have the same name."""
     return next((scene for scene in bpy.data.scenes if scene.name == name and scene.library is None), None)

@@ -85,6 +85,35 @@ class Asked:
     """The Provenance as JSON."""
 
 
+@dataclass(frozen=True)
+class Badge:
+    """What the timeline shows of a strip's takes."""
+
+    number: int
+    """Which of the takes is shown, 1 for the oldest."""
+    count: int
+    mark: str = ""
+    """That of the shown take."""
+    pending: tuple[str, ...] = ()
+    """The jobs whose takes are being made for the strip."""
+
+
+def badge_of(strip: compat.Strip, shown_job: str) -> Badge | None:
+    """The badge of a strip that shows that job's take; None for one with a single take and nothing to say of it.
+
+    It is as cheap as a walk over thousands of strips needs it: no path is looked at.
+    """
+    text, waiting = untrusted.text_in(strip, TAKES), untrusted.text_in(strip, PENDING)
+    takes = _takes_in(text) if text else ()
+    index = next((index for index, take in enumerate(takes) if take.job_id == shown_job), None)
+    count = max(1, len(takes) + (index is None))
+    mark = "" if index is None else takes[index].mark
+    asked = tuple(each.job_id for each in _asked_in(waiting)) if waiting else ()
+    if count == 1 and not mark and not asked:
+        return None
+    return Badge(count - (index or 0), count, mark, asked)
+
+
 def takes_of(strip: compat.Strip) -> tuple[KeptTake, ...]:
     """The takes of a strip, newest first, with the one that is shown; none for a strip that shows no take of ours."""
     shown_job = untrusted.id_in(strip, identity.JOB)

@@ -10,6 +10,7 @@ import bpy
 from .. import preferences
 from ..jobs import session
 from . import (
+    comparison,
     live_preview_icon,
     lora_list,
     menus,
@@ -17,6 +18,7 @@ from . import (
     prompt_menus,
     queue_list,
     refresh,
+    shortcuts,
     shown_job,
     sidebar,
     status_bar,
@@ -48,11 +50,15 @@ def register() -> None:
     shown_job.register()
     status_bar.register()
     take_browser.register()
+    comparison.register()
+    shortcuts.register()
     session.current().on_change.append(refresh.refresh)
 
 
 def unregister() -> None:
     """Unregister them. The session ended before this, and its callbacks with it."""
+    shortcuts.unregister()
+    comparison.unregister()
     take_browser.unregister()
     status_bar.unregister()
     shown_job.unregister()

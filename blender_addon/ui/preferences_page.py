@@ -9,7 +9,7 @@ from ...wan_backend.protocol.messages import ExtraRow
 from ..jobs import session
 from ..preferences import WanPreferences
 from ..stopwatch import timed
-from . import backend_box, download_box, model_rows, paragraph
+from . import backend_box, download_box, model_rows, paragraph, shortcuts
 
 LOOKING = "not found so far; the models folders are still being searched."
 
@@ -22,6 +22,7 @@ def draw(preferences: WanPreferences, context: bpy.types.Context) -> None:
     draw_backend(layout, context, preferences)
     draw_models(layout, context, preferences)
     draw_takes(layout, context, preferences)
+    shortcuts.draw(layout, context)
 
 
 def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:

@@ -27,6 +27,15 @@ class Placeholder(NamedTuple):
     job_id: str
 
 
+class TakePlace(NamedTuple):
+    """Frames [start, end_exclusive) and channel of a strip that keeps several takes, or for which one is made."""
+
+    start: int
+    end_exclusive: int
+    channel: int
+    badge: strip_takes.Badge
+
+
 @dataclass(frozen=True)
 class Marks:
     """The placeholders and takes among the shown strips, and what they were read from."""
@@ -34,6 +43,7 @@ class Marks:
     key: tuple[object, ...] = ()
     until: float = 0.0
     placeholders: tuple[Placeholder, ...] = ()
+    takes: tuple[TakePlace, ...] = ()
     taken: frozenset[str] = field(default_factory=frozenset)
     """The jobs whose takes are shown."""
 
@@ -51,18 +61,20 @@ def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -
         starts, ends_exclusive, channels, kinds = strips.starts, strips.ends_exclusive, strips.channels, strips.kinds
     key = (scene.as_pointer(), *(column.tobytes() for column in (starts, ends_exclusive, channels, kinds)))
     if _last.key != key or time.monotonic() > _last.until:
-        placeholders, taken = [], set()
+        placeholders, takes, taken = [], [], set()
         for strip in strip_columns.carrying(shown, identity.JOB):
             job_id = untrusted.id_in(strip, identity.JOB)
             if not job_id:
                 continue
             role = identity.role_of(strip)
+            place = compat.start(strip), compat.end_exclusive(strip), strip.channel
             if role == identity.TAKE_ROLE:
                 taken.add(job_id)
-                job_id = next(iter(strip_takes.pending(strip)), "")  # those that go on come first
-            if role and job_id:
-                place = compat.start(strip), compat.end_exclusive(strip), strip.channel
+                badge = strip_takes.badge_of(strip, job_id)
+                if badge is not None:
+                    takes.append(TakePlace(*place, badge))
+            elif role:
                 placeholders.append(Placeholder(*place, job_id))
         until = time.monotonic() + (0.0 if bpy.app.background else KEPT_SECONDS)
-        _last = Marks(key, until, tuple(placeholders), frozenset(taken))
+        _last = Marks(key, until, tuple(placeholders), tuple(takes), frozenset(taken))
     return _last

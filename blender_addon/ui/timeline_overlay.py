@@ -6,6 +6,7 @@ without the tab "Wan" in view it leaves at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,10 +18,11 @@ from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
 from ..jobs import session
-from ..operators import snapshot
+from ..operators import drag_extension, snapshot
 from ..properties import settings_in
 from ..stopwatch import timed
-from ..timeline import compat, strip_columns
+from ..timeline import compat, strip_columns, strip_takes
+from ..timeline.strip_takes import Badge
 from . import paragraph, shown_marks, wording
 
 Color = tuple[float, float, float, float]
@@ -30,14 +32,20 @@ TRACK: Color = (0.0, 0.0, 0.0, 0.45)
 FAILED: Color = (0.75, 0.16, 0.16, 0.75)
 OUTLINE: Color = (0.36, 0.62, 0.96, 0.9)
 INSIDE: Color = (0.36, 0.62, 0.96, 0.10)
+SHADE: Color = (0.0, 0.0, 0.0, 0.55)
+STARRED: Color = (1.0, 0.8, 0.2, 1.0)
+REJECTED: Color = (0.9, 0.3, 0.3, 1.0)
 TEXT: Color = (1.0, 1.0, 1.0, 0.95)
 _STRIP_LOW, _STRIP_HIGH = 0.05, 0.95
 """A strip's edges within its channel."""
 _BAR_HIGH = 0.26
+_PENDING_HIGH = 0.1
 _BODY_HIGH = 0.62
 """The height of the part of a strip that lies below its name."""
 _STOPPED = (JobState.FAILED, JobState.INTERRUPTED)
 _POINTS = 10
+_ROOM_FOR_SENTENCES = 90
+"""On narrower strips stand short words, in pixels at 100 %."""
 MAX_CAPTIONS = 150
 _FONT = 0
 
@@ -78,10 +86,10 @@ def _draw() -> None:
     scene = compat.sequencer_scene(context)
     if scene is None or context.space_data.view_type == "PREVIEW" or context.region.type != "WINDOW":
         return
-    has_jobs, shows_range = session.current().order().count, tab_in_view(context.area)
-    strips = strip_columns.columns(compat.shown_strips(scene)) if has_jobs and shows_range else None
-    if has_jobs:
-        _draw_placeholders(context, scene, strips)
+    shows_range = drag_extension.ghost is None and tab_in_view(context.area)
+    strips = strip_columns.columns(compat.shown_strips(scene)) if shows_range else None
+    _draw_marks(context, scene, strips)
+    _draw_ghost(context, scene)
     if shows_range:
         _draw_asked_range(context, scene, strips)
     gpu.state.blend_set("NONE")
@@ -95,20 +103,86 @@ def tab_in_view(area: bpy.types.Area) -> bool:
     return False
 
 
-def _draw_placeholders(
+def _draw_marks(
     context: bpy.types.Context, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
 ) -> None:
     """Bars and marks in a few calls, however many there are; then words, if there is room for them."""
-    shown = list(_placeholders_in_view(context.region, scene, strips))
+    region, scale = context.region, context.preferences.system.ui_scale
+    placeholders = list(_placeholders_in_view(region, scene, strips))
+    takes = list(_takes_in_view(region, scene, strips))
     marks: dict[Color, list[Box]] = {TRACK: [], BAR: [], FAILED: []}
-    for job, box in shown:
+    for job, box in placeholders:
         for color, bar in bars(job, box):
+            marks[color].append(bar)
+    for badge, box in takes:
+        for color, bar in pending_bars(badge, box):
             marks[color].append(bar)
     for color, boxes in marks.items():
         _fill_all(boxes, color)
-    scale = context.preferences.system.ui_scale
-    for job, box in [each for each in shown if _has_room(each[1], scale)][:MAX_CAPTIONS]:
-        _write(caption(job), box, scale)
+    left = MAX_CAPTIONS
+    for job, box in [each for each in placeholders if _has_room(each[1], scale)][:left]:
+        _write(captions(job), box, scale)
+        left -= 1
+    shown = [each for each in takes if _has_room(each[1], scale)][:left]
+    _draw_badges(shown, scale)
+
+
+def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
+    """The words on a shade in a strip's lower right corner, and a star or a cross before them."""
+    places: list[tuple[Badge, str, Box]] = []
+    for badge, box in shown:
+        mark = 11 * scale if badge.mark else 0.0
+        words, width = _longest(badge_words(badge), box.right - box.left - mark - 12 * scale, scale)
+        if not words:
+            continue
+        right, bottom = box.right - 3 * scale, box.bottom + 2 * scale
+        places.append((badge, words, Box(right - width - mark - 6 * scale, bottom, right, bottom + 14 * scale)))
+    _fill_all([place for _, _, place in places], SHADE)
+    for color, kind in ((STARRED, strip_takes.STAR), (REJECTED, strip_takes.REJECT)):
+        boxes = [place for badge, _, place in places if badge.mark == kind]
+        _shade_all(_star if kind == strip_takes.STAR else _cross, boxes, color, scale)
+    for badge, words, place in places:
+        _put(words, place.left + 3 * scale + (11 * scale if badge.mark else 0.0), place.bottom + 3.5 * scale, scale)
+
+
+def badge_words(badge: Badge) -> tuple[str, ...]:
+    """What is written on a strip with takes, from the longest to the shortest."""
+    count = iface_("{} of {}").format(badge.number, badge.count) if badge.count > 1 else ""
+    short = f"{badge.number}/{badge.count}" if badge.count > 1 else ""
+    job = _running(badge)
+    if job is None:
+        return (count, short)
+    done = iface_("{} %").format(int(job.progress * 100))
+    words = [iface_("new take: {}").format(wording.progress(job)), iface_("new take {}").format(done), done]
+    return (*(f"{count}, {each}" if count else each for each in words), done, short)
+
+
+def _running(badge: Badge) -> JobStatus | None:
+    """The job among those that are being made for the strip which is farthest."""
+    jobs = (session.current().jobs.get(job_id) for job_id in badge.pending)
+    return max(
+        (job for job in jobs if job is not None and not job.state.ended), key=lambda job: job.progress, default=None
+    )
+
+
+def pending_bars(badge: Badge, box: Box) -> list[tuple[Color, Box]]:
+    """A thin bar at the strip's lower edge while a take is made for it."""
+    job = _running(badge) if badge.pending else None
+    if job is None:
+        return []
+    left, bottom, right, top = box
+    top = bottom + (top - bottom) * _PENDING_HIGH
+    return [(TRACK, Box(left, bottom, right, top)), (BAR, Box(left, bottom, left + (right - left) * job.progress, top))]
+
+
+def _takes_in_view(
+    region: bpy.types.Region, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
+) -> Iterator[tuple[Badge, Box]]:
+    place = _Scale(region)
+    for start, end_exclusive, channel, badge in shown_marks.marks(scene, strips).takes:
+        box = place.box(start, end_exclusive, channel)
+        if box.within(region.width, region.height):
+            yield badge, box
 
 
 def _placeholders_in_view(
@@ -135,13 +209,28 @@ def bars(job: JobStatus, box: Box) -> list[tuple[Color, Box]]:
     return [track, (BAR, Box(left, bottom, left + (right - left) * job.progress, top))] if job.progress else [track]
 
 
-def caption(job: JobStatus) -> str:
-    """What is written on a placeholder."""
+def captions(job: JobStatus) -> tuple[str, ...]:
+    """What is written on a placeholder, from the sentence for a wide one to the few signs for a narrow one."""
     if job.state is JobState.FAILED and job.problem is not None:
-        return iface_("Failed: {}").format(iface_(job.problem.sentence))
+        return (iface_("Failed: {}").format(iface_(job.problem.sentence)), iface_("Failed"), "!")
     if job.state is JobState.DONE:
-        return iface_("Done: press Place in the queue")
-    return wording.progress(job)
+        return (iface_("Done: press Place in the queue"), iface_("Done"))
+    words = wording.progress(job)
+    if job.state.ended:
+        return (words, wording.state(job), "!")
+    done = iface_("{} %").format(int(job.progress * 100))
+    if job.steps and job.state is JobState.DENOISING:
+        return (words, wording.short_progress(job), f"{job.step}/{job.steps}")
+    return (words, wording.state(job), done if job.progress else "...")
+
+
+def _draw_ghost(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
+    """The take that the mouse draws beside a strip, before a click makes it."""
+    ghost = drag_extension.ghost
+    if ghost is not None and ghost.scene == scene.name:
+        box = _Scale(context.region).box(ghost.start, ghost.end_exclusive, ghost.channel)
+        _fill_all([box], INSIDE)
+        _outline(box, OUTLINE)
 
 
 def _draw_asked_range(
@@ -204,13 +293,58 @@ def _has_room(box: Box, scale: float) -> bool:
     return box.right - box.left >= 30 * scale and box.top - box.bottom >= 14 * scale
 
 
-def _write(text: str, box: Box, scale: float) -> None:
+def _write(captions: tuple[str, ...], box: Box, scale: float) -> None:
+    """The first of the captions that fits, or as much of it as does; short signs where nothing fits."""
     left = max(box.left, 0) + 6 * scale
-    text = paragraph.shortened(text, max(1, int(box.right - 4 * scale - left)), _POINTS * scale)
+    room = box.right - 4 * scale - left
+    text, _ = _longest(captions, room, scale)
+    if room >= _ROOM_FOR_SENTENCES * scale and text != captions[0]:
+        text = paragraph.shortened(captions[0], max(1, int(room)), _POINTS * scale)
+    _put(text, left, box.bottom + (box.top - box.bottom) * 0.34, scale)
+
+
+def _longest(texts: tuple[str, ...], room: float, scale: float) -> tuple[str, float]:
+    """The first of the texts that fits, with its width; nothing if none does."""
+    blf.size(_FONT, _POINTS * scale)
+    for text in texts:
+        width = blf.dimensions(_FONT, text)[0] if text else 0.0
+        if text and width <= room:
+            return text, width
+    return "", 0.0
+
+
+def _put(text: str, left: float, bottom: float, scale: float) -> None:
     blf.size(_FONT, _POINTS * scale)
     blf.color(_FONT, *TEXT)
-    blf.enable(_FONT, blf.CLIPPING)
-    blf.clipping(_FONT, box.left, box.bottom, box.right - 4 * scale, box.top)
-    blf.position(_FONT, left, box.bottom + (box.top - box.bottom) * 0.34, 0)
+    blf.position(_FONT, left, bottom, 0)
     blf.draw(_FONT, text)
-    blf.disable(_FONT, blf.CLIPPING)
+
+
+def _shade_all(shape: Any, boxes: list[Box], color: Color, scale: float) -> None:
+    """A small shape at the left of each box."""
+    corners = [corner for box in boxes for corner in shape(box.left + 8 * scale, (box.bottom + box.top) / 2, 5 * scale)]
+    if corners:
+        _shade("TRIS", corners, color)
+
+
+def _star(x: float, y: float, radius: float) -> list[tuple[float, float]]:
+    """A star of five points around (x, y), as triangles."""
+    edge = []
+    for index in range(10):
+        angle, far = math.pi * (0.5 + index / 5), radius if index % 2 == 0 else radius * 0.42
+        edge.append((x + far * math.cos(angle), y + far * math.sin(angle)))
+    return [corner for index in range(10) for corner in ((x, y), edge[index], edge[(index + 1) % 10])]
+
+
+def _cross(x: float, y: float, radius: float) -> list[tuple[float, float]]:
+    """A cross around (x, y), as triangles."""
+    far, thin = radius * 0.8, radius * 0.2
+    bars = []
+    for side in (1, -1):
+        ends = [(x - far, y - side * far), (x + far, y + side * far)]
+        (ax, ay), (bx, by) = ends
+        shift = (side * thin, -thin)
+        corners = ((ax - shift[0], ay - shift[1]), (ax + shift[0], ay + shift[1]))
+        others = ((bx + shift[0], by + shift[1]), (bx - shift[0], by - shift[1]))
+        bars += [corners[0], corners[1], others[0], corners[0], others[0], others[1]]
+    return bars

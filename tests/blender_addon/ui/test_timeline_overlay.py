@@ -20,7 +20,7 @@ JOB = "a" * 32
 )
 def test_captions(stand_in, addon, state: str, words: str) -> None:
     job = stand_in.add(JOB, state, step=3, steps=8, eta_seconds=9.0)
-    assert words in addon("ui.timeline_overlay").caption(job)
+    assert words in addon("ui.timeline_overlay").captions(job)[0]
 
 
 def test_a_failure_is_said_on_the_strip(stand_in, addon) -> None:
@@ -29,7 +29,7 @@ def test_a_failure_is_said_on_the_strip(stand_in, addon) -> None:
         "failed",
         problem=stand_in.messages.Problem(stand_in.messages.ProblemKind.INTERNAL, "The disk is full: make room."),
     )
-    assert addon("ui.timeline_overlay").caption(job) == "Failed: The disk is full: make room."
+    assert addon("ui.timeline_overlay").captions(job) == ("Failed: The disk is full: make room.", "Failed", "!")
 
 
 def test_what_is_out_of_view_is_not_drawn(addon) -> None:
