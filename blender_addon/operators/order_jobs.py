@@ -64,7 +64,9 @@ class WAN_VSE_OT_job_next(OnJob, bpy.types.Operator):
     bl_label = "Wan: Move Job in the Queue"
     bl_options: ClassVar = {"REGISTER"}
 
-    direction: bpy.props.EnumProperty(name="Direction", items=DIRECTIONS, default="NEXT")
+    direction: bpy.props.EnumProperty(
+        name="Direction", description="Where to move the job", items=DIRECTIONS, default="NEXT"
+    )
 
     @classmethod
     def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:

@@ -111,7 +111,7 @@ def _situation(settings: Any, picked: selection.Selection) -> str:
     if picked.count:
         return f"{picked.count}\n{picked.key}"
     gap = free_space.gap_at(settings.id_data, picked.frame)
-    return "" if gap is None else f"gap {gap.start} {gap.end_exclusive}"
+    return "" if gap is None else f"{gap.start}..{gap.end_exclusive}"
 
 
 def _get_task(settings: Any) -> int:
