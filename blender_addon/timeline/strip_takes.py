@@ -19,7 +19,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.media import MOVIE_FILES, frame_file
-from ...wan_backend.protocol.plain_names import is_folder, is_id, is_name
+from ...wan_backend.protocol.plain_names import is_encodable, is_folder, is_id, is_name
 from ...wan_backend.protocol.takes import MAX_TAKE_FRAMES
 from . import compat, identity, path_rules, provenance, swap_media, take_strips, untrusted
 
@@ -268,11 +268,20 @@ def set_pending(strip: compat.Strip, job_ids: Iterable[str]) -> None:
 
 
 def set_asked(strip: compat.Strip, asked: Sequence[Asked]) -> None:
-    """Let these be all takes that are being made for the strip."""
+    """Let these be all takes that are being made for the strip. `waiting_refusal` is asked before."""
     if asked:
         strip[PENDING] = json.dumps([asdict(each) for each in asked[:MAX_PENDING]])
     elif strip.get(PENDING) is not None:
         del strip[PENDING]
+
+
+def waiting_refusal(strip: compat.Strip) -> str:
+    """Why the strip can't wait for one more take; empty if it can."""
+    count = len(asked_for(strip))
+    if count < MAX_PENDING and len(untrusted.text_in(strip, PENDING)) < bounds.MAX_JSON_CHARACTERS // 2:
+        return ""
+    words = "'{}' waits for {} takes already: wait for some of them, or cancel them."
+    return iface_(words).format(strip.name, count)
 
 
 def _refusal(scene: bpy.types.Scene, strip: compat.Strip, take: KeptTake | None) -> str:
@@ -318,18 +327,23 @@ def _json_of_made(known: dict[str, Made]) -> str:
 
 def _write_takes(strip: compat.Strip, takes: Sequence[KeptTake]) -> None:
     beside, shown_job = os.path.dirname(_played_folder(strip)), untrusted.id_in(strip, identity.JOB)
-    strip[TAKES] = json.dumps([_entry(take, beside) for take in _few(takes, shown_job)])
+    most = MAX_TAKES
+    text = json.dumps([_entry(take, beside) for take in _few(takes, shown_job, most)])
+    while len(text) > bounds.MAX_JSON_CHARACTERS:  # as with many long notes: what is longer would not be read again
+        most = min(most, len(takes)) * 9 // 10
+        text = json.dumps([_entry(take, beside) for take in _few(takes, shown_job, most)])
+    strip[TAKES] = text
 
 
-def _few(takes: Sequence[KeptTake], shown_job: str) -> list[KeptTake]:
-    """At most MAX_TAKES of them: the oldest go that are neither shown nor starred nor noted."""
-    too_many, kept = len(takes) - MAX_TAKES, []
+def _few(takes: Sequence[KeptTake], shown_job: str, most: int) -> list[KeptTake]:
+    """At most that many of them: the oldest go that are neither shown nor starred nor noted."""
+    too_many, kept = len(takes) - most, []
     for take in reversed(takes):
         if too_many > 0 and take.job_id != shown_job and take.mark != STAR and not take.note:
             too_many -= 1
         else:
             kept.append(take)
-    return kept[::-1][:MAX_TAKES]
+    return kept[::-1][:most]
 
 
 def _entry(take: KeptTake, beside: str) -> dict[str, Any]:
@@ -378,10 +392,11 @@ def _take(entry: Any) -> KeptTake | None:
     whole = isinstance(frames, int) and not isinstance(frames, bool) and 1 <= frames <= MAX_TAKE_FRAMES
     if not (is_id(job_id) and (is_name(folder) or is_folder(folder)) and whole):
         return None
-    if first not in _FIRST_FILES or movie is not (first != frame_file(0)):
+    if not isinstance(first, str) or first not in _FIRST_FILES or movie is not (first != frame_file(0)):
         return None
     mark, note = entry.get("mark"), entry.get("note")
     has_note = isinstance(note, str) and len(note) <= MAX_NOTE_CHARACTERS and "\0" not in note
+    has_note = has_note and is_encodable(note, "strict")  # half a character can't be drawn
     return KeptTake(job_id, folder, first, frames, movie, mark if mark in MARKS else "", note if has_note else "")
 
 
