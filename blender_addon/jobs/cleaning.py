@@ -19,7 +19,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.plain_names import is_id
-from ..timeline import untrusted
+from ..timeline import path_rules, untrusted
 from . import film_takes, project, take_folders
 from .other_films import OtherFilms
 from .take_library import ListedTake, job_id_of
@@ -123,7 +123,9 @@ class Cleaner:
             try:
                 place = take_folders.move_to_trash(Path(take.folder))
             except OSError as error:
-                refusal = refusal or iface_("{} could not be moved ({}).").format(take.folder, iface_(str(error)))
+                refusal = refusal or iface_("{} could not be moved ({}).").format(
+                    path_rules.shown(take.folder), path_rules.shown(iface_(str(error)))
+                )
                 continue
             self._moved[take.job_id], self._back[take.job_id] = place, Path(take.folder)
             film_takes.library().forget(take.folder)
@@ -186,7 +188,9 @@ class Cleaner:
             try:
                 back = take_folders.bring_back(folder)
             except OSError as error:
-                refusal = refusal or iface_("{} could not be moved ({}).").format(folder, iface_(str(error)))
+                refusal = refusal or iface_("{} could not be moved ({}).").format(
+                    path_rules.shown(str(folder)), path_rules.shown(iface_(str(error)))
+                )
                 continue
             job_id = job_id_of(folder.name)
             self._moved.pop(job_id, None)
@@ -197,9 +201,16 @@ class Cleaner:
         return len(moved), refusal
 
     def empty(self) -> int:
-        """Begin to remove the trash's takes of this film for good; how many they are."""
-        own = project.ids()
+        """Begin to remove the trash's takes of this film for good; how many they are.
+
+        Those that strips use come back instead: they may have been pasted or appended since.
+        """
+        own, used = project.ids(), film_takes.used_jobs()
+        for folder in self.in_trash():
+            if job_id_of(folder.name) in used and self._bring_back(job_id_of(folder.name), folder):
+                _write(_written() - {job_id_of(folder.name)})
         mine = [folder for folder in self.in_trash() if film_takes.project_of(folder) in own]
+        mine = [folder for folder in mine if job_id_of(folder.name) not in used]
         if mine:
             self._removing = self._remove(mine)
         for folder in mine:
@@ -212,7 +223,9 @@ class Cleaner:
             try:
                 yield from take_folders.remove_for_good(folder)
             except OSError as error:
-                self.sentence = iface_("{} could not be removed ({}).").format(folder, iface_(str(error)))
+                self.sentence = iface_("{} could not be removed ({}).").format(
+                    path_rules.shown(str(folder)), path_rules.shown(iface_(str(error)))
+                )
 
     def _remove_step(self) -> None:
         assert self._removing is not None
