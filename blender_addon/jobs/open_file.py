@@ -259,6 +259,11 @@ class OpenFile:
         self._await(job_id)
         return True
 
+    def waiting_refusal(self, strip_id: str) -> str:
+        """Why the strip can't wait for one more take; empty if it can, or if it is gone."""
+        found = identity.find(strip_id)
+        return "" if found is None else strip_takes.waiting_refusal(found.strip)
+
     def strip_id_of(self, job_id: str) -> str:
         """The id of a strip that shows the job's take or stands for it; empty if there is none."""
         return next((found.strip_id for found in identity.all_marked() if found.job_id == job_id), "")

@@ -129,6 +129,8 @@ class Session:
         """
         if self.server.is_out_of_reach:
             raise Refused(self.server.status.sentence)
+        if onto and (refusal := self.file.waiting_refusal(onto)):
+            raise Refused(refusal)
         job_id = uuid.uuid4().hex
         take = replace(take, request=project.with_own_origin(take.request, scene))
         provenance_text = self.sourcing.send(job_id, scene, take)
