@@ -432,7 +432,7 @@ class WAN_VSE_OT_drafts_in_best(Refusing, bpy.types.Operator):
 
 
 def _drafts(scene: bpy.types.Scene) -> Any:
-    """The scene's strips that show a draft and don't have the same in Best yet, nor wait for it; those in meta strips, too."""
+    """The scene's strips that show a draft and neither have nor await the same in Best; those in meta strips, too."""
     for found in identity.marked(scene):
         made = None if found.is_placeholder or found.strip.mute else untrusted.request(found.request_text)
         if made is None or made.quality is not Quality.DRAFT:

@@ -94,7 +94,7 @@ def _keep_size(scene: bpy.types.Scene, strip: compat.Strip, before: Size, after:
 
 
 def _keep_crop(strip: compat.Strip, wider: float, higher: float) -> None:
-    """Crop as much of the picture as before. The exact numbers are kept, so that flipping there and back adds nothing."""
+    """Crop as much of the picture as before. The exact numbers are kept: flipping there and back adds nothing."""
     crop = strip.crop
     whole = [getattr(crop, side) for side in _SIDES]
     exact = _exact_crop(strip)
