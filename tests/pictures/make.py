@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import downloads
 import loras
 import shots
+import takes
 import tasks
 import window
 
@@ -194,6 +195,7 @@ STORIES = {
     "tasks": tasks.story,
     "downloads": downloads.story,
     "loras": loras.story,
+    "takes": takes.story,
 }
 
 
