@@ -14,6 +14,8 @@ import window
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "an orange circle rises in the sky, the camera pans right"
+SHORTER = 36
+"""Frames that the hole is shorter, so that three takes are soon made."""
 Wait = Callable[[], Any]
 
 
@@ -31,15 +33,18 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.choose_tab()
     window.view_all()
     scene = bpy.data.scenes[scene_name]
-    scene.frame_set(shots.HOLE_START + 40)
+    scene.sequence_editor.strips[-1].frame_start -= SHORTER
+    scene.frame_end -= SHORTER
+    scene.frame_set(shots.HOLE_START + 20)
     settings = scene.wan_vse
     settings.prompt, settings.model_id, settings.length_mode = PROMPT, "embedded", "GAP"
+    settings.quality = "DRAFT"
     settings.task = "TEXT_TO_VIDEO"
     yield lambda: session.server.status.state == "ready" and session.server.plan_query.plan
     yield from _make(session, lambda: bpy.ops.wan_vse.generate())
     _select_take(scene_name)
     yield None
-    yield from _make(session, lambda: bpy.ops.wan_vse.new_take(count=3))
+    yield from _make(session, lambda: bpy.ops.wan_vse.new_take(count=2))
     yield from _shown(scene_name, out)
     yield from _compared(out)
     yield from _browsed(session, out)
@@ -57,7 +62,7 @@ def _make(session: Any, ask: Callable[[], set[str]]) -> Iterator[Wait | None]:
 
 
 def _shown(scene_name: str, out: Path) -> Iterator[Wait | None]:
-    """The second of four, starred; its panel and the timeline."""
+    """The second of three, starred; its panel and the timeline."""
     _select_take(scene_name)
     with window.in_timeline():
         bpy.ops.wan_vse.flip_take(direction="PREVIOUS")
