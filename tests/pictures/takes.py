@@ -14,8 +14,6 @@ import window
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "an orange circle rises in the sky, the camera pans right"
-SHORTER = 36
-"""Frames that the hole is shorter, so that three takes are soon made."""
 Wait = Callable[[], Any]
 
 
@@ -33,8 +31,6 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.choose_tab()
     window.view_all()
     scene = bpy.data.scenes[scene_name]
-    scene.sequence_editor.strips[-1].frame_start -= SHORTER
-    scene.frame_end -= SHORTER
     scene.frame_set(shots.HOLE_START + 20)
     settings = scene.wan_vse
     settings.prompt, settings.model_id, settings.length_mode = PROMPT, "embedded", "GAP"
