@@ -109,7 +109,7 @@ def _done(session: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
 def _failed(session: Any, scene_name: str, work: Path, out: Path) -> Iterator[Wait | None]:
     """A real failure: the worker is killed at its work, as the system does where the memory runs out."""
     scene = bpy.data.scenes[scene_name]
-    scene.frame_set(110)
+    scene.frame_set(100)
     settings = scene.wan_vse
     settings.prompt, settings.length_frames, settings.quality = "a red circle moves left on grass", 24, "BEST"
     window.fill_window()

@@ -31,7 +31,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.choose_tab()
     window.view_all()
     scene = bpy.data.scenes[scene_name]
-    scene.frame_set(shots.HOLE_START + 20)
+    scene.frame_set(shots.HOLE_START + 12)
     settings = scene.wan_vse
     settings.prompt, settings.model_id, settings.length_mode = PROMPT, "embedded", "GAP"
     settings.quality = "DRAFT"
@@ -43,6 +43,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     yield from _make(session, lambda: bpy.ops.wan_vse.new_take(count=2))
     yield from _shown(scene_name, out)
     yield from _compared(out)
+    yield from _pie(out)
     yield from _browsed(session, out)
 
 
@@ -82,6 +83,17 @@ def _compared(out: Path) -> Iterator[Wait | None]:
     window.shoot_area(out / "takes_compare.png", _preview())
     with window.in_timeline():
         bpy.ops.wan_vse.compare_takes(kind="WIPE")
+    yield None
+
+
+def _pie(out: Path) -> Iterator[Wait | None]:
+    area = window.timeline()
+    window.main_window().cursor_warp(area.x + area.width // 2, area.y + area.height // 2)
+    yield None
+    subprocess.run(["xdotool", "key", "shift+q"], check=True)
+    yield None
+    window.shoot_area(out / "takes_pie.png", area)
+    subprocess.run(["xdotool", "key", "Escape"], check=True)
     yield None
 
 
