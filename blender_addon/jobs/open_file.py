@@ -1,6 +1,7 @@
 """The open file's strips and jobs: placeholders in, takes in their place, and what the file knows when it is saved.
 
-Every walk over the strips happens here; none holds a strip any longer than its call.
+It alone goes through all strips by itself, in ticks; what a person asks for walks elsewhere. Nothing holds a strip any
+longer than its call.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ STRIPS_AT_ONCE = 500
 class FileHistory:
     """What this session has seen of the open file's jobs, as job ids. It decides about takes and touches no strip.
 
-    All but `removed` and `saved_as` starts empty when a file is loaded.
+    All but `removed` and `saved_as` starts anew when a file is loaded: empty, or with what the file itself knows.
     """
 
     def __init__(self) -> None:
