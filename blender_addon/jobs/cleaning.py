@@ -46,6 +46,7 @@ class Cleaner:
         """Where they were before."""
         self._kept: Callable[[str], bool] = lambda job_id: False
         self._others: OtherFilms | None = None
+        self._used = film_takes.UsedJobs()
         self._candidates: list[ListedTake] | None = None
         self._to_measure: deque[ListedTake] = deque()
         self._sizes: dict[str, int] = {}
@@ -65,6 +66,7 @@ class Cleaner:
         """Look for what nothing uses. `kept` says of a job that its take must stay, whatever the strips show."""
         self._kept = kept
         self._others = OtherFilms(project.path())
+        self._used = film_takes.UsedJobs()
         self._candidates = None
         self._to_measure.clear()
         film_takes.library().look(film_takes.places())
@@ -92,8 +94,10 @@ class Cleaner:
             library.tick(deadline)
         elif not others.done:
             others.step()
+        elif not self._used.done:
+            self._used.step()
         elif self._candidates is None:
-            used, own = film_takes.used_jobs(), project.ids()
+            used, own = self._used.found, project.ids()  # `clean` asks again
             self._candidates = [
                 take
                 for take in library.takes()

@@ -16,6 +16,7 @@ from typing import Any
 
 from ...wan_backend.protocol.messages import MAX_LORAS, MAX_PROMPT_CHARACTERS, MAX_STRENGTH, MIN_STRENGTH
 from ...wan_backend.storage import private_files, whole_file
+from ..backend.translation import translated
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +93,11 @@ class PresetFiles:
         """Keep a preset in place of the one of its name; a sentence if it can't be."""
         name = " ".join(preset.name.split())[:MAX_NAME_CHARACTERS]
         if not name:
-            return "Give the preset a name."
+            return translated("Give the preset a name.")
         self._presets = None
         others = [each for each in self.presets() if each.name != name]
         if len(others) >= MAX_PRESETS:
-            return "There are 100 presets already: remove one first."
+            return translated("There are {} presets already: remove one first.").format(MAX_PRESETS)
         kept = Preset(name, preset.settings, preset.loras[:MAX_LORAS])
         self._presets = sorted([*others, kept], key=lambda each: each.name.lower())
         return self._write(PRESETS_FILE, [asdict(each) for each in self._presets])
@@ -115,12 +116,13 @@ class PresetFiles:
             return parse(whole_file.read_json(file, MAX_BYTES))
         except OSError as error:
             log.warning("%s can't be read: %s", file, error)
-            self.problem = f"{name} can't be read: check the extension's folder."
+            self.problem = translated("{} can't be read: check the extension's folder.").format(name)
         except (ValueError, TypeError, Damaged, RecursionError) as error:
             log.warning("%s is damaged: %s", file, error)
             with contextlib.suppress(OSError):
                 os.replace(file, file.with_name(name + ASIDE))
-            self.problem = f"{name} was damaged and is kept as {name}{ASIDE}; a new one is begun."
+            words = translated("{} was damaged and is kept as {}; a new one is begun.")
+            self.problem = words.format(name, name + ASIDE)
         return nothing
 
     def _write(self, name: str, value: Any) -> str:
@@ -129,7 +131,7 @@ class PresetFiles:
             whole_file.write_json(self._folder / name, value)
         except OSError as error:
             log.warning("%s can't be written: %s", name, error)
-            return "It can't be kept: the extension's folder can't be written."
+            return translated("It can't be kept: the extension's folder can't be written.")
         return ""
 
 

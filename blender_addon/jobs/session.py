@@ -341,8 +341,9 @@ class Session:
                 self.retry(job_id)
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
-            self.file.sweep_if_changed(self.jobs)
-            if not self.file.loading:
+            if self.file.sweep_if_changed(self.jobs):
+                self._next_sweep = 0.0
+            elif not self.file.loading:
                 self._holds.look(lambda job_id: not self.sourcing.waits(job_id))
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
             self.collector.begin_by_itself()  # what was asked for before the first save goes where that film is

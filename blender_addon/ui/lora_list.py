@@ -7,10 +7,11 @@ from typing import ClassVar
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ..properties import WanLora, settings_in
+from ..jobs import session
+from ..properties import WanLora, WanSettings, settings_in
 from ..stopwatch import timed
 from ..timeline import compat
-from . import paragraph
+from . import fields, paragraph
 
 
 class WAN_VSE_UL_loras(bpy.types.UIList):
@@ -74,13 +75,17 @@ class WAN_VSE_PT_loras(bpy.types.Panel):
             hint = "Add .safetensors files that were made for the chosen model. They work with all tasks."
             paragraph.draw(self.layout, context, hint, "INFO")
         elif 0 <= settings.active_lora < len(settings.loras):
-            draw_chosen(self.layout, settings.loras[settings.active_lora])
+            draw_chosen(self.layout, settings.loras[settings.active_lora], has_two_experts(settings))
 
 
-def draw_chosen(layout: bpy.types.UILayout, chosen: bpy.types.PropertyGroup) -> None:
-    """The file of the chosen LoRA, and the expert of the model that it applies to."""
-    column = layout.column(align=True)
-    column.prop(chosen, "path", text="")
-    row = column.row(align=True)
-    row.label(text="Expert")
-    row.prop(chosen, "expert", text="")
+def has_two_experts(settings: WanSettings) -> bool:
+    """Whether the chosen model has an expert to choose."""
+    model = session.current().server.model(settings.model)
+    return model is not None and model.two_experts
+
+
+def draw_chosen(layout: bpy.types.UILayout, chosen: WanLora, two_experts: bool) -> None:
+    """The file of the chosen LoRA, and the expert that it applies to where the model has two."""
+    layout.prop(chosen, "path", text="")
+    if two_experts:
+        fields.column(layout).prop(chosen, "expert")

@@ -42,7 +42,7 @@ MORE_TAKES: tuple[Entry, ...] = (
     ("take_in_best", "Same in Best", "SHADING_RENDERED", NOTHING),
     ("drafts_in_best", "All Drafts in Best", "SHADING_RENDERED", NOTHING),
     ("note_take", "Note", "TEXT", NOTHING),
-    ("keep_take", "Keep Only This Take", "CHECKMARK", NOTHING),
+    ("keep_take", "Keep as Plain Strip", "CHECKMARK", NOTHING),
     ("takes_as_lanes", "Takes as Lanes", "NLA", NOTHING),
     ("solo_lane", "Solo Lane", "SOLO_OFF", NOTHING),
     ("lanes_as_strip", "Lanes as One Strip", "SEQUENCE", NOTHING),

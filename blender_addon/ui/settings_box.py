@@ -49,7 +49,7 @@ def state(scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> str:
     if settings.seed_locked:
         parts.append(iface_("seed {}").format(settings.seed))
     if seen.task is Task.RESTYLE:
-        parts.append(f"{settings.strength:.2g}")
+        parts.append(iface_("strength {}").format(f"{settings.strength:.2g}"))
     return ", ".join(parts)
 
 

@@ -91,10 +91,10 @@ def draw_flip(layout: bpy.types.UILayout, take: ShownTake) -> None:
 
 
 def counted(take: ShownTake) -> str:
-    """ "Take 2 of 5, 3 coming"."""
+    """ "2 of 5, 3 coming"; the oldest is the first, as on the strip."""
     if not take.takes:
         return iface_("Being made")
-    words = iface_("{} of {}").format(take.index + 1, len(take.takes))
+    words = iface_("{} of {}").format(len(take.takes) - take.index, len(take.takes))
     return iface_("{}, {} coming").format(words, take.pending) if take.pending else words
 
 

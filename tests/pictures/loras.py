@@ -36,7 +36,7 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
         "GAP",
     )
     settings.task = "TEXT_TO_VIDEO"
-    bpy.data.scenes[scene_name].frame_set(90)
+    bpy.data.scenes[scene_name].frame_set(80)
     window.fill_window()
     module = importlib.import_module(PACKAGE)
     style = Path(module.__file__).parent / "wan_backend" / "embedded_model" / "loras" / "style.safetensors"

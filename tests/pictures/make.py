@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import downloads
 import loras
 import shots
+import takes
 import tasks
 import window
 
@@ -54,7 +55,7 @@ def workplace(work: Path, out: Path) -> Iterator[Wait | None]:
     yield None
     window.choose_tab()
     scene = bpy.data.scenes[scene_name]
-    scene.frame_set(90)
+    scene.frame_set(80)
     settings = scene.wan_vse
     settings.prompt, settings.model_id, settings.length_mode = PROMPT, "embedded", "GAP"
     settings.quality, settings.seed, settings.seed_locked = "BEST", 7, True
@@ -94,7 +95,7 @@ def _done(session: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
     yield lambda: all(strip.type != "COLOR" for strip in scene.sequence_editor.strips)
     with window.in_timeline():
         bpy.ops.wan_vse.show_take(job_id=session.queue()[1].job_id)
-    scene.frame_set(100)
+    scene.frame_set(80)
     yield _are_thumbnails_there
     yield None  # the panel grows when they come, and Blender moves what lies below for a moment
     window.shoot_sidebar(out / "sidebar_done.png")
@@ -108,9 +109,9 @@ def _done(session: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
 def _failed(session: Any, scene_name: str, work: Path, out: Path) -> Iterator[Wait | None]:
     """A real failure: the worker is killed at its work, as the system does where the memory runs out."""
     scene = bpy.data.scenes[scene_name]
-    scene.frame_set(140)
+    scene.frame_set(100)
     settings = scene.wan_vse
-    settings.prompt, settings.length_frames, settings.quality = "a red circle moves left on grass", 48, "BEST"
+    settings.prompt, settings.length_frames, settings.quality = "a red circle moves left on grass", 24, "BEST"
     window.fill_window()
     _generate()
     yield lambda: session.queue()[0].step >= 2
@@ -194,6 +195,7 @@ STORIES = {
     "tasks": tasks.story,
     "downloads": downloads.story,
     "loras": loras.story,
+    "takes": takes.story,
 }
 
 

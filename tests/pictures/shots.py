@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bpy
 
-HOLE_START, HOLE_END, END = 61, 133, 193
+HOLE_START, HOLE_END, END = 61, 85, 145
 SKIES = {
     "Valley at dawn": ((0.86, 0.62, 0.48), (0.30, 0.42, 0.62)),
     "Ridge in the evening": ((0.90, 0.45, 0.28), (0.16, 0.14, 0.34)),

@@ -206,7 +206,7 @@ def _settle_sampling(draft: Draft) -> Draft:
     known = entries.load().loras.get(entry.draft_lora) if entry.draft_lora in draft.loras else None
     if known is not None and known.preset is not None and request.quality is Quality.DRAFT:
         preset, lora = known.preset, known.id
-        notes.append(f"The draft is made in {preset.steps} steps, with a LoRA made for that.")
+        notes.append(f"Draft in {preset.steps} steps, with a speed LoRA.")
     own = (preset.steps, preset.flow_shift)
     if preset.timesteps and (request.steps or preset.steps, request.flow_shift or preset.flow_shift) != own:
         made_by = "This LoRA" if lora else entry.label

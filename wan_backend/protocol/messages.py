@@ -201,6 +201,8 @@ class ModelRow:
     """Estimated memory of the card at the least, if weights stay in the machine's memory, which is slower."""
     broken: bool = False
     """True if it is here, but can't be used; `sentence` says why."""
+    two_experts: bool = False
+    """True if it has a transformer for the noisy steps and one for the rest."""
 
 
 @dataclass(frozen=True)

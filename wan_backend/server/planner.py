@@ -135,6 +135,7 @@ def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel
         memory_bytes=needs.one_at_a_time,
         least_memory_bytes=needs.least,
         broken=isinstance(found, locate.UnavailableModel) and found.problem.kind is ProblemKind.MODEL_BROKEN,
+        two_experts=entry.weights.experts > 1,
     )
 
 

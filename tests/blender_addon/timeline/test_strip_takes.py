@@ -332,6 +332,27 @@ def test_an_undo_in_the_middle_of_flipping_loses_nothing(stack):
     assert stack.takes.shown_index(stack.strip) == 0
 
 
+def test_what_strips_keep_is_parsed_once(scene, addon, tmp_path, monkeypatch) -> None:
+    stack = Stack(scene, addon, tmp_path)
+    stack.add(B)
+    takes, parsed = stack.takes, []
+    whole = takes.bounds.parsed
+    monkeypatch.setattr(takes.bounds, "parsed", lambda text: parsed.append(text) or whole(text))
+    stack.strip[takes.PENDING] = json.dumps([{"job_id": C}])
+    for _ in range(3):
+        assert takes.jobs_on(stack.strip) == (A, B, A, C)
+        assert takes.shown_index(stack.strip) == 1 and takes.badge_of(stack.strip, A).pending == (C,)
+        assert [take.folder for take in takes.takes_of(stack.strip)] == [str(tmp_path / B), str(tmp_path / A)]
+    assert len(parsed) <= 2
+
+
+def test_a_shown_take_that_the_property_lacks_is_the_first(scene, addon, tmp_path) -> None:
+    stack = Stack(scene, addon, tmp_path)
+    stack.add(B)
+    stack.strip[stack.takes.TAKES] = json.dumps([json.loads(stack.strip[stack.takes.TAKES])[0]])
+    assert stack.jobs() == [A, B] and stack.takes.shown_index(stack.strip) == 0
+
+
 def test_a_crop_and_a_scale_come_back_whole_from_a_smaller_take(stack, monkeypatch, addon):
     sizes = {A: (96, 54), B: (64, 36), C: (100, 50)}
     monkeypatch.setattr(addon("timeline.swap_media"), "_size_in", lambda path, is_movie: sizes[Path(path).parent.name])

@@ -76,3 +76,11 @@ def test_what_goes_on_from_a_take_has_its_prompt_where_none_is_written(panel, se
 def test_a_request_that_is_not_valid_is_no_take(panel, made, cut) -> None:
     made("A")["wan_vse_request"] = '{"prompt": 7}'
     assert panel("A").button == "restyle"
+
+
+@pytest.mark.parametrize(("index", "words"), [(0, "3 of 3"), (2, "1 of 3")])
+def test_the_oldest_take_is_the_first_as_on_the_strip(addon, stand_in, index, words) -> None:
+    request = stand_in.requests[stand_in.add("a" * 32, "done").job_id]
+    kept = addon("timeline.strip_takes").KeptTake("a" * 32, "/takes", "1.png", 9, False, "", "")
+    take_box = addon("ui.take_box")
+    assert take_box.counted(take_box.ShownTake(request, (kept,) * 3, index, 0)) == words

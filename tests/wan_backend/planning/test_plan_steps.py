@@ -217,7 +217,7 @@ def test_a_draft_takes_the_settings_of_its_lora_where_that_is_here():
     made = plan_steps.plan(request, EXPERTS, here)
     assert (made.lora, made.steps, made.guidance_scale, made.sampler) == (EXPERTS.draft_lora, 4, 1.0, "distilled")
     assert made.low_noise_guidance_scale is None and made.timesteps[-1] == 625
-    assert made.notes == ["The draft is made in 4 steps, with a LoRA made for that."]
+    assert made.notes == ["Draft in 4 steps, with a speed LoRA."]
     for entry, quality, loras in ((EXPERTS, "draft", here[1:]), (EXPERTS, "best", here), (SMALL, "draft", here)):
         request = take_request("/tmp", width=832, height=480, quality=Quality(quality))
         without = plan_steps.plan(request, entry, loras)
