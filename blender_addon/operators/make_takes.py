@@ -153,7 +153,8 @@ def generate_all(
 
     They come onto the strip with the id `onto`, else onto the one placeholder that is put there.
     """
-    current, asked = session.current(), []
+    current = session.current()
+    asked: list[TakeRequest] = []
     for number in range(count):
         seed = (take.request.seed + number) % (MAX_SEED + 1)
         one = replace(take, request=replace(take.request, seed=seed))

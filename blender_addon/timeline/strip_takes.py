@@ -248,7 +248,8 @@ def jobs_on(strip: compat.Strip) -> tuple[str, ...]:
 
 @lru_cache(maxsize=_KEPT_TEXTS)
 def _jobs_in(text: str, waiting: str) -> tuple[str, ...]:
-    return tuple(each.job_id for each in (*_takes_in(text), *_asked_in(waiting)))
+    kept = tuple(take.job_id for take in _takes_in(text))
+    return kept + tuple(asked.job_id for asked in _asked_in(waiting))
 
 
 def request_text(strip: compat.Strip, job_id: str) -> str:
