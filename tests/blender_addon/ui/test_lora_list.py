@@ -23,8 +23,7 @@ class Props(Recorder):
 def test_an_expert_is_chosen_where_there_are_two(addon, stand_in, settings, two_experts) -> None:
     settings.model_id = "big"
     stand_in.server.models = [
-        dataclasses.replace(model, two_experts=two_experts and model.model == "big")
-        for model in stand_in.server.models
+        dataclasses.replace(model, two_experts=two_experts and model.model == "big") for model in stand_in.server.models
     ]
     row = addon("jobs.lora_rows").add(settings, "/loras/film.safetensors")
     loras, layout = addon("ui.lora_list"), Props()
