@@ -6,7 +6,7 @@ copy is changed for rendering and never saved.
 run          reads the order and renders what it lists
 frames       the timeline's pictures
 depth        the depth of a scene
-output       how pictures are written
+output       renders the frames of a scene, and how pictures are written
 compat       what differs between the versions of Blender
 report       reports progress, and ends when nobody waits anymore
 made_folder  folders for rendered pictures, which may be removed again

@@ -25,6 +25,7 @@ take_folders     folders of takes: told from others, moved, removed
 collect          copies takes and footage beside the .blend
 film_footage     the film's other media: what lies elsewhere, what is missing
 collect_report   the list of what a colleague needs
+presets          presets and the last prompts, for all files
 lora_rows        the panel's list of LoRAs
 folders          where this extension may write
 """

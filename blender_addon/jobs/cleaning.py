@@ -19,7 +19,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.plain_names import is_id
-from ..timeline import untrusted
+from ..timeline import path_rules, untrusted
 from . import film_takes, project, take_folders
 from .other_films import OtherFilms
 from .take_library import ListedTake, job_id_of
@@ -46,6 +46,7 @@ class Cleaner:
         """Where they were before."""
         self._kept: Callable[[str], bool] = lambda job_id: False
         self._others: OtherFilms | None = None
+        self._used = film_takes.UsedJobs()
         self._candidates: list[ListedTake] | None = None
         self._to_measure: deque[ListedTake] = deque()
         self._sizes: dict[str, int] = {}
@@ -65,6 +66,7 @@ class Cleaner:
         """Look for what nothing uses. `kept` says of a job that its take must stay, whatever the strips show."""
         self._kept = kept
         self._others = OtherFilms(project.path())
+        self._used = film_takes.UsedJobs()
         self._candidates = None
         self._to_measure.clear()
         film_takes.library().look(film_takes.places())
@@ -92,8 +94,10 @@ class Cleaner:
             library.tick(deadline)
         elif not others.done:
             others.step()
+        elif not self._used.done:
+            self._used.step()
         elif self._candidates is None:
-            used, own = film_takes.used_jobs(), project.ids()
+            used, own = self._used.found, project.ids()  # `clean` asks again
             self._candidates = [
                 take
                 for take in library.takes()
@@ -123,7 +127,9 @@ class Cleaner:
             try:
                 place = take_folders.move_to_trash(Path(take.folder))
             except OSError as error:
-                refusal = refusal or iface_("{} could not be moved ({}).").format(take.folder, iface_(str(error)))
+                refusal = refusal or iface_("{} could not be moved ({}).").format(
+                    path_rules.shown(take.folder), path_rules.shown(iface_(str(error)))
+                )
                 continue
             self._moved[take.job_id], self._back[take.job_id] = place, Path(take.folder)
             film_takes.library().forget(take.folder)
@@ -186,7 +192,9 @@ class Cleaner:
             try:
                 back = take_folders.bring_back(folder)
             except OSError as error:
-                refusal = refusal or iface_("{} could not be moved ({}).").format(folder, iface_(str(error)))
+                refusal = refusal or iface_("{} could not be moved ({}).").format(
+                    path_rules.shown(str(folder)), path_rules.shown(iface_(str(error)))
+                )
                 continue
             job_id = job_id_of(folder.name)
             self._moved.pop(job_id, None)
@@ -197,9 +205,16 @@ class Cleaner:
         return len(moved), refusal
 
     def empty(self) -> int:
-        """Begin to remove the trash's takes of this film for good; how many they are."""
-        own = project.ids()
+        """Begin to remove the trash's takes of this film for good; how many they are.
+
+        Those that strips use come back instead: they may have been pasted or appended since.
+        """
+        own, used = project.ids(), film_takes.used_jobs()
+        for folder in self.in_trash():
+            if job_id_of(folder.name) in used and self._bring_back(job_id_of(folder.name), folder):
+                _write(_written() - {job_id_of(folder.name)})
         mine = [folder for folder in self.in_trash() if film_takes.project_of(folder) in own]
+        mine = [folder for folder in mine if job_id_of(folder.name) not in used]
         if mine:
             self._removing = self._remove(mine)
         for folder in mine:
@@ -212,7 +227,9 @@ class Cleaner:
             try:
                 yield from take_folders.remove_for_good(folder)
             except OSError as error:
-                self.sentence = iface_("{} could not be removed ({}).").format(folder, iface_(str(error)))
+                self.sentence = iface_("{} could not be removed ({}).").format(
+                    path_rules.shown(str(folder)), path_rules.shown(iface_(str(error)))
+                )
 
     def _remove_step(self) -> None:
         assert self._removing is not None

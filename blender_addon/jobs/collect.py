@@ -54,11 +54,17 @@ class _Folder:
     files: deque[str] = field(default_factory=deque)
     listed: bool = False
     is_footage: bool = False
+    completes: bool = False
+    """The target is there already and lacks some of the files."""
     """Files of it join what lies in the target; a take's folder appears whole."""
 
     @property
     def partial(self) -> Path:
-        return self.target if self.is_footage else self.target.with_name(self.target.name + PARTIAL_SUFFIX)
+        return (
+            self.target
+            if self.is_footage or self.completes
+            else self.target.with_name(self.target.name + PARTIAL_SUFFIX)
+        )
 
 
 class Collector:
@@ -119,7 +125,7 @@ class Collector:
         """Stop, because another file was opened; what is half copied is removed."""
         self._close(failed=True)
         for folder in self._todo:
-            if not folder.is_footage:
+            if folder.partial != folder.target:
                 shutil.rmtree(folder.partial, ignore_errors=True)
         self._todo.clear()
         self._moved.clear()
@@ -142,7 +148,10 @@ class Collector:
     def _step(self, folder: _Folder) -> None:
         if not folder.listed:
             folder.listed = True
-            if not folder.target.is_dir():
+            if folder.target.is_dir():
+                folder.completes = True
+                folder.files.extend(_lacking(folder))
+            else:
                 shutil.rmtree(folder.partial, ignore_errors=True)
                 folder.partial.mkdir(parents=True)
                 folder.files.extend(files_of_take(folder.source))
@@ -151,7 +160,7 @@ class Collector:
         elif folder.files:
             self._open(folder, folder.files.popleft())
         else:
-            if not folder.is_footage and folder.partial.is_dir():
+            if folder.partial != folder.target:
                 folder.partial.rename(folder.target)
             self._moved[str(folder.source)] = str(folder.target)
             self._todo.popleft()
@@ -161,7 +170,7 @@ class Collector:
         """Begin to copy a file; footage that is there as it was is not copied again, and what is gone is left out."""
         source, file = folder.source / name, folder.partial / name
         if folder.is_footage:
-            if not source.is_file() or (file.is_file() and file.stat().st_size == source.stat().st_size):
+            if not source.is_file() or film_footage.is_copy(file, source):
                 return
             file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_name(file.name + UNFINISHED_SUFFIX)
@@ -177,20 +186,25 @@ class Collector:
             self._close()
 
     def _close(self, failed: bool = False) -> None:
-        """End the copy of a file: it gets its name, or goes."""
+        """End the copy of a file: it gets its name, or goes, as where the last of it finds the disk full."""
         if self._copying is None:
             return
         source, target, file = self._copying
         self._copying = None
-        for each in (source, target):
-            with contextlib.suppress(OSError):
-                each.close()
         unfinished = file.with_name(file.name + UNFINISHED_SUFFIX)
-        if failed:
-            with contextlib.suppress(OSError):
+        try:
+            with source, target:
+                stamp = os.fstat(source.fileno()).st_mtime_ns
+            if not failed:
+                os.utime(unfinished, ns=(stamp, stamp))  # by which a copy is told from another file of that name
+                replace(unfinished, file)
+                return
+        except OSError:
+            if not failed:
+                raise
+        finally:
+            with contextlib.suppress(OSError):  # it isn't there any more once it has its name
                 unfinished.unlink()
-        else:
-            replace(unfinished, file)
 
     def _point_strips(self) -> None:
         was_saved = not bpy.data.is_dirty
@@ -224,6 +238,12 @@ class Collector:
                 collect_report.write(project.path())
             except OSError as error:
                 log.warning("The list of what a colleague needs could not be written: %s", error)
+
+
+def _lacking(folder: _Folder) -> list[str]:
+    """What a copy of a take that is there already lacks, as where a person removed some of it."""
+    there = set(os.listdir(folder.target))
+    return [name for name in files_of_take(folder.source) if name not in there]
 
 
 def _outcome(moved: int, left_out: int, footage: int = 0) -> str:

@@ -18,6 +18,8 @@ from . import project
 FOLDER = "footage"
 """Beside the .blend."""
 MAX_NAMES = 100_000
+STAMP_NANOSECONDS = 2_000_000_000
+"""Some disks keep the time of a file to two seconds."""
 
 
 def folders_elsewhere() -> dict[Path, tuple[Path, list[str]]]:
@@ -30,9 +32,28 @@ def folders_elsewhere() -> dict[Path, tuple[Path, list[str]]]:
     places: dict[Path, tuple[Path, list[str]]] = {}
     taken: set[str] = set()
     for folder in sorted(used):
+        names = sorted(used[folder])[:MAX_NAMES]
         name = _free_name(os.path.basename(folder) or "files", taken)
-        places[Path(folder)] = (Path(beside, FOLDER, name), sorted(used[folder])[:MAX_NAMES])
+        while not _may_take(Path(beside, FOLDER, name), Path(folder), names):
+            name = _free_name(os.path.basename(folder) or "files", taken)
+        places[Path(folder)] = (Path(beside, FOLDER, name), names)
     return places
+
+
+def is_copy(file: Path, source: Path) -> bool:
+    """Whether a file is the copy of the other one, as far as size and time say."""
+    try:
+        copied, original = file.stat(), source.stat()
+    except OSError:
+        return False
+    near = abs(copied.st_mtime_ns - original.st_mtime_ns) <= STAMP_NANOSECONDS
+    return near and copied.st_size == original.st_size
+
+
+def _may_take(target: Path, source: Path, names: list[str]) -> bool:
+    """Whether these files can be copied there: what has their names is their copy, and not other footage."""
+    taken = (name for name in names if os.path.lexists(target / name))
+    return (target.is_dir() or not os.path.lexists(target)) and all(is_copy(target / n, source / n) for n in taken)
 
 
 def point(moved: dict[str, str]) -> None:

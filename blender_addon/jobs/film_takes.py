@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
@@ -13,11 +12,13 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.media import frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, JobSummary, Take, TakeRequest, Task
-from ..timeline import compat, identity, strip_columns, strip_media, strip_takes, take_strips
+from ..timeline import compat, identity, strip_media, strip_takes, take_strips
 from . import folders, placing, project, request
 from .take_library import ListedTake, TakeLibrary, job_id_of, read_take
 
 INDEX_FILE = "takes_index.jsonl"
+STRIPS_AT_ONCE = 200
+"""About two milliseconds' worth."""
 
 _library: TakeLibrary | None = None
 
@@ -51,25 +52,50 @@ def used_jobs() -> frozenset[str]:
 
     Linked scenes count, and so do strips that lost our marks, and images and movies that lie in a take's folder.
     """
-    found: set[str] = set()
-    for scene in bpy.data.scenes:
-        for marked in identity.marked(scene):
-            found.add(marked.job_id)
-            found.update(take.job_id for take in strip_takes.takes_of(marked.strip))
-            found.update(strip_takes.pending(marked.strip))
-        found.update(_played_jobs(scene))
-    blocks = (*bpy.data.images, *bpy.data.movieclips)
-    found.update(job_id_of(os.path.basename(os.path.dirname(block.filepath.replace("\\", "/")))) for block in blocks)
-    return frozenset(found - {""})
+    walk = UsedJobs()
+    while not walk.done:
+        walk.step()
+    return frozenset(walk.found)
 
 
-def _played_jobs(scene: bpy.types.Scene) -> Iterator[str]:
-    """The names of the folders that strips play from, where these are jobs'."""
-    for strip, _ in strip_columns.walk(scene):
-        stored = strip_media.stored_path(strip)
-        if stored:
-            folder = stored if strip.type == "IMAGE" else os.path.dirname(stored)
-            yield job_id_of(os.path.basename(folder.replace("\\", "/").rstrip("/")))
+class UsedJobs:
+    """`used_jobs` in slices. No strip is held between two of them: what changes meanwhile may be missed."""
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
+        self.done = False
+        self._scene = 0
+        self._strip = 0
+
+    def step(self) -> None:
+        """Look at the next STRIPS_AT_ONCE strips of a scene, also inside meta strips; behind them, at other media."""
+        scenes = bpy.data.scenes
+        if self._scene >= len(scenes):
+            for block in (*bpy.data.images, *bpy.data.movieclips):
+                self.found.add(_job_of_folder(os.path.dirname(block.filepath.replace("\\", "/"))))
+            self.found.discard("")
+            self.done = True
+            return
+        strips = compat.all_strips(scenes[self._scene])[self._strip : self._strip + STRIPS_AT_ONCE]
+        for strip in strips:
+            if identity.role_of(strip):
+                self.found.update(strip_takes.jobs_on(strip))
+            self.found.add(_played_job(strip))
+        self._strip += len(strips)
+        if len(strips) < STRIPS_AT_ONCE:
+            self._scene, self._strip = self._scene + 1, 0
+
+
+def _played_job(strip: compat.Strip) -> str:
+    """The name of the folder that a strip plays from, where that is a job's."""
+    stored = strip_media.stored_path(strip)
+    if not stored:
+        return ""
+    return _job_of_folder(stored if strip.type == "IMAGE" else os.path.dirname(stored))
+
+
+def _job_of_folder(path: str) -> str:
+    return job_id_of(os.path.basename(path.replace("\\", "/").rstrip("/")))
 
 
 def project_of(folder: Path) -> str:

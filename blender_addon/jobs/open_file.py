@@ -1,6 +1,7 @@
 """The open file's strips and jobs: placeholders in, takes in their place, and what the file knows when it is saved.
 
-Every walk over the strips happens here; none holds a strip any longer than its call.
+It alone goes through all strips by itself, in ticks; what a person asks for walks elsewhere. Nothing holds a strip any
+longer than its call.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ ELSEWHERE_SECONDS = 2.0
 """How often it is checked whether another window has made what a placeholder waits for."""
 ELSEWHERE_AT_ONCE = 8
 """At most this many placeholders are checked at a time, since each check asks the disk."""
+STRIPS_AT_ONCE = 500
+"""What more strips of ours keep is read in a tick of its own."""
 
 
 class FileHistory:
     """What this session has seen of the open file's jobs, as job ids. It decides about takes and touches no strip.
 
-    All but `removed` and `saved_as` starts empty when a file is loaded.
+    All but `removed` and `saved_as` starts anew when a file is loaded: empty, or with what the file itself knows.
     """
 
     def __init__(self) -> None:
@@ -135,6 +138,8 @@ class OpenFile:
         self._next_look = 0.0
         self._strips = -1
         self._ours: list[str] = []
+        self._takes_due = False
+        """True while it is still to be read which takes the strips keep."""
         self._on_strips: set[str] = set()
         self._waited_for: set[str] = set()
         """The jobs whose takes a placeholder or a strip with takes waited for at the last look."""
@@ -175,6 +180,7 @@ class OpenFile:
     def strips_changed(self) -> None:
         """The strips were replaced (load, undo, redo): look at all of them and at all done jobs again."""
         marked = identity.sweep(replaced=True)
+        self._takes_due = False
         self._saw(marked)
         self.history.decided.clear()
         self._unknown = None
@@ -192,22 +198,33 @@ class OpenFile:
         if self._here.pop(job_id, True) is False:
             self.ownership_version += 1
 
-    def sweep_if_changed(self, jobs: JobList) -> None:
-        """Follow placeholders that were moved, and give copies ids of their own."""
+    def sweep_if_changed(self, jobs: JobList) -> bool:
+        """Follow placeholders that were moved, and give copies ids of their own.
+
+        True if the next tick has to go on: of very many strips, it reads the takes that they keep.
+        """
+        if self._takes_due:
+            self._takes_due = False
+            self._saw_takes(identity.all_marked())
+            return False
         strips = sum(len(compat.all_strips(scene)) for scene in bpy.data.scenes)
         if strips != self._strips or self.waits:
             others, self._strips = strips != self._strips, strips
             marked = identity.sweep()
             pending_takes.lead_with_living(marked, jobs)
-            self._saw(marked, others)
+            self._takes_due = others and len(marked) > STRIPS_AT_ONCE
+            self._saw(marked, others and not self._takes_due)
+        return self._takes_due
 
     def _saw(self, marked: list[identity.Marked], others: bool = True) -> None:
         """`others`: there may be other strips than at the last look, with other takes."""
         self._waited_for = pending_takes.waited_for(marked)
         self.waits = bool(self._waited_for)
         self._due |= self._waited_for - self.history.decided
-        if not others:
-            return
+        if others:
+            self._saw_takes(marked)
+
+    def _saw_takes(self, marked: list[identity.Marked]) -> None:
         self._on_strips = pending_takes.jobs_on(marked)
         if not self.history.seen.issuperset(self._on_strips):
             for job_id in self._on_strips - self.history.seen:
@@ -259,6 +276,11 @@ class OpenFile:
         self._await(job_id)
         return True
 
+    def waiting_refusal(self, strip_id: str) -> str:
+        """Why the strip can't wait for one more take; empty if it can, or if it is gone."""
+        found = identity.find(strip_id)
+        return "" if found is None else strip_takes.waiting_refusal(found.strip)
+
     def strip_id_of(self, job_id: str) -> str:
         """The id of a strip that shows the job's take or stands for it; empty if there is none."""
         return next((found.strip_id for found in identity.all_marked() if found.job_id == job_id), "")
@@ -293,7 +315,7 @@ class OpenFile:
             self._look_at_all_done = False
             self._due |= jobs.done_unsettled()
         self._due |= jobs.pop_done()
-        if not self._due or self.loading or not blender_handlers.may_change_strips(self.rendering):
+        if not self._due or self._takes_due or self.loading or not blender_handlers.may_change_strips(self.rendering):
             return False
         due = self._concerning_strips(jobs, deadline)
         if not due or time.perf_counter() > deadline:

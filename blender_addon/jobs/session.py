@@ -129,6 +129,8 @@ class Session:
         """
         if self.server.is_out_of_reach:
             raise Refused(self.server.status.sentence)
+        if onto and (refusal := self.file.waiting_refusal(onto)):
+            raise Refused(refusal)
         job_id = uuid.uuid4().hex
         take = replace(take, request=project.with_own_origin(take.request, scene))
         provenance_text = self.sourcing.send(job_id, scene, take)
@@ -339,8 +341,9 @@ class Session:
                 self.retry(job_id)
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
-            self.file.sweep_if_changed(self.jobs)
-            if not self.file.loading:
+            if self.file.sweep_if_changed(self.jobs):
+                self._next_sweep = 0.0
+            elif not self.file.loading:
                 self._holds.look(lambda job_id: not self.sourcing.waits(job_id))
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
             self.collector.begin_by_itself()  # what was asked for before the first save goes where that film is

@@ -1,4 +1,26 @@
-"""What a person can do, as operators of Blender; each refuses with a sentence if it can't be used."""
+"""What a person can do, as operators of Blender; each refuses with a sentence if it can't be used.
+
+make_takes       a take for each task, from the panel's settings
+takes            more takes of a strip, in its place; flipping, marks, notes
+compare_takes    two takes, or a take and its source, over the preview
+take_lanes       a strip's takes as lanes of a meta strip, and back
+browse_takes     all takes on the disk, over the preview; browser_grid is where its cells lie
+clean_takes      takes that nothing uses
+collect_takes    copies takes and footage beside the .blend
+drag_extension   extends a strip by dragging from its end
+at_pointer       what is under the mouse, for the pie and the keys
+check_cut        placeholders and drafts that a render would show
+choose_inputs    the task, the prompt's text, LoRAs
+prompt_dialog    a prompt with room to write, and making what the panel shows
+presets          settings and prompts to be used again
+apply_settings   a take's settings into the panel; fixes of problems
+queue_jobs       cancel, retry, place, clear
+order_jobs       hold, resume, move, pause
+backend_setup    the backend and its environment
+download_models  models and LoRAs that are to be fetched
+snapshot         the scene as panel, overlay and operators see it in one redraw
+refusing         why an operator can't be used, in a sentence
+"""
 
 from __future__ import annotations
 

@@ -49,6 +49,7 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
         settings = settings_of(context)
         fill(settings, request)
         settings.task = request.task.name
+        self.report({"INFO"}, rpt_("Loaded the settings. The seed is locked to {}.").format(settings.seed))
         return {"FINISHED"}
 
 

@@ -30,7 +30,7 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         if not bpy.app.online_access:
-            return "Blender is offline: allow online access in its preferences, under System, then press again"
+            return "Blender is offline: check Allow Online Access above this button, or in its preferences under System"
         return "The backend is already being set up" if session.current().setup.state == "running" else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:

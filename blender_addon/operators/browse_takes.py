@@ -352,7 +352,7 @@ def _lay(context: bpy.types.Context, browser: Browser, drop: tuple[int, int] | N
             other.select = False
         strip.select = True
         scene.sequence_editor.active_strip = strip
-        browser.used = film_takes.used_jobs()
+        browser.used |= {take.job_id}
         words = rpt_("Placed the take on channel {} at frame {}.").format(strip.channel, drop[0])
         bpy.ops.ed.undo_push(message="Place Take")
     return f"+{words}"

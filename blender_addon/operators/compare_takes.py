@@ -20,6 +20,7 @@ from ...wan_backend.protocol.messages import Task
 from ..timeline import compat, provenance, strip_takes
 from ..timeline.strip_takes import KeptTake
 from .refusing import Refusing, Result, timeline_refusal
+from .takes import take_strip
 
 WIPE, SIDE, SOURCE = "WIPE", "SIDE", "SOURCE"
 _OF_FOOTAGE = (Task.RESTYLE.value, Task.PREVIS.value)
@@ -120,7 +121,7 @@ class WAN_VSE_OT_compare_takes(Refusing, bpy.types.Operator):
         if sentence:
             return sentence
         scene = compat.sequencer_scene(context)
-        strip = compat.active_strip(scene)
+        strip = take_strip(context)
         if strip is None or strip_takes.shown_index(strip) is None:
             return NO_TAKE
         return "" if other_take(strip, "", 0) or source_strip(scene, strip) is not None else NO_TAKES
@@ -140,7 +141,7 @@ class WAN_VSE_OT_compare_takes(Refusing, bpy.types.Operator):
     def _begin(self, context: bpy.types.Context) -> str:
         """Why it can't be shown; empty if it is."""
         scene = compat.sequencer_scene(context)
-        strip = compat.active_strip(scene)
+        strip = take_strip(context)
         if strip is None or strip_takes.shown_index(strip) is None:
             return _sentence(NO_TAKE)
         second = "" if self.kind == SOURCE else other_take(strip, "", 0)

@@ -153,11 +153,18 @@ def generate_all(
 
     They come onto the strip with the id `onto`, else onto the one placeholder that is put there.
     """
-    current, asked = session.current(), []
+    current = session.current()
+    asked: list[TakeRequest] = []
     for number in range(count):
         seed = (take.request.seed + number) % (MAX_SEED + 1)
-        asked.append(replace(take.request, seed=seed))
-        job_id = current.generate(scene, replace(take, request=asked[-1]), name, onto)
+        one = replace(take, request=replace(take.request, seed=seed))
+        try:
+            job_id = current.generate(scene, one, name, onto)
+        except request.Refused:
+            if not asked:
+                raise
+            break  # the strip waits for as many as it can; what was asked for is said
+        asked.append(one.request)
         onto = onto or current.file.strip_id_of(job_id)
     presets.files().use_prompt(take.request.prompt)
     return asked

@@ -191,7 +191,7 @@ class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
         if not job.state.ended:
             return "The job has not ended yet"
         if job.take is not None:
-            return "The job has its take: use Regenerate for another"
+            return "The job has its take: select its strip, and use New Take for another"
         if job.held_elsewhere:
             return HELD_ELSEWHERE
         return retry_refusal(job).removesuffix(".") or backend_refusal()
@@ -244,7 +244,10 @@ class WAN_VSE_OT_show_take(OnJob, bpy.types.Operator):
         found = [each for each in identity.all_marked() if each.job_id == job.job_id]
         here = next((each for each in found if each.scene == shown), None)
         if here is None:
-            elsewhere = rpt_("The job's strip is in the scene '{}'.") if found else "The job has no strip in this file."
+            nowhere = "The job has no strip in this file."
+            if job.take is not None:
+                nowhere = "The job has no strip in this file: press Place to put its take on the timeline."
+            elsewhere = rpt_("The job's strip is in the scene '{}'.") if found else rpt_(nowhere)
             self.report({"WARNING"}, elsewhere.format(*(each.scene.name for each in found[:1])))
             return {"CANCELLED"}
         for strip in compat.all_strips(shown):

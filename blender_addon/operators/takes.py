@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from ...wan_backend.protocol.messages import MediaFormat, Origin, Quality, TakeRequest
+from ...wan_backend.protocol.messages import JobState, MediaFormat, Origin, Quality, TakeRequest
 from .. import preferences
 from ..jobs import project, request, session
 from ..properties import MAX_SEED, settings_in
@@ -357,8 +357,13 @@ class WAN_VSE_OT_take_in_best(AsksForTakes, bpy.types.Operator):
         sentence = super().refusal(context)
         if sentence:
             return sentence
-        made = how_made(take_strip(context))
-        return "The take is made in Best already" if made is not None and made.quality is Quality.BEST else ""
+        strip: Any = take_strip(context)
+        made = how_made(strip)
+        if made is not None and made.quality is Quality.BEST:
+            return "The take is made in Best already"
+        return (
+            "The strip has this take in Best, or waits for it" if made is not None and _has_in_best(strip, made) else ""
+        )
 
     @timed("operator take_in_best")
     def execute(self, context: bpy.types.Context) -> Result:
@@ -427,14 +432,31 @@ class WAN_VSE_OT_drafts_in_best(Refusing, bpy.types.Operator):
 
 
 def _drafts(scene: bpy.types.Scene) -> Any:
-    """The scene's strips that show a draft and don't wait for the same in Best yet; those in meta strips, too."""
+    """The scene's strips that show a draft and neither have nor await the same in Best; those in meta strips, too."""
     for found in identity.marked(scene):
         made = None if found.is_placeholder or found.strip.mute else untrusted.request(found.request_text)
         if made is None or made.quality is not Quality.DRAFT:
             continue
-        awaited = (untrusted.request(asked.request) for asked in strip_takes.asked_for(found.strip) if asked.request)
-        if not any(each is not None and each.quality is Quality.BEST and each.seed == made.seed for each in awaited):
+        if not _has_in_best(found.strip, made):
             yield found
+
+
+def _has_in_best(strip: compat.Strip, made: TakeRequest) -> bool:
+    """Whether the strip keeps, or waits for, the same take in Best; one that is rejected or failed doesn't count."""
+    jobs = session.current().jobs
+    texts = []
+    for asked in strip_takes.asked_for(strip):
+        status = jobs.get(asked.job_id)
+        if status is None or not status.state.ended or status.state is JobState.DONE:
+            texts.append(asked.request)
+    for take in strip_takes.takes_of(strip):
+        if take.mark != strip_takes.REJECT:
+            texts.append(strip_takes.made_of(strip, take.job_id).request)
+    others = (untrusted.request(text) for text in texts if text)
+    return any(
+        each is not None and (each.quality, each.seed, each.prompt) == (Quality.BEST, made.seed, made.prompt)
+        for each in others
+    )
 
 
 CLASSES = (

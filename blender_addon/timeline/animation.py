@@ -8,12 +8,12 @@ from . import compat
 from .compat import Strip
 
 
-def is_animated(scene: bpy.types.Scene, strip: Strip) -> bool:
-    """True if curves, drivers or tracks may change anything of the strip over time."""
+def is_animated(scene: bpy.types.Scene, strip: Strip, of: str = "") -> bool:
+    """True if curves, drivers or tracks may change anything of the strip over time; or only its property `of`."""
     animation = scene.animation_data
     if animation is None:
         return False
-    path = f'["{bpy.utils.escape_identifier(strip.name)}"]'
+    path = f'["{bpy.utils.escape_identifier(strip.name)}"]' + (f".{of}" if of else "")
     paths = [curve.data_path for curve in (*compat.curves(scene), *animation.drivers)]
     return len(animation.nla_tracks) > 0 or any(p.startswith("sequence_editor.") and path in p for p in paths)
 

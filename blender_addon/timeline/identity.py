@@ -83,16 +83,17 @@ def new_id() -> str:
 def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
     """Every strip of the scene that has a job."""
     for collection in strip_columns.collections(scene):
-        for strip in strip_columns.carrying(collection, JOB):
-            job_id, role = untrusted.id_in(strip, JOB), role_of(strip)
-            if job_id and role:
+        for strip in collection:
+            job_id = untrusted.id_in(strip, JOB)
+            role = role_of(strip) if job_id else ""
+            if role:
                 yield Marked(scene, strip, collection, job_id, role == PLACEHOLDER_ROLE)
 
 
 def role_of(strip: compat.Strip) -> str:
     """PLACEHOLDER_ROLE or TAKE_ROLE; empty if the strip is not one of ours."""
-    role = untrusted.text_in(strip, ROLE)
-    return role if role in (PLACEHOLDER_ROLE, TAKE_ROLE) else ""
+    role = strip.get(ROLE)
+    return role if isinstance(role, str) and role in (PLACEHOLDER_ROLE, TAKE_ROLE) else ""
 
 
 def all_marked() -> list[Marked]:

@@ -41,5 +41,10 @@ def missing(names: tuple[str, ...], there: list[str], rules: ModuleType = os.pat
     return [name for name in names if rules.normcase(name) not in found]
 
 
+def shown(path: str) -> str:
+    """The path as a sentence can hold it: some systems allow names that are no text, which Blender refuses to draw."""
+    return path.encode("utf-8", "replace").decode()
+
+
 def _key(path: str, rules: ModuleType) -> str:
     return str(rules.normcase(rules.normpath(plain(path, rules))))

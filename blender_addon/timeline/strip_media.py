@@ -10,7 +10,7 @@ import imbuf
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Pictures
-from . import compat, movie_head, picture_files, strip_columns
+from . import compat, movie_head, path_rules, picture_files, strip_columns
 from .strip_transform import is_retimed
 
 NAMES_SHOWN = 3
@@ -137,11 +137,11 @@ def files_refusal(
             return iface_(
                 "'{}' plays {} and {} more, which can't be found in {}: put them back there, or find them with File > "
                 "External Data > Find Missing Files."
-            ).format(strip.name, first, more, folder)
+            ).format(strip.name, path_rules.shown(first), more, path_rules.shown(folder))
         return iface_(
             "'{}' plays {}, which can't be found in {}: put it back there, or find it with File > External Data > "
             "Find Missing Files."
-        ).format(strip.name, first, folder)
+        ).format(strip.name, path_rules.shown(first), path_rules.shown(folder))
     if strip.type == "IMAGE":
         return _unreadable_refusal(strip, folder, names)
     if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):

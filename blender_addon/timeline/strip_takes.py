@@ -19,7 +19,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.media import MOVIE_FILES, frame_file
-from ...wan_backend.protocol.plain_names import is_folder, is_id, is_name
+from ...wan_backend.protocol.plain_names import is_encodable, is_folder, is_id, is_name
 from ...wan_backend.protocol.takes import MAX_TAKE_FRAMES
 from . import compat, identity, path_rules, provenance, swap_media, take_strips, untrusted
 
@@ -36,6 +36,8 @@ MAX_PENDING = 64
 MAX_NOTE_CHARACTERS = 1000
 STAR, REJECT = "star", "reject"
 MARKS = ("", STAR, REJECT)
+_KEPT_TEXTS = 1 << 13
+"""As many properties stay parsed: those of several thousand strips are asked for at a time, again and again."""
 _FIRST_FILES = frozenset((frame_file(0), *MOVIE_FILES.values()))
 
 
@@ -104,11 +106,16 @@ def badge_of(strip: compat.Strip, shown_job: str) -> Badge | None:
     It is as cheap as a walk over thousands of strips needs it: no path is looked at.
     """
     text, waiting = untrusted.text_in(strip, TAKES), untrusted.text_in(strip, PENDING)
-    takes = _takes_in(text) if text else ()
+    return _badge_in(text, waiting, shown_job) if text or waiting else None
+
+
+@lru_cache(maxsize=_KEPT_TEXTS)
+def _badge_in(text: str, waiting: str, shown_job: str) -> Badge | None:
+    takes = _takes_in(text)
     index = next((index for index, take in enumerate(takes) if take.job_id == shown_job), None)
     count = max(1, len(takes) + (index is None))
     mark = "" if index is None else takes[index].mark
-    asked = tuple(each.job_id for each in _asked_in(waiting)) if waiting else ()
+    asked = tuple(each.job_id for each in _asked_in(waiting))
     if count == 1 and not mark and not asked:
         return None
     return Badge(count - (index or 0), count, mark, asked)
@@ -116,23 +123,36 @@ def badge_of(strip: compat.Strip, shown_job: str) -> Badge | None:
 
 def takes_of(strip: compat.Strip) -> tuple[KeptTake, ...]:
     """The takes of a strip, newest first, with the one that is shown; none for a strip that shows no take of ours."""
-    shown_job = untrusted.id_in(strip, identity.JOB)
-    if not shown_job or identity.role_of(strip) != identity.TAKE_ROLE or strip.type not in ("IMAGE", "MOVIE"):
+    shown_job = _shown_job(strip)
+    if not shown_job:
         return ()
-    kept = _takes_in(untrusted.text_in(strip, TAKES))
     played = _played_folder(strip)
+    takes, has_shown = _takes_at(untrusted.text_in(strip, TAKES), shown_job, played)
+    return takes if has_shown else (_shown_take(strip, shown_job, played), *takes)
+
+
+def _shown_job(strip: compat.Strip) -> str:
+    """The job of the take that a strip shows; empty for a strip that shows none of ours."""
+    if identity.role_of(strip) != identity.TAKE_ROLE or strip.type not in ("IMAGE", "MOVIE"):
+        return ""
+    return untrusted.id_in(strip, identity.JOB)
+
+
+@lru_cache(maxsize=_KEPT_TEXTS)
+def _takes_at(text: str, shown_job: str, played: str) -> tuple[tuple[KeptTake, ...], bool]:
+    """The takes in a property with absolute folders, and whether the shown one, which lies in `played`, is there."""
     beside = os.path.dirname(played)
-    takes = tuple(_at(take, beside, played if take.job_id == shown_job else "") for take in kept)
-    if any(take.job_id == shown_job for take in takes):
-        return takes
-    return (_shown_take(strip, shown_job, played), *takes)
+    takes = tuple(_at(take, beside, played if take.job_id == shown_job else "") for take in _takes_in(text))
+    return takes, any(take.job_id == shown_job for take in takes)
 
 
 def shown_index(strip: compat.Strip) -> int | None:
     """Which of `takes_of` the strip shows; None if it shows none of ours."""
-    shown_job = untrusted.id_in(strip, identity.JOB)
-    takes = takes_of(strip)
-    return next((index for index, take in enumerate(takes) if take.job_id == shown_job), None)
+    shown_job = _shown_job(strip)
+    if not shown_job:
+        return None
+    kept = _takes_in(untrusted.text_in(strip, TAKES))  # one that isn't among them is put before them
+    return next((index for index, take in enumerate(kept) if take.job_id == shown_job), 0)
 
 
 def remember(strip: compat.Strip, take: KeptTake, made: Made | None = None) -> None:
@@ -222,9 +242,14 @@ def asked_for(strip: compat.Strip) -> tuple[Asked, ...]:
 def jobs_on(strip: compat.Strip) -> tuple[str, ...]:
     """Every job that the strip keeps a take of or waits for; its own first. Quick enough for thousands of strips."""
     own = (untrusted.id_in(strip, identity.JOB),)
-    if strip.get(TAKES) is None and strip.get(PENDING) is None:
-        return own
-    return own + tuple(take.job_id for take in _takes_in(untrusted.text_in(strip, TAKES))) + pending(strip)
+    text, waiting = untrusted.text_in(strip, TAKES), untrusted.text_in(strip, PENDING)
+    return own + _jobs_in(text, waiting) if text or waiting else own
+
+
+@lru_cache(maxsize=_KEPT_TEXTS)
+def _jobs_in(text: str, waiting: str) -> tuple[str, ...]:
+    kept = tuple(take.job_id for take in _takes_in(text))
+    return kept + tuple(asked.job_id for asked in _asked_in(waiting))
 
 
 def request_text(strip: compat.Strip, job_id: str) -> str:
@@ -268,11 +293,20 @@ def set_pending(strip: compat.Strip, job_ids: Iterable[str]) -> None:
 
 
 def set_asked(strip: compat.Strip, asked: Sequence[Asked]) -> None:
-    """Let these be all takes that are being made for the strip."""
+    """Let these be all takes that are being made for the strip. `waiting_refusal` is asked before."""
     if asked:
         strip[PENDING] = json.dumps([asdict(each) for each in asked[:MAX_PENDING]])
     elif strip.get(PENDING) is not None:
         del strip[PENDING]
+
+
+def waiting_refusal(strip: compat.Strip) -> str:
+    """Why the strip can't wait for one more take; empty if it can."""
+    count = len(asked_for(strip))
+    if count < MAX_PENDING and len(untrusted.text_in(strip, PENDING)) < bounds.MAX_JSON_CHARACTERS // 2:
+        return ""
+    words = "'{}' waits for {} takes already: wait for some of them, or cancel them."
+    return iface_(words).format(strip.name, count)
 
 
 def _refusal(scene: bpy.types.Scene, strip: compat.Strip, take: KeptTake | None) -> str:
@@ -318,18 +352,23 @@ def _json_of_made(known: dict[str, Made]) -> str:
 
 def _write_takes(strip: compat.Strip, takes: Sequence[KeptTake]) -> None:
     beside, shown_job = os.path.dirname(_played_folder(strip)), untrusted.id_in(strip, identity.JOB)
-    strip[TAKES] = json.dumps([_entry(take, beside) for take in _few(takes, shown_job)])
+    most = MAX_TAKES
+    text = json.dumps([_entry(take, beside) for take in _few(takes, shown_job, most)])
+    while len(text) > bounds.MAX_JSON_CHARACTERS:  # as with many long notes: what is longer would not be read again
+        most = min(most, len(takes)) * 9 // 10
+        text = json.dumps([_entry(take, beside) for take in _few(takes, shown_job, most)])
+    strip[TAKES] = text
 
 
-def _few(takes: Sequence[KeptTake], shown_job: str) -> list[KeptTake]:
-    """At most MAX_TAKES of them: the oldest go that are neither shown nor starred nor noted."""
-    too_many, kept = len(takes) - MAX_TAKES, []
+def _few(takes: Sequence[KeptTake], shown_job: str, most: int) -> list[KeptTake]:
+    """At most that many of them: the oldest go that are neither shown nor starred nor noted."""
+    too_many, kept = len(takes) - most, []
     for take in reversed(takes):
         if too_many > 0 and take.job_id != shown_job and take.mark != STAR and not take.note:
             too_many -= 1
         else:
             kept.append(take)
-    return kept[::-1][:MAX_TAKES]
+    return kept[::-1][:most]
 
 
 def _entry(take: KeptTake, beside: str) -> dict[str, Any]:
@@ -360,7 +399,7 @@ def _shown_take(strip: compat.Strip, job_id: str, played: str) -> KeptTake:
     return KeptTake(job_id, played, first, max(1, len(strip.elements)), False)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_KEPT_TEXTS)
 def _takes_in(text: str) -> tuple[KeptTake, ...]:
     """The takes in a property, with their folders as it has them; without those that can't have been written here."""
     takes: dict[str, KeptTake] = {}
@@ -378,10 +417,11 @@ def _take(entry: Any) -> KeptTake | None:
     whole = isinstance(frames, int) and not isinstance(frames, bool) and 1 <= frames <= MAX_TAKE_FRAMES
     if not (is_id(job_id) and (is_name(folder) or is_folder(folder)) and whole):
         return None
-    if first not in _FIRST_FILES or movie is not (first != frame_file(0)):
+    if not isinstance(first, str) or first not in _FIRST_FILES or movie is not (first != frame_file(0)):
         return None
     mark, note = entry.get("mark"), entry.get("note")
     has_note = isinstance(note, str) and len(note) <= MAX_NOTE_CHARACTERS and "\0" not in note
+    has_note = has_note and is_encodable(note, "strict")  # half a character can't be drawn
     return KeptTake(job_id, folder, first, frames, movie, mark if mark in MARKS else "", note if has_note else "")
 
 

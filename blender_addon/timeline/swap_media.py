@@ -10,9 +10,13 @@ import os
 
 import bpy
 
+from ...wan_backend.protocol import bounds
 from . import animation, compat, movie_head, picture_files, strip_media
 
 Size = tuple[int, int]
+CROP = "wan_vse_crop"
+"""The crop as exact numbers, left, right, bottom and top, since Blender's own are whole."""
+_SIDES = ("min_x", "max_x", "min_y", "max_y")
 
 
 def swap(scene: bpy.types.Scene, strip: compat.Strip, folder: str, names: tuple[str, ...]) -> None:
@@ -82,9 +86,35 @@ def _size_in(path: str, is_movie: bool) -> Size | None:
 def _keep_size(scene: bpy.types.Scene, strip: compat.Strip, before: Size, after: Size) -> None:
     """Scale and crop pictures of another size so that they lie where those before lay. An animated scale stays."""
     wider, higher = before[0] / after[0], before[1] / after[1]
-    crop, transform = strip.crop, strip.transform
-    crop.min_x, crop.max_x = round(crop.min_x / wider), round(crop.max_x / wider)
-    crop.min_y, crop.max_y = round(crop.min_y / higher), round(crop.max_y / higher)
-    if not animation.is_animated(scene, strip):
+    transform = strip.transform
+    _keep_crop(strip, wider, higher)
+    if not animation.is_animated(scene, strip, "transform.scale_"):
         transform.scale_x *= wider
         transform.scale_y *= higher
+
+
+def _keep_crop(strip: compat.Strip, wider: float, higher: float) -> None:
+    """Crop as much of the picture as before. The exact numbers are kept: flipping there and back adds nothing."""
+    crop = strip.crop
+    whole = [getattr(crop, side) for side in _SIDES]
+    exact = _exact_crop(strip)
+    if [round(side) for side in exact] != whole:  # somebody has cropped it since
+        exact = whole
+    fitted = [min(side / by, bounds.MAX_NUMBER) for side, by in zip(exact, (wider, wider, higher, higher), strict=True)]
+    for name, side in zip(_SIDES, fitted, strict=True):
+        setattr(crop, name, round(side))
+    if any(fitted):
+        strip[CROP] = fitted
+    elif strip.get(CROP) is not None:
+        del strip[CROP]
+
+
+def _exact_crop(strip: compat.Strip) -> list[float]:
+    """What the property holds; zeros if that can't have been written here."""
+    kept = strip.get(CROP)
+    try:
+        sides = [float(side) for side in kept] if len(kept) == len(_SIDES) else []
+    except (TypeError, ValueError):
+        sides = []
+    is_sane = bool(sides) and all(0 <= side <= bounds.MAX_NUMBER for side in sides)
+    return sides if is_sane else [0.0] * len(_SIDES)

@@ -131,7 +131,9 @@ def missing_refusal(take: TakeFiles) -> str:
         there = []
     missing = path_rules.missing(take.files, there)
     if missing:
-        return iface_("The take's {} is missing from {}: make the take again.").format(missing[0], take.folder)
+        return iface_("The take's {} is missing from {}: make the take again.").format(
+            missing[0], path_rules.shown(take.folder)
+        )
     return ""
 
 

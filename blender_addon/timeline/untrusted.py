@@ -17,6 +17,7 @@ from ...wan_backend.protocol.messages import TakeRequest
 from ...wan_backend.protocol.plain_names import is_id
 
 E = TypeVar("E", bound=Enum)
+ID_CHARACTERS = 32
 Owner = Any
 """A strip or a scene: anything that has `get`."""
 
@@ -24,7 +25,13 @@ Owner = Any
 def id_in(owner: Owner, key: str) -> str:
     """The id under that key; empty if there is none."""
     value = owner.get(key)
-    return value if isinstance(value, str) and is_id(value) else ""
+    return value if isinstance(value, str) and len(value) == ID_CHARACTERS and _is_id(value) else ""
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_id(text: str) -> bool:
+    """Thousands of strips are asked for theirs at a time, and again and again."""
+    return is_id(text)
 
 
 def text_in(owner: Owner, key: str) -> str:

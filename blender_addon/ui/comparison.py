@@ -2,8 +2,9 @@
 
 Both sides are drawn from their files, so both are seen in the same way: as the Standard view shows them, without the
 strip's modifiers and without Blender's other views; a line below the picture says so where that makes a difference. A
-timer reads the files, for at most 16 ms at a time, and each is forgotten by Blender in the same breath: the data-block
-that reading needs is never in an undo step or a saved file.
+timer reads the files, one at a time, and each is forgotten by Blender in the same breath: the data-block that reading
+needs is never in an undo step or a saved file. Blender reads a picture whole or not at all: a take whose pictures take
+longer than a frame of the window may is not read while Blender plays, but stays as it is until it stops.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ from gpu_extras.batch import batch_for_shader
 
 from ..operators import compare_takes
 from ..operators.compare_takes import Comparison
-from ..stopwatch import timed
+from ..stopwatch import LIMIT_SECONDS, timed
 from ..timeline import compat, scene_format, strip_transform, take_pictures
 from ..timeline.take_pictures import Picture, Point
 
 log = logging.getLogger(__name__)
 
-READING_SECONDS = 0.016
+READING_SECONDS = LIMIT_SECONDS
+"""Takes whose pictures are read more slowly are not read while Blender plays."""
+MAX_SLOW_READS = 2
+"""So many reads may take longer before that is settled: one alone may have waited for the disk or for other programs."""
+MAX_COSTS = 256
 MAX_BYTES = 256 << 20
 """What is kept of pictures that were drawn."""
 MAX_PIXELS = 4096 * 4096
@@ -56,6 +61,10 @@ class Read(NamedTuple):
 _kept: dict[Picture, Read] = {}
 """By what was asked for, the longest unused first."""
 _asked: dict[Picture, None] = {}
+_slow: dict[str, int] = {}
+"""By folder or movie, how many reads in a row took too long to be done while Blender plays."""
+_room = array("f")
+"""Where pixels are read into, the same place each time: clearing a new one takes a fourth of what reading does."""
 _drawn: dict[int, Picture] = {}
 """What each side (0, 1) showed last: it stays until the next one is read."""
 
@@ -89,9 +98,12 @@ def _changed() -> None:
 
 
 def _forget() -> None:
+    global _room
+    _room = array("f")
     _kept.clear()
     _asked.clear()
     _drawn.clear()
+    _slow.clear()
 
 
 def redraw_previews() -> None:
@@ -225,6 +237,8 @@ def hint(scene: bpy.types.Scene, now: Comparison, both: list[Side]) -> str:
     words = [iface_("Esc: end")]
     if now.kind != compare_takes.SOURCE:
         words.append(iface_("left and right arrow: other take"))
+    if _plays() and any(is_slow(side.picture) for side in both):
+        words.append(iface_("stop playing to compare: the pictures are read too slowly"))
     if any(strip_transform.is_retimed(scene, side.strip) for side in both):
         words.append(iface_("a retimed strip's frames match roughly"))
     elif _looks_otherwise(scene, both):
@@ -241,7 +255,8 @@ def _looks_otherwise(scene: bpy.types.Scene, both: list[Side]) -> bool:
 def _want(scene: bpy.types.Scene, strip: compat.Strip, now: Comparison, both: list[Side]) -> None:
     """Have the timer read these pictures, and while Blender plays those of the next frames."""
     wanted = [side.picture for side in both]
-    if _plays():
+    plays = _plays()
+    if plays:
         frame = scene.frame_current
         for ahead in range(1, AHEAD + 1):
             wanted += [side.picture for side in sides(scene, strip, now, frame + ahead) or ()]
@@ -249,7 +264,7 @@ def _want(scene: bpy.types.Scene, strip: compat.Strip, now: Comparison, both: li
     for picture in wanted:
         if picture in _kept:
             _kept[picture] = _kept.pop(picture)  # used last
-        else:
+        elif not (plays and is_slow(picture)):
             _asked[picture] = None
     if _asked and not bpy.app.timers.is_registered(_read):
         bpy.app.timers.register(_read, first_interval=0.0)
@@ -262,17 +277,34 @@ def _plays() -> bool:
 
 @timed("timer: comparison")
 def _read() -> float | None:
-    """Read what was asked for, one at least."""
-    until = time.monotonic() + READING_SECONDS
-    while _asked and compare_takes.shown is not None:
+    """Read one of the pictures that were asked for."""
+    if _asked and compare_takes.shown is not None:
         picture = next(iter(_asked))
         del _asked[picture]
+        began = time.perf_counter()
         _kept[picture] = read(picture)
-        if time.monotonic() > until:
-            break
+        note_cost(picture, time.perf_counter() - began)
     _drop_old()
     redraw_previews()
     return 0.0 if _asked else None
+
+
+def note_cost(picture: Picture, seconds: float) -> None:
+    """Remember whether pictures of this take are read quickly enough while Blender plays."""
+    source = _source(picture)
+    if seconds <= READING_SECONDS:
+        _slow.pop(source, None)
+    elif len(_slow) < MAX_COSTS:
+        _slow[source] = _slow.get(source, 0) + 1
+
+
+def is_slow(picture: Picture) -> bool:
+    """True if the pictures of this take are not read while Blender plays."""
+    return _slow.get(_source(picture), 0) >= MAX_SLOW_READS
+
+
+def _source(picture: Picture) -> str:
+    return picture.path if picture.is_movie else os.path.dirname(picture.path)
 
 
 def _drop_old() -> None:
@@ -307,11 +339,19 @@ def pixels(picture: Picture) -> tuple[int, int, array[float]] | None:
         width, height = image.size
         if not 0 < width * height <= MAX_PIXELS or image.channels != 4:
             return None
-        values = array("f", bytes(4 * 4 * width * height))
+        values = _scratch(4 * width * height)
         image.pixels.foreach_get(values)
         return width, height, values
     finally:
         bpy.data.images.remove(image)
+
+
+def _scratch(count: int) -> array[float]:
+    """Room for so many numbers."""
+    global _room
+    if len(_room) != count:
+        _room = array("f", bytes(4 * count))
+    return _room
 
 
 def _scissor(edges: Edges, region: Any) -> None:

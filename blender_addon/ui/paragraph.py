@@ -122,17 +122,23 @@ def broken(text: str, width_pixels: int, points: float) -> tuple[str, ...]:
     return tuple(lines)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def shortened(text: str, width_pixels: int, points: float) -> str:
     """As many whole words of `text` as fit into one line, at least one; three dots follow if it goes on."""
-    whole = " ".join(text.split())
+    words = text.split()
+    whole = " ".join(words)
     blf.size(_FONT, points)
-    if _width(whole) <= width_pixels:
+    if len(whole) <= MAX_CHARACTERS and _width(whole) <= width_pixels:
         return whole
-    words = whole.split(" ")
-    while len(words) > 1 and _width(" ".join(words) + " ...") > width_pixels:
-        words.pop()
-    return " ".join(words) + (" ..." if len(words) < len(whole.split(" ")) else "")
+    low, high = 1, len(words) - 1  # halved and halved: a long prompt is measured a few times, not once a word
+    while low < high:
+        middle = (low + high + 1) // 2
+        kept = " ".join(words[:middle])
+        if len(kept) <= MAX_CHARACTERS and _width(kept + " ...") <= width_pixels:
+            low = middle
+        else:
+            high = middle - 1
+    return " ".join(words[:low]) + (" ..." if len(words) > low else "")
 
 
 def _at_a_seam(line: str, fitting: int) -> int:

@@ -25,6 +25,8 @@ ROLES = {
     "previs": ["depth"],
 }
 LEAST_PSNR_DB = 28.0
+TAKES = {"fill_gap": [(11, "star", True), (12, "", False), (13, "", False)]}
+"""Of a place that several takes were asked for: seed, mark, and whether the strip shows it, in the order of asking."""
 
 
 def check(folder: Path) -> None:
@@ -38,6 +40,7 @@ def check(folder: Path) -> None:
     for number, step in enumerate(report["steps"], start=1):
         check_place(step, len(list((folder / "frames" / f"{number:02d}").glob("*.png"))))
         check_pictures(step)
+        check_takes(step, folder / "frames", number)
     sources = report["sources"]
     assert len(sources["before"]) >= 5, sources["before"]
     for name, was in sources["before"].items():
@@ -53,6 +56,17 @@ def check_place(step: dict, frames: int) -> None:
     assert asked == {"channel": place[0], "start": place[1], "length_frames": place[2] - place[1]}, f"{task}: {asked}"
     assert frames == asked["length_frames"], f"{task}: {frames} files for {asked['length_frames']} frames"
     assert set(step["seconds"]) >= PHASES, step["seconds"]
+
+
+def check_takes(step: dict, frames: Path, number: int) -> None:
+    """The strip keeps all the takes that were asked for its place, each of its own."""
+    kept = step.get("takes", [])
+    found = [(take["seed"], take["mark"], take["shown"]) for take in kept]
+    assert found == TAKES.get(step["task"], []), f"{step['task']}: the strip keeps {found}"
+    folders = [frames / f"{number:02d}-seed-{take['seed']}" for take in kept]
+    films = [tuple(file.read_bytes() for file in sorted(folder.glob("*.png"))) for folder in folders]
+    assert all(len(film) == step["asked"]["length_frames"] for film in films), f"{step['task']}: {folders}"
+    assert len(set(films)) == len(films), f"{step['task']}: two of its takes are the same"
 
 
 def check_pictures(step: dict) -> None:

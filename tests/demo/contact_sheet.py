@@ -39,14 +39,19 @@ MADE_FROM = {
 
 
 def main(folder: Path) -> int:
-    """Draw a row for each take, and one for the film; returns 0."""
+    """Draw a row for each task, one for each place with several takes, and one for the film; returns 0."""
     report = json.loads((folder / "report.json").read_text("utf-8"))
     film = list(imageio.imread(folder / "timeline.mp4", plugin="pyav"))
     row = HEAD + TALL + MARGIN
-    sheet = Image.new("RGB", (2 * MARGIN + 2 * BLOCK + MIDDLE, MARGIN + (len(report["steps"]) + 1) * row), PAPER)
-    for index, step in enumerate(report["steps"]):
-        draw_step(sheet, MARGIN + index * row, folder, index + 1, step)
-    top = MARGIN + len(report["steps"]) * row
+    rows = len(report["steps"]) + sum("takes" in step for step in report["steps"]) + 1
+    sheet = Image.new("RGB", (2 * MARGIN + 2 * BLOCK + MIDDLE, MARGIN + rows * row), PAPER)
+    top = MARGIN
+    for number, step in enumerate(report["steps"], start=1):
+        draw_step(sheet, top, folder, number, step)
+        top += row
+        if "takes" in step:
+            draw_takes(sheet, top, folder, number, step)
+            top += row
     title = f"The film, rendered by Blender {report['blender']}: {len(film)} frames"
     draw_words(sheet, MARGIN, top, title, "the cut with its takes, evenly spread")
     for column, frame in enumerate(spread(film, 2 * COLUMNS)):
@@ -78,6 +83,21 @@ def draw_step(sheet: Image.Image, top: int, folder: Path, number: int, step: dic
     pen.polygon([(x - 7, y - 10), (x - 7, y + 10), (x + 9, y)], GRAY)
     for column, file in enumerate(spread(files, COLUMNS)):
         sheet.paste(fit(Image.open(file)), (right + column * (WIDE + GUTTER), top + HEAD))
+
+
+def draw_takes(sheet: Image.Image, top: int, folder: Path, number: int, step: dict) -> None:
+    """The takes that one strip keeps side by side, in the order of asking."""
+    share = 2 * COLUMNS // len(step["takes"])
+    for index, take in enumerate(step["takes"]):
+        left = MARGIN + index * (share * (WIDE + GUTTER) + MIDDLE)
+        words = [f"Take {index + 1} of {len(step['takes'])}", f"seed {take['seed']}"]
+        words += ["starred"] * (take["mark"] == "star") + ["shown by the strip"] * take["shown"]
+        draw_words(
+            sheet, left, top, f"{TITLES[step['task']]}, the takes of one strip" if not index else "", ", ".join(words)
+        )
+        files = sorted((folder / "frames" / f"{number:02d}-seed-{take['seed']}").glob("*.png"))
+        for column, file in enumerate(spread(files, share + 2)[1:-1]):  # at both ends all takes meet the same strips
+            sheet.paste(fit(Image.open(file)), (left + column * (WIDE + GUTTER), top + HEAD))
 
 
 def caption(step: dict) -> str:

@@ -51,6 +51,8 @@ class Step:
     selected: tuple[str, ...] = ()
     playhead: int = 1
     settings: dict = field(default_factory=dict)
+    takes: int = 1
+    """How many are asked for at once; the first is shown in the end, and starred."""
 
 
 STEPS = (
@@ -72,7 +74,9 @@ STEPS = (
         ("Meadow",),
         settings={"guide": "EDGES", "strength": 1.0},
     ),
-    Step("fill_gap", "fill_gap", "a yellow circle moves right over a night sky", 11, ("Moon left", "Moon right")),
+    Step(
+        "fill_gap", "fill_gap", "a yellow circle moves right over a night sky", 11, ("Moon left", "Moon right"), takes=3
+    ),
     Step(
         "extend",
         "extend",
@@ -130,7 +134,9 @@ def main() -> int:
         made = make_take(scene, session, step)
         made["seconds"]["setup"] = round(setup_seconds if number == 1 else 0.0, 3)
         report["steps"].append(made)
-        keep_frames(made, options.out / "frames" / f"{number:02d}")
+        keep_frames(made["take"], options.out / "frames" / f"{number:02d}")
+        for take in made.get("takes", ()):
+            keep_frames(take["folder"], options.out / "frames" / f"{number:02d}-seed-{take['seed']}")
     report["sources"] = {"before": before, "after": {name: laid_out(scene).get(name) for name in before}}
     worker = session.server.worker
     report["backend"] = {"device": worker.device, "torch": worker.torch, "model": scene.wan_vse.model}
@@ -194,7 +200,7 @@ def make_take(scene, session, step: Step) -> dict:
         strip.select = strip.name in step.selected
     setattr(settings, PROMPT_FIELDS[step.task], step.prompt)
     settings.seed, settings.seed_locked = step.seed, True
-    settings.model = "embedded"
+    settings.model, settings.take_count = "embedded", step.takes
     for name, value in step.settings.items():
         setattr(settings, name, value)
     implied = settings.task.lower()
@@ -203,7 +209,9 @@ def make_take(scene, session, step: Step) -> dict:
     with sequencer(scene):
         result = getattr(bpy.ops.wan_vse, step.operator)()
     assert "FINISHED" in result, result
-    (job_id,) = {job.job_id for job in session.queue()} - before
+    asked = {job.job_id for job in session.queue()} - before
+    assert len(asked) == step.takes, asked
+    job_id = next(each for each in asked if session.request_of(each).seed == step.seed)
     started = time.monotonic()
 
     def job():
@@ -214,6 +222,7 @@ def make_take(scene, session, step: Step) -> dict:
     if status.take is None:
         raise SystemExit(f"The take failed: {status.problem.sentence if status.problem else status.state}")
     strip, request = take_strip(scene, status), session.request_of(job_id)
+    others = star_first(scene, session, strip, job_id, step.takes) if step.takes > 1 else {}
     start, end = int(strip.frame_final_start), int(strip.frame_final_end)
     say(f"landed after {time.monotonic() - started:.0f} s: channel {strip.channel}, frames {start} to {end - 1}")
     seconds = {name: round(getattr(status.seconds, name), 3) for name in PHASES}
@@ -232,7 +241,30 @@ def make_take(scene, session, step: Step) -> dict:
         "take": status.take.folder,
         "sources": [source_of(source) for source in request.sources],
         "seconds": {**seconds, "place": round(place_seconds, 4)},
+        **others,
     }
+
+
+def star_first(scene, session, strip, job_id: str, count: int) -> dict:
+    """Wait until the strip keeps all its takes, let it show the first again and star that; returns what it keeps."""
+    strip_takes = importlib.import_module(f"{PACKAGE}.blender_addon.timeline.strip_takes")
+    pump(session, lambda: len(strip_takes.takes_of(strip)) == count, f"{count} takes on one strip")
+    strip.select, scene.sequence_editor.active_strip = True, strip
+    with sequencer(scene):
+        while strip_takes.takes_of(strip)[strip_takes.shown_index(strip)].job_id != job_id:
+            bpy.ops.wan_vse.flip_take(direction="PREVIOUS")
+        bpy.ops.wan_vse.mark_take(mark="star")
+    shown = strip_takes.shown_index(strip)
+    takes = [
+        {
+            "seed": session.request_of(take.job_id).seed,
+            "folder": take.folder,
+            "mark": take.mark,
+            "shown": index == shown,
+        }
+        for index, take in enumerate(strip_takes.takes_of(strip))
+    ]
+    return {"takes": takes[::-1]}
 
 
 def source_of(source) -> dict:
@@ -277,10 +309,10 @@ def take_strip(scene, status):
     return None
 
 
-def keep_frames(step: dict, folder: Path) -> None:
+def keep_frames(take: str, folder: Path) -> None:
     """Copy the take's frames beside the report."""
     folder.mkdir(parents=True)
-    for file in sorted(Path(step["take"]).glob("*.png")):
+    for file in sorted(Path(take).glob("*.png")):
         shutil.copy(file, folder)
 
 

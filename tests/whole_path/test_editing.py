@@ -102,7 +102,7 @@ def test_cancel_and_the_next_job_is_unharmed(studio):
     assert len(studio.placeholders()) == 1
 
 
-def test_three_takes_of_one_place_land_on_one_strip_and_load_the_model_once(studio, addon):
+def test_three_takes_of_one_place_land_on_one_strip(studio, addon):
     """In Draft and 9 frames, so that the three take seconds."""
     takes = addon("timeline.strip_takes")
     bpy.context.scene.frame_set(5)
@@ -117,8 +117,6 @@ def test_three_takes_of_one_place_land_on_one_strip_and_load_the_model_once(stud
     (strip,) = studio.takes()
     done = [studio.session.jobs.get(job.job_id) for job in asked]
     assert len({job.summary.seed for job in done}) == 3
-    loads = sorted(job.seconds.load for job in done)
-    assert loads[1] < 0.2 * loads[2], "the second and the third find the model loaded"
     pictures = set()
     for take in takes.takes_of(strip):
         assert takes.show(scene, strip, take.job_id) == ""

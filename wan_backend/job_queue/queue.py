@@ -2,7 +2,7 @@
 
 A change of state goes to the disk at once, by the writer; progress doesn't. A full disk stops no job: its newer state
 is kept in memory and written when there is room again. Only a new job is refused then, because it could be lost.
-Nothing here takes longer the more jobs there are. The jobs themselves are `JobTable`'s, what clients change is
+Nothing but a search takes longer the more jobs there are. The jobs themselves are `JobTable`'s, what clients change is
 `ClientCalls`'.
 """
 

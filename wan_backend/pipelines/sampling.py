@@ -1,7 +1,7 @@
 """The scheduler that takes a job from noise to latents: diffusers' own, or the given times of a distilled model.
 
-To add a sampler, write a function that makes its scheduler and name it in SAMPLERS. `Scheduler` says what is asked of
-one.
+To add a sampler, write a function that makes its scheduler and name it in SAMPLERS; docs/architecture.md has the whole
+recipe, which also gives it its word on the wire and a quality that uses it. `Scheduler` says what is asked of one.
 
 A distilled model goes from one time to the next in one of two ways, both from the velocity v at noise s (the clean
 estimate is x - s v):

@@ -136,3 +136,16 @@ def test_a_read_only_folder_is_said(addon, film, cleaner, monkeypatch) -> None:
     monkeypatch.setattr(addon("jobs.take_folders"), "move_to_trash", refused)
     count, sentence = cleaner.clean()
     assert count == 0 and "read-only" in sentence
+
+
+def test_a_take_that_was_pasted_meanwhile_comes_back_from_the_trash(addon, scene, film, cleaner) -> None:
+    take, free = film(1), film(2)
+    assert bpy.ops.wan_vse.clean_takes() == {"FINISHED"}
+    cleaner.opened()  # as after a save and a load
+    plain = dataclasses.replace(take, folder=str(addon("jobs.take_folders").trashed(str(Path(take.folder).parent))[0]))
+    strip = addon("jobs.film_takes").lay(plain, scene, 1, 1)
+    strip.directory = take.folder
+    assert bpy.ops.wan_vse.empty_take_trash() == {"FINISHED"}
+    while cleaner.busy:
+        cleaner.tick(float("inf"))
+    assert Path(take.folder).is_dir() and not Path(free.folder).exists() and cleaner.in_trash() == []

@@ -146,3 +146,51 @@ def test_the_operator_collects_from_a_script(addon, scene, film, tmp_path) -> No
     while collector.busy:
         collector.tick(float("inf"))
     assert (tmp_path / "film" / "wan" / take.job_id / "0001.png").is_file()
+
+
+def rushes(addon, scene, folder: Path, color: int, channel: int) -> None:
+    """A strip that plays a.png of that folder."""
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(png(color))
+    compat = addon("timeline.compat")
+    compat.new_image(compat.strips(scene.sequence_editor), f"s{channel}", str(folder / "a.png"), channel, 1)
+
+
+def test_footage_collected_later_never_replaces_what_was_collected(addon, scene, film, collect, tmp_path) -> None:
+    rushes(addon, scene, tmp_path / "one" / "rushes", 1, 1)
+    collect(footage=True)
+    rushes(addon, scene, tmp_path / "two" / "rushes", 2, 2)
+    collect(footage=True)
+    played = {strip.name: Path(bpy.path.abspath(strip.directory)) / "a.png" for strip in strips(addon)}
+    assert played["s1"].read_bytes() == png(1) and played["s2"].read_bytes() == png(2)
+    assert all(file.is_relative_to(tmp_path / "film") for file in played.values())
+
+
+def test_a_copy_that_lacks_pictures_is_completed(addon, scene, film, collect, tmp_path) -> None:
+    take = film(1)
+    addon("jobs.film_takes").lay(take, scene, 1, 1)
+    half = tmp_path / "film" / "wan" / take.job_id
+    half.mkdir(parents=True)
+    (half / "0001.png").write_bytes(png(0))
+    assert collect().startswith("1 take")
+    assert len(list(half.glob("*.png"))) == 4 and (half / "take.json").is_file()
+
+
+def test_a_disk_that_is_full_at_the_last_byte_leaves_no_cut_off_copy(addon, scene, film, collect, tmp_path) -> None:
+    take = film(1)
+    addon("jobs.film_takes").lay(take, scene, 1, 1)
+    opened = Path.open
+
+    def full(path, mode="r", *args, **kwargs):
+        file = opened(path, mode, *args, **kwargs)
+        return opened(Path("/dev/full"), "wb") if mode == "wb" and not file.close() else file
+
+    if not Path("/dev/full").exists():
+        pytest.skip("only Linux has a device that is full")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        assert "could not be copied" in collect()
+    wan = tmp_path / "film" / "wan"
+    assert not list(wan.rglob("*.png")) and not list(wan.iterdir())
+    assert Path(bpy.path.abspath(strips(addon)[0].directory)) == Path(take.folder)
+    assert collect().startswith("1 take")

@@ -206,3 +206,12 @@ def test_jobs_that_no_server_knows_are_offered_again(place, tmp_path, addon):
     place.session.retry("e" * 32)
     place.pumped.until(lambda: "e" * 32 in place.kept())
     assert place.shown() == "e" * 32
+
+
+def test_a_strip_that_waits_for_as_many_as_it_can_says_so(place, monkeypatch, addon):
+    monkeypatch.setattr(place.takes, "MAX_PENDING", 2)
+    (first,) = place.ask("fog")
+    place.ask_onto("rain", first), place.ask_onto("snow", first)
+    with pytest.raises(addon("jobs.request").Refused, match="waits for 2 takes"):
+        place.ask_onto("hail", first)
+    assert len(place.takes.pending(place.strip)) == 2

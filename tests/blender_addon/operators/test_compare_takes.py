@@ -86,3 +86,34 @@ def test_another_file_ends_it(compare, strip) -> None:
 def test_names_count_up(addon) -> None:
     counted = addon("timeline.take_pictures").counted
     assert counted("0001.png", 41) == "0042.png" and counted("take.mkv", 3) == "take.mkv"
+
+
+def test_a_tick_reads_one_picture(compare, strip, addon, monkeypatch) -> None:
+    ui = addon("ui.comparison")
+    bpy.ops.wan_vse.compare_takes()
+    done = []
+    monkeypatch.setattr(ui, "read", lambda picture: done.append(picture) or ui.Read((0, 0), None))
+    monkeypatch.setattr(
+        ui, "_asked", dict.fromkeys(side.picture for side in ui.sides(bpy.context.scene, strip, compare.shown, 17))
+    )
+    assert ui._read() == 0.0 and len(done) == 1
+    assert ui._read() is None and len(done) == 2
+
+
+def test_what_is_read_too_slowly_waits_until_blender_stops(compare, strip, addon, monkeypatch) -> None:
+    ui = addon("ui.comparison")
+    monkeypatch.setattr(ui, "_slow", {})
+    bpy.ops.wan_vse.compare_takes()
+    scene, now = bpy.context.scene, compare.shown
+    both = ui.sides(scene, strip, now, 17)
+    for seconds in (1.0, 0.001, 1.0, 1.0):
+        assert not ui.is_slow(both[0].picture)
+        ui.note_cost(both[0].picture, seconds)
+    assert ui.is_slow(both[0].picture) and not ui.is_slow(both[1].picture)
+    monkeypatch.setattr(ui, "_plays", lambda: True)
+    ui._want(scene, strip, now, both)
+    assert both[0].picture not in ui._asked and both[1].picture in ui._asked
+    assert "stop playing" in ui.hint(scene, now, both)
+    monkeypatch.setattr(ui, "_plays", lambda: False)
+    ui._want(scene, strip, now, both)
+    assert both[0].picture in ui._asked

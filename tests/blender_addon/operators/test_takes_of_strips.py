@@ -208,3 +208,15 @@ def test_a_click_for_several_takes_has_one_place(stand_in, settings, scene):
     assert bpy.ops.wan_vse.generate() == FINISHED
     assert [take.request.seed for take in stand_in.planned] == [5, 6, 7]
     assert stand_in.onto == ["", "strip of 0", "strip of 0"]
+
+
+def test_a_take_that_is_there_in_best_is_not_asked_for_twice(shot):
+    best = shot.text(A, quality=shot.stand_in.messages.Quality.BEST)
+    kept = shot.on_disk("d" * 32)
+    shot.takes.remember(shot.strip, kept, shot.takes.Made(best))
+    assert shot.shown == A, "the draft is shown again after its Best has landed"
+    assert "No take" in why_not("drafts_in_best") and "in Best" in why_not("take_in_best")
+    shot.takes.set_mark(shot.strip, kept.job_id, shot.takes.REJECT)
+    assert not why_not("drafts_in_best") and not why_not("take_in_best")
+    shot.takes.set_asked(shot.strip, [shot.takes.Asked("e" * 32, A, best)])
+    assert "No take" in why_not("drafts_in_best") and "waits" in why_not("take_in_best")

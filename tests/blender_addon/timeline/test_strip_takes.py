@@ -330,3 +330,84 @@ def test_an_undo_in_the_middle_of_flipping_loses_nothing(stack):
     bpy.ops.ed.redo()
     stack.scene = bpy.context.scene
     assert stack.takes.shown_index(stack.strip) == 0
+
+
+def test_what_strips_keep_is_parsed_once(scene, addon, tmp_path, monkeypatch) -> None:
+    stack = Stack(scene, addon, tmp_path)
+    stack.add(B)
+    takes, parsed = stack.takes, []
+    whole = takes.bounds.parsed
+    monkeypatch.setattr(takes.bounds, "parsed", lambda text: parsed.append(text) or whole(text))
+    stack.strip[takes.PENDING] = json.dumps([{"job_id": C}])
+    for _ in range(3):
+        assert takes.jobs_on(stack.strip) == (A, B, A, C)
+        assert takes.shown_index(stack.strip) == 1 and takes.badge_of(stack.strip, A).pending == (C,)
+        assert [take.folder for take in takes.takes_of(stack.strip)] == [str(tmp_path / B), str(tmp_path / A)]
+    assert len(parsed) <= 2
+
+
+def test_a_shown_take_that_the_property_lacks_is_the_first(scene, addon, tmp_path) -> None:
+    stack = Stack(scene, addon, tmp_path)
+    stack.add(B)
+    stack.strip[stack.takes.TAKES] = json.dumps([json.loads(stack.strip[stack.takes.TAKES])[0]])
+    assert stack.jobs() == [A, B] and stack.takes.shown_index(stack.strip) == 0
+
+
+def test_a_crop_and_a_scale_come_back_whole_from_a_smaller_take(stack, monkeypatch, addon):
+    sizes = {A: (96, 54), B: (64, 36), C: (100, 50)}
+    monkeypatch.setattr(addon("timeline.swap_media"), "_size_in", lambda path, is_movie: sizes[Path(path).parent.name])
+    strip = stack.strip
+    strip.crop.min_x, strip.crop.max_x, strip.crop.min_y, strip.crop.max_y = 5, 1, 7, 4
+    stack.add(B), stack.add(C)
+    for job_id in (B, C, B, A):
+        assert not stack.show(job_id)
+    crop = stack.strip.crop
+    assert (crop.min_x, crop.max_x, crop.min_y, crop.max_y) == (5, 1, 7, 4)
+    stack.show(B)
+    stack.strip.crop.min_x = 10  # by hand: what was kept of the crop before is no longer so
+    stack.show(A)
+    assert stack.strip.crop.min_x == 15
+    for hostile in ("abcd", [1.0], [float("nan")] * 4, [1e30] * 4, 7):
+        stack.strip[addon("timeline.swap_media").CROP] = hostile
+        assert not stack.show(B) and not stack.show(A)
+
+
+@pytest.mark.parametrize("animated", ["blend_alpha", "transform.scale_x"])
+def test_only_a_scale_that_is_animated_stays(stack, monkeypatch, addon, animated):
+    sizes = {A: (64, 36), B: (128, 72)}
+    monkeypatch.setattr(addon("timeline.swap_media"), "_size_in", lambda path, is_movie: sizes[Path(path).parent.name])
+    strip = stack.strip
+    strip.transform.scale_x = 30.0
+    owner = strip.transform if "." in animated else strip
+    owner.keyframe_insert(animated.rpartition(".")[2], frame=12)
+    stack.add(B)
+    stack.show(B)
+    assert stack.strip.transform.scale_x == (30.0 if "." in animated else 15.0)
+
+
+def test_a_property_that_would_break_every_redraw_is_left_out(stack):
+    good = {"job": B, "folder": B, "first_file": "0001.png", "frames": 40, "movie": False, "mark": "", "note": ""}
+    for wrong in ({"first_file": []}, {"first_file": {}}, {"frames": 1e400}, {"movie": []}):
+        stack.strip[stack.takes.TAKES] = json.dumps([{**good, **wrong}])
+        assert stack.jobs() == [A]
+    stack.strip[stack.takes.TAKES] = json.dumps([{**good, "note": chr(0xD800)}])
+    assert stack.takes.takes_of(stack.strip)[1].note == ""
+
+
+def test_takes_with_long_notes_are_never_all_lost(stack, addon):
+    kept = [
+        stack.takes.KeptTake(f"{number:032x}", f"/wan/{number:032x}", "0001.png", 40, False, "", "\N{HERB}" * 1000)
+        for number in range(200)
+    ]
+    stack.takes._write_takes(stack.strip, [*kept, *stack.takes.takes_of(stack.strip)])
+    assert 50 < len(stack.jobs()) < 200 and A in stack.jobs() and f"{0:032x}" in stack.jobs()
+
+
+def test_a_take_in_a_folder_whose_name_is_no_text_is_said_plainly(stack):
+    import bpy
+
+    lost = stack.takes.KeptTake(B, "/gone/" + chr(0xDCFF), "0001.png", 40, False)
+    stack.takes.remember(stack.strip, lost)
+    sentence = stack.show(B)
+    assert "/gone/" in sentence
+    bpy.context.scene.name = sentence[:20] + sentence[-20:].encode("utf-8").decode()

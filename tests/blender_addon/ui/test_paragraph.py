@@ -45,3 +45,13 @@ def test_one_line_is_cut_at_a_word(addon) -> None:
     assert one_line("fog\nover  pines", 80) == "fog over pines"
     assert one_line("fog over the pines", 15) == "fog over ..."
     assert one_line("x" * 99, 80) == "x" * 80
+
+
+def test_a_long_prompt_is_measured_a_few_times(paragraph, monkeypatch) -> None:
+    measured = []
+    width = paragraph._width
+    monkeypatch.setattr(paragraph, "_width", lambda line: measured.append(line) or width(line))
+    short = paragraph.shortened(" ".join(f"word{index}" for index in range(350)), 137, 11)
+    assert short.startswith("word0 word1 ") and short.endswith(" ...")
+    assert len(measured) <= 12
+    assert paragraph.shortened("", 137, 11) == "" and paragraph.shortened("fog" * 99, 137, 11) == "fog" * 99
