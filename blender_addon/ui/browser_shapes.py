@@ -40,7 +40,7 @@ def write(
     text: str, box: Box, color: Color, points: float, scale: float, high: float = 0.34, from_end: bool = False
 ) -> None:
     """One line in a box, cut at whole words, or with its end in view."""
-    inset = 8 * scale if box.right - box.left > 60 * scale else 4 * scale
+    inset = 8 * scale if box.right - box.left > 28 * scale else 4 * scale
     room = int(box.right - box.left - 2 * inset)
     if room <= 4:
         return

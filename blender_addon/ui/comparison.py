@@ -41,6 +41,8 @@ AHEAD = 4
 """So many of the next frames are read while Blender plays."""
 _POINTS = 12
 _FONT = 0
+_TALL, _DEEP = "T", "g,"
+"""Letters as high and as low as any."""
 _LINE = (1.0, 1.0, 1.0, 0.9)
 _SHADE = (0.0, 0.0, 0.0, 0.6)
 _BEHIND = (0.0, 0.0, 0.0, 1.0)
@@ -370,7 +372,7 @@ def _fill(edges: Edges, color: tuple[float, float, float, float]) -> None:
 def _write_caption(words: str, clip: Edges, place: int, now: Comparison, scale: float) -> None:
     """In the upper outer corner of a side, as far as there is room."""
     blf.size(_FONT, _POINTS * scale)
-    width, height = blf.dimensions(_FONT, words)
+    width, height = blf.dimensions(_FONT, words)[0], _line_height()
     pad = 6 * scale
     if clip[2] - clip[0] < width + 4 * pad:
         return
@@ -381,7 +383,7 @@ def _write_caption(words: str, clip: Edges, place: int, now: Comparison, scale: 
 
 def _write_hint(words: str, region: Any, scale: float) -> None:
     blf.size(_FONT, _POINTS * scale)
-    width, height = blf.dimensions(_FONT, words)
+    width, height = blf.dimensions(_FONT, words)[0], _line_height()
     pad = 6 * scale
     _write(words, max(0.0, region.width / 2 - width / 2 - pad), 2 * pad, width, height, pad)
 
@@ -389,5 +391,10 @@ def _write_hint(words: str, region: Any, scale: float) -> None:
 def _write(words: str, left: float, bottom: float, width: float, height: float, pad: float) -> None:
     _fill((left, bottom, left + width + 2 * pad, bottom + height + 2 * pad), _SHADE)
     blf.color(_FONT, *_LINE)
-    blf.position(_FONT, left + pad, bottom + pad, 0)
+    blf.position(_FONT, left + pad, bottom + pad + height - blf.dimensions(_FONT, _TALL)[1], 0)
     blf.draw(_FONT, words)
+
+
+def _line_height() -> float:
+    """The same for all words, whatever their letters are, so that two captions are in one line."""
+    return blf.dimensions(_FONT, _TALL + _DEEP)[1]

@@ -59,7 +59,7 @@ def _make(session: Any, ask: Callable[[], set[str]]) -> Iterator[Wait | None]:
 
 
 def _shown(scene_name: str, out: Path) -> Iterator[Wait | None]:
-    """The second of three, starred; its panel and the timeline."""
+    """One of three, starred; its panel and the timeline."""
     _select_take(scene_name)
     with window.in_timeline():
         bpy.ops.wan_vse.flip_take(direction="PREVIOUS")
