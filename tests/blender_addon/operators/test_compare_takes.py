@@ -93,7 +93,9 @@ def test_a_tick_reads_one_picture(compare, strip, addon, monkeypatch) -> None:
     bpy.ops.wan_vse.compare_takes()
     done = []
     monkeypatch.setattr(ui, "read", lambda picture: done.append(picture) or ui.Read((0, 0), None))
-    monkeypatch.setattr(ui, "_asked", dict.fromkeys(side.picture for side in ui.sides(bpy.context.scene, strip, compare.shown, 17)))
+    monkeypatch.setattr(
+        ui, "_asked", dict.fromkeys(side.picture for side in ui.sides(bpy.context.scene, strip, compare.shown, 17))
+    )
     assert ui._read() == 0.0 and len(done) == 1
     assert ui._read() is None and len(done) == 2
 
