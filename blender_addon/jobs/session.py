@@ -338,14 +338,16 @@ class Session:
             if self.belongs_here(job_id):
                 self.retry(job_id)
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
-            self._next_sweep = time.monotonic() + SWEEP_SECONDS
-            if self.file.sweep_if_changed(self.jobs):
-                self._next_sweep = 0.0
-            elif not self.file.loading:
-                self._holds.look(lambda job_id: not self.sourcing.waits(job_id))
+            self._sweep()
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
             self.collector.begin_by_itself()  # what was asked for before the first save goes where that film is
             self._changed = True
+
+    def _sweep(self) -> None:
+        goes_on = self.file.sweep_if_changed(self.jobs)
+        self._next_sweep = 0.0 if goes_on else time.monotonic() + SWEEP_SECONDS
+        if not goes_on and not self.file.loading:
+            self._holds.look(lambda job_id: not self.sourcing.waits(job_id))
 
     def _request_to_place(self, status: JobStatus) -> TakeRequest | None:
         """The request of a take without a placeholder; None while the backend is asked, or if nobody knows it."""

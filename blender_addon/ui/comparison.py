@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 READING_SECONDS = LIMIT_SECONDS
 """Takes whose pictures are read more slowly are not read while Blender plays."""
 MAX_SLOW_READS = 2
-"""So many reads may take longer before that is settled: one alone may have waited for the disk or for other programs."""
+"""So many reads may take longer before that is settled: one alone may have waited for the disk or other programs."""
 MAX_COSTS = 256
 MAX_BYTES = 256 << 20
 """What is kept of pictures that were drawn."""
