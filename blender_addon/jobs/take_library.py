@@ -155,6 +155,8 @@ _KINDS["is_newer"] = bool
 
 _VALUES = attrgetter(*_FIELDS)
 ROWS_AT_ONCE = 100
+FIRST_ROWS = 300
+"""So many rows of the index, the newest takes, are listed at once; the others follow in slices."""
 
 
 @dataclass
@@ -185,6 +187,10 @@ class TakeLibrary:
         self._words: dict[str, str] = {}
         self._sorted: list[ListedTake] | None = []
         self._look: _Look | None = None
+        self._rows: list[bytes] = []
+        """Lines of the index that are still to be read, the last one first."""
+        self._wordless: list[ListedTake] = []
+        """Takes whose words are still to be prepared for a search."""
         self._saving: _Saving | None = None
         self._has_index = False
         self._unsaved = False
@@ -196,14 +202,20 @@ class TakeLibrary:
     @property
     def busy(self) -> bool:
         """Whether folders are still being looked through, or the index is being written."""
-        return self._look is not None or self._saving is not None
+        return self._look is not None or self._saving is not None or bool(self._wordless)
+
+    @property
+    def looking(self) -> bool:
+        """Whether folders are still being looked through."""
+        return self._look is not None
 
     def look(self, places: Iterable[str]) -> None:
-        """Look through these media folders; what the index has of them is listed at once."""
+        """Look through these media folders; the newest that the index has of them are listed at once."""
         self._places = tuple(dict.fromkeys(places))
         if not self._has_index:
             self._has_index = True
-            self._by_folder = {take.folder: take for take in self._read_index()}
+            self._rows = self._read_index()
+            self._read_rows(FIRST_ROWS)
         self._look = _Look(list(self._places))
         self.problems = []
         self._changed()
@@ -212,18 +224,26 @@ class TakeLibrary:
         """All that are known in the folders that were looked through last, newest first; only to be read."""
         if self._sorted is None:
             rank = {place: number for number, place in enumerate(self._places)}
-            here = [take for take in self._by_folder.values() if os.path.dirname(take.folder) in rank]
-            here.sort(key=lambda take: rank[os.path.dirname(take.folder)], reverse=True)
-            once = {take.job_id: take for take in here}  # of a take and its copy, the one in the first place
-            self._sorted = sorted(once.values(), key=lambda take: (-take.stamp, take.job_id))
+            places: list[list[ListedTake]] = [[] for _ in rank]
+            for folder, take in self._by_folder.items():
+                number = rank.get(folder[: -1 - len(take.job_id)])
+                if number is not None:
+                    places[number].append(take)
+            once = {take.job_id: take for here in reversed(places) for take in here}  # of copies, the one in the first
+            found = sorted(once.values(), key=attrgetter("job_id"))
+            self._sorted = sorted(found, key=attrgetter("stamp"), reverse=True)
         return self._sorted
 
     def tick(self, deadline: float) -> bool:
         """Look on until `deadline` (of time.perf_counter); True if something changed."""
         was_looking, before = self._look is not None, self.version
         while self.busy and time.perf_counter() < deadline:
-            if self._look is not None:
+            if self._rows:
+                self._read_rows(ROWS_AT_ONCE)
+            elif self._look is not None:
                 self._step(self._look)
+            elif self._wordless:
+                self._words_of(self._wordless.pop())
             elif self._saving is not None:
                 self._save_slice(self._saving)
         return self.version != before or (was_looking and self._look is None)
@@ -257,12 +277,16 @@ class TakeLibrary:
     def _has(self, take: ListedTake, words: list[str]) -> bool:
         if not words:
             return True
+        known = self._words_of(take)
+        return all(word in known for word in words)
+
+    def _words_of(self, take: ListedTake) -> str:
         known = self._words.get(take.folder)
         if known is None:
             task = take.task.replace("_", " ")
             parts = (take.prompt, task, take.model, str(take.seed), take.source, take.scene, take.job_id)
             known = self._words[take.folder] = as_searched(" ".join(parts))
-        return all(word in known for word in words)
+        return known
 
     def _changed(self) -> None:
         self._sorted = None
@@ -318,27 +342,45 @@ class TakeLibrary:
         for path in gone:
             self.forget(path)
         self._look = None
+        self._wordless = [take for take in self._by_folder.values() if take.folder not in self._words]
         if self._unsaved:
             self._unsaved = False
             head = json.dumps({"format": INDEX_FORMAT, "fields": _FIELDS})
-            self._saving = _Saving(list(self._by_folder.values())[:MAX_TAKES], [head])
+            newest_first = sorted(self._by_folder.values(), key=attrgetter("stamp"), reverse=True)
+            self._saving = _Saving(newest_first[:MAX_TAKES], [head])
 
-    def _read_index(self) -> list[ListedTake]:
+    def _read_rows(self, count: int) -> None:
+        """Take in some of the rows of the index, but for takes that are known better by now."""
+        for line in reversed(self._rows[-count:]):
+            take = _row(line)
+            if take is not None:
+                self._by_folder.setdefault(take.folder, take)
+        del self._rows[-count:]
+        self._changed()
+
+    def _read_index(self) -> list[bytes]:
+        """The lines of the index, the last one first."""
         try:
             if self._index_file.stat().st_size > MAX_INDEX_BYTES:
                 return []
             head, *lines = self._index_file.read_bytes().splitlines()[: MAX_TAKES + 1]
             if json.loads(head) != {"format": INDEX_FORMAT, "fields": _FIELDS}:
                 return []
-            rows = json.loads(b"[" + b",".join(lines) + b"]")
         except (OSError, ValueError, RecursionError):
             return []
-        kinds = [_KINDS[name] for name in _FIELDS]
-        return [ListedTake(*row) for row in rows if _is_row(row, kinds)]
+        return lines[::-1]
 
 
-def _is_row(row: object, kinds: list[type]) -> bool:
-    return isinstance(row, list) and len(row) == len(kinds) and list(map(type, row)) == kinds
+_ROW = [_KINDS[name] for name in _FIELDS]
+
+
+def _row(line: bytes) -> ListedTake | None:
+    """The take in a line of the index; None if it isn't one that was written here."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return ListedTake(*row) if isinstance(row, list) and list(map(type, row)) == _ROW else None
 
 
 def job_id_of(name: str) -> str:

@@ -25,7 +25,9 @@ from .browser_grid import Grid
 from .refusing import Refusing, Result, timeline_refusal
 
 TICK_SECONDS = 0.05
-SLICE_SECONDS = 0.006
+SLICE_SECONDS = 0.008
+LOOKING_SECONDS = 0.4
+"""While takes are still looked for, what came is drawn this often: drawing the window costs more than reading takes."""
 DRAG_PIXELS = 6
 MAX_SEARCH = 200
 ALL, UNUSED = "ALL", "UNUSED"
@@ -65,12 +67,16 @@ class Browser:
     used: frozenset[str] = frozenset()
     _found: list[ListedTake] = field(default_factory=list)
     _found_for: tuple[object, ...] = ()
+    _rests_until: float = 0.0
 
     def found(self) -> list[ListedTake]:
         """The takes that are listed; looked up anew only after a change."""
-        key = (self.library.version, self.text, self.chip, self.used)
-        if key != self._found_for:
-            self._found_for = key
+        asked = (self.text, self.chip, self.used)
+        key = (self.library.version, *asked)
+        # While takes are looked for, the list grows from time to time and not at each draw.
+        rests = self.library.looking and asked == self._found_for[1:] and time.monotonic() < self._rests_until
+        if key != self._found_for and not rests:
+            self._found_for, self._rests_until = key, time.monotonic() + LOOKING_SECONDS / 2
             self._found = self.library.search(self.text, self._keeps())
         return self._found
 
@@ -242,14 +248,16 @@ def _find(context: bpy.types.Context, browser: Browser) -> tuple[Any, Any] | Non
 
 _seen: tuple[int, int] = (-1, -1)
 """The versions of the library and of the pictures that were drawn last."""
+_seen_at = 0.0
 
 
 def _tick(context: bpy.types.Context, browser: Browser) -> None:
-    global _seen
+    global _seen, _seen_at
     browser.library.tick(time.perf_counter() + SLICE_SECONDS)
     now = (browser.library.version, session.current().server.filmstrips.version)
-    if now != _seen:
-        _seen = now
+    late = time.monotonic() - _seen_at > LOOKING_SECONDS
+    if now != _seen and (late or not browser.library.looking or now[1] != _seen[1]):
+        _seen, _seen_at = now, time.monotonic()
         _redraw(context)
 
 

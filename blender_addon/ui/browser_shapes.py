@@ -17,8 +17,16 @@ _FONT = 0
 
 def fill(box: Box, color: Color) -> None:
     """A rectangle of one color."""
-    left, bottom, right, top = box
-    corners = ((left, bottom), (right, bottom), (right, top), (left, bottom), (right, top), (left, top))
+    fill_all([box], color)
+
+
+def fill_all(boxes: list[Box], color: Color) -> None:
+    """Rectangles of one color, in one call of the graphics card."""
+    corners: list[tuple[float, float]] = []
+    for left, bottom, right, top in boxes:
+        corners += ((left, bottom), (right, bottom), (right, top), (left, bottom), (right, top), (left, top))
+    if not corners:
+        return
     gpu.state.blend_set("ALPHA")  # writing text ends it
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     shader.uniform_float("color", color)
@@ -27,13 +35,8 @@ def fill(box: Box, color: Color) -> None:
 
 def outline(box: Box, color: Color, wide: float) -> None:
     """The edges of a rectangle, inside of it."""
-    for edge in (
-        box._replace(right=box.left + wide),
-        box._replace(left=box.right - wide),
-        box._replace(top=box.bottom + wide),
-        box._replace(bottom=box.top - wide),
-    ):
-        fill(edge, color)
+    sides = (box._replace(right=box.left + wide), box._replace(left=box.right - wide))
+    fill_all([*sides, box._replace(top=box.bottom + wide), box._replace(bottom=box.top - wide)], color)
 
 
 def write(

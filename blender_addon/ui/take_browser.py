@@ -37,7 +37,8 @@ USED: Color = (0.45, 0.80, 0.50, 1.0)
 _POINTS, _SMALL = 12, 11
 MAX_TEXTURES = 60
 UPLOADS_PER_DRAW = 3
-"""Each takes about a millisecond; what is left has its turn at the next redraw."""
+UPLOAD_SECONDS = 0.004
+"""No other picture is handed to the card after this time; what is left has its turn at the next redraw."""
 
 _handlers: list[tuple[Any, str]] = []
 _textures: OrderedDict[str, tuple[Filmstrip, Any]] = OrderedDict()
@@ -81,9 +82,14 @@ def _draw_browser(context: Any, browser: Browser) -> None:
     grid = browser.grid(context.region, context.area, scale)
     shapes.fill(Box(grid.left, 0, grid.left + grid.width, grid.height), BACKGROUND)
     found = browser.found()
-    uploads = UPLOADS_PER_DRAW
-    for index in grid.in_view():
+    in_view = grid.in_view()
+    shapes.fill_all([grid.picture(index) for index in in_view], EMPTY)
+    uploads, until = UPLOADS_PER_DRAW, time.perf_counter() + UPLOAD_SECONDS
+    for index in in_view:
         uploads -= _draw_take(browser, grid, index, found[index], uploads)
+        if time.perf_counter() > until:
+            uploads = min(uploads, 0)
+    _draw_dots(browser, grid, [index for index in in_view if found[index].job_id in browser.used])
     _cover_edges(grid)
     _draw_bar(browser, grid)
     _draw_footer(browser, grid)
@@ -98,7 +104,6 @@ def _draw_take(browser: Browser, grid: Grid, index: int, take: ListedTake, uploa
     box, picture = grid.box(index), grid.picture(index)
     is_chosen = index == browser.chosen
     texture, made = _texture(take, uploads)
-    shapes.fill(picture, EMPTY)
     if texture is None:
         shapes.write(take.task.replace("_", " "), picture, FAINT, _SMALL, grid.scale, high=0.45)
     else:
@@ -112,12 +117,19 @@ def _draw_take(browser: Browser, grid: Grid, index: int, take: ListedTake, uploa
         shapes.outline(picture, OUTLINE, max(1.0, 2 * grid.scale))
     line = Box(box.left, box.bottom, box.right, picture.bottom)
     if take.job_id in browser.used:
-        dot = 5 * grid.scale
-        middle = (line.bottom + line.top) / 2
-        shapes.fill(Box(line.left + 2, middle - dot / 2, line.left + 2 + dot, middle + dot / 2), USED)
         line = line._replace(left=line.left + 9 * grid.scale)
     shapes.write(_caption(take), line, TEXT if is_chosen else FAINT, _SMALL, grid.scale, high=0.3)
     return made
+
+
+def _draw_dots(browser: Browser, grid: Grid, used: list[int]) -> None:
+    """A dot before the words on each take that the film uses."""
+    dot, boxes = 5 * grid.scale, []
+    for index in used:
+        box = grid.box(index)
+        middle = (box.bottom + grid.picture(index).bottom) / 2
+        boxes.append(Box(box.left + 2, middle - dot / 2, box.left + 2 + dot, middle + dot / 2))
+    shapes.fill_all(boxes, USED)
 
 
 def _caption(take: ListedTake) -> str:

@@ -172,3 +172,30 @@ def test_of_a_take_and_its_copy_the_one_in_the_first_place_is_listed(library, pu
     put(1), put(1, tmp_path / "other")
     assert listed(library, tmp_path / "other", media) == [job(1)]
     assert library.takes()[0].folder == str(tmp_path / "other" / job(1))
+
+
+def test_a_long_index_is_read_in_slices_the_newest_first(
+    library_module, library, put, media, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(library_module, "FIRST_ROWS", 2)
+    monkeypatch.setattr(library_module, "ROWS_AT_ONCE", 2)
+    for number in range(1, 8):
+        put(number)
+    listed(library, media)
+    again = library_module.TakeLibrary(tmp_path / "kept" / "takes.json")
+    again.look([str(media)])
+    assert [take.job_id for take in again.takes()] == [job(7), job(6)]
+    again._step = lambda look: pytest.fail("the index goes first")
+    for count in (4, 6, 7):
+        again._read_rows(2)
+        assert len(again.takes()) == count
+    assert [take.job_id for take in again.takes()] == [job(number) for number in range(7, 0, -1)]
+
+
+def test_the_words_for_a_search_are_there_when_the_look_is_over(
+    library_module, library, put, media, monkeypatch
+) -> None:
+    put(1, prompt="Fog")
+    listed(library, media)
+    monkeypatch.setattr(library, "_words_of", lambda take: library._words[take.folder])
+    assert [take.job_id for take in library.search("fog")] == [job(1)]
