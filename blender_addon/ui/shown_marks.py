@@ -62,12 +62,12 @@ def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -
     key = (scene.as_pointer(), *(column.tobytes() for column in (starts, ends_exclusive, channels, kinds)))
     if _last.key != key or time.monotonic() > _last.until:
         placeholders, takes, taken = [], [], set()
-        for index, strip in enumerate(shown):
+        for strip in strip_columns.carrying(shown, identity.JOB):
             job_id = untrusted.id_in(strip, identity.JOB)
             if not job_id:
                 continue
             role = identity.role_of(strip)
-            place = starts[index], ends_exclusive[index], channels[index]
+            place = compat.start(strip), compat.end_exclusive(strip), strip.channel
             if role == identity.TAKE_ROLE:
                 taken.add(job_id)
                 badge = strip_takes.badge_of(strip, job_id)

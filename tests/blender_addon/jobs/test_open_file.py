@@ -338,12 +338,11 @@ def test_a_take_whose_job_nobody_knows_lands_from_its_own_folder(desk, tmp_path,
     desk.save(tmp_path / "a.blend")
     desk.new()
     desk.until_done(job_id)
-    desk.session.server.stop()
+    addon("jobs.session").unregister()  # which waits until the server is gone, and with it what writes there
     shutil.rmtree(user_folder / "state")
     (tmp_path / "moved").mkdir()
     (tmp_path / "a.blend").rename(tmp_path / "moved" / "a.blend")
     (tmp_path / "wan").rename(tmp_path / "moved" / "wan")
-    addon("jobs.session").unregister()
     addon("jobs.session").register()
     desk.session = addon("jobs.session").current()
     desk.load(tmp_path / "moved" / "a.blend")
