@@ -76,12 +76,14 @@ def read(scene: bpy.types.Scene, settings: WanSettings, strips: strip_columns.Co
     """
     global _last
     selected = selection.read(scene)
-    key = _read_key(scene, settings, selected, strips or strip_columns.columns(compat.shown_strips(scene)))
+    columns = strips or strip_columns.columns(compat.shown_strips(scene))
+    key = _read_key(scene, settings, selected, columns)
     if _last is None or _last.key != key or not _has_sides(scene, _last):
         by_hand = chosen(settings, selected)
         task = by_hand or selection.implied(scene, selected)
         has_take = take_of(settings) is not None
-        fits = settings.length_mode == targets.FIT and free_space.gap_to_fit(scene, selected.frame) is not None
+        in_gap = free_space.gap_to_fit(scene, selected.frame, columns) is not None
+        fits = settings.length_mode == targets.FIT and in_gap
         takes = _find_takes(scene, settings, selected, task)
         _last = Snapshot(selected, task, takes, key, has_take, has_take and by_hand is None, fits)
     return _last

@@ -66,7 +66,8 @@ def _items(kind: str, rows: list[tuple[str, str, str]]) -> list[tuple[str, str, 
 def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
     models = session.current().server.models
     looking = session.current().server.looking
-    rows = [(row.model, _label(row, looking), _about(row, looking)) for row in models]
+    here_first = sorted(models, key=lambda row: not row.here)
+    rows = [(row.model, _label(row, looking), _about(row, looking)) for row in here_first]
     known = {row[0] for row in rows}
     for wanted in (settings.model_id, EMBEDDED):
         if wanted and wanted not in known:

@@ -83,9 +83,9 @@ def gap_at(scene: bpy.types.Scene, frame: int, strips: strip_columns.Columns | N
     return Gap(start, end, next_start is not None)
 
 
-def gap_to_fit(scene: bpy.types.Scene, frame: int) -> Gap | None:
+def gap_to_fit(scene: bpy.types.Scene, frame: int, strips: strip_columns.Columns | None = None) -> Gap | None:
     """The gap around `frame` that a take fits by itself: one before a strip. What follows the last strip is open."""
-    gap = gap_at(scene, frame)
+    gap = gap_at(scene, frame, strips)
     return gap if gap is not None and gap.before_strip else None
 
 

@@ -147,12 +147,13 @@ def draw_facts(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sho
     if made.loras:
         paragraph.draw(body, context, wording.loras(made.loras), "BLANK1")
     column = body.column(align=True)
-    column.operator("wan_vse.regenerate", text="Make It Again Above", icon="LOOP_BACK").seed = "SAME"
+    column.operator("wan_vse.new_take", text="New Take, Same Seed", icon="LOOP_BACK").same_seed = True
+    column.operator("wan_vse.regenerate", text="Same Take Above", icon="LOOP_BACK").seed = "SAME"
     column.operator("wan_vse.load_settings", text="Load Settings", icon="COPYDOWN")
     for name, text, icon in (
-        ("take_in_best", "The Same in Best", "SHADING_RENDERED"),
-        ("keep_take", "Keep as a Plain Strip", "PINNED"),
-        ("takes_as_lanes", "Show Takes as Lanes", "NLA"),
+        ("take_in_best", "Same in Best", "SHADING_RENDERED"),
+        ("keep_take", "Keep as Plain Strip", "PINNED"),
+        ("takes_as_lanes", "Takes as Lanes", "NLA"),
     ):
         if is_known(name):
             shown_icon: Any = icon

@@ -38,8 +38,8 @@ class Buttons(Recorder):
 
     @property
     def button(self):
-        """The operator of the one button that asks for takes."""
-        (button,) = [name for name in self.orders if name in MAKING]
+        """The operator of the button that asks for takes; of a take, also for one with the same seed."""
+        (button,) = {name for name in self.orders if name in MAKING}
         return button
 
 
