@@ -66,8 +66,12 @@ def draw_lines(
     lines: list[tuple[str, Any]],
     count: int,
     width_pixels: float | None = None,
+    most: int = 0,
 ) -> None:
-    """Exactly `count` lines, so that nothing below moves: one text is broken into them, more are cut to one each."""
+    """Exactly `count` lines, so that nothing below moves: one text is broken into them, more are cut to one each.
+
+    One text may have up to `most` lines, if it is longer and has to be read whole.
+    """
     column = layout.column(align=True)
     if len(lines) > 1:
         for text, icon in lines[:count]:
@@ -76,8 +80,9 @@ def draw_lines(
     text, icon = lines[0]
     room, points = _room(context, icon != "NONE", width_pixels)
     made = list(broken(iface_(text)[:MAX_CHARACTERS], room, points))
-    if len(made) > count:
-        made = [*made[: count - 1], made[count - 1] + " ..."]
+    limit = max(count, most)
+    if len(made) > limit:
+        made = [*made[: limit - 1], made[limit - 1] + " ..."]
     for number, line in enumerate([*made, *[""] * (count - len(made))]):
         row = column.row()
         row.scale_y = 0.8

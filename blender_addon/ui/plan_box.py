@@ -14,7 +14,9 @@ from ..operators.snapshot import ShownTakes, Snapshot
 from . import paragraph, thumbnail_icons, wording
 
 LINES = 2
-"""The status is so many lines high, whatever it says."""
+"""The status is so many lines high, whatever it says, unless it says why nothing can be made."""
+MOST_LINES = 8
+"""Why nothing can be made is said whole; this is only against sentences without an end."""
 PANEL = "wan_vse_plan"
 MARGIN_UNUSED = 20
 """Pixels of a paragraph's margin that are those of a box, which the status is not in."""
@@ -23,12 +25,12 @@ MARGIN_UNUSED = 20
 def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, seen: Snapshot) -> None:
     """Two lines and the small pictures beside them: where the take goes, and what is to be known; or why there is none.
 
-    It is as high whatever it says.
+    It is as high whatever it says, unless a reason is longer: it stands below the button, which stays where it is.
     """
     takes, server = seen.takes, session.current().server
     asked = takes.blocked or make_takes.request_with_sources(scene, takes.planned[0])
     if isinstance(asked, str):
-        paragraph.draw_lines(layout, context, [(asked, "INFO")], LINES)
+        paragraph.draw_lines(layout, context, [(asked, "INFO")], LINES, most=MOST_LINES)
         return
     icons = [icon for _, icon in thumbnail_icons.of(asked)][: thumbnail_icons.MAX_SMALL]
     if server.status.state == "ready":
@@ -39,7 +41,8 @@ def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, scene: b
     plan = server.plan_query.plan
     problem = plan.problem if plan is not None and server.status.state == "ready" else None
     words.alert = problem is not None and not _waits(plan)
-    paragraph.draw_lines(words, context, _status(asked, takes, plan), LINES, width_beside(context, units))
+    lines = _status(asked, takes, plan)
+    paragraph.draw_lines(words, context, lines, LINES, width_beside(context, units), most=MOST_LINES)
     if problem is not None and not _waits(plan):
         for fix in problem.fixes:
             if fix.action is not FixAction.DOWNLOAD:  # the model's own box, below, has that button and says more

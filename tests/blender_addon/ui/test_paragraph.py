@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import bpy
 import pytest
 
 TEXT = "Failed: The card is full; choose a smaller size, or a shorter take, and press Retry."
@@ -55,3 +58,18 @@ def test_a_long_prompt_is_measured_a_few_times(paragraph, monkeypatch) -> None:
     assert short.startswith("word0 word1 ") and short.endswith(" ...")
     assert len(measured) <= 12
     assert paragraph.shortened("", 137, 11) == "" and paragraph.shortened("fog" * 99, 137, 11) == "fog" * 99
+
+
+def test_a_reason_is_said_whole_and_a_status_is_cut(paragraph, monkeypatch) -> None:
+    monkeypatch.setattr(paragraph, "_room", lambda *_: (200, 11.0))
+    text = "Wan 2.1 VACE 1.3B is not on this machine; download it, or choose the models folder that has it, please."
+    drawn = {}
+    for most in (0, 8):
+        lines: list[str] = []
+        label = lambda text, lines=lines, **_: lines.append(text)  # noqa: E731
+        column = SimpleNamespace(row=lambda label=label: SimpleNamespace(label=label, scale_y=1.0))
+        layout = SimpleNamespace(column=lambda align=False, column=column: column)
+        paragraph.draw_lines(layout, bpy.context, [(text, "ERROR")], 2, 200.0, most=most)
+        drawn[most] = lines
+    assert len(drawn[0]) == 2 and drawn[0][-1].endswith(" ...")
+    assert len(drawn[8]) > 2 and " ".join(drawn[8]) == text
