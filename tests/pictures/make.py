@@ -128,8 +128,8 @@ def _failed(session: Any, scene_name: str, work: Path, out: Path) -> Iterator[Wa
 
 
 def _are_thumbnails_there() -> bool:
-    """True once Blender has read the pictures of the source, and of what guides the take."""
-    kept = importlib.import_module(f"{PACKAGE}.blender_addon.ui.thumbnail_icons")._kept
+    """True once Blender has read the first, the middle and the last picture of the take that the panel shows."""
+    kept = importlib.import_module(f"{PACKAGE}.blender_addon.ui.take_thumbnails")._kept
     return len(kept) >= 3 and all(preview.image_size[0] for preview in kept.values())
 
 
