@@ -39,12 +39,16 @@ def outline(box: Box, color: Color, wide: float) -> None:
     fill_all([*sides, box._replace(top=box.bottom + wide), box._replace(bottom=box.top - wide)], color)
 
 
+_ROUNDED = 2
+"""Pixels that a box and a line may differ in by rounding, so that a box made for its words isn't too small for them."""
+
+
 def write(
     text: str, box: Box, color: Color, points: float, scale: float, high: float = 0.34, from_end: bool = False
 ) -> None:
     """One line in a box, cut at whole words, or with its end in view."""
     inset = 8 * scale if box.right - box.left > 28 * scale else 4 * scale
-    room = int(box.right - box.left - 2 * inset)
+    room = int(box.right - box.left - 2 * inset) + _ROUNDED
     if room <= 4:
         return
     blf.size(_FONT, points * scale)
@@ -53,7 +57,7 @@ def write(
     over = blf.dimensions(_FONT, text)[0] - room
     blf.color(_FONT, *color)
     blf.enable(_FONT, blf.CLIPPING)
-    blf.clipping(_FONT, box.left + inset, box.bottom, box.right - inset, box.top)
+    blf.clipping(_FONT, box.left + inset, box.bottom, box.right - inset + _ROUNDED, box.top)
     blf.position(_FONT, box.left + inset - max(0.0, over if from_end else 0.0), _base(box, high, points * scale), 0)
     blf.draw(_FONT, text)
     blf.disable(_FONT, blf.CLIPPING)

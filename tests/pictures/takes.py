@@ -108,7 +108,8 @@ def _browsed(session: Any, out: Path) -> Iterator[Wait | None]:
     window.main_window().cursor_warp(preview.x + 120, preview.y + preview.height - 160)
     yield None
     yield lambda: shown.version
-    yield None
+    for _ in range(20):  # the other takes' filmstrips
+        yield None
     window.shoot_area(out / "takes_browser.png", preview)
     subprocess.run(["xdotool", "key", "Escape"], check=True)
     yield None
