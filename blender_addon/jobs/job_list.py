@@ -79,7 +79,7 @@ class JobList:
         self._requests: dict[str, TakeRequest] = {}
         """The requests of jobs that the server doesn't have yet, so that they are known only here."""
         self._running: set[str] = set()
-        """Those that have not ended and are not held."""
+        """Those that are being made, or wait for their turn without being held."""
         self._unended: set[str] = set()
         self._rendered: set[str] = set()
         """Those whose sources were rendered here first, which is part of their bar."""
