@@ -53,6 +53,14 @@ from tests import tiers  # noqa: E402
 MARKERS_OF_TIERS = ("ci", "long")
 
 
+if importlib.util.find_spec("hypothesis"):  # which Blender's environments lack
+    import hypothesis
+
+    # The same examples in each run: what a landing finds, any run finds.
+    hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
+    hypothesis.settings.load_profile("same")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--tier",
