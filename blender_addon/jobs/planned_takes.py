@@ -152,8 +152,7 @@ def _prompt_at(target: Target, scene: bpy.types.Scene, settings: Any, task: Task
 def prompt_of_sources(scene: bpy.types.Scene, target: Target) -> str:
     """The prompt of the first take that `target` is made from; empty if it is made from none."""
     for summary in target.sources:
-        strip = compat.strip_named(scene, summary.name)
-        made = untrusted.request(untrusted.text_in(strip, identity.REQUEST)) if strip is not None else None
+        made = identity.request_of(compat.strip_named(scene, summary.name))
         if made is not None and made.prompt.strip():
             return made.prompt
     return ""

@@ -14,7 +14,7 @@ from ..jobs import lora_rows, session
 from ..jobs.request import PROMPT_FIELDS
 from ..properties import MAX_SEED, WanSettings, scene_of, settings_of, task_of
 from ..stopwatch import timed
-from ..timeline import compat, identity, provenance, untrusted
+from ..timeline import compat, identity, provenance
 from .refusing import ROW_POINTER, Refusing, Result, job_of, request_of_job, timeline_refusal
 
 
@@ -42,7 +42,7 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
             if request is None:
                 return {"CANCELLED"}
         else:
-            request = request_of_strip(compat.active_strip(compat.sequencer_scene(context)))
+            request = identity.request_of(compat.active_strip(compat.sequencer_scene(context)))
         if request is None:
             self.report({"WARNING"}, "There are no settings to load: the active strip was not made by Wan VSE.")
             return {"CANCELLED"}
@@ -58,15 +58,9 @@ def made_refusal(context: bpy.types.Context) -> str:
     sentence = timeline_refusal(context)
     if sentence:
         return sentence
-    if request_of_strip(compat.active_strip(compat.sequencer_scene(context))) is None:
+    if identity.request_of(compat.active_strip(compat.sequencer_scene(context))) is None:
         return "The active strip was not made by Wan VSE: select a take"
     return ""
-
-
-def request_of_strip(strip: compat.Strip | None) -> TakeRequest | None:
-    """The request that `strip` was made for; None if the strip is not ours or its request is not valid."""
-    text = untrusted.text_in(strip, identity.REQUEST) if strip is not None else ""
-    return untrusted.request(text) if text else None
 
 
 def fill(settings: WanSettings, request: TakeRequest) -> None:

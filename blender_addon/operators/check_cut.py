@@ -16,7 +16,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Quality
 from ..stopwatch import timed
-from ..timeline import compat, free_space, identity, strip_columns, untrusted
+from ..timeline import compat, free_space, identity, strip_columns
 from .refusing import Refusing, Result, timeline_refusal
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def unfinished(scene: bpy.types.Scene, start: int, end_exclusive: int) -> Unfini
 
 
 def _is_draft(strip: compat.Strip) -> bool:
-    made = untrusted.request(untrusted.text_in(strip, identity.REQUEST))
+    made = identity.request_of(strip)
     return made is not None and made.quality is Quality.DRAFT
 
 

@@ -27,7 +27,7 @@ from ..timeline import (
     untrusted,
 )
 from . import presets, snapshot
-from .apply_settings import made_refusal, request_of_strip
+from .apply_settings import made_refusal
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
 PLANNED = "planned"
@@ -287,7 +287,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> Result:
         scene = compat.sequencer_scene(context)
         strip = compat.active_strip(scene)
-        made = request_of_strip(strip)
+        made = identity.request_of(strip)
         if made is None:
             self.report({"WARNING"}, f"{rpt_(made_refusal(context))}.")
             return {"CANCELLED"}

@@ -26,8 +26,7 @@ def take_of(settings: Any) -> TakeRequest | None:
     strip = compat.active_strip(settings.id_data)
     if strip is None or not strip.select:
         return None
-    text = untrusted.text_in(strip, identity.REQUEST)
-    return untrusted.request(text) if text else None
+    return identity.request_of(strip)
 
 
 def _take_key(settings: Any) -> str:

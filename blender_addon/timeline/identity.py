@@ -13,6 +13,7 @@ from typing import NamedTuple
 import bpy
 
 from ...wan_backend.protocol import bounds
+from ...wan_backend.protocol.messages import TakeRequest
 from . import compat, strip_columns, untrusted
 
 JOB = "wan_vse_job"
@@ -88,6 +89,12 @@ def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
             role = role_of(strip) if job_id else ""
             if role:
                 yield Marked(scene, strip, collection, job_id, role == PLACEHOLDER_ROLE)
+
+
+def request_of(strip: compat.Strip | None) -> TakeRequest | None:
+    """The request that `strip` was made for; None if the strip is not ours or its request is not valid."""
+    text = untrusted.text_in(strip, REQUEST) if strip is not None else ""
+    return untrusted.request(text) if text else None
 
 
 def role_of(strip: compat.Strip) -> str:

@@ -270,7 +270,7 @@ def test_what_a_file_says_of_ends_is_checked(addon, scene):
 def test_what_a_strip_remembers_is_checked(addon, scene):
     """A .blend may come from anywhere, and the panel reads this at every redraw."""
     strip = {}
-    request_of, provenance = addon("operators.apply_settings").request_of_strip, addon("timeline.provenance")
+    request_of, provenance = addon("timeline.identity").request_of, addon("timeline.provenance")
     for hostile in ("[" * 100_000, "7", '{"sources": [], "wanted": [], "task": "", "start": 1e999}', '{"sources": {}}'):
         strip[addon("timeline.identity").REQUEST] = strip[provenance.PROPERTY] = hostile
         assert request_of(strip) is None and provenance.of(strip) is None
