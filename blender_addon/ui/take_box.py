@@ -9,7 +9,6 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import MatrixPrecision, TakeRequest
-from .. import operators
 from ..jobs import session
 from ..operators.snapshot import Snapshot
 from ..properties import WanSettings
@@ -155,20 +154,12 @@ def draw_facts(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sho
         ("keep_take", "Keep as Plain Strip", "PINNED"),
         ("takes_as_lanes", "Takes as Lanes", "NLA"),
     ):
-        if is_known(name):
-            shown_icon: Any = icon
-            column.operator(f"wan_vse.{name}", text=text, icon=shown_icon)
-
-
-def is_known(name: str) -> bool:
-    """Whether this version of the extension has that operator."""
-    return any(operator.bl_idname == f"wan_vse.{name}" for operator in operators.CLASSES)
+        shown_icon: Any = icon
+        column.operator(f"wan_vse.{name}", text=text, icon=shown_icon)
 
 
 def _order(row: bpy.types.UILayout, name: str, icon: Any, depress: bool = False, **values: str) -> None:
-    """A button with an icon alone, if there is such an operator."""
-    if not is_known(name):
-        return
+    """A button with an icon alone."""
     button = row.operator(f"wan_vse.{name}", text="", icon=icon, depress=depress)
     for key, value in values.items():
         setattr(button, key, value)
