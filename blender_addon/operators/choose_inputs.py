@@ -18,7 +18,7 @@ from ..properties import MAX_SEED, settings_of, task_of
 from ..properties.task import TASK_ITEMS, choose
 from ..stopwatch import timed
 from ..timeline import compat
-from .refusing import Refusing, Result, timeline_refusal
+from .refusing import OnTimeline, Refusing, Result, timeline_refusal
 
 
 class WAN_VSE_OT_choose_task(Refusing, bpy.types.Operator):
@@ -166,7 +166,7 @@ def _read_folder() -> None:
     _kept_items[:] = found
 
 
-class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
+class WAN_VSE_OT_pick_lora(OnTimeline, bpy.types.Operator):
     """Add a LoRA from the LoRA folder in the preferences; type part of its name to find it"""
 
     bl_idname = "wan_vse.pick_lora"
@@ -181,11 +181,9 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
     """The file, for scripts, which don't choose from the list."""
 
     @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        sentence = timeline_refusal(context)
-        if not sentence and not os.path.isdir(lora_rows.absolute(preferences.get().loras_folder)):
-            sentence = "Set your LoRA folder in the preferences first; ComfyUI's models/loras works"
-        return sentence
+    def refusal_there(cls, context: bpy.types.Context) -> str:
+        is_set = os.path.isdir(lora_rows.absolute(preferences.get().loras_folder))
+        return "" if is_set else "Set your LoRA folder in the preferences first; ComfyUI's models/loras works"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Show the files in a list that can be searched by name."""
@@ -209,7 +207,7 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WAN_VSE_OT_remove_lora(Refusing, bpy.types.Operator):
+class WAN_VSE_OT_remove_lora(OnTimeline, bpy.types.Operator):
     """Remove the selected LoRA from the list. The file stays on disk"""
 
     bl_idname = "wan_vse.remove_lora"
@@ -217,11 +215,8 @@ class WAN_VSE_OT_remove_lora(Refusing, bpy.types.Operator):
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
     @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        sentence = timeline_refusal(context)
-        if not sentence and not len(settings_of(context).loras):
-            sentence = "The list is empty"
-        return sentence
+    def refusal_there(cls, context: bpy.types.Context) -> str:
+        return "" if len(settings_of(context).loras) else "The list is empty"
 
     @timed("operator remove_lora")
     def execute(self, context: bpy.types.Context) -> Result:

@@ -43,6 +43,19 @@ class Refusing:
         return not sentence
 
 
+class OnTimeline(Refusing):
+    """An operator that needs a timeline that may be changed, and may ask for more of it."""
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return timeline_refusal(context) or cls.refusal_there(context)
+
+    @classmethod
+    def refusal_there(cls, context: bpy.types.Context) -> str:
+        """Why it can't be used on the timeline that is there; empty if it can."""
+        return ""
+
+
 def job_of(job_id: str) -> JobStatus | None:
     """The job with that id; None if the queue has none."""
     return session.current().jobs.get(job_id)

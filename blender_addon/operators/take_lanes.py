@@ -13,7 +13,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..stopwatch import timed
 from ..timeline import compat, free_space, identity, strip_takes, untrusted
-from .refusing import Refusing, Result, timeline_refusal
+from .refusing import OnTimeline, Result
 
 LANES = "wan_vse_lanes"
 """A custom property of a meta strip that holds lanes."""
@@ -49,7 +49,7 @@ def _select_only(scene: bpy.types.Scene, strips: list[compat.Strip]) -> None:
     scene.sequence_editor.active_strip = strips[0]
 
 
-class WAN_VSE_OT_takes_as_lanes(Refusing, bpy.types.Operator):
+class WAN_VSE_OT_takes_as_lanes(OnTimeline, bpy.types.Operator):
     """Show each take of the active strip in a lane of its own, in a meta strip. One is seen, the others are muted"""
 
     bl_idname = "wan_vse.takes_as_lanes"
@@ -57,10 +57,7 @@ class WAN_VSE_OT_takes_as_lanes(Refusing, bpy.types.Operator):
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
     @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        sentence = timeline_refusal(context)
-        if sentence:
-            return sentence
+    def refusal_there(cls, context: bpy.types.Context) -> str:
         strip = compat.active_strip(compat.sequencer_scene(context))
         return "" if strip is not None and len(strip_takes.takes_of(strip)) > 1 else ONE_TAKE
 
@@ -110,7 +107,7 @@ class WAN_VSE_OT_takes_as_lanes(Refusing, bpy.types.Operator):
         return made
 
 
-class WAN_VSE_OT_solo_lane(Refusing, bpy.types.Operator):
+class WAN_VSE_OT_solo_lane(OnTimeline, bpy.types.Operator):
     """See this lane, and mute the others"""
 
     bl_idname = "wan_vse.solo_lane"
@@ -118,10 +115,7 @@ class WAN_VSE_OT_solo_lane(Refusing, bpy.types.Operator):
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
     @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        sentence = timeline_refusal(context)
-        if sentence:
-            return sentence
+    def refusal_there(cls, context: bpy.types.Context) -> str:
         scene = compat.sequencer_scene(context)
         strip = compat.active_strip(scene)
         inside = strip is not None and is_lanes(_opened(scene)) and identity.role_of(strip) == identity.TAKE_ROLE
@@ -149,7 +143,7 @@ def _opened(scene: bpy.types.Scene) -> compat.Strip | None:
     return editor.meta_stack[-1] if editor is not None and len(editor.meta_stack) else None
 
 
-class WAN_VSE_OT_lanes_as_strip(Refusing, bpy.types.Operator):
+class WAN_VSE_OT_lanes_as_strip(OnTimeline, bpy.types.Operator):
     """Make one strip of the lanes again, which shows the take that is seen and keeps them all"""
 
     bl_idname = "wan_vse.lanes_as_strip"
@@ -157,10 +151,7 @@ class WAN_VSE_OT_lanes_as_strip(Refusing, bpy.types.Operator):
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
     @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        sentence = timeline_refusal(context)
-        if sentence:
-            return sentence
+    def refusal_there(cls, context: bpy.types.Context) -> str:
         return "" if is_lanes(compat.active_strip(compat.sequencer_scene(context))) else NO_LANES
 
     @timed("operator lanes_as_strip")
