@@ -30,6 +30,7 @@ class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, ExportHelper):
     bl_options: ClassVar = {"REGISTER"}
 
     filename_ext = ".txt"
+    filepath: bpy.props.StringProperty(name="File", description="Where the ranges are written", subtype="FILE_PATH")
     filter_glob: bpy.props.StringProperty(default="*.txt;*.edl", options={"HIDDEN"})
     kind: bpy.props.EnumProperty(
         name="Format",

@@ -1,4 +1,4 @@
-"""The stretches of a cut in which generated footage plays: for whoever must mark the film, as a render drops all marks."""
+"""The stretches of a cut in which generated footage plays, for whoever must mark the film: a render drops all marks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class GeneratedRange:
 
 
 def of(scene: bpy.types.Scene, start: int, end_exclusive: int) -> list[GeneratedRange]:
-    """Those in [start, end_exclusive) that aren't muted, in their order; also in meta strips and timelines of scenes."""
+    """Those in [start, end_exclusive) that aren't muted, in order; also in meta strips and timelines of scenes."""
     if scene.sequence_editor is None:
         return []
     found = list(_within(scene, scene.sequence_editor, range(start, end_exclusive), (scene,)))

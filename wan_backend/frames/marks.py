@@ -1,4 +1,4 @@
-"""Marks that say that media was generated, as Article 50 of the EU's AI Act asks: written into takes, read from sources.
+"""Marks that say that media was generated, as Article 50 of the EU's AI Act asks: written to takes, read from sources.
 
 A take's XMP packet holds IPTC's `DigitalSourceType`, the model and the program, never the prompt or a path. It stands
 where each format has it: an iTXt chunk of a PNG file, a uuid box of an MP4 file, an attachment and tags of a Matroska

@@ -12,7 +12,16 @@ from typing import Any
 
 from .media import first_file
 from .plain_names import MAX_PATH_CHARACTERS, is_encodable, is_folder, is_name
-from .takes import MAX_PROMPT_CHARACTERS, MAX_SHOWN_FILES, MAX_TAKE_FRAMES, FrameRate, Framing, Source, Take, TakeRequest
+from .takes import (
+    MAX_PROMPT_CHARACTERS,
+    MAX_SHOWN_FILES,
+    MAX_TAKE_FRAMES,
+    FrameRate,
+    Framing,
+    Source,
+    Take,
+    TakeRequest,
+)
 
 MAX_JSON_CHARACTERS = 1 << 20
 """The limit of a line of the wire; nothing that was ever written is as long."""

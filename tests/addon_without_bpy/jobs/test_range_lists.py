@@ -15,14 +15,13 @@ def lists(addon):
 
 
 def stretch(start, end, strip="A", model="wan2.1-vace-1.3b", composite=False, draft=False):
-    return SimpleNamespace(
-        start=start, end_exclusive=end, strip=strip, model=model, composite=composite, draft=draft
-    )
+    return SimpleNamespace(start=start, end_exclusive=end, strip=strip, model=model, composite=composite, draft=draft)
 
 
 @pytest.mark.parametrize(("frames", "rate", "text"), [
     (0, Fraction(24), "00:00:00:00"), (23, Fraction(24), "00:00:00:23"), (24, Fraction(24), "00:00:01:00"),
-    (30 * 3600, Fraction(30000, 1001), "01:00:00:00"), (-5, Fraction(24), "00:00:00:00"), (3, Fraction(1, 2), "00:00:03:00"),
+    (30 * 3600, Fraction(30000, 1001), "01:00:00:00"), (-5, Fraction(24), "00:00:00:00"),
+    (3, Fraction(1, 2), "00:00:03:00"),
 ])  # fmt: skip
 def test_timecode_counts_whole_frames(lists, frames, rate, text):
     assert lists.timecode(frames, rate) == text

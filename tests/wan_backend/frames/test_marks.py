@@ -1,4 +1,4 @@
-"""What a take's files say of themselves, read by others' programs; what a source says, and what a hostile one may not do."""
+"""What a take's files say of themselves, read by others' programs; what a source says, and what a hostile one can't do."""
 
 from __future__ import annotations
 
@@ -135,7 +135,9 @@ def test_a_mark_at_the_end_of_a_large_file_is_found(tmp_path):
 
 def test_content_credentials_are_named(tmp_path):
     file = tmp_path / "a.jpg"
-    file.write_bytes(b"\xff\xd8\xff\xeb" + b"\0\0\x05\x10jumb\0\0\0\x1ejumdc2pa\0\x11\0\x10\x80\0\0\xaa\0\x38\x9b\x71\x03c2pa\0")
+    file.write_bytes(
+        b"\xff\xd8\xff\xeb" + b"\0\0\x05\x10jumb\0\0\0\x1ejumdc2pa\0\x11\0\x10\x80\0\0\xaa\0\x38\x9b\x71\x03c2pa\0"
+    )
     assert mark_of(file) == SourceMark("a.jpg", "", True)
 
 
