@@ -41,7 +41,7 @@ CHOOSE_ANOTHER = "Create it, fix its permissions, or choose another."
 MARKS = Finding(
     "marks",
     True,
-    "Takes say that they are generated, and by which model: PNG and MP4 files in XMP, Matroska in tags and attached XMP. "
+    "Takes say that they are generated, and by what: PNG and MP4 files in XMP, Matroska in tags and attached XMP."
     "They aren't signed (C2PA), and a film rendered from them says nothing of it.",
 )
 SET_UP = "Set up the backend again with the button in the add-on's preferences."

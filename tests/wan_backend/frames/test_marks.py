@@ -1,4 +1,4 @@
-"""What a take's files say of themselves, read by others' programs; what a source says, and what a hostile one can't do."""
+"""What takes say of themselves, read by other programs; what a source says, and what a hostile one can't do."""
 
 from __future__ import annotations
 
