@@ -10,6 +10,7 @@ takes          a take: its request, sources and LoRAs, its plan and its job
 choices        the enumerations
 work           the messages between the server and its worker
 downloads      the messages about downloads
+cut            a cut, as it leaves for other programs and comes from them
 name_runs      file names that count up, as a pattern and a range
 methods        the methods and events of each hop, with their messages
 conversion     dataclasses to JSON and back, checked

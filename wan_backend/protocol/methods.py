@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import cut as c
 from . import downloads as d
 from . import messages as m
 
@@ -48,6 +49,8 @@ SERVER_METHODS = _table(
     ),
     Method("thumbnails", m.ThumbnailsParams, m.ThumbnailsResult, "Small pictures of sources, in their framing."),
     Method("filmstrips", m.FilmstripsParams, m.FilmstripsResult, "Takes in a few small pictures, first frame to last."),
+    Method("export_timeline", c.ExportTimelineParams, c.ExportTimelineResult, "Write a cut as OpenTimelineIO."),
+    Method("import_timeline", c.ImportTimelineParams, c.ImportTimelineResult, "Read a cut from OpenTimelineIO."),
     Method("submit", m.SubmitParams, m.JobStatus, "Put a job at the end of the queue; on disk when answered."),
     Method("cancel", m.JobParams, m.JobStatus, "End a job in any state within 2 s."),
     Method("retry", m.JobParams, m.JobStatus, "Queue a job that ended once more, as it was asked for."),

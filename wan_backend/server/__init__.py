@@ -1,24 +1,25 @@
 """The server: answers a client on stdin and stdout, keeps the queue, and looks after its worker.
 
-serve               start, main loop, end
-standard_io         the threads at stdin and stdout
-inbox               the events that other threads put into the main loop
-handlers            one method for each method of the protocol
-planning_queue      makes plans on threads of their own, so that a slow disk delays nothing else
-planner             makes a plan from a request and the models that are here
-job_runner          gives the queue's jobs to the worker
-worker_life         start, cancel, kill, and the limit on restarts
-worker_pulse        judges when a worker hangs
-worker_process      one worker as a child process
-process_exit        describes how a process ended
-graphics_card       the device that takes are made on, for plans
-download_queue      the downloads of models, one after another
-download_records    the downloads' files on the disk
-download_process    the process that speaks to the hub, as a child
-thumbnail_requests  small pictures of sources, made by a child process
-filmstrip_requests  takes in a few small pictures, made by a child process
-diagnosis           what is here, what is missing, how to fix it
-log_files           the server's log and those of its children
+serve                 start, main loop, end
+standard_io           the threads at stdin and stdout
+inbox                 the events that other threads put into the main loop
+handlers              one method for each method of the protocol
+planning_queue        makes plans on threads of their own, so that a slow disk delays nothing else
+planner               makes a plan from a request and the models that are here
+job_runner            gives the queue's jobs to the worker
+worker_life           start, cancel, kill, and the limit on restarts
+worker_pulse          judges when a worker hangs
+worker_process        one worker as a child process
+process_exit          describes how a process ended
+graphics_card         the device that takes are made on, for plans
+download_queue        the downloads of models, one after another
+download_records      the downloads' files on the disk
+download_process      the process that speaks to the hub, as a child
+thumbnail_requests    small pictures of sources, made by a child process
+filmstrip_requests    takes in a few small pictures, made by a child process
+interchange_requests  cuts, written and read by a child process
+diagnosis             what is here, what is missing, how to fix it
+log_files             the server's log and those of its children
 
 All state belongs to the main thread; other threads only put messages into the inbox.
 """

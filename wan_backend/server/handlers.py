@@ -14,11 +14,12 @@ from ..catalogue import entries
 from ..job_queue.queue import JobQueue
 from ..planning import plan_steps
 from ..protocol import PROTOCOL_VERSION, ProtocolError, Refusal
+from ..protocol import cut as c
 from ..protocol import downloads as d
 from ..protocol import messages as m
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import WRONG_VERSION, result_or_error
-from . import diagnosis
+from . import diagnosis, interchange_requests
 from .download_process import DownloadCommand
 from .download_queue import Downloads
 from .filmstrip_requests import Filmstrips
@@ -101,6 +102,14 @@ class Handlers:
     def filmstrips(self, params: m.FilmstripsParams) -> Later:
         """Takes in a few small pictures, made beside the other work."""
         return self._in_thread("filmstrips", lambda: self._filmstrips.of(params))
+
+    def export_timeline(self, params: c.ExportTimelineParams) -> Later:
+        """Write a cut, beside the other work."""
+        return self._in_thread("export_timeline", lambda: interchange_requests.export(params))
+
+    def import_timeline(self, params: c.ImportTimelineParams) -> Later:
+        """Read a cut, beside the other work."""
+        return self._in_thread("import_timeline", lambda: interchange_requests.import_(params))
 
     def submit(self, params: m.SubmitParams) -> Later:
         """Take a job on; one that is on the disk already, as it was sent before, is not planned again."""

@@ -1,0 +1,13 @@
+"""Cuts out of and into other programs, as OpenTimelineIO.
+
+Its files come from anywhere, so they are read and written by a process of their own, with limits of memory and time.
+Nothing that they name is run or fetched, and OpenTimelineIO's plug-ins stay out.
+
+process     the process: reads an order, writes or reads one file
+writing     a cut as an OpenTimelineIO timeline
+reading     an OpenTimelineIO timeline as a cut
+media_urls  files as the URLs of media references, and back
+endings     the files that a clip may play
+finding     where the media of a cut is on this machine
+bundle      the files of an .otioz, packed and unpacked
+"""

@@ -1,0 +1,141 @@
+"""`python -m wan_backend.interchange.process export|import [FOLDER]`: writes or reads one file of a cut.
+
+A process of its own, with limits of memory and time, so that a hostile or huge file ends nothing else. It reads the
+params of `export_timeline` or `import_timeline` as JSON from stdin and answers on stdout with a line of JSON: the
+result, or the problem. FOLDER is where the media of an .otioz is unpacked; it mustn't be there yet.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..frames import process_limits
+from ..protocol import process_setup
+from ..protocol.conversion import from_json, to_json
+from ..protocol.cut import (
+    MAX_CUT_BYTES,
+    Cut,
+    ExportTimelineParams,
+    ExportTimelineResult,
+    ImportTimelineParams,
+    ImportTimelineResult,
+    is_sane_cut,
+)
+from ..protocol.errors import ProtocolError, Refusal
+from ..protocol.messages import ProblemKind
+from ..storage import whole_file
+from ..storage.disk_errors import reason
+from . import bundle, reading, writing
+from .finding import Finder
+
+MEMORY_BYTES = 3 << 30
+"""Beyond what the process has when it starts; a cut of 3,000 clips takes a tenth of it."""
+SECONDS = 580.0
+BUNDLE = ".otioz"
+
+
+def export(params: ExportTimelineParams) -> ExportTimelineResult:
+    """Write the cut. Raises Refusal and OSError."""
+    cut = read_cut(Path(params.cut_file))
+    file = Path(params.file)
+    lost: list[str] = []
+    irregular = sum(len(each.files) > 1 and not writing.is_sequence(each) for each in bundle.files_of(cut))
+    if irregular:
+        lost.append(f"The names of {irregular} picture sequences don't count up: other programs show one picture.")
+    if file.suffix.lower() == BUNDLE:
+        packer = bundle.Packer()
+        packer.write(file, writing.text_of(writing.timeline_of(cut, packer.place)))
+        if packer.missing:
+            lost.append(f"{packer.missing} movies, sounds or picture sequences aren't on the disk, so not in the file.")
+    else:
+        whole_file.write(file, writing.text_of(writing.timeline_of(cut)).encode("utf-8"))
+    clips = [clip for track in cut.tracks for clip in track.clips]
+    takes = sum(bool(media.job_id) for clip in clips for media in clip.media)
+    return ExportTimelineResult(len(clips), takes, lost)
+
+
+def import_(params: ImportTimelineParams, folder: Path | None) -> ImportTimelineResult:
+    """Read the file, look where its media is, and write the cut. Raises Refusal and OSError."""
+    file = Path(params.file)
+    if not file.is_file():
+        raise Refusal.of(ProblemKind.BAD_SOURCE, f"There is no file {file.name}: choose another.")
+    if zipfile.is_zipfile(file):
+        text, base = bundle.content_of(file), str(folder)
+    else:
+        if file.stat().st_size > MAX_CUT_BYTES:
+            raise Refusal.of(ProblemKind.TOO_LARGE, f"{file.name} is too large to be a cut.")
+        text, base = file.read_bytes().decode("utf-8", "replace"), str(file.parent)
+    found = reading.read(text, base)
+    if folder is not None and base == str(folder):
+        bundle.unpack(file, folder)
+    finder = Finder(base, params.media_folders)
+    cut = finder.found(found.cut)
+    if not is_sane_cut(cut):
+        raise Refusal.of(ProblemKind.BAD_SOURCE, f"{file.name} holds values that no cut has.")
+    lost = list(found.lost)
+    if finder.lost_takes:
+        lost.append(f"{finder.lost_takes} other takes of clips weren't found.")
+    whole_file.write_json(Path(params.cut_file), to_json(cut))
+    return ImportTimelineResult(sum(len(track.clips) for track in cut.tracks), finder.missing, lost)
+
+
+def read_cut(file: Path) -> Cut:
+    """The cut in a file of JSON. Raises Refusal and OSError."""
+    try:
+        cut = from_json(Cut, whole_file.read_json(file, MAX_CUT_BYTES), "cut")
+    except (ValueError, ProtocolError) as error:
+        raise Refusal.of(ProblemKind.BAD_SOURCE, f"The cut can't be read ({str(error)[:200]}).") from None
+    if not is_sane_cut(cut):
+        raise Refusal.of(ProblemKind.BAD_SOURCE, "The cut holds values that no cut has.")
+    return cut
+
+
+def answer(work: Callable[[], Any], name: str) -> dict[str, Any]:
+    """The result of `work`, or the problem, as JSON values."""
+    try:
+        return {"result": to_json(work())}
+    except Refusal as refusal:
+        problem = refusal.problem
+    except zipfile.BadZipFile as error:
+        return _problem(ProblemKind.BAD_SOURCE, f"{name} is damaged ({error}): export it anew.")
+    except OSError as error:
+        return _problem(ProblemKind.FOLDER, f"{name} can't be used ({reason(error)}): choose another file or folder.")
+    except MemoryError:
+        return _problem(ProblemKind.TOO_LARGE, f"{name} takes more memory than any cut should.")
+    except (ValueError, TypeError, RecursionError, NotImplementedError, RuntimeError) as error:  # of a hostile file
+        words = f"{type(error).__name__}: {error}"[:200]
+        return _problem(ProblemKind.BAD_SOURCE, f"{name} can't be read ({words}).")
+    return {"problem": to_json(problem)}
+
+
+def _problem(kind: ProblemKind, sentence: str) -> dict[str, Any]:
+    return {"problem": to_json(Refusal.of(kind, sentence).problem)}
+
+
+def main() -> int:
+    """Do what stdin asks for; returns the exit code."""
+    process_setup.exit_after_parent()
+    process_limits.limit_memory(MEMORY_BYTES)
+    faulthandler.dump_traceback_later(SECONDS, exit=True)
+    order = json.load(sys.stdin)
+    if sys.argv[1] == "export":
+        exported = from_json(ExportTimelineParams, order, "params")
+        said = answer(lambda: export(exported), Path(exported.file).name)
+    else:
+        imported = from_json(ImportTimelineParams, order, "params")
+        folder = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+        said = answer(lambda: import_(imported, folder), Path(imported.file).name)
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
