@@ -23,6 +23,7 @@ from ..timeline import compat
 from . import blender_handlers, film_takes, folders, placing, project
 from .cleaning import Cleaner
 from .collect import Collector, Wanted
+from .interchange import Interchange
 from .job_list import JobList, JobOrder
 from .open_file import OpenFile
 from .placeholder_holds import PlaceholderHolds
@@ -56,7 +57,7 @@ class Session:
 
     `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
     `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment and
-    `collector` copies takes, `cleaner` finds those that nothing uses. `on_change` is called from `tick` after anything
+    `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads cuts. `on_change` is called from `tick` after anything
     of these changed.
     """
 
@@ -68,6 +69,7 @@ class Session:
         self.file = OpenFile()
         self.jobs = JobList()
         self.server = ServerProxy(self.jobs, folders.backend_settings, self._note_change)
+        self.interchange = Interchange(self._note_change)
         self.sourcing = Sourcing(self.jobs, self.server.outbox, folders.user_folder, self._note_change)
         self._holds = PlaceholderHolds(self.jobs, self.file, self.server.outbox)
         self._changed = False
@@ -297,6 +299,7 @@ class Session:
         """A file was opened, or the same one again."""
         self.server.outbox.settle(self.file.opened())
         self.collector.stop()
+        self.interchange.stop()
         self.cleaner.opened()
         if self.file.waits and not bpy.app.background:
             self.server.want()
@@ -321,6 +324,10 @@ class Session:
 
     def _run_children(self, deadline: float) -> None:
         self.server.tick(deadline)
+        if self.server.status.state == "ready" and self.server.connection.client is not None:
+            self.interchange.send(self.server.connection.client)
+        elif self.server.is_out_of_reach:
+            self.interchange.give_up(self.server.status.sentence)
         if self.sourcing.tick(deadline):
             self._changed = True
         was_busy = self.setup.busy
@@ -333,6 +340,8 @@ class Session:
         if self.collector.tick(deadline):
             self._changed = True
         if self.cleaner.tick(deadline):
+            self._changed = True
+        if self.interchange.tick():
             self._changed = True
         knows = self.server.listed or self.server.is_out_of_reach
         if (
@@ -389,6 +398,7 @@ class Session:
             or self.setup.busy
             or self.collector.busy
             or self.cleaner.busy
+            or self.interchange.busy
             or self.file.looking
         )
 

@@ -21,5 +21,7 @@ take_pictures    which picture a take shows at a frame, and where in the frame i
 take_strips      puts placeholders onto the timeline, and takes in their place
 strip_takes      the takes that a strip keeps, and those that are being made for it
 swap_media       lets a strip play other files in place
+cut_description  a timeline as a cut for other programs
+cut_layout       a cut of other programs onto a timeline
 path_rules       which path lies in which folder
 """

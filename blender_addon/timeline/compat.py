@@ -190,6 +190,30 @@ def new_movie(collection: Collection, name: str, path: str, channel: int, start:
     return collection.new_movie(name=name, filepath=path, channel=channel, frame_start=start, fit_method="FILL")
 
 
+def new_sound(collection: Collection, name: str, path: str, channel: int, start: int) -> Strip:
+    """Add a sound strip."""
+    return collection.new_sound(name=name, filepath=path, channel=channel, frame_start=start)
+
+
+def new_cross(
+    collection: Collection, name: str, channel: int, start: int, length_frames: int, first: Strip, second: Strip
+) -> Strip:
+    """Add a cross dissolve over [start, start + length_frames)."""
+    names = ("input1", "input2")
+    if names[0] not in collection.bl_rna.functions["new_effect"].parameters:
+        names = ("seq1", "seq2")
+    place = {
+        "name": name,
+        "type": "CROSS",
+        "channel": channel,
+        "frame_start": start,
+        **dict(zip(names, (first, second), strict=True)),
+    }
+    if _effects_take_length(collection):
+        return collection.new_effect(**place, length=length_frames)
+    return collection.new_effect(**place, frame_end=start + length_frames)
+
+
 def curves(scene: bpy.types.Scene) -> list[Any]:
     """The animation curves of the scene's action, not its drivers."""
     animation = scene.animation_data

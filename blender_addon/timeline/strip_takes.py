@@ -168,6 +168,11 @@ def remember(strip: compat.Strip, take: KeptTake, made: Made | None = None) -> N
         _remember_made(strip, take.job_id, made)
 
 
+def set_takes(strip: compat.Strip, takes: Sequence[KeptTake]) -> None:
+    """Let these be all takes of the strip, newest first; the one that it shows is among them."""
+    _write_takes(strip, takes)
+
+
 def forget(strip: compat.Strip, job_id: str) -> None:
     """Let the strip no longer keep a take that it doesn't show. Its files stay."""
     if job_id != untrusted.id_in(strip, identity.JOB):

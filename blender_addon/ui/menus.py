@@ -92,8 +92,12 @@ BACKEND: tuple[Entry, ...] = (
 )
 CHECK: Entry = ("check_cut", "Check Cut", "CHECKMARK", NOTHING)
 GENERATED: Entry = ("list_generated", "List Generated Ranges...", "TEXT", NOTHING)
+INTERCHANGE: tuple[Entry, ...] = (
+    ("export_timeline", "Export Timeline...", "EXPORT", NOTHING),
+    ("import_timeline", "Import Timeline...", "IMPORT", NOTHING),
+)
 PROMPT: Entry = ("prompt_dialog", "Wan Take", "RENDER_ANIMATION", NOTHING)
-GROUPS = (MAKE, TAKES, MORE_TAKES, QUEUE, SETTINGS, BACKEND, (CHECK, GENERATED, PROMPT))
+GROUPS = (MAKE, TAKES, MORE_TAKES, QUEUE, SETTINGS, BACKEND, INTERCHANGE, (CHECK, GENERATED, PROMPT))
 
 
 def draw_entries(layout: bpy.types.UILayout, entries: tuple[Entry, ...]) -> None:
@@ -123,7 +127,7 @@ class WAN_VSE_MT_wan(bpy.types.Menu):
         draw_entries(layout, TAKES)
         layout.menu(WAN_VSE_MT_takes.bl_idname, icon="SEQUENCE")
         layout.separator()
-        draw_entries(layout, (QUEUE[0], CHECK, GENERATED))
+        draw_entries(layout, (QUEUE[0], CHECK, GENERATED, *INTERCHANGE))
         layout.menu(WAN_VSE_MT_queue.bl_idname, icon="PRESET")
         layout.separator()
         layout.menu(WAN_VSE_MT_settings.bl_idname, icon="OPTIONS")
@@ -220,6 +224,14 @@ def _in_strip_menu(self: Any, context: bpy.types.Context) -> None:
     self.layout.menu(WAN_VSE_MT_wan.bl_idname, icon="RENDER_ANIMATION")
 
 
+def _in_export_menu(self: Any, context: bpy.types.Context) -> None:
+    self.layout.operator("wan_vse.export_timeline", text="OpenTimelineIO (.otio/.otioz)")
+
+
+def _in_import_menu(self: Any, context: bpy.types.Context) -> None:
+    self.layout.operator("wan_vse.import_timeline", text="OpenTimelineIO (.otio/.otioz)")
+
+
 def _in_add_menu(self: Any, context: bpy.types.Context) -> None:
     self.layout.separator()
     draw_entries(self.layout, (PROMPT,))
@@ -230,6 +242,8 @@ PLACES = {
     "SEQUENCER_MT_strip": _in_strip_menu,
     "SEQUENCER_MT_add": _in_add_menu,
     "SEQUENCER_MT_context_menu": _in_context_menu,
+    "TOPBAR_MT_file_export": _in_export_menu,
+    "TOPBAR_MT_file_import": _in_import_menu,
 }
 
 

@@ -168,6 +168,8 @@ def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
         box.operator("wan_vse.collect_takes", text="Collect Takes")
     if current.collector.sentence and not current.collector.busy:
         paragraph.draw(layout, context, current.collector.sentence, "INFO")
+    if current.interchange.sentence:
+        paragraph.draw(layout, context, current.interchange.sentence, "ERROR" if current.interchange.failed else "INFO")
 
 
 def _any_elsewhere() -> bool:

@@ -1,7 +1,7 @@
 """Where the media of a cut is on this machine: at its path, else by its name beside the file that names it.
 
-Files are only looked for, never opened. A take is believed to be one where it lies in the film's media folders or beside
-the file; elsewhere it is a clip like any other.
+Files are only looked for, never opened. A take is believed to be one where it lies in the film's media folders or
+beside the file; elsewhere it is a clip like any other.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def answer(work: Callable[[], Any], name: str) -> dict[str, Any]:
         return _problem(ProblemKind.FOLDER, f"{name} can't be used ({reason(error)}): choose another file or folder.")
     except MemoryError:
         return _problem(ProblemKind.TOO_LARGE, f"{name} takes more memory than any cut should.")
-    except (ValueError, TypeError, RecursionError, NotImplementedError, RuntimeError) as error:  # of a hostile file
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:  # of a hostile file
         words = f"{type(error).__name__}: {error}"[:200]
         return _problem(ProblemKind.BAD_SOURCE, f"{name} can't be read ({words}).")
     return {"problem": to_json(problem)}

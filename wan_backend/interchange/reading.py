@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeGuard
 
 import opentimelineio as otio
 
@@ -59,7 +59,7 @@ def read(text: str, base: str) -> Read:
     """The cut in the text of an .otio file that lies in the folder `base`. Raises Refusal."""
     try:
         found = otio.core.deserialize_json_from_string(text)
-    except (otio.exceptions.OTIOError, ValueError, TypeError) as error:
+    except (otio.exceptions.OTIOError, ValueError, TypeError, LookupError) as error:
         words = " ".join(str(error).split())[:200]
         raise Refusal.of(ProblemKind.BAD_SOURCE, f"The file can't be read as OpenTimelineIO ({words}).") from None
     timeline = next(_timelines(found), None)
@@ -180,14 +180,11 @@ class _Reader:
         keys = sorted(references, key=lambda key: _index(references[key]))[:MAX_MEDIA]
         active = item.active_media_reference_key
         if active not in keys:
-            keys = keys[:-1] + [active] if active in references and keys else keys
+            keys = [*keys[:-1], active] if active in references and keys else keys
         media = [self._media(references[key], item) for key in keys] or [ClipMedia(ClipMediaKind.MISSING)]
         place = keys.index(active) if active in keys else 0
         shown = media[place]
-        speed = self._speed(item) * (shown.rate or self._rate) / self._rate
-        nearest = round(speed)
-        if nearest and abs(speed - nearest) < 1e-9:
-            speed = float(nearest)
+        speed = round(self._speed(item) * (shown.rate or self._rate) / self._rate, 9)
         channel = _own(item).get("channel")
         return CutClip(
             _name(item.name),
@@ -373,7 +370,7 @@ def _is_picture(name: str) -> bool:
     return name.lower().endswith(PICTURES)
 
 
-def _is_list(value: Any) -> bool:
+def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
