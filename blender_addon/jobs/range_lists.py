@@ -1,15 +1,16 @@
-"""The generated stretches of a cut as files: an EDL of markers for other editing programs, and a list for people.
+"""The generated stretches of a cut as files: markers for other editing programs (EDL, OTIO), and a list for people.
 
 Times are counted from the first frame that is rendered, as in the film that comes out. The EDL has a marker for each
 stretch, in the form in which DaVinci Resolve writes and reads markers (an event of one frame, its length behind |D:),
-which other programs take as plain events with comments.
+which other programs take as plain events with comments. An OTIO file has them on an empty track.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 GENERATED, COMPOSITE = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
 """IPTC's terms (cv.iptc.org/newscodes/digitalsourcetype)."""
@@ -54,6 +55,32 @@ def edl(title: str, ranges: Sequence[Stretch], first: int, rate: Fraction) -> st
             "",
         ]
     return "\n".join(lines)
+
+
+def otio(title: str, ranges: Sequence[Stretch], first: int, rate: Fraction) -> str:
+    """An OpenTimelineIO timeline as long as the stretches reach, with a marker for each."""
+    end = max((each.end_exclusive - first for each in ranges), default=0)
+    gap = {"OTIO_SCHEMA": "Gap.1", "name": "", "source_range": _time_range(0, end, rate), "effects": [], "markers": []}
+    markers = [
+        {
+            "OTIO_SCHEMA": "Marker.2",
+            "name": _line(each.strip),
+            "color": "PURPLE",
+            "comment": _words(each),
+            "marked_range": _time_range(each.start - first, each.end_exclusive - each.start, rate),
+            "metadata": {"wan_vse": {"generated": True}},
+        }
+        for each in ranges
+    ]
+    track = {"OTIO_SCHEMA": "Track.1", "name": "Generated", "kind": "Video", "children": [gap] if end else []}
+    tracks = {"OTIO_SCHEMA": "Stack.1", "name": "tracks", "children": [track], "markers": markers}
+    timeline = {"OTIO_SCHEMA": "Timeline.1", "name": _line(title), "tracks": tracks}
+    return json.dumps(timeline, indent=2)
+
+
+def _time_range(start: int, length: int, rate: Fraction) -> dict[str, Any]:
+    times = [{"OTIO_SCHEMA": "RationalTime.1", "rate": float(rate), "value": float(value)} for value in (start, length)]
+    return {"OTIO_SCHEMA": "TimeRange.1", "start_time": times[0], "duration": times[1]}
 
 
 def readable(title: str, ranges: Sequence[Stretch], first: int, rate: Fraction) -> str:

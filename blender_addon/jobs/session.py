@@ -57,8 +57,8 @@ class Session:
 
     `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
     `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment and
-    `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads cuts. `on_change` is called from `tick` after anything
-    of these changed.
+    `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads cuts. `on_change`
+    is called from `tick` after anything of these changed.
     """
 
     def __init__(self) -> None:

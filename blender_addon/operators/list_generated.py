@@ -1,4 +1,4 @@
-"""The operator that writes which stretches of the cut are generated, as an EDL of markers or a list to read."""
+"""The operator that writes which stretches of the cut are generated, as markers (EDL, OTIO) or a list to read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .refusing import Refusing, Result, timeline_refusal
 
 log = logging.getLogger(__name__)
 
-WRITERS = {".edl": range_lists.edl, ".txt": range_lists.readable}
+WRITERS = {".edl": range_lists.edl, ".otio": range_lists.otio, ".txt": range_lists.readable}
 
 
 class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, ExportHelper):
@@ -31,13 +31,14 @@ class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, ExportHelper):
 
     filename_ext = ".txt"
     filepath: bpy.props.StringProperty(name="File", description="Where the ranges are written", subtype="FILE_PATH")
-    filter_glob: bpy.props.StringProperty(default="*.txt;*.edl", options={"HIDDEN"})
+    filter_glob: bpy.props.StringProperty(default="*.txt;*.edl;*.otio", options={"HIDDEN"})
     kind: bpy.props.EnumProperty(
         name="Format",
         description="The form of the file",
         items=[
             (".txt", "List", "A text with a line for each range, to read"),
             (".edl", "EDL", "Markers with a length, for other editing programs"),
+            (".otio", "OTIO", "The same as OpenTimelineIO"),
         ],
     )
 

@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 from types import SimpleNamespace
 
+import opentimelineio
 import pytest
 
 
@@ -48,3 +49,17 @@ def test_the_sum_counts_each_frame_once(lists):
     assert "In all 00:00:02:12 in 3 strips." in text
     assert "draft" in text and "trainedAlgorithmicMedia" in text
     assert "There is none." in lists.readable("Film", [], 1, Fraction(24))
+
+
+def test_opentimelineio_reads_the_markers(lists):
+    ranges = [stretch(34, 58, 'a "b"', composite=True), stretch(60, 61)]
+    read = opentimelineio.core.deserialize_json_from_string(lists.otio("Film", ranges, 10, Fraction(24)))
+    spans = [
+        (each.name, each.marked_range.start_time.value, each.marked_range.duration.value)
+        for each in read.tracks.markers
+    ]
+    assert spans == [('a "b"', 24, 24), ("A", 50, 1)]
+    assert read.tracks.markers[0].comment == "compositeWithTrainedAlgorithmicMedia, wan2.1-vace-1.3b"
+    assert read.duration().value == 51
+    empty = opentimelineio.core.deserialize_json_from_string(lists.otio("Film", [], 10, Fraction(24)))
+    assert not empty.tracks.markers

@@ -73,10 +73,10 @@ def test_what_a_stranger_wrote_is_listed_without_its_words(cut, scene, addon, ra
     assert [(each.strip, each.model) for each in ranges.of(scene, 1, 10)] == [("Odd", "")]
 
 
-def test_the_operator_writes_both_forms_and_says_what_is_in_the_way(cut, scene, take, tmp_path):
+def test_the_operator_writes_each_form_and_says_what_is_in_the_way(cut, scene, take, tmp_path):
     scene.frame_start, scene.frame_end = 1, 50
     take(cut.shot("Words", 10, 20))
-    for name, word in (("list.txt", "Words"), ("marks.edl", "|D:10")):
+    for name, word in (("list.txt", "Words"), ("marks.edl", "|D:10"), ("marks.otio", '"value": 10.0')):
         assert bpy.ops.wan_vse.list_generated(filepath=str(tmp_path / name)) == {"FINISHED"}
         assert word in (tmp_path / name).read_text("utf-8")
     with pytest.raises(RuntimeError, match="can't be written"):
