@@ -188,7 +188,7 @@ class Endpoint:
         try:
             if response.error is not None:
                 error = response.error
-                raise ProtocolError(error["code"], str(error["message"]), error.get("data"))
+                raise ProtocolError.received(error["code"], str(error["message"]), error.get("data"))
             kind = self._calls[waiting.method].result or Nothing
             result: Any = from_json(kind, response.result, waiting.method)
         except ProtocolError as error:
