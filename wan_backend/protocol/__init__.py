@@ -15,6 +15,7 @@ methods        the methods and events of each hop, with their messages
 conversion     dataclasses to JSON and back, checked
 bounds         whether what a stranger wrote is within bounds
 plain_names    ids, file names and folders of a stranger's, by every system's rules
+spoken         tasks and components as words in a sentence
 sentences      sentences for a person, as templates and values
 errors         error codes and the exceptions that carry them
 endpoint       one end of a hop: lines in, calls out

@@ -59,7 +59,7 @@ class ProtocolError(Exception):
 
     @classmethod
     def received(cls, code: int, message: str, details: Any) -> ProtocolError:
-        """The failure that an error object tells of; its message is a sentence with values if `details` has that one."""
+        """The failure that an error object tells of; its message is a sentence with values if `details` has it."""
         told = unpack(details.get("sentence")) if isinstance(details, dict) else None
         return cls(code, message if told is None or told != message else told, details)
 

@@ -16,6 +16,7 @@ _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 MAX_CHARACTERS = 10_000
 """No sentence reads longer than this, however often its template asks for a long value."""
 MAX_DEPTH = 8
+FULL_STOPS = ".\u3002\u0964\u06d4"
 """How deeply sentences off the wire may stand in each other; a deeper one is left out."""
 
 
@@ -62,9 +63,26 @@ class Sentence(str):
         names = [f"part_{number}" for number in range(1, len(each) + 1)]
         return cls(between.join(f"{{{name}}}" for name in names), **dict(zip(names, each, strict=True)))
 
+    def with_values(self, **values: object) -> Sentence:
+        """The sentence of this template, with those values besides its own."""
+        return Sentence(self.template, **{**self.values, **values})
+
+    def unended(self) -> Sentence:
+        """The sentence without its full stop, for the middle of another one."""
+        return Sentence(self.template.removesuffix("."), **self.values)
+
+    def capitalized(self) -> Sentence:
+        """The sentence with a large first letter, where it was a clause for the middle of another one."""
+        first = _PLACE.match(self.template)
+        if first is None:
+            return Sentence(_capitalized(self.template), **self.values)
+        value = self.values.get(first[1], "")
+        large = value.capitalized() if isinstance(value, Sentence) else _capitalized(value)
+        return self.with_values(**{first[1]: large})
+
     def rendered(self, translate: Callable[[str], str]) -> str:
         """The sentence in the language of `translate`, which is given templates and returns them translated."""
-        template = translate(self.template) if self.template else ""
+        template = _looked_up(self.template, translate)
         if not self.values:
             return template
         return _filled(
@@ -132,6 +150,23 @@ def _value(value: object) -> str:
     text = str(value)
     # The rest of a long name would be cut from every text that it stands in.
     return text if isinstance(text, Sentence) else str.__str__(text)[:MAX_CHARACTERS]
+
+
+def _looked_up(template: str, translate: Callable[[str], str]) -> str:
+    """`template` translated, which may be known with a small first letter or with a full stop alone."""
+    if not template:
+        return ""
+    small = template[0].lower() + template[1:]
+    for known in (template, small, f"{template}.", f"{small}."):
+        found = translate(known)
+        if found != known:
+            found = found if known.endswith(".") == template.endswith(".") else found.rstrip(FULL_STOPS)
+            return found if known[0] == template[0] else _capitalized(found)
+    return template
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
