@@ -267,7 +267,7 @@ class Connection:
     def _not_greeted(self, error: ProtocolError) -> None:
         if error.code == GONE:
             return  # `tick` reports how it ended
-        sentence = translated("The backend refused the connection: {}").format(error.message)
+        sentence = translated("The backend refused the connection: {}").format(translated(error.message))
         if error.code == WRONG_VERSION:
             sentence = translated("The backend and this extension are of different versions: {}.")
             sentence = sentence.format(_advice(self._choice))

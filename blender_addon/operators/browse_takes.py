@@ -16,6 +16,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Task
+from ..backend.translation import translated
 from ..jobs import film_takes, session
 from ..jobs.take_library import ListedTake, TakeLibrary
 from ..stopwatch import timed
@@ -348,7 +349,7 @@ def _lay(context: bpy.types.Context, browser: Browser, drop: tuple[int, int] | N
     take, scene = browser.take(), compat.sequencer_scene(context)
     refusal = timeline_refusal(context)
     if take is None or scene is None or refusal:
-        return f"!{rpt_(refusal)}." if refusal else ""
+        return f"!{translated(refusal, rpt_)}." if refusal else ""
     if drop is None:
         active = compat.active_strip(scene)
         drop = (scene.frame_current, active.channel if active is not None else 1)

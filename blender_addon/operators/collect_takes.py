@@ -8,6 +8,7 @@ from typing import ClassVar
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
+from ..backend.translation import translated
 from ..jobs import collect, film_takes, project, request, session
 from ..stopwatch import timed
 from .refusing import Refusing, Result
@@ -66,7 +67,7 @@ class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
         try:
             session.current().collect(collect.Wanted(self.takes == "ALL", self.footage))
         except request.Refused as refused:
-            self.report({"INFO"}, rpt_(refused.sentence))
+            self.report({"INFO"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         return {"FINISHED"}
 

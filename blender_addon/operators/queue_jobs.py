@@ -11,6 +11,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus
+from ..backend.translation import translated
 from ..jobs import queue_time, request, session, unknown_jobs
 from ..jobs.job_list import JobOrder
 from ..properties import active_job_id
@@ -126,7 +127,7 @@ class OnJob(Refusing):
             job = next((each for each in queue_state().sample if not self.job_refusal(each)), None)
         sentence = self.job_refusal(job) if job else NO_JOB
         if job is None or sentence:
-            self.report({"WARNING"}, f"{rpt_(sentence)}.")  # type: ignore[attr-defined]
+            self.report({"WARNING"}, f"{translated(sentence, rpt_)}.")  # type: ignore[attr-defined]
             return {"CANCELLED"}
         with timed(f"operator {type(self).__name__}"):
             return self.run(context, job)
@@ -218,12 +219,12 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
         scene = compat.sequencer_scene(context)
         no_timeline = timeline_refusal(context)
         if scene is None or no_timeline:
-            self.report({"WARNING"}, f"{rpt_(no_timeline)}.")
+            self.report({"WARNING"}, f"{translated(no_timeline, rpt_)}.")
             return {"CANCELLED"}
         try:
             placed = session.current().place(job.job_id, scene)
         except request.Refused as refused:
-            self.report({"ERROR"}, refused.sentence)
+            self.report({"ERROR"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         if not placed:
             why = session.current().file.problems.get(job.job_id, "") or "The job has no take to place."

@@ -8,6 +8,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobStatus, TakeRequest
+from ..backend.translation import translated
 from ..jobs import session
 from ..timeline import compat
 
@@ -39,7 +40,7 @@ class Refusing:
         """False if the operator can't be used; the sentence is then what Blender shows in the tooltip."""
         sentence = cls.refusal(context)
         if sentence:
-            cls.poll_message_set(sentence)  # type: ignore[attr-defined]
+            cls.poll_message_set(translated(sentence))  # type: ignore[attr-defined]
         return not sentence
 
 
@@ -67,7 +68,9 @@ def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest 
     if request is None:
         session.current().server.want_details(job.job_id)
         refusal = backend_refusal()
-        operator.report({"WARNING"} if refusal else {"INFO"}, f"{rpt_(refusal)}." if refusal else ASKING_FOR_DETAILS)
+        operator.report(
+            {"WARNING"} if refusal else {"INFO"}, f"{translated(refusal, rpt_)}." if refusal else ASKING_FOR_DETAILS
+        )
     return request
 
 

@@ -17,6 +17,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
+from ..backend.translation import translated
 from ..jobs import session
 from ..operators import drag_extension, snapshot
 from ..properties import settings_in
@@ -212,7 +213,7 @@ def bars(job: JobStatus, box: Box) -> list[tuple[Color, Box]]:
 def captions(job: JobStatus) -> tuple[str, ...]:
     """What is written on a placeholder, from the sentence for a wide one to the few signs for a narrow one."""
     if job.state is JobState.FAILED and job.problem is not None:
-        return (iface_("Failed: {}").format(iface_(job.problem.sentence)), iface_("Failed"), "!")
+        return (iface_("Failed: {}").format(translated(job.problem.sentence)), iface_("Failed"), "!")
     if job.state is JobState.DONE:
         return (iface_("Done: press Place in the queue"), iface_("Done"))
     words = wording.progress(job)

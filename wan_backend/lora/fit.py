@@ -209,10 +209,10 @@ def check_fit(head: LoraHead, shapes: Shapes, expert: str = "") -> LoraContent:
     if count - skipped < MIN_SHARE * count:
         raise UnusableLora(
             Sentence(
-                "was made for another model: {skipped} of its {count} layers are for {most}",
+                "was made for another model: {skipped} of its {count} layers are for {reason}",
                 skipped=skipped,
                 count=count,
-                most=most[0][0],
+                reason=_SKIPPED_FOR[most[0][0]],
             )
         )
     return found

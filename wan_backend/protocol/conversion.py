@@ -36,7 +36,7 @@ class Codec:
 
 
 def to_json(value: Any) -> Any:
-    """A dataclass, enum, list or plain value as JSON values."""
+    """A dataclass, enum, list or plain value as JSON values; a sentence as `sentences.pack` has it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _field_to_json(field, getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):

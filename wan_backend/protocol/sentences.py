@@ -67,6 +67,13 @@ class Sentence(str):
         """The sentence of this template, with those values besides its own."""
         return Sentence(self.template, **{**self.values, **values})
 
+    def without_first(self, part: str) -> Sentence:
+        """What follows `part`, if the sentence was joined of that and others; else, or if nothing does, as it reads."""
+        parts = list(self.values.values())
+        if self.template.startswith("{part_1}") and parts[0] == part:
+            return Sentence.joined(parts[1:])
+        return self if not self.startswith(part) else Sentence(self.removeprefix(part).strip())
+
     def unended(self) -> Sentence:
         """The sentence without its full stop, for the middle of another one."""
         return Sentence(self.template.removesuffix("."), **self.values)
@@ -140,6 +147,17 @@ def unpack(value: Any, depth: int = 0) -> Sentence | None:
             return None
         read[name] = part
     return _made_again(template, read)
+
+
+def in_english(value: Any) -> Any:
+    """JSON values with each sentence as the text that it reads as, for programs that show or search it."""
+    if isinstance(value, list):
+        return [in_english(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"template", "values"} and (sentence := unpack(value)) is not None:
+        return pack(Sentence(sentence))
+    return {name: in_english(each) for name, each in value.items()}
 
 
 def _made_again(template: str, values: Mapping[str, object]) -> Sentence:
