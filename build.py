@@ -38,6 +38,7 @@ sys.path.insert(0, str(ROOT))
 from wan_backend.environment import create, interpreters, lock, make, torch_build, uv_tool  # noqa: E402  (standard library only)
 from wan_backend.environment.amount import Amount  # noqa: E402
 from wan_backend.environment.causes import SetupFailed  # noqa: E402
+from wan_backend.protocol.sentences import Sentence  # noqa: E402
 from wan_backend.storage import whole_file  # noqa: E402
 
 ENVIRONMENTS = ROOT / "build" / "environments"
@@ -143,7 +144,7 @@ def blender_environment(version: str) -> Path:
     """An environment with Blender as a Python module."""
     numpy = {"3.11": "numpy==1.26.4", "3.13": "numpy==2.5.5"}[BLENDERS[version]]  # bpy itself pins none
     packages = (f"bpy=={version}", numpy, *test_packages("test"))
-    step = create.InstallStep(f"Installing Blender {version} as a module (about 370 MB)", packages)
+    step = create.InstallStep(Sentence(f"Installing Blender {version} as a module (about 370 MB)"), packages)
     return environment(f"blender-{version}", (BLENDERS[version],), [step])
 
 

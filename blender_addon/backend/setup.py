@@ -12,10 +12,10 @@ from typing import Any
 from ...wan_backend.protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
 from ...wan_backend.protocol.methods import SETUP_EVENTS
 from ...wan_backend.protocol.sentences import as_sentence
+from ..translation import translated
 from .child_process import ChildProcess
 from .client import ChildClient
 from .launch_command import BackendCommand, BackendMissing, BackendSettings, child_environment
-from .translation import translated
 
 
 class Setup:

@@ -12,10 +12,10 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import WorkerState
 from .. import preferences
-from ..backend.translation import translated
 from ..jobs import folders, session
 from ..properties import panel_state_of
 from ..stopwatch import timed
+from ..translation import translated
 from .refusing import Refusing, Result
 
 

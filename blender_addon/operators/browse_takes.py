@@ -16,11 +16,11 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Task
-from ..backend.translation import translated
 from ..jobs import film_takes, session
 from ..jobs.take_library import ListedTake, TakeLibrary
 from ..stopwatch import timed
 from ..timeline import compat
+from ..translation import translated
 from . import browser_grid
 from .browser_grid import Grid
 from .refusing import Refusing, Result, timeline_refusal

@@ -8,9 +8,9 @@ from typing import ClassVar
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from ..backend.translation import translated
 from ..jobs import collect, film_takes, project, request, session
 from ..stopwatch import timed
+from ..translation import translated
 from .refusing import Refusing, Result
 
 WIDTH = 360

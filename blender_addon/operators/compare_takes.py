@@ -17,9 +17,9 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Task
-from ..backend.translation import translated
 from ..timeline import compat, provenance, strip_takes
 from ..timeline.strip_takes import KeptTake
+from ..translation import translated
 from .refusing import Refusing, Result, timeline_refusal
 from .takes import take_strip
 

@@ -9,8 +9,8 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from ..backend.translation import translated
 from ..jobs import session
+from ..translation import translated
 from .refusing import Refusing, Result, backend_refusal
 
 OFFLINE = "Blender is offline: allow online access in its preferences, under System"

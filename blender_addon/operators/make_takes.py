@@ -12,7 +12,6 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
 from .. import preferences
-from ..backend.translation import translated
 from ..jobs import planned_takes, project, request, session, sourcing, unknown_jobs
 from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
 from ..stopwatch import timed
@@ -27,6 +26,7 @@ from ..timeline import (
     targets,
     untrusted,
 )
+from ..translation import translated
 from . import presets, snapshot
 from .apply_settings import made_refusal
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal

@@ -11,12 +11,12 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus
-from ..backend.translation import translated
 from ..jobs import queue_time, request, session, unknown_jobs
 from ..jobs.job_list import JobOrder
 from ..properties import active_job_id
 from ..stopwatch import timed
 from ..timeline import compat, identity
+from ..translation import translated
 from .refusing import ROW_POINTER, Refusing, Result, backend_refusal, job_of, timeline_refusal
 
 HELD_ELSEWHERE = "Another Blender window has this job: retry it there, or close that window to bring it here"

@@ -8,9 +8,9 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobStatus, TakeRequest
-from ..backend.translation import translated
 from ..jobs import session
 from ..timeline import compat
+from ..translation import translated
 
 Result = set[Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]]
 """What an operator returns to Blender."""

@@ -20,10 +20,10 @@ from bpy.props import (
 )
 
 from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRow
-from ..backend.translation import translated
 from ..jobs import session
 from ..jobs.request import MAX_SEED
 from ..timeline import compat, scene_format
+from ..translation import translated
 from . import prompts
 from .prompts import PromptSettings
 from .task import TaskSettings, task_of

@@ -9,8 +9,8 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ...wan_backend.protocol.messages import ExtraRow, Fix, FixAction, ModelRow
-from ..backend.translation import translated
 from ..jobs import session
+from ..translation import translated
 from . import paragraph, task_box, wording
 
 STATE_WORDS = {

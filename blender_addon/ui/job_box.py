@@ -6,10 +6,10 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
-from ..backend.translation import translated
 from ..jobs import queue_time, session, unknown_jobs
 from ..operators.queue_jobs import retry_refusal
 from ..timeline import compat
+from ..translation import translated
 from . import live_preview_icon, paragraph, shown_marks, task_box, thumbnail_icons, wording
 
 HELD = "Another Blender window has this job: retry or clear it there. When that window is closed, the job moves here."

@@ -8,7 +8,7 @@ from typing import Any
 import blf
 import bpy
 
-from ..backend.translation import translated
+from ..translation import translated
 
 _MARGIN_PIXELS = 82
 """What the tabs, a panel, a box and their paddings take from the region's width at a scale of 1."""

@@ -8,10 +8,10 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Fix, FixAction, Plan, Problem, ProblemKind, TakeRequest
-from ..backend.translation import translated
 from ..jobs import session
 from ..operators import make_takes
 from ..operators.snapshot import ShownTakes, Snapshot
+from ..translation import translated
 from . import paragraph, thumbnail_icons, wording
 
 LINES = 2

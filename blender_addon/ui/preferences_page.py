@@ -6,10 +6,10 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import ExtraRow
-from ..backend.translation import translated
 from ..jobs import session
 from ..preferences import WanPreferences
 from ..stopwatch import timed
+from ..translation import translated
 from . import backend_box, download_box, model_rows, paragraph, shortcuts
 
 LOOKING = "not found so far; the models folders are still being searched."

@@ -17,13 +17,13 @@ from bpy.app.translations import pgettext_iface as iface_
 from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
-from ..backend.translation import translated
 from ..jobs import session
 from ..operators import drag_extension, snapshot
 from ..properties import settings_in
 from ..stopwatch import timed
 from ..timeline import compat, strip_columns, strip_takes
 from ..timeline.strip_takes import Badge
+from ..translation import translated
 from . import paragraph, shown_marks, wording
 
 Color = tuple[float, float, float, float]

@@ -11,10 +11,10 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
 from ...wan_backend.protocol.messages import FrameRate, Hold, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
 from ...wan_backend.protocol.sentences import Sentence
-from ..backend.translation import translated
 from ..jobs import lora_rows
 from ..jobs.sourcing import RENDERING
 from ..properties.task import TASK_ITEMS
+from ..translation import translated
 
 STATE_WORDS = {
     JobState.QUEUED: "Waiting",

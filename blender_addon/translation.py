@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...wan_backend.protocol.sentences import Sentence
+from ..wan_backend.protocol.sentences import Sentence
 
 _translate: Callable[[str], str] = str
 
