@@ -87,7 +87,7 @@ def fetch(reach: Reach, address: str, file: Path, sha256: str, received: Receive
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if digest != sha256:
         part.unlink()
-        raise OtherFile(Sentence("{file} is {digest}, not {sha256}", file=file.name, digest=digest, sha256=sha256))
+        raise OtherFile(Sentence("{file} is {digest}, not {wanted}", file=file.name, digest=digest, wanted=sha256))
     whole_file.replace(part, file)
 
 

@@ -123,10 +123,20 @@ def as_sentence(text: str) -> Sentence:
 
 
 def pack(sentence: str) -> Any:
-    """The sentence for the wire: a string where there is nothing to put in, else an object of `template`, `values`."""
-    if not isinstance(sentence, Sentence) or not sentence.values:
-        return str.__str__(sentence)
-    return {"template": sentence.template, "values": {name: pack(value) for name, value in sentence.values.items()}}
+    """The sentence for the wire: a string where there is nothing to put in, else an object of `template`, `values`.
+
+    A sentence among the values is always an object: a string there is a name or a number, which nobody translates.
+    """
+    return _packed(sentence) if isinstance(sentence, Sentence) and sentence.values else str.__str__(sentence)
+
+
+def _packed(sentence: Sentence) -> dict[str, Any]:
+    packed: dict[str, Any] = {"template": sentence.template}
+    if sentence.values:
+        packed["values"] = {
+            name: _packed(value) if isinstance(value, Sentence) else value for name, value in sentence.values.items()
+        }
+    return packed
 
 
 def unpack(value: Any, depth: int = 0) -> Sentence | None:
