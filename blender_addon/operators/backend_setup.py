@@ -11,6 +11,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import WorkerState
+from ...wan_backend.protocol.sentences import as_sentence
 from .. import preferences
 from ..jobs import folders, session
 from ..properties import panel_state_of
@@ -69,7 +70,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
         setup = session.current().setup
         if setup.state != "planned" or setup.plan is None:
             return "Press Set Up Backend first"
-        return setup.plan.problem.sentence.unended() if setup.plan.problem else ""
+        return as_sentence(setup.plan.problem.sentence).unended() if setup.plan.problem else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         return context.window_manager.invoke_props_dialog(

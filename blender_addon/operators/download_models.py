@@ -9,6 +9,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
+from ...wan_backend.protocol.sentences import as_sentence
 from ..jobs import session
 from ..translation import translated
 from .refusing import Refusing, Result, backend_refusal
@@ -101,7 +102,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         plan = session.current().server.downloads.plans.get(self.model)
         if plan is None:
             return "Press Download first"
-        return plan.problem.sentence.unended() if plan.problem else ""
+        return as_sentence(plan.problem.sentence).unended() if plan.problem else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         if self.refused():

@@ -11,6 +11,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
+from ...wan_backend.protocol.sentences import as_sentence
 from .. import preferences
 from ..jobs import planned_takes, project, request, session, sourcing, unknown_jobs
 from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
@@ -59,8 +60,8 @@ class TaskOperator(Refusing):
             return asked.removesuffix(".")  # Blender ends the tooltip's sentence itself
         plan = session.current().server.plan_query.plan_of(asked)
         if plan is not None and may_yet_be_found(plan):
-            return session.current().server.looking.unended()
-        return plan.problem.sentence.unended() if plan is not None and plan.problem is not None else ""
+            return as_sentence(session.current().server.looking).unended()
+        return as_sentence(plan.problem.sentence).unended() if plan is not None and plan.problem is not None else ""
 
     def execute(self, context: bpy.types.Context) -> Result:
         """Ask for each take, show the last one's seed in the panel, and report."""

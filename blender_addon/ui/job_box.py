@@ -6,6 +6,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
+from ...wan_backend.protocol.sentences import as_sentence
 from ..jobs import queue_time, session, unknown_jobs
 from ..operators.queue_jobs import retry_refusal
 from ..timeline import compat
@@ -24,7 +25,7 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
         draw_problem(box, context, job)
     elif job.state.ended:
         paragraph.draw(box, context, _ending(job))
-        notes = job.sentence.without_first("Done.") if job.state is JobState.DONE else ""
+        notes = as_sentence(job.sentence).without_first("Done.") if job.state is JobState.DONE else ""
         if notes:
             paragraph.draw(box, context, notes, "INFO")
     else:

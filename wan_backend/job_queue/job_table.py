@@ -13,7 +13,7 @@ from typing import Any
 from ..protocol import ProtocolError
 from ..protocol.errors import NO_SUCH_JOB
 from ..protocol.messages import Hold, JobState, JobStatus, PhaseSeconds, Problem, Take
-from ..protocol.sentences import Sentence
+from ..protocol.sentences import Sentence, as_sentence
 from . import take_files
 from .job import Job, check_transition, has_turn, is_working
 from .job_order import Rows, Turns
@@ -75,7 +75,7 @@ class JobTable:
     def set_sentence(self, job: Job, sentence: Sentence) -> None:
         """Show a sentence at a job; it is not kept on disk."""
         if job.status.sentence != sentence:
-            self.change(job, dataclasses.replace(job.status, sentence=sentence.within(MAX_SENTENCE)))
+            self.change(job, dataclasses.replace(job.status, sentence=as_sentence(sentence).within(MAX_SENTENCE)))
             self.on_change(job.status, True)
 
     def take_back(self, job: Job) -> None:
@@ -135,7 +135,7 @@ class JobTable:
     def end(self, job: Job, state: JobState, problem: Problem) -> None:
         """The job ended without a take."""
         problem = dataclasses.replace(
-            problem, sentence=problem.sentence.within(MAX_SENTENCE), fixes=problem.fixes[:MAX_FIXES]
+            problem, sentence=as_sentence(problem.sentence).within(MAX_SENTENCE), fixes=problem.fixes[:MAX_FIXES]
         )
         self.move(job, state, problem=problem, sentence=problem.sentence, eta_seconds=None, preview="")
 

@@ -36,7 +36,7 @@ from ..protocol.messages import (
     SearchResult,
     TakeRequest,
 )
-from ..protocol.sentences import Sentence
+from ..protocol.sentences import Sentence, as_sentence
 from . import reading
 from .adoption import AbandonedJobSearch, Adopter, Found
 from .client_calls import ClientCalls
@@ -259,7 +259,7 @@ class JobQueue:
             steps=report.steps or job.status.steps,
             progress=min(max(report.progress, job.status.progress), ALMOST_DONE),
             eta_seconds=report.eta_seconds,
-            sentence=report.sentence.within(MAX_SENTENCE) or job.status.sentence,
+            sentence=as_sentence(report.sentence).within(MAX_SENTENCE) or job.status.sentence,
             preview=report.preview or job.status.preview,
         )
         self._table.change(job, status)
