@@ -55,8 +55,7 @@ def templates(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Sentence":
             first = node.args[0] if node.args else None
-            literal = isinstance(first, ast.Constant) and isinstance(first.value, str)
-            yield node, str(first.value) if literal else ""
+            yield node, first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
 
 
 def has_words(text: str) -> bool:
