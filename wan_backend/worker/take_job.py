@@ -60,7 +60,7 @@ from ..protocol.messages import (
     Take,
     TakeRequest,
 )
-from ..protocol.sentences import Sentence
+from ..protocol.sentences import Sentence, in_english
 from ..storage import media_folder
 from . import overlap, take_pictures
 from .failures import decoded_no_pictures, numbers_ran_over
@@ -518,7 +518,7 @@ def _settings(job: TakeJob, state: TakeState, result: RunResult) -> dict[str, An
         "format": 1,
         "job_id": job.params.job_id,
         "request": to_json(job.request),
-        "plan": to_json(state.plan),
+        "plan": in_english(to_json(state.plan)),
         "take": to_json(result.take),
         "model_parts": to_json(job.params.model_parts),
         "seconds": to_json(result.seconds),
