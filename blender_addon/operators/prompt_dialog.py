@@ -1,4 +1,8 @@
-"""Operators that make what the panel shows: from a dialog with room for the prompt, by a key, or as a first example."""
+"""Operators that make what the panel shows: from a dialog with room for the prompt, by a key, or as a first example.
+
+Blender confirms a text field alike by Enter, by Tab and by a click elsewhere, and tells its property only that it was
+set. An operator that the property invokes is given the event, which says what the person did.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,24 @@ import textwrap
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Task
+from .. import preferences
+from ..jobs import request
 from ..properties import EMBEDDED, settings_of, task_of
 from ..timeline import compat
-from . import make_takes
+from . import make_takes, takes
 from .presets import TAKE_FIELD, shown_field
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
-from .takes import WAN_VSE_OT_new_take
 
 DIALOG_WIDTH = 720
 CHARACTERS_A_LINE = 105
 MOST_LINES = 12
 EXAMPLE_PROMPT = "an orange circle rises in the sky, the camera pans right"
 EXAMPLE_FRAMES = 48
+ENTER_KEYS = ("RET", "NUMPAD_ENTER")
+HAS_IT = "The strip has this take already, or waits for it: change the words, or press New Take for another seed."
 _OPERATORS: dict[Task, Any] = {
     Task.TEXT_TO_VIDEO: make_takes.WAN_VSE_OT_generate,
     Task.IMAGE_TO_VIDEO: make_takes.WAN_VSE_OT_animate_picture,
@@ -51,7 +59,7 @@ def shown_refusal(context: bpy.types.Context) -> str:
         return sentence
     settings = settings_of(context)
     if shown_field(settings) == TAKE_FIELD:
-        return WAN_VSE_OT_new_take.refusal(context)
+        return takes.WAN_VSE_OT_new_take.refusal(context)
     return str(_OPERATORS[task_of(settings)].refusal(context))
 
 
@@ -68,6 +76,42 @@ class WAN_VSE_OT_make_shown(Refusing, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Result:
         return make_shown(context)
+
+
+class WAN_VSE_OT_enter_prompt(bpy.types.Operator):
+    """Make the selected take in the words of its field, with the same seed, if the field was left by Enter"""
+
+    bl_idname = "wan_vse.enter_prompt"
+    bl_label = "Wan: Enter Prompt"
+    bl_options: ClassVar = {"INTERNAL"}  # no UNDO: Blender's own step for the edited field takes all of it back
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Called by the field, whichever way it was left."""
+        return self.execute(context) if event.type in ENTER_KEYS else {"CANCELLED"}
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        has_it = takes.has_edited_take(context) if preferences.get().enter_makes_take else None
+        if has_it is None:
+            return {"CANCELLED"}
+        refusal = takes.WAN_VSE_OT_new_take.refusal(context)
+        try:
+            if refusal or has_it:
+                raise request.Refused(f"{rpt_(refusal)}." if refusal else rpt_(HAS_IT))
+            takes.ask_again(context, same_seed=True)
+        except request.Refused as refused:
+            _say(context, refused.sentence)
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+def _say(context: bpy.types.Context, sentence: str) -> None:
+    """Show a sentence at the mouse: Blender shows no report of an operator that a property has called."""
+
+    def draw(menu: Any, context: bpy.types.Context) -> None:
+        for line in textwrap.wrap(sentence, CHARACTERS_A_LINE):
+            menu.layout.label(text=line, translate=False)
+
+    context.window_manager.popup_menu(draw, title="No take was started", icon="INFO")
 
 
 class WAN_VSE_OT_prompt_dialog(Refusing, bpy.types.Operator):
@@ -143,4 +187,4 @@ class WAN_VSE_OT_make_example(Refusing, bpy.types.Operator):
         return result
 
 
-CLASSES = (WAN_VSE_OT_make_shown, WAN_VSE_OT_prompt_dialog, WAN_VSE_OT_make_example)
+CLASSES = (WAN_VSE_OT_make_shown, WAN_VSE_OT_enter_prompt, WAN_VSE_OT_prompt_dialog, WAN_VSE_OT_make_example)

@@ -1,30 +1,53 @@
-"""The menus of earlier prompts and of presets. They open on a click, so their files are read then."""
+"""The menus of prompts, favorites first, and of presets. They open on a click, so their files are read then."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import bpy
 
 from ..operators import presets
+from ..properties import settings_of
 from . import wording
 
 MENU_CHARACTERS = 70
 
 
 class WAN_VSE_MT_prompts(bpy.types.Menu):
-    """The prompts that were used last, in any file."""
+    """The favorites, and the prompts that were used last, in any file."""
 
     bl_idname = "WAN_VSE_MT_prompts"
-    bl_label = "Earlier Prompts"
+    bl_label = "Prompts"
 
     def draw(self, context: bpy.types.Context) -> None:
+        """Each with a star beside it, which a click sets or takes off."""
         layout, files = self.layout, presets.files()
-        prompts = files.prompts()
-        if not prompts:
+        favorites = files.favorites()
+        earlier = [each for each in files.prompts() if each not in favorites]
+        settings = settings_of(context)
+        written = "" if settings is None else str(getattr(settings, presets.shown_field(settings))).strip()
+        if written and written not in favorites:
+            button = layout.operator("wan_vse.star_prompt", text="Keep This Prompt as Favorite", icon="SOLO_ON")
+            button.prompt = written
+            layout.separator()
+        for prompt in favorites:
+            _draw_prompt(layout, prompt, is_favorite=True)
+        if favorites and earlier:
+            layout.separator()
+        for prompt in earlier:
+            _draw_prompt(layout, prompt, is_favorite=False)
+        if not (favorites or earlier):
             layout.label(text="No prompt was used yet.")
-        for prompt in prompts:
-            text = wording.one_line(prompt, MENU_CHARACTERS)
-            layout.operator("wan_vse.use_prompt", text=text, translate=False).prompt = prompt
         _draw_problem(layout, files.problem)
+
+
+def _draw_prompt(layout: bpy.types.UILayout, prompt: str, is_favorite: bool) -> None:
+    row = layout.row(align=True)
+    star: Any = "SOLO_ON" if is_favorite else "SOLO_OFF"
+    button = row.operator("wan_vse.star_prompt", text="", icon=star, emboss=False)
+    button.prompt, button.star = prompt, not is_favorite
+    text = wording.one_line(prompt, MENU_CHARACTERS)
+    row.operator("wan_vse.use_prompt", text=text, translate=False).prompt = prompt
 
 
 class WAN_VSE_MT_presets(bpy.types.Menu):

@@ -9,7 +9,7 @@ import pytest
 
 DOWNLOADS = ("download_model", "confirm_download", "resume_download", "pause_download", "cancel_download")
 OF_KEYS = ("pie", "compare_next", "compare_end", "compare_border", "warn_of_unfinished")
-PRESETS = ("use_preset", "remove_preset", "use_prompt")
+PRESETS = ("use_preset", "remove_preset", "use_prompt", "star_prompt", "enter_prompt")
 NOT_IN_MENUS = {
     f"WAN_VSE_OT_{name}"
     for name in ("apply_fix", "choose_task", "confirm_setup", "show_kept_take", *PRESETS, *DOWNLOADS, *OF_KEYS)
