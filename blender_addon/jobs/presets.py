@@ -1,4 +1,4 @@
-"""Presets, favorite prompts and those that were used last, for all files: three files in the extension's folder. No bpy.
+"""Presets, favorite and earlier prompts, for all files: three files in the extension's own folder. No bpy.
 
 A file is written whole. One that can't be used is put aside under another name, so that nothing of it is lost, and a
 sentence says so.

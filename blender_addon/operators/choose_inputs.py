@@ -18,6 +18,7 @@ from ..properties import MAX_SEED, settings_of, task_of
 from ..properties.task import TASK_ITEMS, choose
 from ..stopwatch import timed
 from ..timeline import compat
+from . import text_editors
 from .refusing import OnTimeline, Refusing, Result, timeline_refusal
 
 
@@ -66,34 +67,10 @@ class WAN_VSE_OT_write_prompt_text(Refusing, bpy.types.Operator):
             settings.prompt_text = bpy.data.texts.new("Prompt")
             settings.prompt_text.write(getattr(settings, request.PROMPT_FIELDS[task_of(settings)]))
         settings.prompt_source = "TEXT_BLOCK"
-        editor = next((area for area in _areas(context) if area.type == "TEXT_EDITOR"), None) or _open_editor(context)
-        if editor is None:
-            self.report(
-                {"INFO"}, rpt_("Open the text '{}' in a text editor to write in it.").format(settings.prompt_text.name)
-            )
-        else:
-            space: Any = editor.spaces.active
-            space.text = settings.prompt_text
-            space.show_word_wrap = True
+        if not text_editors.show(context, settings.prompt_text):
+            words = rpt_("Open the text '{}' in a text editor to write in it.")
+            self.report({"INFO"}, words.format(settings.prompt_text.name))
         return {"FINISHED"}
-
-
-def _open_editor(context: bpy.types.Context) -> bpy.types.Area | None:
-    """A text editor in a window of its own; None where there are no windows."""
-    if bpy.app.background or context.window is None:
-        return None
-    before = set(context.window_manager.windows)
-    bpy.ops.wm.window_new()
-    window = next((each for each in context.window_manager.windows if each not in before), None)
-    if window is None:
-        return None
-    area = window.screen.areas[0]
-    area.type = "TEXT_EDITOR"
-    return area
-
-
-def _areas(context: bpy.types.Context) -> list[bpy.types.Area]:
-    return [area for window in context.window_manager.windows for area in window.screen.areas]
 
 
 class WAN_VSE_OT_new_seed(Refusing, bpy.types.Operator):
@@ -119,12 +96,14 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
     """Choose LoRA files: small additions to a model that give it a look, a character or a motion"""
 
     bl_idname = "wan_vse.add_loras"
-    bl_label = "Wan: Add LoRAs"
+    bl_label = "Add LoRAs"  # the file browser writes it on its button
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
     directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
     files: bpy.props.CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
     filter_glob: bpy.props.StringProperty(default=f"*{lora_rows.ENDING}", options={"HIDDEN", "SKIP_SAVE"})
+    filename: bpy.props.StringProperty(subtype="FILE_NAME", options={"HIDDEN", "SKIP_SAVE"})
+    """The browser's field, which would have the name of the .blend file if no operator asked for it."""
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:

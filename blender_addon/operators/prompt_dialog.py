@@ -36,31 +36,52 @@ _OPERATORS: dict[Task, Any] = {
     Task.EXTEND: make_takes.WAN_VSE_OT_extend,
     Task.PREVIS: make_takes.WAN_VSE_OT_dress_previs,
 }
+_BY_NAME = {
+    each.bl_idname.partition(".")[2]: each for each in make_takes.CLASSES if issubclass(each, make_takes.TaskOperator)
+}
 
 
 def _ours() -> Any:
     return bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
 
 
-def make_shown(context: bpy.types.Context) -> Result:
-    """Press the panel's button: a new take of the selected one, or a take of the shown task."""
+def _maker(settings: Any, making: str) -> Any:
+    """The operator that is named, else that of the panel's button; None for a new take of the selected one."""
+    if making in _BY_NAME:
+        return _BY_NAME[making]
+    return None if shown_field(settings) == TAKE_FIELD else _OPERATORS[task_of(settings)]
+
+
+def _field(settings: Any, making: str) -> str:
+    """The setting with the prompt that the operator uses."""
+    maker = _maker(settings, making)
+    return TAKE_FIELD if maker is None else request.PROMPT_FIELDS[maker.task]
+
+
+def make_shown(context: bpy.types.Context, how: str, making: str = "") -> Result:
+    """Press the panel's button, or make what is named. Invoked, it asks for the words where only they are missing."""
     settings = settings_of(context)
-    if shown_field(settings) == TAKE_FIELD:
-        made: Result = _ours().new_take(count=settings.take_count)
+    maker = _maker(settings, making)
+    if maker is None:
+        made: Result = _ours().new_take(how, count=settings.take_count)
         return made
-    result: Result = getattr(_ours(), _OPERATORS[task_of(settings)].bl_idname.partition(".")[2])()
+    result: Result = getattr(_ours(), maker.bl_idname.partition(".")[2])(how)
     return result
 
 
-def shown_refusal(context: bpy.types.Context) -> str:
-    """Why the panel's button can't be pressed; empty if it can."""
+def shown_refusal(context: bpy.types.Context, making: str = "") -> str:
+    """Why the panel's button can't be pressed, or what is named not be made; empty if it can."""
     sentence = timeline_refusal(context) or backend_refusal()
     if sentence:
         return sentence
-    settings = settings_of(context)
-    if shown_field(settings) == TAKE_FIELD:
-        return takes.WAN_VSE_OT_new_take.refusal(context)
-    return str(_OPERATORS[task_of(settings)].refusal(context))
+    maker = _maker(settings_of(context), making) or takes.WAN_VSE_OT_new_take
+    return str(maker.refusal(context))
+
+
+def words_refusal(context: bpy.types.Context, making: str = "") -> str:
+    """What is wrong with the words alone."""
+    maker = _maker(settings_of(context), making)
+    return "" if maker is None else str(maker.words_refusal(context))
 
 
 class WAN_VSE_OT_make_shown(Refusing, bpy.types.Operator):
@@ -68,14 +89,18 @@ class WAN_VSE_OT_make_shown(Refusing, bpy.types.Operator):
 
     bl_idname = "wan_vse.make_shown"
     bl_label = "Wan: Make What the Panel Shows"
-    bl_options: ClassVar = {"REGISTER"}
+    bl_options: ClassVar = {"UNDO"}  # what it calls makes no step of its own
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         return shown_refusal(context)
 
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """By a key: with a dialog where only words are missing."""
+        return make_shown(context, "INVOKE_DEFAULT")
+
     def execute(self, context: bpy.types.Context) -> Result:
-        return make_shown(context)
+        return make_shown(context, "EXEC_DEFAULT")
 
 
 class WAN_VSE_OT_enter_prompt(bpy.types.Operator):
@@ -119,7 +144,10 @@ class WAN_VSE_OT_prompt_dialog(Refusing, bpy.types.Operator):
 
     bl_idname = "wan_vse.prompt_dialog"
     bl_label = "Wan: Write Prompt"
-    bl_options: ClassVar = {"REGISTER"}
+    bl_options: ClassVar = {"UNDO"}  # what it calls makes no step of its own
+
+    making: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    """The operator that makes the take, without "wan_vse."; empty for the panel's button."""
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
@@ -133,7 +161,7 @@ class WAN_VSE_OT_prompt_dialog(Refusing, bpy.types.Operator):
 
     def draw(self, context: bpy.types.Context) -> None:
         settings = settings_of(context)
-        layout, name = self.layout, shown_field(settings)
+        layout, name = self.layout, _field(settings, self.making)
         row = layout.row(align=True)
         row.scale_y = 1.3
         row.activate_init = True
@@ -150,16 +178,16 @@ class WAN_VSE_OT_prompt_dialog(Refusing, bpy.types.Operator):
             column.use_property_split, column.use_property_decorate = True, False
             column.prop(settings, "style_words")
             column.prop(settings, "negative_prompt")
-        sentence = shown_refusal(context)
+        sentence = shown_refusal(context, self.making) or words_refusal(context, self.making)
         if sentence:
             layout.label(text=sentence, icon="INFO")
 
     def execute(self, context: bpy.types.Context) -> Result:
-        sentence = shown_refusal(context)
+        sentence = shown_refusal(context, self.making) or words_refusal(context, self.making)
         if sentence:
-            self.report({"WARNING"}, f"{sentence}.")
+            self.report({"WARNING"}, f"{rpt_(sentence)}.")
             return {"CANCELLED"}
-        return make_shown(context)
+        return make_shown(context, "EXEC_DEFAULT", self.making)
 
 
 class WAN_VSE_OT_make_example(Refusing, bpy.types.Operator):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
+from bpy.app.translations import pgettext_tip as tip_
 
 from ...wan_backend.protocol.messages import JobState, MediaFormat, Origin, Quality, TakeRequest
 from .. import preferences
@@ -158,6 +159,13 @@ class WAN_VSE_OT_mark_take(OnTake, bpy.types.Operator):
             ("reject", "Reject", "Left out when flipping through the takes"),
         ],
     )
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        """What the mark is for."""
+        if properties.mark == "star":
+            return tip_("Star the shown take as a favorite; the strip and Browse Takes show it. Once more takes it off")
+        return tip_("Reject the shown take: flipping leaves it out, its files stay. Once more takes the mark off")
 
     @timed("operator mark_take")
     def execute(self, context: bpy.types.Context) -> Result:
@@ -384,7 +392,9 @@ class WAN_VSE_OT_take_in_best(AsksForTakes, bpy.types.Operator):
         if made is not None and made.quality is Quality.BEST:
             return "The take is made in Best already"
         return (
-            "The strip has this take in Best, or waits for it" if made is not None and _has_like(strip, in_best(made)) else ""
+            "The strip has this take in Best, or waits for it"
+            if made is not None and _has_like(strip, in_best(made))
+            else ""
         )
 
     @timed("operator take_in_best")

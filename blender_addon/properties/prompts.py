@@ -15,7 +15,14 @@ from ...wan_backend.protocol.messages import TakeRequest
 from ..timeline import compat, identity, untrusted
 from . import task
 
-TAKE_SETTINGS = ("take_prompt", "take_prompt_draft", "take_prompt_text", "take_prompt_for", "take_count", "prompts_apart")
+TAKE_SETTINGS = (
+    "take_prompt",
+    "take_prompt_draft",
+    "take_prompt_text",
+    "take_prompt_for",
+    "take_count",
+    "prompts_apart",
+)
 """Settings that make no difference to what the panel plans."""
 _ONCE_SHARED = ("image_prompt", "restyle_prompt", "previs_prompt")
 """Of the tasks that need a prompt; `prompt` itself is the one for new footage."""

@@ -30,6 +30,8 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column = layout.column(align=True)
     for model in in_order(server.models, recommended):
         draw_row(column, context, model, model.model == recommended)
+    if recommended:
+        paragraph.draw(layout, context, "Recommended for this machine.", "SOLO_ON")
     if server.worker.device_bytes:
         words = iface_("Of {} memory: a model that streams is slower, as its weights come from the machine's.")
         paragraph.draw(layout, context, words.format(wording.size(server.worker.device_bytes)), "MEMORY")
@@ -38,29 +40,41 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 def draw_row(layout: bpy.types.UILayout, context: bpy.types.Context, model: ModelRow, is_recommended: bool) -> None:
     """One model; below it what is wrong with its download, or how far that is."""
     downloads = session.current().server.downloads
-    row = layout.row(align=True)
-    split = row.split(factor=0.42)
-    name = split.row()
-    name.active = model.here
+    name, facts, fits, end = _columns(layout, bool(session.current().server.worker.device_bytes))
+    name.active = facts.active = model.here
     icon: Any = "SOLO_ON" if is_recommended else "CHECKMARK" if model.here else "BLANK1"
     name.label(text=model.label, icon="ERROR" if model.broken else icon, translate=False)
-    facts = split.row()
-    facts.active = model.here
     facts.label(text=does(model))
-    word, fit_icon = _FIT_WORDS[fit(model, session.current().server.worker.device_bytes)]
-    end = row.row(align=True)
-    end.alignment = "RIGHT"
-    if word:
-        end.label(text=word, icon=fit_icon)
+    if fits is not None:
+        word, fit_icon = _FIT_WORDS[fit(model, session.current().server.worker.device_bytes)]
+        fits.label(text=word, icon=fit_icon)
     begun = downloads.is_begun(model.model)
     if not model.here and model.download_bytes and not begun and not session.current().server.looking:
-        end.operator(
-            "wan_vse.download_model", text=wording.size(model.download_bytes), icon="IMPORT"
-        ).model = model.model
+        text = wording.size(model.download_bytes)
+        end.operator("wan_vse.download_model", text=text, icon="IMPORT").model = model.model
+    else:
+        end.label(text="")
     if model.broken:
         paragraph.draw(layout, context, model.sentence, "ERROR")
     elif begun:
         download_box.draw_fetchable(layout, context, model)
+
+
+def _columns(
+    layout: bpy.types.UILayout, has_card: bool
+) -> tuple[bpy.types.UILayout, bpy.types.UILayout, bpy.types.UILayout | None, bpy.types.UILayout]:
+    """The four columns of a row, each a share of the width whatever stands in them, so that all rows are aligned.
+
+    The third says how the model fits the card; without a card that is known, there is none.
+    """
+    name_share, facts_share = (0.38, 0.25) if has_card else (0.46, 0.28)
+    split = layout.split(factor=name_share)
+    name, rest = split.row(), split.split(factor=facts_share / (1 - name_share))
+    facts, end = rest.row(), rest
+    if not has_card:
+        return name, facts, None, end.row()
+    end = rest.split(factor=0.5)
+    return name, facts, end.row(), end.row()
 
 
 def in_order(models: list[ModelRow], recommended: str) -> list[ModelRow]:

@@ -42,7 +42,7 @@ def draw(
 
 
 def draw_of_take(layout: bpy.types.UILayout, settings: WanSettings) -> None:
-    """The prompt of the selected take, with whether Enter makes a take of what is written. Presets are not for takes."""
+    """The prompt of the selected take, and whether Enter makes a take of it. Presets are not for takes."""
     row = layout.row(align=True)
     row.prop(settings, "take_prompt", text="", placeholder="Without a prompt")
     row.prop(preferences.get(), "enter_makes_take", text="", icon="EVENT_RETURN", toggle=True)

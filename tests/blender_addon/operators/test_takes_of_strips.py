@@ -213,7 +213,9 @@ def test_enter_makes_nothing_where_the_person_has_turned_it_off(shot, settings, 
 
 def test_enter_says_why_it_makes_none(shot, settings, leave_field):
     settings.take_prompt = "rain over pines"
-    shot.takes.remember(shot.strip, shot.on_disk("d" * 32), shot.takes.Made(shot.text("d" * 32, prompt="rain over pines", seed=10)))
+    shot.takes.remember(
+        shot.strip, shot.on_disk("d" * 32), shot.takes.Made(shot.text("d" * 32, prompt="rain over pines", seed=10))
+    )
     assert "has this take already" in leave_field("RET")[-1]
     settings.take_prompt = "rain " * 2000
     assert "characters" in leave_field("RET")[-1]
