@@ -102,18 +102,20 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
     directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
     files: bpy.props.CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
     filter_glob: bpy.props.StringProperty(default=f"*{lora_rows.ENDING}", options={"HIDDEN", "SKIP_SAVE"})
-    filename: bpy.props.StringProperty(subtype="FILE_NAME", options={"HIDDEN", "SKIP_SAVE"})
-    """The browser's field, which would have the name of the .blend file if no operator asked for it."""
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         return timeline_refusal(context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
-        """Open the file browser in the LoRA folder of the preferences, if it exists."""
+        """Open the file browser in the LoRA folder of the preferences, if it exists, else beside the .blend file.
+
+        Without a folder, Blender would open it there itself, with the .blend's own name in the field.
+        """
         folder = lora_rows.absolute(preferences.get().loras_folder)
-        if folder and os.path.isdir(folder):
-            self.directory = os.path.join(folder, "")
+        if not (folder and os.path.isdir(folder)):
+            folder = os.path.dirname(bpy.data.filepath) or os.path.expanduser("~")
+        self.directory = os.path.join(folder, "")
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 

@@ -74,7 +74,7 @@ class TaskOperator(Refusing):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Ask for the words first, where only they are missing: a pie or a menu shows no field."""
         if self.words_refusal(context):
-            making = self.bl_idname.partition(".")[2]
+            making = type(self).__name__.removeprefix("WAN_VSE_OT_")  # an operator's own bl_idname is another
             bpy.ops.wan_vse.prompt_dialog("INVOKE_DEFAULT", making=making)  # type: ignore[attr-defined]
             return {"CANCELLED"}  # the dialog goes on by itself
         return self.execute(context)

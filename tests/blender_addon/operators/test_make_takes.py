@@ -98,7 +98,7 @@ def test_where_only_words_are_missing_they_are_asked_for(
     ours = SimpleNamespace(
         ops=SimpleNamespace(wan_vse=SimpleNamespace(prompt_dialog=lambda how, making: opened.append((how, making))))
     )
-    asking = SimpleNamespace(words_refusal=cls.words_refusal, bl_idname=cls.bl_idname)
+    asking = type(cls.__name__, (), {"words_refusal": cls.words_refusal})()
     with monkeypatch.context() as patched:
         patched.setattr(addon("operators.make_takes"), "bpy", ours)
         assert cls.invoke(asking, bpy.context, None) == {"CANCELLED"}
@@ -137,6 +137,18 @@ def test_each_text_strip_becomes_a_job(stand_in, film) -> None:
     asked = [take.request for take in stand_in.planned]
     assert [(one.prompt, one.origin.start, one.length_frames) for one in asked] == [("rain", 300, 30), ("fog", 340, 10)]
     assert len({one.seed for one in asked}) == 2, "each draws its own"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_words_of_a_prompt_do_not_stay_over_its_take(stand_in, film, wanted) -> None:
+    for words, start in (("rain", 300), ("a title", 300)):
+        film.text(words, start, start + 30, 5 if words == "rain" else 6)
+    film.select("rain")
+    settings = film.scene.wan_vse
+    settings.prompt_source, settings.mute_text_strips = "TEXT_STRIP", wanted
+    assert bpy.ops.wan_vse.generate() == FINISHED
+    assert [film.strips[name].mute for name in ("rain", "a title")] == [wanted, False]
+    assert bpy.ops.wan_vse.generate() == FINISHED, "a muted one still is a prompt"
 
 
 def test_a_locked_seed_is_that_of_every_take(stand_in, film) -> None:
