@@ -71,8 +71,8 @@ def _columns(
 ) -> tuple[bpy.types.UILayout, bpy.types.UILayout | None, bpy.types.UILayout | None, bpy.types.UILayout]:
     """The columns of a row, each a share of the width whatever stands in them, so that rows are aligned.
 
-    Name, tasks, how it fits the card, and the button. A sidebar has no room for the tasks, which most names say; without
-    a card that is known, nothing is said of how the model fits.
+    Name, tasks, how it fits the card, and the button. A sidebar has no room for the tasks, which most names say;
+    without a card that is known, nothing is said of how the model fits.
     """
     shares = ([0.4, 0.22] if is_wide else [0.66]) + ([0.18 if is_wide else 0.08] if has_card else [])
     columns, left = [], 1.0
