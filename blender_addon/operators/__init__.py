@@ -21,6 +21,7 @@ backend_setup    the backend and its environment
 text_editors     shows a text in Blender's text editor
 download_models  models and LoRAs that are to be fetched
 snapshot         the scene as panel, overlay and operators see it in one redraw
+redrawing        asks Blender to draw areas again
 refusing         why an operator can't be used, in a sentence
 """
 

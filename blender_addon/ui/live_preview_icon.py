@@ -17,8 +17,8 @@ import bpy.utils.previews
 
 from ...wan_backend.protocol.media import PREVIEW_PIXELS_FILE
 from ...wan_backend.protocol.messages import JobStatus
+from ..operators import redrawing
 from ..stopwatch import timed
-from . import refresh
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def _read() -> None:
             _small[path] = small(step, *picture)
             _steps[path] = step
     if asked:
-        refresh.redraw()
+        redrawing.redraw()
 
 
 def _picture(file: str) -> tuple[int, int, memoryview] | None:
