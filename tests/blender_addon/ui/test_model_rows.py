@@ -53,8 +53,8 @@ class Splits(Recorder):
     def _take(self, name, *values, **named):
         if name == "split":
             self.orders.append(round(named["factor"], 3))
-        super()._take(name, *values, **named)
-        return Splits(self.words, self.orders)
+        made = super()._take(name, *values, **named)
+        return Splits(self.words, self.orders) if isinstance(made, Recorder) else made
 
 
 @pytest.mark.parametrize("card", [0, 24])
