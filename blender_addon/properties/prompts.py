@@ -55,8 +55,7 @@ def _set_take_prompt(settings: Any, value: str) -> None:
 
 def _take_prompt_confirmed(settings: Any, context: Any) -> None:
     """Hand on that the sidebar's field was left, by Enter or otherwise; a script that sets it leaves no field."""
-    region = getattr(context, "region", None)
-    if bpy.app.background or region is None or region.type != "UI":
+    if bpy.app.background or context.region is None or context.region.type != "UI":
         return
     bpy.ops.wan_vse.enter_prompt("INVOKE_DEFAULT")  # type: ignore[attr-defined]  # an update knows no event, an operator does
 
