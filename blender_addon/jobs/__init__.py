@@ -12,6 +12,7 @@ server_proxy     the server as this side knows it, and its parts:
 open_file        the open file's strips and jobs
 pending_takes    what placeholders and other strips of it wait for
 placeholder_holds  holds jobs whose placeholder is gone
+queue_pause      whether the queue is paused, also the next time
 queue_time       how long the queue will take
 placing          puts finished takes on the timeline
 project          what the .blend itself records: which jobs are its own, and which of them ended
