@@ -8,7 +8,7 @@ sourcing         jobs whose sources are rendered before the server gets them
 rendering        renders those sources with a Blender in the background
 journal, lease   such jobs on the disk, and which Blender that lives owns them
 server_proxy     the server as this side knows it, and its parts:
-                 job_list, outbox, server_queries, filmstrips, known_downloads
+                 job_list, outbox, server_queries, filmstrips, reels, known_downloads
 open_file        the open file's strips and jobs
 pending_takes    what placeholders and other strips of it wait for
 placeholder_holds  holds jobs whose placeholder is gone

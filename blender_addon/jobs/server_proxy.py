@@ -36,6 +36,7 @@ from .job_list import JobList
 from .known_downloads import KnownDownloads
 from .outbox import Outbox
 from .queue_pause import QueuePause
+from .reels import ReelQuery
 from .server_queries import DetailsQuery, PlanQuery, SearchQuery, ThumbnailQuery
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class ServerProxy:
         self.job_plan_query = PlanQuery(on_change)
         """For the chosen job, where no server has it (yet)."""
         self.filmstrips = FilmstripQuery()
+        self.reels = ReelQuery()
         self.thumbnail_query = ThumbnailQuery(on_change, self._forget_plans)
         self.search_query = SearchQuery(on_change)
         self.outbox = Outbox(jobs, on_change)
@@ -138,6 +140,7 @@ class ServerProxy:
             self.job_plan_query.tick(self.connection.client)
             self.thumbnail_query.tick(self.connection.client)
             self.filmstrips.tick(self.connection.client, deadline)
+            self.reels.tick(self.connection.client)
             self.search_query.tick(self.connection.client)
             self.details.tick(self.connection.client)
         elif self.is_out_of_reach:
@@ -235,6 +238,7 @@ class ServerProxy:
         self._forget_plans()
         self.thumbnail_query.forget()
         self.filmstrips.forget()
+        self.reels.forget()
         self.search_query.forget()
         self.details.server_gone()
         self.downloads.server_gone()
