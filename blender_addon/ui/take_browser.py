@@ -176,7 +176,7 @@ def _cover_edges(grid: Grid) -> None:
 def _draw_bar(browser: Browser, grid: Grid) -> None:
     shapes.fill(grid.bar, FIELD)
     shapes.fill(grid.close, FIELD)
-    shapes.write(_CLOSE, grid.close, TEXT, _POINTS, grid.scale)
+    shapes.write(_CLOSE, grid.close, TEXT, _POINTS + 4, grid.scale)
     words = browser.text + ("|" if time.monotonic() % 1.2 < 0.7 else "")
     if browser.text:
         shapes.write(words, grid.bar, TEXT, _POINTS, grid.scale, from_end=True)
