@@ -53,7 +53,8 @@ class Announcer:
 
     def follow(self, landed: int) -> None:
         """Something changed, and so many takes have landed."""
-        when = getattr(folders.preferences(), "announce", NEVER)
+        wanted = folders.preferences()
+        when = NEVER if wanted is None else wanted.announce
         if when == NEVER:
             self._going_on, self._ended = set(), []
             return
@@ -82,9 +83,11 @@ class Announcer:
     def announce(self, words: str) -> None:
         """Play the sound and show the notice, as far as the preferences and the system have them."""
         wanted = folders.preferences()
-        if getattr(wanted, "announce_by_sound", False):
+        if wanted is None:
+            return
+        if wanted.announce_by_sound:
             self._sound = play()
-        if getattr(wanted, "announce_by_notice", False) and (self._command is None or self._command.poll() is not None):
+        if wanted.announce_by_notice and (self._command is None or self._command.poll() is not None):
             self._command = show(words)
 
 
