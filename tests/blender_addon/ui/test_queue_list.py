@@ -182,3 +182,11 @@ def test_what_another_window_has_is_said(stand_in, queue, addon) -> None:
     assert "Another Blender window" in clear(bpy.context)
     stand_in.add("b" * 32, "cancelled")
     assert not clear(bpy.context)
+
+
+def test_a_paused_queue_says_so_though_it_is_empty(stand_in, queue, addon) -> None:
+    stand_in.server.paused = True
+    assert queue() == []
+    layout = Recorder()
+    addon("ui.queue_list").draw_queue(layout, bpy.context)
+    assert "The queue is paused" in layout.words and "Resume" in layout.words
