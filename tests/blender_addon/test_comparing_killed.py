@@ -30,7 +30,8 @@ def content(addon: Any) -> dict[str, Any]:
         for strip in compat.all_strips(scene)
     ]
     properties = [dict(scene.items()) for scene in bpy.data.scenes]
-    return {"blocks": blocks, "strips": strips, "scenes": json.dumps(properties, default=str)}
+    plain = json.dumps(properties, default=lambda group: group.to_dict() if hasattr(group, "to_dict") else list(group))
+    return {"blocks": blocks, "strips": strips, "scenes": plain}
 
 
 def test_nothing_is_left_of_a_comparison_that_was_killed(addon, extension, scene, put_take, tmp_path) -> None:
