@@ -17,7 +17,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from gpu_extras.batch import batch_for_shader
 
 from ..jobs import session
-from ..operators import compare_takes
+from ..operators import compare_takes, redrawing
 from ..operators.compare_takes import Comparison
 from ..stopwatch import timed
 from ..timeline import compat, scene_format, strip_transform, take_pictures
@@ -43,7 +43,7 @@ def register() -> None:
     """Add the draw handler, unless Blender has no window."""
     global _handler
     compare_takes.on_change.append(_changed)
-    pictures.on_read.append(redraw_previews)
+    pictures.on_read.append(redrawing.redraw_previews)
     if not bpy.app.background and _handler is None:
         _handler = bpy.types.SpaceSequenceEditor.draw_handler_add(_draw, (), "PREVIEW", "POST_PIXEL")
 
@@ -56,7 +56,7 @@ def unregister() -> None:
         _handler = None
     if _changed in compare_takes.on_change:
         compare_takes.on_change.remove(_changed)
-        pictures.on_read.remove(redraw_previews)
+        pictures.on_read.remove(redrawing.redraw_previews)
     pictures.unregister()
     _drawn.clear()
 
@@ -67,17 +67,7 @@ def _changed() -> None:
         pictures.forget()
         session.current().server.reels.end()
         _drawn.clear()
-    redraw_previews()
-
-
-def redraw_previews() -> None:
-    """Ask Blender to draw the previews again."""
-    for manager in bpy.data.window_managers:
-        for window in manager.windows:
-            for area in window.screen.areas:
-                space: Any = area.spaces.active
-                if area.type == "SEQUENCE_EDITOR" and space.view_type != "SEQUENCER":
-                    area.tag_redraw()
+    redrawing.redraw_previews()
 
 
 class Side(NamedTuple):
