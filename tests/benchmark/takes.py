@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -66,8 +65,6 @@ class Measured:
     def __init__(self, scene_name: str, options: argparse.Namespace) -> None:
         self.options, self._scene_name = options, scene_name
         self.stopwatch = self.module("stopwatch")
-        # What the main thread itself has done: it isn't to blame for what else the machine runs.
-        self.stopwatch.time = SimpleNamespace(perf_counter=time.thread_time)
         self.session = self.module("jobs.session").current()
         self.hand = hand.Hand()
         self.rows: list[tuple[str, float, float]] = []
@@ -82,8 +79,8 @@ class Measured:
     def note(self, what: str) -> None:
         """The worst call of each name since the last time."""
         limit = self.stopwatch.LIMIT_SECONDS
-        for name, (_, _, worst) in self.stopwatch.report().items():
-            self.rows.append((f"{what}: {name}, worst ms", worst * 1000, limit * 1000))
+        for name, row in self.stopwatch.report().items():
+            self.rows.append((f"{what}: {name}, worst ms", row.worst_processor_seconds * 1000, limit * 1000))
         self.stopwatch.reset()
 
     def finish(self) -> None:
