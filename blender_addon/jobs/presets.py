@@ -16,7 +16,7 @@ from typing import Any
 
 from ...wan_backend.protocol.messages import MAX_LORAS, MAX_PROMPT_CHARACTERS, MAX_STRENGTH, MIN_STRENGTH
 from ...wan_backend.storage import private_files, whole_file
-from ..backend.translation import translated
+from ..translation import translated
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,12 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import WorkerState
+from ...wan_backend.protocol.sentences import as_sentence
 from .. import preferences
 from ..jobs import folders, session
 from ..properties import panel_state_of
 from ..stopwatch import timed
+from ..translation import translated
 from .refusing import Refusing, Result
 
 
@@ -68,7 +70,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
         setup = session.current().setup
         if setup.state != "planned" or setup.plan is None:
             return "Press Set Up Backend first"
-        return setup.plan.problem.sentence.removesuffix(".") if setup.plan.problem else ""
+        return as_sentence(setup.plan.problem.sentence).unended() if setup.plan.problem else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         return context.window_manager.invoke_props_dialog(
@@ -80,7 +82,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
         if plan is None:
             return
         lines = self.layout.column(align=True)
-        for line in textwrap.wrap(iface_(plan.sentence), 64, break_long_words=False):
+        for line in textwrap.wrap(translated(plan.sentence), 64, break_long_words=False):
             lines.label(text=line, translate=False)
         facts = self.layout.column(align=True)
         facts.label(text=iface_("To download: {:.1f} GB").format(plan.download_bytes / 1e9), icon="IMPORT")

@@ -11,6 +11,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
+from ...wan_backend.protocol.sentences import as_sentence
 from .. import preferences
 from ..jobs import planned_takes, project, request, session, sourcing, unknown_jobs
 from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
@@ -26,6 +27,7 @@ from ..timeline import (
     targets,
     untrusted,
 )
+from ..translation import translated
 from . import presets, snapshot
 from .apply_settings import made_refusal
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
@@ -58,8 +60,8 @@ class TaskOperator(Refusing):
             return asked.removesuffix(".")  # Blender ends the tooltip's sentence itself
         plan = session.current().server.plan_query.plan_of(asked)
         if plan is not None and may_yet_be_found(plan):
-            return session.current().server.looking.removesuffix(".")
-        return plan.problem.sentence.removesuffix(".") if plan is not None and plan.problem is not None else ""
+            return as_sentence(session.current().server.looking).unended()
+        return as_sentence(plan.problem.sentence).unended() if plan is not None and plan.problem is not None else ""
 
     def execute(self, context: bpy.types.Context) -> Result:
         """Ask for each take, show the last one's seed in the panel, and report."""
@@ -133,7 +135,7 @@ def submit(
             take = replace(take, request=_within_its_plan(scene, take))
             asked += generate_all(scene, take, count_in(settings))
     except request.Refused as refused:
-        operator.report({"WARNING"}, refused.sentence)
+        operator.report({"WARNING"}, translated(refused.sentence, rpt_))
         if not asked:
             return {"CANCELLED"}
     settings_in(scene).seed = asked[-1].seed
@@ -289,13 +291,13 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
         strip = compat.active_strip(scene)
         made = identity.request_of(strip)
         if made is None:
-            self.report({"WARNING"}, f"{rpt_(made_refusal(context))}.")
+            self.report({"WARNING"}, f"{translated(made_refusal(context), rpt_)}.")
             return {"CANCELLED"}
         try:
             again = _request_again(scene, strip, made, self.seed == "SAME")
             session.current().generate(scene, planned_again(scene, strip, again), strip.name)
         except request.Refused as refused:
-            self.report({"WARNING"}, refused.sentence)
+            self.report({"WARNING"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         self.report({"INFO"}, rpt_("Started another take on channel {}.").format(again.origin.channel))
         return {"FINISHED"}

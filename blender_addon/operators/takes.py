@@ -15,6 +15,7 @@ from ..jobs import project, request, session
 from ..properties import MAX_SEED, settings_in
 from ..stopwatch import timed
 from ..timeline import compat, identity, scene_format, strip_takes, untrusted
+from ..translation import translated
 from .make_takes import MAX_COUNT, generate_all, planned_again
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
@@ -303,7 +304,7 @@ class WAN_VSE_OT_new_take(AsksForTakes, bpy.types.Operator):
                 raise request.Refused(checked.refusal)
             asked = _ask_onto(scene, strip, replace(again, made=changed), self.count)
         except request.Refused as refused:
-            self.report({"WARNING"}, refused.sentence)
+            self.report({"WARNING"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         words = rpt_("Started {} takes of '{}'.") if len(asked) > 1 else rpt_("Started another take of '{1}'.")
         self.report({"INFO"}, words.format(len(asked), strip.name))
@@ -374,7 +375,7 @@ class WAN_VSE_OT_take_in_best(AsksForTakes, bpy.types.Operator):
         try:
             _ask_onto(scene, strip, replace(again, made=in_best(again.made)))
         except request.Refused as refused:
-            self.report({"WARNING"}, refused.sentence)
+            self.report({"WARNING"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         self.report({"INFO"}, rpt_(_change_to_best(again.made)).format(strip.name))
         return {"FINISHED"}
@@ -421,7 +422,7 @@ class WAN_VSE_OT_drafts_in_best(Refusing, bpy.types.Operator):
                 _ask_onto(scene, found.strip, replace(again, made=in_best(again.made)))
                 started += 1
             except request.Refused as refused:
-                refusals.append(f"'{found.strip.name}': {refused.sentence}")
+                refusals.append(f"'{found.strip.name}': {translated(refused.sentence, rpt_)}")
         if refusals:
             words = rpt_("Started {} of {} drafts in Best. {}")
             self.report({"WARNING"}, words.format(started, started + len(refusals), refusals[0]))

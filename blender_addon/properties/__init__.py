@@ -23,6 +23,7 @@ from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRo
 from ..jobs import session
 from ..jobs.request import MAX_SEED
 from ..timeline import compat, scene_format
+from ..translation import translated
 from . import prompts
 from .prompts import PromptSettings
 from .task import TaskSettings, task_of
@@ -92,7 +93,8 @@ def _about(row: ModelRow, looking: str) -> str:
         facts.insert(0, tip_("{:.0f} GB to download").format(row.download_bytes / 1e9))
     sentence = "; ".join(facts)
     where = looking if looking and not row.here else row.sentence
-    return f"{tip_(row.notes)} {sentence[:1].upper()}{sentence[1:]}. {tip_(where)}".strip().removesuffix(".")
+    notes, where = translated(row.notes, tip_), translated(where, tip_)
+    return f"{notes} {sentence[:1].upper()}{sentence[1:]}. {where}".strip().removesuffix(".")
 
 
 def _memory(row: ModelRow) -> str:

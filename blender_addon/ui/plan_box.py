@@ -11,6 +11,7 @@ from ...wan_backend.protocol.messages import Fix, FixAction, Plan, Problem, Prob
 from ..jobs import session
 from ..operators import make_takes
 from ..operators.snapshot import ShownTakes, Snapshot
+from ..translation import translated
 from . import paragraph, thumbnail_icons, wording
 
 LINES = 2
@@ -174,5 +175,5 @@ def _is_coming(plan: Plan) -> bool:
 def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:
     """One thing that would help, as a button."""
     icon: Any = "IMPORT" if fix.action is FixAction.DOWNLOAD else "TOOL_SETTINGS"
-    button = layout.operator("wan_vse.apply_fix", text=fix.label, icon=icon)
+    button = layout.operator("wan_vse.apply_fix", text=translated(fix.label), icon=icon)
     button.setting, button.value, button.action = fix.setting or "", fix.value, fix.action or ""

@@ -23,6 +23,7 @@ from ..properties import settings_in
 from ..stopwatch import timed
 from ..timeline import compat, strip_columns, strip_takes
 from ..timeline.strip_takes import Badge
+from ..translation import translated
 from . import paragraph, shown_marks, wording
 
 Color = tuple[float, float, float, float]
@@ -215,7 +216,7 @@ def bars(job: JobStatus, box: Box) -> list[tuple[Color, Box]]:
 def captions(job: JobStatus) -> tuple[str, ...]:
     """What is written on a placeholder, from the sentence for a wide one to the few signs for a narrow one."""
     if job.state is JobState.FAILED and job.problem is not None:
-        return (iface_("Failed: {}").format(iface_(job.problem.sentence)), iface_("Failed"), "!")
+        return (iface_("Failed: {}").format(translated(job.problem.sentence)), iface_("Failed"), "!")
     if job.state is JobState.DONE:
         return (iface_("Done: press Place in the queue"), iface_("Done"))
     words = wording.progress(job)
