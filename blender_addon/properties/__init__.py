@@ -231,6 +231,11 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
         description="The text block that holds the prompt",
         type=bpy.types.Text,
     )
+    mute_text_strips: BoolProperty(
+        name="Mute Text Strips",
+        description="Mute the text strips that takes are made for, so that the film doesn't show their words over them",
+        default=True,
+    )
     negative_prompt: StringProperty(
         name="Negative Prompt",
         description="What to avoid, such as blur, text or watermarks",
@@ -261,6 +266,11 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
             ("FRAMES", "Frames", "Set the length in frames of the scene"),
             ("SECONDS", "Seconds", "Set the length in seconds"),
             ("GAP", "Fit the Gap", "In a gap, as long as the gap, from strip to strip; elsewhere the length in frames"),
+            (
+                "RANGE",
+                "Preview Range",
+                "From the first to the last frame of the preview range, wherever the playhead is",
+            ),
         ],
         default="GAP",
     )

@@ -91,6 +91,14 @@ def draw_lines(
         row.label(text=line, icon=beginning, translate=False)
 
 
+def draw_header(layout: bpy.types.UILayout, context: bpy.types.Context, texts: list[str]) -> None:
+    """The first of the texts, from the longest to the shortest, that a fold's header can show; else the last, cut."""
+    room, points = _room(context, False, None)  # the arrow takes what a box would
+    blf.size(_FONT, points)
+    words = next((text for text in texts if _width(text) <= room), "") or shortened(texts[-1], room, points)
+    layout.label(text=words, translate=False)
+
+
 def fits(context: bpy.types.Context, text: str) -> bool:
     """True if a field as wide as the region shows all of `text`."""
     room, points = _room(context, False, None)
