@@ -225,6 +225,7 @@ class WAN_VSE_OT_browse_takes(Refusing, bpy.types.Operator):
 def _close(context: bpy.types.Context) -> None:
     global _open
     _open = None
+    session.current().server.filmstrips.want_none()
     if context.workspace is not None:
         context.workspace.status_text_set(None)
     redraw(SEQUENCERS)
