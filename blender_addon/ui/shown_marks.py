@@ -7,7 +7,7 @@ No strip is kept, only numbers and words.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import bpy
@@ -28,7 +28,7 @@ class Placeholder(NamedTuple):
 
 
 class TakePlace(NamedTuple):
-    """Frames [start, end_exclusive) and channel of a strip that keeps several takes, or for which one is made."""
+    """Frames [start, end_exclusive) and channel of a strip with several takes, or one coming, or whose files are gone."""
 
     start: int
     end_exclusive: int
@@ -51,15 +51,20 @@ class Marks:
 _last = Marks()
 
 
-def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -> Marks:
-    """The marks of the timeline that the scene shows now. `strips` are its strips, if the caller has read them."""
+def marks(
+    scene: bpy.types.Scene, strips: strip_columns.Columns | None = None, gone: frozenset[str] = frozenset()
+) -> Marks:
+    """The marks of the timeline that the scene shows now. `strips` are its strips, if the caller has read them.
+
+    `gone` are the jobs whose takes have lost files.
+    """
     global _last
     shown = compat.shown_strips(scene)
     if strips is None:
         starts, ends_exclusive, channels, kinds = strip_columns.places(shown)
     else:
         starts, ends_exclusive, channels, kinds = strips.starts, strips.ends_exclusive, strips.channels, strips.kinds
-    key = (scene.as_pointer(), *(column.tobytes() for column in (starts, ends_exclusive, channels, kinds)))
+    key = (scene.as_pointer(), gone, *(column.tobytes() for column in (starts, ends_exclusive, channels, kinds)))
     if _last.key != key or time.monotonic() > _last.until:
         placeholders, takes, taken = [], [], set()
         for strip in strip_columns.carrying(shown, identity.JOB):
@@ -71,6 +76,8 @@ def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -
             if role == identity.TAKE_ROLE:
                 taken.add(job_id)
                 badge = strip_takes.badge_of(strip, job_id)
+                if job_id in gone:
+                    badge = replace(badge or strip_takes.Badge(1, 1), is_gone=True)
                 if badge is not None:
                     takes.append(TakePlace(*place, badge))
             elif role:

@@ -23,7 +23,7 @@ from ..properties import settings_in
 from ..stopwatch import timed
 from ..timeline import compat, strip_columns, strip_takes
 from ..timeline.strip_takes import Badge
-from . import paragraph, shown_marks, wording
+from . import gone_takes, paragraph, shown_marks, wording
 
 Color = tuple[float, float, float, float]
 
@@ -108,8 +108,9 @@ def _draw_marks(
 ) -> None:
     """Bars and marks in a few calls, however many there are; then words, if there is room for them."""
     region, scale = context.region, context.preferences.system.ui_scale
-    placeholders = list(_placeholders_in_view(region, scene, strips))
-    takes = list(_takes_in_view(region, scene, strips))
+    seen = shown_marks.marks(scene, strips, gone_takes.shown_gone(scene))
+    placeholders = list(_placeholders_in_view(region, seen))
+    takes = list(_takes_in_view(region, seen))
     marks: dict[Color, list[Box]] = {TRACK: [], BAR: [], FAILED: []}
     for job, box in placeholders:
         for color, bar in bars(job, box):
@@ -137,7 +138,8 @@ def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
             continue
         right, bottom = box.right - 3 * scale, box.bottom + 2 * scale
         places.append((badge, words, Box(right - width - mark - 6 * scale, bottom, right, bottom + 14 * scale)))
-    _fill_all([place for _, _, place in places], SHADE)
+    for color, is_gone in ((SHADE, False), (FAILED, True)):
+        _fill_all([place for badge, _, place in places if badge.is_gone is is_gone], color)
     for color, kind in ((STARRED, strip_takes.STAR), (REJECTED, strip_takes.REJECT)):
         boxes = [place for badge, _, place in places if badge.mark == kind]
         _shade_all(_star if kind == strip_takes.STAR else _cross, boxes, color, scale)
@@ -149,6 +151,9 @@ def badge_words(badge: Badge) -> tuple[str, ...]:
     """What is written on a strip with takes, from the longest to the shortest."""
     count = iface_("{} of {}").format(badge.number, badge.count) if badge.count > 1 else ""
     short = f"{badge.number}/{badge.count}" if badge.count > 1 else ""
+    if badge.is_gone:
+        gone = iface_("files are gone")
+        return (f"{count}, {gone}" if count else gone, gone, "!")
     job = _running(badge)
     if job is None:
         return (count, short)
@@ -175,21 +180,17 @@ def pending_bars(badge: Badge, box: Box) -> list[tuple[Color, Box]]:
     return [(TRACK, Box(left, bottom, right, top)), (BAR, Box(left, bottom, left + (right - left) * job.progress, top))]
 
 
-def _takes_in_view(
-    region: bpy.types.Region, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
-) -> Iterator[tuple[Badge, Box]]:
+def _takes_in_view(region: bpy.types.Region, seen: shown_marks.Marks) -> Iterator[tuple[Badge, Box]]:
     place = _Scale(region)
-    for start, end_exclusive, channel, badge in shown_marks.marks(scene, strips).takes:
+    for start, end_exclusive, channel, badge in seen.takes:
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
             yield badge, box
 
 
-def _placeholders_in_view(
-    region: bpy.types.Region, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
-) -> Iterator[tuple[JobStatus, Box]]:
+def _placeholders_in_view(region: bpy.types.Region, seen: shown_marks.Marks) -> Iterator[tuple[JobStatus, Box]]:
     current, place = session.current(), _Scale(region)
-    for start, end_exclusive, channel, job_id in shown_marks.marks(scene, strips).placeholders:
+    for start, end_exclusive, channel, job_id in seen.placeholders:
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
             job = current.jobs.get(job_id)

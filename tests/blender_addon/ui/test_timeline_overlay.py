@@ -95,7 +95,8 @@ def test_only_placeholders_in_view_are_looked_up(stand_in, addon, scene) -> None
         identity.mark_placeholder(strip, job.job_id, "{}")
     asked = []
     stand_in.jobs.get = lambda job_id, get=stand_in.jobs.get: asked.append(job_id) or get(job_id)
-    shown = list(overlay._placeholders_in_view(View(), scene))
+    seen = addon("ui.shown_marks").marks(scene)
+    shown = list(overlay._placeholders_in_view(View(), seen))
     assert [round(box.left) for _, box in shown] == [5 * (start - 100) for start in (101, 151, 201, 251)]
     assert len(asked) == len(shown)
     assert [round(edge) for edge in (shown[0][1].bottom, shown[0][1].top)] == [52, 98]
