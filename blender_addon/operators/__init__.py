@@ -30,6 +30,7 @@ from . import (
     apply_settings,
     at_pointer,
     backend_setup,
+    best_takes,
     browse_takes,
     check_cut,
     choose_inputs,
@@ -51,6 +52,7 @@ from . import (
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
     *takes.CLASSES,
+    *best_takes.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,

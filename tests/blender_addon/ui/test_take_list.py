@@ -141,4 +141,4 @@ def test_it_is_made_again_with_its_settings(rows, shot) -> None:
     shutil.rmtree(shot.folder / A)
     rows()
     assert bpy.ops.wan_vse.new_take(same_seed=True, job_id=A) == FINISHED
-    assert shot.stand_in.asked[-1][2].request.seed == int(A[0], 16)
+    assert shot.stand_in.asked[-1][1].seed == int(A[0], 16)
