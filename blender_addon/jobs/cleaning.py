@@ -193,7 +193,7 @@ class Cleaner:
         return self.bring_back({take_folders.job_of(folder) for folder in self.in_trash()})
 
     def bring_back(self, job_ids: set[str]) -> tuple[int, str]:
-        """Move the takes of these jobs out of the trash: how many, and why not more. The caller pushes the undo step."""
+        """The same for the takes of these jobs alone."""
         refusal, moved = "", set()
         for folder in [folder for folder in self.in_trash() if take_folders.job_of(folder) in job_ids]:
             try:

@@ -39,7 +39,9 @@ def find(takes: dict[str, strip_takes.KeptTake], cleaner: Cleaner, chosen: str =
     for place in _places_in(chosen) if chosen else _places(takes):
         for job_id in takes.keys() - found.keys():
             folder = take_folders.find(Path(place), job_id, titles[job_id])
-            if folder is not None and not take_strips.missing_refusal(replace(takes[job_id], folder=str(folder)).files()):
+            if folder is not None and not take_strips.missing_refusal(
+                replace(takes[job_id], folder=str(folder)).files()
+            ):
                 found[job_id] = str(folder)
     return found
 

@@ -32,7 +32,12 @@ class NotOurs(OSError):
 def is_take_folder(folder: Path) -> bool:
     """Whether it may be the folder of a take, by its name, with settings in it. A strip may name any folder."""
     settings = folder / SETTINGS_FILE
-    return take_names.may_be_take(folder.name) and not _is_link(folder) and settings.is_file() and not settings.is_symlink()
+    return (
+        take_names.may_be_take(folder.name)
+        and not _is_link(folder)
+        and settings.is_file()
+        and not settings.is_symlink()
+    )
 
 
 def is_ours(folder: Path) -> bool:

@@ -1,5 +1,4 @@
-"""Operators that make drafts once more in Best. One Best serves all strips that show the same draft, as a split's halves.
-"""
+"""Operators that make drafts once more in Best. One Best serves all strips with the same draft, as a split's halves."""
 
 from __future__ import annotations
 
@@ -159,7 +158,7 @@ def _ask_or_share(scene: bpy.types.Scene, strip: compat.Strip, again: Again) -> 
 
 
 def _share(scene: bpy.types.Scene, strip: compat.Strip, job_id: str, made: TakeRequest) -> bool:
-    """Give the strip the Best that another one has of this draft, or awaits; each keeps its trims. False if none has."""
+    """Give the strip the Best that another one has or awaits of this draft; False if none does. It keeps its trims."""
     for found in identity.all_marked():
         best = None
         if found.strip != strip and not found.is_placeholder and job_id in strip_takes.jobs_on(found.strip):

@@ -46,7 +46,9 @@ class WAN_VSE_OT_find_takes(OnTimeline, bpy.types.Operator):
             return {"CANCELLED"}
         found = lost_takes.find(lost, session.current().cleaner, bpy.path.abspath(self.directory))
         if not found:
-            words = "None of the {} lost takes is there." if self.directory else "Choose the folder with the {} lost takes."
+            words = (
+                "None of the {} lost takes is there." if self.directory else "Choose the folder with the {} lost takes."
+            )
             self.report({"WARNING"}, rpt_(words).format(len(lost)))
             return {"CANCELLED"}
         lost_takes.point(lost, found)

@@ -62,7 +62,7 @@ def place_of(take: strip_takes.KeptTake) -> TakePlace:
 
 
 def shown_gone(scene: bpy.types.Scene) -> frozenset[str]:
-    """The jobs of takes that strips of the timeline show and that have lost files. What isn't looked at is not there."""
+    """The jobs of takes that strips of the timeline show and that have lost files, as far as was looked."""
     global _scene, _walks, _next
     if not _walks and (scene.name != _scene or time.monotonic() > _rests_until):
         _scene, _walks, _next = scene.name, True, 0

@@ -108,11 +108,18 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, takes: tuple[st
         return
     panel_state = panel_state_of(context)
     note(takes, _job_shown(context))
-    if not _are_written(panel_state):
-        if not bpy.app.background and not bpy.app.timers.is_registered(_write_rows):
-            bpy.app.timers.register(_write_rows, first_interval=0.0)
+    may_wait = bpy.app.background or bpy.app.timers.is_registered(_write_rows)
+    if not may_wait and not _are_written(panel_state):
+        bpy.app.timers.register(_write_rows, first_interval=0.0)
     body.template_list(
-        WAN_VSE_UL_takes.bl_idname, "", panel_state, "take_rows", panel_state, "active_take", rows=ROWS, maxrows=MOST_ROWS
+        WAN_VSE_UL_takes.bl_idname,
+        "",
+        panel_state,
+        "take_rows",
+        panel_state,
+        "active_take",
+        rows=ROWS,
+        maxrows=MOST_ROWS,
     )
 
 

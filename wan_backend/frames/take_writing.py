@@ -1,8 +1,8 @@
 """A take on the disk: its folder, which appears only when it's whole, and its media, numbered PNG files or a movie.
 
 <media_folder>/<job_id>.partial/ gets a name that a person can read (protocol.take_names) by one rename, after its
-settings are written. Errors of the disk are raised as OSError. FFV1 in Matroska keeps every bit; H.264 in MP4 is small, tagged and converted as
-BT.709 with limited range.
+settings are written. Errors of the disk are raised as OSError. FFV1 in Matroska keeps every bit; H.264 in MP4 is small,
+tagged and converted as BT.709 with limited range.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Names of takes' folders that a person can read: "0012 Harbor at dusk, seed 4711".
 
-A name is a number, which no other take of the media folder has, and a title: the first words of the prompt and the seed.
-It is one that every system takes as it is, in any script. Which take a folder holds is told by its settings alone: their
-job and their title. Folders of earlier versions are called after the job.
+A name is a number, which no other take of the media folder has, and a title: the first words of the prompt, and the
+seed. Every system takes it as it is, in any script. Which take a folder holds is told by its settings alone: their job
+and their title. Folders of earlier versions are called after the job.
 """
 
 from __future__ import annotations

@@ -95,5 +95,8 @@ def test_collecting_two_takes_of_one_name_keeps_both(film, addon, put_take, tmp_
     while current.collector.busy:
         current.collector.tick(float("inf"))
     here = tmp_path / "film" / "wan" / "0003 Fog, seed 7"
-    assert Path(bpy.path.abspath(strip.directory)) == here and json.loads((here / "take.json").read_bytes())["job_id"] == f"{9:032x}"
+    assert (
+        Path(bpy.path.abspath(strip.directory)) == here
+        and json.loads((here / "take.json").read_bytes())["job_id"] == f"{9:032x}"
+    )
     assert (Path(film[0].folder) / "0004.png").is_file()

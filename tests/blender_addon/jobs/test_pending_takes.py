@@ -261,7 +261,7 @@ def test_one_best_serves_both_halves_of_a_draft_and_each_keeps_its_trims(halves,
 
 @pytest.mark.parametrize("landed", [False, True])
 def test_the_other_half_gets_the_best_of_the_first(halves, place, landed):
-    first, second = place.strips
+    first = place.strips[0]
     place.scene.sequence_editor.active_strip = first
     first.select, before = True, halves.places()
     assert bpy.ops.wan_vse.take_in_best() == {"FINISHED"}

@@ -34,7 +34,16 @@ def linked(shot, scene, tmp_path):
     return SimpleNamespace(scene=found, strip=strip, shot=shot)
 
 
-CHANGES = ("flip_take", "show_kept_take", "mark_take", "note_take", "keep_take", "new_take", "take_in_best", "find_takes")
+CHANGES = (
+    "flip_take",
+    "show_kept_take",
+    "mark_take",
+    "note_take",
+    "keep_take",
+    "new_take",
+    "take_in_best",
+    "find_takes",
+)
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -13,7 +13,7 @@ import pytest
 from test_task_box import panel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "operators"))
-from test_takes_of_strips import A, B, C, FINISHED, shot
+from test_takes_of_strips import FINISHED, A, B, C, shot
 
 __all__ = ["panel", "shot"]
 

@@ -25,9 +25,12 @@ def title(prompt: str, **changes) -> str:
     [
         ("Harbor at dusk", "Harbor at dusk"),
         ("  Harbor\n at\tdusk. ", "Harbor at dusk"),
-        ("a red ball rolls over grass while the camera slowly moves to the left", "a red ball rolls over grass while the"),
+        (
+            "a red ball rolls over grass while the camera slowly moves to the left",
+            "a red ball rolls over grass while the",
+        ),
         ("nul", "nul"),
-        ("..\\..\\etc/passwd: <b>|?*\"", "etc passwd b"),
+        ('..\\..\\etc/passwd: <b>|?*"', "etc passwd b"),
         ("...", "Fill gap"),
         ("", "Fill gap"),
         ("霧の港、夕暮れ", "霧の港、夕暮れ"),
@@ -54,7 +57,9 @@ def test_every_system_takes_the_name_and_it_is_read_back(prompt, seed, number) -
     assert take_names.next_number([name]) in (number + 1, 0)
 
 
-@pytest.mark.parametrize("name", ["0012 Harbor", "12 Harbor, seed 1", "0012 Harbor, seed 1.partial", "trash", "", "0012 , seed 1"])
+@pytest.mark.parametrize(
+    "name", ["0012 Harbor", "12 Harbor, seed 1", "0012 Harbor, seed 1.partial", "trash", "", "0012 , seed 1"]
+)
 def test_other_folders_are_no_takes(name) -> None:
     assert not take_names.may_be_take(name)
 
