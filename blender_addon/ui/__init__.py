@@ -51,6 +51,7 @@ def register() -> None:
     live_preview_icon.register()
     timeline_overlay.register()
     shown_job.register()
+    gone_takes.register()
     take_list.register()
     status_bar.register()
     take_browser.register()

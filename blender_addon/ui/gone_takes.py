@@ -2,6 +2,10 @@
 
 While the timeline is drawn, its strips are gone through in a timer of its own, a few milliseconds at a time; a strip is
 kept from one tick to the next as a number alone.
+
+Where pictures of a strip are missing, Blender draws a plane as large as it remembers them; of pictures that Python gave
+to a strip it remembers nothing but what lay in memory, and crashes (4.2 to 5.2). So a scene with such a strip shows no
+missing media. It is seen to when a file is opened, before Blender draws it, and by each walk.
 """
 
 from __future__ import annotations
@@ -9,10 +13,11 @@ from __future__ import annotations
 import time
 
 import bpy
+from bpy.app.handlers import persistent
 
 from ..jobs.take_media import MediaLook, TakeMedia, TakePlace
 from ..stopwatch import timed
-from ..timeline import compat, strip_takes
+from ..timeline import compat, identity, strip_takes
 from . import refresh
 
 SLICE_SECONDS = 0.003
@@ -20,6 +25,8 @@ TICK_SECONDS = 0.05
 REST_SECONDS = 5.0
 """Between two walks through the strips that the timeline shows."""
 STRIPS_AT_ONCE = 60
+OPENING_SECONDS = 0.5
+"""The longest that an opened file is looked through before it is drawn; a walk sees to the rest."""
 
 look = MediaLook()
 _gone: frozenset[str] = frozenset()
@@ -33,8 +40,38 @@ _rests_until = 0.0
 _walks = False
 
 
+@persistent
+@timed("handler: gone takes")
+def _on_load(*_: object) -> None:
+    """Look at each picture take that the opened file shows."""
+    forget()
+    deadline = time.perf_counter() + OPENING_SECONDS
+    for found in identity.all_marked():
+        index = strip_takes.shown_index(found.strip) if found.strip.type == "IMAGE" else None
+        if index is not None and time.perf_counter() < deadline:
+            place = place_of(strip_takes.takes_of(found.strip)[index])
+            look.of(place)
+            look.tick(deadline)
+            media = look.of(place)
+            if media is not None and media.is_gone:
+                _hide_missing(found.scene)
+
+
+def _hide_missing(scene: bpy.types.Scene) -> None:
+    """Let Blender draw nothing where pictures are missing."""
+    if scene.library is None and scene.sequence_editor.show_missing_media:
+        scene.sequence_editor.show_missing_media = False
+
+
+def register() -> None:
+    """Look at each file that is opened."""
+    bpy.app.handlers.load_post.append(_on_load)
+
+
 def unregister() -> None:
     """End the timer, and forget what was found."""
+    if _on_load in bpy.app.handlers.load_post:
+        bpy.app.handlers.load_post.remove(_on_load)
     if bpy.app.timers.is_registered(_on_timer):
         bpy.app.timers.unregister(_on_timer)
     forget()
@@ -116,5 +153,7 @@ def _end() -> bool:
     found = ((job_id, look.of(place)) for job_id, place in _places)
     now = frozenset(job_id for job_id, media in found if media is not None and media.is_gone)
     changed, _gone = now != _gone, now
+    if now:
+        _hide_missing(bpy.data.scenes[_scene])
     _places.clear()
     return changed

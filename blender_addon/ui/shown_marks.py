@@ -28,7 +28,7 @@ class Placeholder(NamedTuple):
 
 
 class TakePlace(NamedTuple):
-    """Frames [start, end_exclusive) and channel of a strip with several takes, one coming, or one whose files are gone."""
+    """Frames [start, end_exclusive) and channel of a strip with several takes, or with one that comes or is gone."""
 
     start: int
     end_exclusive: int
