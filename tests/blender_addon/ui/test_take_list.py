@@ -142,3 +142,22 @@ def test_it_is_made_again_with_its_settings(rows, shot) -> None:
     rows()
     assert bpy.ops.wan_vse.new_take(same_seed=True, job_id=A) == FINISHED
     assert shot.stand_in.asked[-1][1].seed == int(A[0], 16)
+
+
+def test_an_opened_film_shows_no_missing_media_where_a_take_is_gone(rows, shot, tmp_path) -> None:
+    """Blender would draw a plane of whatever size lay in memory, and crash."""
+    blend = str(tmp_path / "film.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=blend)
+    bpy.ops.wm.open_mainfile(filepath=blend)
+    assert bpy.context.scene.sequence_editor.show_missing_media, "nothing is missing"
+    (shot.folder / A / "0007.png").unlink()
+    bpy.ops.wm.open_mainfile(filepath=blend)
+    assert not bpy.context.scene.sequence_editor.show_missing_media
+
+
+def test_a_walk_hides_missing_media_too(rows, shot) -> None:
+    shutil.rmtree(shot.folder / A)
+    rows.gone.shown_gone(shot.scene)
+    while rows.gone.tick(float("inf")):
+        pass
+    assert not shot.scene.sequence_editor.show_missing_media
