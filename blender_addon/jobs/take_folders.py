@@ -12,6 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Container, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from ...wan_backend.protocol import bounds, take_names
@@ -63,7 +64,16 @@ def job_played(folder: Path) -> str:
         return folder.name
     if not take_names.may_be_take(folder.name):
         return ""
-    return job_of(folder) or job_of(folder.parent / TRASH_FOLDER / folder.name)
+    try:
+        return _job_since(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        return job_of(folder.parent / TRASH_FOLDER / folder.name)
+
+
+@lru_cache(maxsize=1 << 13)
+def _job_since(folder: Path, stamp: int) -> str:
+    """The folder's job, read once for as long as nothing is added or removed there: a film plays thousands of them."""
+    return job_of(folder)
 
 
 def find(place: Path, job_id: str, title: str) -> Path | None:
