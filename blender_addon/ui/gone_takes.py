@@ -11,6 +11,7 @@ missing media. It is seen to when a file is opened, before Blender draws it, and
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
@@ -29,6 +30,7 @@ OPENING_SECONDS = 0.5
 """The longest that an opened file is looked through before it is drawn; a walk sees to the rest."""
 
 look = MediaLook()
+_handlers: list[Any] = []
 _gone: frozenset[str] = frozenset()
 _scene = ""
 """The scene whose strips are gone through."""
@@ -40,7 +42,6 @@ _rests_until = 0.0
 _walks = False
 
 
-@persistent
 @timed("handler: gone takes")
 def _on_load(*_: object) -> None:
     """Look at each picture take that the opened file shows."""
@@ -65,13 +66,15 @@ def _hide_missing(scene: bpy.types.Scene) -> None:
 
 def register() -> None:
     """Look at each file that is opened."""
-    bpy.app.handlers.load_post.append(_on_load)
+    _handlers[:] = [persistent(_on_load)]
+    bpy.app.handlers.load_post.extend(_handlers)
 
 
 def unregister() -> None:
     """End the timer, and forget what was found."""
-    if _on_load in bpy.app.handlers.load_post:
-        bpy.app.handlers.load_post.remove(_on_load)
+    for handler in _handlers:
+        bpy.app.handlers.load_post.remove(handler)
+    _handlers.clear()
     if bpy.app.timers.is_registered(_on_timer):
         bpy.app.timers.unregister(_on_timer)
     forget()
