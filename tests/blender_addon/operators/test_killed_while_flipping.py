@@ -64,7 +64,7 @@ def test_a_kill_loses_at_most_the_flip_that_was_not_saved(shot, extension, tmp_p
     for _ in range(kills):
         said = flip_and_be_killed(extension, blend, chance)
         saves += sum(words[0] == "saved" for words in said)
-        if not blend.exists():  # Blender itself renames the film to its backup a moment before the new one gets its name
+        if not blend.exists():  # Blender makes it its backup, a moment before the new one gets its name
             shutil.copy(blend.with_suffix(".blend1"), blend)
         bpy.ops.wm.open_mainfile(filepath=str(blend))
         strip = shot.compat.strip_named(bpy.context.scene, name)
