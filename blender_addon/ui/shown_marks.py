@@ -13,6 +13,7 @@ from typing import NamedTuple
 import bpy
 
 from ..timeline import compat, identity, strip_columns, strip_takes, untrusted
+from . import gone_takes
 
 KEPT_SECONDS = 0.7
 """While no strip is added, removed or moved, the jobs of the strips are read again only after this time."""
@@ -51,14 +52,10 @@ class Marks:
 _last = Marks()
 
 
-def marks(
-    scene: bpy.types.Scene, strips: strip_columns.Columns | None = None, gone: frozenset[str] = frozenset()
-) -> Marks:
-    """The marks of the timeline that the scene shows now. `strips` are its strips, if the caller has read them.
-
-    `gone` are the jobs whose takes have lost files.
-    """
+def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -> Marks:
+    """The marks of the timeline that the scene shows now. `strips` are its strips, if the caller has read them."""
     global _last
+    gone = gone_takes.shown_gone(scene)
     shown = compat.shown_strips(scene)
     if strips is None:
         starts, ends_exclusive, channels, kinds = strip_columns.places(shown)

@@ -23,7 +23,7 @@ from ..properties import settings_in
 from ..stopwatch import timed
 from ..timeline import compat, strip_columns, strip_takes
 from ..timeline.strip_takes import Badge
-from . import gone_takes, paragraph, shown_marks, wording
+from . import paragraph, shown_marks, wording
 
 Color = tuple[float, float, float, float]
 
@@ -108,7 +108,7 @@ def _draw_marks(
 ) -> None:
     """Bars and marks in a few calls, however many there are; then words, if there is room for them."""
     region, scale = context.region, context.preferences.system.ui_scale
-    seen = shown_marks.marks(scene, strips, gone_takes.shown_gone(scene))
+    seen = shown_marks.marks(scene, strips)
     placeholders = list(_placeholders_in_view(region, seen))
     takes = list(_takes_in_view(region, seen))
     marks: dict[Color, list[Box]] = {TRACK: [], BAR: [], FAILED: []}

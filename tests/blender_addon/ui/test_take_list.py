@@ -120,7 +120,7 @@ def test_gone_files_are_said_in_the_panel_and_on_the_strip_with_what_helps(rows,
     while rows.gone.tick(float("inf")):
         pass
     assert rows.gone.shown_gone(scene) == {A}
-    (place,) = marks.marks(scene, None, rows.gone.shown_gone(scene)).takes
+    (place,) = marks.marks(scene).takes
     assert place.badge.is_gone and overlay.badge_words(place.badge)[-1] == "!"
     assert shot.flip() == "b"
     rows.gone.forget()
@@ -128,12 +128,13 @@ def test_gone_files_are_said_in_the_panel_and_on_the_strip_with_what_helps(rows,
     assert "find_takes" not in rows.drawn.orders
 
 
-def test_a_single_take_whose_files_are_gone_has_a_badge_too(rows, shot, addon) -> None:
+def test_a_single_take_whose_files_are_gone_has_a_badge_too(rows, shot, addon, monkeypatch) -> None:
     for job_id in (B, C):
         shot.takes.forget(shot.strip, job_id)
     marks = addon("ui.shown_marks")
     assert marks.marks(shot.scene).takes == ()
-    (place,) = marks.marks(shot.scene, None, frozenset({A})).takes
+    monkeypatch.setattr(rows.gone, "shown_gone", lambda scene: frozenset({A}))
+    (place,) = marks.marks(shot.scene).takes
     assert place.badge.is_gone
 
 
