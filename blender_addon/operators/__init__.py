@@ -2,6 +2,8 @@
 
 make_takes       a take for each task, from the panel's settings
 takes            more takes of a strip, in its place; flipping, marks, notes
+best_takes       drafts once more in Best
+find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
 take_lanes       a strip's takes as lanes of a meta strip, and back
 browse_takes     all takes on the disk, over the preview; browser_grid is where its cells lie

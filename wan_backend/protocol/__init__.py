@@ -18,6 +18,7 @@ plain_names    ids, file names and folders of a stranger's, by every system's ru
 errors         error codes and the exceptions that carry them
 endpoint       one end of a hop: lines in, calls out
 media          the names of a take's files
+take_names     the names of takes' folders
 process_setup  what a child process does before it speaks
 describe       writes docs/protocol.md
 """
