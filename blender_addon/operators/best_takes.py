@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from ...wan_backend.protocol.messages import JobState, Quality, TakeRequest
+from ...wan_backend.protocol.messages import Quality, TakeRequest
 from ..jobs import request, session
 from ..stopwatch import timed
 from ..timeline import compat, identity, strip_takes, untrusted
+from ..translation import translated
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
-from .takes import Again, AsksForTakes, again_of, ask_onto, how_made, take_strip
+from .takes import Again, AsksForTakes, again_of, ask_onto, how_made, like_on, take_strip
 
 
 def in_best(made: TakeRequest) -> TakeRequest:
@@ -52,7 +53,7 @@ class WAN_VSE_OT_take_in_best(AsksForTakes, bpy.types.Operator):
             identity.sweep()  # the other half of a split, just made, gets an id of its own
             is_shared = _ask_or_share(scene, strip, again)
         except request.Refused as refused:
-            self.report({"WARNING"}, refused.sentence)
+            self.report({"WARNING"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         words = "'{}' gets the Best of another strip with the same draft." if is_shared else _change_to_best(again.made)
         self.report({"INFO"}, rpt_(words).format(strip.name))
@@ -101,7 +102,7 @@ class WAN_VSE_OT_drafts_in_best(Refusing, bpy.types.Operator):
                 _ask_or_share(scene, found.strip, again)
                 started.add(found.job_id)
             except request.Refused as refused:
-                refusals.append(f"'{found.strip.name}': {refused.sentence}")
+                refusals.append(f"'{found.strip.name}': {translated(refused.sentence, rpt_)}")
         if refusals:
             words = rpt_("Started {} of {} drafts in Best. {}")
             self.report({"WARNING"}, words.format(len(started), len(started) + len(refusals), refusals[0]))
@@ -123,27 +124,7 @@ def _drafts(scene: bpy.types.Scene) -> Iterator[identity.Marked]:
 
 def _has_in_best(strip: compat.Strip, made: TakeRequest) -> bool:
     """Whether the strip keeps, or waits for, the same take in Best; one that is rejected or failed doesn't count."""
-    return _best_on(strip, made) is not None
-
-
-def _best_on(strip: compat.Strip, made: TakeRequest) -> strip_takes.KeptTake | strip_takes.Asked | None:
-    """The same take in Best that the strip keeps or waits for."""
-    jobs = session.current().jobs
-    for asked in strip_takes.asked_for(strip):
-        status = jobs.get(asked.job_id)
-        goes_on = status is None or not status.state.ended or status.state is JobState.DONE
-        if goes_on and _is_best_of(asked.request, made):
-            return asked
-    for take in strip_takes.takes_of(strip):
-        text = strip_takes.made_of(strip, take.job_id).request if take.mark != strip_takes.REJECT else ""
-        if _is_best_of(text, made):
-            return take
-    return None
-
-
-def _is_best_of(text: str, made: TakeRequest) -> bool:
-    other = untrusted.request(text) if text else None
-    return other is not None and (other.quality, other.seed, other.prompt) == (Quality.BEST, made.seed, made.prompt)
+    return like_on(strip, in_best(made)) is not None
 
 
 def _ask_or_share(scene: bpy.types.Scene, strip: compat.Strip, again: Again) -> bool:
@@ -162,7 +143,7 @@ def _share(scene: bpy.types.Scene, strip: compat.Strip, job_id: str, made: TakeR
     for found in identity.all_marked():
         best = None
         if found.strip != strip and not found.is_placeholder and job_id in strip_takes.jobs_on(found.strip):
-            best = _best_on(found.strip, made)
+            best = like_on(found.strip, in_best(made))
         if isinstance(best, strip_takes.Asked):
             asked = untrusted.request(best.request)
             strip_id = untrusted.id_in(strip, identity.STRIP)

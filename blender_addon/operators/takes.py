@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
+from bpy.app.translations import pgettext_tip as tip_
 
-from ...wan_backend.protocol.messages import MediaFormat, Origin, TakeRequest
+from ...wan_backend.protocol.messages import JobState, MediaFormat, Origin, TakeRequest
 from .. import preferences
 from ..jobs import project, request, session
 from ..properties import MAX_SEED, settings_in
 from ..stopwatch import timed
 from ..timeline import compat, identity, scene_format, strip_takes, untrusted
+from ..translation import translated
 from .make_takes import MAX_COUNT, generate_all, planned_again
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
@@ -159,6 +161,13 @@ class WAN_VSE_OT_mark_take(OnTake, bpy.types.Operator):
         ],
     )
 
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        """What the mark is for."""
+        if properties.mark == "star":
+            return tip_("Star the shown take as a favorite; the strip and Browse Takes show it. Once more takes it off")
+        return tip_("Reject the shown take: flipping leaves it out, its files stay. Once more takes the mark off")
+
     @timed("operator mark_take")
     def execute(self, context: bpy.types.Context) -> Result:
         _, strip, shown = self.found(context)
@@ -288,27 +297,49 @@ class WAN_VSE_OT_new_take(AsksForTakes, bpy.types.Operator):
 
     @timed("operator new_take")
     def execute(self, context: bpy.types.Context) -> Result:
-        scene: Any = compat.sequencer_scene(context)
         strip: Any = take_strip(context)
-        again = again_of(strip, self.job_id or untrusted.id_in(strip, identity.JOB))
-        if again is None:
-            self.report({"WARNING"}, f"{rpt_(NO_SETTINGS)}.")
-            return {"CANCELLED"}
-        is_shown_in_panel = not self.job_id and strip == compat.active_strip(scene)
-        prompt = str(getattr(settings_in(scene), "take_prompt", "")).strip() if is_shown_in_panel else ""
-        seed = again.made.seed if self.same_seed else secrets.randbelow(MAX_SEED + 1)
-        changed = replace(again.made, seed=seed, prompt=prompt or again.made.prompt)
-        checked = request.check_prompt(changed.prompt, may_be_empty=not again.made.prompt)
         try:
-            if checked.refusal:
-                raise request.Refused(checked.refusal)
-            asked = ask_onto(scene, strip, replace(again, made=changed), self.count)
+            asked = ask_again(context, self.count, self.same_seed, self.job_id)
         except request.Refused as refused:
-            self.report({"WARNING"}, refused.sentence)
+            self.report({"WARNING"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
-        words = rpt_("Started {} takes of '{}'.") if len(asked) > 1 else rpt_("Started another take of '{1}'.")
-        self.report({"INFO"}, words.format(len(asked), strip.name))
+        words = rpt_("Started {} takes of '{}'.") if asked > 1 else rpt_("Started another take of '{1}'.")
+        self.report({"INFO"}, words.format(asked, strip.name))
         return {"FINISHED"}
+
+
+def ask_again(context: bpy.types.Context, count: int = 1, same_seed: bool = False, job_id: str = "") -> int:
+    """Ask for more takes of the strip, of the shown take unless a job is given; returns how many. Raises Refused."""
+    scene: Any = compat.sequencer_scene(context)
+    strip: Any = take_strip(context)
+    again = again_of(strip, job_id or untrusted.id_in(strip, identity.JOB))
+    if again is None:
+        raise request.Refused(f"{rpt_(NO_SETTINGS)}.")
+    changed = replace(again.made, prompt=_edited_prompt(scene, strip, job_id) or again.made.prompt)
+    if not same_seed:
+        changed = replace(changed, seed=secrets.randbelow(MAX_SEED + 1))
+    checked = request.check_prompt(changed.prompt, may_be_empty=not again.made.prompt)
+    if checked.refusal:
+        raise request.Refused(checked.refusal)
+    return len(ask_onto(scene, strip, replace(again, made=changed), count))
+
+
+def _edited_prompt(scene: bpy.types.Scene, strip: compat.Strip, job_id: str = "") -> str:
+    """The prompt as the panel's field has it, if that is about the strip's shown take; else empty."""
+    if job_id or strip != compat.active_strip(scene):
+        return ""
+    return str(getattr(settings_in(scene), "take_prompt", "")).strip()
+
+
+def has_edited_take(context: bpy.types.Context) -> bool | None:
+    """Whether the strip has, or waits for, its shown take in the words of the field; None if those are its own."""
+    scene: Any = compat.sequencer_scene(context)
+    strip = take_strip(context)
+    made = how_made(strip) if strip is not None else None
+    prompt = _edited_prompt(scene, strip) if strip is not None else ""
+    if made is None or not prompt or prompt == made.prompt.strip():
+        return None
+    return like_on(strip, replace(made, prompt=prompt)) is not None
 
 
 def ask_onto(scene: bpy.types.Scene, strip: compat.Strip, again: Again, count: int = 1) -> list[TakeRequest]:
@@ -339,6 +370,30 @@ def _format_played(strip: compat.Strip, asked: MediaFormat) -> MediaFormat:
     if strip.type == "MOVIE" and asked is MediaFormat.PNG:
         return MediaFormat.H264 if str(strip.filepath).endswith(".mp4") else MediaFormat.FFV1
     return asked
+
+
+def like_on(strip: compat.Strip, wanted: TakeRequest) -> strip_takes.KeptTake | strip_takes.Asked | None:
+    """The take like that which the strip keeps or waits for; one that is rejected or failed doesn't count."""
+    jobs = session.current().jobs
+    for asked in strip_takes.asked_for(strip):
+        status = jobs.get(asked.job_id)
+        goes_on = status is None or not status.state.ended or status.state is JobState.DONE
+        if goes_on and _is_like(asked.request, wanted):
+            return asked
+    for take in strip_takes.takes_of(strip):
+        text = strip_takes.made_of(strip, take.job_id).request if take.mark != strip_takes.REJECT else ""
+        if _is_like(text, wanted):
+            return take
+    return None
+
+
+def _is_like(text: str, wanted: TakeRequest) -> bool:
+    other = untrusted.request(text) if text else None
+    return other is not None and (other.quality, other.seed, other.prompt) == (
+        wanted.quality,
+        wanted.seed,
+        wanted.prompt,
+    )
 
 
 CLASSES = (

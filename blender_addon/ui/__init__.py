@@ -12,6 +12,7 @@ from ..jobs import session
 from . import (
     comparison,
     gone_takes,
+    live_picture,
     live_preview_icon,
     lora_list,
     menus,
@@ -70,6 +71,7 @@ def unregister() -> None:
     shown_job.unregister()
     gone_takes.unregister()
     timeline_overlay.unregister()
+    live_picture.unregister()
     live_preview_icon.unregister()
     take_thumbnails.unregister()
     thumbnail_icons.unregister()
