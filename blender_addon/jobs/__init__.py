@@ -25,6 +25,8 @@ film_takes       those of the open film: where they lie, which it uses
 cleaning         takes that nothing uses, into the trash and back
 other_films      what other .blend files beside the film use
 take_folders     folders of takes: told from others, moved, removed
+take_media       whether the files of takes are there, as kept answers
+lost_takes       takes that are not where the film has them, found elsewhere
 collect          copies takes and footage beside the .blend
 film_footage     the film's other media: what lies elsewhere, what is missing
 collect_report   the list of what a colleague needs

@@ -1,7 +1,7 @@
 """Names of the files of a take, which both sides use.
 
 <media_folder>/<job_id>.partial/    while it is written
-<media_folder>/<job_id>/            once it is whole (one rename)
+<media_folder>/<number> <words>, seed <seed>/  once it is whole (one rename, see take_names)
     0001.png ... or take.mkv / take.mp4
     take.json                       the settings that made it
 
@@ -21,6 +21,8 @@ from .messages import MediaFormat
 
 SETTINGS_FILE = "take.json"
 PARTIAL_SUFFIX = ".partial"
+TRASH_FOLDER = "trash"
+"""The folder in a media folder for takes that a person cleaned away."""
 WORK_FOLDER, STEPS_FILE = "work", "steps.safetensors"
 PREVIEW_FILE, PREVIEW_PIXELS_FILE = "preview.jpg", "preview.rgba"
 PROMPTS_FOLDER, MEMORY_FILE, KERNELS_FILE = "prompts", "memory.json", "kernels.json"
