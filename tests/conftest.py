@@ -48,7 +48,11 @@ if HAS_BPY:  # before the first import of bpy, which reads it once
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+import build  # noqa: E402
 from tests import tiers  # noqa: E402
+
+build.keep_bytecode(os.environ)  # for what the tests start
+sys.dont_write_bytecode, sys.pycache_prefix = False, str(build.BYTECODE)
 
 MARKERS_OF_TIERS = ("ci", "long")
 
@@ -136,8 +140,6 @@ def _no_process(*arguments: object, **keywords: object) -> None:
 def extension() -> Iterator[str]:
     """Build and install the extension once; gives the name of its package."""
     import bpy
-
-    import build
 
     with tempfile.TemporaryDirectory() as folder:
         archive = build.build_extension(Path(folder))
