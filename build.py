@@ -465,7 +465,7 @@ def keep_bytecode(variables: MutableMapping[str, str]) -> None:
 
 
 def _forget_bytecode_of_gone_folders() -> None:
-    """Each run installs the extension in temporary folders of its own, and Python keeps bytecode by its source's path."""
+    """Each run installs the extension in temporary folders of its own, and bytecode is kept by its source's path."""
     temporary = Path(tempfile.gettempdir()).resolve()
     for folder in BYTECODE.joinpath(*temporary.parts[1:]).glob("*"):
         if not (temporary / folder.name).exists():
