@@ -83,7 +83,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with its tier, so that -m knows it, and leave out those that the run isn't for."""
+    """Mark each test with its tier, so that -m knows it, leave out those that the run isn't for, and set the order."""
     wanted = tiers.RUNS.get(config.option.tier, tiers.TIERS)
     kept, left_out = [], []
     for item in items:
@@ -94,7 +94,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if tiers.asks_a_version(path):
             item.add_marker("compat")
         (kept if tier in wanted else left_out).append(item)
-    items[:] = kept
+    items[:] = sorted(kept, key=lambda item: not tiers.comes_first(item.path.relative_to(TESTS).as_posix()))
     if left_out:
         config.hook.pytest_deselected(items=left_out)
 
