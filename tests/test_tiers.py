@@ -11,7 +11,9 @@ from tests import tiers
 TESTS = Path(__file__).resolve().parent
 
 
-@pytest.mark.parametrize("table", [tiers.CI, tiers.LONG, tiers.FIRST, tiers.COMPAT], ids=["ci", "long", "first", "compat"])
+@pytest.mark.parametrize(
+    "table", [tiers.CI, tiers.LONG, tiers.FIRST, tiers.COMPAT], ids=["ci", "long", "first", "compat"]
+)
 def test_every_row_is_of_files_that_are_there(table):
     """A file that is renamed would else change its tier unseen."""
     assert [pattern for pattern in table if not list(TESTS.glob(pattern))] == []

@@ -40,8 +40,8 @@ LONG: tuple[str, ...] = ()
 """Those that are of the long tier whole; elsewhere a marker says so, and one short case stays in CI."""
 
 FIRST = ("whole_path", "wan_backend/worker")
-"""Folders whose tests are run before all others. They share a process that is slow to start, and pytest's processes take
-work from the end of one another's lists: so one of them has these, and starts it once."""
+"""Folders whose tests are run before all others. They share a process that is slow to start, and pytest's own processes
+take work from the end of one another's lists: so one of them has these, and starts it once."""
 
 COMPAT = (
     "blender_addon/background",
