@@ -22,14 +22,18 @@ pytestmark = pytest.mark.ci
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = 240
 SLOW = """
-import runpy, sys, time
+import os, runpy, sys, time
 from wan_backend.library import survey
 real = survey._inspect
-survey._inspect = lambda *given: (time.sleep(0.1), real(*given))[1]
+def inspect(*given):
+    while not os.path.exists("{go}"):
+        time.sleep(0.02)
+    return real(*given)
+survey._inspect = inspect
 sys.argv = ["wan_backend", *sys.argv[3:]]
 runpy.run_module("wan_backend", run_name="__main__")
 """
-"""A server to which each file of a models folder comes slowly, as from a share."""
+"""A server to which no file of a models folder comes before the file `go` is there, as from a share."""
 
 
 class Desk:
@@ -111,14 +115,17 @@ def test_many_ended_jobs_are_there_from_one_server_and_can_be_cleared(desk, tmp_
 def test_a_models_folder_that_is_slow_to_look_through_stops_nobody(desk, tmp_path: Path) -> None:
     folder, script = tmp_path / "models", tmp_path / "slow.py"
     folder.mkdir()
-    script.write_text(SLOW)
+    script.write_text(SLOW.format(go=tmp_path / "go"))
     head = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    for n in range(60):
+    for n in range(20):
         (folder / f"{n}.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + b"\0" * 4)
     one = desk(f"{shlex.quote(sys.executable)} {shlex.quote(str(script))}", str(folder))
     one.start()
     one.until(lambda: one.server.models)
     assert one.server.looking, "it was answered before all was looked at"
+    assert type(one.ask("release")).__name__ == "WorkerStatus", "and so is any other call"
+    assert one.server.looking
+    (tmp_path / "go").touch()
     one.until(lambda: not one.server.looking)
     assert one.server.models and len(one.pids) == 1
 
