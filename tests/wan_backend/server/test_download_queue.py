@@ -54,7 +54,7 @@ def served(serve, hub, tmp_path, monkeypatch):
     return lambda *flags, **more: serve(*flags, HF_ENDPOINT=hub.url, **more)
 
 
-def told(server, model, *states, seconds=30.0):
+def told(server, model, *states, seconds=120.0):
     """The first event of the download in one of the states."""
     return server.wait(
         lambda message: (
