@@ -9,7 +9,9 @@ rendering        renders those sources with a Blender in the background
 journal, lease   such jobs on the disk, and which Blender that lives owns them
 server_proxy     the server as this side knows it, and its parts:
                  job_list, outbox, server_queries, filmstrips, known_downloads
+oldest_generation  spares Python's garbage collector the jobs of a long list
 open_file        the open file's strips and jobs
+strip_look       a look through its strips, in slices
 pending_takes    what placeholders and other strips of it wait for
 placeholder_holds  holds jobs whose placeholder is gone
 queue_time       how long the queue will take

@@ -20,6 +20,7 @@ order_jobs       hold, resume, move, pause
 backend_setup    the backend and its environment
 download_models  models and LoRAs that are to be fetched
 snapshot         the scene as panel, overlay and operators see it in one redraw
+redrawing        asks Blender to draw areas again
 refusing         why an operator can't be used, in a sentence
 """
 

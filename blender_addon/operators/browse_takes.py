@@ -22,6 +22,7 @@ from ..stopwatch import timed
 from ..timeline import compat
 from . import browser_grid
 from .browser_grid import Grid
+from .redrawing import SEQUENCERS, redraw
 from .refusing import Refusing, Result, timeline_refusal
 
 TICK_SECONDS = 0.05
@@ -180,7 +181,7 @@ class WAN_VSE_OT_browse_takes(Refusing, bpy.types.Operator):
         self._timer = context.window_manager.event_timer_add(TICK_SECONDS, window=context.window)
         context.window_manager.modal_handler_add(self)
         context.workspace.status_text_set(iface_(_STATUS))
-        _redraw(context)
+        redraw(SEQUENCERS)
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> Result:
@@ -225,13 +226,7 @@ def _close(context: bpy.types.Context) -> None:
     _open = None
     if context.workspace is not None:
         context.workspace.status_text_set(None)
-    _redraw(context)
-
-
-def _redraw(context: bpy.types.Context) -> None:
-    for area in context.screen.areas if context.screen else ():
-        if area.type == "SEQUENCE_EDITOR":
-            area.tag_redraw()
+    redraw(SEQUENCERS)
 
 
 def _find(context: bpy.types.Context, browser: Browser) -> tuple[Any, Any] | None:
@@ -258,7 +253,7 @@ def _tick(context: bpy.types.Context, browser: Browser) -> None:
     late = time.monotonic() - _seen_at > LOOKING_SECONDS
     if now != _seen and (late or not browser.library.looking or now[1] != _seen[1]):
         _seen, _seen_at = now, time.monotonic()
-        _redraw(context)
+        redraw(SEQUENCERS)
 
 
 def _answer(context: bpy.types.Context, browser: Browser, area: Any, region: Any, event: bpy.types.Event) -> str:
@@ -273,7 +268,7 @@ def _answer(context: bpy.types.Context, browser: Browser, area: Any, region: Any
     if event.type == "ESC" and event.value == "PRESS":
         if browser.dragging:
             browser.pressed, browser.dragging, browser.drop = -1, False, None
-            _redraw(context)
+            redraw(SEQUENCERS)
             return ""
         return "CLOSE"
     if not inside:
@@ -300,12 +295,12 @@ def _moved(
         browser.dragging = browser.dragging or far > DRAG_PIXELS * grid.scale
         if browser.dragging:
             browser.drop = _timeline_under(context, browser, event.mouse_x, event.mouse_y)
-            _redraw(context)
+            redraw(SEQUENCERS)
         return ""
     before = (browser.chosen, browser.fraction)
     _point(browser, grid, at)
     if (browser.chosen, browser.fraction) != before:
-        _redraw(context)
+        redraw(SEQUENCERS)
     return "PASS"
 
 
@@ -325,7 +320,7 @@ def _pressed(
     for (chip, _), box in zip(chips(), grid.chips(browser.chip_widths), strict=False):
         if box.has(*at):
             browser.chip, browser.scroll, browser.chosen = chip, 0.0, -1
-            _redraw(context)
+            redraw(SEQUENCERS)
             return ""
     browser.pressed = grid.at(*at)
     browser.pressed_at = (event.mouse_x, event.mouse_y)
@@ -338,7 +333,7 @@ def _released(context: bpy.types.Context, browser: Browser) -> str:
     """Lay the take where it was dragged to; after a click, at the playhead."""
     dragged, drop = browser.dragging, browser.drop
     browser.pressed, browser.dragging, browser.drop = -1, False, None
-    _redraw(context)
+    redraw(SEQUENCERS)
     if dragged and drop is None:
         return ""
     return _lay(context, browser, drop)

@@ -21,7 +21,7 @@ import gpu
 from bpy.app.translations import pgettext_iface as iface_
 from gpu_extras.batch import batch_for_shader
 
-from ..operators import compare_takes
+from ..operators import compare_takes, redrawing
 from ..operators.compare_takes import Comparison
 from ..stopwatch import LIMIT_SECONDS, timed
 from ..timeline import compat, scene_format, strip_transform, take_pictures
@@ -94,7 +94,7 @@ def _changed() -> None:
     """Something else is compared, or nothing."""
     if compare_takes.shown is None:
         _forget()
-    redraw_previews()
+    redrawing.redraw_previews()
 
 
 def _forget() -> None:
@@ -104,16 +104,6 @@ def _forget() -> None:
     _asked.clear()
     _drawn.clear()
     _slow.clear()
-
-
-def redraw_previews() -> None:
-    """Ask Blender to draw the previews again."""
-    for manager in bpy.data.window_managers:
-        for window in manager.windows:
-            for area in window.screen.areas:
-                space: Any = area.spaces.active
-                if area.type == "SEQUENCE_EDITOR" and space.view_type != "SEQUENCER":
-                    area.tag_redraw()
 
 
 class Side(NamedTuple):
@@ -285,7 +275,7 @@ def _read() -> float | None:
         _kept[picture] = read(picture)
         note_cost(picture, time.perf_counter() - began)
     _drop_old()
-    redraw_previews()
+    redrawing.redraw_previews()
     return 0.0 if _asked else None
 
 

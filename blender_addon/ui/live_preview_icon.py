@@ -16,8 +16,8 @@ import bpy.utils.previews
 
 from ...wan_backend.protocol.media import PREVIEW_PIXELS_FILE
 from ...wan_backend.protocol.messages import JobStatus
+from ..operators import redrawing
 from ..stopwatch import timed
-from . import refresh
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def _read() -> None:
             _show(path, picture)
             _steps[path] = step
     if asked:
-        refresh.redraw()
+        redrawing.redraw()
 
 
 def _picture(file: str) -> tuple[int, int, memoryview] | None:

@@ -92,6 +92,8 @@ def _draw() -> None:
     _draw_ghost(context, scene)
     if shows_range:
         _draw_asked_range(context, scene, strips)
+    if shown_marks.reading(scene):
+        context.region.tag_redraw()
     gpu.state.blend_set("NONE")
 
 
@@ -108,8 +110,9 @@ def _draw_marks(
 ) -> None:
     """Bars and marks in a few calls, however many there are; then words, if there is room for them."""
     region, scale = context.region, context.preferences.system.ui_scale
-    placeholders = list(_placeholders_in_view(region, scene, strips))
-    takes = list(_takes_in_view(region, scene, strips))
+    shown_here = shown_marks.marks(scene, strips)
+    placeholders = list(_placeholders_in_view(region, shown_here))
+    takes = list(_takes_in_view(region, shown_here))
     marks: dict[Color, list[Box]] = {TRACK: [], BAR: [], FAILED: []}
     for job, box in placeholders:
         for color, bar in bars(job, box):
@@ -175,21 +178,21 @@ def pending_bars(badge: Badge, box: Box) -> list[tuple[Color, Box]]:
     return [(TRACK, Box(left, bottom, right, top)), (BAR, Box(left, bottom, left + (right - left) * job.progress, top))]
 
 
-def _takes_in_view(
-    region: bpy.types.Region, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
-) -> Iterator[tuple[Badge, Box]]:
+def _takes_in_view(region: bpy.types.Region, marks: shown_marks.Marks) -> Iterator[tuple[Badge, Box]]:
     place = _Scale(region)
-    for start, end_exclusive, channel, badge in shown_marks.marks(scene, strips).takes:
+    for start, end_exclusive, channel, badge in marks.takes:
+        if end_exclusive <= place.first or start >= place.last:
+            continue  # most of thousands are: no box is made for them
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
             yield badge, box
 
 
-def _placeholders_in_view(
-    region: bpy.types.Region, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
-) -> Iterator[tuple[JobStatus, Box]]:
+def _placeholders_in_view(region: bpy.types.Region, marks: shown_marks.Marks) -> Iterator[tuple[JobStatus, Box]]:
     current, place = session.current(), _Scale(region)
-    for start, end_exclusive, channel, job_id in shown_marks.marks(scene, strips).placeholders:
+    for start, end_exclusive, channel, job_id in marks.placeholders:
+        if end_exclusive <= place.first or start >= place.last:
+            continue
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
             job = current.jobs.get(job_id)
@@ -254,17 +257,18 @@ class _Scale:
 
     def __init__(self, region: bpy.types.Region) -> None:
         view: Any = region.view2d
-        self._frame, self._channel = view.region_to_view(0, 0)  # which is exact; the other way gives whole pixels
-        right, top = view.region_to_view(region.width, region.height)
-        self._across, self._up = region.width / (right - self._frame), region.height / (top - self._channel)
+        self.first, self._channel = view.region_to_view(0, 0)  # which is exact; the other way gives whole pixels
+        """The frame at the left edge, and the one at the right edge."""
+        self.last, top = view.region_to_view(region.width, region.height)
+        self._across, self._up = region.width / (self.last - self.first), region.height / (top - self._channel)
 
     def box(self, start: int, end_exclusive: int, channel: int) -> Box:
         """The rectangle of a strip."""
         above = channel - self._channel
         return Box(
-            (start - self._frame) * self._across,
+            (start - self.first) * self._across,
             (above + _STRIP_LOW) * self._up,
-            (end_exclusive - self._frame) * self._across,
+            (end_exclusive - self.first) * self._across,
             (above + _STRIP_HIGH) * self._up,
         )
 

@@ -15,13 +15,14 @@ def stopwatch(addon):
 
 
 def test_it_counts_blocks_and_functions(stopwatch, monkeypatch):
-    clock = SimpleNamespace(now=0.0)
-    clock.perf_counter = lambda: clock.now
+    clock = SimpleNamespace(now=0.0, busy=0.0)
+    clock.perf_counter, clock.thread_time = lambda: clock.now, lambda: clock.busy
     monkeypatch.setattr(stopwatch, "time", clock)
 
     @stopwatch.timed("double")
     def double(self, number):
         clock.now += number
+        clock.busy += number
         return number * 2
 
     for number in range(3):
@@ -29,8 +30,8 @@ def test_it_counts_blocks_and_functions(stopwatch, monkeypatch):
     with stopwatch.timed("nap"):
         clock.now += 8.0
     report = stopwatch.report()
-    assert report["double"] == (3, 1.0, 2.0), "the median and the worst"
-    assert report["nap"] == (1, 8.0, 8.0)
+    assert report["double"] == (3, 1.0, 2.0, 2.0), "the median and the worst"
+    assert report["nap"] == (1, 8.0, 8.0, 0.0), "a nap needs no processor"
 
 
 def test_a_failure_is_counted_and_passed_on(stopwatch):
