@@ -263,7 +263,7 @@ def test_a_flip_looks_neither_at_each_take_s_pictures_nor_at_each_take_s_folder(
     monkeypatch.setattr(os, "scandir", lambda folder: (folders.append(folder), scandir(folder))[1])
     for job in (A, *jobs[:5]):
         folders.clear()
-        assert calls_in(lambda job=job: stack.show(job)) < 200 * 241
+        assert calls_in(lambda job=job: stack.show(job)) < 150 * 241  # with half of that it does what it has to
         assert len(folders) <= 1
 
 
