@@ -69,7 +69,9 @@ def test_the_build_uses_the_standard_library_alone() -> None:
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module or ""]
             for name in names:
-                assert name.split(".")[0] in sys.stdlib_module_names | {"tools", "wan_backend"}, f"{source} imports {name}"
+                assert name.split(".")[0] in sys.stdlib_module_names | {"tools", "wan_backend"}, (
+                    f"{source} imports {name}"
+                )
 
 
 def test_a_file_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
