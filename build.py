@@ -26,10 +26,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,6 +50,7 @@ SAY_SECONDS = 5.0
 NOTHING = Amount()
 DIST = ROOT / "dist"
 DEMO = ROOT / "out" / "demo"
+BYTECODE = ROOT / "build" / "bytecode"
 MESSAGES = ROOT / "out" / "messages.py"
 
 BLENDERS = {"4.2.23": "3.11", "4.5.15": "3.11", "5.0.1": "3.11", "5.2.3": "3.13"}
@@ -364,6 +366,7 @@ def do_test(options: argparse.Namespace) -> None:
     if options.tier in ("fast", "ci"):
         do_check(options)
     backend = backend_environment("cpu")
+    _forget_bytecode_of_gone_folders()
     variables = _blender_variables(backend, ROOT / "build" / "test-user") | {"OMP_NUM_THREADS": TEST_THREADS}
     tier = [*PYTEST, "--tier", options.tier]
     say(f"test: the backend ({options.tier})")
@@ -459,7 +462,26 @@ def _in_blender(script: Path, *arguments: object) -> list[object]:
 def _blender_variables(backend: Path, user: Path) -> dict[str, str]:
     """The environment of a Blender that keeps its files in the clone and finds the clone's backend."""
     user.mkdir(parents=True, exist_ok=True)
-    return {**os.environ, "BLENDER_USER_RESOURCES": str(user), "WAN_VSE_BACKEND_PYTHON": str(backend)}
+    variables = {**os.environ, "BLENDER_USER_RESOURCES": str(user), "WAN_VSE_BACKEND_PYTHON": str(backend)}
+    keep_bytecode(variables)
+    return variables
+
+
+def keep_bytecode(variables: MutableMapping[str, str]) -> None:
+    """Let every Python with these variables keep what it compiled, in the clone, even where it is told to keep none.
+
+    To compile torch, diffusers and peft anew takes two thirds of a worker's start, and tests start many.
+    """
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    variables["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
+
+
+def _forget_bytecode_of_gone_folders() -> None:
+    """Each run installs the extension in temporary folders of its own, and bytecode is kept by its source's path."""
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for folder in BYTECODE.joinpath(*temporary.parts[1:]).glob("*"):
+        if not (temporary / folder.name).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
