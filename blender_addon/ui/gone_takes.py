@@ -17,9 +17,9 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..jobs.take_media import MediaLook, TakeMedia, TakePlace
+from ..operators import redrawing
 from ..stopwatch import timed
 from ..timeline import compat, identity, strip_takes
-from . import refresh
 
 SLICE_SECONDS = 0.003
 TICK_SECONDS = 0.05
@@ -127,7 +127,7 @@ def tick(deadline: float) -> bool:
     if _walks and time.perf_counter() < deadline:
         changed = _walk() or changed
     if changed:
-        refresh.redraw()
+        redrawing.redraw()
     return _walks or look.busy
 
 

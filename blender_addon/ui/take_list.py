@@ -13,10 +13,11 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import TakeRequest
 from .. import properties
+from ..operators import redrawing
 from ..properties import WanPanelState, panel_state_of
 from ..stopwatch import timed
 from ..timeline import compat, strip_takes, untrusted
-from . import gone_takes, refresh, take_thumbnails, take_words
+from . import gone_takes, take_thumbnails, take_words
 
 PANEL = "wan_vse_take_list"
 ROWS, MOST_ROWS = 3, 8
@@ -179,7 +180,7 @@ def _write_rows() -> None:
     managers: Any = bpy.data.window_managers
     for manager in managers:
         write_rows(manager.wan_vse)
-    refresh.redraw()
+    redrawing.redraw()
 
 
 def write_rows(panel_state: WanPanelState) -> None:

@@ -206,7 +206,8 @@ def state(job: JobStatus) -> str:
 
 def progress_says(job: JobStatus, sentence: Sentence) -> bool:
     """True if `progress` says all of it already. They are compared in English, as they are translated apart."""
-    step = f"Step {job.step} of {job.steps}" if job.steps and job.state is JobState.DENOISING else ""
+    counted = Sentence("Step {done} of {steps}", done=job.step, steps=job.steps)
+    step = counted if job.steps and job.state is JobState.DENOISING else ""
     words = HOLD_WORDS[job.hold] if is_held(job) else RENDERING if is_rendering(job) else STATE_WORDS[job.state]
     return (step or words).startswith(sentence.rstrip("."))
 
