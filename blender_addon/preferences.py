@@ -97,6 +97,12 @@ class WanPreferences(bpy.types.AddonPreferences):
         soft_max=240,
         update=_backend_changed,
     )
+    enter_makes_take: BoolProperty(
+        name="Enter Makes a Take",
+        description="Enter in the prompt of the selected take makes that take with the new words and the same seed. "
+        "Leaving the field otherwise, as by a click elsewhere, only keeps the words",
+        default=True,
+    )
     media_folder: StringProperty(
         name="Media Folder",
         description="Where takes are kept. Leave it empty to keep them in a folder named wan beside the .blend file",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .translation import translated
+from ..translation import translated
 
 PYTHON_VARIABLE = "WAN_VSE_BACKEND_PYTHON"
 """An environment variable that names a Python with the backend's packages, for developers."""

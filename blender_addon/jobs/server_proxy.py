@@ -27,6 +27,7 @@ from ...wan_backend.protocol.messages import (
     WorkerState,
     WorkerStatus,
 )
+from ...wan_backend.protocol.sentences import NO_SENTENCE
 from ..backend.client import ChildClient
 from ..backend.connection import BackendStatus, Connection
 from ..backend.launch_command import BackendSettings
@@ -50,7 +51,7 @@ class ServerProxy:
     def __init__(self, jobs: JobList, settings: Callable[[], BackendSettings], on_change: Callable[[], None]) -> None:
         self.models: list[ModelRow] = []
         self.extras: list[ExtraRow] = []
-        self.looking = ""
+        self.looking = NO_SENTENCE
         """A sentence on how far the server's first search of the models folders is; empty once it has ended."""
         self.state_folder = ""
         """The folder in which the servers of all windows keep their jobs; empty until it is known."""
@@ -220,7 +221,7 @@ class ServerProxy:
         self.listed = self._told_paused = False
         self.worker = WorkerStatus(WorkerState.NONE)
         self.held_elsewhere = 0
-        self.looking = ""
+        self.looking = NO_SENTENCE
         self._forget_plans()
         self.thumbnail_query.forget()
         self.filmstrips.forget()

@@ -16,7 +16,7 @@ import bpy
 from bpy.app.translations import pgettext_iface
 
 from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, TakeRequest
-from ..backend import translation
+from .. import translation
 from ..backend.setup import Setup
 from ..stopwatch import timed
 from ..timeline import compat

@@ -18,6 +18,7 @@ apply_settings   a take's settings into the panel; fixes of problems
 queue_jobs       cancel, retry, place, clear
 order_jobs       hold, resume, move, pause
 backend_setup    the backend and its environment
+text_editors     shows a text in Blender's text editor
 download_models  models and LoRAs that are to be fetched
 snapshot         the scene as panel, overlay and operators see it in one redraw
 redrawing        asks Blender to draw areas again

@@ -20,6 +20,7 @@ from ..jobs import film_takes, session
 from ..jobs.take_library import ListedTake, TakeLibrary
 from ..stopwatch import timed
 from ..timeline import compat
+from ..translation import translated
 from . import browser_grid
 from .browser_grid import Grid
 from .redrawing import SEQUENCERS, redraw
@@ -343,7 +344,7 @@ def _lay(context: bpy.types.Context, browser: Browser, drop: tuple[int, int] | N
     take, scene = browser.take(), compat.sequencer_scene(context)
     refusal = timeline_refusal(context)
     if take is None or scene is None or refusal:
-        return f"!{rpt_(refusal)}." if refusal else ""
+        return f"!{translated(refusal, rpt_)}." if refusal else ""
     if drop is None:
         active = compat.active_strip(scene)
         drop = (scene.frame_current, active.channel if active is not None else 1)

@@ -19,6 +19,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from ...wan_backend.protocol.messages import Task
 from ..timeline import compat, provenance, strip_takes
 from ..timeline.strip_takes import KeptTake
+from ..translation import translated
 from .refusing import Refusing, Result, timeline_refusal
 from .takes import take_strip
 
@@ -158,7 +159,7 @@ class WAN_VSE_OT_compare_takes(Refusing, bpy.types.Operator):
 
 
 def _sentence(refusal: str) -> str:
-    return f"{rpt_(refusal)}."
+    return f"{translated(refusal, rpt_)}."
 
 
 def previews(context: bpy.types.Context) -> list[tuple[bpy.types.Area, bpy.types.Region]]:

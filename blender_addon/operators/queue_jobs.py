@@ -16,6 +16,7 @@ from ..jobs.job_list import JobOrder
 from ..properties import active_job_id
 from ..stopwatch import timed
 from ..timeline import compat, identity
+from ..translation import translated
 from .refusing import ROW_POINTER, Refusing, Result, backend_refusal, job_of, timeline_refusal
 
 HELD_ELSEWHERE = "Another Blender window has this job: retry it there, or close that window to bring it here"
@@ -126,7 +127,7 @@ class OnJob(Refusing):
             job = next((each for each in queue_state().sample if not self.job_refusal(each)), None)
         sentence = self.job_refusal(job) if job else NO_JOB
         if job is None or sentence:
-            self.report({"WARNING"}, f"{rpt_(sentence)}.")  # type: ignore[attr-defined]
+            self.report({"WARNING"}, f"{translated(sentence, rpt_)}.")  # type: ignore[attr-defined]
             return {"CANCELLED"}
         with timed(f"operator {type(self).__name__}"):
             return self.run(context, job)
@@ -218,12 +219,12 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
         scene = compat.sequencer_scene(context)
         no_timeline = timeline_refusal(context)
         if scene is None or no_timeline:
-            self.report({"WARNING"}, f"{rpt_(no_timeline)}.")
+            self.report({"WARNING"}, f"{translated(no_timeline, rpt_)}.")
             return {"CANCELLED"}
         try:
             placed = session.current().place(job.job_id, scene)
         except request.Refused as refused:
-            self.report({"ERROR"}, refused.sentence)
+            self.report({"ERROR"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         if not placed:
             why = session.current().file.problems.get(job.job_id, "") or "The job has no take to place."

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
+from bpy.app.translations import pgettext_tip as tip_
 
 from ...wan_backend.protocol.messages import JobState, MediaFormat, Origin, Quality, TakeRequest
 from .. import preferences
@@ -15,6 +16,7 @@ from ..jobs import project, request, session
 from ..properties import MAX_SEED, settings_in
 from ..stopwatch import timed
 from ..timeline import compat, identity, scene_format, strip_takes, untrusted
+from ..translation import translated
 from .make_takes import MAX_COUNT, generate_all, planned_again
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
@@ -159,6 +161,13 @@ class WAN_VSE_OT_mark_take(OnTake, bpy.types.Operator):
         ],
     )
 
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        """What the mark is for."""
+        if properties.mark == "star":
+            return tip_("Star the shown take as a favorite; the strip and Browse Takes show it. Once more takes it off")
+        return tip_("Reject the shown take: flipping leaves it out, its files stay. Once more takes the mark off")
+
     @timed("operator mark_take")
     def execute(self, context: bpy.types.Context) -> Result:
         _, strip, shown = self.found(context)
@@ -287,27 +296,49 @@ class WAN_VSE_OT_new_take(AsksForTakes, bpy.types.Operator):
 
     @timed("operator new_take")
     def execute(self, context: bpy.types.Context) -> Result:
-        scene: Any = compat.sequencer_scene(context)
         strip: Any = take_strip(context)
-        again = _how_made(strip, self.job_id or untrusted.id_in(strip, identity.JOB))
-        if again is None:
-            self.report({"WARNING"}, f"{rpt_(NO_SETTINGS)}.")
-            return {"CANCELLED"}
-        is_shown_in_panel = not self.job_id and strip == compat.active_strip(scene)
-        prompt = str(getattr(settings_in(scene), "take_prompt", "")).strip() if is_shown_in_panel else ""
-        seed = again.made.seed if self.same_seed else secrets.randbelow(MAX_SEED + 1)
-        changed = replace(again.made, seed=seed, prompt=prompt or again.made.prompt)
-        checked = request.check_prompt(changed.prompt, may_be_empty=not again.made.prompt)
         try:
-            if checked.refusal:
-                raise request.Refused(checked.refusal)
-            asked = _ask_onto(scene, strip, replace(again, made=changed), self.count)
+            asked = ask_again(context, self.count, self.same_seed, self.job_id)
         except request.Refused as refused:
-            self.report({"WARNING"}, refused.sentence)
+            self.report({"WARNING"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
-        words = rpt_("Started {} takes of '{}'.") if len(asked) > 1 else rpt_("Started another take of '{1}'.")
-        self.report({"INFO"}, words.format(len(asked), strip.name))
+        words = rpt_("Started {} takes of '{}'.") if asked > 1 else rpt_("Started another take of '{1}'.")
+        self.report({"INFO"}, words.format(asked, strip.name))
         return {"FINISHED"}
+
+
+def ask_again(context: bpy.types.Context, count: int = 1, same_seed: bool = False, job_id: str = "") -> int:
+    """Ask for more takes of the strip, of the shown take unless a job is given; returns how many. Raises Refused."""
+    scene: Any = compat.sequencer_scene(context)
+    strip: Any = take_strip(context)
+    again = _how_made(strip, job_id or untrusted.id_in(strip, identity.JOB))
+    if again is None:
+        raise request.Refused(f"{rpt_(NO_SETTINGS)}.")
+    changed = replace(again.made, prompt=_edited_prompt(scene, strip, job_id) or again.made.prompt)
+    if not same_seed:
+        changed = replace(changed, seed=secrets.randbelow(MAX_SEED + 1))
+    checked = request.check_prompt(changed.prompt, may_be_empty=not again.made.prompt)
+    if checked.refusal:
+        raise request.Refused(checked.refusal)
+    return len(_ask_onto(scene, strip, replace(again, made=changed), count))
+
+
+def _edited_prompt(scene: bpy.types.Scene, strip: compat.Strip, job_id: str = "") -> str:
+    """The prompt as the panel's field has it, if that is about the strip's shown take; else empty."""
+    if job_id or strip != compat.active_strip(scene):
+        return ""
+    return str(getattr(settings_in(scene), "take_prompt", "")).strip()
+
+
+def has_edited_take(context: bpy.types.Context) -> bool | None:
+    """Whether the strip has, or waits for, its shown take in the words of the field; None if those are its own."""
+    scene: Any = compat.sequencer_scene(context)
+    strip = take_strip(context)
+    made = how_made(strip) if strip is not None else None
+    prompt = _edited_prompt(scene, strip) if strip is not None else ""
+    if made is None or not prompt or prompt == made.prompt.strip():
+        return None
+    return _has_like(strip, replace(made, prompt=prompt))
 
 
 def _ask_onto(scene: bpy.types.Scene, strip: compat.Strip, again: _Again, count: int = 1) -> list[TakeRequest]:
@@ -362,7 +393,9 @@ class WAN_VSE_OT_take_in_best(AsksForTakes, bpy.types.Operator):
         if made is not None and made.quality is Quality.BEST:
             return "The take is made in Best already"
         return (
-            "The strip has this take in Best, or waits for it" if made is not None and _has_in_best(strip, made) else ""
+            "The strip has this take in Best, or waits for it"
+            if made is not None and _has_like(strip, in_best(made))
+            else ""
         )
 
     @timed("operator take_in_best")
@@ -374,7 +407,7 @@ class WAN_VSE_OT_take_in_best(AsksForTakes, bpy.types.Operator):
         try:
             _ask_onto(scene, strip, replace(again, made=in_best(again.made)))
         except request.Refused as refused:
-            self.report({"WARNING"}, refused.sentence)
+            self.report({"WARNING"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         self.report({"INFO"}, rpt_(_change_to_best(again.made)).format(strip.name))
         return {"FINISHED"}
@@ -421,7 +454,7 @@ class WAN_VSE_OT_drafts_in_best(Refusing, bpy.types.Operator):
                 _ask_onto(scene, found.strip, replace(again, made=in_best(again.made)))
                 started += 1
             except request.Refused as refused:
-                refusals.append(f"'{found.strip.name}': {refused.sentence}")
+                refusals.append(f"'{found.strip.name}': {translated(refused.sentence, rpt_)}")
         if refusals:
             words = rpt_("Started {} of {} drafts in Best. {}")
             self.report({"WARNING"}, words.format(started, started + len(refusals), refusals[0]))
@@ -437,12 +470,12 @@ def _drafts(scene: bpy.types.Scene) -> Any:
         made = None if found.is_placeholder or found.strip.mute else untrusted.request(found.request_text)
         if made is None or made.quality is not Quality.DRAFT:
             continue
-        if not _has_in_best(found.strip, made):
+        if not _has_like(found.strip, in_best(made)):
             yield found
 
 
-def _has_in_best(strip: compat.Strip, made: TakeRequest) -> bool:
-    """Whether the strip keeps, or waits for, the same take in Best; one that is rejected or failed doesn't count."""
+def _has_like(strip: compat.Strip, wanted: TakeRequest) -> bool:
+    """Whether the strip keeps, or waits for, a take like that; one that is rejected or failed doesn't count."""
     jobs = session.current().jobs
     texts = []
     for asked in strip_takes.asked_for(strip):
@@ -454,7 +487,7 @@ def _has_in_best(strip: compat.Strip, made: TakeRequest) -> bool:
             texts.append(strip_takes.made_of(strip, take.job_id).request)
     others = (untrusted.request(text) for text in texts if text)
     return any(
-        each is not None and (each.quality, each.seed, each.prompt) == (Quality.BEST, made.seed, made.prompt)
+        each is not None and (each.quality, each.seed, each.prompt) == (wanted.quality, wanted.seed, wanted.prompt)
         for each in others
     )
 

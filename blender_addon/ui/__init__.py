@@ -11,6 +11,7 @@ from .. import preferences
 from ..jobs import session
 from . import (
     comparison,
+    live_picture,
     live_preview_icon,
     lora_list,
     menus,
@@ -63,6 +64,7 @@ def unregister() -> None:
     status_bar.unregister()
     shown_job.unregister()
     timeline_overlay.unregister()
+    live_picture.unregister()
     live_preview_icon.unregister()
     take_thumbnails.unregister()
     thumbnail_icons.unregister()

@@ -9,6 +9,7 @@ from ...wan_backend.protocol.messages import ExtraRow
 from ..jobs import session
 from ..preferences import WanPreferences
 from ..stopwatch import timed
+from ..translation import translated
 from . import backend_box, download_box, model_rows, paragraph, shortcuts
 
 LOOKING = "not found so far; the models folders are still being searched."
@@ -76,8 +77,8 @@ def _extra_line(extra: ExtraRow) -> tuple[str, str]:
     if not extra.here and session.current().server.looking:
         return f"{extra.label}: {iface_(LOOKING)}", "SORTTIME"
     if not extra.here:
-        return f"{extra.label}: {iface_(extra.notes)}", "IMPORT"
-    return f"{extra.label} ({extra.licence}): {iface_(extra.sentence)}", "CHECKMARK"
+        return f"{extra.label}: {translated(extra.notes)}", "IMPORT"
+    return f"{extra.label} ({extra.licence}): {translated(extra.sentence)}", "CHECKMARK"
 
 
 def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:

@@ -61,9 +61,7 @@ def draw(
 ) -> None:
     """As high as the rows of a task, which it takes the place of."""
     draw_flip(layout, take)
-    row = layout.row(align=True)
-    row.prop(settings, "take_prompt", text="", placeholder="Without a prompt")
-    prompt_box.draw_more(row)
+    prompt_box.draw_of_take(layout, settings)
     draw_button(layout, settings, take)
     draw_status(layout, context, take)
     draw_facts(layout, context, take)

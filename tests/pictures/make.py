@@ -26,7 +26,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import downloads
 import loras
-import shots
 import takes
 import tasks
 import window
@@ -44,16 +43,8 @@ Wait = Callable[[], Any]
 
 def workplace(work: Path, out: Path) -> Iterator[Wait | None]:
     """The panel, the queue, the preferences, in the order in which a person would see them. None waits for a redraw."""
-    bpy.ops.wm.read_homefile(app_template="Video_Editing")
-    yield None
-    scene_name = shots.lay_out(work).name
-    bpy.ops.wm.save_as_mainfile(filepath=str(work / "film.blend"))
-    window.clear_for_cutting()
-    yield None  # Blender crashes where an area is touched before the new layout was drawn
+    scene_name = yield from window.open_film(work, "film")
     session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
-    window.show_sidebar()
-    yield None
-    window.choose_tab()
     scene = bpy.data.scenes[scene_name]
     scene.frame_set(80)
     settings = scene.wan_vse

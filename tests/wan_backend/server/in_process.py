@@ -33,6 +33,7 @@ from wan_backend.protocol.messages import (
     WarmUpParams,
 )
 from wan_backend.protocol.methods import WORKER_EVENTS, WORKER_METHODS
+from wan_backend.protocol.sentences import in_english
 from wan_backend.server import log_files, serve, worker_life
 from wan_backend.server.inbox import ClientLine, Receiver, WorkerExit, WorkerLine
 
@@ -145,7 +146,7 @@ class Output:
         self.messages: list[dict[str, Any]] = []
 
     def send(self, line: bytes, droppable: bool = False) -> None:
-        self.messages.append(json.loads(line))
+        self.messages.append(in_english(json.loads(line)))
 
 
 class Input:
