@@ -382,7 +382,7 @@ class Session:
         self._note_change()
 
     def _is_busy(self) -> bool:
-        running = self.server.downloads.busy or self.jobs.busy or self.server.filmstrips.busy
+        running = self.server.downloads.busy or self.jobs.busy or self.server.filmstrips.busy or self.server.reels.busy
         return (
             running
             or self.server.status.state == "starting"
@@ -436,6 +436,13 @@ def unregister() -> None:
     _close()
     film_takes.forget()
     _session = None
+
+
+def hurry() -> None:
+    """Have the next tick come at once: somebody waits for an answer. Safe in a draw."""
+    if bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.unregister(_on_timer)
+        bpy.app.timers.register(_on_timer, first_interval=0.0, persistent=True)
 
 
 def _on_timer() -> float:

@@ -105,7 +105,7 @@ def unknown(
 
 def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | None:
     """The job with its take, if that is in a folder of this film's takes; None if it isn't (yet)."""
-    take = placing.take_on_disk(job_id, _places(asked, _with_own_origin(asked)))
+    take = placing.take_on_disk(job_id, asked, _places(asked, _with_own_origin(asked)))
     if take is None:
         return None
     own = with_own_folders(asked, job_id)

@@ -9,7 +9,6 @@ import textwrap
 from typing import Any, ClassVar
 
 import bpy
-from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import WorkerState

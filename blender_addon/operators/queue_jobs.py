@@ -15,7 +15,7 @@ from ..jobs import queue_time, request, session, unknown_jobs
 from ..jobs.job_list import JobOrder
 from ..properties import active_job_id
 from ..stopwatch import timed
-from ..timeline import compat, identity
+from ..timeline import compat, identity, strip_takes, take_strips
 from ..translation import translated
 from .refusing import ROW_POINTER, Refusing, Result, backend_refusal, job_of, timeline_refusal
 
@@ -230,6 +230,10 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
             why = session.current().file.problems.get(job.job_id, "") or "The job has no take to place."
             self.report({"WARNING"}, why)
             return {"CANCELLED"}
+        there = (each.strip for each in identity.marked(scene) if job.job_id in strip_takes.jobs_on(each.strip))
+        strip = next((strip for strip in there if not strip.mute), None)
+        if strip is not None:
+            take_strips.choose(scene, strip)
         return {"FINISHED"}
 
 
@@ -251,10 +255,7 @@ class WAN_VSE_OT_show_take(OnJob, bpy.types.Operator):
             elsewhere = rpt_("The job's strip is in the scene '{}'.") if found else rpt_(nowhere)
             self.report({"WARNING"}, elsewhere.format(*(each.scene.name for each in found[:1])))
             return {"CANCELLED"}
-        for strip in compat.all_strips(shown):
-            strip.select = False
-        here.strip.select = True
-        shown.sequence_editor.active_strip = here.strip
+        take_strips.choose(shown, here.strip)
         shown.frame_current = compat.start(here.strip)
         _bring_into_view(context)
         return {"FINISHED"}

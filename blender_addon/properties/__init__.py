@@ -408,8 +408,17 @@ def _row_chosen(panel_state: Any, context: Any) -> None:
         callback(panel_state, context)
 
 
+on_take_row_chosen: list[Callable[[Any, Any], None]] = []
+"""The same for the list of a strip's takes."""
+
+
+def _take_row_chosen(panel_state: Any, context: Any) -> None:
+    for callback in on_take_row_chosen:
+        callback(panel_state, context)
+
+
 class WanJobRow(bpy.types.PropertyGroup):
-    """One row of the queue: `name` is the job's id; all else is asked of the session."""
+    """One row of the queue, or of a strip's takes: `name` is the job's id; all else is asked of the session."""
 
 
 class WanPanelState(bpy.types.PropertyGroup):
@@ -421,6 +430,13 @@ class WanPanelState(bpy.types.PropertyGroup):
         description="The job whose details are shown",
         options={"SKIP_SAVE"},
         update=_row_chosen,
+    )
+    take_rows: CollectionProperty(type=WanJobRow)
+    active_take: IntProperty(
+        name="Take",
+        description="The take that the strip shows. Click another to show that one in its place",
+        options={"SKIP_SAVE"},
+        update=_take_row_chosen,
     )
     search: StringProperty(
         name="Search",

@@ -82,10 +82,15 @@ def _extra_line(extra: ExtraRow) -> tuple[str, str]:
 
 
 def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
-    """The folder that takes are kept in."""
+    """The folder that takes are kept in, and how one hears of a take."""
     box = layout.box()
     box.label(text="Takes")
-    _fields(box).prop(preferences, "media_folder", placeholder="wan/ beside the .blend file")
+    fields = _fields(box)
+    fields.prop(preferences, "media_folder", placeholder="wan/ beside the .blend file")
+    fields.prop(preferences, "announce")
+    if preferences.announce != "NEVER":
+        fields.prop(preferences, "announce_by_sound")
+        fields.prop(preferences, "announce_by_notice")
 
 
 def _fields(box: bpy.types.UILayout) -> bpy.types.UILayout:

@@ -146,7 +146,8 @@ def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
             continue
         right, bottom = box.right - 3 * scale, box.bottom + 2 * scale
         places.append((badge, words, Box(right - width - mark - 6 * scale, bottom, right, bottom + 14 * scale)))
-    _fill_all([place for _, _, place in places], SHADE)
+    for color, is_gone in ((SHADE, False), (FAILED, True)):
+        _fill_all([place for badge, _, place in places if badge.is_gone is is_gone], color)
     for color, kind in ((STARRED, strip_takes.STAR), (REJECTED, strip_takes.REJECT)):
         boxes = [place for badge, _, place in places if badge.mark == kind]
         _shade_all(_star if kind == strip_takes.STAR else _cross, boxes, color, scale)
@@ -158,6 +159,9 @@ def badge_words(badge: Badge) -> tuple[str, ...]:
     """What is written on a strip with takes, from the longest to the shortest."""
     count = iface_("{} of {}").format(badge.number, badge.count) if badge.count > 1 else ""
     short = f"{badge.number}/{badge.count}" if badge.count > 1 else ""
+    if badge.is_gone:
+        gone = iface_("files are gone")
+        return (f"{count}, {gone}" if count else gone, gone, "!")
     job = _running(badge)
     if job is None:
         return (count, short)

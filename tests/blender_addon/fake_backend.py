@@ -72,7 +72,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict] = {}
-        self.paused = False
+        self.paused = "--paused" in sys.argv
         self.lines: queue.Queue = queue.Queue()
         self.sending = threading.Lock()
         if JOBS_FILE.is_file():

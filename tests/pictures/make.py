@@ -24,8 +24,10 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import clicks
 import downloads
 import loras
+import reopen
 import takes
 import tasks
 import window
@@ -187,7 +189,10 @@ STORIES = {
     "downloads": downloads.story,
     "loras": loras.story,
     "takes": takes.story,
+    "clicks": clicks.story,
 }
+OF_THEIR_OWN = {"pause": reopen.pause, "reopened": reopen.reopened}
+"""Stories that need a Blender each."""
 
 
 def main() -> None:
@@ -195,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("--extension", "--work", "--out"):
         parser.add_argument(name, type=Path, required=True)
-    parser.add_argument("--only", choices=STORIES, help="one part of the pictures")
+    parser.add_argument("--only", choices=STORIES | OF_THEIR_OWN, help="one part of the pictures")
     options = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :])
     logging.basicConfig(level=logging.INFO)
     bpy.context.preferences.view.show_splash = False
@@ -204,7 +209,7 @@ def main() -> None:
         filepath=str(options.extension), repo="user_default", enable_on_install=True
     )
     work = options.work.absolute()
-    told = [STORIES[options.only]] if options.only else STORIES.values()
+    told = [(STORIES | OF_THEIR_OWN)[options.only]] if options.only else STORIES.values()
     steps = itertools.chain.from_iterable(story(work, options.out.absolute()) for story in told)
     timer = perform(steps, work)
     bpy.app.timers.register(timer, first_interval=1.0, persistent=True)

@@ -20,6 +20,7 @@ sentences      sentences for a person, as templates and values
 errors         error codes and the exceptions that carry them
 endpoint       one end of a hop: lines in, calls out
 media          the names of a take's files
+take_names     the names of takes' folders
 process_setup  what a child process does before it speaks
 describe       writes docs/protocol.md
 """

@@ -348,6 +348,8 @@ class Film:
     source: Source
     width: int
     height: int
+    side: int = 0
+    """If it is given, every frame is to be seen (at most `media.MAX_REEL_FRAMES`), at so many pixels a side."""
 
 
 @dataclass(frozen=True)
@@ -359,7 +361,8 @@ class FilmstripsParams:
 
 @dataclass(frozen=True)
 class FilmstripsResult:
-    """A file for each film, in the form of `media.FILMSTRIP_HEAD`; empty where there is none."""
+    """A file for each film, in the form of `media.FILMSTRIP_HEAD`, with every frame in that of `media.REEL_MARK`; empty
+    where there is none."""
 
     files: list[str]
 

@@ -45,6 +45,7 @@ from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
 from ..pipelines.transfers import NoPictures
 from ..planning.machine_steps import FAST_8_BIT_NOTE
+from ..protocol import take_names
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
 from ..protocol.media import KERNELS_FILE, first_file
@@ -180,7 +181,8 @@ def make_take(
     problem = media_folder.check(request.media_folder, plan.disk_bytes)
     if problem is not None:
         raise Refusal(problem)
-    with TakeFolder(Path(request.media_folder), params.job_id) as take_folder, job.steps:
+    title = take_names.title(request)
+    with TakeFolder(Path(request.media_folder), params.job_id, title) as take_folder, job.steps:
         state = TakeState(plan, steps=plan.steps)
         _choose_matrices(job, state)  # first, since memory is planned for the weights as they will be
         memory = JobMemory(model, params)
@@ -191,13 +193,13 @@ def make_take(
             progress.phase(JobState.LOADING, Sentence("Out of memory: continuing with less of the model in memory"))
             model.drop_all()
             devices.release(model.device)
-        result = _result(job, state, memory, take_folder.final)
+        seconds = PhaseSeconds(0.0, **state.seconds)
         if state.resumed is None and not state.spilled:
-            warm.pace.learn(result.seconds, work)
+            warm.pace.learn(seconds, work)
         check(should_stop)
-        take_folder.publish(_settings(job, state, result))
+        final = take_folder.publish(lambda folder: _settings(job, state, _result(job, state, memory, folder)))
         job.steps.remove()
-        return result
+        return _result(job, state, memory, final)
 
 
 def _forwards(plan: Plan) -> int:
