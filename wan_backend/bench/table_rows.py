@@ -48,7 +48,7 @@ WORKS = {
     "VACE-1.3B-480p-control": TableWork("VACE-1.3B", "wan2.1-vace-1.3b", _work(832, 480, shift=3.0), 50, trunk=False),
     "14B-480p": TableWork("14B", "wan2.1-t2v-14b", _work(832, 480), 50),
     "14B-720p": TableWork(
-        "14B", "wan2.1-t2v-14b", _work(1280, 720, guidance=1.0), 4, footage=True, errors=False
+        "14B", "wan2.1-t2v-14b", replace(_work(1280, 720, guidance=1.0), steps=2), 4, footage=True, errors=False
     ),
     "I2V-14B-480p-draft": TableWork(
         "I2V-14B", "wan2.1-i2v-14b-480p", _draft(832, 480, 5.0, from_picture=True), 4, errors=False

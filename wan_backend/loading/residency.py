@@ -123,6 +123,11 @@ class PlacedModel:
             return TORCH_KERNELS
         return forward_kernels.choose_for(device, self._width, self._kernel_findings)
 
+    @property
+    def kernels_are_chosen(self) -> bool:
+        """False while the transformers may still go over to other kernels (`take_up_kernels`)."""
+        return self._kernels_chosen
+
     def take_up_kernels(self, step_seconds: float, steps_left: int) -> bool:
         """Between two steps, compute with the card's own kernels from now on, if they are compiled and it pays.
 
