@@ -140,7 +140,8 @@ def _make_takes(model: Path, work: Work, state: Path, device: str, takes: int) -
 
 
 def _table(courses: dict[str, Course]) -> str:
-    lines = ["| seconds from the request to | the first step | its end | the first preview | the second step's end | the take | kernels |"]
+    heads = ("the first step", "its end", "the first preview", "the second step's end", "the take", "kernels")
+    lines = [f"| seconds from the request to | {' | '.join(heads)} |"]
     lines.append("|---" * 7 + "|")
     for name, course in courses.items():
         times = (course.begun, course.step, course.preview, course.second, course.whole)

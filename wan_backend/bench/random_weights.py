@@ -109,9 +109,7 @@ class RandomModel(WanModel):
             with _made_on(device, self.precision.image_encoder):
                 seeing: Any = CLIPVisionModel(CLIPVisionConfig(**CLIP_HUGE))
             side = CLIP_HUGE["image_size"]
-            processor = CLIPImageProcessorPil(
-                size={"shortest_edge": side}, crop_size={"height": side, "width": side}
-            )
+            processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
             self._components |= {"image_encoder": seeing, "image_processor": processor}
         kind = "WanVACETransformer3DModel" if self.controlled else "WanTransformer3DModel"
         for name in ("transformer", "transformer_2") if self.boundary is not None else ("transformer",):

@@ -267,32 +267,36 @@ def table(results: Sequence[TableResult]) -> str:
     """The table as Markdown: the phases of each row for both engines, and how many times faster ours is."""
     lines = ["| take | phase | stock s | ours s | times faster | stock GiB | ours GiB |", "|---" * 7 + "|"]
     for result in results:
-        stock, ours, name = result.stock, result.ours, result.name
-        rows = [
-            ("prompts and noise", stock.encode, ours.encode, 0, 0),
-            ("one forward", stock.forward, ours.forward, stock.denoise_bytes, ours.denoise_bytes),
-            ("pictures", stock.decode, ours.decode, stock.decode_bytes, ours.decode_bytes),
-        ]
-        if ours.footage:
-            rows.append(("latents of footage", stock.footage, ours.footage, stock.footage_bytes, ours.footage_bytes))
-        counts = sorted({side.whole_steps for side in (stock, ours) if side.whole_steps} | {result.steps})
-        rows += [(f"whole take, {count} steps", _at(stock, count), _at(ours, count), 0, 0) for count in counts]
-        lines += [_line(name, *row) for row in rows]
-        lines.append(f"| {name} | steps of the whole take that was measured | {stock.whole_steps} | {ours.whole_steps} | | | |")
-        if ours.error is not None and stock.error is not None:
-            lines.append(f"| {name} | error of a forward to float32 | {stock.error:.3e} | {ours.error:.3e} | | | |")
-        if stock.autoencoder is not None and ours.autoencoder is not None:
-            one, other = stock.autoencoder, ours.autoencoder
-            lines.append(f"| {name} | dB of pictures to float32 | {one.pictures_db:.1f} | {other.pictures_db:.1f} | | | |")
-            lines.append(f"| {name} | error of latents to float32 | {one.latents:.2e} | {other.latents:.2e} | | | |")
-        weights = f"{stock.weights_bytes / 2**30:.2f} | {ours.weights_bytes / 2**30:.2f}"
-        lines.append(f"| {name} | the transformer's weights | | | | {weights} |")
-        lines.append(f"| {name} | first take more by | | {result.first:.1f} | | | |")
-        phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.phases.items() if seconds)
-        lines.append(f"| {name} | phases of our whole take | | {phases} | | | |")
+        lines += [f"| {result.name} | {row}" for row in _rows(result)]
     kernels = {result.kernels for result in results}
     tried = {f"{key}: {found}" for result in results for key, found in result.trials.items()}
     return "\n".join([*lines, "", f"Ours: {'; '.join(sorted(kernels))}.", *sorted(tried)]) + "\n"
+
+
+def _rows(result: TableResult) -> list[str]:
+    """The rows of one take, without its name."""
+    stock, ours = result.stock, result.ours
+    rows = [
+        _timed("prompts and noise", stock.encode, ours.encode),
+        _timed("one forward", stock.forward, ours.forward, stock.denoise_bytes, ours.denoise_bytes),
+        _timed("pictures", stock.decode, ours.decode, stock.decode_bytes, ours.decode_bytes),
+    ]
+    if ours.footage:
+        rows.append(_timed("latents of footage", stock.footage, ours.footage, stock.footage_bytes, ours.footage_bytes))
+    counts = sorted({side.whole_steps for side in (stock, ours) if side.whole_steps} | {result.steps})
+    rows += [_timed(f"whole take, {count} steps", _at(stock, count), _at(ours, count)) for count in counts]
+    rows.append(_both("steps of the whole take that was measured", stock.whole_steps, ours.whole_steps))
+    if ours.error is not None and stock.error is not None:
+        rows.append(_both("error of a forward to float32", f"{stock.error:.3e}", f"{ours.error:.3e}"))
+    if stock.autoencoder is not None and ours.autoencoder is not None:
+        one, other = stock.autoencoder, ours.autoencoder
+        rows.append(_both("dB of pictures to float32", f"{one.pictures_db:.1f}", f"{other.pictures_db:.1f}"))
+        rows.append(_both("error of latents to float32", f"{one.latents:.2e}", f"{other.latents:.2e}"))
+    weights = f"{stock.weights_bytes / 2**30:.2f} | {ours.weights_bytes / 2**30:.2f}"
+    rows.append(f"the transformer's weights | | | | {weights} |")
+    rows.append(_both("first take more by", "", f"{result.first:.1f}"))
+    phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.phases.items() if seconds)
+    return [*rows, _both("phases of our whole take", "", phases)]
 
 
 def _at(side: Side, steps: int) -> float:
@@ -300,9 +304,13 @@ def _at(side: Side, steps: int) -> float:
     return side.whole + (steps - side.whole_steps) * side.step if side.whole else 0.0
 
 
-def _line(name: str, phase: str, stock: float, ours: float, stock_bytes: int, our_bytes: int) -> str:
+def _timed(phase: str, stock: float, ours: float, stock_bytes: int = 0, our_bytes: int = 0) -> str:
     peaks = f"{stock_bytes / 2**30:.2f} | {our_bytes / 2**30:.2f}" if stock_bytes or our_bytes else " | "
-    return f"| {name} | {phase} | {stock:.3f} | {ours:.3f} | {stock / ours if ours else 0:.2f} | {peaks} |"
+    return f"{phase} | {stock:.3f} | {ours:.3f} | {stock / ours if ours else 0:.2f} | {peaks} |"
+
+
+def _both(what: str, stock: object, ours: object) -> str:
+    return f"{what} | {stock} | {ours} | | | |"
 
 
 def _say(text: str) -> None:

@@ -40,9 +40,7 @@ def _draft(width: int, height: int, shift: float, from_picture: bool = False) ->
 EIGHT_BIT_SUFFIX = "-8bit"
 """The end of the names of rows in 8 bit."""
 WORKS = {
-    "1.3B-480p": TableWork(
-        "1.3B", "wan2.1-t2v-1.3b", _work(832, 480, shift=8.0), 50, footage=True, in_full=True
-    ),
+    "1.3B-480p": TableWork("1.3B", "wan2.1-t2v-1.3b", _work(832, 480, shift=8.0), 50, footage=True, in_full=True),
     "1.3B-480p-draft": TableWork("1.3B", "fastwan2.1-t2v-1.3b", _draft(832, 480, 8.0), 3, errors=False),
     "VACE-1.3B-480p": TableWork("VACE-1.3B", "wan2.1-vace-1.3b", _work(832, 480, shift=3.0), 50),
     "VACE-1.3B-480p-control": TableWork("VACE-1.3B", "wan2.1-vace-1.3b", _work(832, 480, shift=3.0), 50, trunk=False),

@@ -164,7 +164,7 @@ def choose(
     capability: tuple[int, int],
     kernels: tuple[MatrixKernel, ...] = MATRIX_KERNELS,
 ) -> EightBitProduct | None:
-    """The most exact of the kernels that fit the card, pass their trial and are about as fast as the fastest of them."""
+    """The most exact of the kernels that fit the card, pass their trial and are about as fast as the fastest."""
     fitting = [kernel for kernel in kernels if capability >= kernel.min_capability]
     for rows in rows_for(device):
         passed = []
