@@ -82,9 +82,8 @@ class Sourcing:
         made = planned_takes.sources_of(scene, take, job_id, picture_files.look_at_many)
         if isinstance(made, str):
             raise Refused(made)
-        request = replace(take.request, sources=[source for _, source, _ in made])
+        request, to_render = _with_sources(scene, take.request, made)
         provenance_text = provenance.write(provenance.remember(scene, take.target)) if made else ""
-        to_render = [(wanted, source) for wanted, source, render in made if render]
         self._send(job_id, scene, request, provenance_text, to_render)
         return provenance_text
 
@@ -175,8 +174,7 @@ class Sourcing:
             if isinstance(source, str):
                 raise Refused(source)
             made.append((wanted, *source))
-        request = replace(asked_before, sources=[source for _, source, _ in made])
-        to_render = [(wanted, source) for wanted, source, render in made if render]
+        request, to_render = _with_sources(scene, asked_before, made)
         if self._jobs.is_on_server(job_id):
             self._at_server.add(job_id)
             if request.sources != asked_before.sources:
@@ -237,3 +235,16 @@ def is_there(source: Source) -> bool:
     if not source.rendered:
         return True  # the person's own media: the server reports what is wrong with it
     return all(os.path.isfile(os.path.join(source.folder, name)) for name in {source.files[0], source.files[-1]})
+
+
+def _with_sources(
+    scene: bpy.types.Scene, request: TakeRequest, made: list[tuple[footage.FootageRange, Source, bool]]
+) -> tuple[TakeRequest, Rendered]:
+    """The request with what it is made from, and those of its sources that are to be rendered."""
+    sources, to_render = [], []
+    for wanted, source, render in made:
+        if render:
+            source = replace(source, shown_files=footage.shown_files(scene, wanted))
+            to_render.append((wanted, source))
+        sources.append(source)
+    return replace(request, sources=sources), to_render

@@ -68,8 +68,12 @@ def may_be_read(source: Source) -> bool:
 
 
 def _to_be_rendered(source: Source, folder: str) -> Source:
-    """The source in the folder that it is rendered into; if it isn't there, it is rendered again from the strips."""
+    """The source in the folder that it is rendered into; if it isn't there, it is rendered again from the strips.
+
+    What it shows is looked up then: paths that a file names are not to be read.
+    """
     place = os.path.join(folder, source.role.value)
+    source = replace(source, shown_files=[])
     return source if source.folder == place else replace(source, folder=place, rendered=True, is_movie=False)
 
 

@@ -10,6 +10,7 @@ collect_takes    copies takes and footage beside the .blend
 drag_extension   extends a strip by dragging from its end
 at_pointer       what is under the mouse, for the pie and the keys
 check_cut        placeholders and drafts that a render would show
+list_generated   where in the cut generated footage plays, as a file
 choose_inputs    the task, the prompt's text, LoRAs
 prompt_dialog    a prompt with room to write, and making what the panel shows
 presets          settings and prompts to be used again
@@ -38,6 +39,7 @@ from . import (
     compare_takes,
     download_models,
     drag_extension,
+    list_generated,
     make_takes,
     order_jobs,
     presets,
@@ -64,6 +66,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *compare_takes.CLASSES,
     *take_lanes.CLASSES,
     *check_cut.CLASSES,
+    *list_generated.CLASSES,
     *presets.CLASSES,
     *prompt_dialog.CLASSES,
 )

@@ -17,7 +17,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol import name_runs
 from ...wan_backend.protocol.media import frame_file
-from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Framing, Role, Source
+from ...wan_backend.protocol.messages import MAX_SHOWN_FILES, MAX_TAKE_FRAMES, Framing, Role, Source
 from . import compat, layers, picture_files, scene_format, strip_columns, strip_media, strip_transform
 
 MAX_NAMES_BYTES = 200_000
@@ -130,6 +130,14 @@ def render_inputs(scene: bpy.types.Scene, wanted: FootageRange) -> RenderInputs 
     if isinstance(below, str):
         return below
     return RenderInputs(bool(chosen) and not below, files)
+
+
+def shown_files(scene: bpy.types.Scene, wanted: FootageRange) -> list[str]:
+    """The paths of the first file of each folder that is played where the range is rendered; few are enough."""
+    seen = render_inputs(scene, wanted) if not wanted.depth else None
+    if seen is None or isinstance(seen, str):
+        return []
+    return [os.path.join(folder, names[0]) for folder, names in seen.files if names][:MAX_SHOWN_FILES]
 
 
 def too_long(frames: int) -> str:

@@ -91,8 +91,9 @@ BACKEND: tuple[Entry, ...] = (
     ("open_preferences", "Open Preferences", "PREFERENCES", NOTHING),
 )
 CHECK: Entry = ("check_cut", "Check Cut", "CHECKMARK", NOTHING)
+GENERATED: Entry = ("list_generated", "List Generated Ranges...", "TEXT", NOTHING)
 PROMPT: Entry = ("prompt_dialog", "Wan Take", "RENDER_ANIMATION", NOTHING)
-GROUPS = (MAKE, TAKES, MORE_TAKES, QUEUE, SETTINGS, BACKEND, (CHECK, PROMPT))
+GROUPS = (MAKE, TAKES, MORE_TAKES, QUEUE, SETTINGS, BACKEND, (CHECK, GENERATED, PROMPT))
 
 
 def draw_entries(layout: bpy.types.UILayout, entries: tuple[Entry, ...]) -> None:
@@ -122,7 +123,7 @@ class WAN_VSE_MT_wan(bpy.types.Menu):
         draw_entries(layout, TAKES)
         layout.menu(WAN_VSE_MT_takes.bl_idname, icon="SEQUENCE")
         layout.separator()
-        draw_entries(layout, (QUEUE[0], CHECK))
+        draw_entries(layout, (QUEUE[0], CHECK, GENERATED))
         layout.menu(WAN_VSE_MT_queue.bl_idname, icon="PRESET")
         layout.separator()
         layout.menu(WAN_VSE_MT_settings.bl_idname, icon="OPTIONS")

@@ -11,6 +11,7 @@ schedule           which of the model's frames shows which of the scene's; Confo
 motion             pictures between two pictures
 seam               made frames take the color and the motion of kept ones
 take_writing       a take's folder and its media
+marks              what a take's files say of how they came to be, and what its sources say
 thumbnail_process  small pictures of sources, in a process of its own
 filmstrip_process  takes in a few small pictures, in a process of its own
 process_limits     limits of the memory of such a process

@@ -27,6 +27,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from ..protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
 from ..protocol.messages import MediaFormat
 from ..storage import private_files, whole_file
+from .marks import Marks, marked_png, mp4_box, png_chunk
 
 REPLACED_SUFFIX = ".replaced"
 
@@ -96,14 +97,15 @@ MAX_THREADS = 8
 
 
 class PngSequence:
-    """Writes a take's frames into `folder`; a file is there whole or not at all.
+    """Writes a take's frames into `folder`; a file is there whole or not at all, and carries `marks`.
 
     `with PngSequence(folder) as sequence:` threads write the frames, and all are on the disk when the block is left.
     The error of one of them is raised by a later `write`, or at the end.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, marks: Marks | None = None) -> None:
         self._folder = folder
+        self._chunk = b"" if marks is None else png_chunk(marks.xmp())
         self._pool: ThreadPoolExecutor | None = None
         self._threads = min(MAX_THREADS, max(1, (os.cpu_count() or 1) // 2))
         self._waiting: deque[Future[None]] = deque()
@@ -143,24 +145,38 @@ class PngSequence:
         good, png = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
         if not good:
             raise ValueError(f"OpenCV can't encode a frame of shape {frame.shape} as PNG")
+        content = marked_png(png.data, self._chunk) if self._chunk else png.data
         for index in indices:
-            whole_file.write(self._folder / frame_file(index), png.data, flushed=True)
+            whole_file.write(self._folder / frame_file(index), content, flushed=True)
 
 
+XMP_ATTACHMENT = "take.xmp"
 H264_QUALITY = "12"
 """The crf at which no difference to the frames can be seen."""
 
 
 class Movie:
-    """Writes a take's frames into one file, in order, as they come."""
+    """Writes a take's frames into one file, in order, as they come; the file carries `marks`."""
 
-    def __init__(self, file: Path, media_format: MediaFormat, rate: Fraction, width: int, height: int) -> None:
+    def __init__(
+        self,
+        file: Path,
+        media_format: MediaFormat,
+        rate: Fraction,
+        width: int,
+        height: int,
+        marks: Marks | None = None,
+    ) -> None:
         self._file = file
         self._next = 0
         self._rate = rate
         self._lossless = media_format is MediaFormat.FFV1
         self._container = av.open(str(file), "w", format="matroska" if self._lossless else "mp4")
         self._stream: Any = self._add_stream(width, height)
+        self._xmp = b"" if marks is None else marks.xmp()
+        if marks is not None and self._lossless:
+            self._container.metadata.update(marks.tags())
+            self._container.add_attachment(XMP_ATTACHMENT, "application/rdf+xml", self._xmp)
 
     def __enter__(self) -> Movie:
         return self
@@ -189,6 +205,10 @@ class Movie:
         finally:
             self._container.close()
         with open(self._file, "rb+") as stream:
+            if self._xmp and not self._lossless:
+                stream.seek(0, os.SEEK_END)
+                stream.write(mp4_box(self._xmp))
+                stream.flush()
             os.fsync(stream.fileno())
 
     def _add_stream(self, width: int, height: int) -> Any:

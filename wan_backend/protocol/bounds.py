@@ -12,7 +12,16 @@ from typing import Any
 
 from .media import first_file
 from .plain_names import MAX_PATH_CHARACTERS, is_encodable, is_folder, is_name
-from .takes import MAX_PROMPT_CHARACTERS, MAX_TAKE_FRAMES, FrameRate, Framing, Source, Take, TakeRequest
+from .takes import (
+    MAX_PROMPT_CHARACTERS,
+    MAX_SHOWN_FILES,
+    MAX_TAKE_FRAMES,
+    FrameRate,
+    Framing,
+    Source,
+    Take,
+    TakeRequest,
+)
 
 MAX_JSON_CHARACTERS = 1 << 20
 """The limit of a line of the wire; nothing that was ever written is as long."""
@@ -77,6 +86,8 @@ def is_sane_source(source: Source) -> bool:
         and 1 <= source.frames <= MAX_TAKE_FRAMES
         and 0 <= source.first_frame <= MAX_MOVIE_FRAMES
         and (source.framing is None or _is_sane_framing(source.framing))
+        and len(source.shown_files) <= MAX_SHOWN_FILES
+        and all(map(is_folder, source.shown_files))
     )
 
 

@@ -38,6 +38,7 @@ MAX_TAKE_FRAMES = 2000
 MAX_LORAS = 32
 """Each LoRA costs memory and time; nobody means more."""
 MIN_STRENGTH, MAX_STRENGTH = -4.0, 4.0
+MAX_SHOWN_FILES = 32
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,9 @@ class Source:
     """True if the files were rendered for this take."""
     pictures: Pictures | None = None
     """None if they may be of any size, and are not to be turned."""
+    shown_files: list[str] = field(default_factory=list)
+    """Absolute paths of files that rendered pictures show, the first of each folder, at most MAX_SHOWN_FILES: whether
+    they were generated themselves is noted with the take."""
 
 
 @dataclass(frozen=True)

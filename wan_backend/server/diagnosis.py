@@ -38,6 +38,12 @@ BF16_CACHE_FOLDER = "copies"
 """The folder of the bf16 cache in the state folder."""
 COMFORTABLE_BYTES = 20_000_000_000
 CHOOSE_ANOTHER = "Create it, fix its permissions, or choose another."
+MARKS = Finding(
+    "marks",
+    True,
+    "Takes say that they are generated, and by what: PNG and MP4 files in XMP, Matroska in tags and attached XMP."
+    "They aren't signed (C2PA), and a film rendered from them says nothing of it.",
+)
 SET_UP = "Set up the backend again with the button in the add-on's preferences."
 
 
@@ -58,7 +64,7 @@ def examine(
     disk = _disk(state_folder or Path.home())
     files = [] if survey is None else _files(survey)
     return [
-        *(_python(), torch, card.finding(), *state, *copies, disk, _cache()),
+        *(_python(), torch, card.finding(), *state, *copies, disk, _cache(), MARKS),
         *(*folders, *_models(rows, card), *files),
     ]
 

@@ -21,6 +21,7 @@ import torch
 
 from .. import __version__
 from ..frames import source_frames
+from ..frames.marks import Marks
 from ..frames.take_writing import TakeFolder
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices, matrix_products
@@ -112,6 +113,8 @@ class TakeJob:
     should_stop: ShouldStop
     read: Read
     on_read: Callable[[str], None]
+    marks: Marks
+    """What the take's files say of themselves."""
 
     @property
     def request(self) -> TakeRequest:
@@ -173,7 +176,8 @@ def make_take(
     preview = PreviewFile(folder, LatentColors.of(model.config("vae")))
     work = TakeWork(plan.width * plan.height * plan.model_frames, _forwards(plan))
     progress = Progress(params.job_id, plan.steps, report, warm.pace.expected(work))
-    job = TakeJob(params, warm, progress, KeptSteps(folder), preview, should_stop, read, on_read)
+    marks = Marks.of(request, __version__, on_read)
+    job = TakeJob(params, warm, progress, KeptSteps(folder), preview, should_stop, read, on_read, marks)
     progress.phase(JobState.LOADING, "Getting ready")
     problem = media_folder.check(request.media_folder, plan.disk_bytes)
     if problem is not None:
@@ -461,7 +465,8 @@ def _decode(
     state.component = "vae"
     try:
         with _decoded(job, state, placement, latents) as pictures:
-            take_pictures.write(_after_latents(job, pictures), kept, job.request, state.plan, folder, advance)
+            made = _after_latents(job, pictures)
+            take_pictures.write(made, kept, job.request, state.plan, folder, advance, job.marks)
     except NoPictures as error:
         tiny = state.plan.decoder is Decoder.TINY
         raise Refusal(decoded_no_pictures(job.params, job.model, tiny)) from error
@@ -542,6 +547,7 @@ def _settings(job: TakeJob, state: TakeState, result: RunResult) -> dict[str, An
         "model_parts": to_json(job.params.model_parts),
         "seconds": to_json(result.seconds),
         "notes": result.notes,
+        "marks": to_json(job.marks),
         "backend": {
             "version": __version__,
             "torch": torch.__version__,

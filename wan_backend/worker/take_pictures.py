@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ..frames.marks import Marks
 from ..frames.schedule import Conformer, Schedule
 from ..frames.seam import EASED_FRAMES, ColorMatch, Seam
 from ..frames.take_writing import Movie, PngSequence
@@ -31,6 +32,7 @@ def write(
     plan: Plan,
     folder: Path,
     advance: Callable[[int, int, str], None],
+    marks: Marks | None = None,
 ) -> None:
     """Write the media of the take into `folder`. `decoded` are (N, H, W, 3) pictures, `kept` the frames that are given.
 
@@ -55,16 +57,18 @@ def write(
             yield from conformer.feed(number, picture)
         yield from conformer.finish()
 
-    with _writer(request, plan, folder) as writer:
+    with _writer(request, plan, folder, marks) as writer:
         for picture, indices in runs(take_pictures()):
             writer.write(picture, indices)
 
 
-def _writer(request: TakeRequest, plan: Plan, folder: Path) -> AbstractContextManager[PngSequence | Movie]:
+def _writer(
+    request: TakeRequest, plan: Plan, folder: Path, marks: Marks | None
+) -> AbstractContextManager[PngSequence | Movie]:
     if request.media_format is MediaFormat.PNG:
-        return PngSequence(folder)
+        return PngSequence(folder, marks)
     file = folder / first_file(request.media_format)
-    return Movie(file, request.media_format, request.frame_rate.exact(), plan.width, plan.height)
+    return Movie(file, request.media_format, request.frame_rate.exact(), plan.width, plan.height, marks)
 
 
 SEAM_FRAMES = 4

@@ -18,6 +18,7 @@ import torch
 from tests.wan_backend.worker.footage import HEIGHT, WIDTH, picture, source
 from tests.wan_backend.worker.worker_process import Worker, left_behind, pictures, problem_in
 from wan_backend.catalogue import entries
+from wan_backend.frames import marks
 from wan_backend.planning import plan_steps
 from wan_backend.protocol.messages import Conform, FrameRate, Guide, Plan, Role, RunParams, TakeRequest, Task
 
@@ -161,6 +162,9 @@ def taken(worker: Worker, asked: RunParams) -> np.ndarray:
     assert left_behind(take.folder) == [*files, "take.json"]
     settings = json.loads((Path(take.folder) / "take.json").read_text())
     assert settings["request"]["task"] == asked.request.task
+    kind = marks.COMPOSITE if asked.request.sources else marks.GENERATED
+    assert settings["marks"]["digital_source_type"] == kind
+    assert marks.mark_of(Path(take.folder, take.first_file)).digital_source_type == kind
     frames = pictures(take.folder)
     assert frames.shape == (take.frames, asked.plan.height, asked.plan.width, 3) and frames.std() > 5
     return frames

@@ -1,0 +1,77 @@
+"""The operator that writes which stretches of the cut are generated, as an EDL of markers or a list to read."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
+from bpy_extras.io_utils import ExportHelper
+
+from ...wan_backend.storage import whole_file
+from ..jobs import range_lists
+from ..stopwatch import timed
+from ..timeline import compat, generated_ranges, scene_format
+from .refusing import Refusing, Result, timeline_refusal
+
+log = logging.getLogger(__name__)
+
+WRITERS = {".edl": range_lists.edl, ".txt": range_lists.readable}
+
+
+class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, ExportHelper):
+    """Write where in the cut generated footage plays, since a render drops the marks that takes carry"""
+
+    bl_idname = "wan_vse.list_generated"
+    bl_label = "Wan: List Generated Ranges"
+    bl_options: ClassVar = {"REGISTER"}
+
+    filename_ext = ".txt"
+    filepath: bpy.props.StringProperty(name="File", description="Where the ranges are written", subtype="FILE_PATH")
+    filter_glob: bpy.props.StringProperty(default="*.txt;*.edl", options={"HIDDEN"})
+    kind: bpy.props.EnumProperty(
+        name="Format",
+        description="The form of the file",
+        items=[
+            (".txt", "List", "A text with a line for each range, to read"),
+            (".edl", "EDL", "Markers with a length, for other editing programs"),
+        ],
+    )
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return timeline_refusal(context)
+
+    def check(self, context: bpy.types.Context) -> bool:
+        """Keep the ending of the file's name the one of the chosen format."""
+        self.filename_ext = self.kind
+        stem, ending = os.path.splitext(self.filepath)
+        if ending.lower() in WRITERS and ending.lower() != self.kind:
+            self.filepath = stem + self.kind
+            return True
+        return bool(super().check(context))
+
+    @timed("operator list_generated")
+    def execute(self, context: bpy.types.Context) -> Result:
+        """Write the file."""
+        scene = compat.sequencer_scene(context)
+        file = Path(self.filepath)
+        write = WRITERS.get(file.suffix.lower(), WRITERS[self.kind])
+        first, rate = scene.frame_start, scene_format.rate_of(scene).exact()
+        found = generated_ranges.of(scene, first, scene.frame_end + 1)
+        title = Path(bpy.data.filepath).stem or scene.name
+        try:
+            whole_file.write(file, write(title, found, first, rate).encode("utf-8", "replace"))
+        except OSError as error:
+            log.warning("%s: %s", file, error)
+            words = rpt_("'{}' can't be written ({}): choose another folder")
+            self.report({"ERROR"}, words.format(file.name, error.strerror or error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, rpt_("{} generated ranges are written to '{}'").format(len(found), file.name))
+        return {"FINISHED"}
+
+
+CLASSES = (WAN_VSE_OT_list_generated,)

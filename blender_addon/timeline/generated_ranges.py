@@ -1,0 +1,83 @@
+"""The stretches of a cut in which generated footage plays, for whoever must mark the film: a render drops all marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import bpy
+
+from ...wan_backend.protocol.messages import Quality
+from . import compat, identity, layers, strip_media, strip_transform
+
+MAX_DEPTH = 16
+"""So many scene strips inside one another are followed."""
+
+
+@dataclass(frozen=True)
+class GeneratedRange:
+    """Frames [start, end_exclusive) of the cut in which a take plays."""
+
+    start: int
+    end_exclusive: int
+    strip: str
+    """Its name; of one in another scene, with that scene's strip before it."""
+    channel: int
+    model: str = ""
+    """The id of the catalogue; "" if the strip doesn't tell."""
+    task: str = ""
+    composite: bool = False
+    """True if it was made from footage, pictures or a scene; False if from words alone."""
+    draft: bool = False
+
+
+def of(scene: bpy.types.Scene, start: int, end_exclusive: int) -> list[GeneratedRange]:
+    """Those in [start, end_exclusive) that aren't muted, in order; also in meta strips and timelines of scenes."""
+    if scene.sequence_editor is None:
+        return []
+    found = list(_within(scene, scene.sequence_editor, range(start, end_exclusive), (scene,)))
+    return sorted(set(found), key=lambda each: (each.start, each.channel, each.end_exclusive, each.strip))
+
+
+def _within(
+    scene: bpy.types.Scene, owner: Any, frames: range, above: tuple[bpy.types.Scene, ...]
+) -> Iterator[GeneratedRange]:
+    for strip in layers.seen(owner, frames):
+        part = range(max(frames.start, compat.start(strip)), min(frames.stop, compat.end_exclusive(strip)))
+        if not part:
+            continue
+        if identity.role_of(strip) == identity.TAKE_ROLE:
+            yield _range(strip, part)
+        elif strip.type == "META":
+            yield from (replace(each, channel=strip.channel) for each in _within(scene, strip, part, above))
+        elif strip.type == "SCENE" and strip.scene_input == "SEQUENCER" and strip.scene is not None:
+            yield from _in_scene(scene, strip, part, above)
+
+
+def _in_scene(
+    scene: bpy.types.Scene, strip: compat.Strip, part: range, above: tuple[bpy.types.Scene, ...]
+) -> Iterator[GeneratedRange]:
+    inner = strip.scene
+    if inner in above or len(above) > MAX_DEPTH or inner.sequence_editor is None:
+        return
+    shown = strip_media.frames_of_scene(strip, part)
+    span = range(min(shown), max(shown) + 1)
+    found = list(_within(inner, inner.sequence_editor, span, (*above, inner)))
+    by = part.start - shown[0]
+    straight = shown == list(range(shown[0], shown[0] + len(shown))) and not strip_transform.is_retimed(scene, strip)
+    for each in found:
+        named = replace(each, strip=f"{strip.name}: {each.strip}", channel=strip.channel)
+        if straight:
+            yield replace(named, start=each.start + by, end_exclusive=each.end_exclusive + by)
+        else:  # held, backwards or retimed: somewhere in the strip
+            yield replace(named, start=part.start, end_exclusive=part.stop)
+
+
+def _range(strip: compat.Strip, part: range) -> GeneratedRange:
+    made = identity.request_of(strip)
+    found = GeneratedRange(part.start, part.stop, strip.name, strip.channel)
+    if made is None:
+        return found
+    draft = made.quality is Quality.DRAFT
+    return replace(found, model=made.model, task=made.task.value, composite=bool(made.sources), draft=draft)
