@@ -21,7 +21,7 @@ from ..library import locate
 from ..loading import devices
 from ..loading.wan_model import BASE_COMPONENTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, comparison, first_step, slow_link, speed_table
+from . import caps, comparison, first_step, slow_link, speed_table, table_rows
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .random_weights import TRANSFORMER_CONFIGS, RandomModel
 from .time_and_memory import Measured, Meter
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--table",
         nargs="*",
-        choices=list(speed_table.WORKS),
+        choices=list(table_rows.WORKS),
         help="instead: full-size takes, phase by phase, on a card",
     )
     parser.add_argument(

@@ -83,7 +83,9 @@ def write(size: str, folder: Path, device: torch.device) -> int:
     """Write a random model of that size to `folder` as a checkpoint; the bytes of its files."""
     made = RandomModel(size, device)
     parts: dict[str, Any] = {name: made.component(name) for name in (*made.components, "tokenizer")}
-    WanPipeline(**parts, scheduler=made._scheduler).save_pretrained(folder, safe_serialization=True)
+    pipe: Any = WanPipeline(**parts, scheduler=made._scheduler)
+    pipe.save_pretrained(folder, safe_serialization=True)
+    del pipe
     parts.clear()
     del made
     devices.release(device)
