@@ -1,6 +1,7 @@
 """Measures how long calls of the add-on keep Blender's main thread.
 
-Every timer, handler, operator and draw is wrapped in `timed("name")`; `report()` returns what each took.
+Every timer, handler, operator and draw is wrapped in `timed("name")`; `report()` returns what each took. On a machine
+that has other work, the thread's processor time beside the time that passed tells whose doing a long call is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +25,7 @@ _KEPT = 4096
 class _Tally:
     count: int = 0
     worst_seconds: float = 0.0
+    worst_processor_seconds: float = 0.0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
 
 
@@ -35,13 +37,13 @@ class timed:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._began = 0.0
+        self._began = self._began_at = 0.0
 
     def __enter__(self) -> None:
-        self._began = time.perf_counter()
+        self._began, self._began_at = time.perf_counter(), time.thread_time()
 
     def __exit__(self, *_: object) -> None:
-        note(self._name, time.perf_counter() - self._began)
+        note(self._name, time.perf_counter() - self._began, time.thread_time() - self._began_at)
 
     def __call__(self, function: F) -> F:
         """Wrap `function`, with as many named arguments as it has: Blender counts those of an operator's functions."""
@@ -70,18 +72,30 @@ class timed:
         return cast(F, wrapper)
 
 
-def note(name: str, seconds: float) -> None:
-    """Count `seconds` under `name`."""
+def note(name: str, seconds: float, processor_seconds: float = 0.0) -> None:
+    """Count `seconds` under `name`, in which the thread had the processor for so long."""
     tally = _tallies.setdefault(name, _Tally())
     tally.count += 1
     tally.worst_seconds = max(tally.worst_seconds, seconds)
+    tally.worst_processor_seconds = max(tally.worst_processor_seconds, processor_seconds)
     tally.recent.append(seconds)
 
 
-def report() -> dict[str, tuple[int, float, float]]:
-    """The count, the median seconds of the last `_KEPT` calls and the worst seconds, by name."""
+class Row(NamedTuple):
+    """What the calls of one name took."""
+
+    calls: int
+    median_seconds: float
+    """Of the last `_KEPT` calls."""
+    worst_seconds: float
+    worst_processor_seconds: float
+    """That of the thread alone, of whichever call had most of it."""
+
+
+def report() -> dict[str, Row]:
+    """The rows by name."""
     return {
-        name: (tally.count, statistics.median(tally.recent), tally.worst_seconds)
+        name: Row(tally.count, statistics.median(tally.recent), tally.worst_seconds, tally.worst_processor_seconds)
         for name, tally in sorted(_tallies.items())
     }
 

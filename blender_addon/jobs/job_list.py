@@ -22,6 +22,8 @@ from ...wan_backend.protocol.messages import (
     ProgressParams,
     TakeRequest,
 )
+from ...wan_backend.protocol.sentences import NO_SENTENCE, Sentence
+from . import oldest_generation
 
 MAX_ENDED = 200
 """At most this many jobs that ended are shown; the search finds the older ones."""
@@ -166,12 +168,29 @@ class JobList:
             self._order = JobOrder(tuple(self._going_on), tuple(self._ended[:MAX_ENDED]), ended, held)
         return self._order
 
-    def reorder(self) -> None:
-        """Sort everything again, because other jobs may belong to the open file now."""
-        self._going_on.clear()
-        self._ended.clear()
-        self._without_key = dict.fromkeys((*self._keys, *self._without_key))
-        self._keys.clear()
+    def reorder(self, belongs_here: Callable[[JobStatus], bool], among: Iterable[str] | None = None) -> None:
+        """Give other places to those of the jobs `among` (of all jobs) that belong to another file than before.
+
+        Only where an ended job stands depends on that, and of ten thousand, mostly none or a few have changed.
+        """
+        keys = self._ended if among is None else [self._keys[job_id] for job_id in among if job_id in self._keys]
+        get = self._server.get
+        moved = [
+            job_id
+            for place, _, job_id in keys
+            if place >= _ENDED and (place == _ENDED) is not belongs_here(get(job_id) or self._local[job_id])
+        ]
+        if not moved:
+            return
+        if len(moved) > _FEW:
+            gone = set(moved)
+            self._ended = [key for key in self._ended if key[2] not in gone]
+            for job_id in moved:
+                del self._keys[job_id]
+        else:
+            for job_id in moved:
+                self._take_out(job_id)
+        self._without_key.update(dict.fromkeys(moved))
         self._order = self._handed_out = None
 
     # What the server reports
@@ -218,6 +237,7 @@ class JobList:
             self._pass.add(status.job_id)
             if status.job_id not in self._reported_since:
                 self._receive(status)
+        oldest_generation.take_in()
         if last:
             for job_id in self._server.keys() - self._pass - self._reported_since:
                 self._drop(job_id)
@@ -238,7 +258,7 @@ class JobList:
             self._requests[status.job_id] = request
         self._put(self._local, status)
 
-    def add_queued(self, job_id: str, request: TakeRequest, sentence: str) -> None:
+    def add_queued(self, job_id: str, request: TakeRequest, sentence: Sentence) -> None:
         """A job is on its way to the server."""
         self._server.pop(job_id, None)
         summary = JobSummary.of(request)
@@ -264,7 +284,7 @@ class JobList:
         where = self._local if job_id in self._local else self._server
         status = where.get(job_id)
         if status is not None:
-            sentence = problem.sentence if problem else ""
+            sentence = problem.sentence if problem else NO_SENTENCE
             self._put(where, replace(status, state=state, problem=problem, sentence=sentence))
 
     def forget(self, job_ids: Iterable[str]) -> None:

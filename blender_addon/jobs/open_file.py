@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ from ..stopwatch import timed
 from ..timeline import compat, free_space, identity, provenance, strip_takes, take_strips, untrusted
 from . import blender_handlers, pending_takes, placing, project, unknown_jobs
 from .job_list import JobList
+from .strip_look import StripLook
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,6 @@ ELSEWHERE_SECONDS = 2.0
 """How often it is checked whether another window has made what a placeholder waits for."""
 ELSEWHERE_AT_ONCE = 8
 """At most this many placeholders are checked at a time, since each check asks the disk."""
-STRIPS_AT_ONCE = 500
-"""What more strips of ours keep is read in a tick of its own."""
 
 
 class FileHistory:
@@ -124,7 +124,10 @@ class OpenFile:
         self.waits = False
         """True if the file holds placeholders, or strips that wait for one more take."""
         self.ownership_version = 0
-        """Counts up whenever `has` may return another answer than before."""
+        """Counts up whenever `has` may return another answer than before for any job; `pop_came` has single ones."""
+        self._came: set[str] = set()
+        self._known_as: tuple[str, frozenset[str]] = ("", frozenset())
+        """The path and the ids of the open file when it was last asked which jobs belong to it."""
         self._here: dict[str, bool] = {}
         self._origins: dict[tuple[str, str, str], bool] = {}
         self._due: set[str] = set()
@@ -138,9 +141,13 @@ class OpenFile:
         self._next_look = 0.0
         self._strips = -1
         self._ours: list[str] = []
-        self._takes_due = False
-        """True while it is still to be read which takes the strips keep."""
+        self._ends: list[str] | None = None
+        """The jobs whose ends were written into the file for the save that goes on."""
+        self._look: StripLook | None = None
+        """A look through the strips that the next tick goes on with."""
         self._on_strips: set[str] = set()
+        self._looked: StripLook | None = None
+        """The last one that has ended."""
         self._waited_for: set[str] = set()
         """The jobs whose takes a placeholder or a strip with takes waited for at the last look."""
 
@@ -171,21 +178,36 @@ class OpenFile:
         self.cleared.clear()
         self._elsewhere.clear()
         self.strips_changed()
+        self.ownership_changed()  # also where only the file itself is another one
         return known
 
     def about_to_close(self) -> None:
         """The file is about to be left."""
         self.history.close_file(pending_takes.jobs_on(identity.all_marked()))
 
-    def strips_changed(self) -> None:
-        """The strips were replaced (load, undo, redo): look at all of them and at all done jobs again."""
-        marked = identity.sweep(replaced=True)
-        self._takes_due = False
-        self._saw(marked)
+    def strips_changed(self, deadline: float = math.inf) -> None:
+        """The strips were replaced (load, undo, redo): look at all of them and at all done jobs again.
+
+        Where that isn't done by `deadline` (of time.perf_counter), the next ticks go on.
+        """
+        self._look = StripLook(replaced=True)
+        self._go_on(None, deadline)
         self.history.decided.clear()
         self._unknown = None
         self._look_at_all_done = True
-        self.ownership_changed()
+        self._check_ownership()
+
+    @property
+    def looking(self) -> bool:
+        """True while a look through the strips goes on, which the ticks bring to its end."""
+        return self._look is not None
+
+    def _check_ownership(self) -> None:
+        """Other jobs may belong to the open file if it has another path or id now. All jobs are sorted anew then."""
+        known_as = project.path(), frozenset(project.ids())
+        if known_as != self._known_as:
+            self._known_as = known_as
+            self.ownership_changed()
 
     def ownership_changed(self) -> None:
         """Which jobs belong to the open file may have changed."""
@@ -196,45 +218,50 @@ class OpenFile:
     def _note_own(self, job_id: str) -> None:
         self.history.see([job_id])
         if self._here.pop(job_id, True) is False:
-            self.ownership_version += 1
+            self._came.add(job_id)
 
-    def sweep_if_changed(self, jobs: JobList) -> bool:
+    def pop_came(self) -> set[str]:
+        """The jobs of which `has` says since the last call that they belong to the file, and said before that not."""
+        came, self._came = self._came, set()
+        return came
+
+    def sweep_if_changed(self, jobs: JobList, deadline: float = math.inf) -> bool:
         """Follow placeholders that were moved, and give copies ids of their own.
 
-        True if the next tick has to go on: of very many strips, it reads the takes that they keep.
+        True if the next tick has to go on, since there are too many strips for the time until `deadline`.
         """
-        if self._takes_due:
-            self._takes_due = False
-            self._saw_takes(identity.all_marked())
-            return False
-        strips = sum(len(compat.all_strips(scene)) for scene in bpy.data.scenes)
-        if strips != self._strips or self.waits:
-            others, self._strips = strips != self._strips, strips
-            marked = identity.sweep()
-            pending_takes.lead_with_living(marked, jobs)
-            self._takes_due = others and len(marked) > STRIPS_AT_ONCE
-            self._saw(marked, others and not self._takes_due)
-        return self._takes_due
+        if self._look is None:
+            strips = sum(len(compat.all_strips(scene)) for scene in bpy.data.scenes)
+            if strips == self._strips and not self.waits:
+                return False
+            self._look = StripLook(others=strips != self._strips, asks=self._unknown is None)
+            self._strips = strips
+        return not self._go_on(jobs, deadline)
 
-    def _saw(self, marked: list[identity.Marked], others: bool = True) -> None:
-        """`others`: there may be other strips than at the last look, with other takes."""
-        self._waited_for = pending_takes.waited_for(marked)
+    def _go_on(self, jobs: JobList | None, deadline: float) -> bool:
+        """Go on with the look; True once that has ended and what it found counts."""
+        look = self._look
+        if look is None or not look.go_on(jobs, deadline):
+            return look is None
+        self._look = None
+        self._looked, self._waited_for = look, look.waited_for
         self.waits = bool(self._waited_for)
         self._due |= self._waited_for - self.history.decided
-        if others:
-            self._saw_takes(marked)
+        if look.others:
+            self._saw_takes(look.on_strips)
+        return True
 
-    def _saw_takes(self, marked: list[identity.Marked]) -> None:
-        self._on_strips = pending_takes.jobs_on(marked)
-        if not self.history.seen.issuperset(self._on_strips):
-            for job_id in self._on_strips - self.history.seen:
-                self._here.pop(job_id, None)
-            self.ownership_version += 1
-        self.history.see(self._on_strips)
+    def _saw_takes(self, on_strips: set[str]) -> None:
+        self._on_strips = on_strips
+        if not self.history.seen.issuperset(on_strips):
+            here = self._here
+            self._came.update(job_id for job_id in on_strips - self.history.seen if here.pop(job_id, True) is False)
+        self.history.see(on_strips)
 
     def look_again(self) -> None:
         """Look at the strips anew, also where none was added, removed or moved."""
-        self._saw(identity.sweep())
+        self._look = self._look or StripLook()
+        self._go_on(None, math.inf)
 
     def waits_for(self, job_id: str) -> bool:
         """True if a strip of the open file, as last looked at, stands for the job, has its take or waits for it."""
@@ -287,9 +314,16 @@ class OpenFile:
 
     def _await(self, job_id: str) -> None:
         self._note_own(job_id)
-        self._on_strips.add(job_id)
-        self._waited_for.add(job_id)
+        self._note_on_strips(job_id)
+        for waited_for in (self._waited_for, *([self._look.waited_for] if self._look else ())):
+            waited_for.add(job_id)
         self.waits = True
+
+    def _note_on_strips(self, job_id: str) -> None:
+        """A strip has got this job; a look that goes on may have passed it already."""
+        self._on_strips.add(job_id)
+        if self._look is not None:
+            self._look.on_strips.add(job_id)
 
     def put_placeholder_back(
         self, scene: bpy.types.Scene, job_id: str, request: TakeRequest, provenance_text: str
@@ -315,19 +349,35 @@ class OpenFile:
             self._look_at_all_done = False
             self._due |= jobs.done_unsettled()
         self._due |= jobs.pop_done()
-        if not self._due or self._takes_due or self.loading or not blender_handlers.may_change_strips(self.rendering):
+        if (
+            not self._due
+            or self._look is not None
+            or self.loading
+            or not blender_handlers.may_change_strips(self.rendering)
+        ):
             return False
         due = self._concerning_strips(jobs, deadline)
         if not due or time.perf_counter() > deadline:
             return False
-        strips: dict[str, list[identity.Marked]] = defaultdict(list)
-        for found in identity.sweep():  # so that each copy has an id of its own and is found again by it
-            for job_id in {found.job_id, *strip_takes.pending(found.strip)}:
-                strips[job_id].append(found)
+        is_known = self._looked is not None and self._looked.sweep.done and self._looked.sweep.is_current()
+        by_job: dict[str, list[identity.Marked]] | None = None
         for status in sorted(due, key=lambda status: status.created):
-            if self._decide(status, strips.get(status.job_id, []), request_of):
+            mine = self._noted_strips(status.job_id) if is_known else None
+            if mine is None:
+                by_job = _strips_by_job() if by_job is None else by_job
+                mine = by_job.get(status.job_id, [])
+            if self._decide(status, mine, request_of):
                 return True
+            if time.perf_counter() > deadline:
+                return False  # the others are still due
         return False
+
+    def _noted_strips(self, job_id: str) -> list[identity.Marked] | None:
+        """The strips that waited for the job at the last look; None if they no longer do, or if there were none."""
+        strip_ids = self._looked.waiting.get(job_id, ()) if self._looked is not None else ()
+        found = [identity.find(strip_id) for strip_id in strip_ids]
+        waiting = [each for each in found if each is not None and placing.waits_for(each, job_id)]
+        return waiting if waiting and len(waiting) == len(found) else None
 
     def _concerning_strips(self, jobs: JobList, deadline: float) -> list[JobStatus]:
         """The due jobs for which strips may change. The others, mostly of other files, are judged without a look at
@@ -418,8 +468,12 @@ class OpenFile:
 
     def adopt_unknown(self, jobs: JobList, deadline: float, state_folder: str = "") -> bool:
         """Bring placeholders whose job the server doesn't know into the list; as done if their take is on the disk."""
+        if self._look is not None:
+            return False  # which strips wait is not known yet
         if self._unknown is None:
-            waiting = pending_takes.all_asked(identity.all_marked())
+            waiting = self._looked.pop_asked() if self._looked is not None else None
+            if waiting is None:
+                waiting = pending_takes.all_asked(identity.all_marked())
             self._unknown = [each for each in waiting if jobs.get(each[0]) is None]
         changed = False
         while self._unknown and time.perf_counter() < deadline:
@@ -461,17 +515,24 @@ class OpenFile:
 
         `listed`: what `jobs` doesn't hold is gone.
         """
-        for found in identity.sweep():
+        marked = identity.sweep()
+        for found in marked:
             if found.is_placeholder:
                 pending_takes.decline(found, self.history.placed)
         self._ours = [status.job_id for status in jobs.all() if self.has(status)]
-        project.write_ends([*self._known_ends(jobs), *self._unconfirmed_ends(jobs, listed), *self._given_up(jobs)])
+        present = pending_takes.jobs_on(marked)
+        self._ends = self._known_ends(jobs, marked, present)
+        project.write_ends([*self._ends, *self._unconfirmed_ends(jobs, listed), *self._given_up(jobs, present)])
 
     def settled(self, jobs: JobList) -> list[str]:
         """The jobs whose end the file knows, now that it is saved under its own name."""
         self.history.saved_as.update(dict.fromkeys(self._ours, project.path()))
-        self.ownership_changed()
-        return self._known_ends(jobs)
+        self._check_ownership()
+        ends, self._ends = self._ends, None
+        if ends is None:
+            marked = identity.all_marked()
+            ends = self._known_ends(jobs, marked, pending_takes.jobs_on(marked))
+        return ends
 
     def _unconfirmed_ends(self, jobs: JobList, listed: bool) -> Iterator[str]:
         """The ends that the file knew when it was opened, as far as the server has not confirmed them."""
@@ -480,18 +541,18 @@ class OpenFile:
             if not listed if status is None else not status.settled:
                 yield job_id
 
-    def _given_up(self, jobs: JobList) -> Iterator[str]:
+    def _given_up(self, jobs: JobList, present: set[str]) -> Iterator[str]:
         """Jobs that go on, though the person took their placeholders away: the file wants none of their takes."""
         if jobs.unended:
-            gone = self.history.seen - pending_takes.jobs_on(identity.all_marked())
-            running = (jobs.get(job_id) for job_id in gone)
+            running = (jobs.get(job_id) for job_id in self.history.seen - present)
             yield from (status.job_id for status in running if status is not None and not status.state.ended)
 
-    def _known_ends(self, jobs: JobList) -> list[str]:
-        marked = identity.all_marked()
-        present = pending_takes.jobs_on(marked)
+    def _known_ends(self, jobs: JobList, marked: list[identity.Marked], present: set[str]) -> list[str]:
+        unsettled = jobs.ended_unsettled()
+        if not unsettled:
+            return []
         waiting = pending_takes.waited_for(found for found in marked if not found.declined)
-        ended = sorted(jobs.ended_unsettled(), key=lambda status: -status.created)
+        ended = sorted(unsettled, key=lambda status: -status.created)
         return [status.job_id for status in ended if self._knows_end(status, present, waiting)]
 
     def _knows_end(self, status: JobStatus, present: set[str], waiting: set[str]) -> bool:
@@ -503,7 +564,15 @@ class OpenFile:
         (self.history.placed if by_hand else self.history.landed).add(status.job_id)
         self.history.decided.add(status.job_id)
         self._note_own(status.job_id)
-        self._on_strips.add(status.job_id)
+        self._note_on_strips(status.job_id)
+
+
+def _strips_by_job() -> dict[str, list[identity.Marked]]:
+    strips: dict[str, list[identity.Marked]] = defaultdict(list)
+    for found in identity.sweep():  # so that each copy has an id of its own and is found again by it
+        for job_id in {found.job_id, *strip_takes.pending(found.strip)}:
+            strips[job_id].append(found)
+    return strips
 
 
 def _drop_unreadable_settings() -> None:

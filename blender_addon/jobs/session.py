@@ -16,7 +16,7 @@ import bpy
 from bpy.app.translations import pgettext_iface
 
 from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, TakeRequest
-from ..backend import translation
+from .. import translation
 from ..backend.setup import Setup
 from ..stopwatch import timed
 from ..timeline import compat
@@ -74,6 +74,8 @@ class Session:
         self._shown_late = 0
         self._ordered_for = -1
         self._next_sweep = 0.0
+        self._swept = False
+        """True if the strips were looked through, and the jobs are still to be compared with them."""
 
     # What the panel shows
 
@@ -91,9 +93,12 @@ class Session:
         return self.jobs.order(self.file.has)
 
     def _follow_ownership(self) -> None:
+        came = self.file.pop_came()
         if self._ordered_for != self.file.ownership_version:
             self._ordered_for = self.file.ownership_version
-            self.jobs.reorder()
+            self.jobs.reorder(self.file.has)
+        elif came:
+            self.jobs.reorder(self.file.has, came)
 
     def request_of(self, job_id: str) -> TakeRequest | None:
         """What the job was asked for; None if only the server knows: `server.want_details` asks. Safe in a draw."""
@@ -285,6 +290,7 @@ class Session:
         """End every child, by force after `patience_seconds`, because Blender or the add-on ends."""
         self.server.connection.close(patience_seconds)
         self.sourcing.close(patience_seconds)
+        self.collector.stop()
         self.setup.close(patience_seconds)
 
     def file_loaded(self) -> None:
@@ -308,7 +314,8 @@ class Session:
 
     def strips_changed(self) -> None:
         """An undo or redo has put other strips in the old ones' place."""
-        self.file.strips_changed()
+        self.file.strips_changed(time.perf_counter() + SLICE_SECONDS)
+        self._next_sweep, self._swept = 0.0, False
         self.cleaner.follow()
         self._note_change()
 
@@ -340,17 +347,20 @@ class Session:
             if self.belongs_here(job_id):
                 self.retry(job_id)
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
-            self._sweep()
+            self._sweep(deadline)
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
             self.collector.begin_by_itself()  # what was asked for before the first save goes where that film is
             self._changed = True
 
-    def _sweep(self) -> None:
-        """Look through the strips; where that isn't done in one go, the next tick continues."""
-        self._next_sweep = time.monotonic() + SWEEP_SECONDS
-        if self.file.sweep_if_changed(self.jobs):
-            self._next_sweep = 0.0
-        elif not self.file.loading:
+    def _sweep(self, deadline: float) -> None:
+        """Look through the strips, then compare the jobs with them; what there is no time for, the next tick does."""
+        if not self._swept:
+            self._swept = not self.file.sweep_if_changed(self.jobs, deadline)
+            if not self._swept or time.perf_counter() > deadline:
+                self._next_sweep = 0.0
+                return
+        self._swept, self._next_sweep = False, time.monotonic() + SWEEP_SECONDS
+        if not self.file.loading:
             self._holds.look(lambda job_id: not self.sourcing.waits(job_id))
 
     def _request_to_place(self, status: JobStatus) -> TakeRequest | None:
@@ -372,13 +382,14 @@ class Session:
         self._note_change()
 
     def _is_busy(self) -> bool:
-        running = self.server.downloads.busy or self.jobs.busy or self.server.filmstrips.busy
+        running = self.server.downloads.busy or self.jobs.busy or self.server.filmstrips.busy or self.server.reels.busy
         return (
             running
             or self.server.status.state == "starting"
             or self.setup.busy
             or self.collector.busy
             or self.cleaner.busy
+            or self.file.looking
         )
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
@@ -425,6 +436,13 @@ def unregister() -> None:
     _close()
     film_takes.forget()
     _session = None
+
+
+def hurry() -> None:
+    """Have the next tick come at once: somebody waits for an answer. Safe in a draw."""
+    if bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.unregister(_on_timer)
+        bpy.app.timers.register(_on_timer, first_interval=0.0, persistent=True)
 
 
 def _on_timer() -> float:

@@ -19,9 +19,11 @@ from ...wan_backend.protocol.messages import Task
 from ..jobs import film_takes, session
 from ..jobs.take_library import ListedTake, TakeLibrary
 from ..stopwatch import timed
-from ..timeline import compat
+from ..timeline import compat, take_strips
+from ..translation import translated
 from . import browser_grid
 from .browser_grid import Grid
+from .redrawing import SEQUENCERS, redraw
 from .refusing import Refusing, Result, timeline_refusal
 
 TICK_SECONDS = 0.05
@@ -180,7 +182,7 @@ class WAN_VSE_OT_browse_takes(Refusing, bpy.types.Operator):
         self._timer = context.window_manager.event_timer_add(TICK_SECONDS, window=context.window)
         context.window_manager.modal_handler_add(self)
         context.workspace.status_text_set(iface_(_STATUS))
-        _redraw(context)
+        redraw(SEQUENCERS)
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> Result:
@@ -223,15 +225,10 @@ class WAN_VSE_OT_browse_takes(Refusing, bpy.types.Operator):
 def _close(context: bpy.types.Context) -> None:
     global _open
     _open = None
+    session.current().server.filmstrips.want_none()
     if context.workspace is not None:
         context.workspace.status_text_set(None)
-    _redraw(context)
-
-
-def _redraw(context: bpy.types.Context) -> None:
-    for area in context.screen.areas if context.screen else ():
-        if area.type == "SEQUENCE_EDITOR":
-            area.tag_redraw()
+    redraw(SEQUENCERS)
 
 
 def _find(context: bpy.types.Context, browser: Browser) -> tuple[Any, Any] | None:
@@ -258,7 +255,7 @@ def _tick(context: bpy.types.Context, browser: Browser) -> None:
     late = time.monotonic() - _seen_at > LOOKING_SECONDS
     if now != _seen and (late or not browser.library.looking or now[1] != _seen[1]):
         _seen, _seen_at = now, time.monotonic()
-        _redraw(context)
+        redraw(SEQUENCERS)
 
 
 def _answer(context: bpy.types.Context, browser: Browser, area: Any, region: Any, event: bpy.types.Event) -> str:
@@ -273,7 +270,7 @@ def _answer(context: bpy.types.Context, browser: Browser, area: Any, region: Any
     if event.type == "ESC" and event.value == "PRESS":
         if browser.dragging:
             browser.pressed, browser.dragging, browser.drop = -1, False, None
-            _redraw(context)
+            redraw(SEQUENCERS)
             return ""
         return "CLOSE"
     if not inside:
@@ -300,12 +297,12 @@ def _moved(
         browser.dragging = browser.dragging or far > DRAG_PIXELS * grid.scale
         if browser.dragging:
             browser.drop = _timeline_under(context, browser, event.mouse_x, event.mouse_y)
-            _redraw(context)
+            redraw(SEQUENCERS)
         return ""
     before = (browser.chosen, browser.fraction)
     _point(browser, grid, at)
     if (browser.chosen, browser.fraction) != before:
-        _redraw(context)
+        redraw(SEQUENCERS)
     return "PASS"
 
 
@@ -325,7 +322,7 @@ def _pressed(
     for (chip, _), box in zip(chips(), grid.chips(browser.chip_widths), strict=False):
         if box.has(*at):
             browser.chip, browser.scroll, browser.chosen = chip, 0.0, -1
-            _redraw(context)
+            redraw(SEQUENCERS)
             return ""
     browser.pressed = grid.at(*at)
     browser.pressed_at = (event.mouse_x, event.mouse_y)
@@ -338,7 +335,7 @@ def _released(context: bpy.types.Context, browser: Browser) -> str:
     """Lay the take where it was dragged to; after a click, at the playhead."""
     dragged, drop = browser.dragging, browser.drop
     browser.pressed, browser.dragging, browser.drop = -1, False, None
-    _redraw(context)
+    redraw(SEQUENCERS)
     if dragged and drop is None:
         return ""
     return _lay(context, browser, drop)
@@ -348,7 +345,7 @@ def _lay(context: bpy.types.Context, browser: Browser, drop: tuple[int, int] | N
     take, scene = browser.take(), compat.sequencer_scene(context)
     refusal = timeline_refusal(context)
     if take is None or scene is None or refusal:
-        return f"!{rpt_(refusal)}." if refusal else ""
+        return f"!{translated(refusal, rpt_)}." if refusal else ""
     if drop is None:
         active = compat.active_strip(scene)
         drop = (scene.frame_current, active.channel if active is not None else 1)
@@ -356,10 +353,7 @@ def _lay(context: bpy.types.Context, browser: Browser, drop: tuple[int, int] | N
         strip = film_takes.lay(take, scene, drop[1], drop[0])
         if isinstance(strip, str):
             return f"!{strip}"
-        for other in compat.all_strips(scene):
-            other.select = False
-        strip.select = True
-        scene.sequence_editor.active_strip = strip
+        take_strips.choose(scene, strip)
         browser.used |= {take.job_id}
         words = rpt_("Placed the take on channel {} at frame {}.").format(strip.channel, drop[0])
         bpy.ops.ed.undo_push(message="Place Take")

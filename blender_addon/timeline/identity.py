@@ -6,6 +6,8 @@ read through `untrusted` alone: a strip whose properties are not as this add-on 
 
 from __future__ import annotations
 
+import math
+import time
 import uuid
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -33,6 +35,8 @@ DECLINED = "wan_vse_declined"
 
 PLACEHOLDER_ROLE = "placeholder"
 TAKE_ROLE = "take"
+SWEPT_AT_ONCE = 100
+"""About a millisecond's worth of strips."""
 
 
 class Marked(NamedTuple):
@@ -85,10 +89,15 @@ def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
     """Every strip of the scene that has a job."""
     for collection in strip_columns.collections(scene):
         for strip in collection:
-            job_id = untrusted.id_in(strip, JOB)
-            role = role_of(strip) if job_id else ""
-            if role:
-                yield Marked(scene, strip, collection, job_id, role == PLACEHOLDER_ROLE)
+            found = _read(scene, collection, strip)
+            if found is not None:
+                yield found
+
+
+def _read(scene: bpy.types.Scene, collection: compat.Collection, strip: compat.Strip) -> Marked | None:
+    job_id = untrusted.id_in(strip, JOB)
+    role = role_of(strip) if job_id else ""
+    return Marked(scene, strip, collection, job_id, role == PLACEHOLDER_ROLE) if role else None
 
 
 def request_of(strip: compat.Strip | None) -> TakeRequest | None:
@@ -105,21 +114,27 @@ def role_of(strip: compat.Strip) -> str:
 
 def all_marked() -> list[Marked]:
     """Every strip of the open file that has a job."""
-    scenes = [scene for scene in bpy.data.scenes if scene.library is None]
-    return [found for scene in scenes for found in marked(scene)]
+    return [found for scene in _own_scenes() for found in marked(scene)]
+
+
+def _own_scenes() -> list[bpy.types.Scene]:
+    return [scene for scene in bpy.data.scenes if scene.library is None]
 
 
 def count_unrecognized() -> int:
     """How many strips of the open file have a job's mark that this add-on did not write; they are ignored."""
-    scenes = [scene for scene in bpy.data.scenes if scene.library is None]
-    collections = [collection for scene in scenes for collection in strip_columns.collections(scene)]
+    collections = [collection for scene in _own_scenes() for collection in strip_columns.collections(scene)]
     strips = [strip for collection in collections for strip in strip_columns.carrying(collection, JOB)]
     return sum(not (untrusted.id_in(strip, JOB) and role_of(strip)) for strip in strips)
 
 
 def find(strip_id: str) -> Marked | None:
     """The strip with this id, wherever it is in the open file."""
-    return next((found for found in all_marked() if found.strip_id == strip_id), None)
+    for scene in _own_scenes():
+        for strip, collection in strip_columns.walk(scene):
+            if strip.get(STRIP) == strip_id and (found := _read(scene, collection, strip)) is not None:
+                return found
+    return None
 
 
 _swept: tuple[object, ...] = ()
@@ -132,26 +147,65 @@ def sweep(replaced: bool = False) -> list[Marked]:
     Copies, parts of a split and copied scenes come with the id of their original: all but the first get a new one.
     Nothing is done while no strip was added, removed or moved, unless the strips were `replaced`, as by an undo.
     """
-    global _swept
-    found = all_marked()
-    places = _places()
-    if places == _swept and not replaced:
-        return found
-    ids: set[str] = set()
-    for each in found:
+    return [found for swept in Sweep(replaced).run() for found in swept]
+
+
+class Sweep:
+    """`sweep` in slices; no strip is held from one `run` to the next."""
+
+    def __init__(self, replaced: bool = False) -> None:
+        self._replaced = replaced
+        self._places: tuple[object, ...] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.done = False
+        self._ids: set[str] = set()
+        self._collection = self._strip = 0
+
+    def is_current(self) -> bool:
+        """True if no strip was added, removed or moved since it began; else the next `run` begins anew."""
+        places = _places()
+        if places == self._places:
+            return True
+        self._places = places
+        self._begin()
+        return False
+
+    def run(self, deadline: float = math.inf) -> Iterator[list[Marked]]:
+        """The strips with a job, SWEPT_AT_ONCE strips at a time, until `deadline` (of time.perf_counter) or the end."""
+        global _swept
+        if self._places is None:
+            self._places = _places()
+        changes = self._replaced or self._places != _swept
+        collections = [(scene, each) for scene in _own_scenes() for each in strip_columns.collections(scene)]
+        while self._collection < len(collections):
+            scene, collection = collections[self._collection]
+            strips = collection[self._strip : self._strip + SWEPT_AT_ONCE]
+            self._strip += SWEPT_AT_ONCE
+            if len(strips) < SWEPT_AT_ONCE:
+                self._collection, self._strip = self._collection + 1, 0
+            marked_here = [found for strip in strips if (found := _read(scene, collection, strip)) is not None]
+            if changes:
+                for each in marked_here:
+                    self._renew(each)
+            yield marked_here
+            if time.perf_counter() > deadline:
+                return
+        _swept, self.done = self._places, True
+
+    def _renew(self, each: Marked) -> None:
         strip_id = each.strip_id
-        if not strip_id or strip_id in ids:
+        if not strip_id or strip_id in self._ids:
             strip_id = each.strip[STRIP] = new_id()
-        ids.add(strip_id)
+        self._ids.add(strip_id)
         if each.is_placeholder:
             _follow(each.strip)
-    _swept = places
-    return found
 
 
 def _places() -> tuple[object, ...]:
     """Where every strip of the open file lies; read as columns, since it is compared at every tick."""
-    scenes = [scene for scene in bpy.data.scenes if scene.library is None]
+    scenes = _own_scenes()
     places: list[object] = [scene.as_pointer() for scene in scenes]
     for scene in scenes:
         for collection in strip_columns.collections(scene):

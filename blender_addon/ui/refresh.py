@@ -13,11 +13,10 @@ import bpy
 from ...wan_backend.protocol.messages import JobStatus, as_searched
 from ..jobs import session
 from ..jobs.job_list import MAX_ENDED, JobOrder
+from ..operators import redrawing
 from ..properties import WanPanelState
 from ..stopwatch import timed
 from . import shown_job, status_bar
-
-_AREAS = {"SEQUENCE_EDITOR", "PREFERENCES"}
 
 
 @timed("refresh")
@@ -27,16 +26,7 @@ def refresh() -> None:
     for manager in managers:
         mirror_rows(manager.wan_vse)
     status_bar.refresh()
-    redraw()
-
-
-def redraw() -> None:
-    """Ask Blender to redraw the areas that show anything of the add-on."""
-    for manager in bpy.data.window_managers:
-        for window in manager.windows:
-            for area in window.screen.areas:
-                if area.type in _AREAS:
-                    area.tag_redraw()
+    redrawing.redraw()
 
 
 def mirror_rows(panel_state: WanPanelState) -> None:

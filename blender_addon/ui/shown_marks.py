@@ -1,21 +1,29 @@
 """The placeholders and takes among the strips that the timeline shows, read again only if something may have changed.
 
-Draws ask at every redraw, and a walk over thousands of strips costs milliseconds; whether any was moved costs little.
+Draws ask at every redraw. Where the strips lie costs little to ask, and is asked each time. Which takes they have costs
+milliseconds for each thousand strips: so that is kept, and read again by and by, a few hundred strips a redraw.
 No strip is kept, only numbers and words.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import bpy
 
 from ..timeline import compat, identity, strip_columns, strip_takes, untrusted
+from . import gone_takes
 
 KEPT_SECONDS = 0.7
-"""While no strip is added, removed or moved, the jobs of the strips are read again only after this time."""
+"""While no strip is added or removed, the jobs of the strips are read again only after this time."""
+READ_AT_ONCE = 50
+READ_SECONDS = 0.002
+"""In one redraw, so many strips are read at a time, until so much time has passed."""
 
 
 class Placeholder(NamedTuple):
@@ -28,7 +36,7 @@ class Placeholder(NamedTuple):
 
 
 class TakePlace(NamedTuple):
-    """Frames [start, end_exclusive) and channel of a strip that keeps several takes, or for which one is made."""
+    """Frames [start, end_exclusive) and channel of a strip with several takes, or with one that comes or is gone."""
 
     start: int
     end_exclusive: int
@@ -38,43 +46,136 @@ class TakePlace(NamedTuple):
 
 @dataclass(frozen=True)
 class Marks:
-    """The placeholders and takes among the shown strips, and what they were read from."""
+    """The placeholders and takes among the shown strips."""
 
-    key: tuple[object, ...] = ()
-    until: float = 0.0
     placeholders: tuple[Placeholder, ...] = ()
     takes: tuple[TakePlace, ...] = ()
     taken: frozenset[str] = field(default_factory=frozenset)
     """The jobs whose takes are shown."""
 
 
-_last = Marks()
+class _Read(NamedTuple):
+    """What was read of one strip of ours."""
+
+    job_id: str
+    is_placeholder: bool
+    badge: strip_takes.Badge | None
+
+
+class _Reader:
+    """What the shown strips have, by their index, and which of them are to be read (again)."""
+
+    def __init__(self) -> None:
+        self.marks = Marks()
+        self._kinds = b""
+        self._places: tuple[bytes, ...] = ()
+        self._strips: list[_Read | None] = []
+        self._due: deque[list[int]] = deque()
+        """The indices that are to be read in this redraw and the next ones, READ_AT_ONCE at a time."""
+        self._until = 0.0
+        self._gone: frozenset[str] = frozenset()
+        """The jobs whose takes have lost files."""
+
+    @property
+    def reading(self) -> bool:
+        """True if the next redraws have more to read."""
+        return bool(self._due)
+
+    def look(self, shown: compat.Collection, columns: _Places, gone: frozenset[str]) -> None:
+        """Follow the strips' places, and read some strips if that is due."""
+        starts, ends_exclusive, channels, kinds = columns
+        places = (starts.tobytes(), ends_exclusive.tobytes(), channels.tobytes())
+        changed = places != self._places or gone != self._gone
+        self._gone = gone
+        if kinds.tobytes() != self._kinds:
+            self._replace(columns)
+            changed = True
+        elif not self._due and (bpy.app.background or time.monotonic() > self._until):
+            self._due = deque(_chunks(range(len(kinds))))
+        self._kinds, self._places = kinds.tobytes(), places
+        deadline = time.perf_counter() + READ_SECONDS
+        while self._due:
+            changed = self._read(shown, self._due.popleft()) or changed
+            self._until = time.monotonic() + KEPT_SECONDS
+            if time.perf_counter() > deadline and not bpy.app.background:
+                break
+        if changed:
+            self.marks = self._made(starts, ends_exclusive, channels)
+
+    def _replace(self, columns: _Places) -> None:
+        """Strips were added or removed: what lies where one lay is taken for that one until it is read."""
+        starts, _, channels, _ = columns
+        known: dict[tuple[int, int], _Read | None] = {}
+        if self._places:
+            was_starts, was_channels = array("i", self._places[0]), array("i", self._places[2])
+            known = dict(zip(zip(was_starts, was_channels, strict=True), self._strips, strict=True))
+        lie = list(zip(starts, channels, strict=True))
+        self._strips = [known.get(place) for place in lie]
+        new = [index for index, place in enumerate(lie) if place not in known]
+        self._due = deque(_chunks(new) + _chunks([index for index, place in enumerate(lie) if place in known]))
+
+    def _read(self, shown: compat.Collection, indices: list[int]) -> bool:
+        """Read those strips; True if one of them has something else than was known."""
+        changed = False
+        for index, strip in zip(indices, strip_columns.fetch(shown, indices), strict=True):
+            read = _read(strip)
+            if read != self._strips[index]:
+                self._strips[index], changed = read, True
+        return changed
+
+    def _made(self, starts: array[int], ends_exclusive: array[int], channels: array[int]) -> Marks:
+        placeholders, takes, taken = [], [], set()
+        for index, read in enumerate(self._strips):
+            if read is None:
+                continue
+            place = starts[index], ends_exclusive[index], channels[index]
+            if read.is_placeholder:
+                placeholders.append(Placeholder(*place, read.job_id))
+                continue
+            taken.add(read.job_id)
+            badge = read.badge
+            if read.job_id in self._gone:
+                badge = replace(badge or strip_takes.Badge(1, 1), is_gone=True)
+            if badge is not None:
+                takes.append(TakePlace(*place, badge))
+        return Marks(tuple(placeholders), tuple(takes), frozenset(taken))
+
+
+_Places = tuple["array[int]", "array[int]", "array[int]", "array[int]"]
+_MAX_READERS = 8
+_readers: dict[int, _Reader] = {}
+"""By scene, since two windows may show two."""
 
 
 def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -> Marks:
     """The marks of the timeline that the scene shows now. `strips` are its strips, if the caller has read them."""
-    global _last
     shown = compat.shown_strips(scene)
     if strips is None:
-        starts, ends_exclusive, channels, kinds = strip_columns.places(shown)
+        columns = strip_columns.places(shown)
     else:
-        starts, ends_exclusive, channels, kinds = strips.starts, strips.ends_exclusive, strips.channels, strips.kinds
-    key = (scene.as_pointer(), *(column.tobytes() for column in (starts, ends_exclusive, channels, kinds)))
-    if _last.key != key or time.monotonic() > _last.until:
-        placeholders, takes, taken = [], [], set()
-        for strip in strip_columns.carrying(shown, identity.JOB):
-            job_id = untrusted.id_in(strip, identity.JOB)
-            if not job_id:
-                continue
-            role = identity.role_of(strip)
-            place = compat.start(strip), compat.end_exclusive(strip), strip.channel
-            if role == identity.TAKE_ROLE:
-                taken.add(job_id)
-                badge = strip_takes.badge_of(strip, job_id)
-                if badge is not None:
-                    takes.append(TakePlace(*place, badge))
-            elif role:
-                placeholders.append(Placeholder(*place, job_id))
-        until = time.monotonic() + (0.0 if bpy.app.background else KEPT_SECONDS)
-        _last = Marks(key, until, tuple(placeholders), tuple(takes), frozenset(taken))
-    return _last
+        columns = strips.starts, strips.ends_exclusive, strips.channels, strips.kinds
+    key = scene.as_pointer()
+    if key not in _readers and len(_readers) >= _MAX_READERS:
+        _readers.clear()
+    reader = _readers.setdefault(key, _Reader())
+    reader.look(shown, columns, gone_takes.shown_gone(scene))
+    return reader.marks
+
+
+def reading(scene: bpy.types.Scene) -> bool:
+    """True if the scene's marks are not all read yet: the next redraw goes on."""
+    reader = _readers.get(scene.as_pointer())
+    return reader is not None and reader.reading
+
+
+def _chunks(indices: Sequence[int]) -> list[list[int]]:
+    return [list(indices[first : first + READ_AT_ONCE]) for first in range(0, len(indices), READ_AT_ONCE)]
+
+
+def _read(strip: compat.Strip) -> _Read | None:
+    job_id = untrusted.id_in(strip, identity.JOB)
+    role = identity.role_of(strip) if job_id else ""
+    if not role:
+        return None
+    is_placeholder = role == identity.PLACEHOLDER_ROLE
+    return _Read(job_id, is_placeholder, None if is_placeholder else strip_takes.badge_of(strip, job_id))

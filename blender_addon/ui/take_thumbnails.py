@@ -14,8 +14,8 @@ import bpy.utils.previews
 
 from ...wan_backend.protocol.media import MOVIE_FILES, frame_file
 from ...wan_backend.protocol.takes import MAX_TAKE_FRAMES
+from ..operators import redrawing
 from ..stopwatch import timed
-from . import refresh
 
 MAX_KEPT = 600
 """All pictures are dropped once there are more than this."""
@@ -99,5 +99,5 @@ def _load() -> float | None:
         else:
             _missing.add(path)
     if loaded:
-        refresh.redraw()
+        redrawing.redraw()
     return _TICK_SECONDS if _asked else None

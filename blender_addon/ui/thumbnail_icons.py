@@ -14,7 +14,7 @@ import bpy.utils.previews
 
 from ...wan_backend.protocol.messages import Role, TakeRequest, Thumbnail
 from ..jobs import session
-from . import refresh
+from ..operators import redrawing
 
 MAX_KEPT = 240
 """All pictures are dropped once there are more than this."""
@@ -115,5 +115,5 @@ def _load() -> float | None:
         if os.path.isfile(path):
             there.append(_kept.load(path, path, "IMAGE"))
     if there:
-        refresh.redraw()
+        redrawing.redraw()
     return 0.05 if _asked else None

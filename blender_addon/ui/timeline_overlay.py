@@ -18,12 +18,13 @@ from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
 from ..jobs import session
-from ..operators import drag_extension, snapshot
+from ..operators import browser_grid, drag_extension, snapshot
 from ..properties import settings_in
 from ..stopwatch import timed
 from ..timeline import compat, strip_columns, strip_takes
 from ..timeline.strip_takes import Badge
-from . import paragraph, shown_marks, wording
+from ..translation import translated
+from . import live_picture, paragraph, shown_marks, wording
 
 Color = tuple[float, float, float, float]
 
@@ -92,6 +93,8 @@ def _draw() -> None:
     _draw_ghost(context, scene)
     if shows_range:
         _draw_asked_range(context, scene, strips)
+    if shown_marks.reading(scene):
+        context.region.tag_redraw()
     gpu.state.blend_set("NONE")
 
 
@@ -108,8 +111,9 @@ def _draw_marks(
 ) -> None:
     """Bars and marks in a few calls, however many there are; then words, if there is room for them."""
     region, scale = context.region, context.preferences.system.ui_scale
-    placeholders = list(_placeholders_in_view(region, scene, strips))
-    takes = list(_takes_in_view(region, scene, strips))
+    shown_here = shown_marks.marks(scene, strips)
+    placeholders = list(_placeholders_in_view(region, shown_here))
+    takes = list(_takes_in_view(region, shown_here))
     marks: dict[Color, list[Box]] = {TRACK: [], BAR: [], FAILED: []}
     for job, box in placeholders:
         for color, bar in bars(job, box):
@@ -119,6 +123,11 @@ def _draw_marks(
             marks[color].append(bar)
     for color, boxes in marks.items():
         _fill_all(boxes, color)
+    for number, (job, box) in enumerate(placeholders):
+        place = live_picture.place(job, browser_grid.Box(*box), region.width, scale)
+        if place is not None:
+            live_picture.draw(job, place)
+            placeholders[number] = job, box._replace(right=place.left)  # what is left for words
     left = MAX_CAPTIONS
     for job, box in [each for each in placeholders if _has_room(each[1], scale)][:left]:
         _write(captions(job), box, scale)
@@ -137,7 +146,8 @@ def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
             continue
         right, bottom = box.right - 3 * scale, box.bottom + 2 * scale
         places.append((badge, words, Box(right - width - mark - 6 * scale, bottom, right, bottom + 14 * scale)))
-    _fill_all([place for _, _, place in places], SHADE)
+    for color, is_gone in ((SHADE, False), (FAILED, True)):
+        _fill_all([place for badge, _, place in places if badge.is_gone is is_gone], color)
     for color, kind in ((STARRED, strip_takes.STAR), (REJECTED, strip_takes.REJECT)):
         boxes = [place for badge, _, place in places if badge.mark == kind]
         _shade_all(_star if kind == strip_takes.STAR else _cross, boxes, color, scale)
@@ -149,6 +159,9 @@ def badge_words(badge: Badge) -> tuple[str, ...]:
     """What is written on a strip with takes, from the longest to the shortest."""
     count = iface_("{} of {}").format(badge.number, badge.count) if badge.count > 1 else ""
     short = f"{badge.number}/{badge.count}" if badge.count > 1 else ""
+    if badge.is_gone:
+        gone = iface_("files are gone")
+        return (f"{count}, {gone}" if count else gone, gone, "!")
     job = _running(badge)
     if job is None:
         return (count, short)
@@ -175,21 +188,21 @@ def pending_bars(badge: Badge, box: Box) -> list[tuple[Color, Box]]:
     return [(TRACK, Box(left, bottom, right, top)), (BAR, Box(left, bottom, left + (right - left) * job.progress, top))]
 
 
-def _takes_in_view(
-    region: bpy.types.Region, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
-) -> Iterator[tuple[Badge, Box]]:
+def _takes_in_view(region: bpy.types.Region, marks: shown_marks.Marks) -> Iterator[tuple[Badge, Box]]:
     place = _Scale(region)
-    for start, end_exclusive, channel, badge in shown_marks.marks(scene, strips).takes:
+    for start, end_exclusive, channel, badge in marks.takes:
+        if end_exclusive <= place.first or start >= place.last:
+            continue  # most of thousands are: no box is made for them
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
             yield badge, box
 
 
-def _placeholders_in_view(
-    region: bpy.types.Region, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
-) -> Iterator[tuple[JobStatus, Box]]:
+def _placeholders_in_view(region: bpy.types.Region, marks: shown_marks.Marks) -> Iterator[tuple[JobStatus, Box]]:
     current, place = session.current(), _Scale(region)
-    for start, end_exclusive, channel, job_id in shown_marks.marks(scene, strips).placeholders:
+    for start, end_exclusive, channel, job_id in marks.placeholders:
+        if end_exclusive <= place.first or start >= place.last:
+            continue
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
             job = current.jobs.get(job_id)
@@ -212,7 +225,7 @@ def bars(job: JobStatus, box: Box) -> list[tuple[Color, Box]]:
 def captions(job: JobStatus) -> tuple[str, ...]:
     """What is written on a placeholder, from the sentence for a wide one to the few signs for a narrow one."""
     if job.state is JobState.FAILED and job.problem is not None:
-        return (iface_("Failed: {}").format(iface_(job.problem.sentence)), iface_("Failed"), "!")
+        return (iface_("Failed: {}").format(translated(job.problem.sentence)), iface_("Failed"), "!")
     if job.state is JobState.DONE:
         return (iface_("Done: press Place in the queue"), iface_("Done"))
     words = wording.progress(job)
@@ -254,17 +267,18 @@ class _Scale:
 
     def __init__(self, region: bpy.types.Region) -> None:
         view: Any = region.view2d
-        self._frame, self._channel = view.region_to_view(0, 0)  # which is exact; the other way gives whole pixels
-        right, top = view.region_to_view(region.width, region.height)
-        self._across, self._up = region.width / (right - self._frame), region.height / (top - self._channel)
+        self.first, self._channel = view.region_to_view(0, 0)  # which is exact; the other way gives whole pixels
+        """The frame at the left edge, and the one at the right edge."""
+        self.last, top = view.region_to_view(region.width, region.height)
+        self._across, self._up = region.width / (self.last - self.first), region.height / (top - self._channel)
 
     def box(self, start: int, end_exclusive: int, channel: int) -> Box:
         """The rectangle of a strip."""
         above = channel - self._channel
         return Box(
-            (start - self._frame) * self._across,
+            (start - self.first) * self._across,
             (above + _STRIP_LOW) * self._up,
-            (end_exclusive - self._frame) * self._across,
+            (end_exclusive - self.first) * self._across,
             (above + _STRIP_HIGH) * self._up,
         )
 

@@ -4,7 +4,9 @@
     python load.py --extension ZIP --backend PYTHON                               Blender as a module
 
 10,000 jobs have ended and 2,000 wait (one of them runs, on a worker without a model), 3,000 strips lie on the
-timeline. Prints each measured value beside what is wanted; exit code 1 where one is missed or the queue doesn't come.
+timeline; `--takes 5` lets each of these keep five takes. In the end the file is saved, and the strips are looked at as
+after an undo. Prints each measured value beside what is wanted; exit code 1 where one is missed or the queue doesn't
+come. Saving and loading may take what they need, so that nothing is wanted of them.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -30,6 +33,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = film.PACKAGE
 ANSWER_SECONDS, MEMORY_BYTES = 1.0, 200 << 20
 PATIENCE_SECONDS = 120.0
+AFTERWARDS_SECONDS = 3.0
+"""So long is watched what follows the undo."""
+UNLIMITED = ("handler: save_pre", "handler: save_post", "handler: load_pre", "handler: load_post")
 
 
 def main() -> None:
@@ -40,6 +46,7 @@ def main() -> None:
     parser.add_argument("--ended", type=int, default=10_000)
     parser.add_argument("--waiting", type=int, default=2_000)
     parser.add_argument("--strips", type=int, default=3_000)
+    parser.add_argument("--takes", type=int, default=0, help="how many takes each strip keeps")
     parser.add_argument("--watch", type=float, default=10.0, help="seconds for which the panel is watched afterwards")
     parser.add_argument("--untimed", action="store_true", help="a missed limit is said, but is no failure")
     parser.add_argument("--report", type=Path, help="write the values there as JSON")
@@ -77,10 +84,31 @@ class Load:
             if hasattr(workspace, "sequencer_scene"):
                 workspace.sequencer_scene = self.scene
         film.add_many_strips(self.scene, options.strips)
+        if options.takes:
+            self._keep_takes(options.takes)
         self.session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
         self.began = self.until = 0.0
+        self.undone = False
         self.seconds: dict[str, float] = {}
         self.stopwatch.reset()
+
+    def _keep_takes(self, count: int) -> None:
+        """Let each strip be one of ours that keeps so many takes. Their files are not there, which nothing asks for."""
+        identity, strip_takes, compat = (
+            importlib.import_module(f"{PACKAGE}.blender_addon.timeline.{name}")
+            for name in ("identity", "strip_takes", "compat")
+        )
+        for number, strip in enumerate(compat.all_strips(self.scene)):
+            ids = [f"{(1 << 100) + number * count + index:032x}" for index in range(count)]
+            identity.mark_take(strip, ids[0], "{}", "{}")
+            rest = {"first_file": "0001.png", "frames": 8, "movie": False, "mark": "", "note": ""}
+            strip[strip_takes.TAKES] = json.dumps([{"job": job_id, "folder": job_id, **rest} for job_id in ids])
+
+    def _save_and_undo(self) -> None:
+        """What happens at a save, and what follows an undo."""
+        bpy.ops.wm.save_as_mainfile(filepath=str(self.folder / "load.blend"))
+        handlers = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.blender_handlers")
+        handlers._undone()
 
     def _backend(self) -> str:
         """The backend with a worker that has no model, as a command for the preferences."""
@@ -118,7 +146,10 @@ class Load:
         if "all jobs" in self.seconds and not self.until:
             self.until = now + self.options.watch
         if self.until and now > self.until:
-            return self.finish("")
+            if self.undone:
+                return self.finish("")
+            self.undone, self.until = True, now + AFTERWARDS_SECONDS
+            self._save_and_undo()
         return 0.005 if pump else 0.05
 
     def finish(self, problem: str) -> None:
@@ -127,17 +158,21 @@ class Load:
         asked = self.options.ended + self.options.waiting
         rows = [("the server answers, seconds", self.seconds.get("answers", 1e9), ANSWER_SECONDS)]
         rows += [("the server's memory, MiB", most / (1 << 20), MEMORY_BYTES / (1 << 20)) for most in _children_bytes()]
-        limit = self.stopwatch.LIMIT_SECONDS * 1000
-        rows += [(name + ", worst ms", row[2] * 1000, limit) for name, row in self.stopwatch.report().items()]
+        for name, row in self.stopwatch.report().items():
+            limit = math.inf if name in UNLIMITED else self.stopwatch.LIMIT_SECONDS * 1000
+            rows.append((f"{name}, worst ms", row.worst_seconds * 1000, limit))
+            rows.append((f"{name}, worst ms of processor time", row.worst_processor_seconds * 1000, limit))
         lines = [f"Blender {bpy.app.version_string}: {jobs} of {asked} jobs, {self.options.strips} strips; {problem}"]
         lines += [f"{name}: after {seconds:.2f} s" for name, seconds in self.seconds.items()]
         lines += [
-            f"{name:<52}{value:>10.2f}   wanted {wanted:.0f}{'' if value <= wanted else '   OVER'}"
+            f"{name:<56}{value:>10.2f}"
+            + ("" if math.isinf(wanted) else f"   wanted {wanted:.0f}{'' if value <= wanted else '   OVER'}")
             for name, value, wanted in rows
         ]
         sys.stdout.write("\n".join(lines) + "\n")
         if self.options.report:
-            values = {"jobs": jobs, "seconds": self.seconds, "problem": problem, "rows": rows}
+            limited = [(name, value, None if math.isinf(wanted) else wanted) for name, value, wanted in rows]
+            values = {"jobs": jobs, "seconds": self.seconds, "problem": problem, "rows": limited}
             self.options.report.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
         missed = [name for name, value, wanted in rows if value > wanted]
         self.exit_code = 1 if problem or jobs < asked or (missed and not self.options.untimed) else 0

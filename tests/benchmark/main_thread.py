@@ -98,7 +98,7 @@ class Measurement:
         limit = self.stopwatch.LIMIT_SECONDS
         lines = [f"Blender {bpy.app.version_string}, {STRIPS} strips; {problem or 'the take landed'}"]
         lines += [f"{'call':<44}{'times':>7}{'median ms':>11}{'worst ms':>11}"]
-        for name, (count, median, worst) in rows.items():
+        for name, (count, median, worst, _) in rows.items():
             mark = "  OVER" if worst > limit else ""
             lines.append(f"{name:<44}{count:>7}{median * 1000:>11.2f}{worst * 1000:>11.2f}{mark}")
         worst = max((row[2] for row in rows.values()), default=0.0)

@@ -28,6 +28,7 @@ def test_it_counts_blocks_and_functions(stopwatch):
     assert report["nap"][0] == 1
     assert 0.02 <= report["nap"][1] == report["nap"][2]
     assert report["double"][1] <= report["double"][2] < 0.02
+    assert report["nap"].worst_processor_seconds < report["nap"].worst_seconds, "a nap needs no processor"
 
 
 def test_a_failure_is_counted_and_passed_on(stopwatch):

@@ -45,6 +45,7 @@ from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
 from ..pipelines.transfers import NoPictures
 from ..planning.machine_steps import FAST_8_BIT_NOTE
+from ..protocol import take_names
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
 from ..protocol.media import KERNELS_FILE, first_file
@@ -60,6 +61,7 @@ from ..protocol.messages import (
     Take,
     TakeRequest,
 )
+from ..protocol.sentences import Sentence, in_english
 from ..storage import media_folder
 from . import overlap, take_pictures
 from .failures import decoded_no_pictures, numbers_ran_over
@@ -78,26 +80,26 @@ log = logging.getLogger(__name__)
 
 PHASES = ("load", "encode", "denoise", "decode")
 """The phases that are timed, by the names of PhaseSeconds."""
-EXACT_MATRICES_NOTE = (
+EXACT_MATRICES_NOTE = Sentence(
     "Fast 8-bit matrices aren't available or aren't faster on this card, so the take was made with the exact ones."
 )
-PRODUCT_FAILED_NOTE = (
+PRODUCT_FAILED_NOTE = Sentence(
     "Multiplying in 8 bit failed during the take, so it went on with weights in 8 bit that are multiplied in 16 bit."
 )
 FINISHED_SECONDS = 10.0
 """Decoding waits this long for the finished latents to be on the disk; a disk that hangs must not hold the take."""
 
 LOADING = {
-    "text_encoder": "Loading the text encoder",
-    "image_encoder": "Loading the image encoder",
-    "transformer": "Loading the transformer",
-    "transformer_2": "Loading the second transformer",
-    "vae": "Loading the autoencoder",
+    "text_encoder": Sentence("Loading the text encoder"),
+    "image_encoder": Sentence("Loading the image encoder"),
+    "transformer": Sentence("Loading the transformer"),
+    "transformer_2": Sentence("Loading the second transformer"),
+    "vae": Sentence("Loading the autoencoder"),
 }
 ENCODING = {
-    "text_encoder": "Reading the prompt",
-    "image_encoder": "Reading the pictures",
-    "vae": "Preparing the canvas",
+    "text_encoder": Sentence("Reading the prompt"),
+    "image_encoder": Sentence("Reading the pictures"),
+    "vae": Sentence("Preparing the canvas"),
 }
 
 
@@ -178,11 +180,12 @@ def make_take(
     progress = Progress(params.job_id, plan.steps, report, warm.pace.expected(work))
     marks = Marks.of(request, __version__, on_read)
     job = TakeJob(params, warm, progress, KeptSteps(folder), preview, should_stop, read, on_read, marks)
-    progress.phase(JobState.LOADING, "Getting ready")
+    progress.phase(JobState.LOADING, Sentence("Getting ready"))
     problem = media_folder.check(request.media_folder, plan.disk_bytes)
     if problem is not None:
         raise Refusal(problem)
-    with TakeFolder(Path(request.media_folder), params.job_id) as take_folder, job.steps:
+    title = take_names.title(request)
+    with TakeFolder(Path(request.media_folder), params.job_id, title) as take_folder, job.steps:
         state = TakeState(plan, steps=plan.steps)
         _choose_matrices(job, state)  # first, since memory is planned for the weights as they will be
         memory = JobMemory(model, params)
@@ -190,16 +193,16 @@ def make_take(
         channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
         while not _try_to_make(job, state, memory, take_folder.partial):
             # Only here is the error gone, and with its traceback the tensors of the try.
-            progress.phase(JobState.LOADING, "Out of memory: continuing with less of the model in memory")
+            progress.phase(JobState.LOADING, Sentence("Out of memory: continuing with less of the model in memory"))
             model.drop_all()
             devices.release(model.device)
-        result = _result(job, state, memory, take_folder.final)
+        seconds = PhaseSeconds(0.0, **state.seconds)
         if state.resumed is None and not state.spilled:
-            warm.pace.learn(result.seconds, work)
+            warm.pace.learn(seconds, work)
         check(should_stop)
-        take_folder.publish(_settings(job, state, result))
+        final = take_folder.publish(lambda folder: _settings(job, state, _result(job, state, memory, folder)))
         job.steps.remove()
-        return result
+        return _result(job, state, memory, final)
 
 
 def _forwards(plan: Plan) -> int:
@@ -303,7 +306,7 @@ def _on_ready(job: TakeJob, state: TakeState, component: str) -> None:
         state.pace.begin(time.monotonic())
         _report_steps(job, state)
     elif state.denoised:
-        job.progress.phase(JobState.DECODING, "Making the pictures")
+        job.progress.phase(JobState.DECODING, Sentence("Making the pictures"))
     else:
         job.progress.phase(JobState.ENCODING, ENCODING[component])
 
@@ -312,18 +315,20 @@ def _report_steps(job: TakeJob, state: TakeState) -> None:
     """Report that a transformer is in place, for the first step or for one after others."""
     done, steps = state.done, state.steps
     if not done:
-        job.progress.phase(JobState.DENOISING, f"Step 0 of {steps}", steps)
+        job.progress.phase(JobState.DENOISING, Sentence("Step 0 of {steps}", steps=steps), steps)
     elif state.resumed is not None and state.resumed.done == done:
-        job.progress.go_on(done, steps, f"Resuming at step {min(done + 1, steps)} of {steps}")
+        job.progress.go_on(
+            done, steps, Sentence("Resuming at step {step} of {steps}", step=min(done + 1, steps), steps=steps)
+        )
     else:
-        job.progress.go_on(done, steps, "Continuing with the second transformer")
+        job.progress.go_on(done, steps, Sentence("Continuing with the second transformer"))
 
 
 def _read_sources(job: TakeJob, state: TakeState, placement: PlacedModel) -> Canvas:
     """The pictures that the request names; the model reads the prompt meanwhile, unless that may be for nothing."""
     if not job.request.sources:
         return _gather(job, state)
-    job.progress.phase(JobState.ENCODING, "Reading the footage")
+    job.progress.phase(JobState.ENCODING, Sentence("Reading the footage"))
     if overlap.estimates_depth(job.request) or job.steps.may_have_any:
         return _gather(job, state)
 
@@ -374,7 +379,7 @@ def _latents(
     if conditions is not None:
         return _denoise(job, state, memory, placement, conditions)
     assert state.resumed is not None
-    job.progress.go_on(state.resumed.done, state.resumed.done, "The steps are done already")
+    job.progress.go_on(state.resumed.done, state.resumed.done, Sentence("The steps are done already"))
     return state.resumed.latents
 
 
@@ -441,8 +446,10 @@ def _finish_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: P
     job.preview.show(step.clean)
     job.progress.preview = job.preview.path
     state.done = step.done
-    slow = f" ({SHORT_SENTENCE})" if state.spilled else ""
-    job.progress.advance(step.done, state.steps, f"Step {step.done} of {state.steps}{slow}")
+    slow = Sentence(" ({note})", note=SHORT_SENTENCE) if state.spilled else ""
+    job.progress.advance(
+        step.done, state.steps, Sentence("Step {done} of {steps}{slow}", done=step.done, steps=state.steps, slow=slow)
+    )
     if placement.take_up_kernels(state.pace.last_seconds, state.steps - step.done):
         state.kernels = f"torch for {step.done} of {state.steps} steps, then "
         state.pace.begin(time.monotonic())
@@ -458,7 +465,7 @@ def _decode(
 ) -> None:
     """Decode the latents, and write the take's media into `folder`; `kept` are the frames that are given."""
 
-    def advance(done: int, total: int, sentence: str) -> None:
+    def advance(done: int, total: int, sentence: Sentence) -> None:
         check(job.should_stop)
         job.progress.written(done, total, sentence)
 
@@ -498,7 +505,7 @@ def _decoded(
 
 
 def _on_tile(job: TakeJob, reached: tiles.Reached) -> None:
-    sentence = f"Making the pictures, tile {reached.tile} of {reached.tiles}"
+    sentence = Sentence("Making the pictures, tile {tile} of {tiles}", tile=reached.tile, tiles=reached.tiles)
     job.progress.tiled(reached.done, reached.total, sentence)
 
 
@@ -542,7 +549,7 @@ def _settings(job: TakeJob, state: TakeState, result: RunResult) -> dict[str, An
         "format": 1,
         "job_id": job.params.job_id,
         "request": to_json(job.request),
-        "plan": to_json(state.plan),
+        "plan": in_english(to_json(state.plan)),
         "take": to_json(result.take),
         "model_parts": to_json(job.params.model_parts),
         "seconds": to_json(result.seconds),

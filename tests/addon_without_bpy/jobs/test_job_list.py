@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 
 import pytest
 from hypothesis import given, settings
@@ -98,9 +99,33 @@ def test_progress_does_not_sort_anew(jobs, messages, make_status) -> None:
     jobs.receive(make_status("new", "failed", created=200.0))
     assert [status.job_id for status in jobs.in_order(belongs)][:3] == ["050", "new", "099"]
     assert len(asked) == 100
-    jobs.reorder()
-    jobs.in_order(belongs)
-    assert len(asked) == 200
+    before = jobs.in_order(belongs)
+    jobs.reorder(belongs)
+    assert len(asked) == 200 and jobs.in_order(belongs) is before, "all belong where they did"
+
+
+@pytest.mark.parametrize("count", [5, 300])
+def test_jobs_that_come_to_belong_here_go_before_those_of_other_files(jobs, make_status, count: int) -> None:
+    for n in range(count):
+        jobs.receive(make_status(f"{n:03d}", "done", created=float(n)))
+    jobs.receive(make_status("goes on"))
+    mine: set[str] = set()
+
+    def belongs(status) -> bool:
+        return status.job_id in mine
+
+    def listed() -> list[str]:
+        return [status.job_id for status in jobs.in_order(belongs)]
+
+    newest_first = [f"{n:03d}" for n in reversed(range(count))]
+    assert listed() == ["goes on", *newest_first]
+    mine.add("001")
+    jobs.reorder(belongs, ["001", "goes on", "unknown"])
+    assert listed() == ["goes on", "001", *(each for each in newest_first if each != "001")]
+    mine.clear()
+    mine.update(newest_first[1:])
+    jobs.reorder(belongs)
+    assert listed() == ["goes on", *newest_first[1:], newest_first[0]]
 
 
 def test_the_order_stays_while_only_progress_is_made(jobs, messages, make_status) -> None:
@@ -187,7 +212,7 @@ HAPPENS = {
     "page": lambda jobs, status, progress, request: jobs.receive_page([status], last=False),
     "last": lambda jobs, status, progress, request: jobs.receive_page([status], last=True),
     "begin": lambda jobs, *_: jobs.begin_pages(),
-    "order": lambda jobs, *_: jobs.reorder(),
+    "order": lambda jobs, *_: jobs.reorder(lambda status: status.job_id in "abc"),
 }
 EVENTS = st.lists(
     st.tuples(
@@ -264,3 +289,25 @@ def test_a_job_that_starts_or_is_moved_is_put_where_it_belongs_alone(jobs, make_
     jobs.receive(dataclasses.replace(make_status("w4", created=4.0), turn=0, state=make_status("x", "loading").state))
     jobs.receive(dataclasses.replace(make_status("w3", created=3.0), turn=-1))
     assert ids(jobs)[:4] == ["w4", "w3", "w0", "w1"]
+
+
+def test_a_long_list_is_no_young_garbage(jobs, make_status) -> None:
+    """The collector would look through each page two or three times, in whatever tick or draw comes next."""
+    jobs.begin_pages()
+    gc.disable()  # only what a page itself does is looked at
+    try:
+        jobs.receive_page([make_status(f"{number:032x}", "done") for number in range(100)], last=False)
+        young = {id(each) for generation in (0, 1) for each in gc.get_objects(generation=generation)}
+    finally:
+        gc.enable()
+    assert not [status for status in jobs.all() if id(status) in young] and not gc.get_freeze_count()
+
+
+def test_objects_that_are_kept_from_the_collector_stay_so(jobs, make_status) -> None:
+    gc.freeze()
+    try:
+        jobs.begin_pages()
+        jobs.receive_page([make_status("a")], last=True)
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

@@ -64,11 +64,13 @@ def test_the_overlay_walks_the_strips_as_seldom_as_it_can(stand_in, settings, cu
         function = getattr(strip_columns, name)
         monkeypatch.setattr(strip_columns, name, lambda *values: walks.update([name]) or function(*values))
 
-    for name in ("columns", "places", "carrying", "selected"):
+    for name in ("columns", "places", "selected"):
         count(name)
+    read = marks._read
+    monkeypatch.setattr(marks, "_read", lambda strip: walks.update(["read"]) or read(strip))
     monkeypatch.setattr(marks, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
     monkeypatch.setattr(marks, "KEPT_SECONDS", 1000.0)
-    monkeypatch.setattr(marks, "_last", marks.Marks())
+    monkeypatch.setattr(marks, "_readers", {})
     monkeypatch.setattr(overlay, "tab_in_view", lambda area: True)
     monkeypatch.setattr(overlay, "gpu", SimpleNamespace(state=SimpleNamespace(blend_set=lambda mode: None)))
     monkeypatch.setattr(overlay, "_fill_all", lambda boxes, color: None)
@@ -81,7 +83,7 @@ def test_the_overlay_walks_the_strips_as_seldom_as_it_can(stand_in, settings, cu
     )
     monkeypatch.setattr(overlay, "bpy", SimpleNamespace(context=context))
     overlay._draw()
-    assert walks["carrying"] == 1
+    assert walks["read"] == 1
     walks.clear()
     overlay._draw()
     assert walks == {"columns": 1, "selected": 1}, "no strip has changed"

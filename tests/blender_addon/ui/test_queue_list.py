@@ -182,3 +182,30 @@ def test_what_another_window_has_is_said(stand_in, queue, addon) -> None:
     assert "Another Blender window" in clear(bpy.context)
     stand_in.add("b" * 32, "cancelled")
     assert not clear(bpy.context)
+
+
+def test_a_paused_queue_says_so_though_it_is_empty(stand_in, queue, addon) -> None:
+    stand_in.server.paused = True
+    assert queue() == []
+    layout = Recorder()
+    addon("ui.queue_list").draw_queue(layout, bpy.context)
+    assert "The queue is paused" in layout.words and "Resume" in layout.words
+
+
+def test_a_list_that_rests_is_not_gone_through(stand_in, queue, addon, monkeypatch) -> None:
+    """Refreshes come with each step of a job. While the same jobs are there, no row is looked at or written."""
+    refresh, calls = addon("ui.refresh"), []
+    for name in ("_shown", "_write"):
+        function = getattr(refresh, name)
+        monkeypatch.setattr(
+            refresh, name, lambda *values, name=name, function=function: calls.append(name) or function(*values)
+        )
+    fill(stand_in, 500, 20)
+    queue()
+    assert calls == ["_shown", "_write"]
+    queue()
+    queue()
+    assert calls == ["_shown", "_write"]
+    fill(stand_in, 500, 21)
+    queue()
+    assert calls == ["_shown", "_write"] * 2

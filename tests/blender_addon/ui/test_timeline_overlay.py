@@ -95,7 +95,7 @@ def test_only_placeholders_in_view_are_looked_up(stand_in, addon, scene) -> None
         identity.mark_placeholder(strip, job.job_id, "{}")
     asked = []
     stand_in.jobs.get = lambda job_id, get=stand_in.jobs.get: asked.append(job_id) or get(job_id)
-    shown = list(overlay._placeholders_in_view(View(), scene))
+    shown = list(overlay._placeholders_in_view(View(), addon("ui.shown_marks").marks(scene)))
     assert [round(box.left) for _, box in shown] == [5 * (start - 100) for start in (101, 151, 201, 251)]
     assert len(asked) == len(shown)
     assert [round(edge) for edge in (shown[0][1].bottom, shown[0][1].top)] == [52, 98]
@@ -123,3 +123,56 @@ def test_in_a_window_strips_that_stay_are_not_walked_over(stand_in, addon, scene
     assert module.marks(scene) is first
     strip.channel = 4
     assert module.marks(scene).placeholders == ((10, 50, 4, JOB),)
+
+
+@pytest.mark.parametrize("count", [3, 120])
+def test_marks_of_many_strips_are_drawn_in_a_few_calls(stand_in, addon, scene, monkeypatch, count: int) -> None:
+    overlay, marks = addon("ui.timeline_overlay"), addon("ui.shown_marks")
+    strip_takes = addon("timeline.strip_takes")
+    jobs = [stand_in.add(f"{index:032x}", ("denoising", "failed")[index % 2], progress=0.5) for index in range(count)]
+    placeholders = tuple(marks.Placeholder(100 + index, 101 + index, 1, job.job_id) for index, job in enumerate(jobs))
+    badge = strip_takes.Badge(1, 2, strip_takes.STAR, (jobs[0].job_id,))
+    takes = tuple(marks.TakePlace(100 + 50 * (index % 2), 140 + 50 * (index % 2), 2, badge) for index in range(count))
+    monkeypatch.setattr(marks, "marks", lambda *_: marks.Marks(placeholders, takes))
+    drawn: list[tuple[str, int]] = []
+    monkeypatch.setattr(overlay, "_shade", lambda kind, corners, color: drawn.append((kind, len(corners))))
+    monkeypatch.setattr(overlay, "_put", lambda *_: None)
+    context = SimpleNamespace(
+        region=View(), preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0)), space_data=None
+    )
+    overlay._draw_marks(context, scene)
+    assert [kind for kind, _ in drawn] == ["TRIS"] * 5, "tracks, bars, failures, shades, stars"
+    assert sum(corners for _, corners in drawn) > 12 * count
+
+
+def test_thousands_of_strips_are_read_by_and_by(stand_in, addon, scene, monkeypatch) -> None:
+    """In a window: what lies where it lay keeps what is known of it until it is read again."""
+    module, compat, identity = addon("ui.shown_marks"), addon("timeline.compat"), addon("timeline.identity")
+    monkeypatch.setattr(module, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
+    monkeypatch.setattr(module, "READ_AT_ONCE", 4)
+    monkeypatch.setattr(module, "READ_SECONDS", -1.0)
+    monkeypatch.setattr(module, "KEPT_SECONDS", 600.0)
+    monkeypatch.setattr(module, "_readers", {})
+    strips = compat.strips(scene.sequence_editor)
+
+    def add(number: int):
+        strip = compat.new_color(strips, "P", 2, 1 + number * 20, 10)
+        identity.mark_placeholder(strip, f"{number:032x}", "{}")
+        return strip
+
+    def shown() -> list[int]:
+        return [int(job_id, 16) for *_, job_id in module.marks(scene).placeholders]
+
+    made = [add(number) for number in range(10)]
+    counts = []
+    while not counts or module.reading(scene):
+        counts.append(len(shown()))
+    assert counts == [4, 8, 10]
+    made[3].channel = 4
+    assert module.marks(scene).placeholders[3].channel == 4 and not module.reading(scene)
+    add(10)
+    assert shown() == list(range(11)), "the new one is read first, and the others are still known"
+    while module.reading(scene):
+        shown()
+    strips.remove(made[0])
+    assert sorted(shown()) == list(range(1, 11))

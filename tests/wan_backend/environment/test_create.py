@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from wan_backend.environment import create, first_files, interpreters, lock, torch_build
+from wan_backend.protocol.sentences import in_english
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -292,7 +293,7 @@ def run_program(*arguments: str, **variables: str) -> tuple[int, list[dict]]:
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
     )
-    return result.returncode, [json.loads(line) for line in result.stdout.splitlines()]
+    return result.returncode, [in_english(json.loads(line)) for line in result.stdout.splitlines()]
 
 
 def test_plan_says_the_size_before_anything_is_fetched(tmp_path: Path) -> None:
@@ -316,7 +317,7 @@ def test_it_exits_in_peace_while_stdin_is_open(tmp_path: Path) -> None:
     )
     with child:
         assert child.stdout and child.stderr
-        last = json.loads(child.stdout.read().splitlines()[-1])
+        last = in_english(json.loads(child.stdout.read().splitlines()[-1]))
         assert b"Fatal" not in child.stderr.read()
         assert child.wait(30) == 1
     assert last["params"]["state"] == "failed"
