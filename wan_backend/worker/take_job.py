@@ -35,7 +35,7 @@ from ..memory.spilled import SHORT_SENTENCE
 from ..pipelines import channels_last_autoencoder, depth_guide, task_conditions, text_to_video, tiles, tiny_decoder
 from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
-from ..pipelines.denoise import DenoisingStep, denoise_in_turn
+from ..pipelines.denoise import DenoisingStep, StepCopy, denoise_in_turn
 from ..pipelines.encode import latent_frames
 from ..pipelines.experts import experts_of
 from ..pipelines.preparation import Preparation
@@ -68,6 +68,7 @@ from .failures import decoded_no_pictures, numbers_ran_over
 from .gather import gather
 from .job_memory import JobMemory
 from .kept_steps import KeptSteps, fingerprint
+from .late_steps import LateSteps
 from .preview_file import PreviewFile
 from .progress import Progress, TakeWork
 from .skipped_work import keep_calibration, skipped_work_of
@@ -153,6 +154,8 @@ class TakeState:
     pace: StepPace = field(default_factory=StepPace)
     spilled: bool = False
     """The driver was seen to keep in the machine's memory what should be on the card."""
+    late: LateSteps | None = None
+    """What finishes the steps; None before the first."""
     ahead: ReadAhead = field(default_factory=lambda: ReadAhead([]))
     """What reads the files of components before they are loaded."""
 
@@ -298,6 +301,8 @@ def _on_ready(job: TakeJob, state: TakeState, component: str) -> None:
     state.component = component
     state.ahead.pass_over(component)
     if component in EXPERTS:
+        if state.late is not None:
+            state.late.finish()  # the other expert's last step
         state.pace.begin(time.monotonic())
         _report_steps(job, state)
     elif state.denoised:
@@ -387,17 +392,23 @@ def _denoise(
     config = job.model.config("scheduler")
     scheduler = make_scheduler(config, plan.sampler, plan.flow_shift, plan.timesteps, job.request.seed)
     skipped = skipped_work_of(plan)
-    latents = denoise_in_turn(
-        experts_of(placement, plan, scheduler.config.num_train_timesteps),
-        scheduler,
-        conditions,
-        steps=plan.steps,
-        window=latent_frames(plan.window_frames) if plan.window_frames else 0,
-        after_step=partial(_after_step, job, state, memory, placement),
-        resumed=state.resumed,
-        should_stop=job.should_stop,
-        skipped=skipped,
-    )
+    late = state.late = LateSteps(partial(_finish_step, job, state, memory, placement), job.should_stop)
+    try:
+        latents = denoise_in_turn(
+            experts_of(placement, plan, scheduler.config.num_train_timesteps),
+            scheduler,
+            conditions,
+            steps=plan.steps,
+            window=latent_frames(plan.window_frames) if plan.window_frames else 0,
+            after_step=partial(_after_step, state, placement),
+            resumed=state.resumed,
+            should_stop=late.should_stop,
+            skipped=skipped,
+        )
+    except BaseException:
+        late.finish_after_failure()
+        raise
+    late.finish()
     if skipped.measured is not None:
         controlled = conditions.control is not None
         sentence = keep_calibration(job.params, job.model, controlled, skipped.measured)
@@ -411,14 +422,20 @@ def _denoise(
     if finished.broken:
         raise Refusal(numbers_ran_over(job.params, job.model, state.component, finished.done, finished.done))
     job.steps.keep(finished)
-    job.steps.flush(FINISHED_SECONDS)  # a worker that dies while it decodes must not have to make the steps again
     state.denoised = True
     return latents
 
 
-def _after_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: PlacedModel, step: DenoisingStep) -> None:
+def _after_step(state: TakeState, placement: PlacedModel, step: DenoisingStep) -> None:
+    """Have the step finished; at once where other kernels may be taken up after it."""
+    assert state.late is not None
+    # What the last step leaves are the finished latents, which are kept themselves.
+    state.late.take(step.copy(with_checkpoint=step.done < state.steps), at_once=not placement.kernels_are_chosen)
+
+
+def _finish_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: PlacedModel, step: StepCopy) -> None:
     """Keep the step, show what the take looks like after it, and report it; then do what was put off until then."""
-    checkpoint = step.checkpoint()
+    checkpoint = step.checkpoint
     if checkpoint is not None:
         if checkpoint.broken:  # of the copy, which is on the CPU already
             raise Refusal(numbers_ran_over(job.params, job.model, state.component, step.done, state.steps))
@@ -426,7 +443,7 @@ def _after_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: Pl
     if state.pace.note(time.monotonic(), job.model.device) and not state.spilled:
         state.spilled = True
         memory.learn_of_spilling()
-    job.preview.show(step)
+    job.preview.show(step.clean)
     job.progress.preview = job.preview.path
     state.done = step.done
     slow = Sentence(" ({note})", note=SHORT_SENTENCE) if state.spilled else ""
@@ -455,10 +472,22 @@ def _decode(
     state.component = "vae"
     try:
         with _decoded(job, state, placement, latents) as pictures:
-            take_pictures.write(pictures, kept, job.request, state.plan, folder, advance, job.marks)
+            made = _after_latents(job, pictures)
+            take_pictures.write(made, kept, job.request, state.plan, folder, advance, job.marks)
     except NoPictures as error:
         tiny = state.plan.decoder is Decoder.TINY
         raise Refusal(decoded_no_pictures(job.params, job.model, tiny)) from error
+
+
+def _after_latents(job: TakeJob, pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The pictures; the first waits until the finished latents are on the disk, which are written meanwhile.
+
+    A worker that dies while it decodes must not have to make the steps again.
+    """
+    for number, some in enumerate(pictures):
+        if number == 0:
+            job.steps.flush(FINISHED_SECONDS)
+        yield some
 
 
 @contextmanager
