@@ -66,9 +66,7 @@ def readable(title: str, ranges: Sequence[Stretch], first: int, rate: Fraction) 
     together = sum(end - start for start, end in _merged(ranges))
     lines = [
         translated("Generated footage in {}").format(_line(title)),
-        translated("Times are counted from the first rendered frame, at {} frames a second.").format(
-            f"{float(rate):.6g}"
-        ),
+        times.format(f"{float(rate):.6g}"),
         "",
     ]
     for each in ranges:

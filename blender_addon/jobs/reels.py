@@ -6,6 +6,7 @@ are read in no time. It needs no Blender. A backend that is not there costs the 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -55,7 +56,7 @@ class ReelPicture:
             file.seek(self.offset + first * line)
             found = file.read((end - first) * line)
         if len(found) != (end - first) * line:
-            raise OSError(f"{self.file} is cut off")
+            raise OSError(errno.EIO, "cut off", str(self.file))
         return found
 
 

@@ -29,13 +29,13 @@ _VOLUME = 0.25
 _WORDS = "WAN_VSE_NOTICE"
 """The environment variable by which PowerShell gets the words: none of them is read as a command."""
 _APPLE_SCRIPT = ("on run words", 'display notification (item 1 of words) with title "Blender"', "end run")
-_TOAST = f"""
+_TOAST = """
 $kind = [Windows.UI.Notifications.ToastNotificationManager, Windows.UI.Notifications, ContentType = WindowsRuntime]
 $content = $kind::GetTemplateContent([Windows.UI.Notifications.ToastTemplateType]::ToastText02)
 $texts = $content.GetElementsByTagName('text')
 $texts.Item(0).AppendChild($content.CreateTextNode('Blender')) > $null
-$texts.Item(1).AppendChild($content.CreateTextNode($env:{_WORDS})) > $null
-$shell = '{{1AC14E77-02E7-4E5D-B744-2EB1AE5198B7}}\\WindowsPowerShell\\v1.0\\powershell.exe'
+$texts.Item(1).AppendChild($content.CreateTextNode($env:WAN_VSE_NOTICE)) > $null
+$shell = '{1AC14E77-02E7-4E5D-B744-2EB1AE5198B7}\\WindowsPowerShell\\v1.0\\powershell.exe'
 $kind::CreateToastNotifier($shell).Show([Windows.UI.Notifications.ToastNotification]::new($content))
 """
 
