@@ -8,6 +8,7 @@
     python3 build.py extension    the installable extension and its repository index, in dist/
     python3 build.py backend      the backend as a wheel, in dist/
     python3 build.py bench        how long the add-on keeps Blender's main thread over a whole job, with a long queue
+    python3 build.py messages     all that a person reads in Blender, as a module to be translated, in out/
     python3 build.py install      install the extension in the Blender on PATH, and tell it of this clone's backend
 
 Everything is made inside this folder (build/, dist/, out/), and a second run sets nothing up again. Only `install`
@@ -25,19 +26,22 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
+from tools import messages  # noqa: E402
 from wan_backend.environment import create, interpreters, lock, make, torch_build, uv_tool  # noqa: E402  (standard library only)
 from wan_backend.environment.amount import Amount  # noqa: E402
 from wan_backend.environment.causes import SetupFailed  # noqa: E402
+from wan_backend.protocol.sentences import Sentence  # noqa: E402
 from wan_backend.storage import whole_file  # noqa: E402
 
 ENVIRONMENTS = ROOT / "build" / "environments"
@@ -46,6 +50,8 @@ SAY_SECONDS = 5.0
 NOTHING = Amount()
 DIST = ROOT / "dist"
 DEMO = ROOT / "out" / "demo"
+BYTECODE = ROOT / "build" / "bytecode"
+MESSAGES = ROOT / "out" / "messages.py"
 
 BLENDERS = {"4.2.23": "3.11", "4.5.15": "3.11", "5.0.1": "3.11", "5.2.3": "3.13"}
 """The bpy wheels that we test on, and the Python that each is made for."""
@@ -143,7 +149,7 @@ def blender_environment(version: str) -> Path:
     """An environment with Blender as a Python module."""
     numpy = {"3.11": "numpy==1.26.4", "3.13": "numpy==2.5.5"}[BLENDERS[version]]  # bpy itself pins none
     packages = (f"bpy=={version}", numpy, *test_packages("test"))
-    step = create.InstallStep(f"Installing Blender {version} as a module (about 370 MB)", packages)
+    step = create.InstallStep(Sentence(f"Installing Blender {version} as a module (about 370 MB)"), packages)
     return environment(f"blender-{version}", (BLENDERS[version],), [step])
 
 
@@ -360,6 +366,7 @@ def do_test(options: argparse.Namespace) -> None:
     if options.tier in ("fast", "ci"):
         do_check(options)
     backend = backend_environment("cpu")
+    _forget_bytecode_of_gone_folders()
     variables = _blender_variables(backend, ROOT / "build" / "test-user") | {"OMP_NUM_THREADS": TEST_THREADS}
     tier = [*PYTEST, "--tier", options.tier]
     say(f"test: the backend ({options.tier})")
@@ -407,6 +414,14 @@ def _test_in_blenders(tier: list[str], options: argparse.Namespace, variables: d
     return some
 
 
+def do_messages(_options: argparse.Namespace) -> None:
+    """Write what there is to translate, as a module of a language with nothing translated yet."""
+    found = messages.collect(ROOT)
+    MESSAGES.parent.mkdir(parents=True, exist_ok=True)
+    MESSAGES.write_text(messages.as_module(found), "utf-8")
+    say(f"{len(found):,} messages are in {MESSAGES}; docs/contributing.md says how they are translated.")
+
+
 def do_lock(_options: argparse.Namespace) -> None:
     """Make lock.txt and lock_torch.txt anew, with the checksums that PyPI has."""
     command = [str(_uv()), "pip", "compile", "--no-config", "--universal", "--python-version", "3.11"]
@@ -447,7 +462,26 @@ def _in_blender(script: Path, *arguments: object) -> list[object]:
 def _blender_variables(backend: Path, user: Path) -> dict[str, str]:
     """The environment of a Blender that keeps its files in the clone and finds the clone's backend."""
     user.mkdir(parents=True, exist_ok=True)
-    return {**os.environ, "BLENDER_USER_RESOURCES": str(user), "WAN_VSE_BACKEND_PYTHON": str(backend)}
+    variables = {**os.environ, "BLENDER_USER_RESOURCES": str(user), "WAN_VSE_BACKEND_PYTHON": str(backend)}
+    keep_bytecode(variables)
+    return variables
+
+
+def keep_bytecode(variables: MutableMapping[str, str]) -> None:
+    """Let every Python with these variables keep what it compiled, in the clone, even where it is told to keep none.
+
+    To compile torch, diffusers and peft anew takes two thirds of a worker's start, and tests start many.
+    """
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    variables["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
+
+
+def _forget_bytecode_of_gone_folders() -> None:
+    """Each run installs the extension in temporary folders of its own, and bytecode is kept by its source's path."""
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for folder in BYTECODE.joinpath(*temporary.parts[1:]).glob("*"):
+        if not (temporary / folder.name).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -455,7 +489,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="build.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    names = ("demo", "check", "test", "extension", "backend", "bench", "install", "lock")
+    names = ("demo", "check", "test", "extension", "backend", "bench", "messages", "install", "lock")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(names))
     for name in names:
         verb = verbs.add_parser(name)

@@ -6,10 +6,10 @@ hold what a person sets.
 
 from __future__ import annotations
 
-from . import operators, preferences, properties, ui
+from . import languages, operators, preferences, properties, ui
 from .jobs import session
 
-_PARTS = (properties, preferences, operators, ui, session)
+_PARTS = (languages, properties, preferences, operators, ui, session)
 """The parts in the order in which they are registered; they are undone backwards, so that the backend ends first."""
 
 

@@ -19,6 +19,12 @@ DEVICES = [
     ("cpu", "Processor", "Use only the processor, which is very slow with large models"),
 ]
 
+ANNOUNCEMENTS = [
+    ("NEVER", "Never", "Say it in Blender's status bar alone"),
+    ("TAKE", "After Each Take", "Each take that lands on the timeline, and each that fails"),
+    ("QUEUE", "At the End of the Queue", "When nothing is left to be made"),
+]
+
 
 def _backend_changed(self: Any, context: bpy.types.Context) -> None:
     """Restart the backend, which reads these when it starts; offer a button where a restart would lose work."""
@@ -97,10 +103,33 @@ class WanPreferences(bpy.types.AddonPreferences):
         soft_max=240,
         update=_backend_changed,
     )
+    enter_makes_take: BoolProperty(
+        name="Enter Makes a Take",
+        description="Enter in the prompt of the selected take makes that take with the new words and the same seed. "
+        "Leaving the field otherwise, as by a click elsewhere, only keeps the words",
+        default=True,
+    )
     media_folder: StringProperty(
         name="Media Folder",
         description="Where takes are kept. Leave it empty to keep them in a folder named wan beside the .blend file",
         subtype="DIR_PATH",
+    )
+    announce: EnumProperty(
+        name="Announce Takes",
+        description="When to call you back while you work elsewhere",
+        items=ANNOUNCEMENTS,
+        default="NEVER",
+    )
+    announce_by_sound: BoolProperty(
+        name="Play Sound",
+        description="Play two short tones",
+        default=True,
+    )
+    announce_by_notice: BoolProperty(
+        name="Show Notice",
+        description="Show a notice of the system, where it has notify-send, osascript or PowerShell for that. It "
+        "has no word of your prompts",
+        default=True,
     )
 
     def draw(self, context: bpy.types.Context) -> None:

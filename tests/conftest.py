@@ -48,7 +48,11 @@ if HAS_BPY:  # before the first import of bpy, which reads it once
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+import build  # noqa: E402
 from tests import tiers  # noqa: E402
+
+build.keep_bytecode(os.environ)  # for what the tests start
+sys.dont_write_bytecode, sys.pycache_prefix = False, str(build.BYTECODE)
 
 MARKERS_OF_TIERS = ("ci", "long")
 
@@ -79,7 +83,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with its tier, so that -m knows it, and leave out those that the run isn't for."""
+    """Mark each test with its tier, so that -m knows it, leave out those that the run isn't for, and set the order."""
     wanted = tiers.RUNS.get(config.option.tier, tiers.TIERS)
     kept, left_out = [], []
     for item in items:
@@ -90,7 +94,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if tiers.asks_a_version(path):
             item.add_marker("compat")
         (kept if tier in wanted else left_out).append(item)
-    items[:] = kept
+    items[:] = sorted(kept, key=lambda item: not tiers.comes_first(item.path.relative_to(TESTS).as_posix()))
     if left_out:
         config.hook.pytest_deselected(items=left_out)
 
@@ -136,8 +140,6 @@ def _no_process(*arguments: object, **keywords: object) -> None:
 def extension() -> Iterator[str]:
     """Build and install the extension once; gives the name of its package."""
     import bpy
-
-    import build
 
     with tempfile.TemporaryDirectory() as folder:
         archive = build.build_extension(Path(folder))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import subprocess
+import sys
+import tempfile
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -57,9 +59,8 @@ def test_manifest_and_backend_have_one_version() -> None:
 
 
 def test_the_build_uses_the_standard_library_alone() -> None:
-    import sys
-
-    sources = [build.ROOT / "build.py", *(build.ROOT / "wan_backend" / "environment").glob("*.py")]
+    here = [build.ROOT / "build.py", build.ROOT / "tools" / "messages.py"]
+    sources = [*here, *(build.ROOT / "wan_backend" / "environment").glob("*.py")]
     for source in sources:
         for node in ast.walk(ast.parse(source.read_text("utf-8"))):
             names = []
@@ -68,7 +69,9 @@ def test_the_build_uses_the_standard_library_alone() -> None:
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module or ""]
             for name in names:
-                assert name.split(".")[0] in sys.stdlib_module_names | {"wan_backend"}, f"{source} imports {name}"
+                assert name.split(".")[0] in sys.stdlib_module_names | {"tools", "wan_backend"}, (
+                    f"{source} imports {name}"
+                )
 
 
 def test_a_file_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,3 +138,21 @@ def test_each_check_says_that_it_begins(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(build, "backend_environment", lambda torch: Path("bin/python"))
     assert build.main(["check"]) == 0
     assert len(Check.said) == 5 and all(said.startswith("[wan-vse] check: ") for said in Check.said)
+
+
+def test_what_a_test_starts_keeps_its_bytecode_in_the_clone(tmp_path: Path) -> None:
+    (tmp_path / "kept.py").write_text("")
+    subprocess.run([sys.executable, "-c", "import kept"], cwd=tmp_path, check=True)
+    assert not list(tmp_path.rglob("*.pyc"))
+    assert list(build.BYTECODE.joinpath(*tmp_path.parts[1:]).glob("kept*.pyc"))
+
+
+def test_bytecode_of_folders_that_are_gone_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "BYTECODE", tmp_path / "bytecode")
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    (tmp_path / "temporary" / "there").mkdir(parents=True)
+    kept = build.BYTECODE.joinpath(*(tmp_path / "temporary").resolve().parts[1:])
+    for name in ("there", "gone"):
+        (kept / name).mkdir(parents=True)
+    build._forget_bytecode_of_gone_folders()
+    assert [folder.name for folder in kept.iterdir()] == ["there"]

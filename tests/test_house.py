@@ -111,6 +111,9 @@ def _imports(file: Path) -> Iterator[tuple[int, str]]:
 
 def _file_meant(file: Path, name: str) -> Path | None:
     """The file of `tests` that `file` means by `name`: by its whole name, or from the folders on the path there."""
-    beginnings = ROOT.joinpath(*name.split(".")), *(folder / name for folder in (file.parent, TESTS / "demo"))
+    beginnings = (
+        ROOT.joinpath(*name.split(".")),
+        *(folder / name for folder in (file.parent, TESTS / "demo", TESTS / "pictures")),
+    )
     found = (beginning.with_suffix(".py") for beginning in beginnings if beginning.is_relative_to(TESTS))
     return next((each for each in found if each.is_file()), None)

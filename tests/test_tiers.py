@@ -11,7 +11,9 @@ from tests import tiers
 TESTS = Path(__file__).resolve().parent
 
 
-@pytest.mark.parametrize("table", [tiers.CI, tiers.LONG, tiers.COMPAT], ids=["ci", "long", "compat"])
+@pytest.mark.parametrize(
+    "table", [tiers.CI, tiers.LONG, tiers.FIRST, tiers.COMPAT], ids=["ci", "long", "first", "compat"]
+)
 def test_every_row_is_of_files_that_are_there(table):
     """A file that is renamed would else change its tier unseen."""
     assert [pattern for pattern in table if not list(TESTS.glob(pattern))] == []
@@ -42,3 +44,9 @@ def test_what_the_quick_run_passes_over_has_nothing_of_it():
 def test_the_versions_of_blender_are_asked_by_the_timeline_and_not_by_the_queue():
     assert tiers.asks_a_version("blender_addon/timeline/test_take_strips.py")
     assert not tiers.asks_a_version("blender_addon/jobs/test_tracker.py")
+
+
+def test_what_shares_a_slow_process_comes_first():
+    assert tiers.comes_first("whole_path/test_editing.py")
+    assert tiers.comes_first("wan_backend/worker/test_resume.py")
+    assert not tiers.comes_first("wan_backend/server/test_serve_jobs.py")

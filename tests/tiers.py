@@ -39,6 +39,10 @@ CI = (
 LONG: tuple[str, ...] = ()
 """Those that are of the long tier whole; elsewhere a marker says so, and one short case stays in CI."""
 
+FIRST = ("whole_path", "wan_backend/worker")
+"""Folders whose tests are run before all others. They share a process that is slow to start, and pytest's own processes
+take work from the end of one another's lists: so one of them has these, and starts it once."""
+
 COMPAT = (
     "blender_addon/background",
     "blender_addon/operators",
@@ -74,6 +78,11 @@ def is_passed_over(path: str, tier: str) -> bool:
 def asks_a_version(path: str) -> bool:
     """True where the tests of the file `path` are run in every Blender by each landing."""
     return _is_of(path, COMPAT)
+
+
+def comes_first(path: str) -> bool:
+    """True where the tests of the file `path` are run before others."""
+    return _is_of(path, FIRST)
 
 
 def _is_of(path: str, patterns: tuple[str, ...]) -> bool:

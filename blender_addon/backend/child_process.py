@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...wan_backend.storage import private_files
+from ..translation import translated
 from .launch_command import BackendCommand, BackendMissing
 from .output_file import OutputFile
-from .translation import translated
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from typing import Any
 from ...wan_backend.protocol import PROTOCOL_VERSION, ProtocolError
 from ...wan_backend.protocol.errors import GONE, WRONG_VERSION
 from ...wan_backend.protocol.messages import HelloParams, HelloResult, PingResult
+from ..translation import translated
 from .child_process import ChildProcess
 from .client import ChildClient
 from .launch_command import (
@@ -27,7 +28,6 @@ from .launch_command import (
     is_chosen,
     remedy_of_choice,
 )
-from .translation import translated
 
 log = logging.getLogger(__name__)
 
@@ -267,7 +267,7 @@ class Connection:
     def _not_greeted(self, error: ProtocolError) -> None:
         if error.code == GONE:
             return  # `tick` reports how it ended
-        sentence = translated("The backend refused the connection: {}").format(error.message)
+        sentence = translated("The backend refused the connection: {}").format(translated(error.message))
         if error.code == WRONG_VERSION:
             sentence = translated("The backend and this extension are of different versions: {}.")
             sentence = sentence.format(_advice(self._choice))

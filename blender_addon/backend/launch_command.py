@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .translation import translated
+from ..translation import translated
 
 PYTHON_VARIABLE = "WAN_VSE_BACKEND_PYTHON"
 """An environment variable that names a Python with the backend's packages, for developers."""
@@ -68,6 +68,8 @@ class BackendSettings:
     """True if a model is to be loaded before a take is asked for."""
     idle_minutes: int = 0
     """A worker that has had nothing to do for so long is ended; 0: never."""
+    paused: bool = False
+    """True if no job is to be begun."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         arguments += ["--memory-budget-gib", f"{settings.memory_budget_gib:g}"]
     if settings.idle_minutes > 0:
         arguments += ["--idle-minutes", str(settings.idle_minutes)]
+    if settings.paused:
+        arguments.append("--paused")
     return BackendCommand(arguments, child_environment(settings.package_root, around))
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from ...wan_backend.protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
 from ...wan_backend.protocol.methods import SETUP_EVENTS
+from ...wan_backend.protocol.sentences import as_sentence
+from ..translation import translated
 from .child_process import ChildProcess
 from .client import ChildClient
 from .launch_command import BackendCommand, BackendMissing, BackendSettings, child_environment
-from .translation import translated
 
 
 class Setup:
@@ -107,8 +108,8 @@ class Setup:
             self.sentence = _death_sentence(exit_code, child.last_log_line())
             self.progress = SetupProgress(
                 SetupState.FAILED,
-                sentence=self.sentence,
-                problem=Problem(ProblemKind.SETUP, self.sentence, log=self.log),
+                sentence=as_sentence(self.sentence),
+                problem=Problem(ProblemKind.SETUP, as_sentence(self.sentence), log=self.log),
             )
 
     def _drop(self) -> None:

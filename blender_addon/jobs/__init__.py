@@ -8,12 +8,13 @@ sourcing         jobs whose sources are rendered before the server gets them
 rendering        renders those sources with a Blender in the background
 journal, lease   such jobs on the disk, and which Blender that lives owns them
 server_proxy     the server as this side knows it, and its parts:
-                 job_list, outbox, server_queries, filmstrips, known_downloads
+                 job_list, outbox, server_queries, filmstrips, reels, known_downloads
 oldest_generation  spares Python's garbage collector the jobs of a long list
 open_file        the open file's strips and jobs
 strip_look       a look through its strips, in slices
 pending_takes    what placeholders and other strips of it wait for
 placeholder_holds  holds jobs whose placeholder is gone
+queue_pause      whether the queue is paused, also the next time
 queue_time       how long the queue will take
 placing          puts finished takes on the timeline
 project          what the .blend itself records: which jobs are its own, and which of them ended
@@ -25,6 +26,8 @@ film_takes       those of the open film: where they lie, which it uses
 cleaning         takes that nothing uses, into the trash and back
 other_films      what other .blend files beside the film use
 take_folders     folders of takes: told from others, moved, removed
+take_media       whether the files of takes are there, as kept answers
+lost_takes       takes that are not where the film has them, found elsewhere
 collect          copies takes and footage beside the .blend
 film_footage     the film's other media: what lies elsewhere, what is missing
 collect_report   the list of what a colleague needs

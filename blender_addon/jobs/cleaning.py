@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ from ...wan_backend.protocol.plain_names import is_id
 from ..timeline import path_rules, untrusted
 from . import film_takes, project, take_folders
 from .other_films import OtherFilms
-from .take_library import ListedTake, job_id_of
+from .take_library import ListedTake
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +106,7 @@ class Cleaner:
                 if take.project_id in own
                 and take.job_id not in used
                 and take.job_id not in others.named
+                and unicodedata.normalize("NFC", os.path.basename(take.folder)) not in others.named
                 and not self._kept(take.job_id)
             ][:MAX_AT_ONCE]
             self.unreadable = others.unreadable
@@ -176,7 +179,7 @@ class Cleaner:
         self._moved.clear()
         self._back.clear()
         self._others, self._candidates = None, None
-        places = {job_id_of(folder.name): folder for folder in self.in_trash()}
+        places = {take_folders.job_of(folder): folder for folder in self.in_trash()}
         if places:
             for job_id in film_takes.used_jobs() & places.keys():
                 self._bring_back(job_id, places[job_id])
@@ -187,8 +190,12 @@ class Cleaner:
 
     def bring_all_back(self) -> tuple[int, str]:
         """Move everything out of the trash: how many, and why not more. The caller pushes the undo step."""
+        return self.bring_back({take_folders.job_of(folder) for folder in self.in_trash()})
+
+    def bring_back(self, job_ids: set[str]) -> tuple[int, str]:
+        """The same for the takes of these jobs alone."""
         refusal, moved = "", set()
-        for folder in self.in_trash():
+        for folder in [folder for folder in self.in_trash() if take_folders.job_of(folder) in job_ids]:
             try:
                 back = take_folders.bring_back(folder)
             except OSError as error:
@@ -196,7 +203,7 @@ class Cleaner:
                     path_rules.shown(str(folder)), path_rules.shown(iface_(str(error)))
                 )
                 continue
-            job_id = job_id_of(folder.name)
+            job_id = take_folders.job_of(back)
             self._moved.pop(job_id, None)
             self._back[job_id] = back
             moved.add(job_id)
@@ -210,16 +217,19 @@ class Cleaner:
         Those that strips use come back instead: they may have been pasted or appended since.
         """
         own, used = project.ids(), film_takes.used_jobs()
+        mine: dict[str, Path] = {}
         for folder in self.in_trash():
-            if job_id_of(folder.name) in used and self._bring_back(job_id_of(folder.name), folder):
-                _write(_written() - {job_id_of(folder.name)})
-        mine = [folder for folder in self.in_trash() if film_takes.project_of(folder) in own]
-        mine = [folder for folder in mine if job_id_of(folder.name) not in used]
+            job_id = take_folders.job_of(folder)
+            if job_id in used:
+                if self._bring_back(job_id, folder):
+                    _write(_written() - {job_id})
+            elif film_takes.project_of(folder) in own:
+                mine[job_id] = folder
         if mine:
-            self._removing = self._remove(mine)
-        for folder in mine:
-            self._moved.pop(job_id_of(folder.name), None)
-        _write(_written() - {job_id_of(folder.name) for folder in mine})
+            self._removing = self._remove(list(mine.values()))
+        for job_id in mine:
+            self._moved.pop(job_id, None)
+        _write(_written() - mine.keys())
         return len(mine)
 
     def _remove(self, folders: Iterable[Path]) -> Iterator[None]:

@@ -23,8 +23,8 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.media import PARTIAL_SUFFIX
 from ...wan_backend.storage.whole_file import UNFINISHED_SUFFIX, replace
-from ..timeline import compat, identity, path_rules, strip_columns, strip_media, strip_takes, take_strips
-from . import blender_handlers, collect_report, film_footage, film_takes, folders, project
+from ..timeline import compat, identity, path_rules, strip_columns, strip_media, strip_takes
+from . import blender_handlers, collect_report, film_footage, film_takes, folders, project, take_folders
 from .request import MEDIA_FOLDER, Refused
 from .take_folders import files_of_take, is_take_folder
 
@@ -106,7 +106,10 @@ class Collector:
                 self._report(wanted)
                 raise Refused("All takes are already beside the .blend file.")
         self._wanted = wanted
-        self._todo = deque(_Folder(source, target / source.name) for source in sources)
+        self._todo = deque()
+        for source in sources:
+            taken = {folder.target for folder in self._todo}
+            self._todo.append(_Folder(source, take_folders.place_for(source, target, taken)))
         for folder, (place, names) in footage.items():
             self._todo.append(_Folder(folder, place, deque(names), listed=True, is_footage=True))
         self._count, self.progress, self.sentence = len(self._todo), 0.0, "Copying takes."
@@ -209,11 +212,7 @@ class Collector:
     def _point_strips(self) -> None:
         was_saved = not bpy.data.is_dirty
         for found in identity.all_marked():
-            strip_takes.set_folders(found.strip, self._moved)
-            target = self._moved.get(str(strip_media.played_folder(found.strip) or ""))
-            if target is not None:
-                strip_media.set_played_folder(found.strip, take_strips.path_in_strip(target))
-                strip_takes.set_folders(found.strip, {target: target})  # now beside the one that is shown
+            strip_takes.follow(found.strip, self._moved)
         if self._wanted.footage:
             film_footage.point(self._moved)
         takes = sum(os.path.basename(os.path.dirname(target)) == MEDIA_FOLDER for target in self._moved.values())

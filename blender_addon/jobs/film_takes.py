@@ -13,8 +13,8 @@ from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.media import frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, JobSummary, Take, TakeRequest, Task
 from ..timeline import compat, identity, strip_media, strip_takes, take_strips
-from . import folders, placing, project, request
-from .take_library import ListedTake, TakeLibrary, job_id_of, read_take
+from . import folders, placing, project, request, take_folders
+from .take_library import ListedTake, TakeLibrary, read_take
 
 INDEX_FILE = "takes_index.jsonl"
 STRIPS_AT_ONCE = 200
@@ -72,7 +72,8 @@ class UsedJobs:
         scenes = bpy.data.scenes
         if self._scene >= len(scenes):
             for block in (*bpy.data.images, *bpy.data.movieclips):
-                self.found.add(_job_of_folder(os.path.dirname(block.filepath.replace("\\", "/"))))
+                path = bpy.path.abspath(block.filepath, library=block.library)
+                self.found.add(take_folders.job_played(Path(os.path.dirname(path.replace("\\", "/")))))
             self.found.discard("")
             self.done = True
             return
@@ -87,20 +88,15 @@ class UsedJobs:
 
 
 def _played_job(strip: compat.Strip) -> str:
-    """The name of the folder that a strip plays from, where that is a job's."""
-    stored = strip_media.stored_path(strip)
-    if not stored:
+    """The job whose take a strip plays, whether it has our marks or not."""
+    if not strip_media.stored_path(strip):
         return ""
-    return _job_of_folder(stored if strip.type == "IMAGE" else os.path.dirname(stored))
-
-
-def _job_of_folder(path: str) -> str:
-    return job_id_of(os.path.basename(path.replace("\\", "/").rstrip("/")))
+    return take_folders.job_played(Path(strip_media.played_folder(strip) or ""))
 
 
 def project_of(folder: Path) -> str:
     """The id of the film that a take was made for; empty if that can't be read."""
-    take = read_take(folder, job_id_of(folder.name), 0)
+    take = read_take(folder, 0)
     return take.project_id if take is not None else ""
 
 
@@ -118,7 +114,7 @@ def lay(take: ListedTake, scene: bpy.types.Scene, channel: int, start: int) -> c
     name = take_strips.strip_name(asked) if asked is not None else take.prompt[: take_strips.NAME_CHARACTERS]
     strip = take_strips.put_on_timeline(scene, name or iface_("Take"), files, max(1, min(channel, 128)), start, frames)
     if not isinstance(strip, str):
-        found = placing.take_on_disk(take.job_id, [os.path.dirname(take.folder)])
+        found = placing.take_in(take.folder)
         request_text = json.dumps(to_json(asked)) if asked is not None else ""
         identity.mark_take(strip, take.job_id, request_text, json.dumps(to_json(found)) if found else "")
     return strip
@@ -132,7 +128,7 @@ def _files(take: ListedTake) -> tuple[str, ...]:
 
 def _request_of(take: ListedTake) -> TakeRequest | None:
     """The whole request, from the take's folder; None if a newer version wrote it."""
-    found: Take | None = placing.take_on_disk(take.job_id, [os.path.dirname(take.folder)])
+    found: Take | None = placing.take_in(take.folder)
     if found is None:
         return None
     blank = JobSummary("", Task.TEXT_TO_VIDEO, "", 0, 1)

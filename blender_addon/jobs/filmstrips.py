@@ -20,6 +20,7 @@ from ...wan_backend.protocol.media import (
     FILMSTRIP_MARK,
     FILMSTRIP_PICTURES,
     FILMSTRIP_SIDE,
+    MAX_FILMSTRIPS,
     frame_file,
 )
 from ...wan_backend.protocol.messages import Film, FilmstripsParams, FilmstripsResult, Role, Source
@@ -31,8 +32,8 @@ log = logging.getLogger(__name__)
 MAX_KEPT = 60
 """Of each, up to two and a half megabytes of pixels."""
 MAX_WANTED = 40
-AT_ONCE = 4
-"""Films in one question: the first answer comes soon."""
+AT_ONCE = MAX_FILMSTRIPS
+"""Films in one question: to start the process that makes them takes as long as making them."""
 MAX_FILE_BYTES = 4 << 20
 
 
@@ -82,6 +83,10 @@ class FilmstripQuery:
         if self._wanted and not self._asked:
             takes = [self._wanted.popitem()[1] for _ in range(min(AT_ONCE, len(self._wanted)))]
             self._ask(client, takes)
+
+    def want_none(self) -> None:
+        """Nobody looks at them any more: what was not asked for yet isn't."""
+        self._wanted.clear()
 
     def forget(self) -> None:
         """The server is gone: what it was asked is asked again."""

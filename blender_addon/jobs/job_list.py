@@ -22,6 +22,7 @@ from ...wan_backend.protocol.messages import (
     ProgressParams,
     TakeRequest,
 )
+from ...wan_backend.protocol.sentences import NO_SENTENCE, Sentence
 from . import oldest_generation
 
 MAX_ENDED = 200
@@ -257,7 +258,7 @@ class JobList:
             self._requests[status.job_id] = request
         self._put(self._local, status)
 
-    def add_queued(self, job_id: str, request: TakeRequest, sentence: str) -> None:
+    def add_queued(self, job_id: str, request: TakeRequest, sentence: Sentence) -> None:
         """A job is on its way to the server."""
         self._server.pop(job_id, None)
         summary = JobSummary.of(request)
@@ -283,7 +284,7 @@ class JobList:
         where = self._local if job_id in self._local else self._server
         status = where.get(job_id)
         if status is not None:
-            sentence = problem.sentence if problem else ""
+            sentence = problem.sentence if problem else NO_SENTENCE
             self._put(where, replace(status, state=state, problem=problem, sentence=sentence))
 
     def forget(self, job_ids: Iterable[str]) -> None:

@@ -17,9 +17,10 @@ from ...wan_backend.protocol.downloads import (
     DownloadStatus,
     ModelParams,
 )
+from ...wan_backend.protocol.sentences import Sentence
 from ..backend.client import ChildClient
 
-ENDED = "The backend ended; press Resume to continue."
+ENDED = Sentence("The backend ended; press Resume to continue.")
 
 
 class KnownDownloads:

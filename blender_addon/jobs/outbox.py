@@ -30,6 +30,7 @@ from ...wan_backend.protocol.messages import (
     SubmitParams,
     TakeRequest,
 )
+from ...wan_backend.protocol.sentences import Sentence, as_sentence
 from ..backend.client import ChildClient
 from .job_list import JobList
 
@@ -42,8 +43,9 @@ HELD_SECONDS = 10.0
 counts for MAX_UNDER_WAY."""
 MAX_IDS = 1000
 """Of one settle or clear, so that its line stays far below the wire's limit."""
+WAITING = Sentence("Waiting for the backend.")
 _FORGOTTEN = Problem(
-    ProblemKind.NOT_FOUND, "The backend no longer has this job: make the take again, then clear this job."
+    ProblemKind.NOT_FOUND, Sentence("The backend no longer has this job: make the take again, then clear this job.")
 )
 
 
@@ -89,12 +91,12 @@ class Outbox:
 
     def submit(self, job_id: str, request: TakeRequest) -> None:
         """Ask for a take as soon as there is a server."""
-        self._jobs.add_queued(job_id, request, "Waiting for the backend.")
+        self._jobs.add_queued(job_id, request, WAITING)
         self._enqueue(job_id, _Message("submit", request))
 
     def resubmit(self, job_id: str, request: TakeRequest) -> None:
         """Ask for a take with another request than the server has for the job; it forgets that one first."""
-        self._jobs.add_queued(job_id, request, "Waiting for the backend.")
+        self._jobs.add_queued(job_id, request, WAITING)
         self._enqueue(job_id, _Message("clear"))
         self._enqueue(job_id, _Message("submit", request))
 
@@ -153,7 +155,7 @@ class Outbox:
         for job_id, messages in list(self._messages.items()):
             if any(message.method == "submit" for message in messages):
                 self._forget(job_id)
-                self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
+                self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, as_sentence(sentence)))
                 self._on_change()
 
     def tick(self, client: ChildClient, deadline: float = math.inf) -> None:

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 import bpy
 
-from ...wan_backend.protocol import bounds
+from ...wan_backend.protocol import bounds, take_names
 from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
 from ..timeline import compat, identity, provenance, strip_takes, take_strips
+from . import take_folders
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +35,20 @@ def is_whole(status: JobStatus) -> bool:
     )
 
 
-def take_on_disk(job_id: str, places: Iterable[str]) -> Take | None:
+def take_on_disk(job_id: str, asked: TakeRequest, places: Iterable[str]) -> Take | None:
     """The take of a job that no backend knows anymore, from its own folder in one of `places`; None if none is."""
     for parent in dict.fromkeys(places):
-        folder = Path(parent) / job_id
-        take = _settings(folder, "take", Take)
-        if take is not None and bounds.is_sane_take(take):
-            return replace(take, folder=str(folder))
+        folder = take_folders.find(Path(parent), job_id, take_names.title(asked))
+        take = take_in(str(folder)) if folder is not None else None
+        if take is not None:
+            return take
     return None
+
+
+def take_in(folder: str) -> Take | None:
+    """The take that the folder's settings speak of, where it lies now; None if they can't be read."""
+    take = _settings(Path(folder), "take", Take)
+    return replace(take, folder=folder) if take is not None and bounds.is_sane_take(take) else None
 
 
 def files_of(take: Take) -> take_strips.TakeFiles:

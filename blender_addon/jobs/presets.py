@@ -1,4 +1,4 @@
-"""Presets and the prompts that were used last, for all files: two files in the extension's own folder. No bpy.
+"""Presets, favorite and earlier prompts, for all files: three files in the extension's own folder. No bpy.
 
 A file is written whole. One that can't be used is put aside under another name, so that nothing of it is lost, and a
 sentence says so.
@@ -16,16 +16,17 @@ from typing import Any
 
 from ...wan_backend.protocol.messages import MAX_LORAS, MAX_PROMPT_CHARACTERS, MAX_STRENGTH, MIN_STRENGTH
 from ...wan_backend.storage import private_files, whole_file
-from ..backend.translation import translated
+from ..translation import translated
 
 log = logging.getLogger(__name__)
 
 MAX_PROMPTS = 50
+MAX_FAVORITES = 100
 MAX_PRESETS = 100
 MAX_NAME_CHARACTERS = 60
 MAX_VALUE_CHARACTERS = 4096
 MAX_BYTES = 4_000_000
-PROMPTS_FILE, PRESETS_FILE = "prompts.json", "presets.json"
+PROMPTS_FILE, FAVORITES_FILE, PRESETS_FILE = "prompts.json", "favorites.json", "presets.json"
 ASIDE = ".damaged"
 SETTINGS = ("model_id", "resolution_name", "quality", "negative_prompt", "style_words", "matrix_precision", "conform")
 """The settings that a preset has; all are text."""
@@ -55,11 +56,12 @@ class Damaged(Exception):
 
 
 class PresetFiles:
-    """The two files of a folder. They are read once; another Blender's changes are seen when something is written."""
+    """The three files of a folder. They are read once; another Blender's changes are seen when something is written."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._prompts: list[str] | None = None
+        self._favorites: list[str] | None = None
         self._presets: list[Preset] | None = None
         self.problem = ""
         """What was wrong with a file, in a sentence; empty if nothing was."""
@@ -69,6 +71,12 @@ class PresetFiles:
         if self._prompts is None:
             self._prompts = self._read(PROMPTS_FILE, _prompts_in, [])
         return self._prompts
+
+    def favorites(self) -> list[str]:
+        """The favorite prompts, the newest first."""
+        if self._favorites is None:
+            self._favorites = self._read(FAVORITES_FILE, lambda read: _prompts_in(read, MAX_FAVORITES), [])
+        return self._favorites
 
     def presets(self) -> list[Preset]:
         """The presets, by name."""
@@ -88,6 +96,18 @@ class PresetFiles:
         self._prompts = None  # another Blender may have written
         self._prompts = [prompt, *(each for each in self.prompts() if each != prompt)][:MAX_PROMPTS]
         self._write(PROMPTS_FILE, self._prompts)
+
+    def star_prompt(self, prompt: str, star: bool) -> str:
+        """Put a prompt first among the favorites, or take it off; a sentence if it can't be."""
+        prompt = prompt.strip()[:MAX_PROMPT_CHARACTERS]
+        self._favorites = None  # another Blender may have written
+        others = [each for each in self.favorites() if each != prompt]
+        if star and not prompt:
+            return translated("The prompt is empty: write one first.")
+        if star and len(others) >= MAX_FAVORITES:
+            return translated("There are {} favorites already: take the star off one first.").format(MAX_FAVORITES)
+        self._favorites = [prompt, *others] if star else others
+        return self._write(FAVORITES_FILE, self._favorites)
 
     def add(self, preset: Preset) -> str:
         """Keep a preset in place of the one of its name; a sentence if it can't be."""
@@ -135,10 +155,10 @@ class PresetFiles:
         return ""
 
 
-def _prompts_in(read: Any) -> list[str]:
+def _prompts_in(read: Any, most: int = MAX_PROMPTS) -> list[str]:
     if not isinstance(read, list) or not all(isinstance(each, str) for each in read):
         raise Damaged("no list of texts")
-    return [each[:MAX_PROMPT_CHARACTERS] for each in read[:MAX_PROMPTS] if each.strip()]
+    return [each[:MAX_PROMPT_CHARACTERS] for each in read[:most] if each.strip()]
 
 
 def _presets_in(read: Any) -> list[Preset]:

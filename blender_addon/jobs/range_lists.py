@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Protocol
 
+from ..translation import translated
+
 GENERATED, COMPOSITE = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
 """IPTC's terms (cv.iptc.org/newscodes/digitalsourcetype)."""
 MAX_EVENTS = 9999
@@ -44,14 +46,16 @@ def timecode(frames: int, rate: Fraction) -> str:
 
 def edl(title: str, ranges: Sequence[Stretch], first: int, rate: Fraction) -> str:
     """CMX 3600, each stretch a marker. `first` is the scene's first rendered frame."""
-    lines = [f"TITLE: {_line(title)}", "FCM: NON-DROP FRAME", ""]
+    lines = ["TITLE: " + _line(title), "FCM: NON-DROP FRAME", ""]
     for number, each in enumerate(ranges[:MAX_EVENTS], start=1):
         begin = timecode(each.start - first, rate)
         end = timecode(each.start - first + 1, rate)
         lines += [
-            f"{number:03}  AX       V     C        {begin} {end} {begin} {end}",
-            f" |C:ResolveColorPurple |M:{_line(_words(each)).replace('|', '/')} |D:{each.end_exclusive - each.start}",
-            f"* FROM CLIP NAME: {_line(each.strip)}",
+            f"{number:03}" + "  AX       V     C        " + f"{begin} {end} {begin} {end}",
+            " |C:ResolveColorPurple |M:"
+            + _line(_words(each)).replace("|", "/")
+            + f" |D:{each.end_exclusive - each.start}",
+            "* FROM CLIP NAME: " + _line(each.strip),
             "",
         ]
     return "\n".join(lines)
@@ -85,22 +89,24 @@ def _time_range(start: int, length: int, rate: Fraction) -> dict[str, Any]:
 
 def readable(title: str, ranges: Sequence[Stretch], first: int, rate: Fraction) -> str:
     """A line for each stretch, and how much of the film that is in all."""
+    times = translated("Times are counted from the first rendered frame, at {} frames a second.")
     together = sum(end - start for start, end in _merged(ranges))
     lines = [
-        f"Generated footage in {_line(title)}",
-        f"Times are counted from the first rendered frame, at {float(rate):.6g} frames a second.",
+        translated("Generated footage in {}").format(_line(title)),
+        times.format(f"{float(rate):.6g}"),
         "",
     ]
     for each in ranges:
         begin, end = timecode(each.start - first, rate), timecode(each.end_exclusive - first, rate)
         lines.append(f"{begin} - {end}  {_line(each.strip)}  ({_words(each)})")
-    lines += ["", f"In all {timecode(together, rate)} in {len(ranges)} strips." if ranges else "There is none."]
+    total = translated("In all {}, overlaps counted once.").format(timecode(together, rate))
+    lines += ["", total if ranges else translated("There is none.")]
     return "\n".join(lines) + "\n"
 
 
 def _words(each: Stretch) -> str:
     kind = COMPOSITE if each.composite else GENERATED
-    return ", ".join(filter(None, (kind, _line(each.model), "draft" if each.draft else "")))
+    return ", ".join(filter(None, (kind, _line(each.model), translated("draft") if each.draft else "")))
 
 
 def _line(text: str) -> str:

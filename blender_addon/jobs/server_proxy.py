@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ...wan_backend.protocol.errors import GONE, ProtocolError
@@ -27,6 +28,7 @@ from ...wan_backend.protocol.messages import (
     WorkerState,
     WorkerStatus,
 )
+from ...wan_backend.protocol.sentences import NO_SENTENCE
 from ..backend.client import ChildClient
 from ..backend.connection import BackendStatus, Connection
 from ..backend.launch_command import BackendSettings
@@ -34,6 +36,8 @@ from .filmstrips import FilmstripQuery
 from .job_list import JobList
 from .known_downloads import KnownDownloads
 from .outbox import Outbox
+from .queue_pause import QueuePause
+from .reels import ReelQuery
 from .server_queries import DetailsQuery, PlanQuery, SearchQuery, ThumbnailQuery
 
 log = logging.getLogger(__name__)
@@ -50,7 +54,7 @@ class ServerProxy:
     def __init__(self, jobs: JobList, settings: Callable[[], BackendSettings], on_change: Callable[[], None]) -> None:
         self.models: list[ModelRow] = []
         self.extras: list[ExtraRow] = []
-        self.looking = ""
+        self.looking = NO_SENTENCE
         """A sentence on how far the server's first search of the models folders is; empty once it has ended."""
         self.state_folder = ""
         """The folder in which the servers of all windows keep their jobs; empty until it is known."""
@@ -64,23 +68,28 @@ class ServerProxy:
         self.job_plan_query = PlanQuery(on_change)
         """For the chosen job, where no server has it (yet)."""
         self.filmstrips = FilmstripQuery()
+        self.reels = ReelQuery()
         self.thumbnail_query = ThumbnailQuery(on_change, self._forget_plans)
         self.search_query = SearchQuery(on_change)
         self.outbox = Outbox(jobs, on_change)
         self.downloads = KnownDownloads(lambda: self.connection.client, on_change, self._models_changed)
-        self.connection = Connection(settings, self._on_ready, self._on_event, self._on_lost)
+        self.connection = Connection(self._settings_to_start_with, self._on_ready, self._on_event, self._on_lost)
         self._jobs = jobs
         self._settings, self._on_change = settings, on_change
         self._wanted = self._ever_started = False
         self._pages = 0
-        self.paused = False
-        """True if no job is to be begun; each server is told so until Blender ends."""
+        self._pause = QueuePause(lambda: settings().user_folder)
         self._told_paused = False
 
     @property
     def status(self) -> BackendStatus:
         """Whether the backend runs, starts, is missing or has failed."""
         return self.connection.status
+
+    @property
+    def paused(self) -> bool:
+        """True if no job is to be begun; each server is told so, until a person resumes the queue."""
+        return self._pause.paused
 
     @property
     def is_out_of_reach(self) -> bool:
@@ -132,6 +141,7 @@ class ServerProxy:
             self.job_plan_query.tick(self.connection.client)
             self.thumbnail_query.tick(self.connection.client)
             self.filmstrips.tick(self.connection.client, deadline)
+            self.reels.tick(self.connection.client)
             self.search_query.tick(self.connection.client)
             self.details.tick(self.connection.client)
         elif self.is_out_of_reach:
@@ -140,8 +150,13 @@ class ServerProxy:
 
     def pause(self, paused: bool) -> None:
         """Have no job begun, or have them begun again. The job that runs stops, and is the first to resume."""
-        self.paused = paused
+        self._pause.set(paused)
         self._on_change()
+
+    def _settings_to_start_with(self) -> BackendSettings:
+        """A server that begins now is told of the pause before it has begun any job."""
+        self._told_paused = self.paused
+        return replace(self._settings(), paused=self.paused)
 
     def _tell_paused(self, client: ChildClient) -> None:
         if self.paused != self._told_paused:
@@ -217,13 +232,14 @@ class ServerProxy:
         self.job_plan_query.forget()
 
     def _on_lost(self) -> None:
-        self.listed = self._told_paused = False
+        self.listed = False
         self.worker = WorkerStatus(WorkerState.NONE)
         self.held_elsewhere = 0
-        self.looking = ""
+        self.looking = NO_SENTENCE
         self._forget_plans()
         self.thumbnail_query.forget()
         self.filmstrips.forget()
+        self.reels.forget()
         self.search_query.forget()
         self.details.server_gone()
         self.downloads.server_gone()

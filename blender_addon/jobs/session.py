@@ -16,7 +16,7 @@ import bpy
 from bpy.app.translations import pgettext_iface
 
 from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, TakeRequest
-from ..backend import translation
+from .. import translation
 from ..backend.setup import Setup
 from ..stopwatch import timed
 from ..timeline import compat
@@ -391,7 +391,7 @@ class Session:
         self._note_change()
 
     def _is_busy(self) -> bool:
-        running = self.server.downloads.busy or self.jobs.busy or self.server.filmstrips.busy
+        running = self.server.downloads.busy or self.jobs.busy or self.server.filmstrips.busy or self.server.reels.busy
         return (
             running
             or self.server.status.state == "starting"
@@ -446,6 +446,13 @@ def unregister() -> None:
     _close()
     film_takes.forget()
     _session = None
+
+
+def hurry() -> None:
+    """Have the next tick come at once: somebody waits for an answer. Safe in a draw."""
+    if bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.unregister(_on_timer)
+        bpy.app.timers.register(_on_timer, first_interval=0.0, persistent=True)
 
 
 def _on_timer() -> float:

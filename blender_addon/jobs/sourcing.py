@@ -18,6 +18,7 @@ from ...wan_backend.protocol.messages import (
     Source,
     TakeRequest,
 )
+from ...wan_backend.protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..stopwatch import timed
 from ..timeline import compat, footage, identity, picture_files, provenance, strip_takes
 from . import planned_takes
@@ -27,13 +28,15 @@ from .outbox import Outbox
 from .rendering import Renderer
 from .request import Refused
 
-RENDERING = "Rendering the source."
+RENDERING = Sentence("Rendering the source.")
 """The sentence of a job while its sources are rendered."""
 ORPHAN = Problem(
-    ProblemKind.INTERRUPTED, "Blender ended while the source was being rendered: press Retry to render it again."
+    ProblemKind.INTERRUPTED,
+    Sentence("Blender ended while the source was being rendered: press Retry to render it again."),
 )
 HELD = Problem(
-    ProblemKind.BUSY, "Another Blender window is rendering the source of this job: wait for it, or cancel it there."
+    ProblemKind.BUSY,
+    Sentence("Another Blender window is rendering the source of this job: wait for it, or cancel it there."),
 )
 
 Rendered = list[tuple[footage.FootageRange, Source]]
@@ -116,7 +119,7 @@ class Sourcing:
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
         """Render again what is not on the disk; False if everything is there and the server may retry at once."""
         if self._open_journal().held_elsewhere(job_id):
-            self._jobs.add_queued(job_id, request, "")
+            self._jobs.add_queued(job_id, request, NO_SENTENCE)
             self._jobs.end(job_id, JobState.INTERRUPTED, HELD)
             return True
         status = self._jobs.get(job_id)
@@ -129,8 +132,8 @@ class Sourcing:
                 raise Refused("The strips of this job are in another file: open it, then press Retry.")
             self._render_again(job_id, request, render_all)
         except Refused as refused:
-            self._jobs.add_queued(job_id, request, "")
-            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, refused.sentence))
+            self._jobs.add_queued(job_id, request, NO_SENTENCE)
+            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, as_sentence(refused.sentence)))
         return True
 
     def pop_to_render(self) -> list[str]:
@@ -194,7 +197,7 @@ class Sourcing:
 
     def _failed(self, job_id: str, sentence: str) -> None:
         if self._waiting.pop(job_id, None) is not None:
-            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, sentence))
+            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, as_sentence(sentence)))
             self._on_change()
 
     def _hand_on(self, job_id: str, request: TakeRequest) -> None:

@@ -1,7 +1,7 @@
 """Folders of takes on the disk: told from all others, measured, moved into the trash and back, and removed.
 
-It needs no Blender. Only what a worker makes is ever touched: a folder called after its job, no link, with that job's
-own take.json. Of what is removed for good, only the files that a worker writes go.
+It needs no Blender. Only what a worker makes is ever touched: a folder, no link, whose name fits the job and the title
+in its own take.json (protocol.take_names). Of what is removed for good, only the files that a worker writes go.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from functools import lru_cache
 from pathlib import Path
 
-from ...wan_backend.protocol import bounds
-from ...wan_backend.protocol.media import MOVIE_FILES, SETTINGS_FILE
+from ...wan_backend.protocol import bounds, take_names
+from ...wan_backend.protocol.media import MOVIE_FILES, SETTINGS_FILE, TRASH_FOLDER
+from ...wan_backend.protocol.plain_names import is_id
 from ...wan_backend.storage import whole_file
-from .take_library import job_id_of
+from .take_library import job_in
 
-TRASH_FOLDER = "trash"
-"""The folder in a media folder for takes that a person cleaned away."""
 MARK = "wan-vse-trash.json"
 """In the trash: says that it is one."""
 _OF_TAKE = re.compile(r"[0-9]{4,6}\.png|" + "|".join(map(re.escape, (SETTINGS_FILE, *MOVIE_FILES.values()))))
@@ -31,20 +31,106 @@ class NotOurs(OSError):
 
 
 def is_take_folder(folder: Path) -> bool:
-    """Whether it is the folder of a take, with the name of a job and with its settings. A strip may name any folder."""
+    """Whether it may be the folder of a take, by its name, with settings in it. A strip may name any folder."""
     settings = folder / SETTINGS_FILE
-    return bool(job_id_of(folder.name)) and not _is_link(folder) and settings.is_file() and not settings.is_symlink()
+    return (
+        take_names.may_be_take(folder.name)
+        and not _is_link(folder)
+        and settings.is_file()
+        and not settings.is_symlink()
+    )
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether it is a take's folder whose settings name the job that it is called after."""
+    """Whether it is a take's folder whose settings name the job, or the job and the title, that it is called after."""
+    return bool(job_of(folder))
+
+
+def job_of(folder: Path) -> str:
+    """The job whose take the folder holds; empty if it is none of ours."""
     if not is_take_folder(folder):
-        return False
+        return ""
     try:
         settings = whole_file.read_json(folder / SETTINGS_FILE, bounds.MAX_JSON_CHARACTERS)
     except (OSError, ValueError):
-        return False
-    return isinstance(settings, dict) and settings.get("job_id") == job_id_of(folder.name)
+        return ""
+    job_id = job_in(settings, folder.name)
+    return job_id if isinstance(settings, dict) and settings.get("job_id") == job_id else ""
+
+
+def job_played(folder: Path) -> str:
+    """The job whose take lies in the folder, or did until it was moved into the trash; empty if none does."""
+    if is_id(folder.name):
+        return folder.name
+    if not take_names.may_be_take(folder.name):
+        return ""
+    try:
+        return _job_since(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        return job_of(folder.parent / TRASH_FOLDER / folder.name)
+
+
+@lru_cache(maxsize=1 << 13)
+def _job_since(folder: Path, stamp: int) -> str:
+    """The folder's job, read once for as long as nothing is added or removed there: a film plays thousands of them."""
+    return job_of(folder)
+
+
+def find(place: Path, job_id: str, title: str) -> Path | None:
+    """The folder of a job's take in a media folder; None if there is none. Quick where thousands of takes are."""
+    if is_id(job_id) and is_take_folder(place / job_id):
+        return place / job_id
+    folders = (place / name for name in _named(place, title))
+    return next((folder for folder in folders if job_of(folder) == job_id), None)
+
+
+_listed: dict[Path, tuple[int, dict[str, list[str]]]] = {}
+"""Of some media folders, when they were changed last, and the names in them by title."""
+MAX_LISTED = 8
+
+
+def _named(place: Path, title: str) -> list[str]:
+    """The names in a media folder that have the title; it is listed again only once it has changed."""
+    try:
+        stamp = os.stat(place).st_mtime_ns
+        if place not in _listed or _listed[place][0] != stamp:
+            by_title: dict[str, list[str]] = {}
+            for name in sorted(os.listdir(place)):
+                if found := take_names.title_of(name):
+                    by_title.setdefault(found, []).append(name)
+            if len(_listed) >= MAX_LISTED:
+                _listed.clear()
+            _listed[place] = stamp, by_title
+    except (OSError, ValueError):
+        return []
+    return _listed[place][1].get(title, [])
+
+
+def place_for(source: Path, target: Path, taken: Container[Path] = ()) -> Path:
+    """Where in the media folder `target` a copy of the take in `source` belongs: where it lies already, if it does.
+
+    Its name there is the same, with another number if another take has it, or is to have one of `taken`.
+    """
+    job_id, title = job_of(source), take_names.title_of(source.name)
+    place = target / source.name
+    if not title or not job_id:
+        return place
+    there = find(target, job_id, title)
+    if there is not None:
+        return there
+    names = _names_in(target) + _names_in(target / TRASH_FOLDER)
+    number = take_names.next_number(names)
+    while os.path.lexists(place) or place in taken:
+        place = target / take_names.numbered(number, title)
+        number += 1
+    return place
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def files_of_take(folder: Path) -> list[str]:
@@ -111,7 +197,7 @@ def trashed(media_folder: str) -> list[Path]:
         names = sorted(os.listdir(trash))
     except OSError:
         return []
-    return [trash / name for name in names if job_id_of(name) and is_trashed(trash / name)]
+    return [trash / name for name in names if take_names.may_be_take(name) and is_trashed(trash / name)]
 
 
 def remove_for_good(folder: Path) -> Iterator[None]:

@@ -18,7 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from ...wan_backend.protocol import ProtocolError, bounds
+from ...wan_backend.protocol import ProtocolError, bounds, take_names
 from ...wan_backend.protocol.conversion import from_json
 from ...wan_backend.protocol.media import MOVIE_FILES, SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import Take, TakeRequest, as_searched
@@ -71,13 +71,14 @@ class ListedTake:
         return self.first_file != frame_file(0)
 
 
-def read_take(folder: Path, job_id: str, stamp: int) -> ListedTake | None:
-    """The take in `folder`; None if that holds no take's settings. Never raises for what a file holds."""
+def read_take(folder: Path, stamp: int) -> ListedTake | None:
+    """The take in `folder`; None if that holds no take's settings, or another's. Never raises for what a file holds."""
     try:
         settings = whole_file.read_json(folder / SETTINGS_FILE, bounds.MAX_JSON_CHARACTERS)
     except (OSError, ValueError):
         return None
-    if not isinstance(settings, dict):
+    job_id = job_in(settings, folder.name)
+    if not job_id or not isinstance(settings, dict):
         return None
     take = _sane(Take, settings, "take", bounds.is_sane_take)
     request = _sane(TakeRequest, settings, "request", bounds.is_sane_request)
@@ -226,7 +227,7 @@ class TakeLibrary:
             rank = {place: number for number, place in enumerate(self._places)}
             places: list[list[ListedTake]] = [[] for _ in rank]
             for folder, take in self._by_folder.items():
-                number = rank.get(folder[: -1 - len(take.job_id)])
+                number = rank.get(os.path.dirname(folder))
                 if number is not None:
                     places[number].append(take)
             once = {take.job_id: take for here in reversed(places) for take in here}  # of copies, the one in the first
@@ -313,8 +314,7 @@ class TakeLibrary:
             self._end(look)
 
     def _take_in(self, look: _Look, entry: os.DirEntry[str]) -> None:
-        job_id = job_id_of(entry.name)
-        if not job_id:
+        if not take_names.may_be_take(entry.name):
             return
         try:
             if entry.is_symlink() or not entry.is_dir(follow_symlinks=False):
@@ -326,7 +326,7 @@ class TakeLibrary:
             return
         known = self._by_folder.get(entry.path)
         if known is None or known.stamp != settings.st_mtime_ns:
-            read = read_take(Path(entry.path), job_id, settings.st_mtime_ns)
+            read = read_take(Path(entry.path), settings.st_mtime_ns)
             if read is None:
                 return
             self._by_folder[entry.path] = read
@@ -383,6 +383,11 @@ def _row(line: bytes) -> ListedTake | None:
     return ListedTake(*row) if isinstance(row, list) and list(map(type, row)) == _ROW else None
 
 
-def job_id_of(name: str) -> str:
-    """The job that a take's folder is called after; empty if it is no folder of a take."""
-    return name if is_id(name) else ""
+def job_in(settings: object, name: str) -> str:
+    """The job of a take, by its settings and the name of its folder; empty where one doesn't fit the other."""
+    if is_id(name):
+        return name  # as earlier versions called it
+    if not isinstance(settings, dict):
+        return ""
+    job_id, title = settings.get("job_id"), settings.get(take_names.TITLE_KEY)
+    return str(job_id) if take_names.is_called_after(name, job_id, title) else ""

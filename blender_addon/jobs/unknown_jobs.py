@@ -10,7 +10,6 @@ import os
 from dataclasses import replace
 
 import bpy
-from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.media import job_folder
 from ...wan_backend.protocol.messages import (
@@ -24,18 +23,23 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ...wan_backend.protocol.plain_names import is_below
+from ...wan_backend.protocol.sentences import Sentence
 from ..timeline import compat, provenance, strip_media
 from . import folders, placing, planned_takes, project, request, sourcing
 
-UNKNOWN = "The backend does not have this take's job"
+UNKNOWN = Sentence("The backend does not have this take's job")
 STRIPS_UNKNOWN = Problem(
     ProblemKind.BAD_SOURCE,
-    "The backend does not have this take's job, and the strips that it is made from are no longer known: delete this "
-    "placeholder, select the strips, and make the take again.",
+    Sentence(
+        "The backend does not have this take's job, and the strips that it is made from are no longer known: delete "
+        "this placeholder, select the strips, and make the take again."
+    ),
 )
-HELD = Problem(ProblemKind.BUSY, "Another Blender window has this job: its take appears here once it is made there.")
+HELD = Problem(
+    ProblemKind.BUSY, Sentence("Another Blender window has this job: its take appears here once it is made there.")
+)
 UNREADABLE = Problem(
-    ProblemKind.INTERNAL, "The request of this placeholder can't be read: delete it, and make the take again."
+    ProblemKind.INTERNAL, Sentence("The request of this placeholder can't be read: delete it, and make the take again.")
 )
 
 
@@ -94,14 +98,14 @@ def unknown(
     elif not _can_be_made(own, remembered):
         why = STRIPS_UNKNOWN
     else:
-        sentence = iface_("{}: press Retry to make it, in {}.").format(iface_(UNKNOWN), own.media_folder)
+        sentence = Sentence("{unknown}: press Retry to make it, in {folder}.", unknown=UNKNOWN, folder=own.media_folder)
         why = Problem(ProblemKind.INTERRUPTED, sentence)
     return JobStatus(job_id, JobState.INTERRUPTED, JobSummary.of(own), sentence=why.sentence, problem=why), own
 
 
 def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | None:
     """The job with its take, if that is in a folder of this film's takes; None if it isn't (yet)."""
-    take = placing.take_on_disk(job_id, _places(asked, _with_own_origin(asked)))
+    take = placing.take_on_disk(job_id, asked, _places(asked, _with_own_origin(asked)))
     if take is None:
         return None
     own = with_own_folders(asked, job_id)
@@ -118,9 +122,7 @@ def _can_be_made(own: TakeRequest, remembered: provenance.Provenance | None) -> 
 def is_to_be_made(status: JobStatus) -> bool:
     """Whether the job is one that `unknown` offers to make."""
     problem = status.problem
-    return (
-        problem is not None and problem.kind is ProblemKind.INTERRUPTED and problem.sentence.startswith(iface_(UNKNOWN))
-    )
+    return problem is not None and problem.kind is ProblemKind.INTERRUPTED and problem.sentence.startswith(UNKNOWN)
 
 
 def retry_refusal(status: JobStatus) -> str:

@@ -2,6 +2,8 @@
 
 make_takes       a take for each task, from the panel's settings
 takes            more takes of a strip, in its place; flipping, marks, notes
+best_takes       drafts once more in Best
+find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
 take_lanes       a strip's takes as lanes of a meta strip, and back
 browse_takes     all takes on the disk, over the preview; browser_grid is where its cells lie
@@ -19,6 +21,7 @@ apply_settings   a take's settings into the panel; fixes of problems
 queue_jobs       cancel, retry, place, clear
 order_jobs       hold, resume, move, pause
 backend_setup    the backend and its environment
+text_editors     shows a text in Blender's text editor
 download_models  models and LoRAs that are to be fetched
 snapshot         the scene as panel, overlay and operators see it in one redraw
 redrawing        asks Blender to draw areas again
@@ -33,6 +36,7 @@ from . import (
     apply_settings,
     at_pointer,
     backend_setup,
+    best_takes,
     browse_takes,
     check_cut,
     choose_inputs,
@@ -41,6 +45,7 @@ from . import (
     compare_takes,
     download_models,
     drag_extension,
+    find_takes,
     interchange,
     list_generated,
     make_takes,
@@ -55,6 +60,7 @@ from . import (
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
     *takes.CLASSES,
+    *best_takes.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,
@@ -62,6 +68,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *browse_takes.CLASSES,
     *clean_takes.CLASSES,
     *collect_takes.CLASSES,
+    *find_takes.CLASSES,
     *backend_setup.CLASSES,
     *download_models.CLASSES,
     *at_pointer.CLASSES,

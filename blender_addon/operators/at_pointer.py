@@ -37,10 +37,23 @@ class WAN_VSE_OT_fill_gap_here(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return timeline_refusal(context) or backend_refusal()
 
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Ask for the words first, where the gap is filled from the prompt alone and that is empty."""
+        scene = compat.sequencer_scene(context)
+        gap, left, right = selection.around(scene, self._frame(scene))
+        alone = gap is not None and (left is None or right is None) and _has(gap, scene.frame_current)
+        if alone and not settings_in(scene).prompt.strip():
+            bpy.ops.wan_vse.prompt_dialog("INVOKE_DEFAULT", making="generate_into_gap")  # type: ignore[attr-defined]
+            return {"CANCELLED"}  # the dialog goes on by itself
+        return self.execute(context)
+
+    def _frame(self, scene: bpy.types.Scene) -> int:
+        return int(self.frame) if self.properties.is_property_set("frame") else scene.frame_current
+
     @timed("operator fill_gap_here")
     def execute(self, context: bpy.types.Context) -> Result:
         scene = compat.sequencer_scene(context)
-        frame = self.frame if self.properties.is_property_set("frame") else scene.frame_current
+        frame = self._frame(scene)
         gap, left, right = selection.around(scene, frame)
         if gap is None:
             self.report({"WARNING"}, rpt_("There is no gap here: put the playhead into a gap between strips."))
@@ -49,12 +62,16 @@ class WAN_VSE_OT_fill_gap_here(Refusing, bpy.types.Operator):
         task = Task.FILL_GAP
         if left is None or right is None:
             task, settings = Task.TEXT_TO_VIDEO, OverriddenSettings(settings, length_mode="GAP", prompt_source="FIELD")
-            if not gap.start <= scene.frame_current < gap.end_exclusive:
+            if not _has(gap, scene.frame_current):
                 self.report(
                     {"WARNING"}, rpt_("Only one strip touches the gap: put the playhead into it to use the prompt.")
                 )
                 return {"CANCELLED"}
         return make_takes.submit(self, context, settings, task, selection.Selection(frame))
+
+
+def _has(gap: free_space.Gap, frame: int) -> bool:
+    return gap.start <= frame < gap.end_exclusive
 
 
 class WAN_VSE_OT_stop_strips(Refusing, bpy.types.Operator):

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import textwrap
 from typing import Any, ClassVar
 
 import bpy
-from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import WorkerState
+from ...wan_backend.protocol.sentences import as_sentence
 from .. import preferences
 from ..jobs import folders, session
 from ..properties import panel_state_of
 from ..stopwatch import timed
+from ..translation import translated
+from . import text_editors
 from .refusing import Refusing, Result
+
+LOG_NAME = "Wan VSE Log"
+SHOWN_LOG_BYTES = 200_000
+"""Of the end of a log, where what went wrong stands."""
 
 
 class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
@@ -68,7 +76,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
         setup = session.current().setup
         if setup.state != "planned" or setup.plan is None:
             return "Press Set Up Backend first"
-        return setup.plan.problem.sentence.removesuffix(".") if setup.plan.problem else ""
+        return as_sentence(setup.plan.problem.sentence).unended() if setup.plan.problem else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         return context.window_manager.invoke_props_dialog(
@@ -80,11 +88,11 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
         if plan is None:
             return
         lines = self.layout.column(align=True)
-        for line in textwrap.wrap(iface_(plan.sentence), 64, break_long_words=False):
+        for line in textwrap.wrap(translated(plan.sentence), 64, break_long_words=False):
             lines.label(text=line, translate=False)
         facts = self.layout.column(align=True)
-        facts.label(text=iface_("To download: {:.1f} GB").format(plan.download_bytes / 1e9), icon="IMPORT")
-        facts.label(text=iface_("Build of torch: {}").format(plan.torch_build.upper()), icon="SETTINGS")
+        if plan.torch_build == "cpu":
+            facts.label(text="For the processor, as no supported graphics card was found: takes are slow.", icon="INFO")
         facts.label(text="Blender's own Python is not touched.", icon="LOCKED")
 
     def execute(self, context: bpy.types.Context) -> Result:
@@ -175,7 +183,7 @@ class WAN_VSE_OT_free_card(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_open_log(Refusing, bpy.types.Operator):
-    """Open the log in the default text viewer"""
+    """Open the log in the default text viewer, or in Blender where there is none, and copy its path"""
 
     bl_idname = "wan_vse.open_log"
     bl_label = "Wan: Open Log"
@@ -195,8 +203,33 @@ class WAN_VSE_OT_open_log(Refusing, bpy.types.Operator):
         if not os.path.isfile(path):
             self.report({"WARNING"}, rpt_("There is no log at {}.").format(path) if path else "Nothing was logged yet.")
             return {"CANCELLED"}
-        bpy.ops.wm.path_open(filepath=path)
+        context.window_manager.clipboard = path
+        if _has_viewer():
+            bpy.ops.wm.path_open(filepath=path)
+        else:
+            try:
+                text = _text_of(path)
+            except OSError as error:
+                self.report({"WARNING"}, rpt_("{} can't be read: {}.").format(path, error.strerror or error))
+                return {"CANCELLED"}
+            text_editors.show(context, text)
+        self.report({"INFO"}, rpt_("The log's path is on the clipboard: {}").format(path))
         return {"FINISHED"}
+
+
+def _has_viewer() -> bool:
+    """Whether the system can open a text; Blender doesn't say so if that fails."""
+    return sys.platform in ("win32", "darwin") or shutil.which("xdg-open") is not None
+
+
+def _text_of(path: str) -> bpy.types.Text:
+    """The end of a log as a text of Blender, in place of the one before. Raises OSError."""
+    with open(path, "rb") as stream:
+        stream.seek(max(0, os.path.getsize(path) - SHOWN_LOG_BYTES))
+        content = stream.read().decode(errors="replace")
+    text = bpy.data.texts.get(LOG_NAME) or bpy.data.texts.new(LOG_NAME)
+    text.from_string(content)
+    return text
 
 
 class WAN_VSE_OT_open_preferences(bpy.types.Operator):

@@ -19,7 +19,8 @@ from ...wan_backend.protocol.messages import Task
 from ..jobs import film_takes, session
 from ..jobs.take_library import ListedTake, TakeLibrary
 from ..stopwatch import timed
-from ..timeline import compat
+from ..timeline import compat, take_strips
+from ..translation import translated
 from . import browser_grid
 from .browser_grid import Grid
 from .redrawing import SEQUENCERS, redraw
@@ -224,6 +225,7 @@ class WAN_VSE_OT_browse_takes(Refusing, bpy.types.Operator):
 def _close(context: bpy.types.Context) -> None:
     global _open
     _open = None
+    session.current().server.filmstrips.want_none()
     if context.workspace is not None:
         context.workspace.status_text_set(None)
     redraw(SEQUENCERS)
@@ -343,7 +345,7 @@ def _lay(context: bpy.types.Context, browser: Browser, drop: tuple[int, int] | N
     take, scene = browser.take(), compat.sequencer_scene(context)
     refusal = timeline_refusal(context)
     if take is None or scene is None or refusal:
-        return f"!{rpt_(refusal)}." if refusal else ""
+        return f"!{translated(refusal, rpt_)}." if refusal else ""
     if drop is None:
         active = compat.active_strip(scene)
         drop = (scene.frame_current, active.channel if active is not None else 1)
@@ -351,10 +353,7 @@ def _lay(context: bpy.types.Context, browser: Browser, drop: tuple[int, int] | N
         strip = film_takes.lay(take, scene, drop[1], drop[0])
         if isinstance(strip, str):
             return f"!{strip}"
-        for other in compat.all_strips(scene):
-            other.select = False
-        strip.select = True
-        scene.sequence_editor.active_strip = strip
+        take_strips.choose(scene, strip)
         browser.used |= {take.job_id}
         words = rpt_("Placed the take on channel {} at frame {}.").format(strip.channel, drop[0])
         bpy.ops.ed.undo_push(message="Place Take")

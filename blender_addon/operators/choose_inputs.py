@@ -18,6 +18,7 @@ from ..properties import MAX_SEED, settings_of, task_of
 from ..properties.task import TASK_ITEMS, choose
 from ..stopwatch import timed
 from ..timeline import compat
+from . import text_editors
 from .refusing import OnTimeline, Refusing, Result, timeline_refusal
 
 
@@ -66,34 +67,10 @@ class WAN_VSE_OT_write_prompt_text(Refusing, bpy.types.Operator):
             settings.prompt_text = bpy.data.texts.new("Prompt")
             settings.prompt_text.write(getattr(settings, request.PROMPT_FIELDS[task_of(settings)]))
         settings.prompt_source = "TEXT_BLOCK"
-        editor = next((area for area in _areas(context) if area.type == "TEXT_EDITOR"), None) or _open_editor(context)
-        if editor is None:
-            self.report(
-                {"INFO"}, rpt_("Open the text '{}' in a text editor to write in it.").format(settings.prompt_text.name)
-            )
-        else:
-            space: Any = editor.spaces.active
-            space.text = settings.prompt_text
-            space.show_word_wrap = True
+        if not text_editors.show(context, settings.prompt_text):
+            words = rpt_("Open the text '{}' in a text editor to write in it.")
+            self.report({"INFO"}, words.format(settings.prompt_text.name))
         return {"FINISHED"}
-
-
-def _open_editor(context: bpy.types.Context) -> bpy.types.Area | None:
-    """A text editor in a window of its own; None where there are no windows."""
-    if bpy.app.background or context.window is None:
-        return None
-    before = set(context.window_manager.windows)
-    bpy.ops.wm.window_new()
-    window = next((each for each in context.window_manager.windows if each not in before), None)
-    if window is None:
-        return None
-    area = window.screen.areas[0]
-    area.type = "TEXT_EDITOR"
-    return area
-
-
-def _areas(context: bpy.types.Context) -> list[bpy.types.Area]:
-    return [area for window in context.window_manager.windows for area in window.screen.areas]
 
 
 class WAN_VSE_OT_new_seed(Refusing, bpy.types.Operator):
@@ -119,7 +96,7 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
     """Choose LoRA files: small additions to a model that give it a look, a character or a motion"""
 
     bl_idname = "wan_vse.add_loras"
-    bl_label = "Wan: Add LoRAs"
+    bl_label = "Add LoRAs"  # the file browser writes it on its button
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
     directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
@@ -131,10 +108,14 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
         return timeline_refusal(context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
-        """Open the file browser in the LoRA folder of the preferences, if it exists."""
+        """Open the file browser in the LoRA folder of the preferences, if it exists, else beside the .blend file.
+
+        Without a folder, Blender would open it there itself, with the .blend's own name in the field.
+        """
         folder = lora_rows.absolute(preferences.get().loras_folder)
-        if folder and os.path.isdir(folder):
-            self.directory = os.path.join(folder, "")
+        if not (folder and os.path.isdir(folder)):
+            folder = os.path.dirname(bpy.data.filepath) or os.path.expanduser("~")
+        self.directory = os.path.join(folder, "")
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 

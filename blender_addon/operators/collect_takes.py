@@ -10,6 +10,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..jobs import collect, film_takes, project, request, session
 from ..stopwatch import timed
+from ..translation import translated
 from .refusing import Refusing, Result
 
 WIDTH = 360
@@ -66,7 +67,7 @@ class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
         try:
             session.current().collect(collect.Wanted(self.takes == "ALL", self.footage))
         except request.Refused as refused:
-            self.report({"INFO"}, rpt_(refused.sentence))
+            self.report({"INFO"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         return {"FINISHED"}
 

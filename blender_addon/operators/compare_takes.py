@@ -1,4 +1,5 @@
-"""Compares two takes of a strip, or a take with its source, over the preview. ui/comparison.py draws it.
+"""Compares two takes of a strip, or a take with its source, over the preview: as a wipe or side by side, which
+ui/comparison.py draws.
 
 What is compared is kept here and nowhere else: no strip is added or changed, and nothing gets into the file or into an
 undo step. No operator goes on meanwhile, so saving, undo and playing are as ever. A mouse move, an arrow key and Esc
@@ -19,6 +20,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from ...wan_backend.protocol.messages import Task
 from ..timeline import compat, provenance, strip_takes
 from ..timeline.strip_takes import KeptTake
+from ..translation import translated
 from .refusing import Refusing, Result, timeline_refusal
 from .takes import take_strip
 
@@ -37,6 +39,7 @@ class Comparison:
     scene: str
     strip: str
     kind: str
+    """WIPE or SIDE."""
     second: str = ""
     """The job of the take beside the shown one; empty for the source."""
     border: float = 0.5
@@ -69,7 +72,7 @@ def takes_compared(strip: compat.Strip, comparison: Comparison) -> tuple[KeptTak
     takes, index = strip_takes.takes_of(strip), strip_takes.shown_index(strip)
     if index is None:
         return None
-    if comparison.kind == SOURCE:
+    if not comparison.second:
         return takes[index], None
     second = next((take for take in takes if take.job_id == comparison.second), None)
     return None if second is None else (takes[index], second)
@@ -78,21 +81,34 @@ def takes_compared(strip: compat.Strip, comparison: Comparison) -> tuple[KeptTak
 def source_strip(scene: bpy.types.Scene, strip: compat.Strip) -> compat.Strip | None:
     """The strip that a restyle, or a dressed previs, was made from, if it plays pictures or a movie."""
     made_from = provenance.of(strip)
-    if made_from is None or not made_from.sources:
+    if made_from is None or made_from.task not in _OF_FOOTAGE or not made_from.sources:
         return None
     source = provenance.strip_of(scene, made_from.sources[0])
     return source if source is not None and source.type in ("IMAGE", "MOVIE") and source != strip else None
 
 
-def other_take(strip: compat.Strip, now: str, step: int) -> str:
-    """The job of the next take that is not shown, `step` of them on from `now`; empty if there is none."""
+def others(scene: bpy.types.Scene, strip: compat.Strip) -> list[str]:
+    """What the shown take can be compared with: the jobs of the other takes, then the source ("") if there is one."""
     takes, index = strip_takes.takes_of(strip), strip_takes.shown_index(strip)
-    others = [take.job_id for position, take in enumerate(takes) if position != index]
-    if not others:
-        return ""
-    if now in others:
-        return others[(others.index(now) + step) % len(others)]
-    return others[min(index or 0, len(others) - 1)]  # the one made before the shown one, else the one after it
+    found = [take.job_id for position, take in enumerate(takes) if position != index]
+    return [*found, ""] if source_strip(scene, strip) is not None else found
+
+
+def first_other(scene: bpy.types.Scene, strip: compat.Strip) -> str | None:
+    """The take made before the shown one, else the one after it, else the source; None if there is nothing."""
+    found = others(scene, strip)
+    takes = [job_id for job_id in found if job_id]
+    if takes:
+        return takes[min(strip_takes.shown_index(strip) or 0, len(takes) - 1)]
+    return found[0] if found else None
+
+
+def next_other(scene: bpy.types.Scene, strip: compat.Strip, now: str, step: int) -> str | None:
+    """The one that lies `step` behind `now`, round and round; None if there is nothing."""
+    found = others(scene, strip)
+    if now not in found:
+        return first_other(scene, strip)
+    return found[(found.index(now) + step) % len(found)]
 
 
 class WAN_VSE_OT_compare_takes(Refusing, bpy.types.Operator):
@@ -108,7 +124,7 @@ class WAN_VSE_OT_compare_takes(Refusing, bpy.types.Operator):
         items=[
             (WIPE, "Wipe", "A border between them that follows the mouse"),
             (SIDE, "Side by Side", "Both whole, beside one another"),
-            (SOURCE, "With Its Source", "The footage that the take was made from, beside it"),
+            (SOURCE, "With Its Source", "A border between the take and the footage that it was made from"),
         ],
         options={"SKIP_SAVE"},
     )
@@ -124,41 +140,45 @@ class WAN_VSE_OT_compare_takes(Refusing, bpy.types.Operator):
         strip = take_strip(context)
         if strip is None or strip_takes.shown_index(strip) is None:
             return NO_TAKE
-        return "" if other_take(strip, "", 0) or source_strip(scene, strip) is not None else NO_TAKES
+        return "" if others(scene, strip) else NO_TAKES
 
     def execute(self, context: bpy.types.Context) -> Result:
         """Begin, change to another kind, or end what is shown already."""
-        is_asked = self.properties.is_property_set("kind")  # the key doesn't ask for one, and ends any
-        if shown is not None and (not is_asked or shown.kind == self.kind):
+        if shown is not None and not self.properties.is_property_set("kind"):  # the key, which ends any
             show(None)
             return {"FINISHED"}
-        sentence = self._begin(context)
-        if sentence:
-            self.report({"WARNING"}, sentence)
+        asked = self._asked(context)
+        if isinstance(asked, str):
+            self.report({"WARNING"}, asked)
             return {"CANCELLED"}
+        show(None if shown is not None and replace(shown, border=asked.border) == asked else asked)
         return {"FINISHED"}
 
-    def _begin(self, context: bpy.types.Context) -> str:
-        """Why it can't be shown; empty if it is."""
+    def _asked(self, context: bpy.types.Context) -> Comparison | str:
+        """What is to be shown, or why it can't be."""
         scene = compat.sequencer_scene(context)
         strip = take_strip(context)
         if strip is None or strip_takes.shown_index(strip) is None:
             return _sentence(NO_TAKE)
-        second = "" if self.kind == SOURCE else other_take(strip, "", 0)
-        if not second and self.kind == WIPE:  # the key: with one take, its source is what there is to compare
-            self.kind = SOURCE
         if self.kind == SOURCE and source_strip(scene, strip) is None:
-            return _sentence(NO_SOURCE if not other_take(strip, "", 0) or not second else NO_TAKES)
-        if self.kind == SIDE and not second:
+            return _sentence(NO_SOURCE)
+        second = "" if self.kind == SOURCE else self._second(scene, strip)
+        if second is None:
             return _sentence(NO_TAKES)
         if not bpy.app.background and not any(previews(context)):
             return rpt_(NO_PREVIEW)
-        show(Comparison(scene.name, strip.name, self.kind, second))
-        return ""
+        return Comparison(scene.name, strip.name, SIDE if self.kind == SIDE else WIPE, second)
+
+    def _second(self, scene: bpy.types.Scene, strip: compat.Strip) -> str | None:
+        """What is compared already, where the kind alone changes; else what comes first."""
+        here = shown is not None and (shown.scene, shown.strip) == (scene.name, strip.name)
+        if shown is not None and here and (shown.second or SIDE in (self.kind, shown.kind)):
+            return next_other(scene, strip, shown.second, 0)
+        return first_other(scene, strip)
 
 
 def _sentence(refusal: str) -> str:
-    return f"{rpt_(refusal)}."
+    return f"{translated(refusal, rpt_)}."
 
 
 def previews(context: bpy.types.Context) -> list[tuple[bpy.types.Area, bpy.types.Region]]:
@@ -182,7 +202,7 @@ class _WhileComparing:
 
 
 class WAN_VSE_OT_compare_next(_WhileComparing, bpy.types.Operator):
-    """Compare with the next or the previous take"""
+    """Compare with the next or the previous take, or with the source"""
 
     bl_idname = "wan_vse.compare_next"
     bl_label = "Wan: Compare with Next Take"
@@ -192,10 +212,8 @@ class WAN_VSE_OT_compare_next(_WhileComparing, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Result:
         found = None if shown is None else strip_of(shown)
-        if shown is None or found is None:
-            show(None)
-        elif shown.kind != SOURCE:
-            show(replace(shown, second=other_take(found[1], shown.second, self.step)))
+        second = None if shown is None or found is None else next_other(*found, shown.second, self.step)
+        show(None if shown is None or second is None else replace(shown, second=second))
         return {"FINISHED"}
 
 

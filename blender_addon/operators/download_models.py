@@ -9,7 +9,9 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
+from ...wan_backend.protocol.sentences import as_sentence
 from ..jobs import session
+from ..translation import translated
 from .refusing import Refusing, Result, backend_refusal
 
 OFFLINE = "Blender is offline: allow online access in its preferences, under System"
@@ -40,7 +42,7 @@ class OnModel(Refusing):
         """Report why the operator can't be used on the model; True if it can't."""
         sentence = self.model_refusal()
         if sentence:
-            self.report({"WARNING"}, f"{rpt_(sentence)}.")  # type: ignore[attr-defined]
+            self.report({"WARNING"}, f"{translated(sentence, rpt_)}.")  # type: ignore[attr-defined]
         return bool(sentence)
 
 
@@ -100,7 +102,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         plan = session.current().server.downloads.plans.get(self.model)
         if plan is None:
             return "Press Download first"
-        return plan.problem.sentence.removesuffix(".") if plan.problem else ""
+        return as_sentence(plan.problem.sentence).unended() if plan.problem else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         if self.refused():
@@ -126,7 +128,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         for number, line in enumerate(textwrap.wrap(plan.folder, 60)):
             lines.label(text=line, icon="BLANK1" if number else "FILE_FOLDER", translate=False)
         for note in plan.notes:
-            for line in textwrap.wrap(iface_(note), 64, break_long_words=False):
+            for line in textwrap.wrap(translated(note), 64, break_long_words=False):
                 lines.label(text=line, translate=False)
 
     def execute(self, context: bpy.types.Context) -> Result:

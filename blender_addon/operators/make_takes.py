@@ -11,6 +11,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
+from ...wan_backend.protocol.sentences import as_sentence
 from .. import preferences
 from ..jobs import planned_takes, project, request, session, sourcing, unknown_jobs
 from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
@@ -23,9 +24,11 @@ from ..timeline import (
     provenance,
     scene_format,
     selection,
+    strip_columns,
     targets,
     untrusted,
 )
+from ..translation import translated
 from . import presets, snapshot
 from .apply_settings import made_refusal
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
@@ -47,19 +50,36 @@ class TaskOperator(Refusing):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        """Why no take of the task can be asked for now; empty if one can."""
+        """Why no take of the task can be asked for now; empty if one can, or if all that is missing is words."""
         sentence = timeline_refusal(context) or backend_refusal()
         if sentence:
             return sentence
         scene = compat.sequencer_scene(context)
         takes = snapshot.takes_of(scene, settings_in(scene), cls.task, cls.changed)
-        asked = takes.refusal or request_with_sources(scene, takes.planned[0])
+        lacks_words = _lacks_words(settings_in(scene), takes)
+        asked = (not lacks_words and takes.refusal) or request_with_sources(scene, takes.planned[0])
         if isinstance(asked, str):
             return asked.removesuffix(".")  # Blender ends the tooltip's sentence itself
         plan = session.current().server.plan_query.plan_of(asked)
         if plan is not None and may_yet_be_found(plan):
-            return session.current().server.looking.removesuffix(".")
-        return plan.problem.sentence.removesuffix(".") if plan is not None and plan.problem is not None else ""
+            return as_sentence(session.current().server.looking).unended()
+        return as_sentence(plan.problem.sentence).unended() if plan is not None and plan.problem is not None else ""
+
+    @classmethod
+    def words_refusal(cls, context: bpy.types.Context) -> str:
+        """What is wrong with the words of the prompt's field, if nothing else is; empty if they will do."""
+        scene = compat.sequencer_scene(context)
+        settings = settings_in(scene)
+        takes = snapshot.takes_of(scene, settings, cls.task, cls.changed)
+        return takes.refusal.removesuffix(".") if _lacks_words(settings, takes) else ""
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Ask for the words first, where only they are missing: a pie or a menu shows no field."""
+        if self.words_refusal(context):
+            making = type(self).__name__.removeprefix("WAN_VSE_OT_")  # an operator's own bl_idname is another
+            bpy.ops.wan_vse.prompt_dialog("INVOKE_DEFAULT", making=making)  # type: ignore[attr-defined]
+            return {"CANCELLED"}  # the dialog goes on by itself
+        return self.execute(context)
 
     def execute(self, context: bpy.types.Context) -> Result:
         """Ask for each take, show the last one's seed in the panel, and report."""
@@ -70,6 +90,11 @@ class TaskOperator(Refusing):
     def _settings(cls, context: bpy.types.Context) -> Settings:
         settings = settings_of(context)
         return OverriddenSettings(settings, **cls.changed) if cls.changed else settings
+
+
+def _lacks_words(settings: WanSettings, takes: snapshot.ShownTakes) -> bool:
+    """Whether the takes could be asked for if other words stood in the prompt's field."""
+    return bool(takes.refusal and takes.planned) and settings.prompt_source == "FIELD"
 
 
 def request_with_sources(scene: bpy.types.Scene, take: planned_takes.PlannedTake) -> TakeRequest | str:
@@ -132,13 +157,23 @@ def submit(
         ):  # a list: all places are found before a placeholder takes one
             take = replace(take, request=_within_its_plan(scene, take))
             asked += generate_all(scene, take, count_in(settings))
+            if take.target is not None and take.target.prompt and settings_in(scene).mute_text_strips:
+                _mute_text_strip(scene, take.target)
     except request.Refused as refused:
-        operator.report({"WARNING"}, refused.sentence)
+        operator.report({"WARNING"}, translated(refused.sentence, rpt_))
         if not asked:
             return {"CANCELLED"}
     settings_in(scene).seed = asked[-1].seed
     operator.report({"INFO"}, _report(asked))
     return {"FINISHED"}
+
+
+def _mute_text_strip(scene: bpy.types.Scene, target: targets.Target) -> None:
+    """Mute the text strip that a take is made for: its words were meant for the model."""
+    for strip in strip_columns.selected_strips(scene, selection.MAX_STRIPS):
+        is_there = (compat.start(strip), compat.end_exclusive(strip)) == (target.start, target.end_exclusive)
+        if strip.type == "TEXT" and is_there and " ".join(strip.text.split()) == target.prompt:
+            strip.mute = True
 
 
 def count_in(settings: Any) -> int:
@@ -289,13 +324,13 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
         strip = compat.active_strip(scene)
         made = identity.request_of(strip)
         if made is None:
-            self.report({"WARNING"}, f"{rpt_(made_refusal(context))}.")
+            self.report({"WARNING"}, f"{translated(made_refusal(context), rpt_)}.")
             return {"CANCELLED"}
         try:
             again = _request_again(scene, strip, made, self.seed == "SAME")
             session.current().generate(scene, planned_again(scene, strip, again), strip.name)
         except request.Refused as refused:
-            self.report({"WARNING"}, refused.sentence)
+            self.report({"WARNING"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         self.report({"INFO"}, rpt_("Started another take on channel {}.").format(again.origin.channel))
         return {"FINISHED"}

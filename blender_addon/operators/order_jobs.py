@@ -119,7 +119,7 @@ class WAN_VSE_OT_pause_queue(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        """Pausing an empty queue would be forgotten, and puzzle later."""
+        """A pause of an empty queue would puzzle whoever asks for the next take."""
         return "" if session.current().server.paused or queue_state().going_on else "No job is running or waiting"
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Operators for presets and earlier prompts, which are the same in all files."""
+"""Operators for presets, favorite and earlier prompts, which are the same in all files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
+from bpy.app.translations import pgettext_tip as tip_
 
 from ..jobs import folders, lora_rows, presets
 from ..jobs.request import PROMPT_FIELDS
@@ -152,7 +153,31 @@ class WAN_VSE_OT_use_prompt(Refusing, bpy.types.Operator):
         return {"FINISHED"}
 
 
-TAKE_FIELD = "take_prompt"
+class WAN_VSE_OT_star_prompt(Refusing, bpy.types.Operator):
+    """Keep this prompt among the favorites, for all files"""
+
+    bl_idname = "wan_vse.star_prompt"
+    bl_label = "Wan: Star Prompt"
+    bl_options: ClassVar = {"REGISTER", "INTERNAL"}
+
+    prompt: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    star: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        """What a click does to the star."""
+        if properties.star:
+            return tip_("Keep this prompt among the favorites, for all files")
+        return tip_("Take this prompt off the favorites")
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        problem = files().star_prompt(self.prompt, self.star)
+        if problem:
+            self.report({"WARNING"}, problem)
+        return {"CANCELLED"} if problem else {"FINISHED"}
+
+
+TAKE_FIELD = "take_prompt_draft"
 
 
 def shown_field(settings: WanSettings) -> str:
@@ -170,4 +195,5 @@ CLASSES = (
     WAN_VSE_OT_add_preset,
     WAN_VSE_OT_remove_preset,
     WAN_VSE_OT_use_prompt,
+    WAN_VSE_OT_star_prompt,
 )

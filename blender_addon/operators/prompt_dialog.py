@@ -1,4 +1,8 @@
-"""Operators that make what the panel shows: from a dialog with room for the prompt, by a key, or as a first example."""
+"""Operators that make what the panel shows: from a dialog with room for the prompt, by a key, or as a first example.
+
+Blender confirms a text field alike by Enter, by Tab and by a click elsewhere, and tells its property only that it was
+set. An operator that the property invokes is given the event, which says what the person did.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,24 @@ import textwrap
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Task
+from .. import preferences
+from ..jobs import request
 from ..properties import EMBEDDED, settings_of, task_of
 from ..timeline import compat
-from . import make_takes
+from . import make_takes, takes
 from .presets import TAKE_FIELD, shown_field
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
-from .takes import WAN_VSE_OT_new_take
 
 DIALOG_WIDTH = 720
 CHARACTERS_A_LINE = 105
 MOST_LINES = 12
 EXAMPLE_PROMPT = "an orange circle rises in the sky, the camera pans right"
 EXAMPLE_FRAMES = 48
+ENTER_KEYS = ("RET", "NUMPAD_ENTER")
+HAS_IT = "The strip has this take already, or waits for it: change the words, or press New Take for another seed."
 _OPERATORS: dict[Task, Any] = {
     Task.TEXT_TO_VIDEO: make_takes.WAN_VSE_OT_generate,
     Task.IMAGE_TO_VIDEO: make_takes.WAN_VSE_OT_animate_picture,
@@ -28,31 +36,52 @@ _OPERATORS: dict[Task, Any] = {
     Task.EXTEND: make_takes.WAN_VSE_OT_extend,
     Task.PREVIS: make_takes.WAN_VSE_OT_dress_previs,
 }
+_BY_NAME = {
+    each.bl_idname.partition(".")[2]: each for each in make_takes.CLASSES if issubclass(each, make_takes.TaskOperator)
+}
 
 
 def _ours() -> Any:
     return bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
 
 
-def make_shown(context: bpy.types.Context) -> Result:
-    """Press the panel's button: a new take of the selected one, or a take of the shown task."""
+def _maker(settings: Any, making: str) -> Any:
+    """The operator that is named, else that of the panel's button; None for a new take of the selected one."""
+    if making in _BY_NAME:
+        return _BY_NAME[making]
+    return None if shown_field(settings) == TAKE_FIELD else _OPERATORS[task_of(settings)]
+
+
+def _field(settings: Any, making: str) -> str:
+    """The setting with the prompt that the operator uses."""
+    maker = _maker(settings, making)
+    return TAKE_FIELD if maker is None else request.PROMPT_FIELDS[maker.task]
+
+
+def make_shown(context: bpy.types.Context, how: str, making: str = "") -> Result:
+    """Press the panel's button, or make what is named. Invoked, it asks for the words where only they are missing."""
     settings = settings_of(context)
-    if shown_field(settings) == TAKE_FIELD:
-        made: Result = _ours().new_take(count=settings.take_count)
+    maker = _maker(settings, making)
+    if maker is None:
+        made: Result = _ours().new_take(how, count=settings.take_count)
         return made
-    result: Result = getattr(_ours(), _OPERATORS[task_of(settings)].bl_idname.partition(".")[2])()
+    result: Result = getattr(_ours(), maker.bl_idname.partition(".")[2])(how)
     return result
 
 
-def shown_refusal(context: bpy.types.Context) -> str:
-    """Why the panel's button can't be pressed; empty if it can."""
+def shown_refusal(context: bpy.types.Context, making: str = "") -> str:
+    """Why the panel's button can't be pressed, or what is named not be made; empty if it can."""
     sentence = timeline_refusal(context) or backend_refusal()
     if sentence:
         return sentence
-    settings = settings_of(context)
-    if shown_field(settings) == TAKE_FIELD:
-        return WAN_VSE_OT_new_take.refusal(context)
-    return str(_OPERATORS[task_of(settings)].refusal(context))
+    maker = _maker(settings_of(context), making) or takes.WAN_VSE_OT_new_take
+    return str(maker.refusal(context))
+
+
+def words_refusal(context: bpy.types.Context, making: str = "") -> str:
+    """What is wrong with the words alone."""
+    maker = _maker(settings_of(context), making)
+    return "" if maker is None else str(maker.words_refusal(context))
 
 
 class WAN_VSE_OT_make_shown(Refusing, bpy.types.Operator):
@@ -60,14 +89,54 @@ class WAN_VSE_OT_make_shown(Refusing, bpy.types.Operator):
 
     bl_idname = "wan_vse.make_shown"
     bl_label = "Wan: Make What the Panel Shows"
-    bl_options: ClassVar = {"REGISTER"}
+    bl_options: ClassVar = {"UNDO"}  # what it calls makes no step of its own
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         return shown_refusal(context)
 
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """By a key: with a dialog where only words are missing."""
+        return make_shown(context, "INVOKE_DEFAULT")
+
     def execute(self, context: bpy.types.Context) -> Result:
-        return make_shown(context)
+        return make_shown(context, "EXEC_DEFAULT")
+
+
+class WAN_VSE_OT_enter_prompt(bpy.types.Operator):
+    """Make the selected take in the words of its field, with the same seed, if the field was left by Enter"""
+
+    bl_idname = "wan_vse.enter_prompt"
+    bl_label = "Wan: Enter Prompt"
+    bl_options: ClassVar = {"INTERNAL"}  # no UNDO: Blender's own step for the edited field takes all of it back
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Called by the field, whichever way it was left."""
+        return self.execute(context) if event.type in ENTER_KEYS else {"CANCELLED"}
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        has_it = takes.has_edited_take(context) if preferences.get().enter_makes_take else None
+        if has_it is None:
+            return {"CANCELLED"}
+        refusal = takes.WAN_VSE_OT_new_take.refusal(context)
+        try:
+            if refusal or has_it:
+                raise request.Refused(f"{rpt_(refusal)}." if refusal else rpt_(HAS_IT))
+            takes.ask_again(context, same_seed=True)
+        except request.Refused as refused:
+            _say(context, refused.sentence)
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+def _say(context: bpy.types.Context, sentence: str) -> None:
+    """Show a sentence at the mouse: Blender shows no report of an operator that a property has called."""
+
+    def draw(menu: Any, context: bpy.types.Context) -> None:
+        for line in textwrap.wrap(sentence, CHARACTERS_A_LINE):
+            menu.layout.label(text=line, translate=False)
+
+    context.window_manager.popup_menu(draw, title="No take was started", icon="INFO")
 
 
 class WAN_VSE_OT_prompt_dialog(Refusing, bpy.types.Operator):
@@ -75,7 +144,10 @@ class WAN_VSE_OT_prompt_dialog(Refusing, bpy.types.Operator):
 
     bl_idname = "wan_vse.prompt_dialog"
     bl_label = "Wan: Write Prompt"
-    bl_options: ClassVar = {"REGISTER"}
+    bl_options: ClassVar = {"UNDO"}  # what it calls makes no step of its own
+
+    making: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    """The operator that makes the take, without "wan_vse."; empty for the panel's button."""
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
@@ -89,7 +161,7 @@ class WAN_VSE_OT_prompt_dialog(Refusing, bpy.types.Operator):
 
     def draw(self, context: bpy.types.Context) -> None:
         settings = settings_of(context)
-        layout, name = self.layout, shown_field(settings)
+        layout, name = self.layout, _field(settings, self.making)
         row = layout.row(align=True)
         row.scale_y = 1.3
         row.activate_init = True
@@ -106,16 +178,16 @@ class WAN_VSE_OT_prompt_dialog(Refusing, bpy.types.Operator):
             column.use_property_split, column.use_property_decorate = True, False
             column.prop(settings, "style_words")
             column.prop(settings, "negative_prompt")
-        sentence = shown_refusal(context)
+        sentence = shown_refusal(context, self.making) or words_refusal(context, self.making)
         if sentence:
             layout.label(text=sentence, icon="INFO")
 
     def execute(self, context: bpy.types.Context) -> Result:
-        sentence = shown_refusal(context)
+        sentence = shown_refusal(context, self.making) or words_refusal(context, self.making)
         if sentence:
-            self.report({"WARNING"}, f"{sentence}.")
+            self.report({"WARNING"}, f"{rpt_(sentence)}.")
             return {"CANCELLED"}
-        return make_shown(context)
+        return make_shown(context, "EXEC_DEFAULT", self.making)
 
 
 class WAN_VSE_OT_make_example(Refusing, bpy.types.Operator):
@@ -143,4 +215,4 @@ class WAN_VSE_OT_make_example(Refusing, bpy.types.Operator):
         return result
 
 
-CLASSES = (WAN_VSE_OT_make_shown, WAN_VSE_OT_prompt_dialog, WAN_VSE_OT_make_example)
+CLASSES = (WAN_VSE_OT_make_shown, WAN_VSE_OT_enter_prompt, WAN_VSE_OT_prompt_dialog, WAN_VSE_OT_make_example)

@@ -15,7 +15,8 @@ from ..jobs import queue_time, request, session, unknown_jobs
 from ..jobs.job_list import JobOrder
 from ..properties import active_job_id
 from ..stopwatch import timed
-from ..timeline import compat, identity
+from ..timeline import compat, identity, strip_takes, take_strips
+from ..translation import translated
 from .refusing import ROW_POINTER, Refusing, Result, backend_refusal, job_of, timeline_refusal
 
 HELD_ELSEWHERE = "Another Blender window has this job: retry it there, or close that window to bring it here"
@@ -126,7 +127,7 @@ class OnJob(Refusing):
             job = next((each for each in queue_state().sample if not self.job_refusal(each)), None)
         sentence = self.job_refusal(job) if job else NO_JOB
         if job is None or sentence:
-            self.report({"WARNING"}, f"{rpt_(sentence)}.")  # type: ignore[attr-defined]
+            self.report({"WARNING"}, f"{translated(sentence, rpt_)}.")  # type: ignore[attr-defined]
             return {"CANCELLED"}
         with timed(f"operator {type(self).__name__}"):
             return self.run(context, job)
@@ -218,17 +219,21 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
         scene = compat.sequencer_scene(context)
         no_timeline = timeline_refusal(context)
         if scene is None or no_timeline:
-            self.report({"WARNING"}, f"{rpt_(no_timeline)}.")
+            self.report({"WARNING"}, f"{translated(no_timeline, rpt_)}.")
             return {"CANCELLED"}
         try:
             placed = session.current().place(job.job_id, scene)
         except request.Refused as refused:
-            self.report({"ERROR"}, refused.sentence)
+            self.report({"ERROR"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
         if not placed:
             why = session.current().file.problems.get(job.job_id, "") or "The job has no take to place."
             self.report({"WARNING"}, why)
             return {"CANCELLED"}
+        there = (each.strip for each in identity.marked(scene) if job.job_id in strip_takes.jobs_on(each.strip))
+        strip = next((strip for strip in there if not strip.mute), None)
+        if strip is not None:
+            take_strips.choose(scene, strip)
         return {"FINISHED"}
 
 
@@ -250,10 +255,7 @@ class WAN_VSE_OT_show_take(OnJob, bpy.types.Operator):
             elsewhere = rpt_("The job's strip is in the scene '{}'.") if found else rpt_(nowhere)
             self.report({"WARNING"}, elsewhere.format(*(each.scene.name for each in found[:1])))
             return {"CANCELLED"}
-        for strip in compat.all_strips(shown):
-            strip.select = False
-        here.strip.select = True
-        shown.sequence_editor.active_strip = here.strip
+        take_strips.choose(shown, here.strip)
         shown.frame_current = compat.start(here.strip)
         _bring_into_view(context)
         return {"FINISHED"}

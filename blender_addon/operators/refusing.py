@@ -10,6 +10,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from ...wan_backend.protocol.messages import JobStatus, TakeRequest
 from ..jobs import session
 from ..timeline import compat
+from ..translation import translated
 
 Result = set[Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]]
 """What an operator returns to Blender."""
@@ -39,7 +40,7 @@ class Refusing:
         """False if the operator can't be used; the sentence is then what Blender shows in the tooltip."""
         sentence = cls.refusal(context)
         if sentence:
-            cls.poll_message_set(sentence)  # type: ignore[attr-defined]
+            cls.poll_message_set(translated(sentence))  # type: ignore[attr-defined]
         return not sentence
 
 
@@ -67,7 +68,9 @@ def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest 
     if request is None:
         session.current().server.want_details(job.job_id)
         refusal = backend_refusal()
-        operator.report({"WARNING"} if refusal else {"INFO"}, f"{rpt_(refusal)}." if refusal else ASKING_FOR_DETAILS)
+        operator.report(
+            {"WARNING"} if refusal else {"INFO"}, f"{translated(refusal, rpt_)}." if refusal else ASKING_FOR_DETAILS
+        )
     return request
 
 

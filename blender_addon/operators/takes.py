@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
+from bpy.app.translations import pgettext_tip as tip_
 
-from ...wan_backend.protocol.messages import JobState, MediaFormat, Origin, Quality, TakeRequest
+from ...wan_backend.protocol.messages import JobState, MediaFormat, Origin, TakeRequest
 from .. import preferences
 from ..jobs import project, request, session
 from ..properties import MAX_SEED, settings_in
 from ..stopwatch import timed
 from ..timeline import compat, identity, scene_format, strip_takes, untrusted
+from ..translation import translated
 from .make_takes import MAX_COUNT, generate_all, planned_again
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
@@ -159,6 +161,13 @@ class WAN_VSE_OT_mark_take(OnTake, bpy.types.Operator):
         ],
     )
 
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        """What the mark is for."""
+        if properties.mark == "star":
+            return tip_("Star the shown take as a favorite; the strip and Browse Takes show it. Once more takes it off")
+        return tip_("Reject the shown take: flipping leaves it out, its files stay. Once more takes the mark off")
+
     @timed("operator mark_take")
     def execute(self, context: bpy.types.Context) -> Result:
         _, strip, shown = self.found(context)
@@ -227,7 +236,7 @@ def _goes_on(strip: compat.Strip | None) -> bool:
 
 
 @dataclass(frozen=True)
-class _Again:
+class Again:
     """How a take is made anew, and how its first try was made."""
 
     made: TakeRequest
@@ -237,14 +246,15 @@ class _Again:
 
 def how_made(strip: compat.Strip, job_id: str = "") -> TakeRequest | None:
     """What one of the strip's takes was asked for; by default the one that it shows. None if that can't be read."""
-    again = _how_made(strip, job_id or untrusted.id_in(strip, identity.JOB))
+    again = again_of(strip, job_id or untrusted.id_in(strip, identity.JOB))
     return again.made if again is not None else None
 
 
-def _how_made(strip: compat.Strip, job_id: str) -> _Again | None:
+def again_of(strip: compat.Strip, job_id: str) -> Again | None:
+    """The same of any take, with what is known of the strips that it was made from."""
     text = strip_takes.request_text(strip, job_id)
     made = untrusted.request(text) if text else None
-    return _Again(made, strip_takes.provenance_text(strip, job_id)) if made is not None else None
+    return Again(made, strip_takes.provenance_text(strip, job_id)) if made is not None else None
 
 
 class AsksForTakes(Refusing):
@@ -287,30 +297,52 @@ class WAN_VSE_OT_new_take(AsksForTakes, bpy.types.Operator):
 
     @timed("operator new_take")
     def execute(self, context: bpy.types.Context) -> Result:
-        scene: Any = compat.sequencer_scene(context)
         strip: Any = take_strip(context)
-        again = _how_made(strip, self.job_id or untrusted.id_in(strip, identity.JOB))
-        if again is None:
-            self.report({"WARNING"}, f"{rpt_(NO_SETTINGS)}.")
-            return {"CANCELLED"}
-        is_shown_in_panel = not self.job_id and strip == compat.active_strip(scene)
-        prompt = str(getattr(settings_in(scene), "take_prompt", "")).strip() if is_shown_in_panel else ""
-        seed = again.made.seed if self.same_seed else secrets.randbelow(MAX_SEED + 1)
-        changed = replace(again.made, seed=seed, prompt=prompt or again.made.prompt)
-        checked = request.check_prompt(changed.prompt, may_be_empty=not again.made.prompt)
         try:
-            if checked.refusal:
-                raise request.Refused(checked.refusal)
-            asked = _ask_onto(scene, strip, replace(again, made=changed), self.count)
+            asked = ask_again(context, self.count, self.same_seed, self.job_id)
         except request.Refused as refused:
-            self.report({"WARNING"}, refused.sentence)
+            self.report({"WARNING"}, translated(refused.sentence, rpt_))
             return {"CANCELLED"}
-        words = rpt_("Started {} takes of '{}'.") if len(asked) > 1 else rpt_("Started another take of '{1}'.")
-        self.report({"INFO"}, words.format(len(asked), strip.name))
+        words = rpt_("Started {} takes of '{}'.") if asked > 1 else rpt_("Started another take of '{1}'.")
+        self.report({"INFO"}, words.format(asked, strip.name))
         return {"FINISHED"}
 
 
-def _ask_onto(scene: bpy.types.Scene, strip: compat.Strip, again: _Again, count: int = 1) -> list[TakeRequest]:
+def ask_again(context: bpy.types.Context, count: int = 1, same_seed: bool = False, job_id: str = "") -> int:
+    """Ask for more takes of the strip, of the shown take unless a job is given; returns how many. Raises Refused."""
+    scene: Any = compat.sequencer_scene(context)
+    strip: Any = take_strip(context)
+    again = again_of(strip, job_id or untrusted.id_in(strip, identity.JOB))
+    if again is None:
+        raise request.Refused(f"{rpt_(NO_SETTINGS)}.")
+    changed = replace(again.made, prompt=_edited_prompt(scene, strip, job_id) or again.made.prompt)
+    if not same_seed:
+        changed = replace(changed, seed=secrets.randbelow(MAX_SEED + 1))
+    checked = request.check_prompt(changed.prompt, may_be_empty=not again.made.prompt)
+    if checked.refusal:
+        raise request.Refused(checked.refusal)
+    return len(ask_onto(scene, strip, replace(again, made=changed), count))
+
+
+def _edited_prompt(scene: bpy.types.Scene, strip: compat.Strip, job_id: str = "") -> str:
+    """The prompt as the panel's field has it, if that is about the strip's shown take; else empty."""
+    if job_id or strip != compat.active_strip(scene):
+        return ""
+    return str(getattr(settings_in(scene), "take_prompt", "")).strip()
+
+
+def has_edited_take(context: bpy.types.Context) -> bool | None:
+    """Whether the strip has, or waits for, its shown take in the words of the field; None if those are its own."""
+    scene: Any = compat.sequencer_scene(context)
+    strip = take_strip(context)
+    made = how_made(strip) if strip is not None else None
+    prompt = _edited_prompt(scene, strip) if strip is not None else ""
+    if made is None or not prompt or prompt == made.prompt.strip():
+        return None
+    return like_on(strip, replace(made, prompt=prompt)) is not None
+
+
+def ask_onto(scene: bpy.types.Scene, strip: compat.Strip, again: Again, count: int = 1) -> list[TakeRequest]:
     """Ask for takes that come onto the strip, and are as long as the one that was made. Raises Refused."""
     identity.sweep()  # a copy of the strip, just made, gets an id of its own
     asked = replace(
@@ -340,122 +372,27 @@ def _format_played(strip: compat.Strip, asked: MediaFormat) -> MediaFormat:
     return asked
 
 
-def in_best(made: TakeRequest) -> TakeRequest:
-    """The same request in Best; the number of steps is the model's own then."""
-    return replace(made, quality=Quality.BEST, steps=None)
-
-
-class WAN_VSE_OT_take_in_best(AsksForTakes, bpy.types.Operator):
-    """Make this take once more in Best, with the same seed and settings"""
-
-    bl_idname = "wan_vse.take_in_best"
-    bl_label = "Wan: Same Take in Best"
-    bl_options: ClassVar = {"UNDO"}
-
-    @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        sentence = super().refusal(context)
-        if sentence:
-            return sentence
-        strip: Any = take_strip(context)
-        made = how_made(strip)
-        if made is not None and made.quality is Quality.BEST:
-            return "The take is made in Best already"
-        return (
-            "The strip has this take in Best, or waits for it" if made is not None and _has_in_best(strip, made) else ""
-        )
-
-    @timed("operator take_in_best")
-    def execute(self, context: bpy.types.Context) -> Result:
-        scene: Any = compat.sequencer_scene(context)
-        strip: Any = take_strip(context)
-        again = _how_made(strip, untrusted.id_in(strip, identity.JOB))
-        assert again is not None
-        try:
-            _ask_onto(scene, strip, replace(again, made=in_best(again.made)))
-        except request.Refused as refused:
-            self.report({"WARNING"}, refused.sentence)
-            return {"CANCELLED"}
-        self.report({"INFO"}, rpt_(_change_to_best(again.made)).format(strip.name))
-        return {"FINISHED"}
-
-
-def _change_to_best(made: TakeRequest) -> str:
-    """What differs in Best, beside the time that it takes."""
-    if made.quality is Quality.DRAFT and _draft_has_lora(made.model):
-        return "Started '{}' in Best: more steps, and without the LoRA for drafts, so motion and detail may differ."
-    return "Started '{}' in Best: more steps with the same seed, so detail may differ."
-
-
-def _draft_has_lora(model: str) -> bool:
-    """Whether a LoRA makes the drafts of a model."""
-    return any(model in row.models and row.here for row in session.current().server.extras)
-
-
-class WAN_VSE_OT_drafts_in_best(Refusing, bpy.types.Operator):
-    """Make all takes of this cut that are shown as drafts once more in Best, each with its seed and settings"""
-
-    bl_idname = "wan_vse.drafts_in_best"
-    bl_label = "Wan: All Drafts in Best"
-    bl_options: ClassVar = {"UNDO"}
-
-    @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        sentence = timeline_refusal(context) or backend_refusal()
-        if sentence:
-            return sentence
-        scene: Any = compat.sequencer_scene(context)
-        return "" if next(iter(_drafts(scene)), None) else "No take of this cut is a draft"
-
-    @timed("operator drafts_in_best")
-    def execute(self, context: bpy.types.Context) -> Result:
-        scene: Any = compat.sequencer_scene(context)
-        identity.sweep()
-        started, refusals = 0, []
-        for strip_id in [found.strip_id for found in _drafts(scene)]:
-            found = identity.find(strip_id)
-            again = _how_made(found.strip, found.job_id) if found is not None else None
-            if found is None or again is None:
-                continue
-            try:
-                _ask_onto(scene, found.strip, replace(again, made=in_best(again.made)))
-                started += 1
-            except request.Refused as refused:
-                refusals.append(f"'{found.strip.name}': {refused.sentence}")
-        if refusals:
-            words = rpt_("Started {} of {} drafts in Best. {}")
-            self.report({"WARNING"}, words.format(started, started + len(refusals), refusals[0]))
-        else:
-            words = rpt_("Started 1 draft in Best.") if started == 1 else rpt_("Started {} drafts in Best.")
-            self.report({"INFO"}, words.format(started))
-        return {"FINISHED"} if started else {"CANCELLED"}
-
-
-def _drafts(scene: bpy.types.Scene) -> Any:
-    """The scene's strips that show a draft and neither have nor await the same in Best; those in meta strips, too."""
-    for found in identity.marked(scene):
-        made = None if found.is_placeholder or found.strip.mute else untrusted.request(found.request_text)
-        if made is None or made.quality is not Quality.DRAFT:
-            continue
-        if not _has_in_best(found.strip, made):
-            yield found
-
-
-def _has_in_best(strip: compat.Strip, made: TakeRequest) -> bool:
-    """Whether the strip keeps, or waits for, the same take in Best; one that is rejected or failed doesn't count."""
+def like_on(strip: compat.Strip, wanted: TakeRequest) -> strip_takes.KeptTake | strip_takes.Asked | None:
+    """The take like that which the strip keeps or waits for; one that is rejected or failed doesn't count."""
     jobs = session.current().jobs
-    texts = []
     for asked in strip_takes.asked_for(strip):
         status = jobs.get(asked.job_id)
-        if status is None or not status.state.ended or status.state is JobState.DONE:
-            texts.append(asked.request)
+        goes_on = status is None or not status.state.ended or status.state is JobState.DONE
+        if goes_on and _is_like(asked.request, wanted):
+            return asked
     for take in strip_takes.takes_of(strip):
-        if take.mark != strip_takes.REJECT:
-            texts.append(strip_takes.made_of(strip, take.job_id).request)
-    others = (untrusted.request(text) for text in texts if text)
-    return any(
-        each is not None and (each.quality, each.seed, each.prompt) == (Quality.BEST, made.seed, made.prompt)
-        for each in others
+        text = strip_takes.made_of(strip, take.job_id).request if take.mark != strip_takes.REJECT else ""
+        if _is_like(text, wanted):
+            return take
+    return None
+
+
+def _is_like(text: str, wanted: TakeRequest) -> bool:
+    other = untrusted.request(text) if text else None
+    return other is not None and (other.quality, other.seed, other.prompt) == (
+        wanted.quality,
+        wanted.seed,
+        wanted.prompt,
     )
 
 
@@ -466,6 +403,4 @@ CLASSES = (
     WAN_VSE_OT_mark_take,
     WAN_VSE_OT_note_take,
     WAN_VSE_OT_keep_take,
-    WAN_VSE_OT_take_in_best,
-    WAN_VSE_OT_drafts_in_best,
 )

@@ -23,6 +23,7 @@ from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRo
 from ..jobs import session
 from ..jobs.request import MAX_SEED
 from ..timeline import compat, scene_format
+from ..translation import translated
 from . import prompts
 from .prompts import PromptSettings
 from .task import TaskSettings, task_of
@@ -92,7 +93,8 @@ def _about(row: ModelRow, looking: str) -> str:
         facts.insert(0, tip_("{:.0f} GB to download").format(row.download_bytes / 1e9))
     sentence = "; ".join(facts)
     where = looking if looking and not row.here else row.sentence
-    return f"{tip_(row.notes)} {sentence[:1].upper()}{sentence[1:]}. {tip_(where)}".strip().removesuffix(".")
+    notes, where = translated(row.notes, tip_), translated(where, tip_)
+    return f"{notes} {sentence[:1].upper()}{sentence[1:]}. {where}".strip().removesuffix(".")
 
 
 def _memory(row: ModelRow) -> str:
@@ -229,6 +231,11 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
         description="The text block that holds the prompt",
         type=bpy.types.Text,
     )
+    mute_text_strips: BoolProperty(
+        name="Mute Text Strips",
+        description="Mute the text strips that takes are made for, so that the film doesn't show their words over them",
+        default=True,
+    )
     negative_prompt: StringProperty(
         name="Negative Prompt",
         description="What to avoid, such as blur, text or watermarks",
@@ -259,6 +266,11 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
             ("FRAMES", "Frames", "Set the length in frames of the scene"),
             ("SECONDS", "Seconds", "Set the length in seconds"),
             ("GAP", "Fit the Gap", "In a gap, as long as the gap, from strip to strip; elsewhere the length in frames"),
+            (
+                "RANGE",
+                "Preview Range",
+                "From the first to the last frame of the preview range, wherever the playhead is",
+            ),
         ],
         default="GAP",
     )
@@ -396,8 +408,17 @@ def _row_chosen(panel_state: Any, context: Any) -> None:
         callback(panel_state, context)
 
 
+on_take_row_chosen: list[Callable[[Any, Any], None]] = []
+"""The same for the list of a strip's takes."""
+
+
+def _take_row_chosen(panel_state: Any, context: Any) -> None:
+    for callback in on_take_row_chosen:
+        callback(panel_state, context)
+
+
 class WanJobRow(bpy.types.PropertyGroup):
-    """One row of the queue: `name` is the job's id; all else is asked of the session."""
+    """One row of the queue, or of a strip's takes: `name` is the job's id; all else is asked of the session."""
 
 
 class WanPanelState(bpy.types.PropertyGroup):
@@ -409,6 +430,13 @@ class WanPanelState(bpy.types.PropertyGroup):
         description="The job whose details are shown",
         options={"SKIP_SAVE"},
         update=_row_chosen,
+    )
+    take_rows: CollectionProperty(type=WanJobRow)
+    active_take: IntProperty(
+        name="Take",
+        description="The take that the strip shows. Click another to show that one in its place",
+        options={"SKIP_SAVE"},
+        update=_take_row_chosen,
     )
     search: StringProperty(
         name="Search",

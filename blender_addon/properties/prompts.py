@@ -15,7 +15,14 @@ from ...wan_backend.protocol.messages import TakeRequest
 from ..timeline import compat, identity, untrusted
 from . import task
 
-TAKE_SETTINGS = ("take_prompt", "take_prompt_text", "take_prompt_for", "take_count", "prompts_apart")
+TAKE_SETTINGS = (
+    "take_prompt",
+    "take_prompt_draft",
+    "take_prompt_text",
+    "take_prompt_for",
+    "take_count",
+    "prompts_apart",
+)
 """Settings that make no difference to what the panel plans."""
 _ONCE_SHARED = ("image_prompt", "restyle_prompt", "previs_prompt")
 """Of the tasks that need a prompt; `prompt` itself is the one for new footage."""
@@ -44,6 +51,13 @@ def _get_take_prompt(settings: Any) -> str:
 
 def _set_take_prompt(settings: Any, value: str) -> None:
     settings.take_prompt_text, settings.take_prompt_for = value, _take_key(settings)
+
+
+def _take_prompt_confirmed(settings: Any, context: Any) -> None:
+    """Hand on that the sidebar's field was left, by Enter or otherwise; a script that sets it leaves no field."""
+    if bpy.app.background or context.region is None or context.region.type != "UI":
+        return
+    bpy.ops.wan_vse.enter_prompt("INVOKE_DEFAULT")  # type: ignore[attr-defined]  # an update knows no event, an operator does
 
 
 def _prompt_changed(settings: Any, context: Any) -> None:
@@ -90,7 +104,15 @@ class PromptSettings:
         description="The prompt of the selected take. Change it, and make a new take with the same settings",
         get=_get_take_prompt,
         set=_set_take_prompt,
+        update=_take_prompt_confirmed,
     )
+    take_prompt_draft: StringProperty(
+        name="Prompt",
+        description="The prompt of the selected take. Change it, and make a new take with the same settings",
+        get=_get_take_prompt,
+        set=_set_take_prompt,
+    )
+    """The same words where Enter means something else: in a dialog, and for a menu that writes them."""
     take_prompt_text: StringProperty(options={"HIDDEN"})
     take_prompt_for: StringProperty(options={"HIDDEN"})
     """The job of the take whose prompt was edited."""

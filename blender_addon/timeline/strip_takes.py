@@ -21,7 +21,7 @@ from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.media import MOVIE_FILES, frame_file
 from ...wan_backend.protocol.plain_names import is_encodable, is_folder, is_id, is_name
 from ...wan_backend.protocol.takes import MAX_TAKE_FRAMES
-from . import compat, identity, path_rules, provenance, swap_media, take_strips, untrusted
+from . import compat, identity, path_rules, provenance, strip_media, swap_media, take_strips, untrusted
 
 TAKES = "wan_vse_takes"
 """The takes as JSON, newest first. The folder of one is a plain name if it lies beside the one that is shown: Blender
@@ -98,6 +98,8 @@ class Badge:
     """That of the shown take."""
     pending: tuple[str, ...] = ()
     """The jobs whose takes are being made for the strip."""
+    is_gone: bool = False
+    """Whether files of the shown take are gone."""
 
 
 def badge_of(strip: compat.Strip, shown_job: str) -> Badge | None:
@@ -231,6 +233,15 @@ def set_folders(strip: compat.Strip, moved: dict[str, str]) -> None:
     takes = takes_of(strip)
     if untrusted.text_in(strip, TAKES) and any(take.folder in moved for take in takes):
         _write_takes(strip, [replace(take, folder=moved.get(take.folder, take.folder)) for take in takes])
+
+
+def follow(strip: compat.Strip, moved: dict[str, str]) -> None:
+    """As `set_folders`, and let the strip play the shown take from its new folder as well."""
+    set_folders(strip, moved)
+    target = moved.get(_played_folder(strip)) if strip.type in ("IMAGE", "MOVIE") else None
+    if target is not None:
+        strip_media.set_played_folder(strip, take_strips.path_in_strip(target))
+        set_folders(strip, {target: target})  # now beside the one that is shown
 
 
 def pending(strip: compat.Strip) -> tuple[str, ...]:

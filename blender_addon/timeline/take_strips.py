@@ -104,7 +104,17 @@ def put_on_timeline(
     strip = _new_strip(scene, collection, name, take, aside, start)
     compat.set_handles(strip, start, start + length)
     strip.channel = free
+    strip.select = False  # who works on other strips goes on; a click chooses it, see `choose`
     return strip
+
+
+def choose(scene: bpy.types.Scene, strip: compat.Strip) -> None:
+    """Let the strip be the active one and the only one that is selected, since a click has put it there."""
+    for other in compat.all_strips(scene):
+        if other.select and other != strip:
+            other.select = False
+    strip.select = True
+    scene.sequence_editor.active_strip = strip
 
 
 def path_in_strip(folder: str) -> str:

@@ -22,8 +22,8 @@ from .selection import MAX_STRIPS, Selection, StripSummary, around
 MAX_NEIGHBOR_FRAMES = 17
 """At most this many frames, at the model's rate, are kept of a neighbor: enough to show its motion."""
 
-FIT, ONLY_GAP = "GAP", "ONLY_GAP"
-"""Lengths: that of the gap under the playhead, if there is one; and that of the gap, or no take."""
+FIT, ONLY_GAP, PREVIEW_RANGE = "GAP", "ONLY_GAP", "RANGE"
+"""Lengths: that of the gap under the playhead, if there is one; that of the gap, or no take; and the preview range."""
 MAY_BE_SHORTER = frozenset({Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO})
 """A take of any other task is as long as what it is made from, or as the gap that it fills."""
 
@@ -85,20 +85,10 @@ def at_playhead(scene: bpy.types.Scene, settings: Any) -> Target | str:
 
     `settings` are the panel's, which say how long it is.
     """
-    start = scene.frame_current
-    gap = None
-    if settings.length_mode == ONLY_GAP:
-        gap = free_space.gap_at(scene, start)
-    elif settings.length_mode == FIT:
-        gap = free_space.gap_to_fit(scene, start)
-    if gap is None and settings.length_mode == ONLY_GAP:
-        return "There is no gap under the playhead: move it into a gap."
-    if gap is not None:
-        start, frames = gap.start, min(gap.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
-    elif settings.length_mode == "SECONDS":
-        frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(scene))
-    else:
-        frames = settings.length_frames
+    found = _range_at_playhead(scene, settings)
+    if isinstance(found, str):
+        return found
+    start, frames = found
     if frames < 1:
         return "A take needs at least one frame: set its length."
     if frames > MAX_TAKE_FRAMES:
@@ -110,6 +100,26 @@ def at_playhead(scene: bpy.types.Scene, settings: Any) -> Target | str:
     if channel is None:
         return "Every channel is taken, locked or muted at the playhead: make room there, or move the playhead."
     return Target(Task.TEXT_TO_VIDEO, start, start + frames, channel)
+
+
+def _range_at_playhead(scene: bpy.types.Scene, settings: Any) -> tuple[int, int] | str:
+    """The first frame and the number of frames that the panel's length means; or why there are none."""
+    start, gap = scene.frame_current, None
+    if settings.length_mode == ONLY_GAP:
+        gap = free_space.gap_at(scene, start)
+        if gap is None:
+            return "There is no gap under the playhead: move it into a gap."
+    elif settings.length_mode == FIT:
+        gap = free_space.gap_to_fit(scene, start)
+    elif settings.length_mode == PREVIEW_RANGE:
+        if not scene.use_preview_range:
+            return "No preview range is set: press P on the timeline to draw one, or choose another length."
+        return scene.frame_preview_start, scene.frame_preview_end + 1 - scene.frame_preview_start
+    if gap is not None:
+        return gap.start, min(gap.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
+    if settings.length_mode == "SECONDS":
+        return start, scene_format.frames_of(settings.length_seconds, scene_format.rate_of(scene))
+    return start, settings.length_frames
 
 
 def _targets_of_task(

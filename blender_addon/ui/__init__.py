@@ -11,6 +11,8 @@ from .. import preferences
 from ..jobs import session
 from . import (
     comparison,
+    gone_takes,
+    live_picture,
     live_preview_icon,
     lora_list,
     menus,
@@ -23,6 +25,7 @@ from . import (
     sidebar,
     status_bar,
     take_browser,
+    take_list,
     take_thumbnails,
     thumbnail_icons,
     timeline_overlay,
@@ -31,6 +34,7 @@ from . import (
 CLASSES = (
     queue_list.WAN_VSE_UL_queue,
     lora_list.WAN_VSE_UL_loras,
+    take_list.WAN_VSE_UL_takes,
     *menus.CLASSES,
     *prompt_menus.CLASSES,
     *sidebar.CLASSES,
@@ -48,6 +52,8 @@ def register() -> None:
     live_preview_icon.register()
     timeline_overlay.register()
     shown_job.register()
+    gone_takes.register()
+    take_list.register()
     status_bar.register()
     take_browser.register()
     comparison.register()
@@ -61,8 +67,11 @@ def unregister() -> None:
     comparison.unregister()
     take_browser.unregister()
     status_bar.unregister()
+    take_list.unregister()
     shown_job.unregister()
+    gone_takes.unregister()
     timeline_overlay.unregister()
+    live_picture.unregister()
     live_preview_icon.unregister()
     take_thumbnails.unregister()
     thumbnail_icons.unregister()

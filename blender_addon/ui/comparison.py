@@ -1,18 +1,13 @@
 """Draws what is compared (operators/compare_takes.py) over the sequencer's preview, from the takes' own files.
 
 Both sides are drawn from their files, so both are seen in the same way: as the Standard view shows them, without the
-strip's modifiers and without Blender's other views; a line below the picture says so where that makes a difference. A
-timer reads the files, one at a time, and each is forgotten by Blender in the same breath: the data-block that reading
-needs is never in an undo step or a saved file. Blender reads a picture whole or not at all: a take whose pictures take
-longer than a frame of the window may is not read while Blender plays, but stays as it is until it stops.
+strip's modifiers and without Blender's other views; a line below the picture says so where that makes a difference.
+What is late while Blender plays stays as it is until it comes.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import time
-from array import array
 from typing import Any, NamedTuple
 
 import blf
@@ -21,24 +16,14 @@ import gpu
 from bpy.app.translations import pgettext_iface as iface_
 from gpu_extras.batch import batch_for_shader
 
+from ..jobs import session
 from ..operators import compare_takes, redrawing
 from ..operators.compare_takes import Comparison
-from ..stopwatch import LIMIT_SECONDS, timed
+from ..stopwatch import timed
 from ..timeline import compat, scene_format, strip_transform, take_pictures
-from ..timeline.take_pictures import Picture, Point
+from ..timeline.take_pictures import Picture
+from . import compared_pictures as pictures
 
-log = logging.getLogger(__name__)
-
-READING_SECONDS = LIMIT_SECONDS
-"""Takes whose pictures are read more slowly are not read while Blender plays."""
-MAX_SLOW_READS = 2
-"""So many reads may take longer before that is settled: one alone may have waited for the disk."""
-MAX_COSTS = 256
-MAX_BYTES = 256 << 20
-"""What is kept of pictures that were drawn."""
-MAX_PIXELS = 4096 * 4096
-AHEAD = 4
-"""So many of the next frames are read while Blender plays."""
 _POINTS = 12
 _FONT = 0
 _TALL, _DEEP = "T", "g,"
@@ -46,25 +31,10 @@ _TALL, _DEEP = "T", "g,"
 _LINE = (1.0, 1.0, 1.0, 0.9)
 _SHADE = (0.0, 0.0, 0.0, 0.6)
 _BEHIND = (0.0, 0.0, 0.0, 1.0)
-_BYTES_OF_PIXEL = 16
 
 _handler: Any = None
 
 
-class Read(NamedTuple):
-    """A picture that was read; `texture` is None for a file that can't be."""
-
-    size: tuple[int, int]
-    texture: Any
-
-
-_kept: dict[Picture, Read] = {}
-"""By what was asked for, the longest unused first."""
-_asked: dict[Picture, None] = {}
-_slow: dict[str, int] = {}
-"""By folder or movie, how many reads in a row took too long to be done while Blender plays."""
-_room = array("f")
-"""Where pixels are read into, the same place each time: clearing a new one takes a fourth of what reading does."""
 _drawn: dict[int, Picture] = {}
 """What each side (0, 1) showed last: it stays until the next one is read."""
 
@@ -73,6 +43,7 @@ def register() -> None:
     """Add the draw handler, unless Blender has no window."""
     global _handler
     compare_takes.on_change.append(_changed)
+    pictures.on_read.append(redrawing.redraw_previews)
     if not bpy.app.background and _handler is None:
         _handler = bpy.types.SpaceSequenceEditor.draw_handler_add(_draw, (), "PREVIEW", "POST_PIXEL")
 
@@ -83,27 +54,20 @@ def unregister() -> None:
     if _handler is not None:
         bpy.types.SpaceSequenceEditor.draw_handler_remove(_handler, "PREVIEW")
         _handler = None
-    if bpy.app.timers.is_registered(_read):
-        bpy.app.timers.unregister(_read)
     if _changed in compare_takes.on_change:
         compare_takes.on_change.remove(_changed)
-    _forget()
+        pictures.on_read.remove(redrawing.redraw_previews)
+    pictures.unregister()
+    _drawn.clear()
 
 
 def _changed() -> None:
     """Something else is compared, or nothing."""
     if compare_takes.shown is None:
-        _forget()
+        pictures.forget()
+        session.current().server.reels.end()
+        _drawn.clear()
     redrawing.redraw_previews()
-
-
-def _forget() -> None:
-    global _room
-    _room = array("f")
-    _kept.clear()
-    _asked.clear()
-    _drawn.clear()
-    _slow.clear()
 
 
 class Side(NamedTuple):
@@ -149,7 +113,8 @@ def _draw() -> None:
         compare_takes.shown = None
         return
     if both:
-        _want(scene, strip, now, both)
+        frame = compare_takes.frame_in_region(scene, context.region)
+        _want(scene, strip, now, both, round(max(frame[2] - frame[0], frame[3] - frame[1])))
         _draw_both(context, scene, now, both)
     gpu.state.blend_set("NONE")
 
@@ -170,7 +135,7 @@ def _draw_both(context: Any, scene: bpy.types.Scene, now: Comparison, both: list
         _fill((border - scale, frame[1], border + scale, frame[3]), _LINE)
     for place, side in enumerate(both):
         clip, _ = _places(frame, now, place, region)
-        _write_caption(_words_of(side), clip, place, now, scale)
+        _write_caption(_words_of(side, place), clip, place, now, scale)
     _write_hint(hint(scene, now, both), region, scale)
 
 
@@ -193,41 +158,36 @@ def _places(frame: Edges, now: Comparison, place: int, region: Any) -> tuple[Edg
 
 
 def _draw_picture(scene: bpy.types.Scene, side: Side, place: int, box: Edges) -> None:
-    read = _kept.get(side.picture) or _kept.get(_drawn.get(place, side.picture))
-    if read is None or read.texture is None:
-        return
-    if side.picture in _kept:
+    read = pictures.of(side.picture)
+    if read is not None:
         _drawn[place] = side.picture
+    elif place in _drawn:
+        read = pictures.of(_drawn[place])
+    if read is None or not read.bands:
+        return
     width, height = scene_format.frame_size(scene)
     across, up = (box[2] - box[0]) / width, (box[3] - box[1]) / height
-    points: list[Point] = [
-        (box[0] + x * across, box[1] + y * up) for x, y in take_pictures.corners(scene, side.strip, read.size)
-    ]
-    shader = gpu.shader.from_builtin("IMAGE")
-    shader.uniform_sampler("image", read.texture)
-    corners = ((0, 0), (1, 0), (1, 1), (0, 1))
-    gpu.state.blend_set("ALPHA")
-    order = (0, 1, 2, 0, 2, 3)
-    content: dict[str, Any] = {
-        "pos": [points[index] for index in order],
-        "texCoord": [corners[index] for index in order],
-    }
-    batch_for_shader(shader, "TRIS", content).draw(shader)
+    corners = take_pictures.corners(scene, side.strip, read.size)
+    pictures.draw(read, [(box[0] + x * across, box[1] + y * up) for x, y in corners])
 
 
-def _words_of(side: Side) -> str:
-    read = _kept.get(side.picture)
-    if read is not None and read.texture is None:
+def _words_of(side: Side, place: int) -> str:
+    read = pictures.of(side.picture)
+    if read is not None and not read.bands:
         return iface_("{}: {} can't be shown").format(side.caption, os.path.basename(side.picture.path))
+    if read is None and place not in _drawn:
+        return iface_("{}: reading").format(side.caption)
     return side.caption
 
 
 def hint(scene: bpy.types.Scene, now: Comparison, both: list[Side]) -> str:
     """How to go on, and where the pictures differ from what the preview shows of the strip."""
     words = [iface_("Esc: end")]
-    if now.kind != compare_takes.SOURCE:
-        words.append(iface_("left and right arrow: other take"))
-    if _plays() and any(is_slow(side.picture) for side in both):
+    others = compare_takes.others(scene, both[0].strip)
+    if len(others) > 1:
+        arrows = "left and right arrow: other take or source" if "" in others else "left and right arrow: other take"
+        words.append(iface_(arrows))
+    if pictures.plays() and any(pictures.is_late(side.picture) for side in both):
         words.append(iface_("stop playing to compare: the pictures are read too slowly"))
     if any(strip_transform.is_retimed(scene, side.strip) for side in both):
         words.append(iface_("a retimed strip's frames match roughly"))
@@ -242,106 +202,26 @@ def _looks_otherwise(scene: bpy.types.Scene, both: list[Side]) -> bool:
     return not plain or any(len(side.strip.modifiers) for side in both)
 
 
-def _want(scene: bpy.types.Scene, strip: compat.Strip, now: Comparison, both: list[Side]) -> None:
-    """Have the timer read these pictures, and while Blender plays those of the next frames."""
-    wanted = [side.picture for side in both]
-    plays = _plays()
-    if plays:
-        frame = scene.frame_current
-        for ahead in range(1, AHEAD + 1):
-            wanted += [side.picture for side in sides(scene, strip, now, frame + ahead) or ()]
-    _asked.clear()
-    for picture in wanted:
-        if picture in _kept:
-            _kept[picture] = _kept.pop(picture)  # used last
-        elif not (plays and is_slow(picture)):
-            _asked[picture] = None
-    if _asked and not bpy.app.timers.is_registered(_read):
-        bpy.app.timers.register(_read, first_interval=0.0)
+def _coming(scene: bpy.types.Scene, count: int) -> list[int]:
+    """The next frames as Blender plays them: behind the last one comes the first."""
+    span = (scene.frame_start, scene.frame_end)
+    if scene.use_preview_range:
+        span = (scene.frame_preview_start, scene.frame_preview_end)
+    length, now = max(1, span[1] - span[0] + 1), scene.frame_current - span[0]
+    return [span[0] + (now + step) % length for step in range(1, 1 + min(count, length - 1))]
 
 
-def _plays() -> bool:
-    screen: Any = getattr(bpy.context, "screen", None)
-    return screen is not None and screen.is_animation_playing
-
-
-@timed("timer: comparison")
-def _read() -> float | None:
-    """Read one of the pictures that were asked for."""
-    if _asked and compare_takes.shown is not None:
-        picture = next(iter(_asked))
-        del _asked[picture]
-        began = time.perf_counter()
-        _kept[picture] = read(picture)
-        note_cost(picture, time.perf_counter() - began)
-    _drop_old()
-    redrawing.redraw_previews()
-    return 0.0 if _asked else None
-
-
-def note_cost(picture: Picture, seconds: float) -> None:
-    """Remember whether pictures of this take are read quickly enough while Blender plays."""
-    source = _source(picture)
-    if seconds <= READING_SECONDS:
-        _slow.pop(source, None)
-    elif len(_slow) < MAX_COSTS:
-        _slow[source] = _slow.get(source, 0) + 1
-
-
-def is_slow(picture: Picture) -> bool:
-    """True if the pictures of this take are not read while Blender plays."""
-    return _slow.get(_source(picture), 0) >= MAX_SLOW_READS
-
-
-def _source(picture: Picture) -> str:
-    return picture.path if picture.is_movie else os.path.dirname(picture.path)
-
-
-def _drop_old() -> None:
-    used = sum(each.size[0] * each.size[1] * _BYTES_OF_PIXEL // 2 for each in _kept.values())
-    while used > MAX_BYTES and len(_kept) > 2 * (AHEAD + 1):
-        size = _kept.pop(next(iter(_kept))).size
-        used -= size[0] * size[1] * _BYTES_OF_PIXEL // 2
-
-
-def read(picture: Picture) -> Read:
-    """The picture as a texture of the card; without one where Blender can't read it."""
-    try:
-        found = pixels(picture)
-    except (OSError, RuntimeError, ValueError, MemoryError) as error:
-        log.info("%s can't be compared: %s", picture.path, error)
-        found = None
-    if found is None:
-        return Read((0, 0), None)
-    width, height, values = found
-    buffer = gpu.types.Buffer("FLOAT", len(values), values)
-    return Read((width, height), gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer))
-
-
-def pixels(picture: Picture) -> tuple[int, int, array[float]] | None:
-    """Width, height and the pixels as the file has them, from the lowest row up; None if there are none."""
-    if not os.path.isfile(picture.path):  # a named pipe would be waited for
-        return None
-    image: Any = bpy.data.images.load(picture.path, check_existing=False)
-    try:
-        if picture.is_movie:
-            image.gl_load(frame=picture.movie_frame + 1)
-        width, height = image.size
-        if not 0 < width * height <= MAX_PIXELS or image.channels != 4:
-            return None
-        values = _scratch(4 * width * height)
-        image.pixels.foreach_get(values)
-        return width, height, values
-    finally:
-        bpy.data.images.remove(image)
-
-
-def _scratch(count: int) -> array[float]:
-    """Room for so many numbers."""
-    global _room
-    if len(_room) != count:
-        _room = array("f", bytes(4 * count))
-    return _room
+def _want(scene: bpy.types.Scene, strip: compat.Strip, now: Comparison, both: list[Side], seen_side: int) -> None:
+    """Have these pictures read, and while Blender plays those of the next frames."""
+    following: list[list[Picture]] = [[] for _ in both]
+    render = scene.render
+    rate = render.fps / render.fps_base if pictures.plays() else 0.0
+    if rate:
+        ahead = pictures.READ_AHEAD if pictures.is_asking() else pictures.AHEAD
+        for frame in _coming(scene, ahead):
+            for series, side in zip(following, sides(scene, strip, now, frame) or (), strict=False):
+                series.append(side.picture)
+    pictures.want([side.picture for side in both], following, seen_side, rate)
 
 
 def _scissor(edges: Edges, region: Any) -> None:

@@ -10,6 +10,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ...wan_backend.protocol.messages import ExtraRow, Fix, FixAction, ModelRow
 from ..jobs import session
+from ..translation import translated
 from . import paragraph, task_box, wording
 
 STATE_WORDS = {
@@ -57,7 +58,7 @@ def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: 
         _draw_offer(layout.box(), context, row)
     if row.model in downloads.refused:
         refusal = layout.row()
-        words = f"{row.label}: {iface_(downloads.refused[row.model])}"
+        words = f"{row.label}: {translated(downloads.refused[row.model])}"
         paragraph.draw(refusal.column(), context, words, "ERROR", translate=False)
         refusal.operator("wan_vse.cancel_download", text="", icon="X", emboss=False).model = row.model
 
@@ -129,9 +130,9 @@ def _draw_problem(
     for fix in fixes:
         if fix.action is FixAction.DOWNLOAD:
             operator = "wan_vse.resume_download" if begun else "wan_vse.download_model"
-            buttons.operator(operator, text=fix.label, icon=_FIXES[fix.action]).model = model
+            buttons.operator(operator, text=translated(fix.label), icon=_FIXES[fix.action]).model = model
         elif fix.action in _FIXES:
-            buttons.operator(f"wan_vse.{fix.action}", text=fix.label, icon=_FIXES[fix.action])
+            buttons.operator(f"wan_vse.{fix.action}", text=translated(fix.label), icon=_FIXES[fix.action])
 
 
 def _draw_offline(box: bpy.types.UILayout) -> None:

@@ -6,9 +6,11 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
+from ...wan_backend.protocol.sentences import as_sentence
 from ..jobs import queue_time, session, unknown_jobs
 from ..operators.queue_jobs import retry_refusal
 from ..timeline import compat
+from ..translation import translated
 from . import live_preview_icon, paragraph, shown_marks, task_box, thumbnail_icons, wording
 
 HELD = "Another Blender window has this job: retry or clear it there. When that window is closed, the job moves here."
@@ -23,12 +25,12 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
         draw_problem(box, context, job)
     elif job.state.ended:
         paragraph.draw(box, context, _ending(job))
-        notes = job.sentence.removeprefix("Done.").strip() if job.state is JobState.DONE else ""
+        notes = as_sentence(job.sentence).without_first("Done.") if job.state is JobState.DONE else ""
         if notes:
             paragraph.draw(box, context, notes, "INFO")
     else:
         box.progress(factor=job.progress, type="BAR", text=wording.progress(job))
-        if job.sentence and not wording.progress(job).startswith(job.sentence.rstrip(".")):
+        if job.sentence and not wording.progress_says(job, job.sentence):
             paragraph.draw(box, context, job.sentence, "PAUSE" if wording.is_held(job) else "NONE")
         live_preview_icon.draw(box, job)
     if job.held_elsewhere:
@@ -69,7 +71,7 @@ def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, job: JobSt
     column.alert = True
     paragraph.draw(column, context, job.problem.sentence, "ERROR")
     for fix in job.problem.fixes:
-        button = box.operator("wan_vse.apply_fix", text=fix.label, icon="TOOL_SETTINGS")
+        button = box.operator("wan_vse.apply_fix", text=translated(fix.label), icon="TOOL_SETTINGS")
         button.setting, button.value = fix.setting or "", fix.value
         button.action, button.job_id = fix.action or "", job.job_id
     if job.problem.log:

@@ -1,4 +1,4 @@
-"""The live preview of a take that is being made: one picture for each job that is looked at.
+"""The live preview of a take that is being made, of each job that is looked at: an icon, and small for the timeline.
 
 A draw only asks; a timer reads the picture's bytes and hands them to Blender. The worker writes them beside its JPEG,
 which Blender could only read through a data-block of the file, or with a copy in the user's thumbnails.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import struct
-from typing import Any
+from array import array
+from typing import Any, NamedTuple
 
 import bpy
 import bpy.utils.previews
@@ -22,12 +23,26 @@ from ..stopwatch import timed
 log = logging.getLogger(__name__)
 
 MAX_SIDE = 1024
+SMALL_SIDE = 128
+"""Of the picture on the timeline, at most, in pixels."""
 _HEAD = struct.Struct("<II")
 """Width and height, before the pixels."""
 _SCALE = 7.0
 
+
+class SmallPicture(NamedTuple):
+    """The picture of a step, made small: red, green, blue and opacity of each pixel, from the lowest row up."""
+
+    step: int
+    width: int
+    height: int
+    values: array[float]
+
+
 _kept: Any = None
 """Blender's own collection of previews, by the path of the job's."""
+_small: dict[str, SmallPicture] = {}
+"""By the path of the job's."""
 _steps: dict[str, int] = {}
 """The step whose picture is shown, by path."""
 _asked: dict[str, int] = {}
@@ -47,6 +62,7 @@ def unregister() -> None:
         bpy.app.timers.unregister(_read)
     _asked.clear()
     _steps.clear()
+    _small.clear()
     if _kept is not None:
         bpy.utils.previews.remove(_kept)
         _kept = None
@@ -67,6 +83,14 @@ def icon_of(job: JobStatus) -> int:
     return int(_kept[job.preview].icon_id) if _kept is not None and job.preview in _kept else 0
 
 
+def small_of(job: JobStatus) -> SmallPicture | None:
+    """The picture for the timeline, of the newest step that was read. Safe in a draw."""
+    if job.state.ended or not job.preview or bpy.app.background:
+        return None
+    want(job.preview, job.step)
+    return _small.get(job.preview)
+
+
 def want(path: str, step: int) -> None:
     """Have the timer read the picture of that step, unless it is shown. Safe in a draw."""
     if _kept is None or _steps.get(path) == step:
@@ -83,12 +107,14 @@ def _read() -> None:
         return
     for path in [path for path in _steps if not os.path.isfile(path)]:
         del _kept[path], _steps[path]
+        _small.pop(path, None)
     asked = dict(_asked)
     _asked.clear()
     for path, step in asked.items():
         picture = _picture(os.path.join(os.path.dirname(path), PREVIEW_PIXELS_FILE))
         if picture is not None:
             _show(path, picture)
+            _small[path] = small(step, *picture)
             _steps[path] = step
     if asked:
         redrawing.redraw()
@@ -105,6 +131,17 @@ def _picture(file: str) -> tuple[int, int, memoryview] | None:
     body = memoryview(content)[_HEAD.size :]
     fits = 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and len(body) == 4 * width * height
     return (width, height, body.cast("i")) if fits else None
+
+
+def small(step: int, width: int, height: int, pixels: memoryview) -> SmallPicture:
+    """Every so many pixels of a picture."""
+    apart = max(1, -(-max(width, height) // SMALL_SIDE))
+    rows = range(0, height, apart)
+    values = array("f")
+    for row in rows:
+        kept = pixels[row * width : (row + 1) * width : apart].tobytes()
+        values.extend(value / 255 for value in kept)
+    return SmallPicture(step, -(-width // apart), len(rows), values)
 
 
 def _show(path: str, picture: tuple[int, int, memoryview]) -> None:

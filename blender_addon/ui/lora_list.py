@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ..jobs import session
-from ..properties import WanLora, WanSettings, settings_in
-from ..stopwatch import timed
-from ..timeline import compat
+from ..properties import WanLora, WanSettings
 from . import fields, paragraph
+
+PANEL = "wan_vse_loras"
+CLOSED = True
+"""So it is the first time; Blender keeps what a person makes of it."""
+MAX_NAMES = 200
+"""Characters of all names together: longer ones fit no sidebar."""
 
 
 class WAN_VSE_UL_loras(bpy.types.UIList):
@@ -40,42 +42,32 @@ class WAN_VSE_UL_loras(bpy.types.UIList):
         split.prop(item, "strength", text="", slider=True)
 
 
-class WAN_VSE_PT_loras(bpy.types.Panel):
-    """The LoRAs that takes are made with."""
+def draw(layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSettings) -> None:
+    """The list in a fold, whose header says how many are used."""
+    header, body = layout.panel(PANEL, default_closed=CLOSED)
+    paragraph.draw_header(header, context, state(settings))
+    if body is None:
+        return
+    row = body.row()
+    row.template_list(WAN_VSE_UL_loras.bl_idname, "", settings, "loras", settings, "active_lora", rows=3, maxrows=8)
+    column = row.column(align=True)
+    column.operator("wan_vse.add_loras", text="", icon="ADD")
+    column.operator("wan_vse.pick_lora", text="", icon="VIEWZOOM")
+    column.operator("wan_vse.remove_lora", text="", icon="REMOVE")
+    if not len(settings.loras):
+        hint = "Add .safetensors files that were made for the chosen model. They work with all tasks."
+        paragraph.draw(body, context, hint, "INFO")
+    elif 0 <= settings.active_lora < len(settings.loras):
+        draw_chosen(body, settings.loras[settings.active_lora], has_two_experts(settings))
 
-    bl_idname = "WAN_VSE_PT_loras"
-    bl_label = "LoRAs"
-    bl_space_type = "SEQUENCE_EDITOR"
-    bl_region_type = "UI"
-    bl_category = "Wan"
-    bl_parent_id = "WAN_VSE_PT_generate"
-    bl_options: ClassVar = {"DEFAULT_CLOSED"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """There is nothing to set without a scene."""
-        return compat.sequencer_scene(context) is not None
-
-    def draw_header_preset(self, context: bpy.types.Context) -> None:
-        """How many are on, for when the panel is closed."""
-        count = sum(row.use for row in settings_in(compat.sequencer_scene(context)).loras)
-        if count:
-            self.layout.label(text=iface_("{} on").format(count))
-
-    @timed("draw: loras")
-    def draw(self, context: bpy.types.Context) -> None:
-        settings = settings_in(compat.sequencer_scene(context))
-        row = self.layout.row()
-        row.template_list(WAN_VSE_UL_loras.bl_idname, "", settings, "loras", settings, "active_lora", rows=3, maxrows=8)
-        column = row.column(align=True)
-        column.operator("wan_vse.add_loras", text="", icon="ADD")
-        column.operator("wan_vse.pick_lora", text="", icon="VIEWZOOM")
-        column.operator("wan_vse.remove_lora", text="", icon="REMOVE")
-        if not len(settings.loras):
-            hint = "Add .safetensors files that were made for the chosen model. They work with all tasks."
-            paragraph.draw(self.layout, context, hint, "INFO")
-        elif 0 <= settings.active_lora < len(settings.loras):
-            draw_chosen(self.layout, settings.loras[settings.active_lora], has_two_experts(settings))
+def state(settings: WanSettings) -> list[str]:
+    """ "2 LoRAs: film, ink", and shorter: those that are used."""
+    used = [row.name for row in settings.loras if row.use]
+    if not used:
+        return [iface_("LoRAs: none used") if len(settings.loras) else iface_("LoRAs")]
+    count = iface_("1 LoRA") if len(used) == 1 else iface_("{} LoRAs").format(len(used))
+    return [iface_("{}: {}").format(count, ", ".join(used)[:MAX_NAMES]), count]
 
 
 def has_two_experts(settings: WanSettings) -> bool:

@@ -48,6 +48,7 @@ MORE_TAKES: tuple[Entry, ...] = (
     ("lanes_as_strip", "Lanes as One Strip", "SEQUENCE", NOTHING),
     ("browse_takes", "Browse Takes", "VIEWZOOM", NOTHING),
     ("clean_takes", "Clean Up Takes", "TRASH", NOTHING),
+    ("find_takes", "Find Takes...", "FILE_FOLDER", NOTHING),
     ("bring_back_takes", "Bring Back Takes", "LOOP_BACK", NOTHING),
     ("empty_take_trash", "Empty Trash of Takes", "X", NOTHING),
     ("collect_takes", "Collect Takes", "FILE_FOLDER", NOTHING),

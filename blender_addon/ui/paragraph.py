@@ -7,7 +7,8 @@ from typing import Any
 
 import blf
 import bpy
-from bpy.app.translations import pgettext_iface as iface_
+
+from ..translation import translated
 
 _MARGIN_PIXELS = 82
 """What the tabs, a panel, a box and their paddings take from the region's width at a scale of 1."""
@@ -33,7 +34,7 @@ def draw(
     Names and prompts are drawn without `translate`; all else is translated as a whole, before it is broken into lines.
     """
     room, points = _room(context, icon != "NONE", width_pixels)
-    lines = list(broken(iface_(text) if translate else text, room, points))
+    lines = list(broken(translated(text) if translate else text, room, points))
     if len(lines) > max_lines:
         lines = [*lines[: max_lines - 1], lines[max_lines - 1] + " ..."]
     column = layout.column(align=True)
@@ -54,7 +55,7 @@ def draw_line(
 ) -> None:
     """`text` in one line, cut with three dots where it doesn't fit. An empty one takes the same height."""
     room, points = _room(context, icon != "NONE", width_pixels)
-    words = shortened((iface_(text) if translate else text)[:MAX_CHARACTERS], room, points)
+    words = shortened((translated(text) if translate else text)[:MAX_CHARACTERS], room, points)
     row = layout.row()
     row.scale_y = 0.8
     row.label(text=words, icon=icon, translate=False)
@@ -79,7 +80,7 @@ def draw_lines(
         return
     text, icon = lines[0]
     room, points = _room(context, icon != "NONE", width_pixels)
-    made = list(broken(iface_(text)[:MAX_CHARACTERS], room, points))
+    made = list(broken(translated(text)[:MAX_CHARACTERS], room, points))
     limit = max(count, most)
     if len(made) > limit:
         made = [*made[: limit - 1], made[limit - 1] + " ..."]
@@ -88,6 +89,14 @@ def draw_lines(
         row.scale_y = 0.8
         beginning: Any = icon if number == 0 or icon == "NONE" else "BLANK1"
         row.label(text=line, icon=beginning, translate=False)
+
+
+def draw_header(layout: bpy.types.UILayout, context: bpy.types.Context, texts: list[str]) -> None:
+    """The first of the texts, from the longest to the shortest, that a fold's header can show; else the last, cut."""
+    room, points = _room(context, False, None)  # the arrow takes what a box would
+    blf.size(_FONT, points)
+    words = next((text for text in texts if _width(text) <= room), "") or shortened(texts[-1], room, points)
+    layout.label(text=words, translate=False)
 
 
 def fits(context: bpy.types.Context, text: str) -> bool:

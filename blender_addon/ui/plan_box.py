@@ -11,6 +11,8 @@ from ...wan_backend.protocol.messages import Fix, FixAction, Plan, Problem, Prob
 from ..jobs import session
 from ..operators import make_takes
 from ..operators.snapshot import ShownTakes, Snapshot
+from ..timeline import text_strips
+from ..translation import translated
 from . import paragraph, thumbnail_icons, wording
 
 LINES = 2
@@ -41,7 +43,7 @@ def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, scene: b
     plan = server.plan_query.plan
     problem = plan.problem if plan is not None and server.status.state == "ready" else None
     words.alert = problem is not None and not _waits(plan)
-    lines = _status(asked, takes, plan)
+    lines = _status(scene, asked, takes, plan)
     paragraph.draw_lines(words, context, lines, LINES, width_beside(context, units), most=MOST_LINES)
     if problem is not None and not _waits(plan):
         for fix in problem.fixes:
@@ -56,7 +58,7 @@ def width_beside(context: bpy.types.Context, units: float) -> float | None:
     return context.region.width + MARGIN_UNUSED - (units * 20 + 8) * context.preferences.system.ui_scale
 
 
-def _status(asked: TakeRequest, takes: ShownTakes, plan: Plan | None) -> list[tuple[str, Any]]:
+def _status(scene: bpy.types.Scene, asked: TakeRequest, takes: ShownTakes, plan: Plan | None) -> list[tuple[str, Any]]:
     """The sentences of the two lines, the most important first."""
     server = session.current().server
     if server.status.state == "ready" and plan is not None and plan.problem is not None:
@@ -67,6 +69,10 @@ def _status(asked: TakeRequest, takes: ShownTakes, plan: Plan | None) -> list[tu
     place = iface_("{}, channel {}").format(wording.frames(frames), asked.origin.channel)
     if len(takes.planned) > 1:
         place = iface_("{} takes; the first: {}").format(len(takes.planned), place)
+    texts = text_strips.burnt_into(scene, takes.planned[0].target)
+    if texts:
+        words = iface_("The words of '{}' are in the picture that is sent: mute that text strip to leave them out")
+        return [(place, "NONE"), (words.format(texts[0]), "INFO")]
     return [(place, "NONE"), _second_line(asked, plan)]
 
 
@@ -103,10 +109,11 @@ def draw_folded(layout: bpy.types.UILayout, context: bpy.types.Context, scene: b
     header, body = layout.panel(PANEL, default_closed=True)
     server, takes = session.current().server, seen.takes
     plan = server.plan_query.plan if server.status.state == "ready" else None
-    words = iface_("Plan")
+    words = [iface_("Plan")]
     if plan is not None and plan.problem is None:
-        words = iface_("Plan: {} x {}, {} steps").format(plan.width, plan.height, plan.steps)
-    header.label(text=words, translate=False)
+        words.insert(0, iface_("Plan: {} x {}, {} steps").format(plan.width, plan.height, plan.steps))
+        words.insert(1, iface_("Plan: {} x {}").format(plan.width, plan.height))
+    paragraph.draw_header(header, context, words)
     if body is None:
         return
     asked = takes.blocked or make_takes.request_with_sources(scene, takes.planned[0])
@@ -174,5 +181,5 @@ def _is_coming(plan: Plan) -> bool:
 def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:
     """One thing that would help, as a button."""
     icon: Any = "IMPORT" if fix.action is FixAction.DOWNLOAD else "TOOL_SETTINGS"
-    button = layout.operator("wan_vse.apply_fix", text=fix.label, icon=icon)
+    button = layout.operator("wan_vse.apply_fix", text=translated(fix.label), icon=icon)
     button.setting, button.value, button.action = fix.setting or "", fix.value, fix.action or ""

@@ -9,6 +9,7 @@ from ...wan_backend.protocol.messages import ExtraRow
 from ..jobs import session
 from ..preferences import WanPreferences
 from ..stopwatch import timed
+from ..translation import translated
 from . import backend_box, download_box, model_rows, paragraph, shortcuts
 
 LOOKING = "not found so far; the models folders are still being searched."
@@ -76,15 +77,20 @@ def _extra_line(extra: ExtraRow) -> tuple[str, str]:
     if not extra.here and session.current().server.looking:
         return f"{extra.label}: {iface_(LOOKING)}", "SORTTIME"
     if not extra.here:
-        return f"{extra.label}: {iface_(extra.notes)}", "IMPORT"
-    return f"{extra.label} ({extra.licence}): {iface_(extra.sentence)}", "CHECKMARK"
+        return f"{extra.label}: {translated(extra.notes)}", "IMPORT"
+    return f"{extra.label} ({extra.licence}): {translated(extra.sentence)}", "CHECKMARK"
 
 
 def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
-    """The folder that takes are kept in."""
+    """The folder that takes are kept in, and how one hears of a take."""
     box = layout.box()
     box.label(text="Takes")
-    _fields(box).prop(preferences, "media_folder", placeholder="wan/ beside the .blend file")
+    fields = _fields(box)
+    fields.prop(preferences, "media_folder", placeholder="wan/ beside the .blend file")
+    fields.prop(preferences, "announce")
+    if preferences.announce != "NEVER":
+        fields.prop(preferences, "announce_by_sound")
+        fields.prop(preferences, "announce_by_notice")
 
 
 def _fields(box: bpy.types.UILayout) -> bpy.types.UILayout:

@@ -6,6 +6,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Task
+from .. import preferences
 from ..jobs import planned_takes, request
 from ..operators.snapshot import Snapshot
 from ..properties import WanSettings
@@ -40,11 +41,23 @@ def draw(
     draw_more(row)
 
 
+def draw_of_take(layout: bpy.types.UILayout, settings: WanSettings) -> None:
+    """The prompt of the selected take, and whether Enter makes a take of it. Presets are not for takes."""
+    row = layout.row(align=True)
+    row.prop(settings, "take_prompt", text="", placeholder="Without a prompt")
+    row.prop(preferences.get(), "enter_makes_take", text="", icon="EVENT_RETURN", toggle=True)
+    _draw_room(row)
+
+
 def draw_more(row: bpy.types.UILayout) -> None:
-    """The dialog with room, and the menus of earlier prompts and of presets."""
+    """The dialog with room, and the menus of prompts and of presets."""
+    _draw_room(row)
+    row.menu("WAN_VSE_MT_presets", text="", icon="PRESET")
+
+
+def _draw_room(row: bpy.types.UILayout) -> None:
     row.operator("wan_vse.prompt_dialog", text="", icon="FULLSCREEN_ENTER")
     row.menu("WAN_VSE_MT_prompts", text="", icon="RECOVER_LAST")
-    row.menu("WAN_VSE_MT_presets", text="", icon="PRESET")
 
 
 def placeholder(scene: bpy.types.Scene, seen: Snapshot) -> str:

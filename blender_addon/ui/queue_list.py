@@ -114,6 +114,7 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         layout.prop(panel_state, "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
     if not panel_state.rows:
         layout.label(text=_why_no_rows(panel_state.search), icon="INFO")
+        _draw_going_on(layout, context)
         draw_elsewhere(layout, context)
         return
     shown_job.note_selection(context)

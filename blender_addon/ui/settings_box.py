@@ -10,7 +10,7 @@ from ..jobs import session
 from ..operators.snapshot import Snapshot
 from ..properties import WanSettings
 from ..timeline import scene_format
-from . import fields, task_box, wording
+from . import fields, paragraph, task_box, wording
 
 PANEL = "wan_vse_settings"
 
@@ -24,7 +24,7 @@ def draw(
 ) -> None:
     """A fold with the model, its size and quality, the length, the settings of the task and the seed."""
     header, body = layout.panel(PANEL, default_closed=True)
-    header.label(text=state(scene, settings, seen), translate=False)
+    paragraph.draw_header(header, context, state(scene, settings, seen))
     if body is None:
         return
     column = fields.column(body)
@@ -35,11 +35,12 @@ def draw(
     draw_seed(body, settings)
 
 
-def state(scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> str:
-    """ "VACE 1.3B, 480p, Draft, 2 s"."""
+def state(scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> list[str]:
+    """ "VACE 1.3B, 480p, Draft, 2 s, strength 0.7", and shorter: what is changed most often goes last."""
     row = session.current().server.model(settings.model)
+    model = row.label if row is not None else settings.model
     parts = [
-        row.label if row is not None else settings.model,
+        model,
         settings.resolution if settings.resolution != "exact" else iface_("Scene Size"),
         iface_(settings.quality.capitalize()),
     ]
@@ -50,7 +51,9 @@ def state(scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> str:
         parts.append(iface_("seed {}").format(settings.seed))
     if seen.task is Task.RESTYLE:
         parts.append(iface_("strength {}").format(f"{settings.strength:.2g}"))
-    return ", ".join(parts)
+    brief = model.removeprefix("Wan ").partition(" (")[0]
+    shorter = [[brief, *parts[1:count]] for count in range(len(parts), 1, -1)]
+    return [", ".join(each) for each in (parts, *shorter, parts[1:3])]
 
 
 def draw_seed(layout: bpy.types.UILayout, settings: WanSettings) -> None:

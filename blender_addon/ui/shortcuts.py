@@ -32,9 +32,10 @@ SHORTCUTS = (
     Shortcut("wan_vse.fill_gap_here", "F"),
     Shortcut("wan_vse.drag_extension", "E"),
     Shortcut("wan_vse.pie", "Q"),
+    Shortcut("wan_vse.browse_takes", "T"),
     Shortcut("wan_vse.make_shown", "RET", ("ctrl",)),
 )
-"""Shift with , . N V F E Q, and Ctrl with Enter."""
+"""Shift with , . N V F E Q T, and Ctrl with Enter."""
 
 _WHILE_COMPARING = (
     Shortcut("wan_vse.compare_border", "MOUSEMOVE", ()),

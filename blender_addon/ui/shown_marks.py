@@ -11,12 +11,13 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import bpy
 
 from ..timeline import compat, identity, strip_columns, strip_takes, untrusted
+from . import gone_takes
 
 KEPT_SECONDS = 0.7
 """While no strip is added or removed, the jobs of the strips are read again only after this time."""
@@ -35,7 +36,7 @@ class Placeholder(NamedTuple):
 
 
 class TakePlace(NamedTuple):
-    """Frames [start, end_exclusive) and channel of a strip that keeps several takes, or for which one is made."""
+    """Frames [start, end_exclusive) and channel of a strip with several takes, or with one that comes or is gone."""
 
     start: int
     end_exclusive: int
@@ -72,17 +73,20 @@ class _Reader:
         self._due: deque[list[int]] = deque()
         """The indices that are to be read in this redraw and the next ones, READ_AT_ONCE at a time."""
         self._until = 0.0
+        self._gone: frozenset[str] = frozenset()
+        """The jobs whose takes have lost files."""
 
     @property
     def reading(self) -> bool:
         """True if the next redraws have more to read."""
         return bool(self._due)
 
-    def look(self, shown: compat.Collection, columns: _Places) -> None:
+    def look(self, shown: compat.Collection, columns: _Places, gone: frozenset[str]) -> None:
         """Follow the strips' places, and read some strips if that is due."""
         starts, ends_exclusive, channels, kinds = columns
         places = (starts.tobytes(), ends_exclusive.tobytes(), channels.tobytes())
-        changed = places != self._places
+        changed = places != self._places or gone != self._gone
+        self._gone = gone
         if kinds.tobytes() != self._kinds:
             self._replace(columns)
             changed = True
@@ -129,8 +133,11 @@ class _Reader:
                 placeholders.append(Placeholder(*place, read.job_id))
                 continue
             taken.add(read.job_id)
-            if read.badge is not None:
-                takes.append(TakePlace(*place, read.badge))
+            badge = read.badge
+            if read.job_id in self._gone:
+                badge = replace(badge or strip_takes.Badge(1, 1), is_gone=True)
+            if badge is not None:
+                takes.append(TakePlace(*place, badge))
         return Marks(tuple(placeholders), tuple(takes), frozenset(taken))
 
 
@@ -151,7 +158,7 @@ def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -
     if key not in _readers and len(_readers) >= _MAX_READERS:
         _readers.clear()
     reader = _readers.setdefault(key, _Reader())
-    reader.look(shown, columns)
+    reader.look(shown, columns, gone_takes.shown_gone(scene))
     return reader.marks
 
 

@@ -21,6 +21,7 @@ from . import (
     backend_box,
     download_box,
     example_box,
+    fields,
     lora_list,
     model_rows,
     paragraph,
@@ -80,6 +81,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         draw_collecting(layout, context)
         if take is None:
             settings_box.draw(layout, context, scene, settings, seen)
+            lora_list.draw(layout, context, settings)
             plan_box.draw_folded(layout, context, scene, seen)
 
 
@@ -193,8 +195,7 @@ def draw_skipped_work(layout: bpy.types.UILayout, context: bpy.types.Context, se
         row = column.row(align=True)
         row.prop(settings, "guidance_start", slider=True)
         row.prop(settings, "guidance_end", slider=True)
-    layout.label(text="Step Cache")
-    row = layout.row(align=True)
+    row = fields.row(layout, "Step Cache")
     for choice in ("OFF", "ON", "CALIBRATE"):
         item = row.row(align=True)
         item.enabled = {"ON": not no_cache, "CALIBRATE": plan is None or plan.can_calibrate}.get(choice, True)
@@ -214,7 +215,6 @@ def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) ->
 
 CLASSES = (
     WAN_VSE_PT_generate,
-    lora_list.WAN_VSE_PT_loras,
     WAN_VSE_PT_more,
     WAN_VSE_PT_queue,
     WAN_VSE_PT_models,

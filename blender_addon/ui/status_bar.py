@@ -16,6 +16,7 @@ from ..jobs import session
 from ..operators.queue_jobs import seconds_left
 from ..stopwatch import timed
 from . import wording
+from .announcement import Announcer
 
 NOTICE_SECONDS = 10.0
 MAX_TITLE = 40
@@ -24,6 +25,7 @@ _landed: list[JobStatus] = []
 """The takes that have landed since the notice was last empty."""
 _until = 0.0
 """When the notice goes, of time.monotonic()."""
+_announcer = Announcer()
 _shown = ""
 """What the status bar showed when it was last asked to draw."""
 
@@ -36,12 +38,13 @@ def register() -> None:
 
 def unregister() -> None:
     """Leave the status bar as it was."""
-    global _shown, _until
+    global _shown, _until, _announcer
     header: Any = bpy.types.STATUSBAR_HT_header
     header.remove(_draw)
     if bpy.app.timers.is_registered(_end_notice):
         bpy.app.timers.unregister(_end_notice)
     _landed.clear()
+    _announcer = Announcer()
     _shown, _until = "", 0.0
 
 
@@ -54,6 +57,7 @@ def refresh() -> None:
         _until = time.monotonic() + NOTICE_SECONDS
         if not bpy.app.timers.is_registered(_end_notice):
             bpy.app.timers.register(_end_notice, first_interval=NOTICE_SECONDS)
+    _announcer.follow(len(landings))
     words = notice() + going_on()
     if words != _shown:
         _shown = words

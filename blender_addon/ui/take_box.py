@@ -13,8 +13,20 @@ from ..jobs import session
 from ..operators.snapshot import Snapshot
 from ..properties import WanSettings
 from ..properties.prompts import take_of
-from ..timeline import compat, strip_takes
-from . import paragraph, plan_box, prompt_box, take_thumbnails, task_box, thumbnail_icons, wording
+from ..timeline import compat, provenance, strip_takes
+from ..timeline.path_rules import shown as shown_path
+from . import (
+    gone_takes,
+    paragraph,
+    plan_box,
+    prompt_box,
+    take_list,
+    take_thumbnails,
+    take_words,
+    task_box,
+    thumbnail_icons,
+    wording,
+)
 
 PANEL = "wan_vse_take"
 _MARKS: tuple[tuple[str, Any, Any], ...] = (("star", "SOLO_ON", "SOLO_OFF"), ("reject", "CANCEL", "X"))
@@ -33,6 +45,8 @@ class ShownTake:
     """Which of them is shown."""
     pending: int
     """How many more are being made."""
+    asked: provenance.Provenance | None = None
+    """What is known of the strips that it was made from."""
 
     @property
     def kept(self) -> strip_takes.KeptTake | None:
@@ -47,9 +61,8 @@ def shown(scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> Show
     made, strip = take_of(settings), compat.active_strip(scene)
     if made is None or strip is None:
         return None
-    return ShownTake(
-        made, strip_takes.takes_of(strip), strip_takes.shown_index(strip) or 0, len(strip_takes.pending(strip))
-    )
+    takes, index = strip_takes.takes_of(strip), strip_takes.shown_index(strip) or 0
+    return ShownTake(made, takes, index, len(strip_takes.pending(strip)), provenance.of(strip))
 
 
 def draw(
@@ -61,11 +74,12 @@ def draw(
 ) -> None:
     """As high as the rows of a task, which it takes the place of."""
     draw_flip(layout, take)
-    row = layout.row(align=True)
-    row.prop(settings, "take_prompt", text="", placeholder="Without a prompt")
-    prompt_box.draw_more(row)
+    prompt_box.draw_of_take(layout, settings)
     draw_button(layout, settings, take)
     draw_status(layout, context, take)
+    draw_gone(layout, context, take)
+    if take.takes:
+        take_list.draw(layout, context, take.takes)
     draw_facts(layout, context, take)
 
 
@@ -120,9 +134,31 @@ def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sh
         shown_icons = [icon for icon in icons if icon]
         units = thumbnail_icons.draw_small(row, shown_icons) if shown_icons else 0.0
     lines: list[tuple[str, Any]] = [(facts(take.made), "NONE")]
-    if kept is not None and kept.note:
-        lines = [*lines, (kept.note, "TEXT")]
+    if kept is not None:
+        lines.append((kept.note, "TEXT") if kept.note else (made_of(take), "NONE"))
     paragraph.draw_lines(row.column(), context, lines, plan_box.LINES, plan_box.width_beside(context, units))
+
+
+def made_of(take: ShownTake) -> str:
+    """When the shown take was made and from what."""
+    media = gone_takes.media_of(take.kept) if take.kept is not None else None
+    return take_words.made(take.made, take.asked, media.made if media is not None else 0.0)
+
+
+def draw_gone(layout: bpy.types.UILayout, context: bpy.types.Context, take: ShownTake) -> None:
+    """Where files of the shown take are gone: which, and what helps."""
+    media = gone_takes.media_of(take.kept) if take.kept is not None else None
+    if take.kept is None or media is None or not media.is_gone:
+        return
+    box = layout.box()
+    column = box.column(align=True)
+    column.alert = True
+    words = iface_("The files of this take are gone: there is no {} in {}.")
+    paragraph.draw(column, context, words.format(media.missing, shown_path(take.kept.folder)), "ERROR", 6)
+    row = box.row(align=True)
+    again: Any = row.operator("wan_vse.new_take", text="Make It Again", icon="LOOP_BACK")
+    again.same_seed, again.job_id = True, take.kept.job_id
+    row.operator("wan_vse.find_takes", text="Find It", icon="VIEWZOOM")
 
 
 def facts(made: TakeRequest) -> str:
@@ -141,6 +177,8 @@ def draw_facts(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sho
         return
     made = take.made
     paragraph.draw(body, context, wording.title(made.prompt, made.task), "FONT_DATA", 6, translate=False)
+    if take.kept is not None:
+        paragraph.draw(body, context, made_of(take), "TIME", 4, translate=False)
     if made.matrix_precision is MatrixPrecision.FAST_8_BIT:
         paragraph.draw(body, context, "Fast 8-bit matrices, if the card had them", "BLANK1")
     if made.loras:

@@ -111,11 +111,16 @@ def draw_length(
 ) -> None:
     """The length in the unit that is given, with the other beside it; that of the gap if `in_gap` has the take."""
     row = fields.row(layout, "Length")
-    for mode in ("FRAMES", "SECONDS") if in_gap is None else ("FRAMES", "SECONDS", targets.FIT):
-        row.prop_enum(settings, "length_mode", mode)
+    if in_gap is None:
+        for mode in ("FRAMES", "SECONDS"):
+            row.prop_enum(settings, "length_mode", mode)
+    else:
+        row.prop(settings, "length_mode", text="")
     rate = scene_format.rate_of(scene)
     row = fields.row(layout, "")
-    gap = in_gap.takes.targets[0] if in_gap is not None and in_gap.fits_gap and in_gap.takes.targets else None
+    gap = None
+    if in_gap is not None and (in_gap.fits_gap or settings.length_mode == targets.PREVIEW_RANGE):
+        gap = in_gap.takes.targets[0] if in_gap.takes.targets else None
     if settings.length_mode == "SECONDS":
         row.prop(settings, "length_seconds", text="Seconds")
         other = wording.frames(scene_format.frames_of(settings.length_seconds, rate))
@@ -166,6 +171,7 @@ def _draw_text(column: bpy.types.UILayout, scene: bpy.types.Scene, settings: Wan
         many = iface_("{} takes, as long as their strips").format(texts)
         text = "A take as long as the text strip" if texts == 1 else many
         column.label(text=text)
+        column.prop(settings, "mute_text_strips")
 
 
 def _draw_extend(

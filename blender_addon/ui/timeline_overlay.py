@@ -18,12 +18,13 @@ from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
 from ..jobs import session
-from ..operators import drag_extension, snapshot
+from ..operators import browser_grid, drag_extension, snapshot
 from ..properties import settings_in
 from ..stopwatch import timed
 from ..timeline import compat, strip_columns, strip_takes
 from ..timeline.strip_takes import Badge
-from . import paragraph, shown_marks, wording
+from ..translation import translated
+from . import live_picture, paragraph, shown_marks, wording
 
 Color = tuple[float, float, float, float]
 
@@ -122,6 +123,11 @@ def _draw_marks(
             marks[color].append(bar)
     for color, boxes in marks.items():
         _fill_all(boxes, color)
+    for number, (job, box) in enumerate(placeholders):
+        place = live_picture.place(job, browser_grid.Box(*box), region.width, scale)
+        if place is not None:
+            live_picture.draw(job, place)
+            placeholders[number] = job, box._replace(right=place.left)  # what is left for words
     left = MAX_CAPTIONS
     for job, box in [each for each in placeholders if _has_room(each[1], scale)][:left]:
         _write(captions(job), box, scale)
@@ -140,7 +146,8 @@ def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
             continue
         right, bottom = box.right - 3 * scale, box.bottom + 2 * scale
         places.append((badge, words, Box(right - width - mark - 6 * scale, bottom, right, bottom + 14 * scale)))
-    _fill_all([place for _, _, place in places], SHADE)
+    for color, is_gone in ((SHADE, False), (FAILED, True)):
+        _fill_all([place for badge, _, place in places if badge.is_gone is is_gone], color)
     for color, kind in ((STARRED, strip_takes.STAR), (REJECTED, strip_takes.REJECT)):
         boxes = [place for badge, _, place in places if badge.mark == kind]
         _shade_all(_star if kind == strip_takes.STAR else _cross, boxes, color, scale)
@@ -152,6 +159,9 @@ def badge_words(badge: Badge) -> tuple[str, ...]:
     """What is written on a strip with takes, from the longest to the shortest."""
     count = iface_("{} of {}").format(badge.number, badge.count) if badge.count > 1 else ""
     short = f"{badge.number}/{badge.count}" if badge.count > 1 else ""
+    if badge.is_gone:
+        gone = iface_("files are gone")
+        return (f"{count}, {gone}" if count else gone, gone, "!")
     job = _running(badge)
     if job is None:
         return (count, short)
@@ -215,7 +225,7 @@ def bars(job: JobStatus, box: Box) -> list[tuple[Color, Box]]:
 def captions(job: JobStatus) -> tuple[str, ...]:
     """What is written on a placeholder, from the sentence for a wide one to the few signs for a narrow one."""
     if job.state is JobState.FAILED and job.problem is not None:
-        return (iface_("Failed: {}").format(iface_(job.problem.sentence)), iface_("Failed"), "!")
+        return (iface_("Failed: {}").format(translated(job.problem.sentence)), iface_("Failed"), "!")
     if job.state is JobState.DONE:
         return (iface_("Done: press Place in the queue"), iface_("Done"))
     words = wording.progress(job)

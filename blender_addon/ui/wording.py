@@ -10,9 +10,11 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
 from ...wan_backend.protocol.messages import FrameRate, Hold, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
+from ...wan_backend.protocol.sentences import Sentence
 from ..jobs import lora_rows
 from ..jobs.sourcing import RENDERING
 from ..properties.task import TASK_ITEMS
+from ..translation import translated
 
 STATE_WORDS = {
     JobState.QUEUED: "Waiting",
@@ -199,7 +201,15 @@ def state(job: JobStatus) -> str:
     """What a job is doing, or how it ended."""
     if is_held(job):
         return iface_(HOLD_WORDS[job.hold])
-    return iface_(RENDERING).removesuffix(".") if is_rendering(job) else iface_(STATE_WORDS[job.state])
+    return translated(RENDERING.unended()) if is_rendering(job) else iface_(STATE_WORDS[job.state])
+
+
+def progress_says(job: JobStatus, sentence: Sentence) -> bool:
+    """True if `progress` says all of it already. They are compared in English, as they are translated apart."""
+    counted = Sentence("Step {done} of {steps}", done=job.step, steps=job.steps)
+    step = counted if job.steps and job.state is JobState.DENOISING else ""
+    words = HOLD_WORDS[job.hold] if is_held(job) else RENDERING if is_rendering(job) else STATE_WORDS[job.state]
+    return (step or words).startswith(sentence.rstrip("."))
 
 
 def progress(job: JobStatus) -> str:

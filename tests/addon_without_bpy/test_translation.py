@@ -60,7 +60,7 @@ def test_what_no_person_reads_is_left_alone(code: str) -> None:
 
 
 def test_sentences_about_the_backend_are_in_blenders_language(addon, monkeypatch) -> None:
-    translation, launch = addon("backend.translation"), addon("backend.launch_command")
+    translation, launch = addon("translation"), addon("backend.launch_command")
     monkeypatch.setattr(translation, "_translate", translation._translate)
     translation.use({"{} names {}, which is not there: correct or unset it.": "{}: {} fehlt."}.get)
     with pytest.raises(launch.BackendMissing, match="WAN_VSE_BACKEND_PYTHON: /nowhere fehlt"):

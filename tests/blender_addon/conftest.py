@@ -111,6 +111,6 @@ def put_take(addon, extension, tmp_path):
         take = messages.Take(str(folder), "0001.png", messages.MediaFormat.PNG, 4, 64, 36, messages.FrameRate(24))
         content = {"job_id": folder.name, "request": to_json(request), "take": to_json(take)}
         (folder / "take.json").write_text(json.dumps(content))
-        return addon("jobs.take_library").read_take(folder, folder.name, number)
+        return addon("jobs.take_library").read_take(folder, number)
 
     return make

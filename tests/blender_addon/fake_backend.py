@@ -24,7 +24,7 @@ MANNER = os.environ.get("FAKE_BACKEND", "")
 STATE = Path(sys.argv[sys.argv.index("--state") + 1])
 JOBS_FILE = STATE / "fake_jobs.json"
 DOWNLOADS_FILE = STATE / "fake_downloads.json"
-PROTOCOL = 4
+PROTOCOL = 5
 PAGE = 3
 """So few jobs are on a page, whatever is asked for: there are more pages than one."""
 ENDED = ("done", "failed", "cancelled", "interrupted")
@@ -72,7 +72,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict] = {}
-        self.paused = False
+        self.paused = "--paused" in sys.argv
         self.lines: queue.Queue = queue.Queue()
         self.sending = threading.Lock()
         if JOBS_FILE.is_file():

@@ -15,7 +15,6 @@ import bpy
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-import shots  # noqa: E402
 import window  # noqa: E402
 
 from tests.wan_backend.downloads import fake_hub  # noqa: E402
@@ -34,17 +33,9 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
     hub.accept(work / "cache")
     os.environ["HF_ENDPOINT"], os.environ["HF_HUB_CACHE"] = hub.url, str(work / "cache")
     bpy.context.preferences.system.use_online_access = True
-    bpy.ops.wm.read_homefile(app_template="Video_Editing")
-    yield None
-    scene_name = shots.lay_out(work).name
-    bpy.ops.wm.save_as_mainfile(filepath=str(work / "download.blend"))
-    window.clear_for_cutting()
-    yield None
+    scene_name = yield from window.open_film(work, "download")
     session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
-    session.restart()
-    window.show_sidebar()
-    yield None
-    window.choose_tab()
+    session.restart()  # with the hub of this story
     window.fill_window()
     yield lambda: session.server.status.state == "ready" and session.server.model(MODEL)
     settings = bpy.data.scenes[scene_name].wan_vse

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-import shots
 import window
 
 PACKAGE = "bl_ext.user_default.wan_vse"
@@ -19,16 +18,8 @@ OTHER_WIDTH = 5120
 
 def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
     """Two files are on the list, of which the second is refused."""
-    bpy.ops.wm.read_homefile(app_template="Video_Editing")
-    yield None
-    scene_name = shots.lay_out(work).name
-    bpy.ops.wm.save_as_mainfile(filepath=str(work / "film.blend"))
-    window.clear_for_cutting()
     _open_by_itself()
-    yield None
-    window.show_sidebar()
-    yield None
-    window.choose_tab()
+    scene_name = yield from window.open_film(work, "film")
     settings = bpy.data.scenes[scene_name].wan_vse
     settings.prompt, settings.model_id, settings.length_mode = (
         "a blue circle on sand, as a blueprint",
@@ -58,14 +49,9 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
 
 
 def _open_by_itself() -> None:
-    """Show the panel open: a click on its header can't be made from here."""
-    panel = importlib.import_module(f"{PACKAGE}.blender_addon.ui.lora_list").WAN_VSE_PT_loras
-    below = importlib.import_module(f"{PACKAGE}.blender_addon.ui.sidebar").WAN_VSE_PT_more
-    for each in (below, panel):
-        bpy.utils.unregister_class(each)
-    panel.bl_options = set()
-    for each in (panel, below):  # in the order in which they are drawn
-        bpy.utils.register_class(each)
+    """Show the fold open: a click on its header can't be made from here."""
+    loras = importlib.import_module(f"{PACKAGE}.blender_addon.ui.lora_list")
+    loras.CLOSED = False
 
 
 def _write_other(file: Path) -> None:

@@ -24,9 +24,10 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import clicks
 import downloads
 import loras
-import shots
+import reopen
 import takes
 import tasks
 import window
@@ -44,16 +45,8 @@ Wait = Callable[[], Any]
 
 def workplace(work: Path, out: Path) -> Iterator[Wait | None]:
     """The panel, the queue, the preferences, in the order in which a person would see them. None waits for a redraw."""
-    bpy.ops.wm.read_homefile(app_template="Video_Editing")
-    yield None
-    scene_name = shots.lay_out(work).name
-    bpy.ops.wm.save_as_mainfile(filepath=str(work / "film.blend"))
-    window.clear_for_cutting()
-    yield None  # Blender crashes where an area is touched before the new layout was drawn
+    scene_name = yield from window.open_film(work, "film")
     session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
-    window.show_sidebar()
-    yield None
-    window.choose_tab()
     scene = bpy.data.scenes[scene_name]
     scene.frame_set(80)
     settings = scene.wan_vse
@@ -196,7 +189,10 @@ STORIES = {
     "downloads": downloads.story,
     "loras": loras.story,
     "takes": takes.story,
+    "clicks": clicks.story,
 }
+OF_THEIR_OWN = {"pause": reopen.pause, "reopened": reopen.reopened}
+"""Stories that need a Blender each."""
 
 
 def main() -> None:
@@ -204,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("--extension", "--work", "--out"):
         parser.add_argument(name, type=Path, required=True)
-    parser.add_argument("--only", choices=STORIES, help="one part of the pictures")
+    parser.add_argument("--only", choices=STORIES | OF_THEIR_OWN, help="one part of the pictures")
     options = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :])
     logging.basicConfig(level=logging.INFO)
     bpy.context.preferences.view.show_splash = False
@@ -213,7 +209,7 @@ def main() -> None:
         filepath=str(options.extension), repo="user_default", enable_on_install=True
     )
     work = options.work.absolute()
-    told = [STORIES[options.only]] if options.only else STORIES.values()
+    told = [(STORIES | OF_THEIR_OWN)[options.only]] if options.only else STORIES.values()
     steps = itertools.chain.from_iterable(story(work, options.out.absolute()) for story in told)
     timer = perform(steps, work)
     bpy.app.timers.register(timer, first_interval=1.0, persistent=True)

@@ -19,16 +19,8 @@ Wait = Callable[[], Any]
 
 def story(work: Path, out: Path) -> Iterator[Wait | None]:
     """None waits for a redraw."""
-    bpy.ops.wm.read_homefile(app_template="Video_Editing")
-    yield None
-    scene_name = shots.lay_out(work).name
-    bpy.ops.wm.save_as_mainfile(filepath=str(work / "takes.blend"))
-    window.clear_for_cutting()
-    yield None  # Blender crashes where an area is touched before the new layout was drawn
+    scene_name = yield from window.open_film(work, "takes")
     session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
-    window.show_sidebar()
-    yield None
-    window.choose_tab()
     window.view_all()
     scene = bpy.data.scenes[scene_name]
     scene.frame_set(shots.HOLE_START + 12)

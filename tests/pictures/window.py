@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import bpy
+import shots
 
 TABS_PIXELS = 24
 """The column of tabs at a sidebar's right edge."""
@@ -96,6 +98,20 @@ def _shoot(path: Path, x: int, y: int, width: int, height: int, trim: bool = Fal
         subprocess.run(["convert", screen, *crop, *small, path], check=True)
         if path.stat().st_size > LARGEST_BYTES:
             subprocess.run(["convert", path, "+dither", "-colors", "200", *small, path], check=True)
+
+
+def open_film(work: Path, name: str) -> Generator[None, None, str]:
+    """Lay the film of `shots` out, save it, and leave only what cutting needs; gives the scene's name."""
+    bpy.ops.wm.read_homefile(app_template="Video_Editing")
+    yield None
+    scene_name = shots.lay_out(work).name
+    bpy.ops.wm.save_as_mainfile(filepath=str(work / f"{name}.blend"))
+    clear_for_cutting()
+    yield None  # Blender crashes where an area is touched before the new layout was drawn
+    show_sidebar()
+    yield None
+    choose_tab()
+    return scene_name
 
 
 def clear_for_cutting() -> None:

@@ -73,7 +73,7 @@ def test_any_path_will_do(studio, tmp_path):
     job_id = studio.ask("fog")
     studio.until(studio.takes)
     (take,) = studio.takes()
-    assert studio.session.jobs.get(job_id).take.folder == str(place / "wan" / job_id)
+    assert studio.session.jobs.get(job_id).take.folder == str(place / "wan" / "0001 fog, seed 7")
     assert take.directory.startswith("//wan/")
     shown = Path(bpy.path.abspath(take.directory)) / take.elements[8].filename
     assert shown.is_file()

@@ -6,6 +6,9 @@ command          its command line and its course
 engines          the two that are compared, with one face
 caps             takes under a hard cap of the card's memory
 speed_table      phase by phase and in all, on one card
+table_rows       the takes that it measures
+table_errors     how far both are from float32
+first_step       from a request to the first step
 slow_link        from which speed of the bus on block offload is free
 comparison       the table and JSON of a run
 time_and_memory  measures a piece of work

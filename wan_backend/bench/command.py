@@ -21,7 +21,7 @@ from ..library import locate
 from ..loading import devices
 from ..loading.wan_model import BASE_COMPONENTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, comparison, slow_link, speed_table
+from . import caps, comparison, first_step, slow_link, speed_table, table_rows
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .random_weights import TRANSFORMER_CONFIGS, RandomModel
 from .time_and_memory import Measured, Meter
@@ -40,6 +40,12 @@ def run(arguments: list[str]) -> int:
             return FAILED
     diffusers.utils.logging.disable_progress_bar()
     transformers.logging.disable_progress_bar()
+    if options.first_step:
+        try:
+            return first_step.run(options.first_step, devices.choose("cuda"))
+        except Refusal as error:
+            sys.stderr.write(f"{error}\n")
+            return FAILED
     if options.table is not None:
         try:
             return speed_table.run(options.table, options.models_folder, options.json)
@@ -99,8 +105,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--table",
         nargs="*",
-        choices=list(speed_table.WORKS),
+        choices=list(table_rows.WORKS),
         help="instead: full-size takes, phase by phase, on a card",
+    )
+    parser.add_argument(
+        "--first-step",
+        nargs="+",
+        choices=list(first_step.WORKS),
+        help="instead: from a request to the first step and the first preview, on a card, with all files in the cache",
     )
     parser.add_argument(
         "--link",

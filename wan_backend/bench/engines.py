@@ -9,19 +9,21 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from diffusers import UniPCMultistepScheduler, WanPipeline, WanVACEPipeline
+from diffusers import UniPCMultistepScheduler, WanImageToVideoPipeline, WanPipeline, WanVACEPipeline
+from PIL import Image
 
 from ..loading import chunked_forward, devices
 from ..loading.residency import PlacedModel, room_for
 from ..loading.wan_model import WanModel
 from ..memory.residency_plan import MemoryPlan, Residency
-from ..pipelines import channels_last_autoencoder, text_to_video
-from ..pipelines.conditions import Conditions
+from ..pipelines import channels_last_autoencoder, task_conditions
+from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
+from ..pipelines.encode import Film, encode
 from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
-from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
+from ..protocol.messages import FrameRate, Plan, Role, Sampler, Source, TakeRequest, Task
 from .time_and_memory import Measured, Meter, synchronize
 
 PROMPT = "Fog rolls over a pine forest at dawn, slow dolly forward."
@@ -42,6 +44,14 @@ class Work:
     seed: int = 0
     model_id: str = ""
     """The model's id in the catalogue, whose entry then counts; "" for none."""
+    from_picture: bool = False
+    """True for image to video, from `first_picture`."""
+
+
+def first_picture(work: Work) -> np.ndarray:
+    """The picture (H, W, 3) that a take from a picture begins with: noise, the same for both."""
+    levels = np.random.default_rng(work.seed).integers(0, 256, (work.height, work.width, 3))
+    return levels.astype(np.uint8)
 
 
 class Engine(Protocol):
@@ -58,6 +68,9 @@ class Engine(Protocol):
     def decode(self, latents: torch.Tensor) -> np.ndarray:
         """Frames (N, H, W, 3), uint8."""
 
+    def encode_footage(self, pictures: np.ndarray) -> torch.Tensor:
+        """Latents of (N, H, W, 3) pictures, uint8, normalized as the transformer has them."""
+
 
 class Ours:
     """Our pipeline, under the plan that a job would have."""
@@ -72,7 +85,8 @@ class Ours:
         self.placement = PlacedModel(model, plan, kernel_findings=kernel_findings)
 
     def encode(self) -> Conditions:
-        return text_to_video.prepare(Preparation(self.placement, *as_request(self._work)))
+        canvas = Canvas(kept={0: first_picture(self._work)} if self._work.from_picture else {})
+        return task_conditions.prepare(Preparation(self.placement, *as_request(self._work), canvas))
 
     def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
         work, steps = self._work, StepTimes(self._model.device)
@@ -91,13 +105,19 @@ class Ours:
         with self.placement.use("vae") as vae:
             return np.concatenate(list(decode(vae, latents)))
 
+    def encode_footage(self, pictures: np.ndarray) -> torch.Tensor:
+        film = Film(len(pictures), self._work.width, self._work.height, dict(enumerate(pictures)))
+        with self.placement.use("vae") as vae:
+            return encode(vae, film)
 
-def as_request(work: Work, media_folder: str = "") -> tuple[TakeRequest, Plan]:
-    """The work as a request, and the plan that the server would make for it."""
+
+def as_request(work: Work, media_folder: str = "", picture: Path | None = None) -> tuple[TakeRequest, Plan]:
+    """The work as a request, and the plan that the server would make for it; `picture` is the first picture's file."""
     rate = FrameRate(16)
     request = TakeRequest(
         PROMPT, work.model_id, work.width, work.height, work.frames, rate, work.seed, media_folder,
-        negative_prompt=NEGATIVE_PROMPT,
+        task=Task.IMAGE_TO_VIDEO if work.from_picture else Task.TEXT_TO_VIDEO, negative_prompt=NEGATIVE_PROMPT,
+        sources=[] if picture is None else [Source(Role.FIRST, str(picture.parent), [picture.name])],
     )  # fmt: skip
     return request, Plan(
         work.model_id, work.width, work.height, work.frames, rate, work.frames,
@@ -115,33 +135,44 @@ class Stock:
         kind: Any = WanVACEPipeline if model.controlled else WanPipeline
         config = model.config("scheduler")
         scheduler = UniPCMultistepScheduler.from_config(config, flow_shift=work.flow_shift)
+        seeing: dict[str, Any] = {}
+        if work.from_picture:
+            kind = WanImageToVideoPipeline
+            seeing = {"image_processor": model.image_processor, "image_encoder": model.image_encoder}
         self._pipe: Any = kind(
             tokenizer=model.tokenizer,
             text_encoder=model.text_encoder,
             transformer=model.transformer,
             vae=model.vae,
             scheduler=scheduler,
+            **seeing,
         )
         self._pipe.set_progress_bar_config(disable=True)
 
     def restore(self) -> None:
         """Undo what our pipeline changes in the modules."""
-        for module in (self._model.text_encoder, self._model.transformer, self._model.vae):
-            module.to(self._model.device)
+        for component in self._model.components:
+            self._model.component(component).to(self._model.device)
         chunked_forward.undo(self._model.transformer)
         channels_last_autoencoder.restore_layout(self._model.vae)
 
     @torch.no_grad()
-    def encode(self) -> Conditions:
+    def encode(self, with_control: bool = True) -> Conditions:
+        """See Engine; the pipeline makes a control anew, so that a whole take goes without."""
         self.restore()
         work, pipe, device = self._work, self._pipe, self._model.device
         positive, negative = pipe.encode_prompt(
             PROMPT, NEGATIVE_PROMPT, work.guidance_scale > 1, max_sequence_length=512, device=device
         )
         generator = torch.Generator().manual_seed(work.seed)
+        if work.from_picture:  # `__call__` prepares what the picture gives
+            frames = (work.frames - 1) // pipe.vae_scale_factor_temporal + 1
+            sides = (side // pipe.vae_scale_factor_spatial for side in (work.height, work.width))
+            latents = torch.randn(1, int(pipe.vae.config.z_dim), frames, *sides, generator=generator).to(device)
+            return Conditions(positive, negative, latents)
         shape = (1, int(pipe.transformer.config.in_channels), work.height, work.width, work.frames)
         latents = pipe.prepare_latents(*shape, torch.float32, device, generator)
-        if self._model.controlled:
+        if self._model.controlled and with_control:
             size = (1, work.height, work.width, work.frames)
             video, mask, references = pipe.preprocess_conditions(None, None, None, *size, torch.float32, device)
             control = pipe.prepare_video_latents(video, mask, references, None, device)
@@ -157,7 +188,9 @@ class Stock:
             steps.note()
             return {}
 
+        picture = {"image": Image.fromarray(first_picture(work))} if work.from_picture else {}
         result = self._pipe(
+            **picture,
             prompt_embeds=conditions.prompt_embeds,
             negative_prompt_embeds=conditions.negative_prompt_embeds,
             latents=conditions.latents,
@@ -181,6 +214,17 @@ class Stock:
         video = vae.decode(latents / inverse + mean, return_dict=False)[0]
         frames = pipe.video_processor.postprocess_video(video, output_type="np")[0]
         return (frames * 255).round().astype(np.uint8)
+
+    @torch.no_grad()
+    def encode_footage(self, pictures: np.ndarray) -> torch.Tensor:
+        self.restore()
+        pipe, vae, work = self._pipe, self._pipe.vae, self._work
+        video = pipe.video_processor.preprocess_video(list(map(Image.fromarray, pictures)), work.height, work.width)
+        moments = vae.encode(video.to(vae.device, vae.dtype)).latent_dist
+        mean = torch.tensor(vae.config.latents_mean).view(1, -1, 1, 1, 1).to(moments.mean)
+        inverse = 1.0 / torch.tensor(vae.config.latents_std).view(1, -1, 1, 1, 1).to(moments.mean)
+        latents: torch.Tensor = (moments.mode() - mean) * inverse
+        return latents
 
 
 class StepTimes:

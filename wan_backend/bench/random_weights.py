@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan
-from transformers import UMT5Config, UMT5EncoderModel
+from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
 from ..catalogue.architecture import Architecture
 from ..library.configs import DEVIATION_48, MEAN_48
@@ -33,11 +33,24 @@ TRANSFORMER_CONFIGS: dict[str, dict[str, Any]] = {
         "vace_layers": list(range(0, 30, 2)),
     },
     "VACE-14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
+    "I2V-14B": {
+        "num_attention_heads": 40,
+        "ffn_dim": 13824,
+        "num_layers": 40,
+        "in_channels": 36,
+        "image_dim": 1280,
+        "added_kv_proj_dim": 5120,
+    },
 }
 """From the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers,
-Wan2.2-T2V-A14B-Diffusers and Wan2.1-VACE-1.3B-diffusers, -14B-diffusers; all have text_dim 4096, and the rest is
-the class's own."""
-LAYOUTS = {"5B": Architecture.FIRST_LATENT, "VACE-1.3B": Architecture.CONTROL, "VACE-14B": Architecture.CONTROL}
+Wan2.2-T2V-A14B-Diffusers, Wan2.1-VACE-1.3B-diffusers, -14B-diffusers and Wan2.1-I2V-14B-480P-Diffusers; all have
+text_dim 4096, and the rest is the class's own."""
+LAYOUTS = {
+    "5B": Architecture.FIRST_LATENT,
+    "VACE-1.3B": Architecture.CONTROL,
+    "VACE-14B": Architecture.CONTROL,
+    "I2V-14B": Architecture.FIRST_PICTURE,
+}
 BOUNDARIES = {"A14B": 0.875}
 VAE_2_2: dict[str, Any] = {
     "base_dim": 160,
@@ -62,6 +75,17 @@ UMT5_XXL: dict[str, Any] = {
     "num_heads": 64,
     "feed_forward_proj": "gated-gelu",
 }
+CLIP_HUGE: dict[str, Any] = {
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 16,
+    "image_size": 224,
+    "patch_size": 14,
+    "projection_dim": 1024,
+    "hidden_act": "gelu",
+}
+"""The image encoder of image to video."""
 
 
 class RandomModel(WanModel):
@@ -81,6 +105,12 @@ class RandomModel(WanModel):
         with _made_on(device, self.precision.vae):
             vae: Any = AutoencoderKLWan(**VAES.get(size, {}))
         self._components = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder, "vae": vae}
+        if self.architecture.looks_at_pictures:
+            with _made_on(device, self.precision.image_encoder):
+                seeing: Any = CLIPVisionModel(CLIPVisionConfig(**CLIP_HUGE))
+            side = CLIP_HUGE["image_size"]
+            processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+            self._components |= {"image_encoder": seeing, "image_processor": processor}
         kind = "WanVACETransformer3DModel" if self.controlled else "WanTransformer3DModel"
         for name in ("transformer", "transformer_2") if self.boundary is not None else ("transformer",):
             with _made_on(device, self.precision.transformer):

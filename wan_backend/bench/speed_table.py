@@ -2,9 +2,10 @@
 
 Both run the same modules, in turn, in one process: with real weights if they are on this machine, else with random
 ones of full size. Ours has the memory plan that a job would have, and its whole take is made by the worker's own
-`make_take`, from the request to the pictures in a folder. The errors are the differences of one forward of a short clip
-to the same weights in float32. In the rows whose names end in 8bit, our matrices are multiplied in 8 bit, where the
-trial on the card finds that faster; diffusers has run before the weights are rounded for that.
+`make_take`, from the request to the pictures in a folder. The errors are those of a short clip to the same weights in
+float32 (`table_errors`). In the rows whose names end in 8bit, our matrices are multiplied in 8 bit, where the trial on
+the card finds that faster; diffusers' figures are those of the same row before, or it runs before the weights are
+rounded.
 """
 
 from __future__ import annotations
@@ -29,53 +30,15 @@ from ..library import locate
 from ..loading import devices, matrix_products
 from ..loading.matrix_products import MatrixWidth
 from ..loading.wan_model import WanModel
-from ..pipelines.conditions import Conditions
 from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
 from ..protocol.messages import MatrixPrecision, RunParams
 from ..worker.take_job import make_take
 from ..worker.warm_model import WarmModel
-from .engines import Engine, EngineRun, Ours, Stock, Work, as_request, run_once
+from .engines import Engine, EngineRun, Ours, Stock, Work, as_request, first_picture, run_once
 from .random_weights import RandomModel
-from .time_and_memory import synchronize
-
-SHORT_FRAMES = 17
-"""Length of the clip whose error is measured: in float32 a full one takes minutes."""
-TIMESTEP = 700.0
-PHASES = ("encode", "denoise", "decode")
-
-
-@dataclass(frozen=True)
-class TableWork:
-    """The take of a row; `work` has the steps that are measured, `steps` are those of a real take."""
-
-    random: str
-    """The name in TRANSFORMER_CONFIGS of a random model of its size."""
-    model_id: str
-    work: Work
-    steps: int
-    trunk: bool = True
-    """False if a control model is to run with its control, as it does for every task but text to video."""
-    in_8_bit: bool = False
-    """True if our matrices are to be multiplied in 8 bit."""
-
-
-def _work(width: int, height: int, frames: int = 81, guidance: float = 5.0, shift: float = 5.0) -> Work:
-    return Work(width, height, frames, 3, guidance, shift)
-
-
-WORKS = {
-    "1.3B-480p": TableWork("1.3B", "wan2.1-t2v-1.3b", _work(832, 480, shift=8.0), 50),
-    "VACE-1.3B-480p": TableWork("VACE-1.3B", "wan2.1-vace-1.3b", _work(832, 480, shift=3.0), 50),
-    "VACE-1.3B-480p-control": TableWork("VACE-1.3B", "wan2.1-vace-1.3b", _work(832, 480, shift=3.0), 50, trunk=False),
-    "14B-480p": TableWork("14B", "wan2.1-t2v-14b", _work(832, 480), 50),
-    "14B-720p": TableWork("14B", "wan2.1-t2v-14b", replace(_work(1280, 720, guidance=1.0), steps=3), 4),
-    "VACE-14B-480p": TableWork("VACE-14B", "wan2.1-vace-14b", replace(_work(832, 480, guidance=1.0), steps=3), 50),
-    "5B-720p": TableWork("5B", "wan2.2-ti2v-5b", _work(1280, 704, 121), 50),
-}
-WORKS |= {
-    f"{name}-8bit": replace(WORKS[name], in_8_bit=True)
-    for name in ("1.3B-480p", "VACE-1.3B-480p-control", "14B-480p", "14B-720p", "5B-720p")
-}
+from .table_errors import AutoencoderErrors, Flows, of_autoencoder
+from .table_rows import EIGHT_BIT_SUFFIX, WORKS, TableWork
+from .time_and_memory import Measured, Meter, synchronize
 
 
 @dataclass
@@ -86,14 +49,19 @@ class Side:
     forward: float = 0.0
     step: float = 0.0
     decode: float = 0.0
+    footage: float = 0.0
+    """Of encoding as many pictures as the take has."""
     whole: float = 0.0
-    """From the request to all pictures in a folder, with the steps that were measured."""
+    """From the request to all pictures in a folder, with `whole_steps` steps."""
+    whole_steps: int = 0
     denoise_bytes: int = 0
     decode_bytes: int = 0
+    footage_bytes: int = 0
     weights_bytes: int = 0
     """Of the transformer."""
     error: float | None = None
-    """The relative difference of a forward to float32; None if memory is too small for that."""
+    """The relative difference of a forward to float32; None if it wasn't measured, or memory is too small for that."""
+    autoencoder: AutoencoderErrors | None = None
 
 
 @dataclass
@@ -103,6 +71,7 @@ class TableResult:
     name: str
     model: str
     steps: int
+    """Of a real take."""
     stock: Side = field(default_factory=Side)
     ours: Side = field(default_factory=Side)
     kernels: str = ""
@@ -124,22 +93,24 @@ def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) 
         "date": time.strftime("%Y-%m-%d"),
     }
     _say(f"{about['card']}, torch {about['torch']}, diffusers {about['diffusers']}, {about['date']}")
-    results: list[TableResult] = []
+    results: dict[str, TableResult] = {}
     model: WanModel | None = None
     held = ""
     with tempfile.TemporaryDirectory() as state:
         for name in names or WORKS:
-            row = WORKS[name]
-            if model is None or held != row.random:
+            row, began = WORKS[name], time.perf_counter()
+            exact = results.get(name.removesuffix(EIGHT_BIT_SUFFIX)) if row.in_8_bit else None
+            # What was rounded has no other numbers any more.
+            rounded = model is not None and model.matrix_product is not None
+            if model is None or held != row.random or (rounded and exact is None):
                 model = None
                 devices.release(device)
                 model, held = _model(row, models_folders, device), row.random
-            results.append(measured(name, row, model, Path(state)))
-            if row.in_8_bit:  # what was rounded has no other numbers any more
-                held = ""
+            results[name] = result = measured(name, row, model, Path(state), exact)
+            _say(f"{table([result])}\n({name} took {time.perf_counter() - began:.0f} s to measure.)\n")
             if file is not None:
-                file.write_text(json.dumps({**about, "rows": [asdict(each) for each in results]}, indent=2) + "\n")
-    _say(table(results))
+                rows = [asdict(each) for each in results.values()]
+                file.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
     return 0
 
 
@@ -150,67 +121,84 @@ def _model(row: TableWork, models_folders: Sequence[str], device: torch.device) 
     return WanModel(found.folder, device)
 
 
-def measured(name: str, row: TableWork, model: WanModel, state: Path) -> TableResult:
-    """The row of both engines, which run in turn; `state` stands for the state folder of a server."""
+def measured(name: str, row: TableWork, model: WanModel, state: Path, exact: TableResult | None = None) -> TableResult:
+    """The row of both engines, which run in turn; `state` stands for the state folder of a server.
+
+    `exact` is the same row with exact matrices, if that was measured with this model.
+    """
+    work = replace(row.work, model_id=row.model_id if row.trunk or row.work.from_picture else "")
+    result = TableResult(name, str(model.folder), row.steps)
     if row.in_8_bit:
-        return _measured_in_8_bit(name, row, model, state)
-    work = replace(row.work, model_id=row.model_id if row.trunk else "")
-    result = TableResult(name, str(model.folder), work.steps)
-    began = time.perf_counter()
-    stock, ours = Stock(model, work), Ours(model, work, state / KERNELS_FILE)
-    result.kernels = ours.placement.kernels.description
-    runs = EngineRun(), EngineRun()
-    run_once(ours, EngineRun(), model.device)
-    cold = time.perf_counter() - began
-    run_once(stock, EngineRun(), model.device)
-    engines: tuple[Engine, ...] = (stock, ours)
-    for engine, engine_run in zip(engines, runs, strict=True):
-        began = time.perf_counter()
-        run_once(engine, engine_run, model.device)
-    result.first = cold - (time.perf_counter() - began)
-    for engine_run, side in zip(runs, (result.stock, result.ours), strict=True):
-        _note(side, engine_run, work, model)
-    with tempfile.TemporaryDirectory() as folder:
-        result.ours.whole = _our_whole(model, work, Path(folder, "ours"), state, result)
-        result.stock.whole = _stock_whole(stock, model, Path(folder, "stock"))
-    result.stock.error, result.ours.error = errors(model, row)
+        _measure_in_8_bit(row, work, model, state, result, exact)
+        return result
+    result.kernels = Ours(model, work, state / KERNELS_FILE).placement.kernels.description
+    _measure_ours(row, work, model, state, result)
+    _measure_stock(row, work, model, result)
+    if row.errors:
+        result.stock.error, result.ours.error = Flows(model, row).errors(model)
+        result.stock.autoencoder, result.ours.autoencoder = of_autoencoder(model, row)
     return result
 
 
-def _measured_in_8_bit(name: str, row: TableWork, model: WanModel, state: Path) -> TableResult:
-    """A row of which diffusers runs first, and ours once the weights are rounded for products in 8 bit.
-
-    If no such product is faster on this card, ours has no figures.
-    """
-    work = replace(row.work, model_id=row.model_id if row.trunk else "")
-    result = TableResult(name, str(model.folder), work.steps)
-    model.matrix_product = None
-    stock, run = Stock(model, work), EngineRun()
-    run_once(stock, EngineRun(), model.device)
-    run_once(stock, run, model.device)
-    _note(result.stock, run, work, model)
-    flows = _Flows(model, row)
-    with tempfile.TemporaryDirectory() as folder:
-        result.stock.whole = _stock_whole(stock, model, Path(folder, "stock"))
-    del stock
+def _measure_in_8_bit(
+    row: TableWork, work: Work, model: WanModel, state: Path, result: TableResult, exact: TableResult | None
+) -> None:
+    """If no product in 8 bit is faster on this card, ours has no figures."""
+    flows = None
+    if model.matrix_product is None:
+        flows = Flows(model, row) if row.errors else None
+        if exact is None:
+            _measure_stock(row, work, model, result)
+    if exact is not None:
+        result.stock = exact.stock
     width = MatrixWidth.of(model.config("transformer"), model.precision.transformer)
     product = matrix_products.choose_for(model.device, width, state / KERNELS_FILE)
     result.trials = _trials(state / KERNELS_FILE)
     if product is None:
         result.kernels = "no product in 8 bit is available and faster"
-        return result
+        return
     model.matrix_product = product
+    kernels = Ours(model, work, state / KERNELS_FILE).placement.kernels.description
+    result.kernels = f"{kernels}, {product.description}"
+    _measure_ours(row, work, model, state, result, MatrixPrecision.FAST_8_BIT)
+    if flows is not None:
+        stock_error, result.ours.error = flows.errors(model)
+        result.stock = replace(result.stock, error=stock_error)
+
+
+def _measure_ours(
+    row: TableWork,
+    work: Work,
+    model: WanModel,
+    state: Path,
+    result: TableResult,
+    precision: MatrixPrecision = MatrixPrecision.EXACT,
+) -> None:
+    """Ours: a take of one step, which warms it up, one whose phases are measured, and a whole one by the worker."""
+    cold, run, side = EngineRun(), EngineRun(), result.ours
+    run_once(Ours(model, replace(work, steps=1), state / KERNELS_FILE), cold, model.device)
     ours = Ours(model, work, state / KERNELS_FILE)
-    result.kernels = f"{ours.placement.kernels.description}, {product.description}"
-    cold, run = EngineRun(), EngineRun()
-    for each in (cold, run):
-        run_once(ours, each, model.device)
-    _note(result.ours, run, work, model)
-    result.first = sum(getattr(cold, phase).median_seconds - getattr(run, phase).median_seconds for phase in PHASES)
+    run_once(ours, run, model.device)
+    _note(side, run, work, model)
+    result.first = cold.encode.median_seconds + cold.decode.median_seconds - side.encode - side.decode
+    result.first += cold.denoise.median_seconds - side.step
+    if row.footage and not row.in_8_bit:
+        side.footage, side.footage_bytes = _footage(ours, run, model)
     with tempfile.TemporaryDirectory() as folder:
-        result.ours.whole = _our_whole(model, work, Path(folder, "ours"), state, result, MatrixPrecision.FAST_8_BIT)
-    result.stock.error, result.ours.error = flows.errors(model)
-    return result
+        in_full = replace(work, steps=row.steps) if row.in_full and not row.in_8_bit else work
+        side.whole, side.whole_steps = _our_whole(model, in_full, Path(folder), state, result, precision), in_full.steps
+
+
+def _measure_stock(row: TableWork, work: Work, model: WanModel, result: TableResult) -> None:
+    """diffusers: a take of one step, which warms it up, one whose phases are measured, and a whole one."""
+    run, stock, side = EngineRun(), Stock(model, work), result.stock
+    run_once(Stock(model, replace(work, steps=1)), EngineRun(), model.device)
+    run_once(stock, run, model.device)
+    _note(side, run, work, model)
+    if row.footage:
+        side.footage, side.footage_bytes = _footage(stock, run, model)
+    with tempfile.TemporaryDirectory() as folder:
+        side.whole, side.whole_steps = _stock_whole(stock, model, Path(folder)), work.steps
 
 
 def _note(side: Side, run: EngineRun, work: Work, model: WanModel) -> None:
@@ -220,6 +208,16 @@ def _note(side: Side, run: EngineRun, work: Work, model: WanModel) -> None:
     side.forward = side.step / (2 if work.guidance_scale > 1 else 1)
     side.denoise_bytes, side.decode_bytes = run.denoise.peak_bytes, run.decode.peak_bytes
     side.weights_bytes = model.weight_bytes("transformer")
+
+
+def _footage(engine: Engine, run: EngineRun, model: WanModel) -> tuple[float, int]:
+    """Seconds and bytes of encoding the pictures that were made, after a first time that doesn't count."""
+    assert run.frames is not None
+    engine.encode_footage(run.frames)
+    found = Measured()
+    with Meter(model.device, found):
+        engine.encode_footage(run.frames)
+    return found.median_seconds, found.peak_bytes
 
 
 def _trials(file: Path) -> dict[str, dict[str, Any]]:
@@ -232,16 +230,13 @@ def _trials(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _our_whole(
-    model: WanModel,
-    work: Work,
-    folder: Path,
-    state: Path,
-    result: TableResult,
-    precision: MatrixPrecision = MatrixPrecision.EXACT,
+    model: WanModel, work: Work, folder: Path, state: Path, result: TableResult, precision: MatrixPrecision
 ) -> float:
     """Seconds of the worker's own job; its phases are written to `result`."""
-    folder.mkdir()
-    request, plan = as_request(work, str(folder / "media"))
+    picture = folder / "first.png" if work.from_picture else None
+    if picture is not None:
+        imageio.imwrite(picture, first_picture(work))
+    request, plan = as_request(work, str(folder / "media"), picture)
     plan = replace(plan, matrix_precision=precision)
     params = RunParams(
         "0" * 32, request, plan, str(model.folder), str(model.device.type), work_folder=str(folder / "work"),
@@ -259,100 +254,63 @@ def _our_whole(
 
 def _stock_whole(stock: Stock, model: WanModel, folder: Path) -> float:
     """Seconds of diffusers' own pipeline, and of writing its pictures one after another."""
-    folder.mkdir()
     stock.restore()
     synchronize(model.device)
     began = time.perf_counter()
-    for number, picture in enumerate(stock.decode(stock.denoise(stock.encode())[0]), start=1):
+    latents = stock.denoise(stock.encode(with_control=False))[0]
+    for number, picture in enumerate(stock.decode(latents), start=1):
         imageio.imwrite(folder / f"{number:04d}.png", picture)
     return time.perf_counter() - began
-
-
-def errors(model: WanModel, row: TableWork) -> tuple[float | None, float | None]:
-    """The relative differences to float32 of diffusers' forward and of ours; None if memory runs out."""
-    return _Flows(model, row).errors(model)
-
-
-class _Flows:
-    """A forward of a short clip by diffusers with the weights as they are, and with the same in float32."""
-
-    @torch.no_grad()
-    def __init__(self, model: WanModel, row: TableWork) -> None:
-        self._work = replace(row.work, frames=SHORT_FRAMES, model_id="")
-        stock = Stock(model, self._work)
-        self._conditions, transformer = Ours(model, self._work).encode(), model.transformer
-        stock.restore()
-        devices.release(model.device)
-        self._stock, self._exact = _flow(transformer, self._conditions), None
-        formats = {name: weight.dtype for name, weight in transformer.named_parameters()}
-        try:
-            for weight in transformer.parameters():
-                weight.data = weight.data.float()
-            self._exact = _flow(transformer, self._conditions)
-        except torch.OutOfMemoryError:
-            pass
-        finally:
-            for name, weight in transformer.named_parameters():
-                weight.data = weight.data.to(formats[name])
-            devices.release(model.device)
-
-    @torch.no_grad()
-    def errors(self, model: WanModel) -> tuple[float | None, float | None]:
-        """The relative differences to float32 of diffusers' forward and of ours, with the model as it is now."""
-        if self._exact is None:
-            return None, None
-        with Ours(model, self._work).placement.use("transformer") as transformer:
-            our_flow = _flow(transformer, self._conditions)
-        exact = self._exact
-        return tuple(float((flow - exact).norm() / exact.norm()) for flow in (self._stock, our_flow))  # type: ignore[return-value]
-
-
-def _flow(transformer: Any, conditions: Conditions) -> torch.Tensor:
-    dtype = transformer.patch_embedding.weight.dtype
-    more = {} if conditions.control is None else {"control_hidden_states": conditions.control.to(dtype)}
-    timestep = torch.full((1,), TIMESTEP, device=conditions.latents.device)
-    flow: torch.Tensor = transformer(
-        hidden_states=conditions.latents.to(dtype),
-        timestep=timestep,
-        encoder_hidden_states=conditions.prompt_embeds.to(dtype),
-        return_dict=False,
-        **more,
-    )[0]
-    return flow.float()
 
 
 def table(results: Sequence[TableResult]) -> str:
     """The table as Markdown: the phases of each row for both engines, and how many times faster ours is."""
     lines = ["| take | phase | stock s | ours s | times faster | stock GiB | ours GiB |", "|---" * 7 + "|"]
     for result in results:
-        full = WORKS[result.name].steps if result.name in WORKS else result.steps
-        stock, ours = result.stock, result.ours
-        rows = [
-            ("prompts and noise", stock.encode, ours.encode, 0, 0),
-            ("one forward", stock.forward, ours.forward, stock.denoise_bytes, ours.denoise_bytes),
-            ("pictures", stock.decode, ours.decode, stock.decode_bytes, ours.decode_bytes),
-            (f"whole take, {result.steps} steps", stock.whole, ours.whole, 0, 0),
-            (f"the same with {full}", _at(stock, result.steps, full), _at(ours, result.steps, full), 0, 0),
-        ]
-        lines += [_line(result.name, *row) for row in rows]
-        if stock.error is not None and ours.error is not None:
-            lines.append(f"| {result.name} | error to float32 | {stock.error:.2e} | {ours.error:.2e} | | | |")
-        weights = f"{stock.weights_bytes / 2**30:.2f} | {ours.weights_bytes / 2**30:.2f}"
-        lines.append(f"| {result.name} | the transformer's weights | | | | {weights} |")
-        lines.append(f"| {result.name} | first take more by | | {result.first:.1f} | | | |")
+        lines += [f"| {result.name} | {row}" for row in _rows(result)]
     kernels = {result.kernels for result in results}
     tried = {f"{key}: {found}" for result in results for key, found in result.trials.items()}
     return "\n".join([*lines, "", f"Ours: {'; '.join(sorted(kernels))}.", *sorted(tried)]) + "\n"
 
 
-def _at(side: Side, measured_steps: int, steps: int) -> float:
-    """The seconds of a whole take with that many steps."""
-    return side.whole + (steps - measured_steps) * side.step
+def _rows(result: TableResult) -> list[str]:
+    """The rows of one take, without its name."""
+    stock, ours = result.stock, result.ours
+    rows = [
+        _timed("prompts and noise", stock.encode, ours.encode),
+        _timed("one forward", stock.forward, ours.forward, stock.denoise_bytes, ours.denoise_bytes),
+        _timed("pictures", stock.decode, ours.decode, stock.decode_bytes, ours.decode_bytes),
+    ]
+    if ours.footage:
+        rows.append(_timed("latents of footage", stock.footage, ours.footage, stock.footage_bytes, ours.footage_bytes))
+    counts = sorted({side.whole_steps for side in (stock, ours) if side.whole_steps} | {result.steps})
+    rows += [_timed(f"whole take, {count} steps", _at(stock, count), _at(ours, count)) for count in counts]
+    rows.append(_both("steps of the whole take that was measured", stock.whole_steps, ours.whole_steps))
+    if ours.error is not None and stock.error is not None:
+        rows.append(_both("error of a forward to float32", f"{stock.error:.3e}", f"{ours.error:.3e}"))
+    if stock.autoencoder is not None and ours.autoencoder is not None:
+        one, other = stock.autoencoder, ours.autoencoder
+        rows.append(_both("dB of pictures to float32", f"{one.pictures_db:.1f}", f"{other.pictures_db:.1f}"))
+        rows.append(_both("error of latents to float32", f"{one.latents:.2e}", f"{other.latents:.2e}"))
+    weights = f"{stock.weights_bytes / 2**30:.2f} | {ours.weights_bytes / 2**30:.2f}"
+    rows.append(f"the transformer's weights | | | | {weights} |")
+    rows.append(_both("first take more by", "", f"{result.first:.1f}"))
+    phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.phases.items() if seconds)
+    return [*rows, _both("phases of our whole take", "", phases)]
 
 
-def _line(name: str, phase: str, stock: float, ours: float, stock_bytes: int, our_bytes: int) -> str:
+def _at(side: Side, steps: int) -> float:
+    """The seconds of a whole take with that many steps: measured with another number, and as many steps more."""
+    return side.whole + (steps - side.whole_steps) * side.step if side.whole else 0.0
+
+
+def _timed(phase: str, stock: float, ours: float, stock_bytes: int = 0, our_bytes: int = 0) -> str:
     peaks = f"{stock_bytes / 2**30:.2f} | {our_bytes / 2**30:.2f}" if stock_bytes or our_bytes else " | "
-    return f"| {name} | {phase} | {stock:.3f} | {ours:.3f} | {stock / ours if ours else 0:.2f} | {peaks} |"
+    return f"{phase} | {stock:.3f} | {ours:.3f} | {stock / ours if ours else 0:.2f} | {peaks} |"
+
+
+def _both(what: str, stock: object, ours: object) -> str:
+    return f"{what} | {stock} | {ours} | | | |"
 
 
 def _say(text: str) -> None:

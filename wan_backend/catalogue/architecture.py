@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from ..protocol.messages import Fix, FixSetting, Guide, Problem, ProblemKind, Role, TakeRequest, Task
+from ..protocol.sentences import Sentence
 from ..storage.guarded_files import UnusableFile
 
 DISTILLED_CLASS = "WanDMDPipeline"
@@ -22,8 +23,8 @@ DISTILLED_CLASS = "WanDMDPipeline"
 MASK_CHANNELS = 4
 """The input of a picture model has two latents and these channels, which say which of each latent's four frames are
 given."""
-LAST_WANTED = "This model needs a first and a last picture; choose a last picture too, or another model."
-LAST_UNKNOWN = "This model takes no last picture; remove it, or choose a model that takes two."
+LAST_WANTED = Sentence("This model needs a first and a last picture; choose a last picture too, or another model.")
+LAST_UNKNOWN = Sentence("This model takes no last picture; remove it, or choose a model that takes two.")
 
 
 class Architecture(StrEnum):
@@ -54,12 +55,12 @@ class Architecture(StrEnum):
 
 
 _WORDS = {
-    Architecture.TEXT: "text to video",
-    Architecture.CONTROL: "video from control frames",
-    Architecture.FIRST_PICTURE: "video from a first picture",
-    Architecture.FIRST_AND_LAST: "video from a first and a last picture",
-    Architecture.PICTURES: "video from pictures without an image encoder",
-    Architecture.FIRST_LATENT: "video from text or a first picture",
+    Architecture.TEXT: Sentence("text to video"),
+    Architecture.CONTROL: Sentence("video from control frames"),
+    Architecture.FIRST_PICTURE: Sentence("video from a first picture"),
+    Architecture.FIRST_AND_LAST: Sentence("video from a first and a last picture"),
+    Architecture.PICTURES: Sentence("video from pictures without an image encoder"),
+    Architecture.FIRST_LATENT: Sentence("video from text or a first picture"),
 }
 KNOWS_LAST = (Architecture.CONTROL, Architecture.FIRST_AND_LAST, Architecture.PICTURES)
 """These take a last picture."""
@@ -83,7 +84,13 @@ def detect_architecture(
         timed = index.get("expand_timesteps") is True and index.get("_class_name") != DISTILLED_CLASS
         return Architecture.FIRST_LATENT if timed else Architecture.TEXT
     if channels != 2 * latent + MASK_CHANNELS:
-        raise UnusableFile(f"its transformer takes {channels} channels, which don't go with the autoencoder's {latent}")
+        raise UnusableFile(
+            Sentence(
+                "its transformer takes {channels} channels, which don't go with the autoencoder's {latent}",
+                channels=channels,
+                latent=latent,
+            )
+        )
     if transformer.get("image_dim") is None:
         return Architecture.PICTURES
     _check_image_encoder(index, transformer, image_encoder)
@@ -100,14 +107,18 @@ def boundary_ratio(index: Mapping[str, Any]) -> float | None:
     ratio = index.get("boundary_ratio")
     if second is None:
         if ratio is not None:
-            raise UnusableFile("its boundary_ratio says when to switch transformers, but it has only one")
+            raise UnusableFile(Sentence("its boundary_ratio says when to switch transformers, but it has only one"))
         return None
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < 1:
         raise UnusableFile(
-            "it has two transformers, and its model_index.json doesn't say when each works (boundary_ratio)"
+            Sentence("it has two transformers, and its model_index.json doesn't say when each works (boundary_ratio)")
         )
     if first != second:
-        raise UnusableFile(f"its two transformers are a {first} and a {second}, which don't go together")
+        raise UnusableFile(
+            Sentence(
+                "its two transformers are a {first} and a {second}, which don't go together", first=first, second=second
+            )
+        )
     return float(ratio)
 
 
@@ -115,17 +126,31 @@ def _check_image_encoder(
     index: Mapping[str, Any], transformer: Mapping[str, Any], image_encoder: Mapping[str, Any] | None
 ) -> None:
     if _class_of(index, "image_encoder") is None or image_encoder is None:
-        raise UnusableFile("its transformer needs an image encoder, which is missing")
+        raise UnusableFile(Sentence("its transformer needs an image encoder, which is missing"))
     if _class_of(index, "image_encoder") != "CLIPVisionModel":
-        raise UnusableFile(f"its image encoder is a {_class_of(index, 'image_encoder')}, not a CLIPVisionModel")
+        raise UnusableFile(
+            Sentence(
+                "its image encoder is a {class_of}, not a CLIPVisionModel", class_of=_class_of(index, "image_encoder")
+            )
+        )
     wanted, width = _number(transformer, "image_dim", 0), _number(image_encoder, "hidden_size", 768)
     if width != wanted:
-        raise UnusableFile(f"its image encoder gives {width} numbers a token, where the transformer takes {wanted}")
+        raise UnusableFile(
+            Sentence(
+                "its image encoder gives {width} numbers a token, where the transformer takes {wanted}",
+                width=width,
+                wanted=wanted,
+            )
+        )
     tokens = (_number(image_encoder, "image_size", 224) // max(1, _number(image_encoder, "patch_size", 32))) ** 2 + 1
     positions = transformer.get("pos_embed_seq_len")
     if positions is not None and positions != 2 * tokens:
         raise UnusableFile(
-            f"its image encoder gives {tokens} tokens a picture, where the transformer has {positions} for two"
+            Sentence(
+                "its image encoder gives {tokens} tokens a picture, where the transformer has {positions} for two",
+                tokens=tokens,
+                positions=positions,
+            )
         )
 
 
@@ -137,7 +162,7 @@ def _class_of(index: Mapping[str, Any], component: str) -> str | None:
 def _number(config: Mapping[str, Any], key: str, default: int) -> int:
     value = config.get(key, default)
     if not isinstance(value, int):
-        raise UnusableFile(f"'{key}' in one of its config.json files is not a number")
+        raise UnusableFile(Sentence("'{key}' in one of its config.json files is not a number", key=key))
     return value
 
 
@@ -163,5 +188,9 @@ def guide_problem(guide: Guide) -> Problem | None:
     """Why footage can't be kept to in that way by a model that only adds noise to it, or None."""
     if guide in (Guide.NONE, Guide.FRAMES):
         return None
-    sentence = f"This model can't keep {guide.value}; set Keep to Nothing, or choose a control model (VACE)."
-    return Problem(ProblemKind.BAD_SETTING, sentence, [Fix("Keep Nothing", FixSetting.GUIDE, Guide.NONE.value)])
+    sentence = Sentence(
+        "This model can't keep {guide}; set Keep to Nothing, or choose a control model (VACE).", guide=guide.value
+    )
+    return Problem(
+        ProblemKind.BAD_SETTING, sentence, [Fix(Sentence("Keep Nothing"), FixSetting.GUIDE, Guide.NONE.value)]
+    )

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ..protocol.conversion import from_json
 from ..protocol.messages import FrameRate, Quality, Sampler, Task
+from ..protocol.sentences import Sentence
 from .architecture import Architecture
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -210,7 +211,8 @@ class Catalogue:
             return self.models[model_id]
         except KeyError:
             known = ", ".join(self.models)
-            raise UnknownModel(f"There is no model '{model_id[:80]}'; there are {known}.") from None
+            sentence = Sentence("There is no model '{model}'; there are {known}.", model=model_id[:80], known=known)
+            raise UnknownModel(sentence) from None
 
     def any_entry(self, known_id: str) -> AnyEntry:
         """The model, LoRA or tiny autoencoder of that id; raises UnknownModel."""

@@ -9,6 +9,7 @@ import sys
 
 from ..protocol.conversion import to_json
 from ..protocol.messages import Finding
+from ..protocol.sentences import in_english
 from ..server import diagnosis
 from ..server.planner import Planner
 
@@ -19,7 +20,7 @@ def main(options: argparse.Namespace) -> int:
     planner = Planner(folders, None)
     survey = planner.library.refresh()
     findings = diagnosis.examine(options.state, planner.rows(), None, folders, survey=survey)
-    sys.stdout.write(json.dumps(to_json(findings), indent=1) + "\n" if options.json else lines(findings))
+    sys.stdout.write(json.dumps(in_english(to_json(findings)), indent=1) + "\n" if options.json else lines(findings))
     return 0 if all(finding.good or finding.not_downloaded for finding in findings) else 1
 
 

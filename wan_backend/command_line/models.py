@@ -14,6 +14,7 @@ from ..library import locate
 from ..protocol.conversion import to_json
 from ..protocol.downloads import DownloadPlan, DownloadStatus
 from ..protocol.messages import ExtraRow, ModelRow
+from ..protocol.sentences import in_english
 from ..server.planner import Planner
 from ..storage.byte_sizes import size_in_words
 
@@ -28,7 +29,9 @@ def main(options: argparse.Namespace) -> int:
     planner = Planner(folders, None)
     planner.library.refresh()
     rows = planner.rows()
-    words = json.dumps(to_json(rows), indent=1) + "\n" if options.json else table(rows, planner.extra_rows())
+    words = (
+        json.dumps(in_english(to_json(rows)), indent=1) + "\n" if options.json else table(rows, planner.extra_rows())
+    )
     sys.stdout.write(words)
     return 0
 

@@ -15,6 +15,7 @@ from ..protocol import process_setup
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Endpoint
 from ..protocol.methods import FETCH_EVENTS
+from ..protocol.sentences import Sentence
 from ..storage import private_files
 from . import model_download
 
@@ -59,7 +60,7 @@ def _run(entry: entries.AnyEntry, models_folders: list[str], server: Endpoint) -
         server.notify("fetch", DownloadStatus(entry.id, DownloadState.FAILED, problem=problem))
         return FAILED
     total = planned[0].total_bytes
-    done = DownloadStatus(entry.id, DownloadState.DONE, total, total, sentence=f"In {folder}.")
+    done = DownloadStatus(entry.id, DownloadState.DONE, total, total, sentence=Sentence("In {folder}.", folder=folder))
     server.notify("fetch", done)
     return 0
 

@@ -17,6 +17,7 @@ from ..library import extras, hub_cache, integrity, locate
 from ..protocol.downloads import DownloadFile, DownloadPlan
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
+from ..protocol.sentences import Sentence
 from ..storage import byte_sizes, media_folder
 from . import cache_notes, hub_listing, problems
 from .hub_listing import TEXT_COMPONENTS, HubFile, Listing
@@ -110,7 +111,11 @@ class Contents:
         problem = None
         if disk_bytes and free_bytes < disk_bytes + media_folder.RESERVE_BYTES:
             problem = problems.too_little_space(self.entry, disk_bytes, free_bytes, str(self.cache))
-        notes = [f"The text encoder of {self.lender}, which is already here, is shared."] if self.lender else []
+        notes = (
+            [Sentence("The text encoder of {lender}, which is already here, is shared.", lender=self.lender)]
+            if self.lender
+            else []
+        )
         return DownloadPlan(
             model=self.entry.id,
             label=self.entry.label,
@@ -143,12 +148,17 @@ def find_contents(entry: AnyEntry, models_folders: list[str], accept_changes: bo
     """Ask the hub for the list of files and see which are here. Raises Refusal, or what `problems` has words for."""
     if not entry.repo:
         raise Refusal(
-            Problem(ProblemKind.BAD_SETTING, f"{entry.label} comes with the backend; there is nothing to download.")
+            Problem(
+                ProblemKind.BAD_SETTING,
+                Sentence("{model} comes with the backend; there is nothing to download.", model=entry.label),
+            )
         )
     cache = target_cache(models_folders)
     unfit = media_folder.check(str(cache), 0)
     if unfit is not None and unfit.kind != ProblemKind.DISK_FULL:  # how much room is needed is not known yet
-        sentence = f"Models can't be saved in {cache}; choose another models folder in the preferences."
+        sentence = Sentence(
+            "Models can't be saved in {cache}; choose another models folder in the preferences.", cache=cache
+        )
         raise Refusal(Problem(ProblemKind.FOLDER, sentence, [problems.choose_folder()]))
     listing = _listing(cache, entry.repo, accept_changes)
     lender = _lender(entry, models_folders) if isinstance(entry, ModelEntry) else None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..protocol.sentences import Sentence
 from ..storage.guarded_files import UnusableFile
 from .hub_stream import Sink, append, ask_patiently
 from .network_settings import apply_network_settings
@@ -67,7 +68,7 @@ class Listing:
         held = {file.name: file for file in self.files}
         for name in names:
             if name not in held:
-                raise UnusableFile(f"the hub's {self.repo} has no {name}")
+                raise UnusableFile(Sentence("the hub's {repo} has no {name}", repo=self.repo, name=name))
         return [held[name] for name in names]
 
     def documents(self) -> list[HubFile]:
@@ -95,9 +96,9 @@ def read_listing(repo: str, commit: str = "") -> Listing:
     except RevisionNotFoundError:
         answer = ask_patiently(lambda: ask(None))
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:  # no JSON, or not the hub's
-        raise DownloadError(Failure.WRONG_ANSWER, f"the list of {repo}") from error
+        raise DownloadError(Failure.WRONG_ANSWER, Sentence("the list of {repo}", repo=repo)) from error
     if not answer.sha:
-        raise ValueError(f"the hub names no commit of {repo}")
+        raise ValueError(Sentence("the hub names no commit of {repo}", repo=repo))
     files = []
     for held in answer.siblings or []:
         checksum = held.lfs.sha256 if held.lfs else held.blob_id
@@ -120,12 +121,12 @@ def read_components(listing: Listing) -> list[str]:
     """The folders that the model's index names. Raises as `read_listing` does; UnusableFile if it has no index."""
     index = next((file for file in listing.files if file.name == INDEX), None)
     if index is None:
-        raise UnusableFile(f"the hub's {listing.repo} has no {INDEX}")
+        raise UnusableFile(Sentence("the hub's {repo} has no {index}", repo=listing.repo, index=INDEX))
     content = io.BytesIO()
     fetch_into(index, content)
     value: Any = json.loads(content.getvalue())
     if not isinstance(value, dict):
-        raise ValueError(f"{INDEX} of {listing.repo} is not an object")
+        raise ValueError(Sentence("{index} of {repo} is not an object", index=INDEX, repo=listing.repo))
     return [name for name, row in value.items() if isinstance(row, list) and len(row) == 2 and row[1]]
 
 

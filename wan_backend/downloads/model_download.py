@@ -16,9 +16,11 @@ from pathlib import Path
 
 from ..catalogue.entries import AnyEntry
 from ..library import hub_cache
+from ..protocol import spoken
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
+from ..protocol.sentences import Sentence
 from ..storage import byte_sizes, whole_file
 from ..storage.transfer_rate import TransferRate
 from . import cache_notes, hub_listing, problems
@@ -59,7 +61,7 @@ class DownloadProgress:
         """Count a file of that size as done."""
         self._finished_bytes += size_bytes
 
-    def report(self, state: DownloadState, file_bytes: int, sentence: str, at_once: bool = False) -> None:
+    def report(self, state: DownloadState, file_bytes: int, sentence: Sentence, at_once: bool = False) -> None:
         """Report that the file at work has `file_bytes` now.
 
         `at_once` is for where it begins, with bytes that were not fetched just now and say nothing of the rate.
@@ -73,7 +75,16 @@ class DownloadProgress:
         self._rate.note(done_bytes)
         rate, left = self._rate.bytes_per_second, self._rate.seconds_left(self._total_bytes - done_bytes)
         self._on_status(
-            DownloadStatus(self._model, state, done_bytes, self._total_bytes, rate, left, self._folder, f"{sentence}.")
+            DownloadStatus(
+                self._model,
+                state,
+                done_bytes,
+                self._total_bytes,
+                rate,
+                left,
+                self._folder,
+                Sentence("{activity}.", activity=sentence),
+            )
         )
 
 
@@ -146,7 +157,11 @@ def _check_lent(contents: Contents, progress: DownloadProgress) -> None:
         wanted = hub_cache.checksum_of(each.source) or first
 
         def report(size_bytes: int = each.size_bytes) -> None:
-            progress.report(DownloadState.CHECKING, size_bytes, f"Checking the text encoder of {contents.lender}")
+            progress.report(
+                DownloadState.CHECKING,
+                size_bytes,
+                Sentence("Checking the text encoder of {lender}", lender=contents.lender),
+            )
 
         if wanted and not cache_notes.has_checksum(contents.cache, each.source, wanted, report):
             damaged = each.source.resolve()
@@ -160,7 +175,9 @@ def _obtain_blob(cache: Path, wanted: WantedFile, progress: DownloadProgress) ->
 
     def is_right(held: Path) -> bool:
         def report() -> None:
-            progress.report(DownloadState.CHECKING, file.size_bytes, f"Checking {_name_in_words(file)}")
+            progress.report(
+                DownloadState.CHECKING, file.size_bytes, Sentence("Checking {name}", name=_name_in_words(file))
+            )
 
         return cache_notes.has_checksum(cache, held, file.checksum, report)
 
@@ -172,7 +189,7 @@ def _obtain_blob(cache: Path, wanted: WantedFile, progress: DownloadProgress) ->
     wanted.blob.parent.mkdir(parents=True, exist_ok=True)
     twin = next((twin for twin in wanted.twins if is_right(twin)), None)
     if twin is not None:
-        progress.report(DownloadState.RUNNING, 0, f"Sharing {_name_in_words(file)}", at_once=True)
+        progress.report(DownloadState.RUNNING, 0, Sentence("Sharing {name}", name=_name_in_words(file)), at_once=True)
         hub_cache.link_or_copy(twin, wanted.blob)
         return
     _fetch_blob(cache, wanted, progress)
@@ -224,7 +241,7 @@ class _ReportingFile(io.FileIO):
 def _write(file: HubFile, partial: Path, progress: DownloadProgress) -> None:
     if partial.is_file() and partial.stat().st_size > file.size_bytes:
         partial.unlink()
-    sentence = f"Downloading {_name_in_words(file)}"
+    sentence = Sentence("Downloading {name}", name=_name_in_words(file))
     with _ReportingFile(partial, lambda size: progress.report(DownloadState.RUNNING, size, sentence)) as sink:
         progress.report(DownloadState.RUNNING, sink.tell(), sentence, at_once=True)
         if sink.tell() < file.size_bytes:
@@ -232,17 +249,21 @@ def _write(file: HubFile, partial: Path, progress: DownloadProgress) -> None:
         os.fsync(sink.fileno())
 
 
-def _name_in_words(file: HubFile) -> str:
+def _name_in_words(file: HubFile) -> Sentence:
     """What a person calls it: its component, for a shard's name fills a panel and says nothing."""
     component, _, rest = file.name.partition("/")
-    return f"the {component.replace('_', ' ')}" if rest else component
+    return (
+        Sentence("the {component}", component=spoken.component(component))
+        if rest
+        else Sentence("{file}", file=component)
+    )
 
 
 def _checksum(file: HubFile, path: Path, progress: DownloadProgress) -> str:
     """The checksum of the file on the disk: SHA-256, or git's for what is not kept in LFS."""
 
     def report() -> None:
-        progress.report(DownloadState.CHECKING, file.size_bytes, f"Checking {_name_in_words(file)}")
+        progress.report(DownloadState.CHECKING, file.size_bytes, Sentence("Checking {name}", name=_name_in_words(file)))
 
     return cache_notes.checksum(path, file.checksum, report)
 

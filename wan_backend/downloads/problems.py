@@ -9,14 +9,15 @@ from enum import Enum, auto
 from ..catalogue.entries import AnyEntry, ModelEntry
 from ..library import locate
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
+from ..protocol.sentences import Sentence
 from ..storage import byte_sizes, disk_errors
 from ..storage.guarded_files import UnusableFile
 from . import network_settings
 
 log = logging.getLogger(__name__)
 
-LOG_IN = "log in with 'hf auth login' in a terminal, or set HF_TOKEN before Blender starts, then retry"
-FIX_PROXY = "start it, or fix or unset that variable and start Blender again; what was downloaded is kept."
+LOG_IN = Sentence("log in with 'hf auth login' in a terminal, or set HF_TOKEN before Blender starts, then retry")
+FIX_PROXY = Sentence("start it, or fix or unset that variable and start Blender again; what was downloaded is kept.")
 REFUSALS = (401, 403, 404, 405, 410, 418, 451)
 """HTTP statuses that a retry doesn't change, whoever answers with them."""
 
@@ -48,57 +49,68 @@ class DownloadError(Exception):
         self.failure, self.subject, self.lender = failure, subject, lender
 
 
-_CHANGED = (
-    "so it isn't used: see its page for what was changed and why. Update Wan VSE, or accept the change in a "
-    "terminal: {command}"
-)
 _SENTENCES = {
     Failure.WRONG_ANSWER: (
         ProblemKind.HUB_FAILED,
-        "What came for {subject} was something else, or not all of it: a network that needs a login, a proxy or "
-        "a mirror answered instead of the hub. Open any page in a browser to see, then retry.",
+        Sentence(
+            "What came for {subject} was something else, or not all of it: a network that needs a "
+            "login, a proxy or a mirror answered instead of the hub. Open any page in a browser to "
+            "see, then retry."
+        ),
     ),
     Failure.WRONG_CHECKSUM: (
         ProblemKind.CHECKSUM,
-        "{subject} came damaged twice, so it was deleted; retry, or try another connection.",
+        Sentence("{subject} came damaged twice, so it was deleted; retry, or try another connection."),
     ),
     Failure.DAMAGED_SHARE: (
         ProblemKind.CHECKSUM,
-        "{subject} of {lender}, which {label} was to share, is damaged and was set aside; retry to download it "
-        "again. {lender} must be downloaded again, too.",
+        Sentence(
+            "{subject} of {lender}, which {label} was to share, is damaged and was set aside; retry "
+            "to download it again. {lender} must be downloaded again, too."
+        ),
     ),
     Failure.CHANGED: (
         ProblemKind.CHECKSUM,
-        "The hub's {subject} is no longer the file that was first downloaded, " + _CHANGED,
+        Sentence(
+            "The hub's {subject} is no longer the file that was first downloaded, so it isn't used: see its page for "
+            "what was changed and why. Update Wan VSE, or accept the change in a terminal: {command}"
+        ),
     ),
     Failure.UNKNOWN_CONTENT: (
         ProblemKind.CHECKSUM,
-        "The hub's {subject} is no longer the file that this version of Wan VSE knows, " + _CHANGED,
+        Sentence(
+            "The hub's {subject} is no longer the file that this version of Wan VSE knows, so it isn't used: see its "
+            "page for what was changed and why. Update Wan VSE, or accept the change in a terminal: {command}"
+        ),
     ),
     Failure.BUSY: (
         ProblemKind.BUSY,
-        "{label} is being downloaded by another Blender or terminal; wait for it, then retry.",
+        Sentence("{label} is being downloaded by another Blender or terminal; wait for it, then retry."),
     ),
-    Failure.NETWORK_SETTINGS: (ProblemKind.OFFLINE, "{subject}"),
+    Failure.NETWORK_SETTINGS: (ProblemKind.OFFLINE, Sentence("{subject}")),
 }
 
 
 def retry(entry: AnyEntry) -> Fix:
     """The button that goes on with the download."""
-    return Fix("Retry", action=FixAction.DOWNLOAD, value=entry.id)
+    return Fix(Sentence("Retry"), action=FixAction.DOWNLOAD, value=entry.id)
 
 
 def choose_folder() -> Fix:
     """The button that leads to the models folder."""
-    return Fix("Choose Folder", action=FixAction.OPEN_PREFERENCES)
+    return Fix(Sentence("Choose Folder"), action=FixAction.OPEN_PREFERENCES)
 
 
 def too_little_space(entry: AnyEntry, needed_bytes: int, free_bytes: int, folder: str) -> Problem:
     """The problem of a disk that is too full, known before anything is fetched."""
     needed, free = byte_sizes.size_in_words(needed_bytes), byte_sizes.size_in_words(free_bytes)
-    sentence = (
-        f"{entry.label} needs {needed} in {folder}, where {free} are free; make room, or choose another models folder "
-        "in the preferences."
+    sentence = Sentence(
+        "{model} needs {needed} in {folder}, where {free} are free; make room, or choose another "
+        "models folder in the preferences.",
+        model=entry.label,
+        needed=needed,
+        folder=folder,
+        free=free,
     )
     return Problem(ProblemKind.DISK_FULL, sentence, [retry(entry), choose_folder()])
 
@@ -110,46 +122,61 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
 
     again = [retry(entry)]
     if isinstance(error, DownloadError):
-        kind, words = _SENTENCES[error.failure]
+        kind, template = _SENTENCES[error.failure]
         command = f"{locate.download_command(entry.id)} --accept-changes"
-        sentence = words.format(subject=error.subject, lender=error.lender, label=entry.label, command=command)
+        sentence = template.with_values(subject=error.subject, lender=error.lender, label=entry.label, command=command)
         return Problem(kind, sentence, again)
     if isinstance(error, OfflineModeIsEnabled):
-        sentence = "HF_HUB_OFFLINE is set, so nothing can be downloaded; unset it and start Blender again."
+        sentence = Sentence("HF_HUB_OFFLINE is set, so nothing can be downloaded; unset it and start Blender again.")
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, HTTPError):
         return _from_network(error, entry, again)
     if isinstance(error, ImportError) and "proxy" in str(error).lower():
-        sentence = f"This backend can't speak to a SOCKS proxy ({_proxy()}); set up the backend again, then retry."
+        sentence = Sentence(
+            "This backend can't speak to a SOCKS proxy ({proxy}); set up the backend again, then retry.", proxy=_proxy()
+        )
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, UnusableFile | ValueError):
-        sentence = f"{entry.label} can't be downloaded because {error}; retry later, or {_otherwise(entry)}."
+        sentence = Sentence(
+            "{model} can't be downloaded because {reason}; retry later, or {otherwise}.",
+            model=entry.label,
+            reason=error,
+            otherwise=_otherwise(entry),
+        )
         return Problem(ProblemKind.MODEL_BROKEN, sentence, again)
     if isinstance(error, OSError):
         return _from_disk(error, entry, folder)
     words = f"{type(error).__name__}: {error}".split("\n")[0][:200]
-    return Problem(ProblemKind.INTERNAL, f"{entry.label} could not be downloaded ({words}); retry to resume.", again)
+    return Problem(
+        ProblemKind.INTERNAL,
+        Sentence("{model} could not be downloaded ({words}); retry to resume.", model=entry.label, words=words),
+        again,
+    )
 
 
-def _otherwise(entry: AnyEntry) -> str:
-    return "choose another model" if isinstance(entry, ModelEntry) else "do without it"
+def _otherwise(entry: AnyEntry) -> Sentence:
+    return Sentence("choose another model") if isinstance(entry, ModelEntry) else Sentence("do without it")
 
 
 def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
     fixes = [retry(entry), choose_folder()]
     if disk_errors.is_quota(error):
-        sentence = (
-            f"Your quota on the disk of {folder} is used up; delete something of yours, "
-            "then retry: what was downloaded is kept."
+        sentence = Sentence(
+            "Your quota on the disk of {folder} is used up; delete something of yours, then retry: "
+            "what was downloaded is kept.",
+            folder=folder,
         )
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)
     if disk_errors.is_full(error):
-        sentence = f"The disk of {folder} is full; make room, then retry: what was downloaded is kept."
+        sentence = Sentence(
+            "The disk of {folder} is full; make room, then retry: what was downloaded is kept.", folder=folder
+        )
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)
     where = error.filename or folder
-    sentence = (
-        f"{where} can't be written ({disk_errors.reason(error)}); fix that, or choose another models folder in the "
-        "preferences."
+    sentence = Sentence(
+        "{where} can't be written ({reason}); fix that, or choose another models folder in the preferences.",
+        where=where,
+        reason=disk_errors.reason(error),
     )
     return Problem(ProblemKind.FOLDER, sentence, fixes)
 
@@ -165,19 +192,35 @@ def _from_refusal(error: Exception, status: int, entry: AnyEntry, again: list[Fi
 
     page = f"huggingface.co/{entry.repo}"
     if isinstance(error, HfHubHTTPError) and status in REFUSALS and _is_page_of_another(error.response.headers):
-        sentence = (
-            f"Something other than the hub refused the download ({status}): a company's filter, a proxy or a mirror. "
-            f"Open {page} in a browser to see, have huggingface.co allowed there, then retry."
+        sentence = Sentence(
+            "Something other than the hub refused the download ({status}): a company's filter, a "
+            "proxy or a mirror. Open {page} in a browser to see, have huggingface.co allowed there, "
+            "then retry.",
+            status=status,
+            page=page,
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, GatedRepoError) or status == 403:
-        sentence = f"{entry.label} is only for those who have agreed to its terms: do so at {page}, {LOG_IN}."
+        sentence = Sentence(
+            "{model} is only for those who have agreed to its terms: do so at {page}, {log_in}.",
+            model=entry.label,
+            page=page,
+            log_in=LOG_IN,
+        )
         return Problem(ProblemKind.NOT_ALLOWED, sentence, again)
     if status == 401:
-        sentence = f"{entry.label} needs a Hugging Face login, or is no longer on the hub: {LOG_IN}."
+        sentence = Sentence(
+            "{model} needs a Hugging Face login, or is no longer on the hub: {log_in}.",
+            model=entry.label,
+            log_in=LOG_IN,
+        )
         return Problem(ProblemKind.NOT_ALLOWED, sentence, again)
     if status == 404 or isinstance(error, EntryNotFoundError):
-        sentence = f"The hub no longer has {page}, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
+        sentence = Sentence(
+            "The hub no longer has {page}, or not all of its files; update Wan VSE, or {otherwise}.",
+            page=page,
+            otherwise=_otherwise(entry),
+        )
         return Problem(ProblemKind.NOT_FOUND, sentence, again)
     return None
 
@@ -199,23 +242,26 @@ def _from_login(error: Exception, status: int, again: list[Fix]) -> Problem | No
 
     if status == 407 or (isinstance(error, ProxyError) and "407" in str(error)):
         place = f" ({_proxy()})" if _proxy() else ""
-        sentence = (
-            f"The proxy{place} needs a login, or a different one: put it before the host, as "
-            "http://name:password@host, and start Blender again; what was downloaded is kept."
+        sentence = Sentence(
+            "The proxy{place} needs a login, or a different one: put it before the host, as "
+            "http://name:password@host, and start Blender again; what was downloaded is kept.",
+            place=place,
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if status == 511:
-        sentence = "This network needs a login: open any page in a browser, then retry."
+        sentence = Sentence("This network needs a login: open any page in a browser, then retry.")
         return Problem(ProblemKind.OFFLINE, sentence, again)
     return None
 
 
 def _from_status(status: int, again: list[Fix]) -> Problem | None:
     if status in (429, 502, 503, 504):
-        sentence = f"The hub is overloaded or under repair ({status}); retry in a few minutes to resume."
+        sentence = Sentence(
+            "The hub is overloaded or under repair ({status}); retry in a few minutes to resume.", status=status
+        )
         return Problem(ProblemKind.HUB_FAILED, sentence, again)
     if status:
-        sentence = f"The hub answered with an error ({status}); retry later to resume."
+        sentence = Sentence("The hub answered with an error ({status}); retry later to resume.", status=status)
         return Problem(ProblemKind.HUB_FAILED, sentence, again)
     return None
 
@@ -223,14 +269,21 @@ def _from_status(status: int, again: list[Fix]) -> Problem | None:
 def _from_no_answer(error: Exception, again: list[Fix]) -> Problem:
     log.info("the hub can't be reached: %s", error)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        sentence = (
-            "Hugging Face can't be verified: its certificate isn't known here (a company's proxy, a login "
-            "page, a wrong clock). Fix that, or set SSL_CERT_FILE to your company's certificates, then retry."
+        sentence = Sentence(
+            "Hugging Face can't be verified: its certificate isn't known here (a company's proxy, a "
+            "login page, a wrong clock). Fix that, or set SSL_CERT_FILE to your company's "
+            "certificates, then retry."
         )
     elif _proxy():
-        sentence = f"Hugging Face can't be reached through the proxy that is set ({_proxy()}); {FIX_PROXY}"
+        sentence = Sentence(
+            "Hugging Face can't be reached through the proxy that is set ({proxy}); {fix_proxy}",
+            proxy=_proxy(),
+            fix_proxy=FIX_PROXY,
+        )
     else:
-        sentence = "Hugging Face can't be reached: check the network, then retry. What was downloaded is kept."
+        sentence = Sentence(
+            "Hugging Face can't be reached: check the network, then retry. What was downloaded is kept."
+        )
     return Problem(ProblemKind.OFFLINE, sentence, again)
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from ..protocol.conversion import to_json
 from ..protocol.envelope import Notification
 from ..protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
+from ..protocol.sentences import Sentence, as_sentence
 from ..storage import byte_sizes, whole_file
 from . import create, interpreters, make, processes, torch_build
 from .amount import Amount
@@ -64,13 +65,19 @@ def make_plan(folder: Path, wish: str) -> SetupPlan:
     try:
         build = torch_build.choose(wish)
     except ValueError as error:
-        return SetupPlan("", wish, str(folder), 0, str(error), Problem(ProblemKind.SETUP, str(error)))
+        sentence = as_sentence(str(error))
+        return SetupPlan("", wish, str(folder), 0, sentence, Problem(ProblemKind.SETUP, sentence))
     ready = _ready_one(folder, create.backend_steps(build))
     size = 0 if ready else build.download_bytes
     sentence = (
-        f"About {size / 1e9:.1f} GB will be downloaded and installed into {folder} ({build.name} build of torch)."
+        Sentence(
+            "About {size} GB will be downloaded and installed into {folder} ({build} build of torch).",
+            size=f"{size / 1e9:.1f}",
+            folder=folder,
+            build=build.name,
+        )
         if size
-        else f"The environment in {folder} is complete; there is nothing to download."
+        else Sentence("The environment in {folder} is complete; there is nothing to download.", folder=folder)
     )
     return SetupPlan(path, build.name, str(folder), size, sentence, _no_room(folder, size))
 
@@ -88,9 +95,13 @@ def _no_room(folder: Path, size: int) -> Problem | None:
     needed = size * ROOM - held
     if not size or free >= needed:
         return None
-    sentence = (
-        f"The environment takes about {size * ROOM / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk of "
-        f"{folder}: free {(needed - free) / 1e9:.1f} GB more, then set up again."
+    sentence = Sentence(
+        "The environment takes about {size} GB, and {free} GB are free on the disk of {folder}: "
+        "free {needed} GB more, then set up again.",
+        size=f"{size * ROOM / 1e9:.1f}",
+        free=f"{free / 1e9:.1f}",
+        folder=folder,
+        needed=f"{(needed - free) / 1e9:.1f}",
     )
     return Problem(ProblemKind.DISK_FULL, sentence)
 
@@ -115,10 +126,10 @@ def _create(plan: SetupPlan, wish: str) -> int:
         create.link_package(environment)
         whole_file.write(folder / BACKEND_FILE, json.dumps({"python": str(made)}).encode())
     except SetupFailed as error:
-        return _failed(Problem(error.kind, str(error)))
+        return _failed(Problem(error.kind, error.sentence))
     except OSError as error:
-        return _failed(Problem(ProblemKind.SETUP, str(error)))
-    _send("setup", SetupProgress(SetupState.DONE, make.COUNT, make.COUNT, 1.0, "The backend is set up."))
+        return _failed(Problem(ProblemKind.SETUP, as_sentence(str(error))))
+    _send("setup", SetupProgress(SetupState.DONE, make.COUNT, make.COUNT, 1.0, Sentence("The backend is set up.")))
     return 0
 
 
@@ -148,7 +159,7 @@ class ProgressSender:
     def __init__(self) -> None:
         self._told_at, self._sentence = 0.0, ""
 
-    def __call__(self, step: int, count: int, sentence: str, amount: Amount = NOTHING, /) -> None:
+    def __call__(self, step: int, count: int, sentence: Sentence, amount: Amount = NOTHING, /) -> None:
         """Send it."""
         now = time.monotonic()
         if sentence == self._sentence and now < self._told_at + TELL_SECONDS:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..protocol.sentences import Sentence
 from ..storage.transfer_rate import TransferRate
 
 WINDOW_SECONDS, MIN_SECONDS = 20.0, 3.0
@@ -21,7 +22,7 @@ class Amount:
     seconds_left: float | None = None
 
 
-ReportAmount = Callable[[str, Amount], None]
+ReportAmount = Callable[[Sentence, Amount], None]
 """Called with a sentence on what goes on, and how much of it is here."""
 
 

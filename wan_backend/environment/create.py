@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..protocol.sentences import Sentence
 from ..storage import whole_file
 from . import first_files, torch_build
 from .causes import SetupFailed
@@ -49,7 +50,7 @@ OTHER_FILE = "DO NOT MATCH THE HASHES"
 """pip's words for a file with another checksum."""
 READY_FILE = "environment.json"
 
-ReportStep = Callable[[int, int, str], None]
+ReportStep = Callable[[int, int, Sentence], None]
 """Called with the step's number (from 1), the number of steps, and a sentence."""
 
 
@@ -57,7 +58,7 @@ ReportStep = Callable[[int, int, str], None]
 class InstallStep:
     """One pip call."""
 
-    sentence: str
+    sentence: Sentence
     pip_arguments: tuple[str, ...]
     unlisted: tuple[str, ...] = ()
     """Packages whose checksums nobody states: noted at the first time, compared after."""
@@ -78,17 +79,31 @@ def python_of(folder: Path) -> Path:
 def backend_steps(torch: TorchBuild, more: Sequence[str] = ()) -> list[InstallStep]:
     """The pip calls of the backend's environment; `more` are further pinned packages, as the tests'."""
     (torch_pin,) = [pin for pin in pins() if pin.startswith("torch==")]
-    said = f"Installing {torch_pin} ({torch.name} build; about {torch.download_bytes / 1e9:.1f} GB in all)"
+    said = Sentence(
+        "Installing {torch_pin} ({torch} build; about {download} GB in all)",
+        torch_pin=torch_pin,
+        torch=torch.name,
+        download=f"{torch.download_bytes / 1e9:.1f}",
+    )
     if torch.listed:
         first = InstallStep(said, (*LISTED, str(HERE / torch.listed), *torch.pip_arguments))
     else:
         first = InstallStep(said, ("--no-deps", "--only-binary=:all:", *torch.pip_arguments), (torch_pin, *torch.needs))
-    steps = [first, InstallStep("Installing diffusers, transformers and what they need", (*LISTED, str(LOCK)))]
+    steps = [
+        first,
+        InstallStep(Sentence("Installing diffusers, transformers and what they need"), (*LISTED, str(LOCK))),
+    ]
     if torch is torch_build.BUILDS["cuda"] and torch_build.has_hopper():
         steps.append(
-            InstallStep("Installing FlashAttention 3 for this card", (*LISTED, str(LOCK_HOPPER)), optional=True)
+            InstallStep(
+                Sentence("Installing FlashAttention 3 for this card"), (*LISTED, str(LOCK_HOPPER)), optional=True
+            )
         )
-    return [*steps, InstallStep("Installing what tests need", (*more, "-c", str(CONSTRAINTS)))] if more else steps
+    return (
+        [*steps, InstallStep(Sentence("Installing what tests need"), (*more, "-c", str(CONSTRAINTS)))]
+        if more
+        else steps
+    )
 
 
 def pins() -> list[str]:
@@ -127,7 +142,7 @@ def install(
     """Install `steps` with pip into the environment in `folder`, without calling it ready. Raises SetupFailed."""
     count = len(steps) + 1
     (folder / READY_FILE).unlink(missing_ok=True)
-    report(1, count, f"Creating the environment in {folder}")
+    report(1, count, Sentence("Creating the environment in {folder}", folder=folder))
     _make_venv(folder, interpreter)
     for number, step in enumerate(steps, start=2):
         report(number, count, step.sentence)
@@ -173,8 +188,12 @@ def _make_venv(folder: Path, interpreter: Interpreter) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     if _run([interpreter.path, "-I", "-m", "venv", str(folder)]) != 0:
         raise SetupFailed(
-            f"{interpreter.path} could not create an environment in {folder}; read the log, and check that the folder "
-            "can be written to."
+            Sentence(
+                "{interpreter} could not create an environment in {folder}; read the log, and check that "
+                "the folder can be written to.",
+                interpreter=interpreter.path,
+                folder=folder,
+            )
         )
 
 
@@ -205,30 +224,37 @@ def _known(note: Path, step: InstallStep, python: tuple[int, int]) -> dict[str, 
     try:
         known = first_files.known(note, step.unlisted, python)
     except ValueError:
-        sentence = (
-            f"{note}, which has the checksums of what was installed first, is damaged; delete it and set up again."
+        sentence = Sentence(
+            "{note}, which has the checksums of what was installed first, is damaged; delete it and set up again.",
+            note=note,
         )
         raise SetupFailed(sentence) from None
     return known if len(known) == len(step.unlisted) else {}
 
 
-def _why(folder: Path, step: InstallStep, note: Path | None, words: Path) -> str:
+def _why(folder: Path, step: InstallStep, note: Path | None, words: Path) -> Sentence:
     """Why a step failed, for a person; `note`: it was compared with what is noted there."""
     other_file = words.exists() and OTHER_FILE in words.read_text("utf-8", "replace")
     if other_file and note is not None:
-        return (
-            f"{step.sentence} stopped: the file isn't the one any more that was first installed here, so it wasn't "
-            f"used. If its publisher says why, delete {note} and set up again."
+        return Sentence(
+            "{activity} stopped: the file isn't the one any more that was first installed here, so "
+            "it wasn't used. If its publisher says why, delete {note} and set up again.",
+            activity=step.sentence,
+            note=note,
         )
     if other_file:
-        return (
-            f"{step.sentence} stopped: a file isn't the one that this version was tested with, so it wasn't used. "
-            "Something between here and its index changed it: set up again on another network, or update Wan VSE."
+        return Sentence(
+            "{activity} stopped: a file isn't the one that this version was tested with, so it "
+            "wasn't used. Something between here and its index changed it: set up again on another "
+            "network, or update Wan VSE.",
+            activity=step.sentence,
         )
     free = shutil.disk_usage(folder).free / 1e9
-    return (
-        f"{step.sentence} failed ({free:.1f} GB are free there). The log says why; fix the network or "
-        "the disk, then set up again: it goes on where it stopped."
+    return Sentence(
+        "{activity} failed ({free} GB are free there). The log says why; fix the network or the "
+        "disk, then set up again: it goes on where it stopped.",
+        activity=step.sentence,
+        free=f"{free:.1f}",
     )
 
 

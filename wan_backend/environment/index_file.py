@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
+from ..protocol.sentences import Sentence
 from ..storage import whole_file
 from . import socks
 from .reach import Reach, proxy_of, tls
@@ -53,13 +54,13 @@ def find(reach: Reach, project: str, name: str) -> str:
             page = str(answer.geturl())
     except urllib.error.HTTPError as error:
         if error.code in (404, 410):
-            raise NoSuchFile(f"{_shown(page)} isn't there") from None
+            raise NoSuchFile(Sentence("{shown} isn't there", shown=_shown(page))) from None
         raise
     for link in _LINK.findall(text):
         address = urljoin(page, html.unescape(link)).partition("#")[0]
         if unquote(urlsplit(address).path).rpartition("/")[2] == name:
             return address
-    raise NoSuchFile(f"{name} isn't on {_shown(page)}")
+    raise NoSuchFile(Sentence("{name} isn't on {shown}", name=name, shown=_shown(page)))
 
 
 def _shown(address: str) -> str:
@@ -86,7 +87,7 @@ def fetch(reach: Reach, address: str, file: Path, sha256: str, received: Receive
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if digest != sha256:
         part.unlink()
-        raise OtherFile(f"{file.name} is {digest}, not {sha256}")
+        raise OtherFile(Sentence("{file} is {digest}, not {wanted}", file=file.name, digest=digest, wanted=sha256))
     whole_file.replace(part, file)
 
 
@@ -115,7 +116,7 @@ def _go_on(reach: Reach, address: str, part: Path, received: Received) -> None:
         with open(part, "ab" if held else "wb") as stream:
             came = _copy(answer, stream, held, received)
         if length and length.isdigit() and came < int(length):
-            raise ConnectionError(f"{came} of {length} bytes came")
+            raise ConnectionError(Sentence("{came} of {length} bytes came", came=came, length=length))
 
 
 def _copy(answer: IO[bytes], stream: IO[bytes], held: int, received: Received) -> int:
@@ -129,7 +130,7 @@ def _copy(answer: IO[bytes], stream: IO[bytes], held: int, received: Received) -
 
 def _open(reach: Reach, address: str, headers: dict[str, str] | None = None) -> Any:
     if urlsplit(address).scheme not in ("http", "https", "file"):
-        raise ValueError(f"{address} is no address of a file")
+        raise ValueError(Sentence("{address} is no address of a file", address=address))
     proxy, context = proxy_of(reach, address), tls(reach)
     handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
     proxies: dict[str, str] = {}

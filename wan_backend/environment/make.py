@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..protocol.messages import ProblemKind
+from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from . import create, interpreters, processes, reach, uv_install, uv_tool
 from .amount import Amount
 from .causes import SetupFailed
@@ -25,16 +26,16 @@ COUNT = 4
 FETCH_UV, FETCH_PYTHON, INSTALL, ASK = 1, 2, 3, 4
 ANSWERS = "import torch, diffusers, transformers, cv2, av; torch.ones(2).sum()"
 """What a new environment of the backend has to be able to do before it takes the old one's place."""
-NO_PYTHON = (
-    "No Python 3.11, 3.12 or 3.13 was found. Install Python 3.12 (python.org, or 'sudo apt install python3.12-venv' "
-    "on Debian and Ubuntu), then set up again."
+NO_PYTHON = Sentence(
+    "No Python 3.11, 3.12 or 3.13 was found. Install Python 3.12 (python.org, or 'sudo apt "
+    "install python3.12-venv' on Debian and Ubuntu), then set up again."
 )
 
 
 class Report(Protocol):
     """Receives how far it is: the step (from 1), how many there are, a sentence, and bytes if they are known."""
 
-    def __call__(self, step: int, count: int, sentence: str, amount: Amount = ..., /) -> None:
+    def __call__(self, step: int, count: int, sentence: Sentence, amount: Amount = ..., /) -> None:
         """Report it."""
 
 
@@ -85,13 +86,17 @@ def make(folder: Path, wanted: Wanted, places: Places, report: Report) -> Path:
         )
     else:
         report(
-            INSTALL, COUNT, f"{why_not} pip makes the environment instead." if why_not else "pip makes the environment"
+            INSTALL,
+            COUNT,
+            Sentence("{why_not} pip makes the environment instead.", why_not=why_not)
+            if why_not
+            else Sentence("pip makes the environment"),
         )
         create.install(
             folder, python, wanted.steps, lambda _, __, sentence: report(INSTALL, COUNT, sentence), wanted.isolated
         )
     if wanted.question:
-        report(ASK, COUNT, "Checking that the new environment works (this takes a while the first time)")
+        report(ASK, COUNT, Sentence("Checking that the new environment works (this takes a while the first time)"))
         _ask(folder, wanted.question)
     create.mark_ready(folder, wanted.steps)
     return create.python_of(folder)
@@ -103,7 +108,7 @@ def way(isolated: bool, hashed: bool) -> Reach:
     return reach.find(settings, isolated)
 
 
-def _tool(wanted: Wanted, places: Places, report: Report) -> tuple[Path | None, str]:
+def _tool(wanted: Wanted, places: Places, report: Report) -> tuple[Path | None, Sentence]:
     """uv, or why it can't be had."""
     try:
         found = uv_tool.bring(
@@ -113,13 +118,13 @@ def _tool(wanted: Wanted, places: Places, report: Report) -> tuple[Path | None, 
         )
     except uv_tool.NoTool as error:
         log.warning("uv can't be had: %s", error)
-        return None, f"uv isn't available ({str(error).rstrip('.')})."
-    return found, ""
+        return None, Sentence("uv isn't available ({reason}).", reason=as_sentence(str(error)).unended())
+    return found, NO_SENTENCE
 
 
-def _python(uv: Path | None, wanted: Wanted, places: Places, report: Report, why_not: str) -> Interpreter:
+def _python(uv: Path | None, wanted: Wanted, places: Places, report: Report, why_not: Sentence) -> Interpreter:
     """uv's own Python, or one of the system, or Blender's."""
-    report(FETCH_PYTHON, COUNT, "Looking for Python")
+    report(FETCH_PYTHON, COUNT, Sentence("Looking for Python"))
     bare = uv is not None and not any(step.unlisted for step in wanted.steps)
     found = None if uv is not None and wanted.own_python else interpreters.find(wanted.versions, bare)
     if found is not None and f"{found.version[0]}.{found.version[1]}" in wanted.versions:
@@ -127,16 +132,24 @@ def _python(uv: Path | None, wanted: Wanted, places: Places, report: Report, why
     if uv is not None:
         first = wanted.versions[0]
         version = uv_tool.PYTHON if uv_tool.PYTHON.startswith(f"{first}.") else first
-        report(FETCH_PYTHON, COUNT, f"Downloading Python {version} (about 30 MB)")
+        report(FETCH_PYTHON, COUNT, Sentence("Downloading Python {version} (about 30 MB)", version=version))
         try:
             return uv_tool.bring_python(uv, places.pythons, way(wanted.isolated, hashed=True), version)
         except SetupFailed as failure:
             log.warning("uv's Python can't be had: %s", failure)
-            why_not = str(failure)
+            why_not = failure.sentence
             found = interpreters.find(wanted.versions, bare)
     if found is None or f"{found.version[0]}.{found.version[1]}" not in wanted.versions:
-        raise SetupFailed(f"{why_not} {NO_PYTHON}".strip(), ProblemKind.NO_PYTHON)
-    report(FETCH_PYTHON, COUNT, f"Python {found.version[0]}.{found.version[1]} of this system is used ({found.path})")
+        raise SetupFailed(Sentence.joined(filter(None, (why_not, NO_PYTHON))), ProblemKind.NO_PYTHON)
+    report(
+        FETCH_PYTHON,
+        COUNT,
+        Sentence(
+            "Python {version} of this system is used ({path})",
+            version=f"{found.version[0]}.{found.version[1]}",
+            path=found.path,
+        ),
+    )
     return found
 
 
@@ -144,8 +157,13 @@ def _ask(folder: Path, question: str) -> None:
     """See that the environment's Python answers. Raises SetupFailed."""
     ended = processes.run([str(create.python_of(folder)), "-I", "-c", question], create.without_python_variables())
     if ended.code:
-        last = next((line for line in reversed(ended.words.splitlines()) if line.strip()), "it said nothing")
+        lines = [line.strip() for line in ended.words.splitlines() if line.strip()]
+        last = lines[-1][:200] if lines else Sentence("it said nothing")
         raise SetupFailed(
-            f"The new environment in {folder} doesn't work ({last.strip()[:200]}), so it isn't used; the previous one "
-            "is kept. Set up again; if it happens again, see the log."
+            Sentence(
+                "The new environment in {folder} doesn't work ({words}), so it isn't used; the previous "
+                "one is kept. Set up again; if it happens again, see the log.",
+                folder=folder,
+                words=last,
+            )
         )

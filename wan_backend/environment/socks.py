@@ -14,12 +14,18 @@ import urllib.request
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ..protocol.sentences import Sentence
+
 VERSION, CONNECT, BY_NAME = 5, 1, 3
 NO_LOGIN, PASSWORD, NEITHER = 0, 2, 255
 REASONS = {
-    1: "it failed", 2: "its rules forbid it", 3: "the network can't be reached", 4: "the host can't be reached",
-    5: "the host refused", 6: "it took too long",
-}  # fmt: skip
+    1: Sentence("it failed"),
+    2: Sentence("its rules forbid it"),
+    3: Sentence("the network can't be reached"),
+    4: Sentence("the host can't be reached"),
+    5: Sentence("the host refused"),
+    6: Sentence("it took too long"),
+}
 
 
 class SocksError(OSError):
@@ -30,7 +36,7 @@ def connect(proxy: str, host: str, port: int, timeout: float | None) -> socket.s
     """A connection to `host` through `proxy` ("socks5://name:password@host:1080"). Raises OSError."""
     parts = urlsplit(proxy)
     if parts.scheme.startswith("socks4"):
-        raise SocksError("SOCKS 4 isn't supported, SOCKS 5 is")
+        raise SocksError(Sentence("SOCKS 4 isn't supported, SOCKS 5 is"))
     stream = socket.create_connection((parts.hostname or "", parts.port or 1080), timeout)
     try:
         _greet(stream, unquote(parts.username or ""), unquote(parts.password or ""))
@@ -38,7 +44,12 @@ def connect(proxy: str, host: str, port: int, timeout: float | None) -> socket.s
         stream.sendall(bytes((VERSION, CONNECT, 0, BY_NAME, len(name))) + name + struct.pack(">H", port))
         _version, reply, _, kind = _exactly(stream, 4)
         if reply:
-            raise SocksError(f"the SOCKS proxy says no: {REASONS.get(reply, f'reply {reply}')}")
+            raise SocksError(
+                Sentence(
+                    "the SOCKS proxy says no: {reason}",
+                    reason=REASONS.get(reply, Sentence("reply {reply}", reply=reply)),
+                )
+            )
         length = {1: 4, 4: 16}.get(kind) or _exactly(stream, 1)[0]
         _exactly(stream, length + 2)
     except BaseException:
@@ -52,14 +63,14 @@ def _greet(stream: socket.socket, name: str, password: str) -> None:
     stream.sendall(bytes((VERSION, len(ways))) + ways)
     version, way = _exactly(stream, 2)
     if version != VERSION:
-        raise SocksError("what answers there is no SOCKS 5 proxy")
+        raise SocksError(Sentence("what answers there is no SOCKS 5 proxy"))
     if way == PASSWORD:
         words = [part.encode() for part in (name, password)]
         stream.sendall(b"\x01" + b"".join(bytes((len(word),)) + word for word in words))
         if _exactly(stream, 2)[1]:
-            raise SocksError("the SOCKS proxy refuses this login (407)")
+            raise SocksError(Sentence("the SOCKS proxy refuses this login (407)"))
     elif way == NEITHER:
-        raise SocksError("the SOCKS proxy requires a login (407)")
+        raise SocksError(Sentence("the SOCKS proxy requires a login (407)"))
 
 
 def _exactly(stream: socket.socket, count: int) -> bytes:
@@ -67,7 +78,7 @@ def _exactly(stream: socket.socket, count: int) -> bytes:
     while len(content) < count:
         piece = stream.recv(count - len(content))
         if not piece:
-            raise SocksError("the SOCKS proxy hung up")
+            raise SocksError(Sentence("the SOCKS proxy hung up"))
         content += piece
     return content
 

@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..protocol.sentences import Sentence
+
 HOPPER = "9.0"
 """The compute capability of an H100 and an H200."""
 _INDEX = "https://download.pytorch.org/whl/"
@@ -54,7 +56,7 @@ def choose(wish: str = "auto") -> TorchBuild:
     if name == "cuda" and sys.platform == "win32":
         name = "cuda-windows"
     if name not in BUILDS:
-        raise ValueError(f"There is no torch build '{wish}'; choose auto, cpu, cuda, rocm or mps.")
+        raise ValueError(Sentence("There is no torch build '{wish}'; choose auto, cpu, cuda, rocm or mps.", wish=wish))
     return BUILDS[name]
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from . import causes, processes
 from .amount import Amount, GrowingAmount, ReportAmount
 from .create import InstallStep, python_of
@@ -128,16 +129,16 @@ def install(
     here = ["--cache-dir", str(cache)] if cache else []
     for left_over in cache.glob(UNPACKING) if cache else ():
         shutil.rmtree(left_over, ignore_errors=True)
-    report(f"Making the environment in {folder}", Amount())
-    plain = reach_of(InstallStep("", ()))
+    report(Sentence("Making the environment in {folder}", folder=folder), Amount())
+    plain = reach_of(InstallStep(NO_SENTENCE, ()))
     _make_venv([str(uv), "venv", "--no-project", *here, "--python", python, str(folder)], folder, plain)
-    report("Checking how much to download", Amount())
+    report(Sentence("Checking how much to download"), Amount())
     where = cache or _usual_cache(uv, plain)
     plans = [_plan(uv, folder, step, reach_of(step), here, where) for step in steps]
     coming, so_far = Coming(where, [plan.files for plan in plans], about_bytes), GrowingAmount()
     for number, (step, plan) in enumerate(zip(steps, plans, strict=True)):
 
-        def tell(sentence: str = step.sentence) -> None:
+        def tell(sentence: Sentence = step.sentence) -> None:
             report(sentence, so_far.at(*coming.bytes_now()))
 
         def receive(line: str, tell: Callable[[], None] = tell) -> None:
@@ -167,7 +168,7 @@ def _make_venv(command: list[str], folder: Path, reach: Reach) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
     ended = processes.run(command, reach.variables)
     if ended.code:
-        raise causes.of_words(f"Making the environment in {folder}", ended.words, reach, folder)
+        raise causes.of_words(Sentence("Making the environment in {folder}", folder=folder), ended.words, reach, folder)
 
 
 def _pip(uv: Path, verb: str, folder: Path, reach: Reach) -> list[str]:

@@ -16,6 +16,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from ..protocol.messages import ProblemKind
+from ..protocol.sentences import Sentence
 from ..storage import whole_file
 from . import causes, index_file, processes
 from .amount import GrowingAmount, ReportAmount
@@ -95,13 +96,17 @@ def bring(tools: Path, reach: Reach, report: ReportAmount, wheel: Wheel | None =
     program = program_in(tools)
     wheel = wheel or wheel_of_this_machine()
     if wheel is None:
-        raise NoTool(f"there is no build for {platform.system()} on {platform.machine()}")
+        raise NoTool(
+            Sentence(
+                "there is no build for {system} on {machine}", system=platform.system(), machine=platform.machine()
+            )
+        )
     if not program.exists():
         _fetch(program, wheel, reach, report)
     if _is_whole(program):
         return program
     shutil.rmtree(program.parent, ignore_errors=True)
-    raise NoTool(f"it doesn't start in {program.parent}")
+    raise NoTool(Sentence("it doesn't start in {folder}", folder=program.parent))
 
 
 def _is_whole(program: Path) -> bool:
@@ -110,7 +115,7 @@ def _is_whole(program: Path) -> bool:
 
 
 def _fetch(program: Path, wheel: Wheel, reach: Reach, report: ReportAmount) -> None:
-    what, so_far = f"Downloading uv {VERSION}", GrowingAmount()
+    what, so_far = Sentence("Downloading uv {version}", version=VERSION), GrowingAmount()
     file = program.with_name(wheel.name)
     report(what, so_far.at(0, wheel.size_bytes))
     try:
@@ -164,11 +169,17 @@ def bring_python(uv: Path, folder: Path, reach: Reach, version: str = PYTHON) ->
         fetch_it = [str(uv), "python", "install", "--managed-python", "--no-bin", "--no-registry", version]
         made = processes.run([*fetch_it, *_certificates(reach)], {**variables, "UV_HTTP_RETRIES": "1"})
         if made.code:
-            raise causes.of_words(f"Downloading Python {version}", made.words, reach, folder)
+            raise causes.of_words(Sentence("Downloading Python {version}", version=version), made.words, reach, folder)
         found = processes.run(asked, variables)
     interpreter = ask(found.answer.strip(), bare=True) if found.code == 0 else None
     if interpreter is None:
-        raise causes.SetupFailed(f"Python {version} was downloaded into {folder} and doesn't start; see the log.")
+        raise causes.SetupFailed(
+            Sentence(
+                "Python {version} was downloaded into {folder} and doesn't start; see the log.",
+                version=version,
+                folder=folder,
+            )
+        )
     return interpreter
 
 

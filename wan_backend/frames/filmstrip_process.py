@@ -1,4 +1,4 @@
-"""`python -m wan_backend.frames.filmstrip_process`: takes in a few small pictures each.
+"""`python -m wan_backend.frames.filmstrip_process`: takes in a few small pictures each, or some frames as they play.
 
 A process of its own, with limits of memory and time, as the one for thumbnails. It reads FilmstripsParams as JSON from
 stdin and writes one file for each film, whose paths are its arguments; a film that can't be read gets none.
@@ -19,7 +19,7 @@ import numpy as np
 from ..protocol import process_setup
 from ..protocol.conversion import from_json
 from ..protocol.errors import Refusal
-from ..protocol.media import FILMSTRIP_HEAD, FILMSTRIP_MARK, FILMSTRIP_PICTURES, FILMSTRIP_SIDE
+from ..protocol.media import FILMSTRIP_HEAD, FILMSTRIP_MARK, FILMSTRIP_PICTURES, FILMSTRIP_SIDE, REEL_FILLER, REEL_MARK
 from ..protocol.messages import Film, FilmstripsParams
 from ..storage import whole_file
 from . import process_limits, source_frames
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 def make(film: Film) -> bytes:
     """The content of a film's file. Raises Refusal or MemoryError if its files can't be read."""
+    if film.side:
+        return make_reel(film)
     width, height = small_size(film.width, film.height)
     chosen = chosen_frames(film.source.frames)
     read = source_frames.read(film.source, chosen, width, height, (film.width, film.height), PICTURE_BYTES)
@@ -39,9 +41,19 @@ def make(film: Film) -> bytes:
     return head + zlib.compress(levels.tobytes(), 1)
 
 
-def small_size(width: int, height: int) -> tuple[int, int]:
+def make_reel(film: Film) -> bytes:
+    """Every frame, no larger than it is. Raises as `make` does."""
+    scene_size, frames = (film.width, film.height), range(film.source.frames)
+    width, height = small_size(*scene_size, min(film.side, max(scene_size)))
+    filler = np.full((height, width), REEL_FILLER, np.uint8)
+    read = source_frames.read(film.source, frames, width, height, scene_size, PICTURE_BYTES)
+    pictures = [np.dstack((picture, filler))[::-1].tobytes() for picture in read]
+    return FILMSTRIP_HEAD.pack(REEL_MARK, width, height, len(pictures), 0) + b"".join(pictures)
+
+
+def small_size(width: int, height: int, side: int = FILMSTRIP_SIDE) -> tuple[int, int]:
     """Width and height of the small pictures of a film of that size."""
-    scale = FILMSTRIP_SIDE / max(width, height, 1)
+    scale = side / max(width, height, 1)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 

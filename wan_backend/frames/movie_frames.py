@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 
+from ..protocol.sentences import Sentence
 from .unreadable_source import UnreadableSource
 
 STEPS_BACK_SECONDS = (0.0, 1.0, 5.0, 25.0)
@@ -26,7 +27,7 @@ DECODED_ON_FRAMES = 48
 PIECE_BYTES = 1 << 20
 LISTS = {"concat", "hls", "dash", "imf", "sdp", "image2"}
 """Formats (ffmpeg's names) that are no movies, but lists of other files."""
-LISTED = "it is a list of other files, not a movie"
+LISTED = Sentence("it is a list of other files, not a movie")
 
 
 def _plain(pixels: str) -> str:
@@ -42,7 +43,7 @@ class MovieFrames:
         videos = self._container.streams.video
         if not videos:
             self._container.close()
-            raise UnreadableSource("it has no picture track")
+            raise UnreadableSource(Sentence("it has no picture track"))
         self._stream: Any = videos[0]
         self._stream.thread_type = "AUTO"
         self._base: Fraction = self._stream.time_base or Fraction(1, 90_000)
@@ -65,11 +66,15 @@ class MovieFrames:
         same_size = (frame.width, frame.height) == (width, height) or not (width and height)
         return same_size and pixels in ("", _plain(frame.format.name))
 
-    def change(self, frame: Any) -> str:
+    def change(self, frame: Any) -> Sentence:
         """The change from the file's header to the frame, in words."""
         width, height, pixels = self._header
-        when = "" if frame.time is None else f", {frame.time:.1f} seconds in"
-        return f"{width} x {height} ({pixels}) to {frame.width} x {frame.height} ({_plain(frame.format.name)}){when}"
+        return Sentence(
+            "{first} to {second}{when}",
+            first=f"{width} x {height} ({pixels})",
+            second=f"{frame.width} x {frame.height} ({_plain(frame.format.name)})",
+            when="" if frame.time is None else Sentence(", {time} seconds in", time=f"{frame.time:.1f}"),
+        )
 
     def __enter__(self) -> MovieFrames:
         return self
@@ -95,7 +100,7 @@ class MovieFrames:
             while self._next is not None and (self._shown is None or self._next.pts <= due):
                 self._shown, self._next = self._next, next(self._coming, None)
             if self._shown is None:
-                raise UnreadableSource("none of its pictures can be decoded")
+                raise UnreadableSource(Sentence("none of its pictures can be decoded"))
             if self._next is None and not read_through and due - self._shown.pts > 1.5 / (self._rate * self._base):
                 _read_through(Path(self._container.name))
                 read_through = True

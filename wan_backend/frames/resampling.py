@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from ..protocol.messages import Framing
+from ..protocol.sentences import Sentence
 from .unreadable_source import UnreadableSource
 
 LOBES = 3
@@ -83,12 +84,12 @@ def axes(
     """
     lies = framing or Framing(*canvas, 0.0, 0.0, *canvas)
     if min(lies.canvas_width, lies.canvas_height, lies.width, lies.height) <= 0:
-        raise UnreadableSource("the picture has no size in the frame")
+        raise UnreadableSource(Sentence("the picture has no size in the frame"))
     scale = max(lies.canvas_width / size[0], lies.canvas_height / size[1])
     across = lies.crop_left, picture[0] - lies.crop_right
     down = lies.crop_top, picture[1] - lies.crop_bottom
     if across[1] - across[0] < NEAR or down[1] - down[0] < NEAR:
-        raise UnreadableSource("the crop leaves nothing of the picture")
+        raise UnreadableSource(Sentence("the crop leaves nothing of the picture"))
     return (
         Axis(size[0], lies.canvas_width, scale, lies.x, lies.width, *across, lies.mirror_x),
         Axis(size[1], lies.canvas_height, scale, lies.y, lies.height, *down, lies.mirror_y),

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Pictures, Problem, ProblemKind, Source
+from ..protocol.sentences import Sentence
 from . import still_pictures
 from .color import FrameReader, depths, describe
 from .movie_frames import MovieFrames
@@ -24,10 +25,10 @@ ANY_DEPTH = 64
 MAX_MOVIE_PIXELS = 100_000_000
 """For one frame; a decoder holds twenty of them at once. The largest cameras and VR films have 67 million pixels."""
 
-CONVERT_ADVICE = (
+CONVERT_ADVICE = Sentence(
     "convert it to MP4 with a program that makes all frames alike (such as HandBrake), and use that instead"
 )
-RENDER_ADVICE = "press Retry in Blender, which then renders the strip"
+RENDER_ADVICE = Sentence("press Retry in Blender, which then renders the strip")
 EDGE_GAIN, EDGE_FLOOR = 3.0, 0.15
 """How strong the edge at a step of brightness (0..1) is, and what is subtracted; the embedded model was trained so."""
 
@@ -47,7 +48,9 @@ def read(
     Refusal (bad_source, or render_first) if a file can't be read, whatever is wrong with it.
     """
     if not source.files:
-        raise Refusal(Problem(ProblemKind.BAD_SOURCE, "A source of this take has no files; select its strip again."))
+        raise Refusal(
+            Problem(ProblemKind.BAD_SOURCE, Sentence("A source of this take has no files; select its strip again."))
+        )
     if source.is_movie:
         yield from _from_movie(source, frames, (width, height), scene_size)
     else:
@@ -77,12 +80,18 @@ def _from_movie(
                     shown, picture = frame, reader.picture(frame)
                 yield picture
     except Exception as error:  # nobody knows what a decoder raises about a damaged file
-        raise _refusal("movie", file, error) from error
+        raise _refusal(Sentence("movie"), file, error) from error
 
 
 def _check_movie(width: int, height: int) -> None:
     if width * height > MAX_MOVIE_PIXELS:
-        raise UnreadableSource(f"its pictures of {width:,} x {height:,} pixels are too large to decode")
+        raise UnreadableSource(
+            Sentence(
+                "its pictures of {width} x {height} pixels are too large to decode",
+                width=f"{width:,}",
+                height=f"{height:,}",
+            )
+        )
 
 
 def _check_header(framed: Pictures | None, size: tuple[int, int]) -> None:
@@ -94,7 +103,9 @@ def _check_header(framed: Pictures | None, size: tuple[int, int]) -> None:
 def _check_unchanged(movie: MovieFrames, frame: Any) -> None:
     """Raise UnreadableSource if the pictures change: no Blender (4.2 to 5.2) shows those after that, but noise."""
     if not movie.is_like_first(frame):
-        why = f"its pictures change from {movie.change(frame)}, and Blender shows noise from there on"
+        why = Sentence(
+            "its pictures change from {change}, and Blender shows noise from there on", change=movie.change(frame)
+        )
         raise UnreadableSource(why, CONVERT_ADVICE)
 
 
@@ -117,28 +128,43 @@ def _from_pictures(
                     log.info("%s: %d x %d, read as %d x %d", name, *full, *size)
                 shown, picture = name, readers[full].from_pixels(found.pixels, found.order, found.shrunk)
             except Exception as error:  # nobody knows what a decoder raises about a damaged file
-                raise _refusal("picture", file, error) from error
+                raise _refusal(Sentence("picture"), file, error) from error
         yield picture
 
 
 def _check(framed: Pictures, found: tuple[int, int], depths: tuple[int, int, int] = (0, 0, 0)) -> None:
     """Raise UnreadableSource if a picture isn't what the source was framed for."""
     if found != (framed.width, framed.height):
-        sizes = f"{found[0]} x {found[1]} and not {framed.width} x {framed.height}"
-        raise UnreadableSource(f"one of its pictures is {sizes} pixels", RENDER_ADVICE, ProblemKind.RENDER_FIRST)
+        why = Sentence(
+            "one of its pictures is {found} and not {wanted} pixels",
+            found=f"{found[0]} x {found[1]}",
+            wanted=f"{framed.width} x {framed.height}",
+        )
+        raise UnreadableSource(why, RENDER_ADVICE, ProblemKind.RENDER_FIRST)
     allowed = framed.alpha_bits, framed.rgb_bits, framed.grey_bits
-    for what, bits, most in zip(("transparency", "RGB", "gray"), depths, allowed, strict=True):
+    for what, bits, most in zip((Sentence("transparency"), "RGB", Sentence("gray")), depths, allowed, strict=True):
         if bits > most:
-            why = f"it has {what} of {bits} bits, which Blender may show otherwise"
+            why = Sentence("it has {what} of {bits} bits, which Blender may show otherwise", what=what, bits=bits)
             raise UnreadableSource(why, RENDER_ADVICE, ProblemKind.RENDER_FIRST)
 
 
-def _refusal(kind: str, file: Path, error: Exception) -> Refusal:
+def _refusal(kind: Sentence, file: Path, error: Exception) -> Refusal:
     if isinstance(error, FileNotFoundError):
-        sentence = f"The {kind} {file} is missing; put it back, or choose another strip."
+        sentence = Sentence("The {kind} {file} is missing; put it back, or choose another strip.", kind=kind, file=file)
         return Refusal(Problem(ProblemKind.BAD_SOURCE, sentence))
     found = _unreadable(error)
-    return Refusal(Problem(found.kind, f"The {kind} {file} can't be used: {found}; {found.advice}."))
+    return Refusal(
+        Problem(
+            found.kind,
+            Sentence(
+                "The {kind} {file} can't be used: {reason}; {advice}.",
+                kind=kind,
+                file=file,
+                reason=found,
+                advice=found.advice,
+            ),
+        )
+    )
 
 
 def is_lasting(refusal: Refusal) -> bool:
@@ -153,13 +179,13 @@ def _unreadable(error: Exception) -> UnreadableSource:
     if isinstance(error, UnreadableSource):
         return error
     if isinstance(error, MemoryError):
-        return UnreadableSource("there is too little memory to decode it", is_lasting=False)
+        return UnreadableSource(Sentence("there is too little memory to decode it"), is_lasting=False)
     if isinstance(error, OSError) and error.strerror:
         permission = isinstance(error, PermissionError | IsADirectoryError)
-        why = f"it can't be read to its end ({error.strerror}), so its disk or share is failing"
-        why = str(error.strerror).lower() if permission else why
-        return UnreadableSource(why, "check that, or choose another strip", is_lasting=False)
-    return UnreadableSource("its format is not known, or it is damaged")
+        why = Sentence("it can't be read to its end ({reason}), so its disk or share is failing", reason=error.strerror)
+        why = Sentence(str(error.strerror).lower()) if permission else why
+        return UnreadableSource(why, Sentence("check that, or choose another strip"), is_lasting=False)
+    return UnreadableSource(Sentence("its format is not known, or it is damaged"))
 
 
 def edges(picture: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ import imageio.v3 as imageio
 import numpy as np
 from PIL import Image
 
+from ..protocol.sentences import Sentence
 from .unreadable_source import EXPORT_AGAIN, UnreadableSource
 
 BUDGET_BYTES = 1 << 30
@@ -81,9 +82,9 @@ def check_plain(file: Path) -> None:
     """Raise OSError if there is no file, UnreadableSource if reading it might never end (a pipe, a device)."""
     kind = os.stat(file).st_mode
     if stat.S_ISDIR(kind):
-        raise UnreadableSource("it is a folder")
+        raise UnreadableSource(Sentence("it is a folder"))
     if not stat.S_ISREG(kind):
-        raise UnreadableSource("it is not a plain file")
+        raise UnreadableSource(Sentence("it is not a plain file"))
 
 
 def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> Picture:
@@ -95,9 +96,9 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
     check_plain(file)
     size_bytes = os.stat(file).st_size
     if not size_bytes:
-        raise UnreadableSource("it is empty")
+        raise UnreadableSource(Sentence("it is empty"))
     if size_bytes > budget_bytes:
-        why = f"it has {size_bytes / 1e9:,.1f} GB, which is too much for a picture"
+        why = Sentence("it has {size} GB, which is too much for a picture", size=f"{size_bytes / 1e9:,.1f}")
         raise UnreadableSource(why, is_lasting=size_bytes > BUDGET_BYTES)
     content = _content(file, size_bytes)
     try:
@@ -106,15 +107,15 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
             if head.format == "PNG":
                 _check_png(content.data)
             if head.can_shrink and head.width * head.height > max(JPEG_PIXELS_PER_BYTE * size_bytes, JPEG_PIXELS):
-                raise UnreadableSource("it is damaged or incomplete", EXPORT_AGAIN)
+                raise UnreadableSource(Sentence("it is damaged or incomplete"), EXPORT_AGAIN)
             shrunk = _shrunk(head, wanted_side, size_bytes, budget_bytes)
             return _checked(*_decoded(file, content, shrunk), head, shrunk)
     except UnreadableSource:
         raise
     except Exception as error:  # decoders raise anything about a damaged file
         if _is_out_of_memory(error):
-            raise UnreadableSource("there is too little memory to decode it", is_lasting=False) from None
-        raise UnreadableSource("its format is not known, or it is damaged") from error
+            raise UnreadableSource(Sentence("there is too little memory to decode it"), is_lasting=False) from None
+        raise UnreadableSource(Sentence("its format is not known, or it is damaged")) from error
 
 
 def _content(file: Path, size_bytes: int) -> np.ndarray:
@@ -125,7 +126,9 @@ def _content(file: Path, size_bytes: int) -> np.ndarray:
         while at < size_bytes and (got := stream.readinto(content.data[at:])):
             at += got
         if at < size_bytes or stream.read(1):
-            raise UnreadableSource("it is being written right now; try again when it is complete", is_lasting=False)
+            raise UnreadableSource(
+                Sentence("it is being written right now; try again when it is complete"), is_lasting=False
+            )
     return content
 
 
@@ -146,7 +149,7 @@ def read_header(content: np.ndarray) -> PictureHeader:
         return PictureHeader(image.format or "", *image.size, per_pixel, beside, image.format in ("JPEG", "MPO"))
     with av.open(io.BytesIO(content.data)) as container:
         if not container.streams.video:
-            raise UnreadableSource("its format is not known, or it is damaged")
+            raise UnreadableSource(Sentence("its format is not known, or it is damaged"))
         codec: Any = container.streams.video[0].codec_context
         return PictureHeader(container.format.name, codec.width, codec.height, MAX_BYTES_PER_PIXEL, MAX_BYTES_PER_PIXEL)
 
@@ -170,13 +173,13 @@ def _check_png(content: memoryview) -> None:
         if kind == b"IEND":
             return
         place = end + 4
-    raise UnreadableSource("it is damaged or incomplete", EXPORT_AGAIN)
+    raise UnreadableSource(Sentence("it is damaged or incomplete"), EXPORT_AGAIN)
 
 
 def _shrunk(head: PictureHeader, wanted_side: int, size_bytes: int, budget_bytes: int) -> int:
     """The divisor of the sides by which the picture must be decoded to fit. Raises UnreadableSource if none does."""
     if min(head.width, head.height) < 1:
-        raise UnreadableSource("it has no valid picture size")
+        raise UnreadableSource(Sentence("it has no valid picture size"))
     pixels, longer = head.width * head.height, max(head.width, head.height)
     for shrunk in (1, *SHRUNK):
         fits = pixels * (head.bytes_per_pixel / shrunk**2 + head.beside) <= budget_bytes - size_bytes
@@ -186,8 +189,12 @@ def _shrunk(head: PictureHeader, wanted_side: int, size_bytes: int, budget_bytes
         _shrunk(head, wanted_side, size_bytes, BUDGET_BYTES)
     most = math.isqrt(max(budget_bytes - size_bytes, 0) // (head.bytes_per_pixel + head.beside)) // 100 * 100
     raise UnreadableSource(
-        f"its picture of {head.width:,} x {head.height:,} pixels is too large to decode; "
-        f"about {most:,} x {most:,} can be read",
+        Sentence(
+            "its picture of {width} x {height} pixels is too large to decode; about {most} x {most} can be read",
+            width=f"{head.width:,}",
+            height=f"{head.height:,}",
+            most=f"{most:,}",
+        ),
         is_lasting=budget_bytes >= BUDGET_BYTES,
     )
 
@@ -199,7 +206,7 @@ def _decoded(file: Path, content: np.ndarray, shrunk: int) -> tuple[np.ndarray, 
     if found is not None:
         return np.asarray(found), True
     if shrunk > 1:
-        raise UnreadableSource("it is damaged")
+        raise UnreadableSource(Sentence("it is damaged"))
     return np.asarray(imageio.imread(file, index=0)), False
 
 
@@ -207,9 +214,9 @@ def _checked(found: np.ndarray, blue_first: bool, head: PictureHeader, shrunk: i
     if found.ndim == 2:
         found = found[..., None]
     if found.ndim != 3 or not 1 <= found.shape[2] <= 4 or not found.size:
-        raise UnreadableSource("it is not a picture of one to four channels")
+        raise UnreadableSource(Sentence("it is not a picture of one to four channels"))
     if found.dtype not in (np.uint8, np.uint16):
-        raise UnreadableSource("it does not have 8 or 16 bits per channel")
+        raise UnreadableSource(Sentence("it does not have 8 or 16 bits per channel"))
     channels = found.shape[2]
     colors: tuple[int, ...] = (0, 0, 0) if channels < 3 else (2, 1, 0) if blue_first else (0, 1, 2)
     order = colors if channels % 2 else (*colors, channels - 1)

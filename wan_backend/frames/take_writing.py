@@ -1,17 +1,18 @@
 """A take on the disk: its folder, which appears only when it's whole, and its media, numbered PNG files or a movie.
 
-<media_folder>/<job_id>.partial/ becomes <media_folder>/<job_id>/ by one rename, after its settings are written. Errors
-of the disk are raised as OSError. FFV1 in Matroska keeps every bit; H.264 in MP4 is small, tagged and converted as
-BT.709 with limited range.
+<media_folder>/<job_id>.partial/ gets a name that a person can read (protocol.take_names) by one rename, after its
+settings are written. Errors of the disk are raised as OSError. FFV1 in Matroska keeps every bit; H.264 in MP4 is small,
+tagged and converted as BT.709 with limited range.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from fractions import Fraction
@@ -24,20 +25,26 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from ..protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
+from ..protocol import bounds, take_names
+from ..protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE, TRASH_FOLDER, frame_file
 from ..protocol.messages import MediaFormat
 from ..storage import private_files, whole_file
 from .marks import Marks, marked_png, mp4_box, png_chunk
 
 REPLACED_SUFFIX = ".replaced"
+NAME_TRIES = 20
+"""So often another worker may take the name that was free a moment ago."""
 
 
 class TakeFolder:
     """Used as `with TakeFolder(...) as take`: write into `take.partial`, then `publish`; else nothing is left."""
 
-    def __init__(self, media_folder: Path, job_id: str) -> None:
+    def __init__(self, media_folder: Path, job_id: str, title: str) -> None:
+        """`title` is what the folder is called behind its number (protocol.take_names)."""
         self.partial = media_folder / (job_id + PARTIAL_SUFFIX)
-        self.final = media_folder / job_id
+        self._media_folder = media_folder
+        self._job_id = job_id
+        self._title = title
         self._published = False
 
     def __enter__(self) -> TakeFolder:
@@ -54,40 +61,78 @@ class TakeFolder:
         if not self._published:
             shutil.rmtree(self.partial, ignore_errors=True)
 
-    def publish(self, settings: dict[str, Any]) -> Path:
-        """Write `settings` beside the media and give the folder its name; returns the folder.
+    def publish(self, settings_for: Callable[[Path], dict[str, Any]]) -> Path:
+        """Write the settings beside the media and give the folder its name; returns the folder.
 
-        A take that this job made before is replaced once the new one is there. Any other folder of that name, without a
-        take's settings in it, is renamed and kept.
+        `settings_for` makes the settings for the folder that the take will be in. A take that this job made before is
+        replaced once the new one is there, and its name is used again. No other folder is touched.
         """
-        content = json.dumps(settings, indent=2).encode("ascii") + b"\n"
+        before = self._made_before()
+        if before is not None:
+            self._write_settings(settings_for(before))
+            self._replace(before)
+            return self._done(before)
+        for _ in range(NAME_TRIES):
+            final = self._free()
+            self._write_settings(settings_for(final))
+            if not os.path.lexists(final) and self._rename(final):
+                return self._done(final)
+        raise FileExistsError(errno.EEXIST, "Another take got each name that was free", str(self._media_folder))
+
+    def _done(self, final: Path) -> Path:
+        self._published = True
+        whole_file.sync_folder(final.parent)
+        return final
+
+    def _write_settings(self, settings: dict[str, Any]) -> None:
+        content = json.dumps({**settings, take_names.TITLE_KEY: self._title}, indent=2).encode("ascii") + b"\n"
         whole_file.write(self.partial / SETTINGS_FILE, content, flushed=True)
         private_files.open_up(self.partial)
         whole_file.sync_folder(self.partial)
-        was_take = (self.final / SETTINGS_FILE).is_file() and not self.final.is_symlink()
-        replaced = self.final.with_name(self.final.name + REPLACED_SUFFIX) if was_take else self._kept()
-        if os.path.lexists(self.final):
-            if was_take:
-                shutil.rmtree(replaced, ignore_errors=True)
-            os.rename(self.final, replaced)
-        try:
-            os.rename(self.partial, self.final)
-        except OSError:
-            if replaced.exists():
-                os.rename(replaced, self.final)
-            raise
-        self._published = True
-        if was_take:
-            shutil.rmtree(replaced, ignore_errors=True)
-        whole_file.sync_folder(self.final.parent)
-        return self.final
 
-    def _kept(self) -> Path:
-        """A free name for what is in the way."""
-        number = 1
-        while os.path.lexists(kept := self.final.with_name(f"{self.final.name}.kept-{number}")):
-            number += 1
-        return kept
+    def _rename(self, final: Path) -> bool:
+        """False if another worker has just taken the name."""
+        try:
+            os.rename(self.partial, final)
+        except OSError:
+            if os.path.lexists(final) and self.partial.is_dir():
+                return False
+            raise
+        return True
+
+    def _replace(self, before: Path) -> None:
+        replaced = before.with_name(before.name + REPLACED_SUFFIX)
+        shutil.rmtree(replaced, ignore_errors=True)
+        os.rename(before, replaced)
+        try:
+            os.rename(self.partial, before)
+        except OSError:
+            os.rename(replaced, before)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+
+    def _made_before(self) -> Path | None:
+        """The folder in which this job's take lies already, as where its end was not written down; None if none is."""
+        names = [name for name in os.listdir(self._media_folder) if take_names.title_of(name) == self._title]
+        for folder in (self._media_folder / name for name in (self._job_id, *sorted(names))):
+            if not folder.is_symlink() and self._is_this_jobs(folder / SETTINGS_FILE):
+                return folder
+        return None
+
+    def _is_this_jobs(self, file: Path) -> bool:
+        try:
+            settings = whole_file.read_json(file, bounds.MAX_JSON_CHARACTERS)
+        except (OSError, ValueError):
+            return False
+        return isinstance(settings, dict) and settings.get("job_id") == self._job_id
+
+    def _free(self) -> Path:
+        """A name that no take has, here or in the trash, from which it may come back; the job's where none is left."""
+        names = os.listdir(self._media_folder)
+        with suppress(OSError):
+            names += os.listdir(self._media_folder / TRASH_FOLDER)
+        number = take_names.next_number(names)
+        return self._media_folder / (take_names.numbered(number, self._title) if number else self._job_id)
 
 
 COMPRESSION = 3

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from ..protocol.messages import ProblemKind
+from ..protocol.sentences import Sentence
 
-EXPORT_AGAIN = "export or copy it again, or choose another strip"
+EXPORT_AGAIN = Sentence("export or copy it again, or choose another strip")
 """Advice for a file that is damaged: there is nothing left to convert."""
+
+
+CONVERT = Sentence("convert it to MP4 or PNG, or choose another strip")
 
 
 class UnreadableSource(ValueError):
@@ -16,8 +20,8 @@ class UnreadableSource(ValueError):
 
     def __init__(
         self,
-        why: str,
-        advice: str = "convert it to MP4 or PNG, or choose another strip",
+        why: Sentence,
+        advice: Sentence = CONVERT,
         kind: ProblemKind = ProblemKind.BAD_SOURCE,
         is_lasting: bool = True,
     ) -> None:

@@ -20,6 +20,7 @@ from ..protocol.errors import Refusal
 from ..protocol.media import SETTINGS_FILE
 from ..protocol.messages import ProblemKind
 from ..protocol.plain_names import is_name
+from ..protocol.sentences import Sentence
 from ..storage.byte_sizes import size_in_words
 from ..storage.media_folder import RESERVE_BYTES
 from .endings import ALL
@@ -75,8 +76,13 @@ class Packer:
         if needed + RESERVE_BYTES > free:
             raise Refusal.of(
                 ProblemKind.DISK_FULL,
-                f"The file needs {size_in_words(needed)} in {file.parent}, but only {size_in_words(free)} are free; "
-                "make room on that disk or choose another folder.",
+                Sentence(
+                    "The file needs {needed} in {folder}, but only {free} are free; make room on that disk or choose "
+                    "another folder.",
+                    needed=size_in_words(needed),
+                    folder=file.parent,
+                    free=size_in_words(free),
+                ),
             )
         partial = file.with_name(file.name + ".partial")
         try:
@@ -100,9 +106,9 @@ def content_of(file: Path) -> str:
         try:
             info = packed.getinfo(CONTENT)
         except KeyError:
-            raise _refused(f"holds no {CONTENT}, so it is no cut") from None
+            raise _refused(Sentence("holds no {file}, so it is no cut", file=CONTENT)) from None
         if info.file_size > MAX_CUT_BYTES:
-            raise _refused("holds a timeline that is too large to be one")
+            raise _refused(Sentence("holds a timeline that is too large to be one"))
         with packed.open(info) as stream:
             return stream.read(MAX_CUT_BYTES).decode("utf-8", "replace")
 
@@ -117,8 +123,13 @@ def unpack(file: Path, target: Path) -> None:
         if needed + RESERVE_BYTES > free:
             raise Refusal.of(
                 ProblemKind.DISK_FULL,
-                f"The media needs {size_in_words(needed)} in {parent}, but only {size_in_words(free)} are free; make "
-                "room on that disk or choose another media folder.",
+                Sentence(
+                    "The media needs {needed} in {folder}, but only {free} are free; make room on that disk or choose "
+                    "another media folder.",
+                    needed=size_in_words(needed),
+                    folder=parent,
+                    free=size_in_words(free),
+                ),
             )
         partial = partial_of(target)
         partial.mkdir()
@@ -140,7 +151,7 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
     while piece := source.read(min(PIECE_BYTES, left + 1)):
         left -= len(piece)
         if left < 0:
-            raise _refused("holds a file that is larger than it says")
+            raise _refused(Sentence("holds a file that is larger than it says"))
         target.write(piece)
 
 
@@ -148,12 +159,12 @@ def _checked(packed: zipfile.ZipFile, file: Path) -> list[zipfile.ZipInfo]:
     """What is in the zip, once it is certain that it is harmless. Raises Refusal."""
     entries = packed.infolist()
     if len(entries) > MAX_ENTRIES:
-        raise _refused(f"holds {len(entries):,} files, more than any cut has")
+        raise _refused(Sentence("holds {count} files, more than any cut has", count=len(entries)))
     if sum(info.file_size for info in entries) > MAX_SWELLING * os.path.getsize(file) + SMALL_BYTES:
-        raise _refused("would become many times as large when unpacked, as no cut does")
+        raise _refused(Sentence("would become many times as large when unpacked, as no cut does"))
     names = [info.filename.rstrip("/").lower() for info in entries]
     if len(set(names)) != len(names):
-        raise _refused("holds two files of one name")
+        raise _refused(Sentence("holds two files of one name"))
     for info in entries:
         _check(info)
     return entries
@@ -162,10 +173,12 @@ def _checked(packed: zipfile.ZipFile, file: Path) -> list[zipfile.ZipInfo]:
 def _check(info: zipfile.ZipInfo) -> None:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or info.flag_bits & 1:
-        raise _refused("holds a link or a locked file")
+        raise _refused(Sentence("holds a link or a locked file"))
     parts = info.filename.rstrip("/").split("/")
     if len(parts) > MAX_DEPTH or not all(is_name(part, windows=True) for part in parts):
-        raise _refused("holds a file that would lie outside of its folder, or has a name that no system takes")
+        raise _refused(
+            Sentence("holds a file that would lie outside of its folder, or has a name that no system takes")
+        )
 
 
 def _is_media(info: zipfile.ZipInfo) -> bool:
@@ -175,8 +188,11 @@ def _is_media(info: zipfile.ZipInfo) -> bool:
     return not info.is_dir() and is_inside and (name.lower().endswith(ALL) or name == SETTINGS_FILE)
 
 
-def _refused(words: str) -> Refusal:
-    return Refusal.of(ProblemKind.BAD_SOURCE, f"The file {words}: export it anew from the program that it comes from.")
+def _refused(what: Sentence) -> Refusal:
+    return Refusal.of(
+        ProblemKind.BAD_SOURCE,
+        Sentence("The file {what}: export it anew from the program that it comes from.", what=what),
+    )
 
 
 def files_of(cut: Cut) -> Iterable[ClipMedia]:

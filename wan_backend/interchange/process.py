@@ -30,6 +30,7 @@ from ..protocol.cut import (
 )
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import ProblemKind
+from ..protocol.sentences import Sentence
 from ..storage import whole_file
 from ..storage.disk_errors import reason
 from . import bundle, reading, writing
@@ -45,15 +46,22 @@ def export(params: ExportTimelineParams) -> ExportTimelineResult:
     """Write the cut. Raises Refusal and OSError."""
     cut = read_cut(Path(params.cut_file))
     file = Path(params.file)
-    lost: list[str] = []
+    lost: list[Sentence] = []
     irregular = sum(len(each.files) > 1 and not writing.is_sequence(each) for each in bundle.files_of(cut))
     if irregular:
-        lost.append(f"The names of {irregular} picture sequences don't count up: other programs show one picture.")
+        lost.append(
+            Sentence(
+                "Picture sequences whose names don't count up, and of which others show one picture: {count}.",
+                count=irregular,
+            )
+        )
     if file.suffix.lower() == BUNDLE:
         packer = bundle.Packer()
         packer.write(file, writing.text_of(writing.timeline_of(cut, packer.place)))
         if packer.missing:
-            lost.append(f"{packer.missing} movies, sounds or picture sequences aren't on the disk, so not in the file.")
+            lost.append(
+                Sentence("Media that isn't on the disk, and so not in the file: {count}.", count=packer.missing)
+            )
     else:
         whole_file.write(file, writing.text_of(writing.timeline_of(cut)).encode("utf-8"))
     clips = [clip for track in cut.tracks for clip in track.clips]
@@ -65,12 +73,12 @@ def import_(params: ImportTimelineParams, folder: Path | None) -> ImportTimeline
     """Read the file, look where its media is, and write the cut. Raises Refusal and OSError."""
     file = Path(params.file)
     if not file.is_file():
-        raise Refusal.of(ProblemKind.BAD_SOURCE, f"There is no file {file.name}: choose another.")
+        raise Refusal.of(ProblemKind.BAD_SOURCE, Sentence("There is no file {file}: choose another.", file=file.name))
     if zipfile.is_zipfile(file):
         text, base = bundle.content_of(file), str(folder)
     else:
         if file.stat().st_size > MAX_CUT_BYTES:
-            raise Refusal.of(ProblemKind.TOO_LARGE, f"{file.name} is too large to be a cut.")
+            raise Refusal.of(ProblemKind.TOO_LARGE, Sentence("{file} is too large to be a cut.", file=file.name))
         text, base = file.read_bytes().decode("utf-8", "replace"), str(file.parent)
     found = reading.read(text, base)
     if folder is not None and base == str(folder):
@@ -78,10 +86,10 @@ def import_(params: ImportTimelineParams, folder: Path | None) -> ImportTimeline
     finder = Finder(base, params.media_folders)
     cut = finder.found(found.cut)
     if not is_sane_cut(cut):
-        raise Refusal.of(ProblemKind.BAD_SOURCE, f"{file.name} holds values that no cut has.")
+        raise Refusal.of(ProblemKind.BAD_SOURCE, Sentence("{file} holds values that no cut has.", file=file.name))
     lost = list(found.lost)
     if finder.lost_takes:
-        lost.append(f"{finder.lost_takes} other takes of clips weren't found.")
+        lost.append(Sentence("Other takes of clips that weren't found: {count}.", count=finder.lost_takes))
     whole_file.write_json(Path(params.cut_file), to_json(cut))
     return ImportTimelineResult(sum(len(track.clips) for track in cut.tracks), finder.missing, lost)
 
@@ -91,9 +99,11 @@ def read_cut(file: Path) -> Cut:
     try:
         cut = from_json(Cut, whole_file.read_json(file, MAX_CUT_BYTES), "cut")
     except (ValueError, ProtocolError) as error:
-        raise Refusal.of(ProblemKind.BAD_SOURCE, f"The cut can't be read ({str(error)[:200]}).") from None
+        raise Refusal.of(
+            ProblemKind.BAD_SOURCE, Sentence("The cut can't be read ({error}).", error=str(error)[:200])
+        ) from None
     if not is_sane_cut(cut):
-        raise Refusal.of(ProblemKind.BAD_SOURCE, "The cut holds values that no cut has.")
+        raise Refusal.of(ProblemKind.BAD_SOURCE, Sentence("The cut holds values that no cut has."))
     return cut
 
 
@@ -104,18 +114,25 @@ def answer(work: Callable[[], Any], name: str) -> dict[str, Any]:
     except Refusal as refusal:
         problem = refusal.problem
     except zipfile.BadZipFile as error:
-        return _problem(ProblemKind.BAD_SOURCE, f"{name} is damaged ({error}): export it anew.")
+        return _problem(
+            ProblemKind.BAD_SOURCE, Sentence("{file} is damaged ({error}): export it anew.", file=name, error=error)
+        )
     except OSError as error:
-        return _problem(ProblemKind.FOLDER, f"{name} can't be used ({reason(error)}): choose another file or folder.")
+        return _problem(
+            ProblemKind.FOLDER,
+            Sentence(
+                "{file} can't be used ({reason}): choose another file or folder.", file=name, reason=reason(error)
+            ),
+        )
     except MemoryError:
-        return _problem(ProblemKind.TOO_LARGE, f"{name} takes more memory than any cut should.")
+        return _problem(ProblemKind.TOO_LARGE, Sentence("{file} takes more memory than any cut should.", file=name))
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:  # of a hostile file
         words = f"{type(error).__name__}: {error}"[:200]
-        return _problem(ProblemKind.BAD_SOURCE, f"{name} can't be read ({words}).")
+        return _problem(ProblemKind.BAD_SOURCE, Sentence("{file} can't be read ({error}).", file=name, error=words))
     return {"problem": to_json(problem)}
 
 
-def _problem(kind: ProblemKind, sentence: str) -> dict[str, Any]:
+def _problem(kind: ProblemKind, sentence: Sentence) -> dict[str, Any]:
     return {"problem": to_json(Refusal.of(kind, sentence).problem)}
 
 

@@ -37,6 +37,7 @@ from ..protocol.cut import (
 from ..protocol.errors import Refusal
 from ..protocol.messages import FrameRate, ProblemKind
 from ..protocol.plain_names import is_id, is_name
+from ..protocol.sentences import Sentence
 from ..protocol.takes import MAX_TAKE_FRAMES
 from . import media_urls
 from .endings import PICTURES
@@ -51,7 +52,7 @@ class Read:
     """A cut as it was read."""
 
     cut: Cut
-    lost: list[str] = field(default_factory=list)
+    lost: list[Sentence] = field(default_factory=list)
     """Sentences on what couldn't be taken over."""
 
 
@@ -61,11 +62,14 @@ def read(text: str, base: str) -> Read:
         found = otio.core.deserialize_json_from_string(text)
     except (otio.exceptions.OTIOError, ValueError, TypeError, LookupError) as error:
         words = " ".join(str(error).split())[:200]
-        raise Refusal.of(ProblemKind.BAD_SOURCE, f"The file can't be read as OpenTimelineIO ({words}).") from None
+        raise Refusal.of(
+            ProblemKind.BAD_SOURCE, Sentence("The file can't be read as OpenTimelineIO ({error}).", error=words)
+        ) from None
     timeline = next(_timelines(found), None)
     if timeline is None:
         raise Refusal.of(
-            ProblemKind.BAD_SOURCE, "The file holds no timeline: export one from the program that it comes from."
+            ProblemKind.BAD_SOURCE,
+            Sentence("The file holds no timeline: export one from the program that it comes from."),
         )
     return _Reader(timeline, base).read()
 
@@ -80,7 +84,7 @@ def _timelines(found: Any) -> Iterator[Any]:
 class _Reader:
     def __init__(self, timeline: Any, base: str) -> None:
         self._timeline, self._base = timeline, base
-        self._lost: Counter[str] = Counter()
+        self._lost: Counter[Sentence] = Counter()
         self._clips = 0
         self._frame_rate = self._rate_of_cut()
         self._rate = float(self._frame_rate.exact())
@@ -88,18 +92,20 @@ class _Reader:
     def read(self) -> Read:
         """The whole cut."""
         tracks = [each for each in self._timeline.tracks if isinstance(each, otio.schema.Track)]
-        self._count("parts that are no tracks", len(self._timeline.tracks) - len(tracks))
+        self._count(Sentence("parts that are no tracks"), len(self._timeline.tracks) - len(tracks))
         if len(tracks) > MAX_TRACKS:
-            self._count("tracks", len(tracks) - MAX_TRACKS)
+            self._count(Sentence("tracks"), len(tracks) - MAX_TRACKS)
         made = [self._track(track) for track in tracks[:MAX_TRACKS]]
         markers = [self._marker(each) for each in list(self._timeline.tracks.markers)[:MAX_MARKERS]]
         first = _own(self._timeline).get("first_frame")
         is_frame = isinstance(first, int) and not isinstance(first, bool) and abs(first) < bounds.LAST_FRAME // 2
         cut = Cut(_name(self._timeline.name), self._frame_rate, made, markers, first if is_frame else None)
-        lost = [f"{count} {what}" for what, count in self._lost.items() if count]
-        return Read(cut, [f"Left out: {', '.join(lost[:MAX_LOST])}."] if lost else [])
+        counted = [(count, what) for what, count in self._lost.items() if count]
+        lost = [Sentence("{count} {what}", count=count, what=what) for count, what in counted[:MAX_LOST]]
+        left_out = Sentence("Left out: {parts}.", parts=Sentence.joined(lost, ", ")) if lost else None
+        return Read(cut, [left_out] if left_out is not None else [])
 
-    def _count(self, what: str, number: int = 1) -> None:
+    def _count(self, what: Sentence, number: int = 1) -> None:
         self._lost[what] += number
 
     def _rate_of_cut(self) -> FrameRate:
@@ -136,7 +142,7 @@ class _Reader:
             waiting = None
             if clip is not None:
                 clips.append(clip)
-        self._count("transitions", waiting is not None)
+        self._count(Sentence("transitions"), waiting is not None)
         kind = TrackKind.AUDIO if track.kind == otio.schema.TrackKind.Audio else TrackKind.VIDEO
         return CutTrack(kind, _name(track.name), clips, dissolves)
 
@@ -146,7 +152,7 @@ class _Reader:
             span = item.trimmed_range()
             frames = self._frames(span.duration)
         except (otio.exceptions.OTIOError, ValueError, AttributeError, NotImplementedError):
-            self._count("items without a length")
+            self._count(Sentence("items without a length"))
             return Fraction(0)
         return max(Fraction(0), frames)
 
@@ -163,15 +169,15 @@ class _Reader:
         if isinstance(item, otio.schema.Gap):
             return None
         if end <= start:
-            self._count("clips shorter than a frame")
+            self._count(Sentence("clips shorter than a frame"))
             return None
         if self._clips >= MAX_CLIPS:
-            self._count("clips")
+            self._count(Sentence("clips"))
             return None
         self._clips += 1
         if isinstance(item, otio.schema.Clip):
             return self._clip(item, start, end)
-        self._count("nested timelines")
+        self._count(Sentence("nested timelines"))
         missing = ClipMedia(ClipMediaKind.MISSING, _name(item.name))
         return CutClip(_name(item.name) or "Nested", start, end - start, [missing])
 
@@ -219,7 +225,7 @@ class _Reader:
                 if _is_number(scalar) and 1 / MAX_SPEED <= abs(scalar) <= MAX_SPEED / 100:
                     speed *= scalar
                     continue
-            self._count("effects")
+            self._count(Sentence("effects"))
         return speed if 1 / MAX_SPEED <= abs(speed) <= MAX_SPEED / 100 else 1.0
 
     def _dissolve(self, item: Any, clips: list[CutClip], second: CutClip | None) -> CutDissolve | None:
@@ -229,7 +235,7 @@ class _Reader:
         except ValueError:
             is_known, before, after = False, 0, 0
         if not is_known or not clips or second is None or clips[-1].start + clips[-1].length != second.start:
-            self._count("transitions")
+            self._count(Sentence("transitions"))
             return None
         before, after = max(0, min(before, clips[-1].length)), max(0, min(after, second.length))
         if not before + after:
@@ -291,7 +297,7 @@ class _Reader:
         if _is_list(color) and len(color) == 3 and all(_is_number(each) and 0 <= each <= 1 for each in color):
             levels = [float(each) for each in color]
             return ClipMedia(ClipMediaKind.COLOR, name, frames=frames, rate=rate, color=levels)
-        self._count("generators")
+        self._count(Sentence("generators"))
         return ClipMedia(ClipMediaKind.MISSING, name or _name(reference.generator_kind), frames=frames, rate=rate)
 
     def _sequence(self, reference: Any) -> tuple[str, list[str]]:

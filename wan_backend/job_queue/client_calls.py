@@ -26,6 +26,7 @@ from ..protocol.messages import (
     Take,
     TakeRequest,
 )
+from ..protocol.sentences import Sentence
 from ..storage import disk_errors
 from . import reading, take_files
 from .adoption import AbandonedJobSearch
@@ -35,7 +36,7 @@ from .owners import Owner
 from .saving import Saving
 from .store import JOB_ID, JobStore
 
-HELD_ELSEWHERE = "Another Blender window has this job; change it in that window, or close that window first."
+HELD_ELSEWHERE = Sentence("Another Blender window has this job; change it in that window, or close that window first.")
 MAX_STATUS_BYTES = 16_000
 """Limit for a new job; sentences and fixes that come later have limits of their own."""
 
@@ -71,7 +72,7 @@ class ClientCalls:
         elif self._search.holds_elsewhere(job_id):
             hand_in(_held_elsewhere())
         else:
-            made = result_or_error(lambda: self._made(job_id, request, plan), "The new job")
+            made = result_or_error(lambda: self._made(job_id, request, plan), Sentence("The new job"))
             if isinstance(made, ProtocolError):
                 hand_in(made)
                 return
@@ -88,7 +89,7 @@ class ClientCalls:
             job_id, JobState.QUEUED, JobSummary.of(request), steps=plan.steps, sentence=WAITING, created=time.time()
         )
         if len(json.dumps(to_json(status))) > MAX_STATUS_BYTES:
-            sentence = "The path of the project or the name of its scene is too long; choose shorter ones."
+            sentence = Sentence("The path of the project or the name of its scene is too long; choose shorter ones.")
             raise Refusal(Problem(ProblemKind.TOO_LARGE, sentence))
         return Job(status, self._owner.id, self._table.turns.new_order(), status.created, request.media_folder)
 
@@ -100,13 +101,13 @@ class ClientCalls:
             self._table.add(job)
             self._table.on_change(job.status, True)
         else:
-            answer = Refusal(disk_errors.write_problem(error, "The job was not accepted"))
+            answer = Refusal(disk_errors.write_problem(error, Sentence("The job was not accepted")))
         for hand_in in self._new.pop(job_id):
             hand_in(answer)
 
     def retry(self, job_id: str, hand_in: Answer) -> None:
         """Queue a job that ended once more; done at once where its take is whole on the disk."""
-        job = result_or_error(lambda: self._table.job(job_id), "The job")
+        job = result_or_error(lambda: self._table.job(job_id), Sentence("The job"))
         if isinstance(job, ProtocolError):
             hand_in(_held_elsewhere() if self._search.holds_elsewhere(job_id) else job)
         elif job.elsewhere:
@@ -188,7 +189,7 @@ class ClientCalls:
 
         def answer() -> None:
             if errors and not cleared:
-                hand_in(Refusal(disk_errors.write_problem(errors[0], "The job could not be cleared")))
+                hand_in(Refusal(disk_errors.write_problem(errors[0], Sentence("The job could not be cleared"))))
             else:
                 hand_in(JobIdsParams(cleared))
 

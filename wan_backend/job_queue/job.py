@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from ..protocol.messages import Hold, JobState, JobStatus, Problem, ProblemKind
+from ..protocol.sentences import Sentence
 
 WORKING = (JobState.LOADING, JobState.ENCODING, JobState.DENOISING, JobState.DECODING)
 """In these states a worker has the job."""
@@ -20,9 +21,9 @@ ALLOWED: dict[JobState, frozenset[JobState]] = {
 is stopped for a while is queued. A job that ended is queued again by a retry, or done at once where its take turns out
 to be whole on the disk."""
 
-BACKEND_ENDED = Problem(ProblemKind.INTERRUPTED, "The backend ended while this job ran; retry it.")
+BACKEND_ENDED = Problem(ProblemKind.INTERRUPTED, Sentence("The backend ended while this job ran; retry it."))
 BACKEND_ENDED_WITH_STEPS = Problem(
-    ProblemKind.INTERRUPTED, "The backend ended while this job ran; retry it to resume from its last step."
+    ProblemKind.INTERRUPTED, Sentence("The backend ended while this job ran; retry it to resume from its last step.")
 )
 
 

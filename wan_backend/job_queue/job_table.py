@@ -13,13 +13,15 @@ from typing import Any
 from ..protocol import ProtocolError
 from ..protocol.errors import NO_SUCH_JOB
 from ..protocol.messages import Hold, JobState, JobStatus, PhaseSeconds, Problem, Take
+from ..protocol.sentences import Sentence, as_sentence
 from . import take_files
 from .job import Job, check_transition, has_turn, is_working
 from .job_order import Rows, Turns
 from .saving import Saving
 from .store import JobStore
 
-WAITING = "Waiting for its turn."
+WAITING = Sentence("Waiting for its turn.")
+DONE = Sentence("Done.")
 MAX_SENTENCE = 2000
 MAX_FIXES = 20
 
@@ -70,10 +72,10 @@ class JobTable:
             self.rows.change(job.status, status)
         job.status = status
 
-    def set_sentence(self, job: Job, sentence: str) -> None:
+    def set_sentence(self, job: Job, sentence: Sentence) -> None:
         """Show a sentence at a job; it is not kept on disk."""
         if job.status.sentence != sentence:
-            self.change(job, dataclasses.replace(job.status, sentence=sentence[:MAX_SENTENCE]))
+            self.change(job, dataclasses.replace(job.status, sentence=as_sentence(sentence).within(MAX_SENTENCE)))
             self.on_change(job.status, True)
 
     def take_back(self, job: Job) -> None:
@@ -84,7 +86,7 @@ class JobTable:
                 self.turns.add(job)
                 self.set_sentence(job, WAITING)
 
-    def hold(self, job: Job, hold: Hold, sentence: str) -> None:
+    def hold(self, job: Job, hold: Hold, sentence: Sentence) -> None:
         """Keep a queued job from its turn, or give it that again; written and reported."""
         if job.status.hold is not hold or job.status.sentence != sentence:
             self.change(job, dataclasses.replace(job.status, hold=hold, sentence=sentence))
@@ -121,19 +123,19 @@ class JobTable:
         self.on_change(job.status, True)
         return job.status
 
-    def finish(self, job: Job, take: Take, seconds: PhaseSeconds, notes: Iterable[str] = ()) -> None:
+    def finish(self, job: Job, take: Take, seconds: PhaseSeconds, notes: Iterable[Sentence] = ()) -> None:
         """The job's take is whole, on the disk."""
         job_id = job.status.job_id
         self._saving.put(job, lambda: self._store.remove_work(job_id))
         self.move(
             job, JobState.DONE, take=take, progress=1.0, problem=None, seconds=seconds, step=job.status.steps,
-            eta_seconds=0.0, sentence=" ".join(["Done.", *notes])[:MAX_SENTENCE], preview="",
+            eta_seconds=0.0, sentence=Sentence.joined([DONE, *notes]).within(MAX_SENTENCE), preview="",
         )  # fmt: skip
 
     def end(self, job: Job, state: JobState, problem: Problem) -> None:
         """The job ended without a take."""
         problem = dataclasses.replace(
-            problem, sentence=problem.sentence[:MAX_SENTENCE], fixes=problem.fixes[:MAX_FIXES]
+            problem, sentence=as_sentence(problem.sentence).within(MAX_SENTENCE), fixes=problem.fixes[:MAX_FIXES]
         )
         self.move(job, state, problem=problem, sentence=problem.sentence, eta_seconds=None, preview="")
 
@@ -156,4 +158,4 @@ class JobTable:
 
 def no_such_job(job_id: str) -> ProtocolError:
     """No job here has that id."""
-    return ProtocolError(NO_SUCH_JOB, f"There is no job '{job_id[:40]}' here.")
+    return ProtocolError(NO_SUCH_JOB, Sentence("There is no job '{job_id}' here.", job_id=job_id[:40]))

@@ -36,6 +36,7 @@ from ..protocol.messages import (
     SearchResult,
     TakeRequest,
 )
+from ..protocol.sentences import Sentence, as_sentence
 from . import reading
 from .adoption import AbandonedJobSearch, Adopter, Found
 from .client_calls import ClientCalls
@@ -48,13 +49,13 @@ from .writer import Post
 
 log = logging.getLogger(__name__)
 
-MEDIA_FOLDER_SILENT = "{} does not answer; this job continues as soon as it does."
+MEDIA_FOLDER_SILENT = Sentence("{folder} does not answer; this job continues as soon as it does.")
 MEDIA_PATIENCE_SECONDS = 60.0
 """Time that a job waits for its media folder before others go before it."""
 HELD = {
     Hold.NONE: WAITING,
-    Hold.PERSON: "Held: resume or cancel.",
-    Hold.NO_PLACEHOLDER: "Its placeholder is gone: resume or cancel.",
+    Hold.PERSON: Sentence("Held: resume or cancel."),
+    Hold.NO_PLACEHOLDER: Sentence("Its placeholder is gone: resume or cancel."),
 }
 """The sentences of held jobs."""
 ALMOST_DONE = 0.999
@@ -122,7 +123,7 @@ class JobQueue:
             def read() -> JobDetails:
                 return JobDetails(job_id, reading.request_of(folder), reading.plan_of(folder))
 
-            known = result_or_error(lambda: self._table.job(job_id), "The job")
+            known = result_or_error(lambda: self._table.job(job_id), Sentence("The job"))
             if isinstance(known, ProtocolError):
                 hand_in(known)
             else:
@@ -175,7 +176,7 @@ class JobQueue:
     def next_queued(self) -> JobStatus | None:
         """The job whose turn it is; None also while it can't begin, as its files are still looked at."""
         while (job := self._table.turns.first()) is not None and _waits_too_long(job):
-            self.set_aside(job.status.job_id, MEDIA_FOLDER_SILENT.format(job.media_folder))
+            self.set_aside(job.status.job_id, MEDIA_FOLDER_SILENT.with_values(folder=job.media_folder))
         if job is None or job.media_cleanups or self._saving.is_on_its_way(job.status.job_id):
             return None
         return job.status
@@ -200,14 +201,14 @@ class JobQueue:
             assert other is not None
             self._table.put_before(job, other)
 
-    def stop(self, job_id: str, hold: Hold, sentence: str) -> None:
+    def stop(self, job_id: str, hold: Hold, sentence: Sentence) -> None:
         """A worker's job is stopped for a while: it is queued where it was, and resumes from its last step."""
         job = self._table.job(job_id)
         if is_working(job.status):
             self._table.clean_up(job)
             self._table.move(job, JobState.QUEUED, hold=hold, sentence=sentence, eta_seconds=None)
 
-    def set_aside(self, job_id: str, sentence: str) -> None:
+    def set_aside(self, job_id: str, sentence: Sentence) -> None:
         """Let the jobs after a queued one go on before it, until `take_back`; `sentence` says why."""
         job = self._table.job(job_id)
         if job.status.state is JobState.QUEUED:
@@ -220,7 +221,7 @@ class JobQueue:
         if job is not None:
             self._table.take_back(job)
 
-    def report_to_next(self, sentence: str) -> None:
+    def report_to_next(self, sentence: Sentence) -> None:
         """Show a sentence at the next queued job; those after it wait for that one."""
         job, reported = self._table.turns.first(), self._table.jobs.get(self._waiting_for)
         if reported is not None and reported is not job and has_turn(reported):
@@ -230,7 +231,7 @@ class JobQueue:
             self._waiting_for = job.status.job_id
             self.set_sentence(job.status.job_id, sentence)
 
-    def set_sentence(self, job_id: str, sentence: str) -> None:
+    def set_sentence(self, job_id: str, sentence: Sentence) -> None:
         """Show a sentence at a job; it is not kept on disk."""
         self._table.set_sentence(self._table.job(job_id), sentence)
 
@@ -241,7 +242,9 @@ class JobQueue:
         job = self._table.job(job_id)
         waited = PhaseSeconds(queue=max(0.0, time.time() - job.queued_at))
         self._saving.put(job, lambda: self._store.save_plan(job_id, plan))
-        return self._table.move(job, JobState.LOADING, sentence="Loading the model.", seconds=waited, steps=plan.steps)
+        return self._table.move(
+            job, JobState.LOADING, sentence=Sentence("Loading the model."), seconds=waited, steps=plan.steps
+        )
 
     def progress(self, report: ProgressParams) -> None:
         """A worker reports its progress; a report on a job that no worker has is ignored."""
@@ -256,7 +259,7 @@ class JobQueue:
             steps=report.steps or job.status.steps,
             progress=min(max(report.progress, job.status.progress), ALMOST_DONE),
             eta_seconds=report.eta_seconds,
-            sentence=report.sentence[:MAX_SENTENCE] or job.status.sentence,
+            sentence=as_sentence(report.sentence).within(MAX_SENTENCE) or job.status.sentence,
             preview=report.preview or job.status.preview,
         )
         self._table.change(job, status)

@@ -26,6 +26,7 @@ from ..protocol.messages import (
     Task,
     as_searched,
 )
+from ..protocol.sentences import Sentence
 from ..storage.whole_file import read_json
 from .job import Job
 from .store import FORMAT, PLAN_FILE, REQUEST_FILE, SETTLED_FILE, STATE_FILE
@@ -59,12 +60,19 @@ def request_of(folder: Path) -> TakeRequest:
     except OSError as error:
         log.error("%s can't be read", folder / REQUEST_FILE, exc_info=True)
         reason = error.strerror or type(error).__name__
-        sentence = f"The file {folder / REQUEST_FILE} can't be read ({reason}). Check the disk, then retry the job."
+        sentence = Sentence(
+            "The file {file} can't be read ({reason}). Check the disk, then retry the job.",
+            file=folder / REQUEST_FILE,
+            reason=reason,
+        )
         raise Refusal.of(ProblemKind.FOLDER, sentence) from None
     except Exception:  # whatever is wrong with one file, it costs one job
         log.error("%s is damaged", folder / REQUEST_FILE, exc_info=True)
-        again = "so this job can't be made again; clear it from the list."
-        raise Refusal.of(ProblemKind.INTERNAL, f"The file {folder / REQUEST_FILE} is damaged, {again}") from None
+        sentence = Sentence(
+            "The file {file} is damaged, so this job can't be made again; clear it from the list.",
+            file=folder / REQUEST_FILE,
+        )
+        raise Refusal.of(ProblemKind.INTERNAL, sentence) from None
 
 
 def with_text(folders: Mapping[str, Path], text: str) -> list[str]:
@@ -97,7 +105,9 @@ def job_of(job_id: str, folder: Path) -> Kept:
         return _read(job_id, folder)
     except Exception:  # whatever is wrong with one job, the others stand
         log.exception("The job %s can't be read", job_id)
-        sentence = f"The folder {folder} is damaged, so this job can't be made again; clear it from the list."
+        sentence = Sentence(
+            "The folder {folder} is damaged, so this job can't be made again; clear it from the list.", folder=folder
+        )
         return Kept(_broken(job_id, {}, Problem(ProblemKind.INTERNAL, sentence)))
 
 
@@ -164,8 +174,12 @@ def _status(job_id: str, state: dict[str, Any], summary: JobSummary | None) -> J
 def _lost(job_id: str, state: dict[str, Any], summary: JobSummary) -> JobStatus:
     written, kept_format = state.get("status"), state.get("format")
     newer = isinstance(kept_format, int) and kept_format > FORMAT
-    why = "was kept by another version of the backend" if newer or isinstance(written, dict) else "is damaged on disk"
-    sentence = f"How far this job came {why}; retry it, or clear it from the list."
+    why = (
+        Sentence("was kept by another version of the backend")
+        if newer or isinstance(written, dict)
+        else Sentence("is damaged on disk")
+    )
+    sentence = Sentence("How far this job came {why}; retry it, or clear it from the list.", why=why)
     problem = Problem(ProblemKind.INTERRUPTED, sentence)
     created = _created(state)
     return JobStatus(job_id, JobState.INTERRUPTED, summary, problem=problem, sentence=sentence, created=created)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..protocol.errors import result_or_error
 from ..protocol.messages import Plan, TakeRequest
+from ..protocol.sentences import Sentence
 from .job import Job
 from .store import JobStore, state_of
 from .writer import AtOnce, Done, Post, Writer, WriterThread
@@ -118,7 +119,7 @@ class Saving:
 
     def in_thread(self, name: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Do what may take long on a thread of its own; `then` is given what came of it, or a ProtocolError."""
-        what = f"Reading or changing files ({name})"
+        what = Sentence("Reading or changing files ({name})", name=name)
         post = self._post
         if post is None:
             then(result_or_error(work, what))

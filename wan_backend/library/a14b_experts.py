@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..catalogue.architecture import Architecture
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from . import weights_head
 from .recognize import Candidate
 
@@ -159,24 +160,24 @@ def are_partners(high: Candidate, low: Candidate) -> bool:
     return expert_beside(_folder_and_name(high), _folder_and_name(low)) == HIGH
 
 
-def why_unusable(expert: str) -> str:
+def why_unusable(expert: str) -> Sentence:
     """Why a transformer can't be used that is that expert, as a clause; empty if it can."""
     if expert == UNKNOWN_EXPERT:
-        return (
-            "it is one of the two experts of a Wan 2.2 A14B, and nothing says which; put 'high_noise' or 'low_noise' "
-            "into its name ('wan2.1' where it is a whole model)"
+        return Sentence(
+            "it is one of the two experts of a Wan 2.2 A14B, and nothing says which; put "
+            "'high_noise' or 'low_noise' into its name ('wan2.1' where it is a whole model)"
         )
     if expert == UNKNOWN_VERSION:
-        return (
+        return Sentence(
             "it may be a whole Wan 2.1 or one expert of a Wan 2.2, and no name says which; put "
             "'wan2.1' into its name, or 'high_noise' or 'low_noise'"
         )
     if expert == UNSUPPORTED:
-        return (
-            "it is one expert of a Wan 2.2 with control (VACE), which this version doesn't run; get Wan 2.1 VACE, or a "
-            "Wan 2.2 VACE in one file ('aio' in its name)"
+        return Sentence(
+            "it is one expert of a Wan 2.2 with control (VACE), which this version doesn't run; get "
+            "Wan 2.1 VACE, or a Wan 2.2 VACE in one file ('aio' in its name)"
         )
-    return ""
+    return NO_SENTENCE
 
 
 class _Neighbors:

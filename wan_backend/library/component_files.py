@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..catalogue.architecture import Architecture, detect_architecture
+from ..protocol import spoken
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
+from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile, stamp
 from . import compose, weights_head
@@ -44,7 +46,12 @@ class ComponentFiles:
         if not self.is_composed:
             return self.folder / component
         if component not in self._components:
-            raise _refusal(f"The place of the {component.replace('_', ' ')} is not known; start the backend again.")
+            raise _refusal(
+                Sentence(
+                    "The place of the {component} is not known; start the backend again.",
+                    component=spoken.component(component),
+                )
+            )
         return self._components[component]
 
     def has(self, component: str) -> bool:
@@ -62,14 +69,24 @@ class ComponentFiles:
                 found = recognize_components(weights_head.read_head(place))
         except UnusableFile as why:
             if guarded_files.is_out_of_memory(why.__cause__):
-                sentence = f"{place} {guarded_files.complaint(MemoryError())}; close other programs, then try again."
+                sentence = Sentence(
+                    "{place} {complaint}; close other programs, then try again.",
+                    place=place,
+                    complaint=guarded_files.complaint(MemoryError()),
+                )
                 raise Refusal(Problem(ProblemKind.OUT_OF_MEMORY, sentence)) from None
-            raise _refusal(f"{place} can't be used because {why}; choose another file.") from None
+            raise _refusal(
+                Sentence("{place} can't be used because {why}; choose another file.", place=place, why=why)
+            ) from None
         for one in found:
             if one.component == kind:
                 return one
         raise _refusal(
-            f"{place} holds no {component.replace('_', ' ')} of a Wan model any more; start the backend again."
+            Sentence(
+                "{place} holds no {component} of a Wan model any more; start the backend again.",
+                place=place,
+                component=spoken.component(component),
+            )
         )
 
     def index(self) -> dict[str, Any]:
@@ -87,7 +104,13 @@ class ComponentFiles:
         try:
             return detect_architecture(index, transformer, vae, image_encoder)
         except UnusableFile as why:
-            raise _refusal(f"The model in {self.folder} can't be run because {why}; choose another model.") from why
+            raise _refusal(
+                Sentence(
+                    "The model in {folder} can't be run because {why}; choose another model.",
+                    folder=self.folder,
+                    why=why,
+                )
+            ) from why
 
     def config(self, component: str) -> dict[str, Any]:
         """The configuration of a component, without loading its weights. Raises Refusal."""
@@ -123,13 +146,21 @@ def classes(index: Mapping[str, Any]) -> dict[str, str]:
 
 def _read_index(folder: Path) -> dict[str, Any]:
     if not (folder / INDEX_FILE).is_file():
-        sentence = f"{folder} holds no model: there is no {INDEX_FILE} in it. Choose the folder that has one."
+        sentence = Sentence(
+            "{folder} holds no model: there is no {file} in it. Choose the folder that has one.",
+            folder=folder,
+            file=INDEX_FILE,
+        )
         raise Refusal(Problem(ProblemKind.MODEL_MISSING, sentence))
     index = read_config(folder / INDEX_FILE)
     named = classes(index)
     if named.get("transformer") not in TRANSFORMER_CLASS_NAMES or named.get("vae") != "AutoencoderKLWan":
-        kind = index.get("_class_name", "something unknown")
-        raise _refusal(f"{folder} holds {kind}, which is not a Wan model that this version can run.")
+        kind = index.get("_class_name", Sentence("something unknown"))
+        raise _refusal(
+            Sentence(
+                "{folder} holds {kind}, which is not a Wan model that this version can run.", folder=folder, kind=kind
+            )
+        )
     return index
 
 
@@ -138,14 +169,18 @@ def read_config(file: Path) -> dict[str, Any]:
     try:
         value = guarded_files.read_json(file)
     except FileNotFoundError as error:
-        raise _refusal(f"{file} is not there; download the model again.") from error
+        raise _refusal(Sentence("{file} is not there; download the model again.", file=file)) from error
     except OSError as error:
         why = guarded_files.complaint(error)
-        raise _refusal(f"{file} {why}; see to its disk and its permissions, then try again.") from error
+        raise _refusal(
+            Sentence("{file} {why}; see to its disk and its permissions, then try again.", file=file, why=why)
+        ) from error
     except ValueError as error:
-        raise _refusal(f"{file} can't be read, for it is damaged; download the model again.") from error
+        raise _refusal(
+            Sentence("{file} can't be read, for it is damaged; download the model again.", file=file)
+        ) from error
     if not isinstance(value, dict):
-        raise _refusal(f"{file} is not what it should be; download the model again.")
+        raise _refusal(Sentence("{file} is not what it should be; download the model again.", file=file))
     return value
 
 
@@ -161,5 +196,5 @@ def _stamp(files: list[Path]) -> FilesStamp:
     return tuple(rows)
 
 
-def _refusal(sentence: str) -> Refusal:
+def _refusal(sentence: Sentence) -> Refusal:
     return Refusal(Problem(ProblemKind.MODEL_BROKEN, sentence))

@@ -12,12 +12,13 @@ from typing import Any
 
 from ..catalogue.architecture import Architecture
 from ..catalogue.entries import ModelEntry
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from . import a14b_experts
 from .recognize import Candidate
 from .survey import Survey
 
 NUMBER_FORMATS = (
-    "", "bf16", "fp16", "fp32", "fp8 scaled", "int8", "Q8_0", "Q6_K", "fp8", "Q5_K", "Q5_1", "Q5_0", "Q4_K",
+    "", "bf16", "fp16", "fp32", Sentence("fp8 scaled"), "int8", "Q8_0", "Q6_K", "fp8", "Q5_K", "Q5_1", "Q5_0", "Q4_K",
     "Q4_1", "Q4_0",
 )  # fmt: skip
 """Number formats, those that lose least first; all others come after them."""
@@ -31,11 +32,13 @@ BOUNDARY_RATIOS = {Architecture.TEXT: 0.875, Architecture.PICTURES: 0.9}
 VAE_FILES = {Architecture.FIRST_LATENT: "wan2.2_vae.safetensors", None: "wan_2.1_vae.safetensors"}
 """The autoencoder's usual file for an architecture; None stands for all others."""
 WHAT_TO_GET = {
-    "text_encoder": "a UMT5-XXL text encoder; put umt5_xxl_fp8_e4m3fn_scaled.safetensors into 'text_encoders'",
-    "vae": "the autoencoder that goes with it; put {vae} into 'vae'",
-    "image_encoder": "the image encoder; put clip_vision_h.safetensors into 'clip_vision'",
-    "transformer": "the high-noise expert; put it beside the other",
-    "transformer_2": "the low-noise expert; put it beside the other",
+    "text_encoder": Sentence(
+        "a UMT5-XXL text encoder; put umt5_xxl_fp8_e4m3fn_scaled.safetensors into 'text_encoders'"
+    ),
+    "vae": Sentence("the autoencoder that goes with it; put {vae} into 'vae'"),
+    "image_encoder": Sentence("the image encoder; put clip_vision_h.safetensors into 'clip_vision'"),
+    "transformer": Sentence("the high-noise expert; put it beside the other"),
+    "transformer_2": Sentence("the low-noise expert; put it beside the other"),
 }
 TOKENIZER_REPO = "Wan-AI/Wan2.1-VACE-1.3B-diffusers"
 SCHEDULER = {
@@ -54,7 +57,7 @@ class ComposedModel:
 
     components: Mapping[str, Path]
     """The file or folder of each component, "tokenizer" among them."""
-    sentence: str
+    sentence: Sentence
     others: list[str] = field(default_factory=list)
     """Files that would do for the transformer, too."""
 
@@ -63,7 +66,7 @@ class ComposedModel:
 class IncompleteModel:
     """A model whose transformer is here but can't be used, or that lacks another component."""
 
-    sentence: str
+    sentence: Sentence
     """It says what to get or to do."""
 
 
@@ -83,35 +86,50 @@ def compose_model(
         found = _best(candidate for candidate in survey.of(component) if test(candidate.config))
         if found is None:
             vae = VAE_FILES.get(first.architecture, VAE_FILES[None])
-            return _lacks(entry, first, WHAT_TO_GET[component].format(vae=vae))
+            return _lacks(entry, first, WHAT_TO_GET[component].with_values(vae=vae))
         chosen[component] = found
     tokenizer = _tokenizer(chosen["text_encoder"].path, survey.tokenizers)
     if tokenizer is None:
-        return _lacks(entry, first, f"the text encoder's tokenizer (20 MB); download it with '{_tokenizer_command()}'")
+        return _lacks(
+            entry,
+            first,
+            Sentence(
+                "the text encoder's tokenizer (20 MB); download it with '{command}'",
+                command=_tokenizer_command(),
+            ),
+        )
     components = {component: found.path for component, found in chosen.items()} | {"tokenizer": tokenizer}
     others = [found.path.name for found in fitting if found.path not in components.values()]
     return ComposedModel(components, _sentence(chosen), others)
 
 
-def why_unused(found: Candidate, survey: Survey, entries: Iterable[ModelEntry]) -> str:
+def why_unused(found: Candidate, survey: Survey, entries: Iterable[ModelEntry]) -> Sentence:
     """Why no model is made up of a single file's transformer, as a clause; empty where one may be.
 
     It may lack another component all the same: then the model's own row says so.
     """
     known = list(entries)
     if found.component != "transformer":
-        return ""
+        return NO_SENTENCE
     users = [entry for entry in known if _fits(entry, found, known)]
     if not users:
         layers, heads = (found.config.get(name) for name in ("num_layers", "num_attention_heads"))
-        return f"no model that this version knows has {layers} layers of {heads} heads and its inputs; choose another"
+        return Sentence(
+            "no model that this version knows has {layers} layers of {heads} heads and its inputs; choose another",
+            layers=layers,
+            heads=heads,
+        )
     if not found.expert:
-        return ""
+        return NO_SENTENCE
     others = [other for other in survey.of("transformer") if other.expert == a14b_experts.OTHER.get(found.expert)]
     if any(_fits(entry, other, known) for entry in users for other in others):
-        return ""
+        return NO_SENTENCE
     lacking = "transformer_2" if found.expert == a14b_experts.HIGH else "transformer"
-    return f"it is half of {users[0].label}, and this machine lacks {WHAT_TO_GET[lacking]}"
+    return Sentence(
+        "it is half of {model}, and this machine lacks {what}",
+        model=users[0].label,
+        what=WHAT_TO_GET[lacking],
+    )
 
 
 def index_of(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -170,10 +188,21 @@ def _unusable(entry: ModelEntry, alike: list[Candidate]) -> IncompleteModel | No
         return None
     if not two:
         why = a14b_experts.why_unusable(found.expert)
-        return IncompleteModel(f"{entry.label}: {found.path} isn't used because {why}.")
-    may = "is" if found.expert == a14b_experts.UNKNOWN_EXPERT else "may be"
-    sign = "any sign of which; put 'high_noise' or 'low_noise' into its name ('wan2.1' where it is a whole model)"
-    return IncompleteModel(f"{entry.label}: one of its experts {may} {found.path}, but this machine lacks {sign}.")
+        return IncompleteModel(
+            Sentence("{model}: {file} isn't used because {why}.", model=entry.label, file=found.path, why=why)
+        )
+    sentence = (
+        Sentence(
+            "{model}: one of its experts is {file}, but this machine lacks any sign of which; put 'high_noise' or "
+            "'low_noise' into its name ('wan2.1' where it is a whole model)."
+        )
+        if found.expert == a14b_experts.UNKNOWN_EXPERT
+        else Sentence(
+            "{model}: one of its experts may be {file}, but this machine lacks any sign of which; put 'high_noise' or "
+            "'low_noise' into its name ('wan2.1' where it is a whole model)."
+        )
+    )
+    return IncompleteModel(sentence.with_values(model=entry.label, file=found.path))
 
 
 def _has_same_shape(entry: ModelEntry, found: Candidate) -> bool:
@@ -250,11 +279,18 @@ def _tokenizer(text_encoder: Path, tokenizers: tuple[Path, ...]) -> Path | None:
     return next((place for place in (*beside, *tokenizers) if place in tokenizers), None)
 
 
-def _lacks(entry: ModelEntry, transformer: Candidate, what: str) -> IncompleteModel:
-    return IncompleteModel(f"{entry.label}: its transformer is {transformer.path}, but this machine lacks {what}.")
+def _lacks(entry: ModelEntry, transformer: Candidate, what: Sentence) -> IncompleteModel:
+    return IncompleteModel(
+        Sentence(
+            "{model}: its transformer is {transformer}, but this machine lacks {what}.",
+            model=entry.label,
+            transformer=transformer.path,
+            what=what,
+        )
+    )
 
 
-def _sentence(chosen: Mapping[str, Candidate]) -> str:
+def _sentence(chosen: Mapping[str, Candidate]) -> Sentence:
     """The folder that all of them are in, and what each is called there."""
     try:
         home = os.path.commonpath([found.path.parent for found in chosen.values()])
@@ -264,7 +300,9 @@ def _sentence(chosen: Mapping[str, Candidate]) -> str:
     for found in chosen.values():
         name = os.path.relpath(found.path, home) if home else str(found.path)
         names.append(f"{name} ({found.number_format})" if found.number_format else name)
-    return f"Made up of {', '.join(names)}" + (f" in {home}." if home else ".")
+    if home:
+        return Sentence("Made up of {files} in {folder}.", files=", ".join(names), folder=home)
+    return Sentence("Made up of {files}.", files=", ".join(names))
 
 
 def _tokenizer_command() -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..catalogue.architecture import MASK_CHANNELS, Architecture
+from ..protocol.sentences import Sentence
 from ..storage.guarded_files import UnusableFile
 
 FileShapes = Mapping[str, tuple[int, ...]]
@@ -44,7 +45,7 @@ def transformer(shapes: FileShapes) -> dict[str, Any]:
     """The configuration of a transformer. Raises UnusableFile."""
     width, channels = _shape(shapes, "patch_embedding.weight", 5)[:2]
     if width % HEAD_WIDTH:
-        raise UnusableFile(f"it is {width} wide, which no Wan transformer is")
+        raise UnusableFile(Sentence("it is {width} wide, which no Wan transformer is", width=width))
     config: dict[str, Any] = {
         "_class_name": "WanTransformer3DModel",
         "num_attention_heads": width // HEAD_WIDTH,
@@ -71,7 +72,9 @@ def transformer(shapes: FileShapes) -> dict[str, Any]:
 def _control(shapes: FileShapes, layers: int) -> dict[str, Any]:
     count = _count(shapes, r"vace_blocks\.(\d+)\.")
     if not count or layers % count:
-        raise UnusableFile(f"its {count} control blocks can't be spread over {layers} layers")
+        raise UnusableFile(
+            Sentence("its {count} control blocks can't be spread over {layers} layers", count=count, layers=layers)
+        )
     channels = _shape(shapes, "vace_patch_embedding.weight", 5)[1]
     spread = list(range(0, layers, layers // count))
     return {"_class_name": "WanVACETransformer3DModel", "vace_layers": spread, "vace_in_channels": channels}
@@ -85,8 +88,14 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     if channels == made and channels in (LATENT, PATCHED_LATENT) and "image_dim" not in config:
         return Architecture.FIRST_LATENT if channels == PATCHED_LATENT else Architecture.TEXT
     if channels != 2 * made + MASK_CHANNELS or "vace_layers" in config:
-        words = f"it takes {channels} channels and gives {made}, which no model does that this version runs"
-        raise UnusableFile(f"{words} (it may be a variant, such as Fun Control)")
+        raise UnusableFile(
+            Sentence(
+                "it takes {channels} channels and gives {made}, which no model does that this version runs (it may be "
+                "a variant, such as Fun Control)",
+                channels=channels,
+                made=made,
+            )
+        )
     if "image_dim" not in config:
         return Architecture.PICTURES
     return Architecture.FIRST_AND_LAST if "pos_embed_seq_len" in config else Architecture.FIRST_PICTURE
@@ -98,7 +107,13 @@ def vae(shapes: FileShapes) -> dict[str, Any]:
     latent = _shape(shapes, "post_quant_conv.weight", 5)[0]
     made, pixel = _shape(shapes, "decoder.conv_out.weight", 5)[:2]
     if made != (12 if residual else 3) or latent != (PATCHED_LATENT if residual else LATENT):
-        raise UnusableFile(f"it makes {made} channels of latents of {latent}, which neither of Wan's autoencoders does")
+        raise UnusableFile(
+            Sentence(
+                "it makes {made} channels of latents of {latent}, which neither of Wan's autoencoders does",
+                made=made,
+                latent=latent,
+            )
+        )
     config: dict[str, Any] = {
         "_class_name": "AutoencoderKLWan",
         "base_dim": _shape(shapes, "encoder.conv_in.weight", 5)[0],
@@ -142,7 +157,7 @@ def image_encoder(shapes: FileShapes) -> dict[str, Any]:
     """The configuration of a CLIP ViT-H. Raises UnusableFile."""
     width, _, patch, _ = _shape(shapes, "embeddings.patch_embedding.weight", 4)
     if width % IMAGE_HEAD_WIDTH:
-        raise UnusableFile(f"it is {width} wide, so it is not a CLIP ViT-H")
+        raise UnusableFile(Sentence("it is {width} wide, so it is not a CLIP ViT-H", width=width))
     tokens = max(_shape(shapes, "embeddings.position_embedding.weight", 0)[:-1])
     return {
         "_class_name": "CLIPVisionModel",
@@ -159,9 +174,13 @@ def image_encoder(shapes: FileShapes) -> dict[str, Any]:
 def _shape(shapes: FileShapes, name: str, sides: int) -> tuple[int, ...]:
     """The shape of a tensor of so many sides; 0 stands for any. Raises UnusableFile."""
     if name not in shapes:
-        raise UnusableFile(f"its tensor {name} is missing")
+        raise UnusableFile(Sentence("its tensor {name} is missing", name=name))
     if sides and len(shapes[name]) != sides:
-        raise UnusableFile(f"its tensor {name} has {len(shapes[name])} sides, not {sides}")
+        raise UnusableFile(
+            Sentence(
+                "its tensor {name} has {count} sides, not {sides}", name=name, count=len(shapes[name]), sides=sides
+            )
+        )
     return shapes[name]
 
 
@@ -171,5 +190,5 @@ def _count(shapes: FileShapes, pattern: str) -> int:
     numbers = (match[1] for name in shapes if (match := found.match(name)))
     last = max((int(number[:9]) for number in numbers), default=-1)
     if last >= MAX_BLOCKS:
-        raise UnusableFile(f"it has a block of the number {last:,}, which no Wan model has")
+        raise UnusableFile(Sentence("it has a block of the number {last}, which no Wan model has", last=f"{last:,}"))
     return last + 1

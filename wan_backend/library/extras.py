@@ -17,6 +17,7 @@ from pathlib import Path
 from ..catalogue import entries
 from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry, TinyEntry
 from ..protocol.messages import Fix, FixAction, FixSetting, Guide, Plan, Problem, ProblemKind, Role, TakeRequest
+from ..protocol.sentences import Sentence
 from ..storage import guarded_files, unresponsive_folders
 from ..storage.byte_sizes import size_in_words
 from ..storage.guarded_files import UnusableFile
@@ -27,11 +28,11 @@ DEPTH_MODEL_REPO = "depth-anything/Depth-Anything-V2-Small-hf"
 DEPTH_MODEL_CLASS = "ForDepthEstimation"
 """The names of transformers' classes of such models end in this."""
 SUBFOLDERS = ("", "loras", "vae")
-TINY_DRAFT_NOTE = "The draft uses the tiny autoencoder: faster, with softer detail."
-TINY_FOR_MEMORY_NOTE = (
+TINY_DRAFT_NOTE = Sentence("The draft uses the tiny autoencoder: faster, with softer detail.")
+TINY_FOR_MEMORY_NOTE = Sentence(
     "The autoencoder needs more memory than is available, so the tiny one made the pictures: their detail is softer."
 )
-TINY_UNUSABLE_NOTE = (
+TINY_UNUSABLE_NOTE = Sentence(
     "The tiny autoencoder can't be loaded, so the model's own made the pictures; download the tiny one again."
 )
 
@@ -77,16 +78,24 @@ def offer_extras(plan: Plan, entry: ModelEntry, models_folders: Iterable[str | P
     known, folders, notes, fixes = entries.load(), list(models_folders), list(plan.notes), list(plan.fixes)
     lora, tiny = known.loras.get(entry.draft_lora), known.autoencoders.get(entry.tiny_decoder)
     if lora is not None and lora.preset is not None and lora.repo and not find_lora(lora, folders):
-        notes.append(f"With its {lora.preset.steps}-step LoRA, which is not on this machine, a draft is much faster.")
-        fixes.append(_download(f"Download {lora.preset.steps}-Step LoRA", lora))
+        notes.append(
+            Sentence(
+                "With its {steps}-step LoRA, which is not on this machine, a draft is much faster.",
+                steps=lora.preset.steps,
+            )
+        )
+        fixes.append(_download(Sentence("Download {steps}-Step LoRA", steps=lora.preset.steps), lora))
     if tiny is not None and not find_tiny(tiny, folders):
-        notes.append("With the tiny autoencoder, which is not on this machine, a draft is faster, with softer detail.")
-        fixes.append(_download("Download Tiny Autoencoder", tiny))
+        notes.append(
+            Sentence("With the tiny autoencoder, which is not on this machine, a draft is faster, with softer detail.")
+        )
+        fixes.append(_download(Sentence("Download Tiny Autoencoder"), tiny))
     return dataclasses.replace(plan, notes=notes, fixes=fixes)
 
 
-def _download(words: str, extra: LoraEntry | TinyEntry) -> Fix:
-    return Fix(f"{words} ({size_in_words(extra.download_bytes)})...", action=FixAction.DOWNLOAD, value=extra.id)
+def _download(label: Sentence, extra: LoraEntry | TinyEntry) -> Fix:
+    words = Sentence("{label} ({size})...", label=label, size=size_in_words(extra.download_bytes))
+    return Fix(words, action=FixAction.DOWNLOAD, value=extra.id)
 
 
 def _find(names: list[str], package_folder: str, repo: str, models_folders: Iterable[str | Path]) -> list[Path]:
@@ -137,11 +146,12 @@ def missing_depth_model(request: TakeRequest, model_folder: Path) -> Problem | N
 
 def no_depth_model() -> Problem:
     """The problem that there is no depth model, and what to do."""
-    sentence = (
-        f"Estimating depth from footage needs a model that is not on this machine; put {DEPTH_MODEL_REPO} beside the "
-        "video model's folder, or choose edges instead."
+    sentence = Sentence(
+        "Estimating depth from footage needs a model that is not on this machine; put "
+        "{repo} beside the video model's folder, or choose edges instead.",
+        repo=DEPTH_MODEL_REPO,
     )
-    return Problem(ProblemKind.BAD_SETTING, sentence, [Fix("Use edges", FixSetting.GUIDE, Guide.EDGES.value)])
+    return Problem(ProblemKind.BAD_SETTING, sentence, [Fix(Sentence("Use edges"), FixSetting.GUIDE, Guide.EDGES.value)])
 
 
 def _is_depth_model(folder: Path) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 from . import weights_head
@@ -42,20 +43,26 @@ def _components(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def check_component(folder: Path, component: str, kind: str) -> None:
     """Raise UnusableFile if a component's own folder is missing or broken, in whatever way."""
-    with guarded_files.guard(subject=f"'{component}' "):
+    with guarded_files.guard(subject=Sentence("'{component}' {complaint}", component=component)):
         _check_component(folder, component, kind)
 
 
 def _check_component(folder: Path, component: str, kind: str) -> None:
     if not folder.is_dir():
-        raise UnusableFile(f"its folder '{component}' is missing")
+        raise UnusableFile(Sentence("its folder '{component}' is missing", component=component))
     if "Tokenizer" in kind:
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-            raise UnusableFile(f"'{component}' has none of {', '.join(TOKENIZER_FILES)}")
+            raise UnusableFile(
+                Sentence(
+                    "'{component}' has none of {tokenizer_files}",
+                    component=component,
+                    tokenizer_files=", ".join(TOKENIZER_FILES),
+                )
+            )
     elif component in CONFIG_FILES or kind.endswith(("Scheduler", "Processor")):
         config = CONFIG_FILES.get(component, "scheduler_config.json")
         if not (folder / config).is_file():
-            raise UnusableFile(f"'{component}/{config}' is missing")
+            raise UnusableFile(Sentence("'{component}/{config}' is missing", component=component, config=config))
     else:
         _read_json(folder / "config.json")
         for weights in _weight_files(folder, component):
@@ -68,28 +75,35 @@ def _weight_files(folder: Path, component: str) -> list[Path]:
     if indexes:
         mapping = _read_json(indexes[0]).get("weight_map")
         if not isinstance(mapping, dict) or not mapping:
-            raise UnusableFile(f"'{component}/{indexes[0].name}' is damaged")
+            raise UnusableFile(Sentence("'{component}/{file}' is damaged", component=component, file=indexes[0].name))
         return [folder / name for name in sorted({str(name) for name in mapping.values()})]
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
-        more = " (only pickled weights, which could run any code)" if pickled else ""
-        raise UnusableFile(f"'{component}' has no safetensors file{more}")
+        more = Sentence(" (only pickled weights, which could run any code)") if pickled else ""
+        raise UnusableFile(Sentence("'{component}' has no safetensors file{more}", component=component, more=more))
     return files
 
 
 def check_safetensors(file: Path, name: str) -> None:
     """Raise UnusableFile, with `name` in its message, if the file is missing, no safetensors file, or cut off."""
-    with guarded_files.guard(subject=f"'{name}' "):
+    with guarded_files.guard(subject=Sentence("'{name}' {complaint}", name=name)):
         try:
             size_bytes, modified_ns = guarded_files.regular_stamp(file)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise UnusableFile(f"'{name}' is missing") from None
+            raise UnusableFile(Sentence("'{name}' is missing", name=name)) from None
         expected_bytes = _safetensors_bytes(str(file), size_bytes, modified_ns)
     if expected_bytes is None:
-        raise UnusableFile(f"'{name}' is not a safetensors file")
+        raise UnusableFile(Sentence("'{name}' is not a safetensors file", name=name))
     if expected_bytes != size_bytes:
-        raise UnusableFile(f"'{name}' is cut off: it has {size_bytes:,} of {expected_bytes:,} bytes")
+        raise UnusableFile(
+            Sentence(
+                "'{name}' is cut off: it has {size} of {expected} bytes",
+                name=name,
+                size=f"{size_bytes:,}",
+                expected=f"{expected_bytes:,}",
+            )
+        )
 
 
 @functools.lru_cache(maxsize=CACHED_FILES)
@@ -103,13 +117,13 @@ def _safetensors_bytes(file: str, size_bytes: int, modified_ns: int) -> int | No
 
 def _read_json(file: Path) -> dict[str, Any]:
     shown = f"'{file.parent.name}/{file.name}'"
-    with guarded_files.guard(subject=f"{shown} "):
+    with guarded_files.guard(subject=Sentence("{file} {complaint}", file=shown)):
         try:
             value = guarded_files.read_json(file)
         except FileNotFoundError:
-            raise UnusableFile(f"{shown} is missing") from None
+            raise UnusableFile(Sentence("{file} is missing", file=shown)) from None
         except ValueError:
-            raise UnusableFile(f"{shown} is not JSON") from None
+            raise UnusableFile(Sentence("{file} is not JSON", file=shown)) from None
     if not isinstance(value, dict):
-        raise UnusableFile(f"{shown} is not a JSON object")
+        raise UnusableFile(Sentence("{file} is not a JSON object", file=shown))
     return value

@@ -17,6 +17,7 @@ from ..catalogue import entries
 from ..catalogue.architecture import boundary_ratio, detect_architecture
 from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry
 from ..protocol.messages import Problem, ProblemKind
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage import guarded_files, unresponsive_folders
 from ..storage.byte_sizes import size_in_words
 from ..storage.disk_errors import reason
@@ -34,13 +35,13 @@ class LocatedModel:
     """The model's folder; if it is composed, that of its transformer."""
     components: dict[str, Path] = field(default_factory=dict)
     """The file or folder of each component; empty if all are in `folder`."""
-    words: str = ""
+    words: Sentence = NO_SENTENCE
     """Where it was found, in a sentence; empty if `folder` says it."""
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Sentence:
         """Where it was found."""
-        return self.words or f"In {self.folder}."
+        return self.words or Sentence("In {folder}.", folder=self.folder)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def find(
 
     `survey` is what is known of single files.
     """
-    complaints: list[str] = []
+    complaints: list[Sentence] = []
     broken: UnavailableModel | None = None
     for folder in _candidates(entry, models_folders, complaints):
         try:
@@ -96,9 +97,13 @@ def _composed(entry: ModelEntry, survey: Survey) -> LocatedModel | UnavailableMo
         return UnavailableModel(Problem(ProblemKind.MODEL_MISSING, made.sentence))
     if made is None:
         return None
-    more = f" and {len(made.others) - 3} more" if len(made.others) > 3 else ""
-    others = f" Also here: {', '.join(made.others[:3])}{more}." if made.others else ""
-    return LocatedModel(made.components["transformer"].parent, dict(made.components), made.sentence + others)
+    sentences, others = [made.sentence], ", ".join(made.others[:3])
+    if len(made.others) > 3:
+        count = len(made.others) - 3
+        sentences.append(Sentence("Also here: {files} and {count} more.", files=others, count=count))
+    elif others:
+        sentences.append(Sentence("Also here: {files}.", files=others))
+    return LocatedModel(made.components["transformer"].parent, dict(made.components), Sentence.joined(sentences))
 
 
 def snapshots() -> list[Path]:
@@ -129,21 +134,31 @@ def _is_whole(snapshot: Path) -> bool:
     return True
 
 
-def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: list[str]) -> Iterator[Path]:
+def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: list[Sentence]) -> Iterator[Path]:
     if entry.package_folder and (PACKAGE / entry.package_folder / "model_index.json").is_file():
         yield PACKAGE / entry.package_folder
     for folder in map(Path, folders):
         if silent := unresponsive_folders.containing(folder):
-            complaints.append(f"{unresponsive_folders.describe(silent)}, so its contents are not known.")
+            complaints.append(
+                Sentence("{fault}, so its contents are not known.", fault=unresponsive_folders.describe(silent))
+            )
             continue
         try:
             yield from _in_models_folder(entry, folder)
         except (OSError, ValueError) as error:
-            why = reason(error) if isinstance(error, OSError) else "not a path"
-            complaints.append(f"The models folder {folder} can't be read ({why}); choose another in the preferences.")
+            why = reason(error) if isinstance(error, OSError) else Sentence("not a path")
+            complaints.append(
+                Sentence(
+                    "The models folder {folder} can't be read ({why}); choose another in the preferences.",
+                    folder=folder,
+                    why=why,
+                )
+            )
     if entry.repo:
         if silent := unresponsive_folders.containing(cache_folder()):
-            complaints.append(f"{unresponsive_folders.describe(silent)}, so its contents are not known.")
+            complaints.append(
+                Sentence("{fault}, so its contents are not known.", fault=unresponsive_folders.describe(silent))
+            )
         yield from find_snapshots(cache_folder(), entry.repo)
 
 
@@ -178,7 +193,7 @@ def _check_kind(entry: ModelEntry, folder: Path) -> None:
     index = integrity.read_index(folder)
     found = index.get("_class_name")
     if found not in entry.pipelines:
-        raise UnusableFile(f"it holds a {str(found)[:60]}, which is not this model")
+        raise UnusableFile(Sentence("it holds a {found}, which is not this model", found=str(found)[:60]))
     if not entry.weights.layers:
         return
     try:
@@ -189,14 +204,24 @@ def _check_kind(entry: ModelEntry, folder: Path) -> None:
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return  # the check of its files says better what is missing
     if shape != (entry.weights.layers, entry.weights.heads):
-        raise UnusableFile(f"its transformer has {shape[0]} layers of {shape[1]} heads, so it is a different model")
+        raise UnusableFile(
+            Sentence(
+                "its transformer has {layers} layers of {heads} heads, so it is a different model",
+                layers=shape[0],
+                heads=shape[1],
+            )
+        )
     architecture = detect_architecture(index, config, vae, image_encoder)
     experts = 1 if boundary_ratio(index) is None else 2
     if entry.architecture is not None and architecture is not entry.architecture:
-        raise UnusableFile(f"it holds a model that makes {architecture.words}, which is a different model")
+        raise UnusableFile(
+            Sentence("it holds a model that makes {what}, which is a different model", what=architecture.words)
+        )
     if experts != entry.weights.experts:
         raise UnusableFile(
-            f"it has {'two transformers' if experts == 2 else 'one transformer'}, so it is a different model"
+            Sentence("it has two transformers, so it is a different model")
+            if experts == 2
+            else Sentence("it has one transformer, so it is a different model")
         )
 
 
@@ -210,13 +235,27 @@ def _config(folder: Path, component: str) -> dict[str, Any]:
 
 def _broken(entry: ModelEntry, folder: Path, why: UnusableFile) -> UnavailableModel:
     if guarded_files.is_out_of_memory(why.__cause__):
-        sentence = f"{entry.label} in {folder} can't be used now because {why}; close other programs, then try again."
+        sentence = Sentence(
+            "{model} in {folder} can't be used now because {why}; close other programs, then try again.",
+            model=entry.label,
+            folder=folder,
+            why=why,
+        )
         return UnavailableModel(Problem(ProblemKind.OUT_OF_MEMORY, sentence))
-    fix = "download it again" if entry.repo else "install the backend again"
+    fix = Sentence("download it again") if entry.repo else Sentence("install the backend again")
     if entry.repo and folder.parent.name != "snapshots":
-        fix = "copy the model there again, or choose another models folder in the preferences"
+        fix = Sentence("copy the model there again, or choose another models folder in the preferences")
     return UnavailableModel(
-        Problem(ProblemKind.MODEL_BROKEN, f"{entry.label} in {folder} can't be used because {why}; {fix}.")
+        Problem(
+            ProblemKind.MODEL_BROKEN,
+            Sentence(
+                "{model} in {folder} can't be used because {why}; {fix}.",
+                model=entry.label,
+                folder=folder,
+                why=why,
+                fix=fix,
+            ),
+        )
     )
 
 
@@ -226,17 +265,29 @@ def download_command(model_id: str) -> str:
     return f"{python} -m wan_backend models --download {model_id}"
 
 
-def _missing(entry: ModelEntry, complaints: list[str]) -> UnavailableModel:
+def _missing(entry: ModelEntry, complaints: list[Sentence]) -> UnavailableModel:
     if complaints:
-        return UnavailableModel(Problem(ProblemKind.MODEL_MISSING, f"{entry.label} is not here. {complaints[0]}"))
+        return UnavailableModel(
+            Problem(
+                ProblemKind.MODEL_MISSING,
+                Sentence("{model} is not here. {reason}", model=entry.label, reason=complaints[0]),
+            )
+        )
     if not entry.repo:
         return UnavailableModel(
-            Problem(ProblemKind.MODEL_MISSING, f"{entry.label} is not in this backend; install the backend again.")
+            Problem(
+                ProblemKind.MODEL_MISSING,
+                Sentence("{model} is not in this backend; install the backend again.", model=entry.label),
+            )
         )
     return UnavailableModel(
         Problem(
             ProblemKind.MODEL_MISSING,
-            f"{entry.label} is not on this machine; download it ({size_in_words(entry.download_bytes)}), or choose the "
-            "models folder that has it in the preferences.",
+            Sentence(
+                "{model} is not on this machine; download it ({size}), or choose the models folder "
+                "that has it in the preferences.",
+                model=entry.label,
+                size=size_in_words(entry.download_bytes),
+            ),
         )
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..catalogue import transformer_shapes
 from ..catalogue.architecture import Architecture
+from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..storage.guarded_files import UnusableFile
 from . import configs, tensor_formats, tensor_names
 from .weights_head import StoredTensor, WeightsHead, read_head
@@ -102,13 +103,17 @@ class FileComponent:
         return sum(tensors[piece.source].count // piece.of for piece in self.slices.values())
 
     @property
-    def words(self) -> str:
+    def words(self) -> Sentence:
         """What it is, for a person."""
         if self.architecture is None:
-            return f"{SPOKEN[self.component]}, {self.number_format}"
-        kind = f"transformer for {self.architecture.words}, {self.config['num_layers']} layers"
-        expert = f", by its name the {self.expert}-noise expert" if self.expert else ""
-        return f"{kind}{expert}, {self.number_format}"
+            return Sentence("{component}, {format}", component=SPOKEN[self.component], format=self.number_format)
+        return Sentence(
+            "transformer for {task}, {layers} layers{expert}, {format}",
+            task=self.architecture.words,
+            layers=self.config["num_layers"],
+            expert=Sentence(", by its name the {expert}-noise expert", expert=self.expert) if self.expert else "",
+            format=self.number_format,
+        )
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,11 @@ class Candidate:
         )
 
 
-SPOKEN = {"text_encoder": "text encoder (UMT5)", "vae": "autoencoder", "image_encoder": "image encoder (CLIP)"}
+SPOKEN = {
+    "text_encoder": Sentence("text encoder (UMT5)"),
+    "vae": Sentence("autoencoder"),
+    "image_encoder": Sentence("image encoder (CLIP)"),
+}
 
 
 def recognize_components(head: WeightsHead) -> list[FileComponent]:
@@ -185,8 +194,15 @@ def _prefix(component: str, names: Mapping[str, str]) -> str | None:
     if len(found) > 1 and component == "image_encoder":  # others' models may have such, too
         return None
     if len(found) > 1:
-        two = " and ".join(sorted(found)[:2])
-        raise UnusableFile(f"it holds several models of the kind {component} ({two}); use one file for each")
+        first, second = sorted(found)[:2]
+        raise UnusableFile(
+            Sentence(
+                "it holds several models of the kind {component} ({first} and {second}); use one file for each",
+                component=component,
+                first=first,
+                second=second,
+            )
+        )
     return next(iter(found), None)
 
 
@@ -198,7 +214,7 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
     if component == "text_encoder" and not _is_umt5(under, head):
         return
     if component == "transformer" and not any(name.startswith("blocks.") for name in under):
-        raise UnusableFile("it has only the control blocks of a VACE model; get the whole model in one file")
+        raise UnusableFile(Sentence("it has only the control blocks of a VACE model; get the whole model in one file"))
     slices, unknown = _slices(component, under, head)
     shapes = {name: _slice_shape(head.tensors[piece.source], piece) for name, piece in slices.items()}
     try:
@@ -209,12 +225,14 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
     except UnusableFile as why:
         if component == "image_encoder":
             return
-        raise UnusableFile(_as_piece(head) or str(why)) from None
+        raise UnusableFile(_as_piece(head) or as_sentence(str(why))) from None
     _check_whole(component, config, set(slices), unknown, head)
     if component == "vae" and "qwen" in head.file.name.lower():
-        raise UnusableFile("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
+        raise UnusableFile(Sentence("by its name it is Qwen-Image's autoencoder, whose tensors are named alike"))
     if component == "vae" and ALPHA_ALONE.search(head.file.name.lower()):
-        raise UnusableFile("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
+        raise UnusableFile(
+            Sentence("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
+        )
     number_format = tensor_formats.number_format(head, [piece.source for piece in slices.values()])
     if component == "transformer":
         _check_shapes(config, shapes)
@@ -227,16 +245,25 @@ def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...
     """Raise UnusableFile if a tensor has another shape than the transformer has a place for."""
     for name, wanted in transformer_shapes.shapes(config).items():
         if not tensor_formats.is_same_shape(shapes[name], wanted):
-            raise UnusableFile(f"its tensor {name} has the shape {shapes[name]}, where {wanted} belongs")
+            raise UnusableFile(
+                Sentence(
+                    "its tensor {name} has the shape {shape}, where {wanted} belongs",
+                    name=name,
+                    shape=shapes[name],
+                    wanted=wanted,
+                )
+            )
 
 
-def _as_piece(head: WeightsHead) -> str:
+def _as_piece(head: WeightsHead) -> Sentence:
     """Why it can't be used where its name says that it is a piece of a model, as a clause; else empty."""
     many = PIECE_OF_MANY.search(head.file.stem)
     if not many or int(many[1]) < 2:
-        return ""
-    what = f"one of the {int(many[1])} pieces of a model"
-    return f"it is {what}; get it in one file, or as diffusers saves it ('-Diffusers')"
+        return NO_SENTENCE
+    return Sentence(
+        "it is one of the {count} pieces of a model; get it in one file, or as diffusers saves it ('-Diffusers')",
+        count=int(many[1]),
+    )
 
 
 def _is_umt5(under: Mapping[str, str], head: WeightsHead) -> bool:
@@ -308,17 +335,25 @@ def _check_whole(
         expected = tensor_names.expected_image_encoder_names(config["num_hidden_layers"])
     missing, surplus = sorted(expected - here), sorted([*(here - expected), *unknown])
     if missing:
-        raise UnusableFile(_as_piece(head) or f"{_number(missing)} missing, {_first(missing)}")
+        raise UnusableFile(
+            _as_piece(head) or Sentence("{number} missing, {first}", number=_number(missing), first=_first(missing))
+        )
     if surplus:
-        raise UnusableFile(f"{_number(surplus)} of another kind of model, {_first(surplus)}")
+        raise UnusableFile(
+            Sentence("{number} of another kind of model, {first}", number=_number(surplus), first=_first(surplus))
+        )
 
 
-def _number(names: list[str]) -> str:
-    return "one of its tensors is" if len(names) == 1 else f"{len(names)} of its tensors are"
+def _number(names: list[str]) -> Sentence:
+    return (
+        Sentence("one of its tensors is")
+        if len(names) == 1
+        else Sentence("{count} of its tensors are", count=len(names))
+    )
 
 
 def _first(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"the first is {names[0]}"
+    return names[0] if len(names) == 1 else Sentence("the first is {name}", name=names[0])
 
 
 def _slice_shape(tensor: StoredTensor, piece: TensorSlice) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..protocol import spoken
+from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..storage import guarded_files, unresponsive_folders
 from ..storage.guarded_files import Stamp, UnusableFile
 from . import a14b_experts, configs, integrity, weights_head
@@ -29,9 +31,9 @@ SKIPPED_FOLDERS = {"loras", "blobs", "node_modules", "site-packages", "__pycache
 """Folders that hold no components of models, however many files they have."""
 SAFE_FORMS = {
     "clip_vision_h.safetensors": re.compile(r"xlm[-_]?roberta|clip[-_.]?vision|open[-_]?clip"),
-    "umt5_xxl_fp16.safetensors or umt5_xxl_fp8_e4m3fn_scaled.safetensors": re.compile(r"umt5"),
-    "wan_2.1_vae.safetensors or wan2.2_vae.safetensors": re.compile(r"wan.*vae|vae.*wan"),
-    "it as .safetensors or .gguf": re.compile(r"wan"),
+    Sentence("umt5_xxl_fp16.safetensors or umt5_xxl_fp8_e4m3fn_scaled.safetensors"): re.compile(r"umt5"),
+    Sentence("wan_2.1_vae.safetensors or wan2.2_vae.safetensors"): re.compile(r"wan.*vae|vae.*wan"),
+    Sentence("it as .safetensors or .gguf"): re.compile(r"wan"),
 }
 """What to get in place of a pickled file, which nobody should open, by a pattern in the names of Wan's files."""
 FOLDER_WEIGHTS = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)([.-].*)?\.safetensors")
@@ -56,7 +58,7 @@ class SurveyedFile:
 
     file: Path
     components: tuple[FileComponent, ...] = ()
-    why: str = ""
+    why: Sentence = NO_SENTENCE
     """A clause, to follow "because"."""
     carries_tokenizer: bool = False
     """True for a text encoder with the tokenizer in the same file."""
@@ -123,7 +125,7 @@ class _Surveyor:
                     self._tokenizers.append(place)
         except UnusableFile as why:
             if not _is_of_a_cache(place):  # there it may be on its way, and the list of models says what is missing
-                self._files[place] = SurveyedFile(place, why=str(why))
+                self._files[place] = SurveyedFile(place, why=as_sentence(str(why)))
 
     def survey(self) -> Survey:
         """All that was found; here the experts of Wan 2.2 are told apart, for that takes all names at once."""
@@ -162,7 +164,9 @@ class _Surveyor:
         def on_error(error: OSError) -> None:
             place = Path(error.filename or root)
             if place != root:
-                self._files[place] = SurveyedFile(place, why="it " + guarded_files.complaint(error))
+                self._files[place] = SurveyedFile(
+                    place, why=guarded_files.IT.with_values(complaint=guarded_files.complaint(error))
+                )
 
         seen: set[str] = set()
         count = 0
@@ -198,7 +202,7 @@ def inspect_file(file: Path) -> SurveyedFile:
         with guarded_files.guard():
             found = guarded_files.regular_stamp(file)
     except UnusableFile as why:
-        return SurveyedFile(file, why=str(why))
+        return SurveyedFile(file, why=as_sentence(str(why)))
     cached = _cached.get(file)
     if cached is not None and cached[0] == found:
         return cached[1]
@@ -206,7 +210,7 @@ def inspect_file(file: Path) -> SurveyedFile:
         with guarded_files.guard():
             made = _inspect(file)
     except UnusableFile as why:
-        made = SurveyedFile(file, why=str(why))
+        made = SurveyedFile(file, why=as_sentence(str(why)))
         if isinstance(why.__cause__, OSError | MemoryError):  # it may go well the next time
             return made
     _cached[file] = found, made
@@ -217,7 +221,11 @@ def _inspect(file: Path) -> SurveyedFile:
     """What one file is. Raises UnusableFile."""
     if file.suffix.lower() in weights_head.PICKLED_SUFFIXES:
         instead = next((get for get, name in SAFE_FORMS.items() if name.search(file.name.lower())), "")
-        why = f"it is pickled, which could run any code; get {instead} instead" if instead else ""
+        why = (
+            Sentence("it is pickled, which could run any code; get {instead} instead", instead=instead)
+            if instead
+            else NO_SENTENCE
+        )
         return SurveyedFile(file, why=why)
     head = weights_head.read_head(file)
     components = tuple(recognize_components(head))
@@ -225,7 +233,7 @@ def _inspect(file: Path) -> SurveyedFile:
         return SurveyedFile(file)
     is_encoder = any(each.component == "text_encoder" for each in components)
     carries = is_encoder and any(name.endswith(TOKENIZER_TENSOR) for name in head.tensors)
-    return SurveyedFile(file, components, "", carries, head.size_bytes)
+    return SurveyedFile(file, components, NO_SENTENCE, carries, head.size_bytes)
 
 
 def _is_of_a_cache(place: Path) -> bool:
@@ -256,7 +264,7 @@ def _walk(root: str, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, l
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if unresponsive_folders.containing(entry.path):
-                        refuse(OSError(errno.ETIMEDOUT, "it does not answer", entry.path))
+                        refuse(OSError(errno.ETIMEDOUT, Sentence("it does not answer"), entry.path))
                     else:
                         (children if _is_folder(entry) else names).append(entry.name)
         except OSError as error:
@@ -318,7 +326,7 @@ def _folder_components(folder: Path) -> list[Candidate]:
     if component == "transformer":
         made = {"out_channels": 16, "in_channels": 16, **{k: v for k, v in config.items() if v is not None}}
         architecture = configs.architecture_of(made)
-    words = f"{component.replace('_', ' ')} in a folder of its own"
+    words = Sentence("{component} in a folder of its own", component=spoken.component(component))
     expert, is_known = _folder_expert(folder) if component == "transformer" else ("", True)
     names = (config.get("_name_or_path"),)
     titles = tuple(name for name in names if isinstance(name, str))

@@ -13,6 +13,7 @@ from itertools import accumulate
 from operator import mul
 from typing import Any
 
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 from .weights_head import StoredTensor, WeightsHead
@@ -30,7 +31,12 @@ _READABLE_NOTES = ("float8_e4m3fn", "float8_e5m2")
 _MAX_NOTE_BYTES = 4096
 _REAL = {"F64", "F32", "F16", "BF16"}
 _NAMES = {"F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8", "F8_E5M2": "fp8", "F64": "fp64"}
-_UNREADABLE = {"U8": "nvfp4 or int4", "I8": "int8 without scales", "I32": "a packed form", "U32": "a packed form"}
+_UNREADABLE = {
+    "U8": Sentence("nvfp4 or int4"),
+    "I8": Sentence("int8 without scales"),
+    "I32": Sentence("a packed form"),
+    "U32": Sentence("a packed form"),
+}
 _GGUF_INTEGERS = ("I8", "I16", "I32", "I64")
 _EMBEDDING_TABLES = (
     "shared.weight", "token_embedding.weight", "pos_embedding.embedding.weight", "relative_attention_bias.weight",
@@ -96,7 +102,7 @@ def number_format(head: WeightsHead, names: Sequence[str]) -> str:
         tensor = head.tensors[name]
         counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.count
     reasons = (_why_unreadable(head, dtype, names) for dtype in counts)
-    why = next(filter(None, reasons), "") or _why_unscalable(head, names)
+    why = next(filter(None, reasons), NO_SENTENCE) or _why_unscalable(head, names)
     if why:
         raise UnusableFile(why)
     most = max(counts, key=lambda dtype: counts[dtype])
@@ -105,16 +111,19 @@ def number_format(head: WeightsHead, names: Sequence[str]) -> str:
     return _scaled_format(head, names) or _NAMES.get(most, "int8")
 
 
-def _why_unreadable(head: WeightsHead, dtype: str, names: Iterable[str]) -> str:
+def _why_unreadable(head: WeightsHead, dtype: str, names: Iterable[str]) -> Sentence:
     """Why numbers of that format can't be read, as a clause; empty if they can."""
     if head.is_gguf:
         bad = dtype.startswith("type ") or dtype in _GGUF_INTEGERS
-        return f"its numbers are of a form ({dtype}) that this version can't read" if bad else ""
+        form = Sentence("its numbers are of a form ({dtype}) that this version can't read", dtype=dtype)
+        return form if bad else NO_SENTENCE
     scaled = all(scale_of(head, name) for name in names if head.tensors[name].dtype == "I8")
     if dtype in _NAMES or (dtype == "I8" and scaled):
-        return ""
+        return NO_SENTENCE
     kind = _UNREADABLE.get(dtype, dtype)
-    return f"its numbers are {kind}, which this version can't read; get it in bf16, fp8 scaled or GGUF"
+    return Sentence(
+        "its numbers are {kind}, which this version can't read; get it in bf16, fp8 scaled or GGUF", kind=kind
+    )
 
 
 def _scaled_format(head: WeightsHead, names: Iterable[str]) -> str:
@@ -124,7 +133,13 @@ def _scaled_format(head: WeightsHead, names: Iterable[str]) -> str:
         return ""
     bare = sorted(name for name in names if _wants_scale(head, name) and not scale_of(head, name))
     if bare:
-        raise UnusableFile(f"it is fp8 scaled, but {len(bare)} of its weights have no scale, the first is {bare[0]}")
+        raise UnusableFile(
+            Sentence(
+                "it is fp8 scaled, but {count} of its weights have no scale, the first is {name}",
+                count=len(bare),
+                name=bare[0],
+            )
+        )
     integers = [name for name in scaled if head.tensors[name].dtype == "I8"]
     return "int8" if len(integers) * 2 > len(scaled) else "fp8 scaled"
 
@@ -136,34 +151,46 @@ def _wants_scale(head: WeightsHead, name: str) -> bool:
     return layer and len(tensor.shape) == 2 and tensor.dtype.startswith("F8_")
 
 
-def _why_unscalable(head: WeightsHead, names: Iterable[str]) -> str:
+def _why_unscalable(head: WeightsHead, names: Iterable[str]) -> Sentence:
     """Why the scaled ones of these tensors can't be multiplied by their scales, as a clause; empty if they can."""
     scaled = {name: scale for name in names if (scale := scale_of(head, name))}
     reasons = (_why_bad_scale(head, name, scale) for name, scale in scaled.items())
-    return next(filter(None, reasons), "") or _why_bad_note(head, scaled)
+    return next(filter(None, reasons), NO_SENTENCE) or _why_bad_note(head, scaled)
 
 
-def _why_bad_scale(head: WeightsHead, name: str, scale: str) -> str:
+def _why_bad_scale(head: WeightsHead, name: str, scale: str) -> Sentence:
     weight, by = head.tensors[name], head.tensors[scale]
     if by.dtype not in _REAL:
-        kind = "mxfp8" if by.dtype == "F8_E8M0" else f"scaled by {by.dtype}"
-        return f"its numbers are {kind}, which this version can't read; get it in bf16, fp8 scaled or GGUF"
-    if name.removesuffix(".weight") + ".weight_scale_2" in head.tensors:
-        return f"its weight {name} has two scales, which this version can't read; get it in bf16, fp8 scaled or GGUF"
-    if weight.shape and scale_granularity(by.shape, weight.shape) is None:
-        return (
-            f"its scale {scale} has the shape {by.shape}, which this version can't read for a weight of {weight.shape}"
+        kind = "mxfp8" if by.dtype == "F8_E8M0" else Sentence("scaled by {dtype}", dtype=by.dtype)
+        return Sentence(
+            "its numbers are {kind}, which this version can't read; get it in bf16, fp8 scaled or GGUF", kind=kind
         )
-    return ""
+    if name.removesuffix(".weight") + ".weight_scale_2" in head.tensors:
+        return Sentence(
+            "its weight {name} has two scales, which this version can't read; get it in bf16, fp8 scaled or GGUF",
+            name=name,
+        )
+    if weight.shape and scale_granularity(by.shape, weight.shape) is None:
+        return Sentence(
+            "its scale {scale} has the shape {shape}, which this version can't read for a weight of {wanted}",
+            scale=scale,
+            shape=by.shape,
+            wanted=weight.shape,
+        )
+    return NO_SENTENCE
 
 
-def _why_bad_note(head: WeightsHead, scaled: Iterable[str]) -> str:
+def _why_bad_note(head: WeightsHead, scaled: Iterable[str]) -> Sentence:
     """Why a weight can't be read whose format ComfyUI noted; empty if all can."""
     for name, note in _format_notes(head, scaled):
         found = _noted_format(note)
         if found not in _READABLE_NOTES:
-            return f"its weight {name} is in {found}, which this version can't read; get fp8 scaled, bf16 or GGUF"
-    return ""
+            return Sentence(
+                "its weight {name} is in {found}, which this version can't read; get fp8 scaled, bf16 or GGUF",
+                name=name,
+                found=found,
+            )
+    return NO_SENTENCE
 
 
 def _format_notes(head: WeightsHead, scaled: Iterable[str]) -> Iterator[tuple[str, bytes]]:
@@ -198,7 +225,7 @@ def _noted_format(note: bytes) -> str:
         found = str(json.loads(note).get("format", ""))[:60]
     except (ValueError, AttributeError):
         found = ""
-    return found or "something unreadable"
+    return found or Sentence("something unreadable")
 
 
 def _size_bytes(tensor: StoredTensor) -> int:

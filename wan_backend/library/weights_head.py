@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 
@@ -90,7 +91,7 @@ class WeightsHead:
 class BrokenHead:
     """Says that a file has no head that can be used."""
 
-    why: str
+    why: Sentence
     """A clause, to follow "because"."""
     min_bytes: int = 0
     """How long the file must be at least, if it ends within its head; else 0."""
@@ -103,28 +104,36 @@ def read_head(file: Path) -> WeightsHead:
     """
     with guarded_files.guard():
         head = _read_head(str(file), *guarded_files.regular_stamp(file))
-    if isinstance(head, str):
+    if isinstance(head, Sentence):
         raise UnusableFile(head)
     return head
 
 
 @functools.lru_cache(maxsize=CACHED_HEADS)
-def _read_head(file: str, size_bytes: int, modified_ns: int) -> WeightsHead | str:
+def _read_head(file: str, size_bytes: int, modified_ns: int) -> WeightsHead | Sentence:
     """The head, or why there is none: cached, too, for a broken file is no faster to parse. Raises OSError."""
     path = Path(file)
     head = parse_gguf(path) if path.suffix.lower() == ".gguf" else parse_safetensors(path)
     if isinstance(head, BrokenHead):
         if head.min_bytes:
-            return f"it is cut off: it has {size_bytes:,} of more than {head.min_bytes:,} bytes"
+            return Sentence(
+                "it is cut off: it has {size} of more than {min} bytes",
+                size=f"{size_bytes:,}",
+                min=f"{head.min_bytes:,}",
+            )
         return head.why
     if head.expected_bytes > size_bytes:
-        return f"it is cut off: it has {size_bytes:,} of {head.expected_bytes:,} bytes"
+        return Sentence(
+            "it is cut off: it has {size} of {expected} bytes",
+            size=f"{size_bytes:,}",
+            expected=f"{head.expected_bytes:,}",
+        )
     return WeightsHead(path, head.tensors, head.metadata, head.is_gguf, size_bytes, head.expected_bytes)
 
 
 def parse_safetensors(file: Path) -> WeightsHead | BrokenHead:
     """The head of a safetensors file, which may itself be cut off after its head. Raises OSError."""
-    broken = BrokenHead("it is not a safetensors file")
+    broken = BrokenHead(Sentence("it is not a safetensors file"))
     with guarded_files.opened(file) as stream:
         length = stream.read(8)
         head_bytes = int.from_bytes(length, "little")
@@ -133,7 +142,7 @@ def parse_safetensors(file: Path) -> WeightsHead | BrokenHead:
         text = stream.read(head_bytes)
     start = 8 + head_bytes
     if len(text) < head_bytes:
-        return BrokenHead("it is cut off", start)
+        return BrokenHead(Sentence("it is cut off"), start)
     try:
         rows = guarded_files.parsed(text)
         metadata = rows.pop("__metadata__", None) or {}
@@ -153,7 +162,7 @@ def _safetensors_row(row: Mapping[str, Any], start: int) -> StoredTensor:
 def _whole_number(value: Any) -> int:
     """`value` if it is a count; raises ValueError for anything else that may stand in its place."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_OFFSET:
-        raise ValueError(f"{type(value).__name__} in place of a whole number")
+        raise ValueError(Sentence("{name} in place of a whole number", name=type(value).__name__))
     return value
 
 
@@ -163,7 +172,7 @@ def parse_gguf(file: Path) -> WeightsHead | BrokenHead:
         with guarded_files.opened(file) as stream:
             return _parse_gguf(file, _GgufReader(stream))
     except (struct.error, KeyError, ValueError, TypeError, OverflowError):
-        return BrokenHead("it is not a GGUF file, or it is cut off")
+        return BrokenHead(Sentence("it is not a GGUF file, or it is cut off"))
 
 
 class _GgufReader:
@@ -218,7 +227,7 @@ class _GgufReader:
                 self.position += length
             return None
         if kind == _ARRAY:
-            raise KeyError("a list of lists")
+            raise KeyError(Sentence("a list of lists"))
         if count > _MAX_LIST:
             self.position += count * struct.calcsize(_SCALARS[kind])
             return None
@@ -228,11 +237,13 @@ class _GgufReader:
 def _parse_gguf(file: Path, reader: _GgufReader) -> WeightsHead | BrokenHead:
     reader.need(4)
     if reader.content[:4] != _GGUF_MAGIC:
-        return BrokenHead("it is not a GGUF file")
+        return BrokenHead(Sentence("it is not a GGUF file"))
     reader.position = 4
     version, tensor_count, value_count = reader.number("I"), reader.number("Q"), reader.number("Q")
     if version not in (2, 3):
-        return BrokenHead(f"it is of version {version} of the GGUF format, which is not known")
+        return BrokenHead(
+            Sentence("it is of version {version} of the GGUF format, which is not known", version=version)
+        )
     if tensor_count > _MAX_TENSORS or value_count > _MAX_VALUES:
         raise ValueError
     values = {}
@@ -245,7 +256,7 @@ def _parse_gguf(file: Path, reader: _GgufReader) -> WeightsHead | BrokenHead:
     start = -(-reader.position // alignment) * alignment
     tensors = {}
     for name, sides, kind, offset in rows:
-        dtype, block, block_bytes = _GGUF_TYPES.get(kind, (f"type {kind}", 1, 0))
+        dtype, block, block_bytes = _GGUF_TYPES.get(kind, (Sentence("type {kind}", kind=kind), 1, 0))
         shape = values.get(_SHAPE_KEY + name) or sides
         size_bytes = math.prod(sides) // block * block_bytes
         end = min(start + offset + size_bytes, MAX_OFFSET)

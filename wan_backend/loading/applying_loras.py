@@ -21,6 +21,7 @@ from ..catalogue.transformer_shapes import shapes
 from ..lora.lora_head import UnusableLora
 from ..protocol.errors import Refusal
 from ..protocol.messages import Expert, LoraUse, Problem, ProblemKind
+from ..protocol.sentences import Sentence
 from ..storage.guarded_files import Stamp, stamp
 from .diffusers_internals import dequantize_gguf_tensor
 from .eight_bit import EightBitLinear
@@ -58,7 +59,7 @@ def requested_loras(uses: Sequence[LoraUse]) -> list[AppliedLora]:
         try:
             changed = stamp(Path(use.path))
         except OSError as error:
-            raise _refusal(use.path, "is not there any more") from error
+            raise _refusal(use.path, Sentence("is not there any more")) from error
         half = use.expert.value if use.expert in (Expert.HIGH, Expert.LOW) else ""
         found.append(AppliedLora(use.path, changed, use.strength, half))
     return found
@@ -142,7 +143,7 @@ def _add_adapter(transformer: Any, name: str, weights: Weights, dtype: torch.dty
         if isinstance(module, LoraLayer) and name in module.lora_A
     }
     if set(landed) != set(weights.layers):
-        raise UnusableLora("did not load completely because of a bug in Wan VSE; remove it from the list")
+        raise UnusableLora(Sentence("did not load completely because of a bug in Wan VSE; remove it from the list"))
     for layer, module in landed.items():
         # PEFT makes the factors in the number format of the weight, which of a quantized one is none to compute in.
         device = module.lora_A[name].weight.device
@@ -183,7 +184,9 @@ def _owner(transformer: Any, name: str) -> tuple[Any, str]:
     scaled = isinstance(module, EightBitLinear) and found is module.weight
     plain = found.is_floating_point() and type(found.detach()) is torch.Tensor
     if scaled or not (plain or (_is_packed(found) and "blocks." not in name)):
-        raise UnusableLora(f"adds to {name} itself, which can't be done if the model's weights are compressed")
+        raise UnusableLora(
+            Sentence("adds to {name} itself, which can't be done if the model's weights are compressed", name=name)
+        )
     return module, last
 
 
@@ -219,4 +222,4 @@ def _name(number: int) -> str:
 
 
 def _refusal(path: str, why: str) -> Refusal:
-    return Refusal(Problem(ProblemKind.BAD_LORA, f'The LoRA "{Path(path).name}" {why}.'))
+    return Refusal(Problem(ProblemKind.BAD_LORA, Sentence('The LoRA "{name}" {why}.', name=Path(path).name, why=why)))

@@ -16,6 +16,7 @@ import torch
 from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 
+from ..protocol.sentences import Sentence
 from ..storage.guarded_files import UnusableFile
 from . import bf16_cache, eight_bit
 from .diffusers_internals import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
@@ -84,7 +85,9 @@ def _kept(kind: Any) -> tuple[str, ...]:
 
 def _check(missing: set[str]) -> None:
     if missing:
-        raise UnusableFile(f"{len(missing)} of its tensors are missing, the first is {min(missing)}")
+        raise UnusableFile(
+            Sentence("{count} of its tensors are missing, the first is {name}", count=len(missing), name=min(missing))
+        )
 
 
 def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype, rounded_to: torch.dtype) -> Any:
@@ -103,7 +106,14 @@ def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype, rounded_to: torc
             # A copy, for what lies in the file itself would keep all of it in view.
             found = read[name](name).to(dtype_of(module, name, dtype), copy=True)
             if tuple(found.shape) != shapes[name]:
-                raise ValueError(f"its tensor {name} has the shape {tuple(found.shape)}, not {shapes[name]}")
+                raise ValueError(
+                    Sentence(
+                        "its tensor {name} has the shape {shape}, not {wanted}",
+                        name=name,
+                        shape=tuple(found.shape),
+                        wanted=shapes[name],
+                    )
+                )
             return found
 
         eight_bit.fill_rounded(module, get, rounded_to)

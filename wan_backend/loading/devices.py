@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
+from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 
 _OUT_OF_MEMORY = re.compile(
@@ -42,11 +43,18 @@ def choose(wish: str) -> torch.device:
     if wish == "auto":
         return torch.device(next(name for name, found in here.items() if found))
     if wish not in here:
-        raise Refusal(Problem(ProblemKind.BAD_DEVICE, f'There is no device "{wish}"; choose auto, cuda, mps or cpu.'))
+        raise Refusal(
+            Problem(
+                ProblemKind.BAD_DEVICE,
+                Sentence('There is no device "{wish}"; choose auto, cuda, mps or cpu.', wish=wish),
+            )
+        )
     if not here[wish]:
-        sentence = (
-            f"The backend's torch ({torch.__version__}) finds no {wish} device on this machine; set the device "
-            "to auto in the preferences, or set up the backend again for this card."
+        sentence = Sentence(
+            "The backend's torch ({version}) finds no {wish} device on this machine; set the device "
+            "to auto in the preferences, or set up the backend again for this card.",
+            version=torch.__version__,
+            wish=wish,
         )
         raise Refusal(Problem(ProblemKind.BAD_DEVICE, sentence))
     return torch.device(wish)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from ..catalogue.transformer_shapes import Shapes
 from ..lora import fit
 from ..lora.lora_head import UnusableLora, read_lora_head
+from ..protocol.sentences import Sentence
 from . import devices, finite
 
 
@@ -59,7 +60,7 @@ def load(file: Path, shapes: Shapes, expert: str = "") -> Weights:
     except (OSError, SafetensorError) as error:
         if devices.is_out_of_memory(error):
             raise
-        raise UnusableLora(f"can't be read ({str(error)[:200]}); download it again") from error
+        raise UnusableLora(Sentence("can't be read ({reason}); download it again", reason=str(error)[:200])) from error
     return Weights(layers, differences)
 
 
@@ -72,7 +73,11 @@ def _factors(get: Callable[[str], torch.Tensor], layer: fit.LoraLayer, weight: t
     if layer.alpha:
         found = get(layer.alpha)
         if found.numel() != 1:
-            raise UnusableLora(f"has an alpha that is not a single number, {layer.alpha[:100]}; download it again")
+            raise UnusableLora(
+                Sentence(
+                    "has an alpha that is not a single number, {alpha}; download it again", alpha=layer.alpha[:100]
+                )
+            )
         alpha = float(found)
     scale = float(rank) if alpha is None else alpha
     if not math.isfinite(scale):
@@ -97,6 +102,9 @@ def _add_biases(
 
 def _no_numbers(key: str) -> UnusableLora:
     return UnusableLora(
-        f"contains NaN or infinite numbers (in {key[:100]}), as a failed training leaves them; every take "
-        "would be black. Get the file again, or use another LoRA"
+        Sentence(
+            "contains NaN or infinite numbers (in {key}), as a failed training leaves them; every "
+            "take would be black. Get the file again, or use another LoRA",
+            key=key[:100],
+        )
     )

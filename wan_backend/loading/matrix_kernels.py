@@ -160,5 +160,7 @@ MATRIX_KERNELS = (
     MatrixKernel("fp8", torch.float8_e4m3fn, _multiply_fp8, (8, 9), max_error=5e-2),
     MatrixKernel("int8", torch.int8, _multiply_int8, (7, 5), max_error=2.5e-2, min_rows=17, side=8),
 )
-"""All kernels. The first that computes correctly and faster than 16 bit is taken: fp8 first, for it has no outliers to
-fear; its relative error is that of every number, where int8 spreads the error of a row's largest over all of it."""
+"""All kernels; `matrix_products.choose` takes the more exact of those that are as fast. On normally distributed numbers
+that is int8 (1.3e-2 from float32, where fp8 has 3.8e-2), but on an H100, where it has to scale its sums in a pass of
+their own, it is slower than 16 bit: 1.33 ms for a block's matrices of the 1.3B and 5.3 of the 14B, where fp8 takes 0.74
+and 3.2, and 16 bit 0.80 and 5.2."""

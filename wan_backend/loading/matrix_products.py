@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ PROBED_ROWS, ODD_ROWS, REFERENCE_ROWS = 8192, 8155, 64
 """How many rows are timed; checked, since a chunk may have any number of tokens; and compared with float32."""
 RUNS, CALLS = 4, 4
 """The number of runs, of which the best counts, and of calls in each, one right after another as in a transformer."""
+AS_FAST = 1.05
+"""A kernel that takes no more than so many times the time of the fastest is taken before it if it is more exact."""
 MAX_TIME_SHARE = 0.95
 """Share of the time of products in 16 bit that a kernel must stay under to be taken, for it isn't exact."""
 
@@ -163,12 +164,19 @@ def choose(
     capability: tuple[int, int],
     kernels: tuple[MatrixKernel, ...] = MATRIX_KERNELS,
 ) -> EightBitProduct | None:
-    """The first of the kernels that fit the card and pass their trial."""
+    """The most exact of the kernels that fit the card, pass their trial and are about as fast as the fastest."""
     fitting = [kernel for kernel in kernels if capability >= kernel.min_capability]
-    for rows, kernel in product(rows_for(device), fitting):
-        key = _key(kernel, rows, device, width)
-        found = trials.find_or_try(key, partial(_measured, kernel, rows, device, width))
-        if found is not None:
+    for rows in rows_for(device):
+        passed = []
+        for kernel in fitting:
+            key = _key(kernel, rows, device, width)
+            found = trials.find_or_try(key, partial(_measured, kernel, rows, device, width))
+            if found is not None:
+                passed.append((kernel, key, found))
+        if passed:
+            longest = AS_FAST * min(float(found["ms"]) for _, _, found in passed)
+            fast = [each for each in passed if float(each[2]["ms"]) <= longest]
+            kernel, key, found = min(fast, key=lambda each: float(each[2]["error"]))
             log.info("matrices in 8 bit by %s: %s", kernel.name, found)
             return EightBitProduct(kernel, rows, float(found["error"]), key, trials)
     return None

@@ -19,6 +19,7 @@ from ..memory.residency_plan import MemoryPlan, Residency
 from ..protocol.messages import LoraUse
 from . import applying_loras, block_offload, chunked_forward, devices, eight_bit, forward_kernels
 from .forward_kernels import TORCH_KERNELS, ForwardKernels, TransformerWidth
+from .visits import Visit
 from .wan_model import WanModel
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ class PlacedModel:
         self.load_seconds = 0.0
         """Time spent so far in reading components and moving them."""
         self._on_load, self._on_ready, self._on_read = on_load, on_ready, on_read
+        self._visits: dict[str, Visit] = {}
+        """Those of the components that are on the device now and go back to the machine's memory."""
         for component in model.components:
             self._make_way(component)
         self._width = transformer_width(model)
@@ -122,6 +125,11 @@ class PlacedModel:
         if not self._kernels_chosen:
             return TORCH_KERNELS
         return forward_kernels.choose_for(device, self._width, self._kernel_findings)
+
+    @property
+    def kernels_are_chosen(self) -> bool:
+        """False while the transformers may still go over to other kernels (`take_up_kernels`)."""
+        return self._kernels_chosen
 
     def take_up_kernels(self, step_seconds: float, steps_left: int) -> bool:
         """Between two steps, compute with the card's own kernels from now on, if they are compiled and it pays.
@@ -169,6 +177,9 @@ class PlacedModel:
         if place is Residency.BLOCK_OFFLOADED:
             room = self.plan.kept_bytes if component in resolve.EXPERTS else 0
             block_offload.offloaded(component, module, self.model.device).enter(room)
+        elif place is Residency.OFFLOADED:
+            self._visits[component] = Visit(module)
+            self._visits[component].go(self.model.device)
         else:
             module.to(self.model.device if place is not Residency.ON_CPU else "cpu")
         if component == "vae":
@@ -203,6 +214,8 @@ class PlacedModel:
             self.model.drop(component)
         elif place is Residency.BLOCK_OFFLOADED and offload is not None:
             pass
+        elif component in self._visits:
+            self._visits.pop(component).end()
         elif place is not Residency.RESIDENT and module.device.type != "cpu":
             module.to("cpu")
         else:

@@ -18,6 +18,7 @@ from accelerate import init_empty_weights
 
 from ..library import tensor_formats
 from ..library.recognize import FileComponent
+from ..protocol.sentences import Sentence
 from ..storage.guarded_files import UnusableFile
 from . import eight_bit
 from .component_folder import dtype_of
@@ -61,7 +62,9 @@ def load(
             eight_bit.fill(module, lambda name: tensors.get(name, dtype_of(module, name, dtype)), tensors.fp8)
     left = [name for name, weight in module.named_parameters() if weight.is_meta]
     if left:
-        raise UnusableFile(f"{len(left)} of its tensors got no content, the first is {left[0]}")
+        raise UnusableFile(
+            Sentence("{count} of its tensors got no content, the first is {name}", count=len(left), name=left[0])
+        )
     return module.eval().requires_grad_(False)
 
 
@@ -92,13 +95,27 @@ def _check(module: Any, component: FileComponent, tensors: FileTensors) -> None:
     """Raise UnusableFile if the file's tensors are not exactly the module's."""
     wanted = {name: tuple(weight.shape) for name, weight in module.state_dict().items() if name not in TIED}
     missing, surplus = sorted(set(wanted) - set(component.slices)), sorted(set(component.slices) - set(wanted))
-    for names, what in ((missing, "missing"), (surplus, "of another kind of model")):
+    for names, what in ((missing, Sentence("missing")), (surplus, Sentence("of another kind of model"))):
         if names:
-            raise UnusableFile(f"{len(names)} of its tensors are {what}, the first is {names[0]}")
+            raise UnusableFile(
+                Sentence(
+                    "{count} of its tensors are {what}, the first is {name}",
+                    count=len(names),
+                    what=what,
+                    name=names[0],
+                )
+            )
     for name, shape in wanted.items():
         found = tensors.shape(name)
         if not tensor_formats.is_same_shape(found, shape):
-            raise UnusableFile(f"its tensor {name} has the shape {found}, where {shape} belongs")
+            raise UnusableFile(
+                Sentence(
+                    "its tensor {name} has the shape {found}, where {shape} belongs",
+                    name=name,
+                    found=found,
+                    shape=shape,
+                )
+            )
 
 
 def _fill_for_products(module: Any, tensors: FileTensors, dtype: torch.dtype, product_format: torch.dtype) -> None:

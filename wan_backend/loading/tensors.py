@@ -21,6 +21,7 @@ from ..library import weights_head
 from ..library.recognize import FileComponent, TensorSlice
 from ..library.survey import TOKENIZER_TENSOR
 from ..library.tensor_formats import IN_8_BIT, ScaleGranularity, scale_granularity, scale_of
+from ..protocol.sentences import Sentence
 from ..storage.guarded_files import UnusableFile
 
 THREADS = min(16, os.cpu_count() or 1)
@@ -120,7 +121,7 @@ def tokenizer_model(file: Path) -> bytes:
     """The sentencepiece model that a text encoder's file carries. Raises UnusableFile, OSError."""
     name = next((name for name in weights_head.read_head(file).tensors if name.endswith(TOKENIZER_TENSOR)), None)
     if name is None:
-        raise UnusableFile("it carries no tokenizer")
+        raise UnusableFile(Sentence("it carries no tokenizer"))
     with safe_open(file, framework="np") as stream:
         return bytes(stream.get_tensor(name).tobytes())
 
@@ -152,6 +153,10 @@ def _spread(scale: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Tenso
         whole = scale.reshape(down, across).repeat_interleave(weight.shape[0] // down, dim=0)
         return whole.repeat_interleave(weight.shape[1] // across, dim=1)
     raise UnusableFile(
-        f"its scale {name} has the shape {tuple(scale.shape)}, which this version can't read "
-        f"for a weight of {tuple(weight.shape)}"
+        Sentence(
+            "its scale {scale} has the shape {shape}, which this version can't read for a weight of {wanted}",
+            scale=name,
+            shape=tuple(scale.shape),
+            wanted=tuple(weight.shape),
+        )
     )

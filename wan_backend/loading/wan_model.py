@@ -22,8 +22,10 @@ from safetensors import SafetensorError
 from ..catalogue.architecture import Architecture, boundary_ratio
 from ..library import integrity
 from ..library.component_files import ComponentFiles, FilesStamp, classes
+from ..protocol import spoken
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
+from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 from . import component_folder, devices, finite, single_files, weight_forms
@@ -347,9 +349,20 @@ class WanModel:
                 raise
             if single is None:
                 raise _refusal(
-                    f"The {_spoken(component)} in {self.folder} is incomplete: {why}. Download it again."
+                    Sentence(
+                        "The {component} in {folder} is incomplete: {why}. Download it again.",
+                        component=_spoken(component),
+                        folder=self.folder,
+                        why=why,
+                    )
                 ) from why
-            raise _refusal(f"{single.file} can't be loaded because {why}; get the file again, or use another.") from why
+            raise _refusal(
+                Sentence(
+                    "{file} can't be loaded because {why}; get the file again, or use another.",
+                    file=single.file,
+                    why=why,
+                )
+            ) from why
         except _LOAD_ERRORS as error:
             if devices.is_out_of_memory(error):
                 raise
@@ -366,8 +379,12 @@ class WanModel:
         if broken is not None:
             place = component_folder.file_of(self.component_files.path(component), broken.removesuffix("_scale"))
             raise _refusal(
-                f"{place} is damaged: its weight {broken} contains NaN or infinite numbers, so every take "
-                "would be black. Get the file again, or use another."
+                Sentence(
+                    "{place} is damaged: its weight {name} contains NaN or infinite numbers, so every take "
+                    "would be black. Get the file again, or use another.",
+                    place=place,
+                    name=broken,
+                )
             )
         _LOOKED_AT.add(stamp)
 
@@ -383,16 +400,31 @@ class WanModel:
             if not self.component_files.is_composed:
                 integrity.check(self.folder)
         except UnusableFile as why:
-            return _refusal(f"The model in {self.folder} can't be loaded because {why}; download it again.")
-        complaint = guarded_files.complaint(error) if isinstance(error, OSError) and error.strerror else str(error)
-        reason = complaint.strip().split("\n")[0].rstrip(".")[:300]
+            return _refusal(
+                Sentence(
+                    "The model in {folder} can't be loaded because {why}; download it again.",
+                    folder=self.folder,
+                    why=why,
+                )
+            )
+        reason: str = guarded_files.complaint(error) if isinstance(error, OSError) and error.strerror else str(error)
+        if not isinstance(reason, Sentence):
+            reason = reason.strip().split("\n")[0].rstrip(".")[:300]
         place = self.component_files.path(component) if self.component_files.is_composed else self.folder
-        return _refusal(f"The {_spoken(component)} in {place} can't be loaded: {reason}.")
+        return _refusal(
+            Sentence(
+                "The {component} in {place} can't be loaded: {reason}.",
+                component=_spoken(component),
+                place=place,
+                reason=reason,
+            )
+        )
 
 
-def _spoken(component: str) -> str:
-    return {"vae": "autoencoder", "transformer_2": "second transformer"}.get(component, component.replace("_", " "))
+def _spoken(component: str) -> Sentence:
+    named = {"vae": Sentence("autoencoder"), "transformer_2": Sentence("second transformer")}
+    return named.get(component) or spoken.component(component)
 
 
-def _refusal(sentence: str) -> Refusal:
+def _refusal(sentence: Sentence) -> Refusal:
     return Refusal(Problem(ProblemKind.MODEL_BROKEN, sentence))

@@ -23,6 +23,7 @@ from enum import StrEnum
 from typing import Any
 
 from ..catalogue.transformer_shapes import Shapes
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from .key_names import Kind, LoraKey, changes_wans, is_wans, parse_key
 from .lora_head import LoraHead, UnusableLora
 
@@ -35,8 +36,8 @@ CHANGED_STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
 """Ways to initialize in PEFT that take out of the model's weights what the factors begin with."""
 _WIDTHS = {1536: "Wan 2.1 1.3B", 3072: "Wan 2.2 5B", 5120: "Wan 14B"}
 _FOREIGN = [
-    (("double_blocks", "single_blocks"), "Flux or Hunyuan Video"),
-    (("single_transformer_blocks", "transformer_blocks"), "Flux, LTX Video, Qwen Image or CogVideoX"),
+    (("double_blocks", "single_blocks"), Sentence("Flux or Hunyuan Video")),
+    (("single_transformer_blocks", "transformer_blocks"), Sentence("Flux, LTX Video, Qwen Image or CogVideoX")),
     (("joint_blocks",), "Stable Diffusion 3"),
     (("down_blocks", "up_blocks", "input_blocks", "output_blocks", "lora_te"), "Stable Diffusion"),
 ]
@@ -55,13 +56,22 @@ _OF_THE_LATENTS = {
 
 
 class SkipReason(StrEnum):
-    """Why something of a file is skipped; the value follows "for" in a sentence."""
+    """Why something of a file is skipped."""
 
-    IMAGE_ENCODER = "an image encoder"
-    CONTROL = "control footage (VACE)"
-    LATENTS = "latents of another size"
-    TEXT_ENCODER = "the text encoder"
-    UNKNOWN = "layers that Wan doesn't have"
+    IMAGE_ENCODER = "image encoder"
+    CONTROL = "control"
+    LATENTS = "latents"
+    TEXT_ENCODER = "text encoder"
+    UNKNOWN = "unknown"
+
+
+_SKIPPED_FOR = {
+    SkipReason.IMAGE_ENCODER: Sentence("an image encoder"),
+    SkipReason.CONTROL: Sentence("control footage (VACE)"),
+    SkipReason.LATENTS: Sentence("latents of another size"),
+    SkipReason.TEXT_ENCODER: Sentence("the text encoder"),
+    SkipReason.UNKNOWN: Sentence("layers that Wan doesn't have"),
+}
 
 
 @dataclass
@@ -94,15 +104,27 @@ class LoraContent:
         """How many layers the file has, with those that are skipped."""
         return len(self.layers) + len(self.differences) + self.skipped.total()
 
-    def skipped_clause(self) -> str:
+    def skipped_clause(self) -> Sentence:
         """What is skipped, as a clause that follows the file's name; empty if nothing is."""
         number = self.skipped.total()
         if not number:
-            return ""
-        reasons = [f"{count:,} for {reason}" for reason, count in self.skipped.most_common()]
-        share = f"{number:,} of its {self.layer_count:,} layers {'has' if number == 1 else 'have'}"
-        rest = "that one is" if number == 1 else "these are"
-        return f"works, but {share} no place in this model ({', '.join(reasons)}); {rest} skipped"
+            return NO_SENTENCE
+        reasons = [
+            Sentence("{count} for {reason}", count=f"{count:,}", reason=_SKIPPED_FOR[reason])
+            for reason, count in self.skipped.most_common()
+        ]
+        clause = (
+            Sentence(
+                "works, but {count} of its {layers} layers has no place in this model ({reasons}); that one is skipped"
+            )
+            if number == 1
+            else Sentence(
+                "works, but {count} of its {layers} layers have no place in this model ({reasons}); these are skipped"
+            )
+        )
+        return clause.with_values(
+            count=f"{number:,}", layers=f"{self.layer_count:,}", reasons=Sentence.joined(reasons, ", ")
+        )
 
 
 def named_experts(head: LoraHead) -> frozenset[str]:
@@ -121,7 +143,9 @@ def read_content(head: LoraHead, expert: str = "") -> LoraContent:
     for key in _keys_of(head, expert):
         parsed = parse_key(key)
         if parsed.kind is Kind.OTHER_ADAPTER:
-            raise UnusableLora(f"is of the kind {parsed.name}, which can't be loaded; only LoRA can")
+            raise UnusableLora(
+                Sentence("is of the kind {kind}, which can't be loaded; only LoRA can", kind=parsed.name)
+            )
         if parsed.kind is Kind.TEXT_ENCODER:
             texts.add(key.partition(".lora")[0].removesuffix(".alpha"))
         elif parsed.kind is Kind.UNKNOWN:
@@ -131,13 +155,13 @@ def read_content(head: LoraHead, expert: str = "") -> LoraContent:
     if not found.layers and not found.differences:
         alone = texts and not unknown
         raise UnusableLora(
-            "only changes a text encoder that no Wan model uses"
+            Sentence("only changes a text encoder that no Wan model uses")
             if alone
-            else "is not a LoRA; its tensors have other names"
+            else Sentence("is not a LoRA; its tensors have other names")
         )
     whole = [key for key in unknown if sum(side > 1 for side in head.tensors[key].shape) > 1 or changes_wans(key)]
     if whole:
-        raise UnusableLora(f"would load only in part: {_some(whole, 'tensor')} can't be understood")
+        raise UnusableLora(Sentence("would load only in part: {tensors} can't be understood", tensors=_some(whole)))
     found.skipped[SkipReason.TEXT_ENCODER] += len(texts)
     found.skipped[SkipReason.UNKNOWN] += len(unknown)
     found.skipped += Counter()  # drops the reasons that have none
@@ -150,14 +174,19 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     """Raise UnusableLora if the trainer's settings say that it's more than, or not, a LoRA of the model itself."""
     kind = str(settings.get("peft_type") or "LORA")
     if kind != "LORA":
-        raise UnusableLora(f"is an adapter of the kind {kind[:20]}, which can't be loaded; only LoRA can")
+        raise UnusableLora(
+            Sentence("is an adapter of the kind {kind}, which can't be loaded; only LoRA can", kind=kind[:20])
+        )
     start = str(settings.get("init_lora_weights"))
     if start.lower().startswith(CHANGED_STARTS):
         raise UnusableLora(
-            f"was trained on weights that were changed before ({start[:20]}), so it doesn't fit the published model"
+            Sentence(
+                "was trained on weights that were changed before ({start}), so it doesn't fit the published model",
+                start=start[:20],
+            )
         )
     if settings.get("layer_replication"):
-        raise UnusableLora("was made for a model with duplicated layers, which no Wan model has")
+        raise UnusableLora(Sentence("was made for a model with duplicated layers, which no Wan model has"))
 
 
 def check_fit(head: LoraHead, shapes: Shapes, expert: str = "") -> LoraContent:
@@ -178,7 +207,14 @@ def check_fit(head: LoraHead, shapes: Shapes, expert: str = "") -> LoraContent:
     most = found.skipped.most_common(1)
     count, skipped = found.layer_count, found.skipped.total()
     if count - skipped < MIN_SHARE * count:
-        raise UnusableLora(f"was made for another model: {skipped} of its {count} layers are for {most[0][0]}")
+        raise UnusableLora(
+            Sentence(
+                "was made for another model: {skipped} of its {count} layers are for {reason}",
+                skipped=skipped,
+                count=count,
+                reason=_SKIPPED_FOR[most[0][0]],
+            )
+        )
     return found
 
 
@@ -188,8 +224,10 @@ def _keys_of(head: LoraHead, expert: str) -> Iterable[str]:
         return list(head.tensors)
     if not expert:
         raise UnusableLora(
-            "holds a LoRA for each of the two experts of Wan 2.2 A14B, and this model has one; choose High Noise or "
-            "Low Noise as its Expert, to use only that one"
+            Sentence(
+                "holds a LoRA for each of the two experts of Wan 2.2 A14B, and this model has one; "
+                "choose High Noise or Low Noise as its Expert, to use only that one"
+            )
         )
     return by_expert[expert]
 
@@ -225,7 +263,11 @@ def _note(found: LoraContent, parsed: LoraKey, key: str) -> None:
         twice = bool(getattr(layer, parsed.kind.value))
         setattr(layer, parsed.kind.value, key)
     if twice:
-        raise UnusableLora(f"has two tensors for the same purpose, one of them {key[:100]}; it may hold several LoRAs")
+        raise UnusableLora(
+            Sentence(
+                "has two tensors for the same purpose, one of them {key}; it may hold several LoRAs", key=key[:100]
+            )
+        )
 
 
 def _config_alpha(head: LoraHead, layer: LoraLayer, expert: str) -> float | None:
@@ -238,7 +280,7 @@ def _config_alpha(head: LoraHead, layer: LoraLayer, expert: str) -> float | None
         (value for pattern, value in patterns.items() if _matches(pattern, layer.spelled)), config["lora_alpha"]
     )
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise UnusableLora("has settings beside it (lora_alpha) that are not numbers")
+        raise UnusableLora(Sentence("has settings beside it (lora_alpha) that are not numbers"))
     rank = head.tensors[layer.down].shape[0]
     return float(alpha) * (rank**0.5 if config.get("use_rslora") else 1)
 
@@ -249,7 +291,9 @@ def _matches(pattern: str, layer: str) -> bool:
     if _PLAIN_NAME.fullmatch(name):
         return f".{layer}".endswith(f".{name}")
     if not _PLAIN_PATTERN.fullmatch(name) or name.count("+") > MAX_REPEATS:
-        raise UnusableLora(f"has settings beside it (alpha_pattern) that can't be understood: {pattern[:60]}")
+        raise UnusableLora(
+            Sentence("has settings beside it (alpha_pattern) that can't be understood: {pattern}", pattern=pattern[:60])
+        )
     return re.fullmatch(rf"(?:.*\.)?{name}", layer[:MAX_NAME]) is not None
 
 
@@ -269,12 +313,22 @@ def _check_width(head: LoraHead, found: LoraContent, shapes: Shapes) -> None:
             sides = head.tensors[layer.down].shape if layer.down else ()
             width = sides[1] if len(sides) > 1 else wanted
             if width != wanted:
-                raise UnusableLora(f"was made for a model of {_wide(width)}, and this one has {_wide(wanted)}")
+                raise UnusableLora(
+                    Sentence(
+                        "was made for a model of {width}, and this one has {wanted}",
+                        width=_wide(width),
+                        wanted=_wide(wanted),
+                    )
+                )
 
 
-def _wide(width: int) -> str:
+def _wide(width: int) -> Sentence:
     name = _WIDTHS.get(width)
-    return f"{width} channels ({name})" if name else f"{width} channels"
+    return (
+        Sentence("{width} channels ({name})", width=width, name=name)
+        if name
+        else Sentence("{width} channels", width=width)
+    )
 
 
 def _check_depth(absent: list[str], names: set[str], shapes: Shapes) -> None:
@@ -285,16 +339,27 @@ def _check_depth(absent: list[str], names: set[str], shapes: Shapes) -> None:
     ]
     if deeper:
         depth = max(int(name.split(".")[1]) for name in deeper) + 1
-        share = f"{len(absent)} of its {len(names)} layers have no place here"
-        raise UnusableLora(f"was made for a model of at least {depth} blocks, and this one has {here}: {share}")
+        share = Sentence("{count} of its {layers} layers have no place here", count=len(absent), layers=len(names))
+        raise UnusableLora(
+            Sentence(
+                "was made for a model of at least {depth} blocks, and this one has {here}: {share}",
+                depth=depth,
+                here=here,
+                share=share,
+            )
+        )
 
 
-def _why_all_absent(head: LoraHead, absent: list[str]) -> str:
+def _why_all_absent(head: LoraHead, absent: list[str]) -> Sentence:
     if all(any(component in name for component in _IMAGE_LAYERS) for name in absent):
-        return "changes how a model looks through an image encoder, which this one doesn't have: no layer of it is here"
+        return Sentence(
+            "changes how a model looks through an image encoder, which this one doesn't have: no layer of it is here"
+        )
     if all(name.startswith("vace_") for name in absent):
-        return "changes how a model follows control footage (VACE), which this one doesn't: no layer of it is here"
-    return f"was made for another model{_foreign(head.tensors)}: no layer of it is here"
+        return Sentence(
+            "changes how a model follows control footage (VACE), which this one doesn't: no layer of it is here"
+        )
+    return Sentence("was made for another model{foreign}: no layer of it is here", foreign=_foreign(head.tensors))
 
 
 def _why_absent(name: str) -> SkipReason:
@@ -308,16 +373,23 @@ def _why_absent(name: str) -> SkipReason:
 def _check_layer(head: LoraHead, found: LoraContent, name: str, layer: LoraLayer, shapes: Shapes) -> None:
     """Raise UnusableLora if the factors aren't both there, or don't give the weight's shape."""
     if not layer.down or not layer.up:
-        raise UnusableLora(f"is incomplete: a factor of {name} is missing; download it again")
+        raise UnusableLora(Sentence("is incomplete: a factor of {name} is missing; download it again", name=name))
     parameter = f"{name}.weight"
     down, up, weight = head.tensors[layer.down].shape, head.tensors[layer.up].shape, shapes[parameter]
     together = len(down) > 1 and len(up) > 1 and down[0] == up[1] and down[0] and all(side == 1 for side in up[2:])
     if len(weight) < 2 or not together:
-        raise UnusableLora(f"has factors for {name} that don't go together ({_extent(down)} and {_extent(up)})")
+        raise UnusableLora(
+            Sentence(
+                "has factors for {name} that don't go together ({down} and {up})",
+                name=name,
+                down=_extent(down),
+                up=_extent(up),
+            )
+        )
     biases = {layer.down_bias: down[:1], layer.up_bias: up[:1]}
     for key in filter(None, biases):
         if math.prod(head.tensors[key].shape) != biases[key][0] or f"{name}.bias" not in shapes:
-            raise UnusableLora(f"has a bias that doesn't go with its factors, {key[:100]}")
+            raise UnusableLora(Sentence("has a bias that doesn't go with its factors, {key}", key=key[:100]))
     _check_numbers(head, layer)
     made = (up[0], *down[1:])
     if not alike(made, weight):
@@ -331,13 +403,23 @@ def _check_numbers(head: LoraHead, layer: LoraLayer) -> None:
     if layer.alpha:
         alpha = head.tensors[layer.alpha]
         if alpha.count != 1 or alpha.dtype not in REAL | INTEGERS:
-            raise UnusableLora(f"has an alpha that is not a single number, {layer.alpha[:100]}; download it again")
+            raise UnusableLora(
+                Sentence(
+                    "has an alpha that is not a single number, {alpha}; download it again", alpha=layer.alpha[:100]
+                )
+            )
 
 
 def _check_real(head: LoraHead, key: str) -> None:
     kind = head.tensors[key].dtype
     if kind not in REAL:
-        raise UnusableLora(f"holds numbers that are packed ({kind[:20]}, in {key[:100]}); get it in bf16 or fp16")
+        raise UnusableLora(
+            Sentence(
+                "holds numbers that are packed ({kind}, in {key}); get it in bf16 or fp16",
+                kind=kind[:20],
+                key=key[:100],
+            )
+        )
 
 
 def _check_difference(head: LoraHead, found: LoraContent, name: str, key: str, shapes: Shapes) -> None:
@@ -350,7 +432,14 @@ def _check_difference(head: LoraHead, found: LoraContent, name: str, key: str, s
 def _check_changed_size(found: LoraContent, name: str, made: tuple[int, ...], wanted: tuple[int, ...]) -> None:
     if name not in _OF_THE_LATENTS:
         name = name.removesuffix(".weight")
-        raise UnusableLora(f"was made for another model: its {name} is {_extent(made)}, here it is {_extent(wanted)}")
+        raise UnusableLora(
+            Sentence(
+                "was made for another model: its {name} is {size}, here it is {wanted}",
+                name=name,
+                size=_extent(made),
+                wanted=_extent(wanted),
+            )
+        )
     _skip(found, name, SkipReason.IMAGE_ENCODER if "image_embedder" in name else SkipReason.LATENTS)
 
 
@@ -366,11 +455,16 @@ def _extent(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _foreign(keys: Iterable[str]) -> str:
+def _foreign(keys: Iterable[str]) -> Sentence:
     text = "\n".join(keys)
-    return next((f", such as {name}" for marks, name in _FOREIGN if any(mark in text for mark in marks)), "")
+    for marks, name in _FOREIGN:
+        if any(mark in text for mark in marks):
+            return Sentence(", such as {name}", name=name)
+    return NO_SENTENCE
 
 
-def _some(names: list[str], noun: str) -> str:
-    first = names[0][:100]
-    return f"{noun} {first}" if len(names) == 1 else f"{len(names)} {noun}s, as {first},"
+def _some(tensors: list[str]) -> Sentence:
+    first = tensors[0][:100]
+    if len(tensors) == 1:
+        return Sentence("tensor {name}", name=first)
+    return Sentence("{count} tensors, as {name},", count=len(tensors), name=first)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..library import tensor_names
+from ..protocol.sentences import Sentence
 
 
 class Kind(StrEnum):
@@ -72,10 +73,10 @@ _OTHER_KINDS = [
     (re.compile(r"\.(?:oft_|boft_)"), "OFT"),
     (re.compile(r"\.(?:a1|a2|b1|b2)\.weight$"), "GLoRA"),
     (re.compile(r"\.(?:on_input|ia3_l)"), "IA3"),
-    (re.compile(r"\.lora_mid"), "LoCon with a middle factor"),
+    (re.compile(r"\.lora_mid"), Sentence("LoCon with a middle factor")),
     (re.compile(r"\.lora_E(?:\.|$)"), "AdaLoRA"),
     (re.compile(r"\.vera_"), "VeRA"),
-    (re.compile(r"\.(?:set_weight|reshape_weight)$"), "a patch that replaces weights"),
+    (re.compile(r"\.(?:set_weight|reshape_weight)$"), Sentence("a patch that replaces weights")),
 ]
 
 _IN_BLOCKS = {**tensor_names.LAYERS_IN_BLOCK, **tensor_names.NORMS_IN_BLOCK, "modulation": "scale_shift_table"}

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..library.weights_head import PICKLED_SUFFIXES, BrokenHead, StoredTensor, parse_safetensors
 from ..protocol.messages import Expert
+from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 from . import lora_experts
@@ -36,7 +37,7 @@ class UnusableLora(UnusableFile):
     `choices` are the experts of which a person may name one, if nothing else is missing.
     """
 
-    def __init__(self, why: str, choices: Sequence[Expert] = ()) -> None:
+    def __init__(self, why: Sentence, choices: Sequence[Expert] = ()) -> None:
         super().__init__(why)
         self.choices = choices
 
@@ -61,7 +62,7 @@ class LoraHead:
 def files_of(path: str) -> list[Path]:
     """The file that `path` means; two if it is a folder with one for each of two experts. Raises UnusableLora."""
     place = Path(path)
-    with guarded_files.guard(UnusableLora, ""):
+    with guarded_files.guard(UnusableLora, Sentence("{complaint}")):
         if not place.is_dir():
             return [place]
         files = sorted(file for file in place.iterdir() if file.suffix.lower() == ".safetensors")
@@ -71,17 +72,19 @@ def files_of(path: str) -> list[Path]:
     if len(files) == 1 or lora_experts.are_a_pair(files):
         return files
     if not files:
-        raise UnusableLora("is a folder without a .safetensors file")
-    raise UnusableLora(f"is a folder with {len(files)} .safetensors files; choose one of them")
+        raise UnusableLora(Sentence("is a folder without a .safetensors file"))
+    raise UnusableLora(Sentence("is a folder with {count} .safetensors files; choose one of them", count=len(files)))
 
 
 def read_lora_head(file: Path) -> LoraHead:
     """The file's head; cached as long as the file is unchanged. Raises UnusableLora."""
     if file.suffix.lower() in PICKLED_SUFFIXES:
-        raise UnusableLora("is a pickled file, which could run any program on opening; use its .safetensors version")
+        raise UnusableLora(
+            Sentence("is a pickled file, which could run any program on opening; use its .safetensors version")
+        )
     if file.suffix.lower() != ".safetensors":
-        raise UnusableLora("is not a .safetensors file")
-    with guarded_files.guard(UnusableLora, ""):
+        raise UnusableLora(Sentence("is not a .safetensors file"))
+    with guarded_files.guard(UnusableLora, Sentence("{complaint}")):
         try:
             config = file.with_name(CONFIG_FILE)
             config_time = (
@@ -89,19 +92,19 @@ def read_lora_head(file: Path) -> LoraHead:
             )
             return _read_lora_head(file, *guarded_files.regular_stamp(file), config_time)
         except FileNotFoundError:
-            raise UnusableLora("is not there any more") from None
+            raise UnusableLora(Sentence("is not there any more")) from None
         except ValueError:
-            raise UnusableLora("can't be read (not a path)") from None
+            raise UnusableLora(Sentence("can't be read (not a path)")) from None
 
 
 @functools.lru_cache(maxsize=CACHED_HEADS)
 def _read_lora_head(file: Path, size: int, _changed: int, config_time: int) -> LoraHead:
     head = parse_safetensors(file)
     if isinstance(head, BrokenHead):
-        raise UnusableLora("is not a safetensors file; download it again")
+        raise UnusableLora(Sentence("is not a safetensors file; download it again"))
     min_bytes = sum(map(_size_bytes, head.tensors.values()))
     if head.expected_bytes > size or min_bytes > size:
-        raise UnusableLora("is incomplete; download it again")
+        raise UnusableLora(Sentence("is incomplete; download it again"))
     beside = file.with_name(CONFIG_FILE) if config_time else None
     config, low_config = _configs(head.metadata, beside)
     return LoraHead(

@@ -30,6 +30,7 @@ from ..protocol.messages import (
     ProblemKind,
     TakeRequest,
 )
+from ..protocol.sentences import Sentence, as_sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 from . import fit, lora_experts
@@ -39,10 +40,12 @@ PLAIN_FORMATS = ("bf16", "fp16", "fp32", "f16", "f32", "f64")
 """Number formats of weights that can be added to; those of the others stay quantized on a GPU."""
 EXPERTS = {"transformer": Expert.HIGH, "transformer_2": Expert.LOW}
 """The expert that each transformer of a model with two is."""
+EXPERTS_IN_WORDS = {Expert.HIGH: Sentence("high"), Expert.LOW: Sentence("low")}
+"""As in "the high-noise expert"."""
 EXPERT_FIXES = {
-    Expert.HIGH: ("High Noise", FixSetting.LORA_HIGH),
-    Expert.LOW: ("Low Noise", FixSetting.LORA_LOW),
-    Expert.BOTH: ("Both Experts", FixSetting.LORA_BOTH),
+    Expert.HIGH: (Sentence("High Noise"), FixSetting.LORA_HIGH),
+    Expert.LOW: (Sentence("Low Noise"), FixSetting.LORA_LOW),
+    Expert.BOTH: (Sentence("Both Experts"), FixSetting.LORA_BOTH),
 }
 """The button that answers for which expert a LoRA is."""
 
@@ -71,13 +74,23 @@ class _Model:
 def find_lora_problem(request: TakeRequest) -> Problem | None:
     """What is wrong with a request's LoRAs whatever the model, or None."""
     if len(request.loras) > MAX_LORAS:
-        return Problem(ProblemKind.BAD_LORA, f"{len(request.loras)} LoRAs are too many; use at most {MAX_LORAS}.")
+        return Problem(
+            ProblemKind.BAD_LORA,
+            Sentence("{count} LoRAs are too many; use at most {most}.", count=len(request.loras), most=MAX_LORAS),
+        )
     for use in request.loras:
         if not use.path or "\0" in use.path or not os.path.isabs(use.path):
-            return _problem(use, "is not at its path; save the .blend file, or choose the LoRA again")
+            return _problem(use, Sentence("is not at its path; save the .blend file, or choose the LoRA again"))
         if not MIN_STRENGTH <= use.strength <= MAX_STRENGTH:
-            limits = f"{MIN_STRENGTH:g} to {MAX_STRENGTH:g}"
-            return _problem(use, f"can't have a strength of {use.strength:g}; give {limits}")
+            return _problem(
+                use,
+                Sentence(
+                    "can't have a strength of {strength}; give {minimum} to {maximum}",
+                    strength=f"{use.strength:g}",
+                    minimum=f"{MIN_STRENGTH:g}",
+                    maximum=f"{MAX_STRENGTH:g}",
+                ),
+            )
     return None
 
 
@@ -104,27 +117,35 @@ def resolve_loras(
         files = ComponentFiles(folder, components)
         configs = transformer_configs(files)
         quantized = {name: _quantized_weights(files, name) for name in configs} if stays_quantized else {}
-        with guarded_files.guard(subject="what its transformer is "):
+        with guarded_files.guard(subject=Sentence("what its transformer is {complaint}")):
             model = _Model({component: shapes(config) for component, config in configs.items()}, quantized, in_8_bit)
     except Refusal as refused:
-        sentence = f"LoRAs can't be used with the model in {folder}: {refused.problem.sentence}"
+        sentence = Sentence(
+            "LoRAs can't be used with the model in {folder}: {problem}",
+            folder=folder,
+            problem=refused.problem.sentence,
+        )
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
     except UnusableFile as why:
-        sentence = f"LoRAs can't be used with the model in {folder} because {why}; choose another model."
+        sentence = Sentence(
+            "LoRAs can't be used with the model in {folder} because {why}; choose another model.",
+            folder=folder,
+            why=why,
+        )
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
     uses: list[LoraUse] = []
-    notes: list[str] = []
+    notes: list[Sentence] = []
     if basis and plan.guidance_scale <= 1 and request.negative_prompt.strip():
-        notes.append("With so few steps there is no guidance, so the negative prompt is ignored.")
+        notes.append(Sentence("With so few steps there is no guidance, so the negative prompt is ignored."))
     for use in [*basis, *(use for use in request.loras if use.strength)]:
         try:
-            with guarded_files.guard(UnusableLora, ""):
+            with guarded_files.guard(UnusableLora, Sentence("{complaint}")):
                 uses += _settled(use, model, notes)
         except UnusableFile as why:
             choices = why.choices if isinstance(why, UnusableLora) else ()
-            problem = _problem(use, str(why), choices)
+            problem = _problem(use, as_sentence(str(why)), choices)
             if isinstance(why, _NeedsExactMatrices):
-                exact = Fix("Use Exact Matrices", FixSetting.MATRIX_PRECISION, MatrixPrecision.EXACT.value)
+                exact = Fix(Sentence("Use Exact Matrices"), FixSetting.MATRIX_PRECISION, MatrixPrecision.EXACT.value)
                 problem = dataclasses.replace(problem, fixes=[exact, *problem.fixes])
             return dataclasses.replace(plan, problem=problem)
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
@@ -157,13 +178,16 @@ def transformers_of(expert: Expert, components: Collection[str]) -> list[str]:
     ]
 
 
-def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
+def _settled(use: LoraUse, model: _Model, notes: list[Sentence]) -> list[LoraUse]:
     """A use for each file and expert. Raises UnusableLora."""
     settled: list[LoraUse] = []
     files = files_of(use.path)
     if len(files) > 1 and not model.has_two:
         raise UnusableLora(
-            "is a pair for the two experts of Wan 2.2 A14B, and this model has one transformer; choose one of its files"
+            Sentence(
+                "is a pair for the two experts of Wan 2.2 A14B, and this model has one transformer; "
+                "choose one of its files"
+            )
         )
     for file in files:
         head = read_lora_head(file)
@@ -178,55 +202,69 @@ def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
                 if model.in_8_bit:
                     _check_rounded(found, model.shapes[component])
                 skipped.add(found.skipped_clause())
-        sentences = [*clauses, *(f"{clause}." for clause in sorted(skipped - {""}))]
-        notes += [f'The LoRA "{file.name}" {sentence}' for sentence in sentences]
+        sentences = [*clauses, *(Sentence("{clause}.", clause=clause) for clause in sorted(skipped - {""}))]
+        notes += [Sentence('The LoRA "{file}" {clause}', file=file.name, clause=clause) for clause in sentences]
         settled += uses
     return settled
 
 
-def _experts(use: LoraUse, file: Path, head: LoraHead, model: _Model) -> tuple[list[LoraUse], list[str]]:
+def _experts(use: LoraUse, file: Path, head: LoraHead, model: _Model) -> tuple[list[LoraUse], list[Sentence]]:
     """The uses that a file comes to, and what is said of them, to follow its name. Raises UnusableLora."""
     chosen = LoraUse(str(file), use.strength, use.expert)
     named = fit.named_experts(head)
     if use.expert in EXPERTS.values():
-        only = f"works on the {use.expert.value}-noise expert only, as its Expert setting says."
+        only = Sentence(
+            "works on the {expert}-noise expert only, as its Expert setting says.", expert=EXPERTS_IN_WORDS[use.expert]
+        )
         return [chosen], [only] if len(named) > 1 else []
     both = dataclasses.replace(chosen, expert=Expert.BOTH)
     if not model.has_two and len(named) > 1:
         raise UnusableLora(
-            "holds a LoRA for each of the two experts of Wan 2.2 A14B, and this model has one transformer; choose High "
-            "Noise or Low Noise as its Expert, to use only that one",
+            Sentence(
+                "holds a LoRA for each of the two experts of Wan 2.2 A14B, and this model has one "
+                "transformer; choose High Noise or Low Noise as its Expert, to use only that one"
+            ),
             [Expert.HIGH, Expert.LOW],
         )
     if not model.has_two:
         return [both], _notes_of_one(use, lora_experts.detect_expert(file, head.titles), named)
     if len(named) > 1:
         uses = [dataclasses.replace(chosen, expert=expert) for expert in EXPERTS.values()]
-        return uses, ["holds layers for each of the two experts, and works on both."]
+        return uses, [Sentence("holds layers for each of the two experts, and works on both.")]
     if use.expert is Expert.BOTH:
         return [both], []
-    found, by = (
-        (next(iter(named)), "layers say") if named else (lora_experts.detect_expert(file, head.titles), "name says")
-    )
+    found = next(iter(named)) if named else lora_experts.detect_expert(file, head.titles)
     if found == lora_experts.UNSURE:
         raise UnusableLora(
-            "may be for one of the two experts or for both; its name doesn't say. Choose High Noise, Low Noise or "
-            "Both as its Expert in the list of LoRAs",
+            Sentence(
+                "may be for one of the two experts or for both; its name doesn't say. Choose High Noise, "
+                "Low Noise or Both as its Expert in the list of LoRAs"
+            ),
             list(EXPERT_FIXES),
         )
     if not found:
-        return [both], ["works on both experts, since its name mentions neither; set its Expert to change that."]
+        return [both], [
+            Sentence("works on both experts, since its name mentions neither; set its Expert to change that.")
+        ]
     expert = Expert(found)
-    return [dataclasses.replace(chosen, expert=expert)], [f"works on the {found}-noise expert, as its {by}."]
+    return [dataclasses.replace(chosen, expert=expert)], [
+        Sentence("works on the {expert}-noise expert, as its layers say.", expert=EXPERTS_IN_WORDS[expert])
+        if named
+        else Sentence("works on the {expert}-noise expert, as its name says.", expert=EXPERTS_IN_WORDS[expert])
+    ]
 
 
-def _notes_of_one(use: LoraUse, detected: str, named: frozenset[str]) -> list[str]:
+def _notes_of_one(use: LoraUse, detected: str, named: frozenset[str]) -> list[Sentence]:
     """What is said where a LoRA for one of two transformers is applied to a model with one."""
     expert = next(iter(named), detected)
     if use.expert is not Expert.AUTO or expert not in (Expert.HIGH, Expert.LOW):
         return []
     return [
-        f"was made for the {expert}-noise expert of Wan 2.2 A14B; this model has one transformer, so it works on that."
+        Sentence(
+            "was made for the {expert}-noise expert of Wan 2.2 A14B; this model has one transformer, "
+            "so it works on that.",
+            expert=EXPERTS_IN_WORDS[Expert(expert)],
+        )
     ]
 
 
@@ -235,8 +273,11 @@ def _check_quantized(found: fit.LoraContent, quantized: frozenset[str]) -> None:
     added = sorted(quantized.intersection(found.differences))
     if added:
         raise UnusableLora(
-            f"adds to {added[0].removesuffix('.weight')} itself, which can't be done if the model's weights are in "
-            "fp8 or GGUF; use the model in bf16 instead"
+            Sentence(
+                "adds to {weight} itself, which can't be done if the model's weights are in fp8 or GGUF; "
+                "use the model in bf16 instead",
+                weight=added[0].removesuffix(".weight"),
+            )
         )
 
 
@@ -245,8 +286,10 @@ def _check_rounded(found: fit.LoraContent, shapes: Shapes) -> None:
     added = sorted(name for name in found.differences if "blocks." in name and len(shapes[name]) == 2)
     if added:
         raise _NeedsExactMatrices(
-            f"adds to {added[0].removesuffix('.weight')} itself, which can't be done with fast 8-bit matrices; "
-            "use exact ones"
+            Sentence(
+                "adds to {weight} itself, which can't be done with fast 8-bit matrices; use exact ones",
+                weight=added[0].removesuffix(".weight"),
+            )
         )
 
 
@@ -270,8 +313,10 @@ def _quantized_weights(files: ComponentFiles, component: str) -> frozenset[str]:
     )  # fmt: skip
 
 
-def _problem(use: LoraUse, why: str, choices: Sequence[Expert] = ()) -> Problem:
-    name = os.path.basename(use.path.rstrip("/\\")) or "without a path"
+def _problem(use: LoraUse, why: Sentence, choices: Sequence[Expert] = ()) -> Problem:
+    name = os.path.basename(use.path.rstrip("/\\")) or Sentence("without a path")
     answers = [Fix(words, setting, use.path) for words, setting in map(EXPERT_FIXES.__getitem__, choices)]
-    leave = Fix("Remove It", FixSetting.WITHOUT_LORA, use.path)
-    return Problem(ProblemKind.BAD_LORA, f'The LoRA "{name[:100]}" {why}.', [*answers, leave])
+    leave = Fix(Sentence("Remove It"), FixSetting.WITHOUT_LORA, use.path)
+    return Problem(
+        ProblemKind.BAD_LORA, Sentence('The LoRA "{name}" {why}.', name=name[:100], why=why), [*answers, leave]
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..catalogue.entries import ModelEntry
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage.byte_sizes import size_in_words
 from . import residency_plan
 from .needs import CPU_NUMBER_BYTES, EIGHT_BIT_SHARE, GPU_NUMBER_BYTES, calculate_from_catalogue
@@ -73,31 +74,49 @@ def plan_at(
     return residency_plan.choose_on_cpu(needs, machine.host_bytes)
 
 
-def in_words(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> str:
+def in_words(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> Sentence:
     """One sentence: where the components would be, the size and length that this is for, and the peak."""
-    for_what = f"{entry.default_size}, {entry.max_frames} frames"
-    peak = f"about {size_in_words(plan.peak_bytes)}"
+    size, frames, peak = entry.default_size, entry.max_frames, size_in_words(plan.peak_bytes)
     if plan.peak_bytes > machine.usable_bytes:
-        return f"At {for_what} it needs {peak}, more than is available; a smaller size or a shorter take may fit."
-    return f"At {for_what}, {residencies_in_words(entry, plan, machine)}; {peak} at most."
+        return Sentence(
+            "At {size}, {frames} frames it needs about {peak}, more than is available; a smaller size or a shorter "
+            "take may fit.",
+            size=size,
+            frames=frames,
+            peak=peak,
+        )
+    return Sentence(
+        "At {size}, {frames} frames, {residencies}; about {peak} at most.",
+        size=size,
+        frames=frames,
+        residencies=residencies_in_words(entry, plan, machine),
+        peak=peak,
+    )
 
 
-def residencies_in_words(entry: ModelEntry, plan: MemoryPlan, machine: Machine, in_8_bit: bool = False) -> str:
+def residencies_in_words(entry: ModelEntry, plan: MemoryPlan, machine: Machine, in_8_bit: bool = False) -> Sentence:
     """Where the components would be, as a clause; `in_8_bit` as `plan_at` has it."""
     return _on_card(entry, plan, in_8_bit) if machine.is_card else _on_cpu(plan)
 
 
-def _on_card(entry: ModelEntry, plan: MemoryPlan, in_8_bit: bool) -> str:
-    bits = ", its weights in 8 bit" if plan.eight_bit else ""
-    tiles = ", and the pictures are made in tiles" if plan.tile_pixels else ""
+def _on_card(entry: ModelEntry, plan: MemoryPlan, in_8_bit: bool) -> Sentence:
+    bits = Sentence(", its weights in 8 bit") if plan.eight_bit else ""
+    tiles = Sentence(", and the pictures are made in tiles") if plan.tile_pixels else ""
     if plan.transformer is Residency.BLOCK_OFFLOADED:
-        return f"{_kept_in_words(entry, plan, in_8_bit)}{bits}{_encoder_in_words(plan)}{tiles}"
+        return Sentence.joined([_kept_in_words(entry, plan, in_8_bit), bits, _encoder_in_words(plan), tiles], "")
     if plan.transformer is Residency.RESIDENT:
         if plan.text_encoder is Residency.RESIDENT:
-            return "all of it stays on the card"
-        return "the transformer and the autoencoder stay on the card" + _encoder_in_words(plan)
-    again = ", each read from the disk again" if plan.transformer is Residency.RELOADED else ""
-    return f"its components take turns on the card{again}{bits}{_encoder_in_words(plan)}{tiles}"
+            return Sentence("all of it stays on the card")
+        stay = Sentence("the transformer and the autoencoder stay on the card")
+        return Sentence.joined([stay, _encoder_in_words(plan)], "")
+    again = Sentence(", each read from the disk again") if plan.transformer is Residency.RELOADED else ""
+    return Sentence(
+        "its components take turns on the card{again}{bits}{encoder}{tiles}",
+        again=again,
+        bits=bits,
+        encoder=_encoder_in_words(plan),
+        tiles=tiles,
+    )
 
 
 def kept_share(entry: ModelEntry, plan: MemoryPlan, in_8_bit: bool = False) -> float:
@@ -106,24 +125,26 @@ def kept_share(entry: ModelEntry, plan: MemoryPlan, in_8_bit: bool = False) -> f
     return min(0.9, plan.kept_bytes / weights)
 
 
-def _kept_in_words(entry: ModelEntry, plan: MemoryPlan, in_8_bit: bool) -> str:
+def _kept_in_words(entry: ModelEntry, plan: MemoryPlan, in_8_bit: bool) -> Sentence:
     share = kept_share(entry, plan, in_8_bit)
     if share < 0.1:
-        return "the transformer is offloaded and visits the card block by block"
-    return f"{share:.0%} of the transformer stays on the card, the rest visits it block by block"
+        return Sentence("the transformer is offloaded and visits the card block by block")
+    return Sentence(
+        "{share} of the transformer stays on the card, the rest visits it block by block", share=f"{share:.0%}"
+    )
 
 
-def _encoder_in_words(plan: MemoryPlan) -> str:
+def _encoder_in_words(plan: MemoryPlan) -> Sentence:
     words = {
-        Residency.ON_CPU: ", and the text encoder runs on the processor",
-        Residency.BLOCK_OFFLOADED: ", and the text encoder visits it block by block",
-        Residency.RELOADED: ", and the text encoder is read from the disk for each prompt",
-        Residency.OFFLOADED: ", and the text encoder visits it for each prompt",
+        Residency.ON_CPU: Sentence(", and the text encoder runs on the processor"),
+        Residency.BLOCK_OFFLOADED: Sentence(", and the text encoder visits it block by block"),
+        Residency.RELOADED: Sentence(", and the text encoder is read from the disk for each prompt"),
+        Residency.OFFLOADED: Sentence(", and the text encoder visits it for each prompt"),
     }
-    return words.get(plan.text_encoder, "")
+    return words.get(plan.text_encoder, NO_SENTENCE)
 
 
-def _on_cpu(plan: MemoryPlan) -> str:
+def _on_cpu(plan: MemoryPlan) -> Sentence:
     if plan.text_encoder is Residency.RESIDENT:
-        return "all of it stays in memory"
-    return "some components are read from the disk again for each take"
+        return Sentence("all of it stays in memory")
+    return Sentence("some components are read from the disk again for each take")

@@ -11,16 +11,19 @@ import platform
 import sys
 from dataclasses import dataclass
 
+from ..protocol.sentences import Sentence
+
 SLOW_TIMES = 3.0
 """A step that takes so many times as long as expected is far over it; kernels and clocks don't differ as much."""
 FULL_SHARE = 0.97
 """A card of which this share is used is full: the driver moves what it can before all of it is."""
-SHORT_SENTENCE = "slow, as the card's memory is full"
-SENTENCE = (
-    "The card's memory was full, and Windows kept the rest in the machine's memory, which makes steps many times "
-    "slower. Later takes will begin with less of the model on the card. A smaller size or a shorter take helps at "
-    'once; so does the NVIDIA Control Panel: under "Manage 3D settings", set "CUDA - Sysmem Fallback Policy" to '
-    '"Prefer No Sysmem Fallback" for the backend\'s Python.'
+SHORT_SENTENCE = Sentence("slow, as the card's memory is full")
+SENTENCE = Sentence(
+    "The card's memory was full, and Windows kept the rest in the machine's memory, which "
+    "makes steps many times slower. Later takes will begin with less of the model on the "
+    "card. A smaller size or a shorter take helps at once; so does the NVIDIA Control Panel: "
+    'under "Manage 3D settings", set "CUDA - Sysmem Fallback Policy" to "Prefer No Sysmem '
+    "Fallback\" for the backend's Python."
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..planning.calibrations import Branch
-from . import guidance_interval, step_cache
+from . import guidance_interval, step_cache, transfers
 from .conditions import Conditions
 from .experts import DenoisingExpert, turns
 from .guidance_interval import GuidedSteps
@@ -46,9 +46,37 @@ class DenoisingStep:
         before, velocity = (each[0, :, place].float() for each in (self.before, self.velocity))
         return before - self.noise.to(before) * velocity
 
-    def checkpoint(self) -> Checkpoint | None:
-        """A copy of all that the next step needs; None if that can't be kept."""
-        return None if not self.can_resume else Checkpoint.after(self.done, self.latents, self.sampler)
+    def copy(self, with_checkpoint: bool = True) -> StepCopy:
+        """What is to be kept and shown of the step, on its way to the CPU."""
+        kept = None
+        if with_checkpoint and self.can_resume:
+            kept = Checkpoint.after(self.done, self.latents, self.sampler)
+        clean = transfers.copied(self.clean((self.latents.shape[2] - self.references) // 2))
+        return StepCopy(self.done, kept, clean, transfers.record(self.latents.device))
+
+
+@dataclass(frozen=True)
+class StepCopy:
+    """What is to be kept and shown of a step, on the CPU once it `is_there`."""
+
+    done: int
+    """The number of steps made, with this one."""
+    checkpoint: Checkpoint | None
+    """All that the next step needs; None if that can't be kept, or isn't to be."""
+    clean: torch.Tensor
+    """(C, h, w) float32: the model's estimate of the middle of the take without its noise."""
+    event: Any = None
+    """The CUDA event after which it is there; None if it is."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it may be read."""
+        return self.event is None or bool(self.event.query())
+
+    def wait(self) -> None:
+        """Wait until it is there."""
+        if self.event is not None:
+            self.event.synchronize()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ..catalogue.architecture import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED, Arch
 from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind
+from ..protocol.sentences import Sentence
 from . import text_to_video
 from .conditions import Canvas, Conditions
 from .encode import PICTURES_A_LATENT, Film, encode
@@ -52,13 +53,17 @@ def prepare(job: Preparation) -> Conditions:
 def _check(architecture: Architecture, plan: Plan, canvas: Canvas) -> None:
     """Raise Refusal if the pictures don't suit the model."""
     if architecture in (Architecture.TEXT, Architecture.CONTROL):
-        raise Refusal.of(ProblemKind.BAD_SETTING, "This model is not made for image to video; choose one that is.")
+        raise Refusal.of(
+            ProblemKind.BAD_SETTING, Sentence("This model is not made for image to video; choose one that is.")
+        )
     last = plan.model_frames - 1
     two = last > 0 and last in canvas.kept
     if not two and not set(canvas.kept) <= {0}:
         raise ValueError(f"frames {sorted(canvas.kept)} of {plan.model_frames} can't be given to a model for pictures")
     if 0 not in canvas.kept:
-        raise Refusal.of(ProblemKind.BAD_SOURCE, "There is no first picture; choose an image or a frame of a movie.")
+        raise Refusal.of(
+            ProblemKind.BAD_SOURCE, Sentence("There is no first picture; choose an image or a frame of a movie.")
+        )
     if architecture is Architecture.FIRST_AND_LAST and not two:
         raise Refusal.of(ProblemKind.BAD_SOURCE, LAST_WANTED)
     if two and architecture not in KNOWS_LAST:

@@ -11,6 +11,7 @@ from ..catalogue.architecture import Architecture, guide_problem
 from ..planning.step_counts import steps_left_out
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
+from ..protocol.sentences import Sentence
 from . import text_to_video
 from .conditions import Canvas, Conditions
 from .encode import Film, encode
@@ -41,12 +42,15 @@ def _check(architecture: Architecture, request: TakeRequest, plan: Plan, canvas:
     """Raise Refusal if the model can't start from footage, or the footage is missing."""
     if architecture not in (Architecture.TEXT, Architecture.FIRST_LATENT):
         raise Refusal.of(
-            ProblemKind.BAD_SETTING, "This model can't start from footage; choose one for text to video or control."
+            ProblemKind.BAD_SETTING,
+            Sentence("This model can't start from footage; choose one for text to video or control."),
         )
     unkept_guide = guide_problem(request.guide)
     if unkept_guide is not None:
         raise Refusal(unkept_guide)
     if canvas.footage is None and request.strength < 1:
-        raise Refusal.of(ProblemKind.BAD_SOURCE, "There is no footage to restyle; select a strip or a range of frames.")
+        raise Refusal.of(
+            ProblemKind.BAD_SOURCE, Sentence("There is no footage to restyle; select a strip or a range of frames.")
+        )
     if canvas.footage is not None and len(canvas.footage) != plan.model_frames:
         raise ValueError(f"{len(canvas.footage)} frames of footage for {plan.model_frames} of the model")

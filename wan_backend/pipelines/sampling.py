@@ -31,6 +31,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from ..catalogue.entries import DISTILLED_SAMPLERS
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind, Sampler
+from ..protocol.sentences import Sentence
 from .host_unipc import HostUniPC
 
 STEP_SEEDS = 1_000_003
@@ -185,7 +186,17 @@ def make_scheduler(
     make = SAMPLERS.get(sampler)
     if make is None:
         choices = ", ".join(SAMPLERS)
-        raise Refusal(Problem(ProblemKind.INTERNAL, f'There is no sampler "{sampler}"; there are {choices}.'))
+        raise Refusal(
+            Problem(
+                ProblemKind.INTERNAL,
+                Sentence('There is no sampler "{sampler}"; there are {choices}.', sampler=sampler, choices=choices),
+            )
+        )
     if sampler in DISTILLED_SAMPLERS and not timesteps:
-        raise Refusal(Problem(ProblemKind.INTERNAL, f'The sampler "{sampler}" was given no times of its steps.'))
+        raise Refusal(
+            Problem(
+                ProblemKind.INTERNAL,
+                Sentence('The sampler "{sampler}" was given no times of its steps.', sampler=sampler),
+            )
+        )
     return make(SamplerSettings(config, flow_shift, timesteps, seed))

@@ -19,6 +19,7 @@ from safetensors.torch import load, save
 from ..loading import finite
 from ..loading.diffusers_internals import SCHEDULER_CONFIG
 from ..storage import whole_file
+from .transfers import copied
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +47,17 @@ class Checkpoint:
 
     @classmethod
     def after(cls, done: int, latents: torch.Tensor, sampler: Any) -> Checkpoint | None:
-        """Copies of everything that the next step needs; None if the sampler has a state that can't be kept."""
+        """Copies of everything that the next step needs; None if the sampler has a state that can't be kept.
+
+        Of tensors on a card, they are there as `transfers.copied` says.
+        """
         state = SamplerState.of(sampler)
-        return None if state is None else cls(done, _copy(latents), False, state)
+        return None if state is None else cls(done, copied(latents), False, state)
 
     @classmethod
     def at_the_end(cls, done: int, latents: torch.Tensor) -> Checkpoint:
         """A copy of the clean latents, which are to be decoded."""
-        return cls(done, _copy(latents), finished=True)
+        return cls(done, latents.detach().to("cpu", copy=True).contiguous(), finished=True)
 
     def restore(self, sampler: Any, device: torch.device) -> torch.Tensor:
         """Put `sampler` into the state of this step; returns the latents, on `device`."""
@@ -165,7 +169,7 @@ class _Packer:
         name = self._names.get(id(owner))
         if name is None:
             name = self._names[id(owner)] = f"sampler.{len(self._names)}"
-            self.tensors[name] = tensor.detach().to("cpu", copy=True).contiguous()
+            self.tensors[name] = copied(tensor)
         return name
 
 
@@ -180,7 +184,3 @@ def remove_unfinished(file: Path) -> None:
 def _part_of(file: Path) -> Path:
     """A name for one writing alone: a slow disk may still be at the one before, from another job."""
     return file.with_name(f"{file.name}.{os.getpid()}-{next(_writings)}{whole_file.UNFINISHED_SUFFIX}")
-
-
-def _copy(latents: torch.Tensor) -> torch.Tensor:
-    return latents.detach().to("cpu", copy=True).contiguous()

@@ -13,8 +13,10 @@ from typing import Any
 
 from ..catalogue.architecture import Architecture
 from ..planning.step_counts import held_steps, steps_left_out
+from ..protocol import spoken
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind, Task
+from ..protocol.sentences import Sentence
 from . import image_conditioning, noised_footage, text_to_video, vace_control
 from .conditions import Conditions
 from .encode import Film, encode
@@ -33,10 +35,10 @@ def prepare(job: Preparation) -> Conditions:
     found = PREPARE[job.placement.model.architecture].get(Task(request.task)) if known else None
     if found is not None:
         return found(job)
-    words = request.task[:40].replace("_", " ")
-    sentence = f"This model can't do {words}; choose a control model (VACE)."
+    words = spoken.task(request.task[:40])
+    sentence = Sentence("This model can't do {task}; choose a control model (VACE).", task=words)
     if not known:
-        sentence = f"This version can't do {words}; update Wan VSE."
+        sentence = Sentence("This version can't do {task}; update Wan VSE.", task=words)
     raise Refusal(Problem(ProblemKind.BAD_SETTING, sentence))
 
 

@@ -13,6 +13,7 @@ from ..loading import finite
 from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
+from ..protocol.sentences import Sentence
 from .conditions import Conditions
 from .encode import latent_frames, spatial_factor
 from .preparation import Preparation
@@ -24,7 +25,9 @@ def prepare(job: Preparation) -> Conditions:
     """The conditions of a text to video job, whose canvas is not looked at; raises Refusal, Stopped."""
     model = job.placement.model
     if model.architecture not in (Architecture.TEXT, Architecture.CONTROL, Architecture.FIRST_LATENT):
-        raise Refusal.of(ProblemKind.BAD_SETTING, "This model needs a first picture; choose a model for text to video.")
+        raise Refusal.of(
+            ProblemKind.BAD_SETTING, Sentence("This model needs a first picture; choose a model for text to video.")
+        )
     conditions = start(job)
     if not model.controlled or _trunk_suffices(job.plan):
         return conditions
@@ -88,14 +91,20 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
     multiple = spatial_factor(vae) * 2
     if plan.width % multiple or plan.height % multiple or plan.width < 1 or plan.height < 1:
         size = f"{plan.width} x {plan.height}"
-        raise Refusal.of(ProblemKind.BAD_SIZE, f"{size} can't be made: both sides must be multiples of {multiple}.")
+        raise Refusal.of(
+            ProblemKind.BAD_SIZE,
+            Sentence("{size} can't be made: both sides must be multiples of {multiple}.", size=size, multiple=multiple),
+        )
     if plan.model_frames % 4 != 1:
-        raise Refusal.of(ProblemKind.BAD_LENGTH, f"{plan.model_frames} frames can't be made: it must be 4k + 1.")
+        raise Refusal.of(
+            ProblemKind.BAD_LENGTH,
+            Sentence("{frames} frames can't be made: it must be 4k + 1.", frames=plan.model_frames),
+        )
     in_one_pass = latent_frames(plan.frames_at_once)
     longest = max(in_one_pass, plan.width // multiple, plan.height // multiple)
     if longest > int(transformer.get("rope_max_seq_len", 1024)):
         raise Refusal.of(
-            ProblemKind.BAD_SIZE, "This size or length is more than the model can handle; make it smaller."
+            ProblemKind.BAD_SIZE, Sentence("This size or length is more than the model can handle; make it smaller.")
         )
 
 
@@ -116,8 +125,9 @@ def _embeds(job: Preparation, prompts: list[str]) -> list[torch.Tensor]:
     return [embeds for embeds in found if embeds is not None]
 
 
-def _no_embeddings(placement: PlacedModel) -> str:
+def _no_embeddings(placement: PlacedModel) -> Sentence:
     place = placement.model.component_files.path("text_encoder")
-    return (
-        f"The text encoder {place} can't read this prompt: its numbers overflowed. Get the file again, or use another."
+    return Sentence(
+        "The text encoder {place} can't read this prompt: its numbers overflowed. Get the file again, or use another.",
+        place=place,
     )

@@ -23,6 +23,7 @@ from torch import nn
 from ..loading import finite
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
+from ..protocol.sentences import Sentence
 from .stopping import ShouldStop, check, checked, never
 from .transfers import Transfer, ahead
 
@@ -121,12 +122,18 @@ def load(file: Path, latents: int, device: torch.device, dtype: torch.dtype) -> 
         weights = load_file(file)
         broken = finite.first_that_is_none(weights.items())
         if broken is not None:
-            raise ValueError(f"its weight {broken} is not all finite numbers")
+            raise ValueError(Sentence("its weight {name} is not all finite numbers", name=broken))
         decoder = _built(weights, latents)
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         log.error("the tiny autoencoder %s would not load", file, exc_info=error)
-        reason = str(error).strip().split("\n")[0].rstrip(".")[:200]
-        sentence = f"The tiny autoencoder {file} can't be loaded ({reason}); download it again, or remove it."
+        reason = str(error)
+        if not isinstance(reason, Sentence):
+            reason = reason.strip().split("\n")[0].rstrip(".")[:200]
+        sentence = Sentence(
+            "The tiny autoencoder {file} can't be loaded ({reason}); download it again, or remove it.",
+            file=file,
+            reason=reason,
+        )
         raise Refusal(Problem(ProblemKind.MODEL_BROKEN, sentence)) from error
     return decoder.to(device, dtype).eval().requires_grad_(False)
 
@@ -161,7 +168,9 @@ def _built(weights: Mapping[str, torch.Tensor], latents: int) -> TinyDecoder:
     own = {key: value for key, value in weights.items() if key.startswith("decoder.")}
     first, last = own[f"decoder.{FIRST_LAYER}.weight"], own[f"decoder.{LAST_LAYER}.weight"]
     if first.shape[1] != latents:
-        raise ValueError(f"it is for latents of {first.shape[1]} channels, not {latents}")
+        raise ValueError(
+            Sentence("it is for latents of {channels} channels, not {wanted}", channels=first.shape[1], wanted=latents)
+        )
     patch = round((last.shape[0] / COLORS) ** 0.5)
     widths = [own[f"decoder.{number}.conv.0.weight"].shape[0] for number, _times in STAGES]
     decoder = TinyDecoder(latents, (widths[0], widths[1], widths[2], last.shape[1]), patch)

@@ -38,7 +38,7 @@ class Transfer:
         if frames.device.type != "cuda":
             return cls(frames.cpu(), is_finite.cpu(), None)
         here, whether = _pinned(frames), _pinned(is_finite)
-        return cls(here, whether, torch.cuda.current_stream(frames.device).record_event())
+        return cls(here, whether, record(frames.device))
 
     def wait(self) -> torch.Tensor:
         """The frames, once they are on the CPU; raises NoPictures."""
@@ -47,6 +47,19 @@ class Transfer:
         if not bool(self.is_finite):
             raise NoPictures
         return self.frames
+
+
+def copied(tensor: torch.Tensor) -> torch.Tensor:
+    """A contiguous copy on the CPU; of a tensor on a card, once that has done what it was given (`record`)."""
+    tensor = tensor.detach()
+    if tensor.device.type != "cuda":
+        return tensor.to("cpu", copy=True).contiguous()
+    return _pinned(tensor.contiguous())
+
+
+def record(device: torch.device) -> Any:
+    """The CUDA event after which all copies that were begun are there; None where they are there already."""
+    return torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
 
 
 def _pinned(tensor: torch.Tensor) -> torch.Tensor:

@@ -14,9 +14,12 @@ from ..catalogue.entries import ModelEntry
 from ..library.locate import LocatedModel, UnavailableModel
 from ..memory.forecast import Machine
 from ..protocol.messages import FrameRate, Plan, Problem, ProblemKind, Sampler, Source, TakeRequest
+from ..protocol.sentences import Sentence
 from .calibrations import Calibrations
 
-NOT_SEARCHED = Problem(ProblemKind.MODEL_MISSING, "It is not yet known whether this model is on this machine.")
+NOT_SEARCHED = Problem(
+    ProblemKind.MODEL_MISSING, Sentence("It is not yet known whether this model is on this machine.")
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Draft:
     model: LocatedModel | UnavailableModel = field(default_factory=lambda: UnavailableModel(NOT_SEARCHED))
     """The model's own files."""
 
-    def with_plan(self, *notes: str, **values: Any) -> Draft:
+    def with_plan(self, *notes: Sentence, **values: Any) -> Draft:
         """The draft with those values of its plan, and more notes."""
         return replace(self, plan=replace(self.plan, **values, notes=[*self.plan.notes, *notes]))
 

@@ -33,6 +33,7 @@ from ..protocol.messages import (
     TakeRequest,
     Task,
 )
+from ..protocol.sentences import Sentence, as_sentence
 from ..storage.byte_sizes import size_in_words
 from . import plan_steps, skipped_work
 from .draft import Draft, Inventory, Step, empty_plan, run_steps, unless_refused
@@ -41,12 +42,12 @@ MIN_OFFERED_FRAMES = 17
 """A take of fewer of the model's frames isn't offered: nothing happens in it."""
 FREE_LENGTH = (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
 """Tasks whose length is a wish; that of the others is the footage's or the gap's."""
-FAST_8_BIT_NOTE = (
-    "Matrices are multiplied in 8 bit if the card is faster that way; the take then differs in detail from the exact "
-    "one (in fp8 by 25 to 28 dB with the embedded model)."
+FAST_8_BIT_NOTE = Sentence(
+    "Matrices are multiplied in 8 bit if the card is faster that way; the take then differs "
+    "in detail from the exact one (in fp8 by 25 to 28 dB with the embedded model)."
 )
-NO_CARD_FOR_8_BIT_NOTE = "Fast 8-bit matrices need an NVIDIA card, so the exact ones are used."
-GGUF_NOT_IN_8_BIT_NOTE = (
+NO_CARD_FOR_8_BIT_NOTE = Sentence("Fast 8-bit matrices need an NVIDIA card, so the exact ones are used.")
+GGUF_NOT_IN_8_BIT_NOTE = Sentence(
     "The model's file is a GGUF, whose weights are unpacked for each product, so fast 8-bit matrices aren't used."
 )
 
@@ -58,7 +59,7 @@ def plan_on_machine(request: TakeRequest, inventory: Inventory) -> Plan:
         entry = known.entry(request.model)
     except entries.UnknownModel as unknown:
         fixes = _ways_to_another_model(request, inventory)
-        return empty_plan(request, Problem(ProblemKind.MODEL_MISSING, str(unknown), fixes))
+        return empty_plan(request, Problem(ProblemKind.MODEL_MISSING, as_sentence(str(unknown)), fixes))
     model = inventory.find(entry)
     here = [lora for lora in known.loras_of(entry.id) if extras.find_lora(lora, inventory.models_folders)]
     loras = [lora.id for lora in here if locate.accepts_lora(model, lora)]
@@ -100,22 +101,34 @@ def _fit_into_memory(draft: Draft) -> Draft:
     now, emptied = (trial.memory(draft.plan, each) for each in (machine, machine.emptied))
     memory = now if now.peak_bytes <= machine.usable_bytes else emptied
     words = forecast.residencies_in_words(draft.entry, memory, machine, in_8_bit)
-    fitted = draft.with_plan(memory_bytes=memory.peak_bytes, memory=f"{words[:1].upper()}{words[1:]}.")
+    fitted = draft.with_plan(
+        memory_bytes=memory.peak_bytes, memory=Sentence("{residencies}.", residencies=words.capitalized())
+    )
     if memory.peak_bytes <= machine.usable_bytes:
         return fitted
-    place = "of the card" if machine.is_card else "of memory"
+    place = Sentence("of the card") if machine.is_card else Sentence("of memory")
     if emptied.peak_bytes <= machine.emptied.usable_bytes:
         free = size_in_words(machine.usable_bytes)
         return fitted.with_plan(
-            f"At the last check, only {free} {place} were free: close other programs, or it may be slower or fail."
+            Sentence(
+                "At the last check, only {free} {place} were free: close other programs, or it may be slower or fail.",
+                free=free,
+                place=place,
+            )
         )
     draft = draft.with_plan(memory_bytes=memory.peak_bytes)
     if draft.plan.problem is not None:
         return draft
     needed, there = size_in_words(memory.peak_bytes), size_in_words(machine.emptied.usable_bytes)
     fixes = _ways_to_fit(dataclasses.replace(trial, machine=machine.emptied), draft.plan, draft.inventory)
-    sentence = f"{draft.entry.label} needs about {needed} {place} for this, and there are {there}; "
-    sentence += "choose something that fits." if fixes else "nothing here fits, so use another machine."
+    sentence = (
+        Sentence("{model} needs about {needed} {place} for this, and there are {there}; choose something that fits.")
+        if fixes
+        else Sentence(
+            "{model} needs about {needed} {place} for this, and there are {there}; nothing here fits, so use another "
+            "machine."
+        )
+    ).with_values(model=draft.entry.label, needed=needed, place=place, there=there)
     return draft.with_problem(Problem(ProblemKind.TOO_LARGE, sentence, fixes))
 
 
@@ -125,7 +138,11 @@ def _fit_into_budget(draft: Draft) -> Draft:
         return draft
     needed, allowed = size_in_words(needed_bytes), size_in_words(budget_bytes)
     return draft.with_plan(
-        f"About {needed} of memory would be fastest; with {allowed} allowed, it takes longer or may not fit."
+        Sentence(
+            "About {needed} of memory would be fastest; with {allowed} allowed, it takes longer or may not fit.",
+            needed=needed,
+            allowed=allowed,
+        )
     )
 
 
@@ -205,19 +222,19 @@ def _ways_to_fit(trial: MemoryTrial, plan: Plan, inventory: Inventory) -> list[F
     by_size = sorted(entry.sizes, key=lambda size: size.width * size.height, reverse=True)
     smaller = [size.name for size in by_size if size.width * size.height < pixels]
     name = next((name for name in smaller if trial.fits_with(resolution=name)), "")
-    fixes = [Fix(f"Use {name}", FixSetting.RESOLUTION, name)] if name else []
+    fixes = [Fix(Sentence("Use {size}", size=name), FixSetting.RESOLUTION, name)] if name else []
     if trial.request.task in FREE_LENGTH and not plan.window_frames:
         for frames in range(plan.model_frames - 4, MIN_OFFERED_FRAMES - 1, -4):
             length = max(1, plan.take_frames * frames // plan.model_frames)
             if trial.fits_with(length_frames=length):
-                fixes.append(Fix(f"Use {length} frames", FixSetting.LENGTH_FRAMES, str(length)))
+                fixes.append(Fix(Sentence("Use {frames} frames", frames=length), FixSetting.LENGTH_FRAMES, str(length)))
                 break
     for other in entries.load().models.values():
         if other.id == entry.id or not isinstance(inventory.find(other), LocatedModel):
             continue
         tried = MemoryTrial(trial.request, other, trial.machine, in_8_bit=trial.in_8_bit)
         if tried.fits_with(model=other.id, resolution=other.default_size):
-            fixes.append(Fix(f"Use {other.label}", FixSetting.MODEL, other.id))
+            fixes.append(Fix(Sentence("Use {model}", model=other.label), FixSetting.MODEL, other.id))
     return fixes
 
 
@@ -225,9 +242,9 @@ def _ways_to_another_model(request: TakeRequest, inventory: Inventory) -> list[F
     """Download the model, or use one that is here and does the task."""
     known, wanted = entries.load().models, request.model
     entry = known.get(wanted)
-    download = Fix("Download...", action=FixAction.DOWNLOAD, value=wanted)
+    download = Fix(Sentence("Download..."), action=FixAction.DOWNLOAD, value=wanted)
     return ([download] if entry is not None and entry.repo else []) + [
-        Fix(f"Use {other.label}", FixSetting.MODEL, other.id)
+        Fix(Sentence("Use {model}", model=other.label), FixSetting.MODEL, other.id)
         for other in known.values()
         if other.id != wanted and request.task in other.tasks and isinstance(inventory.find(other), LocatedModel)
     ]

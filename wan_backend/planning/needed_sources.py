@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..protocol.messages import Fix, FixSetting, Framing, Problem, ProblemKind, Role, Source, TakeRequest, Task
 from ..protocol.plain_names import is_name
+from ..protocol.sentences import Sentence
 
 NEEDED = {
     Task.IMAGE_TO_VIDEO: (Role.FIRST,),
@@ -21,11 +22,11 @@ NEEDED = {
 }
 """Roles that each task needs; extend is not among them, since it needs one of two."""
 ABSENT = {
-    Role.FIRST: "There is no first picture; select an image strip, or put the playhead on a strip.",
-    Role.FOOTAGE: "There is nothing to restyle; select a strip, or a range of frames.",
-    Role.BEFORE: "There is nothing before the gap; put the playhead between two strips.",
-    Role.AFTER: "There is nothing after the gap; put the playhead between two strips.",
-    Role.DEPTH: "There is no depth of the scene to follow; select a scene strip.",
+    Role.FIRST: Sentence("There is no first picture; select an image strip, or put the playhead on a strip."),
+    Role.FOOTAGE: Sentence("There is nothing to restyle; select a strip, or a range of frames."),
+    Role.BEFORE: Sentence("There is nothing before the gap; put the playhead between two strips."),
+    Role.AFTER: Sentence("There is nothing after the gap; put the playhead between two strips."),
+    Role.DEPTH: Sentence("There is no depth of the scene to follow; select a scene strip."),
 }
 MAX_CHECKED_FILES = 32
 """The number of files that are looked for in a long row of pictures."""
@@ -38,12 +39,12 @@ def check(request: TakeRequest, known_problem: Callable[[Source], Problem | None
     """
     roles = [source.role for source in request.sources]
     if len(set(roles)) != len(roles):
-        return _bad("Two sources of the take have the same role; select its strips again.")
+        return _bad(Sentence("Two sources of the take have the same role; select its strips again."))
     for role in NEEDED.get(request.task, ()):
         if role not in roles:
             return _bad(ABSENT[role])
     if request.task is Task.EXTEND and (Role.BEFORE in roles) == (Role.AFTER in roles):
-        return _bad("A take extends one strip, at its end or at its beginning; select one strip.")
+        return _bad(Sentence("A take extends one strip, at its end or at its beginning; select one strip."))
     for source in request.sources:
         problem = _source_problem(source, request)
         if problem is None and not source.rendered:
@@ -55,25 +56,45 @@ def check(request: TakeRequest, known_problem: Callable[[Source], Problem | None
 
 def _source_problem(source: Source, request: TakeRequest) -> Problem | None:
     """What is wrong with one source, or None."""
-    what = source.files[0] if source.files else "a source"
+    what = source.files[0] if source.files else Sentence("a source")
     if source.frames < 1 or not source.files or source.first_frame < 0:
-        return _bad(f"{what} has no frames; choose another strip.")
+        return _bad(Sentence("{what} has no frames; choose another strip.", what=what))
     if not source.is_movie and source.frames != len(source.files):
         return _bad(
-            f"There are {len(source.files)} pictures from {what} on, not {source.frames}; select the strip again."
+            Sentence(
+                "There are {count} pictures from {what} on, not {frames}; select the strip again.",
+                count=len(source.files),
+                what=what,
+                frames=source.frames,
+            )
         )
     if source.role in (Role.FOOTAGE, Role.DEPTH) and source.frames != request.length_frames:
-        fix = Fix(f"Use {source.frames} frames", FixSetting.LENGTH_FRAMES, str(source.frames))
-        sentence = f"{what} has {source.frames} frames here, but the take should have {request.length_frames}"
-        return Problem(ProblemKind.BAD_SOURCE, f"{sentence}; both must be the same.", [fix])
+        fix = Fix(Sentence("Use {frames} frames", frames=source.frames), FixSetting.LENGTH_FRAMES, str(source.frames))
+        sentence = Sentence(
+            "{what} has {frames} frames here, but the take should have {wanted}; both must be the same.",
+            what=what,
+            frames=source.frames,
+            wanted=request.length_frames,
+        )
+        return Problem(ProblemKind.BAD_SOURCE, sentence, [fix])
     if source.framing is not None and not _has_size(source.framing):
-        return _bad(f"No part of {what} is inside the frame; check its strip's scale and crop.")
+        return _bad(Sentence("No part of {what} is inside the frame; check its strip's scale and crop.", what=what))
     if source.pictures is not None and source.pictures.turn not in (0, 90, 180, 270):
-        return _bad(f"{what} can't be turned by {source.pictures.turn} degrees; choose its strip again.")
+        return _bad(
+            Sentence(
+                "{what} can't be turned by {turn} degrees; choose its strip again.",
+                what=what,
+                turn=source.pictures.turn,
+            )
+        )
     if not all(map(is_name, set(source.files))):
-        return _bad(f"{what[:100]!r} is not the name of a file right in its folder; select the strip again.")
+        return _bad(
+            Sentence(
+                "{what} is not the name of a file right in its folder; select the strip again.", what=f"{what[:100]!r}"
+            )
+        )
     if not source.folder or "\0" in source.folder or not os.path.isabs(source.folder):
-        return _bad(f"The folder of {what} is not known; save the file, or choose another strip.")
+        return _bad(Sentence("The folder of {what} is not known; save the file, or choose another strip.", what=what))
     return None
 
 
@@ -88,20 +109,36 @@ def _file_problem(source: Source) -> Problem | None:
         except (OSError, ValueError) as error:
             return _bad(_why_not_found(file, error))
         if not stat.S_ISREG(found.st_mode):
-            return _bad(f"{file} is a folder, a pipe or a device, not a plain file; choose another strip.")
+            return _bad(
+                Sentence("{file} is a folder, a pipe or a device, not a plain file; choose another strip.", file=file)
+            )
         if not found.st_size:
-            return _bad(f"{file} is empty (0 bytes); export or copy it again, or choose another strip.")
+            return _bad(
+                Sentence("{file} is empty (0 bytes); export or copy it again, or choose another strip.", file=file)
+            )
         if not os.access(file, os.R_OK):
-            return _bad(f"{file} can't be read: permission denied; change its permissions, or choose another strip.")
+            return _bad(
+                Sentence(
+                    "{file} can't be read: permission denied; change its permissions, or choose another strip.",
+                    file=file,
+                )
+            )
     return None
 
 
-def _why_not_found(file: str, error: OSError | ValueError) -> str:
+def _why_not_found(file: str, error: OSError | ValueError) -> Sentence:
     if isinstance(error, FileNotFoundError | NotADirectoryError | ValueError):
-        return f"{file} is no longer there; put it back, or choose another strip."
+        return Sentence("{file} is no longer there; put it back, or choose another strip.", file=file)
     if isinstance(error, PermissionError):
-        return f"{file} can't be read: permission denied; change its folder's permissions, or choose another strip."
-    return f"{file} can't be reached ({error.strerror}); check its disk or share, or choose another strip."
+        return Sentence(
+            "{file} can't be read: permission denied; change its folder's permissions, or choose another strip.",
+            file=file,
+        )
+    return Sentence(
+        "{file} can't be reached ({reason}); check its disk or share, or choose another strip.",
+        file=file,
+        reason=error.strerror,
+    )
 
 
 def _has_size(framing: Framing) -> bool:
@@ -110,5 +147,5 @@ def _has_size(framing: Framing) -> bool:
     return all(math.isfinite(place) for place in (*sides, *places)) and min(sides) > 0
 
 
-def _bad(sentence: str) -> Problem:
+def _bad(sentence: Sentence) -> Problem:
     return Problem(ProblemKind.BAD_SOURCE, sentence)

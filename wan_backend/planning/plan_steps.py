@@ -17,6 +17,7 @@ from ..catalogue.architecture import architecture_problem
 from ..catalogue.entries import ModelEntry
 from ..lora import resolve
 from ..memory.needs import calculate_from_catalogue
+from ..protocol import spoken
 from ..protocol.messages import (
     MAX_PROMPT_CHARACTERS,
     MAX_TAKE_FRAMES,
@@ -33,6 +34,7 @@ from ..protocol.messages import (
     Role,
     TakeRequest,
 )
+from ..protocol.sentences import Sentence
 from ..storage import media_folder
 from . import needed_sources, sizes, skipped_work
 from .draft import Draft, Step, empty_plan, run_steps, unless_refused
@@ -48,6 +50,12 @@ LIMITS: dict[FixSetting, tuple[float, float]] = {
     FixSetting.STRENGTH: (0.0, 1.0),
 }
 """Minimum and maximum of the settings that a request may give for itself."""
+SETTINGS_IN_WORDS = {
+    FixSetting.STEPS: Sentence("steps"),
+    FixSetting.GUIDANCE_SCALE: Sentence("guidance scale"),
+    FixSetting.FLOW_SHIFT: Sentence("flow shift"),
+    FixSetting.STRENGTH: Sentence("strength"),
+}
 BYTES_A_PIXEL = {MediaFormat.PNG: 3.0, MediaFormat.FFV1: 3.0, MediaFormat.H264: 1.0}
 """Size of a take's files at the worst, which is grain."""
 
@@ -81,22 +89,35 @@ def _check_task(draft: Draft) -> Draft | Problem:
     entry, task = draft.entry, draft.request.task
     if task in entry.tasks:
         return draft
-    tasks = ", ".join(task.replace("_", " ") for task in entry.tasks)
-    asked = task.replace("_", " ")
-    return Problem(ProblemKind.BAD_SETTING, f"{entry.label} can't do {asked}, only {tasks}; choose another model.")
+    tasks, asked = Sentence.joined(map(spoken.task, entry.tasks), ", "), spoken.task(task)
+    return Problem(
+        ProblemKind.BAD_SETTING,
+        Sentence(
+            "{model} can't do {asked}, only {tasks}; choose another model.", model=entry.label, asked=asked, tasks=tasks
+        ),
+    )
 
 
 def _check_prompts(draft: Draft) -> Draft | Problem:
     request = draft.request
     shown = any(source.role in PROMPTLESS_ROLES for source in request.sources)
     if not shown and not _readable(request.prompt).strip():
-        return Problem(ProblemKind.BAD_PROMPT, "The prompt is empty; describe in a sentence what the take shows.")
-    for name, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
+        return Problem(
+            ProblemKind.BAD_PROMPT, Sentence("The prompt is empty; describe in a sentence what the take shows.")
+        )
+    prompts = ((Sentence("prompt"), request.prompt), (Sentence("negative prompt"), request.negative_prompt))
+    for name, text in prompts:
         if len(text) > MAX_PROMPT_CHARACTERS:
             return Problem(
                 ProblemKind.BAD_PROMPT,
-                f"The {name} has {len(text):,} characters, and the model reads about the first "
-                f"{READ_PROMPT_CHARACTERS:,}: shorten it to at most {MAX_PROMPT_CHARACTERS:,}.",
+                Sentence(
+                    "The {name} has {count} characters, and the model reads about the first "
+                    "{read}: shorten it to at most {most}.",
+                    name=name,
+                    count=f"{len(text):,}",
+                    read=f"{READ_PROMPT_CHARACTERS:,}",
+                    most=f"{MAX_PROMPT_CHARACTERS:,}",
+                ),
             )
     return draft
 
@@ -104,15 +125,29 @@ def _check_prompts(draft: Draft) -> Draft | Problem:
 def _check_settings(draft: Draft) -> Draft | Problem:
     request = draft.request
     if not 0 <= request.seed < 1 << 63:
-        fix = Fix("Use seed 1", FixSetting.SEED, "1")
-        return Problem(ProblemKind.BAD_SETTING, f"The seed {request.seed} is not a number from 0 to 2^63 - 1.", [fix])
+        fix = Fix(Sentence("Use seed 1"), FixSetting.SEED, "1")
+        return Problem(
+            ProblemKind.BAD_SETTING,
+            Sentence("The seed {seed} is not a number from 0 to 2^63 - 1.", seed=request.seed),
+            [fix],
+        )
     for setting, (minimum, maximum) in LIMITS.items():
         value = getattr(request, setting.value)
         if value is not None and not minimum <= value <= maximum:
             nearest = min(max(value, minimum), maximum)
-            words = setting.replace("_", " ")
-            sentence = f"The {words} of {value:g} is out of range; give {minimum:g} to {maximum:g}."
-            return Problem(ProblemKind.BAD_SETTING, sentence, [Fix(f"Use {nearest:g}", setting, f"{nearest:g}")])
+            words = SETTINGS_IN_WORDS[setting]
+            sentence = Sentence(
+                "The {setting} of {value} is out of range; give {minimum} to {maximum}.",
+                setting=words,
+                value=f"{value:g}",
+                minimum=f"{minimum:g}",
+                maximum=f"{maximum:g}",
+            )
+            return Problem(
+                ProblemKind.BAD_SETTING,
+                sentence,
+                [Fix(Sentence("Use {nearest}", nearest=f"{nearest:g}"), setting, f"{nearest:g}")],
+            )
     return draft
 
 
@@ -123,10 +158,12 @@ def _check_architecture(draft: Draft) -> Draft | Problem:
 def _note_unread_prompt(draft: Draft) -> Draft:
     notes = []
     if cleaned(draft.request) != draft.request:
-        notes.append("Invalid characters were removed from the prompt.")
+        notes.append(Sentence("Invalid characters were removed from the prompt."))
     if len(draft.request.prompt) > READ_PROMPT_CHARACTERS:
         read = f"{READ_PROMPT_CHARACTERS:,}"
-        notes.append(f"The model reads about the first {read} characters of a prompt and ignores the rest.")
+        notes.append(
+            Sentence("The model reads about the first {read} characters of a prompt and ignores the rest.", read=read)
+        )
     return draft.with_plan(*notes)
 
 
@@ -143,7 +180,7 @@ def _settle_length(draft: Draft) -> Draft:
     request, entry = draft.request, draft.entry
     scene_rate = _scene_rate(request.frame_rate)
     if scene_rate is None:
-        sentence = "The scene's frame rate can't be used; set one from 1 to 240 frames a second."
+        sentence = Sentence("The scene's frame rate can't be used; set one from 1 to 240 frames a second.")
         problem = Problem(ProblemKind.BAD_LENGTH, sentence)
         return draft.with_problem(problem).with_plan(take_frames=entry.min_frames, model_frames=entry.min_frames)
     max_frames = min(MAX_TAKE_FRAMES, int(MAX_MODEL_FRAMES / entry.frame_rate * scene_rate))
@@ -164,23 +201,41 @@ def _settle_length(draft: Draft) -> Draft:
     seconds = (entry.max_frames - 1) / entry.frame_rate
     if take_frames < request.length_frames:
         return draft.with_plan(
-            f"{request.length_frames} frames became {take_frames}: from a picture, {entry.label} makes at most "
-            f"{seconds:g} s. A VACE model makes longer ones."
+            Sentence(
+                "{asked} frames became {frames}: from a picture, {model} makes at most "
+                "{seconds} s. A VACE model makes longer ones.",
+                asked=request.length_frames,
+                frames=take_frames,
+                model=entry.label,
+                seconds=f"{seconds:g}",
+            )
         )
     if draft.plan.window_frames:
         return draft.with_plan(
-            f"{entry.label} makes {seconds:g} s at a time, so the take is made in parts that overlap."
+            Sentence(
+                "{model} makes {seconds} s at a time, so the take is made in parts that overlap.",
+                model=entry.label,
+                seconds=f"{seconds:g}",
+            )
         )
     return draft
 
 
 def _wrong_length(length_frames: int, max_frames: int, scene_rate: Fraction) -> Problem:
     if length_frames < 1:
-        use, sentence = min(max_frames, round(scene_rate)), f"A length of {length_frames} frames is too short"
+        use = min(max_frames, round(scene_rate))
+        sentence = Sentence(
+            "A length of {frames} frames is too short; give 1 to {most} frames.", frames=length_frames, most=max_frames
+        )
     else:
-        use, sentence = max_frames, f"A take of {length_frames:,} frames is too long"
-    fix = Fix(f"Use {use} frames", FixSetting.LENGTH_FRAMES, str(use))
-    return Problem(ProblemKind.BAD_LENGTH, f"{sentence}; give 1 to {max_frames} frames.", [fix])
+        use = max_frames
+        sentence = Sentence(
+            "A take of {frames} frames is too long; give 1 to {most} frames.",
+            frames=f"{length_frames:,}",
+            most=max_frames,
+        )
+    fix = Fix(Sentence("Use {frames} frames", frames=use), FixSetting.LENGTH_FRAMES, str(use))
+    return Problem(ProblemKind.BAD_LENGTH, sentence, [fix])
 
 
 def _scene_rate(rate: FrameRate) -> Fraction | None:
@@ -206,11 +261,17 @@ def _settle_sampling(draft: Draft) -> Draft:
     known = entries.load().loras.get(entry.draft_lora) if entry.draft_lora in draft.loras else None
     if known is not None and known.preset is not None and request.quality is Quality.DRAFT:
         preset, lora = known.preset, known.id
-        notes.append(f"Draft in {preset.steps} steps, with a speed LoRA.")
+        notes.append(Sentence("Draft in {steps} steps, with a speed LoRA.", steps=preset.steps))
     own = (preset.steps, preset.flow_shift)
     if preset.timesteps and (request.steps or preset.steps, request.flow_shift or preset.flow_shift) != own:
-        made_by = "This LoRA" if lora else entry.label
-        notes.append(f"{made_by} was trained for {preset.steps} fixed steps; steps and flow shift can't be changed.")
+        made_by = Sentence("This LoRA") if lora else entry.label
+        notes.append(
+            Sentence(
+                "{made_by} was trained for {steps} fixed steps; steps and flow shift can't be changed.",
+                made_by=made_by,
+                steps=preset.steps,
+            )
+        )
     guided = request.guidance_scale is not None
     return draft.with_plan(
         *notes,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..catalogue.entries import ModelEntry, NamedSize
 from ..protocol.messages import Fix, FixSetting, Problem, ProblemKind
+from ..protocol.sentences import Sentence
 
 SAME_ASPECT = 1.03
 """A named size is taken unchanged where its aspect differs by no more than this factor: models are at their best at the
@@ -21,7 +22,7 @@ class SnappedSize:
 
     width: int
     height: int
-    notes: list[str]
+    notes: list[Sentence]
 
 
 def snap(entry: ModelEntry, width: int, height: int, resolution: str = "exact") -> SnappedSize | Problem:
@@ -30,13 +31,28 @@ def snap(entry: ModelEntry, width: int, height: int, resolution: str = "exact") 
     A Problem if there is no such size.
     """
     if width < 1 or height < 1:
-        return _problem(entry, f"A size of {width}x{height} has no pixels; give a width and a height of 1 or more.")
+        return _problem(
+            entry,
+            Sentence(
+                "A size of {width}x{height} has no pixels; give a width and a height of 1 or more.",
+                width=width,
+                height=height,
+            ),
+        )
     if resolution == "exact":
         return _snap_exact(entry, width, height)
     named = entry.size(resolution)
     if named is None:
         names = ", ".join(size.name for size in entry.sizes)
-        return _problem(entry, f"{entry.label} has no size '{resolution[:40]}'; choose one of {names}.")
+        return _problem(
+            entry,
+            Sentence(
+                "{model} has no size '{resolution}'; choose one of {names}.",
+                model=entry.label,
+                resolution=resolution[:40],
+                names=names,
+            ),
+        )
     return _snap_named(entry, width / height, named)
 
 
@@ -47,15 +63,21 @@ def default_size(entry: ModelEntry) -> SnappedSize:
     return _snap_named(entry, named.width / named.height, named)
 
 
-def _problem(entry: ModelEntry, sentence: str) -> Problem:
-    fix = Fix(f"Use {entry.default_size}", FixSetting.RESOLUTION, entry.default_size)
+def _problem(entry: ModelEntry, sentence: Sentence) -> Problem:
+    fix = Fix(Sentence("Use {size}", size=entry.default_size), FixSetting.RESOLUTION, entry.default_size)
     return Problem(ProblemKind.BAD_SIZE, sentence, [fix])
 
 
 def _snap_named(entry: ModelEntry, aspect: float, named: NamedSize) -> SnappedSize:
     notes = []
     if not named.trained:
-        notes.append(f"{entry.label} was trained at smaller sizes: at {named.name}, things may repeat.")
+        notes.append(
+            Sentence(
+                "{model} was trained at smaller sizes: at {size}, things may repeat.",
+                model=entry.label,
+                size=named.name,
+            )
+        )
     if named.width % entry.multiple == 0 and named.height % entry.multiple == 0:
         for native in ((named.width, named.height), (named.height, named.width)):
             if _aspect_error(*native, aspect) <= math.log(SAME_ASPECT):
@@ -76,26 +98,45 @@ def smallest_pixels(entry: ModelEntry) -> int:
 
 
 def _snap_exact(entry: ModelEntry, width: int, height: int) -> SnappedSize:
-    pixels, aspect, became = width * height, width / height, f"{_name(width, height)} became"
+    pixels, aspect = width * height, width / height
     maximum, minimum = largest_pixels(entry), smallest_pixels(entry)
     if pixels > maximum * MAX_EXCESS:
         best = _nearest(entry, aspect, maximum)
         return SnappedSize(
-            *best, [f"{_name(width, height)} became {_name(*best)}, the most that {entry.label} can do."]
+            *best,
+            [
+                Sentence(
+                    "{asked} became {size}, the most that {model} can do.",
+                    asked=_name(width, height),
+                    size=_name(*best),
+                    model=entry.label,
+                )
+            ],
         )
     if pixels < minimum:
         best = _nearest(entry, aspect, minimum)
         return SnappedSize(
-            *best, [f"{_name(width, height)} became {_name(*best)}, the least that {entry.label} can do."]
+            *best,
+            [
+                Sentence(
+                    "{asked} became {size}, the least that {model} can do.",
+                    asked=_name(width, height),
+                    size=_name(*best),
+                    model=entry.label,
+                )
+            ],
         )
     best = _side(entry, width), _side(entry, height)
     if best == (width, height):
         return SnappedSize(width, height, [])
     low, high = entry.sides
-    reason = f"the model needs multiples of {entry.multiple}"
-    if not (low <= width <= high and low <= height <= high):
-        reason += f" between {low} and {high}"
-    return SnappedSize(*best, [f"{became} {_name(*best)}: {reason}."])
+    note = (
+        Sentence("{asked} became {size}: the model needs multiples of {multiple}.")
+        if low <= width <= high and low <= height <= high
+        else Sentence("{asked} became {size}: the model needs multiples of {multiple} between {low} and {high}.")
+    )
+    values = {"asked": _name(width, height), "size": _name(*best), "multiple": entry.multiple, "low": low, "high": high}
+    return SnappedSize(*best, [note.with_values(**values)])
 
 
 def _nearest(entry: ModelEntry, aspect: float, pixels: int) -> tuple[int, int]:
@@ -119,11 +160,15 @@ def _aspect_error(width: int, height: int, aspect: float) -> float:
     return abs(math.log(width / height / aspect))
 
 
-def _aspect_notes(entry: ModelEntry, aspect: float, width: int, height: int) -> list[str]:
+def _aspect_notes(entry: ModelEntry, aspect: float, width: int, height: int) -> list[Sentence]:
     if _aspect_error(width, height, aspect) <= math.log(1.1):
         return []
     return [
-        f"The closest that {entry.label} comes to this shape is {_name(width, height)}; the frame is cropped to fit."
+        Sentence(
+            "The closest that {model} comes to this shape is {size}; the frame is cropped to fit.",
+            model=entry.label,
+            size=_name(width, height),
+        )
     ]
 
 

@@ -26,15 +26,18 @@ from ..protocol.messages import (
     TakeRequest,
     Task,
 )
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from .calibrations import Branch, Calibration, CalibrationKey, model_identity
 from .draft import Draft
 from .step_cache_schedule import skipped_steps
 from .step_counts import held_steps, steps_left_out
 
-NO_GUIDANCE = "There is no guidance with these settings, so it can't be left out."
-FEW_STEPS = "A model that was distilled to few steps has none that could be skipped."
-PART_OF_THE_STEPS = "At this strength, the take makes only its last steps; calibrate the step cache with another take."
-USE = Fix("Use the Step Cache", FixSetting.STEP_CACHE, StepCache.ON.value)
+NO_GUIDANCE = Sentence("There is no guidance with these settings, so it can't be left out.")
+FEW_STEPS = Sentence("A model that was distilled to few steps has none that could be skipped.")
+PART_OF_THE_STEPS = Sentence(
+    "At this strength, the take makes only its last steps; calibrate the step cache with another take."
+)
+USE = Fix(Sentence("Use the Step Cache"), FixSetting.STEP_CACHE, StepCache.ON.value)
 MIN_CALIBRATED_STEPS = 6
 """With fewer steps, those that are always computed leave nothing to skip."""
 
@@ -44,12 +47,13 @@ def settle_guidance(draft: Draft) -> Draft | Problem:
     request, plan = draft.request, draft.plan
     interval = request.guidance_interval
     if interval is not None and not 0 <= interval.start < interval.end <= 1:
-        sentence = (
-            f"Guidance from {interval.start:g} to {interval.end:g} of the steps is none; "
-            "give a start and a later end, from 0 to 1."
+        sentence = Sentence(
+            "Guidance from {start} to {end} of the steps is none; give a start and a later end, from 0 to 1.",
+            start=f"{interval.start:g}",
+            end=f"{interval.end:g}",
         )
         return Problem(ProblemKind.BAD_SETTING, sentence)
-    guided, refusal = None, "" if _is_guided(plan) else NO_GUIDANCE
+    guided, refusal = None, NO_SENTENCE if _is_guided(plan) else NO_GUIDANCE
     if interval is not None and interval != GuidanceInterval():
         if refusal:
             draft = draft.with_plan(refusal)
@@ -72,10 +76,10 @@ def settle_step_cache(draft: Draft) -> Draft:
         if not whole:
             return draft.with_plan(PART_OF_THE_STEPS)
         exact = draft.with_plan(
-            "All steps are computed, and the step cache is calibrated by them.",
+            Sentence("All steps are computed, and the step cache is calibrated by them."),
             calibrates=True,
             guided_steps=None,
-            no_step_cache="" if calibration else _not_calibrated(draft),
+            no_step_cache=NO_SENTENCE if calibration else _not_calibrated(draft),
             fixes=[*draft.plan.fixes, *([USE] if calibration else [])],
         )
         return _count(exact)
@@ -84,11 +88,17 @@ def settle_step_cache(draft: Draft) -> Draft:
         draft = draft.with_plan(no_step_cache=refusal)
         if asked is StepCache.OFF:
             return draft
-        fixes = [Fix("Calibrate with This Take", FixSetting.STEP_CACHE, StepCache.CALIBRATE.value)] if whole else []
+        fixes = (
+            [Fix(Sentence("Calibrate with This Take"), FixSetting.STEP_CACHE, StepCache.CALIBRATE.value)]
+            if whole
+            else []
+        )
         return draft.with_plan(refusal, fixes=[*draft.plan.fixes, *fixes])
     reused = _reused(draft.request, plan, calibration)
     if not reused.prompt and not reused.negative:
-        refusal = f"In {plan.steps} steps, none is near enough to the one before to reuse anything."
+        refusal = Sentence(
+            "In {steps} steps, none is near enough to the one before to reuse anything.", steps=plan.steps
+        )
         notes = [] if asked is StepCache.OFF else [refusal]
         return draft.with_plan(*notes, no_step_cache=refusal)
     return _count(draft.with_plan(reused_steps=reused)) if asked is StepCache.ON else draft
@@ -105,10 +115,14 @@ def _steps_of(interval: GuidanceInterval, steps: int) -> StepRange | None:
     return None if (first, end) == (0, steps) else StepRange(first, end)
 
 
-def _too_few(plan: Plan) -> str:
+def _too_few(plan: Plan) -> Sentence:
     if plan.steps >= MIN_CALIBRATED_STEPS:
-        return ""
-    return f"In {plan.steps} steps there is nothing to skip; the step cache needs {MIN_CALIBRATED_STEPS} or more."
+        return NO_SENTENCE
+    return Sentence(
+        "In {steps} steps there is nothing to skip; the step cache needs {least} or more.",
+        steps=plan.steps,
+        least=MIN_CALIBRATED_STEPS,
+    )
 
 
 def _find_calibration(draft: Draft) -> Calibration | None:
@@ -130,9 +144,13 @@ def _is_controlled(draft: Draft) -> bool:
     return draft.entry.is_control and not without
 
 
-def _not_calibrated(draft: Draft) -> str:
+def _not_calibrated(draft: Draft) -> Sentence:
     entry, steps = draft.entry, draft.plan.steps
-    return f"The step cache isn't calibrated for {entry.label} with {steps} steps; make one take with Calibrate first."
+    return Sentence(
+        "The step cache isn't calibrated for {model} with {steps} steps; make one take with Calibrate first.",
+        model=entry.label,
+        steps=steps,
+    )
 
 
 def _reused(request: TakeRequest, plan: Plan, calibration: Calibration) -> ReusedSteps:

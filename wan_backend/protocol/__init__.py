@@ -16,9 +16,12 @@ methods        the methods and events of each hop, with their messages
 conversion     dataclasses to JSON and back, checked
 bounds         whether what a stranger wrote is within bounds
 plain_names    ids, file names and folders of a stranger's, by every system's rules
+spoken         tasks and components as words in a sentence
+sentences      sentences for a person, as templates and values
 errors         error codes and the exceptions that carry them
 endpoint       one end of a hop: lines in, calls out
 media          the names of a take's files
+take_names     the names of takes' folders
 process_setup  what a child process does before it speaks
 describe       writes docs/protocol.md
 """
@@ -26,6 +29,7 @@ describe       writes docs/protocol.md
 from .errors import ProtocolError, Refusal
 from .framing import MAX_LINE_BYTES, LineSplitter, OverlongLine, encode_line
 from .messages import PROTOCOL_VERSION
+from .sentences import Sentence
 
 __all__ = [
     "MAX_LINE_BYTES",
@@ -34,5 +38,6 @@ __all__ = [
     "OverlongLine",
     "ProtocolError",
     "Refusal",
+    "Sentence",
     "encode_line",
 ]

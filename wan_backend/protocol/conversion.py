@@ -15,7 +15,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, TypeVar
 
+from . import sentences
 from .errors import INVALID_PARAMS, ProtocolError
+from .sentences import Sentence
 
 T = TypeVar("T")
 CODEC = "codec"
@@ -34,11 +36,13 @@ class Codec:
 
 
 def to_json(value: Any) -> Any:
-    """A dataclass, enum, list or plain value as JSON values."""
+    """A dataclass, enum, list or plain value as JSON values; a sentence as `sentences.pack` has it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _field_to_json(field, getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, Sentence):
+        return sentences.pack(value)
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     if isinstance(value, dict):
@@ -89,6 +93,8 @@ def _reader(kind: Any) -> Reader:
         return _dataclass_reader(typing.cast(type, kind))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _enum_reader(kind)
+    if kind is Sentence:
+        return _read_sentence
     return {float: _read_float, int: _read_int, str: _plain_reader(str), bool: _plain_reader(bool)}[kind]
 
 
@@ -178,6 +184,13 @@ def _enum_reader(kind: type[Enum]) -> Reader:
         return member
 
     return take
+
+
+def _read_sentence(value: Any) -> Sentence:
+    sentence = sentences.unpack(value)
+    if sentence is None:
+        _expect(False, "a string, or an object of a template and values", value)
+    return typing.cast(Sentence, sentence)
 
 
 def _read_float(value: Any) -> float:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from . import bounds, name_runs
 from .conversion import CODEC, Codec
 from .plain_names import is_folder, is_id, is_name
+from .sentences import Sentence
 from .takes import MAX_TAKE_FRAMES, FrameRate
 
 MAX_CUT_BYTES = 64 << 20
@@ -159,7 +160,7 @@ class ExportTimelineResult:
     clips: int
     takes: int
     """How many takes the clips have together."""
-    lost: list[str] = field(default_factory=list)
+    lost: list[Sentence] = field(default_factory=list)
     """Sentences on what isn't in the file."""
 
 
@@ -181,7 +182,7 @@ class ImportTimelineResult:
     clips: int
     missing: int
     """How many clips have media that wasn't found."""
-    lost: list[str] = field(default_factory=list)
+    lost: list[Sentence] = field(default_factory=list)
     """Sentences on what couldn't be taken over."""
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from . import choices, cut, downloads, errors, framing, media, messages, methods, name_runs, takes, work
 from .conversion import CODEC, Codec
 from .methods import Method
+from .sentences import Sentence
 
 MODULES = (choices, name_runs, takes, messages, work, downloads, cut)
 """The modules of the messages, in the order in which they are described."""
@@ -58,6 +59,15 @@ says), and type:
 python -m wan_backend serve --state FOLDER
 {{"jsonrpc": "2.0", "id": 1, "method": "hello", "params": {{"protocol": {messages.PROTOCOL_VERSION}}}}}
 {{"jsonrpc": "2.0", "id": 2, "method": "list"}}
+```
+
+A sentence for a person is a string, or, where values stand in it, an object that a translation can be made of: the
+template is looked up, then the values, which are strings or such objects themselves, take the places of their names.
+The values of names that the template hasn't are passed over, and a name without a value stays as it is. An error's
+`message` is in English; if it has values, the sentence is in its `data`.
+
+```
+{{"template": "The file {{file}} is missing; put it back.", "values": {{"file": "/footage/0001.png"}}}}
 ```
 
 In the tables below, `T or null` may be null; a key with a default may be left out.
@@ -160,7 +170,7 @@ def _type(kind: Any) -> str:
 def _link(kind: type) -> str:
     if kind.__module__ in [module.__name__ for module in MODULES]:
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
-    return {str: "string", int: "integer", float: "number", bool: "true or false"}[kind]
+    return {Sentence: "sentence", str: "string", int: "integer", float: "number", bool: "true or false"}[kind]
 
 
 if __name__ == "__main__":

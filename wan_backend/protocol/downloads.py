@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .sentences import NO_SENTENCE, Sentence
 from .takes import Problem
 
 
@@ -64,7 +65,7 @@ class DownloadPlan:
     """Bytes of the free space that it takes."""
     free_bytes: int
     files: list[DownloadFile] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Sentence] = field(default_factory=list)
     problem: Problem | None = None
     """Why it can't be fetched; the numbers may then be 0."""
 
@@ -81,7 +82,7 @@ class DownloadStatus:
     bytes_per_second: float = 0.0
     seconds_left: float | None = None
     folder: str = ""
-    sentence: str = ""
+    sentence: Sentence = NO_SENTENCE
     problem: Problem | None = None
 
 

@@ -31,6 +31,7 @@ from .errors import (
 from .framing import MAX_LINE_BYTES, LineSplitter, OverlongLine
 from .messages import Nothing
 from .methods import Method
+from .sentences import Sentence
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class Endpoint:
         try:
             if response.error is not None:
                 error = response.error
-                raise ProtocolError(error["code"], str(error["message"]), error.get("data"))
+                raise ProtocolError.received(error["code"], str(error["message"]), error.get("data"))
             kind = self._calls[waiting.method].result or Nothing
             result: Any = from_json(kind, response.result, waiting.method)
         except ProtocolError as error:
@@ -275,7 +276,11 @@ class Endpoint:
 
 def _limited(line: bytes) -> bytes:
     if len(line) > MAX_LINE_BYTES:
-        sentence = f"This is too much for one message ({len(line):,} bytes; at most {MAX_LINE_BYTES:,} can be sent)."
+        sentence = Sentence(
+            "This is too much for one message ({size} bytes; at most {most} can be sent).",
+            size=f"{len(line):,}",
+            most=f"{MAX_LINE_BYTES:,}",
+        )
         raise ProtocolError(LINE_TOO_LONG, sentence)
     return line
 
@@ -285,4 +290,4 @@ def _as_protocol_error(error: Exception) -> ProtocolError:
 
 
 def _internal(method: str) -> ProtocolError:
-    return ProtocolError(INTERNAL_ERROR, f"'{method[:80]}' failed; the log says where.")
+    return ProtocolError(INTERNAL_ERROR, Sentence("'{method}' failed; the log says where.", method=method[:80]))

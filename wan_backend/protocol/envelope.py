@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import sentences
 from .errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
 from .framing import encode_line
 
@@ -54,6 +55,8 @@ class Response:
         body: dict[str, Any] = {"code": error.code, "message": error.message}
         if error.details is not None:
             body["data"] = error.details
+        elif error.message.values:
+            body["data"] = {"sentence": sentences.pack(error.message)}
         return cls(request_id, error=body)
 
     def line(self) -> bytes:

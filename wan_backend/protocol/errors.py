@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .sentences import Sentence, as_sentence, unpack
+
 if TYPE_CHECKING:
     from .messages import Problem, ProblemKind
 
@@ -45,14 +47,21 @@ MEANINGS = {
 class ProtocolError(Exception):
     """A failure that is answered as a JSON-RPC error object.
 
-    `message` is one sentence, `code` one of the constants of this module, `details` any JSON value.
+    `message` is one sentence, `code` one of the constants of this module, `details` any JSON value. Only a message that
+    people are meant to read is made as a `Sentence`.
     """
 
     def __init__(self, code: int, message: str, details: Any = None) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = as_sentence(message)
         self.details = details
+
+    @classmethod
+    def received(cls, code: int, message: str, details: Any) -> ProtocolError:
+        """The failure that an error object tells of; its message is a sentence with values if `details` has it."""
+        told = unpack(details.get("sentence")) if isinstance(details, dict) else None
+        return cls(code, message if told is None or told != message else told, details)
 
 
 class Refusal(ProtocolError):
@@ -65,14 +74,14 @@ class Refusal(ProtocolError):
         self.problem = problem
 
     @classmethod
-    def of(cls, kind: ProblemKind, sentence: str) -> Refusal:
+    def of(cls, kind: ProblemKind, sentence: Sentence) -> Refusal:
         """The refusal of what has no more to it than a sentence."""
         from .messages import Problem
 
         return cls(Problem(kind, sentence))
 
 
-def result_or_error(make: Callable[[], T], what: str) -> T | ProtocolError:
+def result_or_error(make: Callable[[], T], what: Sentence) -> T | ProtocolError:
     """The result of `make`, or the error that says why there is none; never raises.
 
     `what` begins the sentence of an error that nobody foresaw: "The list".
@@ -84,4 +93,5 @@ def result_or_error(make: Callable[[], T], what: str) -> T | ProtocolError:
     except Exception as error:  # the edge: who waits for this is answered, whatever went wrong
         log.exception("%s failed", what)
         words = f"{type(error).__name__}: {error}"[:200]
-        return ProtocolError(INTERNAL_ERROR, f"{what} failed ({words}); the backend's log says more.")
+        sentence = Sentence("{what} failed ({error}); the backend's log says more.", what=what, error=words)
+        return ProtocolError(INTERNAL_ERROR, sentence)

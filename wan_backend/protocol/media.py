@@ -1,7 +1,7 @@
 """Names of the files of a take, which both sides use.
 
 <media_folder>/<job_id>.partial/    while it is written
-<media_folder>/<job_id>/            once it is whole (one rename)
+<media_folder>/<number> <words>, seed <seed>/  once it is whole (one rename, see take_names)
     0001.png ... or take.mkv / take.mp4
     take.json                       the settings that made it
 
@@ -21,6 +21,8 @@ from .messages import MediaFormat
 
 SETTINGS_FILE = "take.json"
 PARTIAL_SUFFIX = ".partial"
+TRASH_FOLDER = "trash"
+"""The folder in a media folder for takes that a person cleaned away."""
 WORK_FOLDER, STEPS_FILE = "work", "steps.safetensors"
 PREVIEW_FILE, PREVIEW_PIXELS_FILE = "preview.jpg", "preview.rgba"
 PROMPTS_FOLDER, MEMORY_FILE, KERNELS_FILE = "prompts", "memory.json", "kernels.json"
@@ -35,6 +37,12 @@ FILMSTRIP_MARK = b"WVF1"
 FILMSTRIP_PICTURES, FILMSTRIP_SIDE = 8, 144
 """At most so many pictures, and pixels a side of each."""
 MAX_FILMSTRIPS = 8
+REEL_MARK = b"WVR1"
+"""A reel, the file of a film whose every frame is wanted, has FILMSTRIP_HEAD with this mark. Its pixels are not packed:
+rows of three bytes, RGB, and REEL_FILLER, the lowest row first, frame after frame. Each pixel, taken for a 32 bit
+float, is an ordinary number, so that a graphics card may be given it as one, and gives it back to the bit."""
+REEL_FILLER = 0x3F
+MAX_REEL_FRAMES, MAX_REEL_SIDE = 48, 1280
 CALIBRATIONS_FILE = "calibrations.json"
 """In the state folder, too: what was measured of models for the step cache."""
 MEASURED_TIMES_FILE = "measured_times.json"

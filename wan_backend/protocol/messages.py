@@ -29,6 +29,7 @@ from .choices import (
     Task,
     WorkerState,
 )
+from .sentences import NO_SENTENCE, Sentence
 from .takes import (
     CANCELED,
     MAX_LORAS,
@@ -164,7 +165,7 @@ __all__ = [
     "as_searched",
 ]
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ class ModelRow:
     label: str
     tasks: list[Task]
     here: bool
-    sentence: str
+    sentence: Sentence
     """The folder where it was found, or what is missing and how to fix it."""
     frame_rate: FrameRate
     max_frames: int
@@ -195,7 +196,7 @@ class ModelRow:
     licence: str
     download_bytes: int
     folder: str = ""
-    notes: str = ""
+    notes: Sentence = NO_SENTENCE
     """Advice for a person, in a sentence or two."""
     memory_bytes: int = 0
     """Estimated memory of the card for its default size and greatest length; 0: not known."""
@@ -217,11 +218,11 @@ class ExtraRow:
     models: list[str]
     """Ids of the models that it is for."""
     here: bool
-    sentence: str
+    sentence: Sentence
     """The folder where it was found, or that it is not here."""
     licence: str
     download_bytes: int
-    notes: str = ""
+    notes: Sentence = NO_SENTENCE
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ class WorkerStatus:
     state: WorkerState
     device: str = ""
     torch: str = ""
-    sentence: str = ""
+    sentence: Sentence = NO_SENTENCE
     device_bytes: int = 0
     """All the memory of the device; 0 if that isn't known."""
     host_bytes: int = 0
@@ -242,10 +243,10 @@ class WorkerStatus:
 class Finding:
     """One line of the doctor's report."""
 
-    topic: str
+    topic: Sentence
     good: bool
-    sentence: str
-    mend: str = ""
+    sentence: Sentence
+    mend: Sentence = NO_SENTENCE
     not_downloaded: bool = False
     """True if something is not here and need not be: then it is neither good nor wrong."""
 
@@ -281,7 +282,7 @@ class ModelsResult:
 
     models: list[ModelRow]
     extras: list[ExtraRow] = field(default_factory=list)
-    looking: str = ""
+    looking: Sentence = NO_SENTENCE
     """Progress of the first search of the models folders, in a sentence; empty once it is over. Until then, what is
     not here may yet be found; the event `models` reports that."""
 
@@ -347,6 +348,8 @@ class Film:
     source: Source
     width: int
     height: int
+    side: int = 0
+    """If it is given, every frame is to be seen (at most `media.MAX_REEL_FRAMES`), at so many pixels a side."""
 
 
 @dataclass(frozen=True)
@@ -358,7 +361,8 @@ class FilmstripsParams:
 
 @dataclass(frozen=True)
 class FilmstripsResult:
-    """A file for each film, in the form of `media.FILMSTRIP_HEAD`; empty where there is none."""
+    """A file for each film, in the form of `media.FILMSTRIP_HEAD`, with every frame in that of `media.REEL_MARK`; empty
+    where there is none."""
 
     files: list[str]
 
@@ -489,7 +493,7 @@ class SetupPlan:
     """cuda, rocm, mps or cpu."""
     folder: str
     download_bytes: int
-    sentence: str
+    sentence: Sentence
     problem: Problem | None = None
 
 
@@ -501,7 +505,7 @@ class SetupProgress:
     step: int = 0
     steps: int = 0
     progress: float = 0.0
-    sentence: str = ""
+    sentence: Sentence = NO_SENTENCE
     problem: Problem | None = None
     done_bytes: int = 0
     """Of what this step fetches, what is here; a file on its way is an estimate."""

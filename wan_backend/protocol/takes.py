@@ -28,6 +28,7 @@ from .choices import (
     Task,
 )
 from .conversion import CODEC, Codec
+from .sentences import NO_SENTENCE, Sentence
 
 READ_PROMPT_CHARACTERS = 2000
 """How much of a prompt the text encoder reads: about what its 512 tokens hold in English."""
@@ -238,7 +239,7 @@ class TakeRequest:
 class Fix:
     """One thing that would help, for a button: set `setting` of the request to `value`, or do `action` (to `value`)."""
 
-    label: str
+    label: Sentence
     setting: FixSetting | None = None
     value: str = ""
     action: FixAction | None = None
@@ -249,13 +250,13 @@ class Problem:
     """A failure or a refusal: one sentence for a person, which also says what to do."""
 
     kind: ProblemKind
-    sentence: str
+    sentence: Sentence
     fixes: list[Fix] = field(default_factory=list)
     log: str = ""
     """Path of a log file with the details, if there is one."""
 
 
-CANCELED = Problem(ProblemKind.CANCELED, "Canceled.")
+CANCELED = Problem(ProblemKind.CANCELED, Sentence("Canceled."))
 """What ends a job that a person canceled, whoever ended it."""
 
 
@@ -303,22 +304,22 @@ class Plan:
     """How often the transformer's blocks run for a window of the take."""
     all_forwards: int = 0
     """How often they would run if no work were skipped."""
-    no_guidance_interval: str = ""
+    no_guidance_interval: Sentence = NO_SENTENCE
     """The reason why guidance can't be left out of steps, in a sentence; empty if it can."""
-    no_step_cache: str = ""
+    no_step_cache: Sentence = NO_SENTENCE
     """The reason why no step can be reused, in a sentence; empty if some can."""
     can_calibrate: bool = False
     """True if a take with these settings can measure what the step cache needs."""
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
-    memory: str = ""
+    memory: Sentence = NO_SENTENCE
     """The model's residency in memory, in a sentence; empty if the machine is not known yet."""
     disk_bytes: int = 0
     """Estimated size of the take's files."""
     expected_seconds: float | None = None
     """How long it will probably take here once the model is loaded, by earlier takes; None if that isn't known. Only
     the method `plan` says it."""
-    notes: list[str] = field(default_factory=list)
+    notes: list[Sentence] = field(default_factory=list)
     """Sentences: what was snapped, and why."""
     fixes: list[Fix] = field(default_factory=list)
     """Fixes that would improve a plan that can be carried out."""
@@ -400,7 +401,7 @@ class JobStatus:
     progress: float = 0.0
     """0 to 1 over the whole job; 1 only once the take is on the disk."""
     eta_seconds: float | None = None
-    sentence: str = ""
+    sentence: Sentence = NO_SENTENCE
     """The activity, in words."""
     problem: Problem | None = None
     take: Take | None = None

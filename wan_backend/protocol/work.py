@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .choices import Component, JobState
+from .sentences import NO_SENTENCE, Sentence
 from .takes import PhaseSeconds, Plan, Take, TakeRequest
 
 
@@ -72,7 +73,7 @@ class RunResult:
 
     take: Take
     seconds: PhaseSeconds
-    notes: list[str] = field(default_factory=list)
+    notes: list[Sentence] = field(default_factory=list)
     """Sentences: what was unusual about how it was made."""
 
 
@@ -86,7 +87,7 @@ class ProgressParams:
     steps: int = 0
     progress: float = 0.0
     eta_seconds: float | None = None
-    sentence: str = ""
+    sentence: Sentence = NO_SENTENCE
     preview: str = ""
     """Absolute path of a small JPEG file of what the take looks like after `step`; empty if there is none."""
 

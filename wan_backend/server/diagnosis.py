@@ -23,6 +23,7 @@ from ..protocol.endpoint import Endpoint
 from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
 from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerState, WorkerStatus
 from ..protocol.methods import WORKER_EVENTS
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage import guarded_files
 from ..storage.byte_sizes import existing_ancestor, free_bytes_at, size_in_words
 from ..storage.disk_errors import reason
@@ -37,14 +38,16 @@ DISK_SECONDS = 10.0
 BF16_CACHE_FOLDER = "copies"
 """The folder of the bf16 cache in the state folder."""
 COMFORTABLE_BYTES = 20_000_000_000
-CHOOSE_ANOTHER = "Create it, fix its permissions, or choose another."
+CHOOSE_ANOTHER = Sentence("Create it, fix its permissions, or choose another.")
 MARKS = Finding(
-    "marks",
+    Sentence("marks"),
     True,
-    "Takes say that they are generated, and by what: PNG and MP4 files in XMP, Matroska in tags and attached XMP."
-    "They aren't signed (C2PA), and a film rendered from them says nothing of it.",
+    Sentence(
+        "Takes say that they are generated, and by what: PNG and MP4 files in XMP, Matroska in tags and attached XMP. "
+        "They aren't signed (C2PA), and a film rendered from them says nothing of it."
+    ),
 )
-SET_UP = "Set up the backend again with the button in the add-on's preferences."
+SET_UP = Sentence("Set up the backend again with the button in the add-on's preferences.")
 
 
 def examine(
@@ -72,8 +75,13 @@ def examine(
 def _python() -> Finding:
     version = platform.python_version()
     good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    fix = "" if good else "Use Python 3.11, 3.12 or 3.13."
-    return Finding("python", good, f"Python {version} at {sys.executable}.", fix)
+    fix = NO_SENTENCE if good else Sentence("Use Python 3.11, 3.12 or 3.13.")
+    return Finding(
+        Sentence("python"),
+        good,
+        Sentence("Python {version} at {executable}.", version=version, executable=sys.executable),
+        fix,
+    )
 
 
 def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
@@ -86,15 +94,24 @@ def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
             command = [sys.executable, "-m", "wan_backend.worker"]
             process = WorkerProcess(1, command, environment(online=False), Path(logs), inbox)
         except OSError as error:
-            return Finding("torch", False, f"The worker can't be started ({reason(error)}).", SET_UP), None
+            return Finding(
+                Sentence("torch"),
+                False,
+                Sentence("The worker can't be started ({reason}).", reason=reason(error)),
+                SET_UP,
+            ), None
         try:
             ready = _first_ready(inbox)
         finally:
             process.kill()
         if ready is None:
-            last_line = process_exit.last_line(process.log_file) or "it says nothing"
-            return Finding("torch", False, f"The worker does not start: {last_line}.", SET_UP), None
-    status = WorkerStatus(WorkerState.NONE, ready.device, ready.torch, "", ready.device_bytes, ready.host_bytes)
+            last_line = process_exit.last_line(process.log_file) or Sentence("it says nothing")
+            return Finding(
+                Sentence("torch"), False, Sentence("The worker does not start: {words}.", words=last_line), SET_UP
+            ), None
+    status = WorkerStatus(
+        WorkerState.NONE, ready.device, ready.torch, NO_SENTENCE, ready.device_bytes, ready.host_bytes
+    )
     return _torch_found(ready.torch, ready.device), status
 
 
@@ -122,29 +139,46 @@ def _first_ready(inbox: Inbox) -> ReadyParams | None:
 
 def _torch_found(version: str, device: str) -> Finding:
     if device.startswith("cpu"):
-        sentence = (
-            f"torch {version}; no graphics card that it can use, so takes are made on the processor, which is slow."
+        sentence = Sentence(
+            "torch {version}; no graphics card that it can use, so takes are made on the processor, which is slow.",
+            version=version,
         )
-        return Finding("torch", True, sentence, "With a card: update its driver, then set up the backend again.")
-    return Finding("torch", True, f"torch {version} on {device}.")
+        return Finding(
+            Sentence("torch"),
+            True,
+            sentence,
+            Sentence("With a card: update its driver, then set up the backend again."),
+        )
+    return Finding(Sentence("torch"), True, Sentence("torch {version} on {device}.", version=version, device=device))
 
 
 def _folder(state_folder: Path) -> Finding:
     place = existing_ancestor(state_folder)
     if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-        verb = "are" if place == state_folder else "will be"
-        return Finding("state", True, f"The queue and the logs {verb} in {state_folder}.")
-    return Finding("state", False, f"The folder {state_folder} can't be written.", "Make it writable.")
+        sentence = (
+            Sentence("The queue and the logs are in {folder}.", folder=state_folder)
+            if place == state_folder
+            else Sentence("The queue and the logs will be in {folder}.", folder=state_folder)
+        )
+        return Finding(Sentence("state"), True, sentence)
+    return Finding(
+        Sentence("state"),
+        False,
+        Sentence("The folder {folder} can't be written.", folder=state_folder),
+        Sentence("Make it writable."),
+    )
 
 
 def _kept(state_folder: Path) -> Finding:
     prompts = _size(state_folder.glob(f"{PROMPTS_FOLDER}/*"))
     steps = _size(state_folder.glob(f"jobs/*/{WORK_FOLDER}/*"))
-    sentence = (
-        f"{size_in_words(prompts)} of encoded prompts, {size_in_words(steps)} of finished steps of "
-        "jobs that have no take yet; clearing the jobs deletes those steps."
+    sentence = Sentence(
+        "{prompts} of encoded prompts, {steps} of finished steps of jobs that have no take yet; "
+        "clearing the jobs deletes those steps.",
+        prompts=size_in_words(prompts),
+        steps=size_in_words(steps),
     )
-    return Finding("kept", True, sentence)
+    return Finding(Sentence("kept"), True, sentence)
 
 
 def _size(files: Iterable[Path]) -> int:
@@ -159,16 +193,26 @@ def _disk(folder: Path) -> Finding:
     try:
         free_bytes = free_bytes_at(folder)
     except OSError as error:
-        return Finding("disk", False, f"The free space at {folder} can't be read ({reason(error)}).")
+        return Finding(
+            Sentence("disk"),
+            False,
+            Sentence("The free space at {folder} can't be read ({reason}).", folder=folder, reason=reason(error)),
+        )
     good = free_bytes > COMFORTABLE_BYTES
-    fix = "" if good else "Make room: a large model with its takes needs tens of gigabytes."
-    return Finding("disk", good, f"{size_in_words(free_bytes)} free at {folder}.", fix)
+    fix = NO_SENTENCE if good else Sentence("Make room: a large model with its takes needs tens of gigabytes.")
+    return Finding(
+        Sentence("disk"), good, Sentence("{free} free at {folder}.", free=size_in_words(free_bytes), folder=folder), fix
+    )
 
 
 def _cache() -> Finding:
     cache = hub_cache.cache_folder()
-    held = "is there" if cache.is_dir() else "is not there yet"
-    return Finding("cache", True, f"The folder of downloaded models, {cache}, {held}.")
+    sentence = (
+        Sentence("The folder of downloaded models, {folder}, is there.", folder=cache)
+        if cache.is_dir()
+        else Sentence("The folder of downloaded models, {folder}, is not there yet.", folder=cache)
+    )
+    return Finding(Sentence("cache"), True, sentence)
 
 
 def _models_folder(folder: str) -> Finding:
@@ -177,17 +221,33 @@ def _models_folder(folder: str) -> Finding:
     try:
         return answers.get(timeout=DISK_SECONDS)
     except queue.Empty:
-        sentence = f"The models folder {folder} does not answer; what is in it can't be used until it does."
-        return Finding("models folder", False, sentence, "Check the disk or the network, or choose another folder.")
+        sentence = Sentence(
+            "The models folder {folder} does not answer; what is in it can't be used until it does.", folder=folder
+        )
+        return Finding(
+            Sentence("models folder"),
+            False,
+            sentence,
+            Sentence("Check the disk or the network, or choose another folder."),
+        )
 
 
 def _looked_into(folder: str) -> Finding:
     try:
         held = sum(1 for _ in Path(folder).iterdir())
     except (OSError, ValueError) as error:
-        why = reason(error) if isinstance(error, OSError) else "not a path"
-        return Finding("models folder", False, f"The models folder {folder} can't be read ({why}).", CHOOSE_ANOTHER)
-    return Finding("models folder", True, f"The models folder {folder} holds {held} files and folders.")
+        why = reason(error) if isinstance(error, OSError) else Sentence("not a path")
+        return Finding(
+            Sentence("models folder"),
+            False,
+            Sentence("The models folder {folder} can't be read ({why}).", folder=folder, why=why),
+            CHOOSE_ANOTHER,
+        )
+    return Finding(
+        Sentence("models folder"),
+        True,
+        Sentence("The models folder {folder} holds {count} files and folders.", folder=folder, count=held),
+    )
 
 
 def _copies(folder: Path) -> list[Finding]:
@@ -195,8 +255,14 @@ def _copies(folder: Path) -> list[Finding]:
     size_bytes = _size(folder.glob("*/*"))
     if not size_bytes:
         return []
-    sentence = f"16-bit copies of 32-bit models take {size_in_words(size_bytes)} in {folder}."
-    return [Finding("copies", True, sentence, "They make loading faster and may be deleted at any time.")]
+    sentence = Sentence(
+        "16-bit copies of 32-bit models take {size} in {folder}.", size=size_in_words(size_bytes), folder=folder
+    )
+    return [
+        Finding(
+            Sentence("copies"), True, sentence, Sentence("They make loading faster and may be deleted at any time.")
+        )
+    ]
 
 
 def _files(survey: Survey) -> list[Finding]:
@@ -207,19 +273,44 @@ def _files(survey: Survey) -> list[Finding]:
     in_folders = [each for each in survey.unusable if all(each.path != looked.file for looked in survey.files)]
     refused = {each.path: a14b_experts.why_unusable(each.expert) for each in in_folders}
     for looked in survey.files:
-        why = looked.why or unused.get(looked.file, "")
+        why = looked.why or unused.get(looked.file, NO_SENTENCE)
         if why:
             refused[looked.file] = why
         used = [part.words for part in looked.components if not (why and part.component == "transformer")]
         if used:
-            findings.append(Finding("file", True, guarded_files.encodable(f"{looked.file}: {'; '.join(used)}.")))
+            findings.append(
+                Finding(
+                    Sentence("file"),
+                    True,
+                    guarded_files.encodable(
+                        Sentence("{file}: {components}.", file=looked.file, components=Sentence.joined(used, "; "))
+                    ),
+                )
+            )
     for file, why in refused.items():
         has_advice = ";" in why  # it says what to do with this very file
-        fix = f"{'Until then' if has_advice else 'Get the file again, or use another; until then'} it isn't used."
-        findings.append(Finding("file", False, guarded_files.encodable(f"{file} can't be used because {why}."), fix))
+        fix = (
+            Sentence("Until then it isn't used.")
+            if has_advice
+            else Sentence("Get the file again, or use another; until then it isn't used.")
+        )
+        findings.append(
+            Finding(
+                Sentence("file"),
+                False,
+                guarded_files.encodable(Sentence("{file} can't be used because {why}.", file=file, why=why)),
+                fix,
+            )
+        )
     others = sum(not looked.components and not looked.why for looked in survey.files)
     if others:
-        findings.append(Finding("files", True, f"{others} files in the models folders are not part of a Wan model."))
+        findings.append(
+            Finding(
+                Sentence("files"),
+                True,
+                Sentence("{count} files in the models folders are not part of a Wan model.", count=others),
+            )
+        )
     return findings
 
 
@@ -227,10 +318,19 @@ def _models(rows: list[ModelRow], card: GraphicsCard) -> list[Finding]:
     """A finding for each model: where it is, how it would run; one that can be downloaded is neither good nor wrong."""
     return [
         Finding(
-            "model " + row.model,
+            Sentence("model {model}", model=row.model),
             row.here,
-            (f"{row.label}: " if row.here else "") + f"{row.sentence} {card.forecast(row.model)}",
-            "" if row.here or not row.download_bytes else locate.download_command(row.model),
+            Sentence.joined(
+                [
+                    Sentence("{model}: {sentence}", model=row.label, sentence=row.sentence)
+                    if row.here
+                    else row.sentence,
+                    card.forecast(row.model),
+                ]
+            ),
+            NO_SENTENCE
+            if row.here or not row.download_bytes
+            else Sentence("{command}", command=locate.download_command(row.model)),
             not_downloaded=not row.here and not row.broken and bool(row.download_bytes),
         )
         for row in rows

@@ -15,6 +15,7 @@ from ..protocol.downloads import DownloadPlan, DownloadStatus
 from ..protocol.endpoint import Answer, Endpoint, Later
 from ..protocol.messages import Problem, ProblemKind
 from ..protocol.methods import FETCH_EVENTS
+from ..protocol.sentences import Sentence
 from .inbox import Call, Event, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
 
@@ -77,7 +78,7 @@ class DownloadCommand:
         return Later(start)
 
     def _none(self, entry: AnyEntry) -> DownloadPlan:
-        sentence = "The hub did not say what it is made of; check the network, then retry."
+        sentence = Sentence("The hub did not say what it is made of; check the network, then retry.")
         problem = Problem(ProblemKind.OFFLINE, sentence, [problems.retry(entry)])
         return model_download.unasked_plan(entry, self.models_folders, problem)
 

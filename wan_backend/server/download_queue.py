@@ -24,6 +24,7 @@ from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import result_or_error
 from ..protocol.messages import Problem, ProblemKind
+from ..protocol.sentences import Sentence, as_sentence
 from ..storage.disk_errors import reason
 from . import download_records, process_exit
 from .download_process import DownloadCommand, DownloadProcess, DownloadReport
@@ -72,7 +73,7 @@ class Downloads:
         """Have `work`, which looks at folders that may hang, done on a thread; `then` is given the outcome."""
 
         def do() -> None:
-            result = result_or_error(work, "A download")
+            result = result_or_error(work, Sentence("A download"))
             self._inbox.put(Call(lambda: then(result)))
 
         threading.Thread(target=do, name=name, daemon=True).start()
@@ -85,7 +86,10 @@ class Downloads:
             return known.status
         old = known.status if known is not None else DownloadStatus(model, DownloadState.WAITING)
         status = dataclasses.replace(
-            old, state=DownloadState.WAITING, problem=None, sentence=f"{entry.label} waits for its turn."
+            old,
+            state=DownloadState.WAITING,
+            problem=None,
+            sentence=Sentence("{model} waits for its turn.", model=entry.label),
         )
         self._known.pop(model, None)  # to the end
         self._set(Record(status) if known is None else dataclasses.replace(known, status=status))
@@ -99,7 +103,7 @@ class Downloads:
             return record.status
         self._set(
             dataclasses.replace(
-                record, status=_at_rest(record.status, DownloadState.PAUSED, "What was downloaded is kept.")
+                record, status=_at_rest(record.status, DownloadState.PAUSED, Sentence("What was downloaded is kept."))
             )
         )
         self._stop_process(model)
@@ -118,7 +122,7 @@ class Downloads:
                 if taken is True:
                     hand_in(Refusal(problems.problem_of(DownloadError(Failure.BUSY), entry, folder)))
                 else:
-                    hand_in(result_or_error(lambda: self._cancel(model), "Canceling the download"))
+                    hand_in(result_or_error(lambda: self._cancel(model), Sentence("Canceling the download")))
 
             self._in_thread("lock", lambda: _is_taken(entry, Path(folder)), looked)
 
@@ -127,7 +131,9 @@ class Downloads:
     def _cancel(self, model: str) -> DownloadStatus:
         record = self._record(model)
         self._canceled.add(model)
-        self._set(dataclasses.replace(record, status=_at_rest(record.status, DownloadState.PAUSED, "Canceling.")))
+        self._set(
+            dataclasses.replace(record, status=_at_rest(record.status, DownloadState.PAUSED, Sentence("Canceling.")))
+        )
         if self._model == model:
             self._stop_process(model)
         else:
@@ -150,12 +156,14 @@ class Downloads:
         if not waiting:
             return
         self._model = model = waiting[0]
-        self._set_state(model, state=DownloadState.RUNNING, sentence="Asking the hub for its files.")
+        self._set_state(model, state=DownloadState.RUNNING, sentence=Sentence("Asking the hub for its files."))
         try:
             self._process = self._command.start("run", model, self._inbox, self._on_report, self._on_exit)
         except OSError as error:
             self._model = ""
-            self._end(model, _ended_badly(model, f"could not be started ({reason(error)})", None))
+            self._end(
+                model, _ended_badly(model, Sentence("could not be started ({reason})", reason=reason(error)), None)
+            )
 
     def _on_report(self, report: DownloadReport) -> None:
         record = self._known.get(self._model)
@@ -187,7 +195,7 @@ class Downloads:
             self._discard(model)
         elif record is not None and record.status.state.active and record.status.state is not DownloadState.WAITING:
             log_file = process.log_file if process is not None else None
-            how = process_exit.in_words(code, log_file) if log_file else "ended"
+            how = process_exit.in_words(code, log_file) if log_file else Sentence("ended")
             self._end(model, _ended_badly(model, how, log_file))
         self._advance()
 
@@ -213,9 +221,9 @@ class Downloads:
         self._canceled.discard(model)
         self._known.pop(model, None)
         self._records.remove(model)
-        self._on_change(DownloadStatus(model, DownloadState.CANCELED, sentence="Canceled; nothing was kept."))
+        self._on_change(DownloadStatus(model, DownloadState.CANCELED, sentence=Sentence("Canceled; nothing was kept.")))
 
-    def _set_state(self, model: str, state: DownloadState, sentence: str) -> None:
+    def _set_state(self, model: str, state: DownloadState, sentence: Sentence) -> None:
         record = self._known[model]
         status = dataclasses.replace(record.status, state=state, sentence=sentence)
         self._set(dataclasses.replace(record, status=status))
@@ -230,13 +238,13 @@ class Downloads:
         try:
             return entries.any_entry(model)
         except entries.UnknownModel as unknown:
-            raise Refusal(Problem(ProblemKind.MODEL_MISSING, str(unknown))) from None
+            raise Refusal(Problem(ProblemKind.MODEL_MISSING, as_sentence(str(unknown)))) from None
 
     def _record(self, model: str) -> Record:
         try:
             return self._known[model]
         except KeyError:
-            sentence = "That model is not being downloaded; press Download to start."
+            sentence = Sentence("That model is not being downloaded; press Download to start.")
             raise Refusal(Problem(ProblemKind.BAD_SETTING, sentence)) from None
 
     def _is_ours(self, entry: AnyEntry) -> bool:
@@ -252,10 +260,10 @@ def _is_taken(entry: AnyEntry, folder: Path) -> bool:
         return False
 
 
-def _ended_badly(model: str, how: str, log_file: Path | None) -> Problem:
-    sentence = f"The download process {how}; retry to resume."
+def _ended_badly(model: str, how: Sentence, log_file: Path | None) -> Problem:
+    sentence = Sentence("The download process {how}; retry to resume.", how=how)
     return Problem(ProblemKind.INTERNAL, sentence, [problems.retry(entries.any_entry(model))], str(log_file or ""))
 
 
-def _at_rest(status: DownloadStatus, state: DownloadState, sentence: str) -> DownloadStatus:
+def _at_rest(status: DownloadStatus, state: DownloadState, sentence: Sentence) -> DownloadStatus:
     return dataclasses.replace(status, state=state, sentence=sentence, bytes_per_second=0.0, seconds_left=None)

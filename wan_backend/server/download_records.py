@@ -12,6 +12,7 @@ from ..catalogue import entries
 from ..library import hub_cache
 from ..protocol.conversion import from_json, to_json
 from ..protocol.downloads import DownloadFile, DownloadPlan, DownloadState, DownloadStatus
+from ..protocol.sentences import Sentence
 from ..storage import guarded_files, whole_file
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def _at_rest(record: Record) -> Record:
     """The record in the state in which it is offered: paused if it was active."""
     status = record.status
     if status.state.active:
-        sentence = "It was interrupted; press Resume to continue."
+        sentence = Sentence("It was interrupted; press Resume to continue.")
         status = dataclasses.replace(status, state=DownloadState.PAUSED, sentence=sentence)
     status = dataclasses.replace(status, bytes_per_second=0.0, seconds_left=None)
     return dataclasses.replace(record, status=status)

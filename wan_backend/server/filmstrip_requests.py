@@ -1,4 +1,4 @@
-"""Makes takes' small pictures, from first frame to last, in a child process, and keeps them for the next time.
+"""Makes takes' small pictures, or some of their frames, in a child process, and keeps them for the next time.
 
 The child is `wan_backend.frames.filmstrip_process`; one runs at a time, on a thread that waits for it.
 """
@@ -17,14 +17,16 @@ from pathlib import Path
 from .. import __version__
 from ..protocol.bounds import MAX_PIXELS_A_SIDE, is_sane_source
 from ..protocol.conversion import to_json
-from ..protocol.media import MAX_FILMSTRIPS
+from ..protocol.media import MAX_FILMSTRIPS, MAX_REEL_FRAMES, MAX_REEL_SIDE
 from ..protocol.messages import Film, FilmstripsParams, FilmstripsResult
 from .thumbnail_requests import PATIENCE_SECONDS, have_child_make
 
 log = logging.getLogger(__name__)
 
 MAX_FILES = 800
-"""About 100 MB."""
+"""About 100 MB of filmstrips."""
+MAX_BYTES = 600 << 20
+"""With reels, which are larger."""
 PROCESS = "wan_backend.frames.filmstrip_process"
 
 
@@ -65,6 +67,8 @@ class Filmstrips:
     def _file(self, film: Film) -> Path | None:
         """The file of the film as it is on the disk now; None for what can be none."""
         sides = (film.width, film.height)
+        if not 0 <= film.side <= MAX_REEL_SIDE or (film.side and film.source.frames > MAX_REEL_FRAMES):
+            return None
         if not is_sane_source(film.source) or not all(1 <= side <= MAX_PIXELS_A_SIDE for side in sides):
             return None
         stamps = []
@@ -79,9 +83,12 @@ class Filmstrips:
 
     def _make_room(self) -> None:
         with contextlib.suppress(OSError):
-            kept = sorted(self._folder.iterdir(), key=lambda file: file.stat().st_mtime)
-            for file in kept[: -MAX_FILES + MAX_FILMSTRIPS]:
-                file.unlink()
+            kept = sorted(((file.stat(), file) for file in self._folder.iterdir()), key=lambda each: -each[0].st_mtime)
+            used = 0
+            for place, (status, file) in enumerate(kept):
+                used += status.st_size
+                if place >= MAX_FILES - MAX_FILMSTRIPS or used > MAX_BYTES:
+                    file.unlink()
 
 
 def _is_there(file: Path) -> bool:

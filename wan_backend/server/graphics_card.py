@@ -18,6 +18,7 @@ from ..catalogue import entries
 from ..memory import forecast
 from ..memory.forecast import Machine
 from ..protocol.messages import Finding, WorkerStatus
+from ..protocol.sentences import Sentence
 from ..storage.byte_sizes import size_in_words
 from .worker_process import own_group
 
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 ASK_NVIDIA = ("nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits")
 NVIDIA_SECONDS = 5.0
 MEBIBYTE = 1 << 20
-UNKNOWN = "How it would run is unknown until a take is made."
+CARD = Sentence("card")
+UNKNOWN = Sentence("How it would run is unknown until a take is made.")
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,23 @@ class GraphicsCard:
     def finding(self) -> Finding:
         """The doctor's finding on the card."""
         if not self.device:
-            return Finding("card", True, "Which card makes takes is unknown until a take is made.")
-        kind = "card" if self.is_card else "memory"
-        free = "free memory unknown" if self.free_bytes is None else f"{size_in_words(self.free_bytes)} free"
-        sentence = f"Takes are made on {self.device}: {size_in_words(self.total_bytes)} of {kind}, {free}."
+            return Finding(CARD, True, Sentence("Which card makes takes is unknown until a take is made."))
+        free = (
+            Sentence("free memory unknown")
+            if self.free_bytes is None
+            else Sentence("{size} free", size=size_in_words(self.free_bytes))
+        )
+        made_on = (
+            Sentence("Takes are made on {device}: {total} of card, {free}.")
+            if self.is_card
+            else Sentence("Takes are made on {device}: {total} of memory, {free}.")
+        )
+        sentences = [made_on.with_values(device=self.device, total=size_in_words(self.total_bytes), free=free)]
         if self.budget_bytes is not None:
-            sentence += f" {size_in_words(self.budget_bytes)} may be used."
+            sentences.append(Sentence("{size} may be used.", size=size_in_words(self.budget_bytes)))
         if self.is_card:
-            sentence += f" The machine has {size_in_words(self.host_bytes)} of memory free."
-        return Finding("card", True, sentence)
+            sentences.append(Sentence("The machine has {size} of memory free.", size=size_in_words(self.host_bytes)))
+        return Finding(CARD, True, Sentence.joined(sentences))
 
     @property
     def machine(self) -> Machine | None:
@@ -81,7 +91,7 @@ class GraphicsCard:
         max_bytes = self.total_bytes if self.budget_bytes is None else min(self.total_bytes, self.budget_bytes)
         return Machine(self.device.partition(" ")[0], self.usable_bytes, host, max_bytes)
 
-    def forecast(self, model: str) -> str:
+    def forecast(self, model: str) -> Sentence:
         """A sentence on how a model of the catalogue would run here."""
         machine = self.machine
         if machine is None:
@@ -89,7 +99,7 @@ class GraphicsCard:
         entry = entries.entry(model)
         words = forecast.in_words(entry, forecast.plan_for(entry, machine), machine)
         if self.is_card and self.free_bytes is None:
-            words += " That is with nothing else on the card."
+            return Sentence.joined([words, Sentence("That is with nothing else on the card.")])
         return words
 
 

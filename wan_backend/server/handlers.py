@@ -19,6 +19,7 @@ from ..protocol import downloads as d
 from ..protocol import messages as m
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import WRONG_VERSION, result_or_error
+from ..protocol.sentences import Sentence, as_sentence
 from . import diagnosis, interchange_requests
 from .download_process import DownloadCommand
 from .download_queue import Downloads
@@ -62,11 +63,15 @@ class Handlers:
     def hello(self, params: m.HelloParams) -> m.HelloResult:
         """Greet, and have a worker ready by the time the first job comes."""
         if params.protocol != PROTOCOL_VERSION:
-            older = "the add-on" if params.protocol < PROTOCOL_VERSION else "the backend"
+            older = Sentence("the add-on") if params.protocol < PROTOCOL_VERSION else Sentence("the backend")
             raise ProtocolError(
                 WRONG_VERSION,
-                f"The backend speaks version {PROTOCOL_VERSION} of the protocol and the add-on version "
-                f"{params.protocol}; update {older}.",
+                Sentence(
+                    "The backend speaks version {own} of the protocol and the add-on version {other}; update {older}.",
+                    own=PROTOCOL_VERSION,
+                    other=params.protocol,
+                    older=older,
+                ),
             )
         log.info("Greeted by %.100s", params.client)
         self._inbox.put(Call(self._life.want))
@@ -129,7 +134,7 @@ class Handlers:
         if plan.problem is not None:
             return Refusal(plan.problem)
         return result_or_error(
-            lambda: self._queue.submit(params.job_id, plan_steps.cleaned(params.request), plan), "The new job"
+            lambda: self._queue.submit(params.job_id, plan_steps.cleaned(params.request), plan), Sentence("The new job")
         )
 
     def cancel(self, params: m.JobParams) -> Later:
@@ -165,7 +170,7 @@ class Handlers:
         """A page of the jobs; before the first, those of servers that died meanwhile are taken over."""
 
         def answer(hand_in: Answer) -> None:
-            hand_in(result_or_error(lambda: self._queue.page(params), "The list"))
+            hand_in(result_or_error(lambda: self._queue.page(params), Sentence("The list")))
 
         first = self._queue.when_adopted if params.after else self._queue.adopt
         return Later(lambda hand_in: first(lambda: answer(hand_in)))
@@ -186,14 +191,14 @@ class Handlers:
         """The job's status after `change`, once it is on the disk."""
 
         def begin(hand_in: Answer) -> None:
-            failed = result_or_error(lambda: change(job_id), "The change")
+            failed = result_or_error(lambda: change(job_id), Sentence("The change"))
             if failed is not None:
                 hand_in(failed)
             else:
                 self._queue.when_written(job_id, lambda: answer(hand_in))
 
         def answer(hand_in: Answer) -> None:
-            hand_in(result_or_error(lambda: self._queue.status(job_id), "The change"))
+            hand_in(result_or_error(lambda: self._queue.status(job_id), Sentence("The change")))
 
         return Later(lambda hand_in: self._queue.when_adopted(lambda: begin(hand_in)))
 
@@ -225,7 +230,7 @@ class Handlers:
 
         def start(hand_in: Answer) -> None:
             def do() -> None:
-                result = result_or_error(work, f"'{name}'")
+                result = result_or_error(work, Sentence("'{name}'", name=name))
                 self._inbox.put(Call(lambda: hand_in(result)))
 
             threading.Thread(target=do, name=name, daemon=True).start()
@@ -237,7 +242,7 @@ class Handlers:
         try:
             entry = entries.any_entry(params.model)
         except entries.UnknownModel as unknown:
-            raise Refusal(m.Problem(m.ProblemKind.MODEL_MISSING, str(unknown))) from None
+            raise Refusal(m.Problem(m.ProblemKind.MODEL_MISSING, as_sentence(str(unknown)))) from None
         return self._fetch.plan(entry, self._inbox)
 
     def download(self, params: d.ModelParams) -> d.DownloadStatus:

@@ -25,6 +25,7 @@ from ..protocol.cut import (
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..protocol.plain_names import is_folder, is_name
+from ..protocol.sentences import Sentence
 from .worker_process import environment, own_group
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def export(params: ExportTimelineParams) -> ExportTimelineResult:
     """Write a cut. Takes up to minutes. Raises ProtocolError."""
     _check(params.file, params.cut_file)
     if Path(params.file).suffix.lower() not in (".otio", BUNDLE):
-        raise Refusal.of(ProblemKind.FOLDER, "The file's name must end in .otio or .otioz.")
+        raise Refusal.of(ProblemKind.FOLDER, Sentence("The file's name must end in .otio or .otioz."))
     return _done(["export"], params, ExportTimelineResult, params.file)
 
 
@@ -49,7 +50,9 @@ def import_(params: ImportTimelineParams) -> ImportTimelineResult:
     """Read a cut. Takes up to minutes. Raises ProtocolError."""
     _check(params.file, params.cut_file)
     if not params.media_folders or not all(map(is_folder, params.media_folders)):
-        raise Refusal.of(ProblemKind.FOLDER, "The media folder is no full path: choose another in the preferences.")
+        raise Refusal.of(
+            ProblemKind.FOLDER, Sentence("The media folder is no full path: choose another in the preferences.")
+        )
     target = _new_folder(Path(params.media_folders[0]), Path(params.file).stem)
     try:
         return _done(["import", str(target)], params, ImportTimelineResult, params.file)
@@ -60,7 +63,7 @@ def import_(params: ImportTimelineParams) -> ImportTimelineResult:
 def _check(*files: str) -> None:
     for file in files:
         if not is_folder(os.path.dirname(file)) or not is_name(os.path.basename(file)):
-            raise Refusal.of(ProblemKind.FOLDER, "The file is no full path: choose another.")
+            raise Refusal.of(ProblemKind.FOLDER, Sentence("The file is no full path: choose another."))
 
 
 def _new_folder(parent: Path, stem: str) -> Path:
@@ -70,7 +73,10 @@ def _new_folder(parent: Path, stem: str) -> Path:
         folder = parent / (name if number == 1 else f"{name}-{number}")
         if not folder.exists() and not folder.with_name(folder.name + PARTIAL_SUFFIX).exists():
             return folder
-    raise Refusal.of(ProblemKind.FOLDER, f"There are too many folders like {name} in {parent}: remove some.")
+    raise Refusal.of(
+        ProblemKind.FOLDER,
+        Sentence("There are too many folders like {name} in {folder}: remove some.", name=name, folder=parent),
+    )
 
 
 def _done(arguments: list[str], params: Any, kind: type[T], file: str) -> T:
@@ -89,17 +95,19 @@ def _done(arguments: list[str], params: Any, kind: type[T], file: str) -> T:
     except subprocess.TimeoutExpired:
         child.kill()
         threading.Thread(target=child.wait, name="interchange end", daemon=True).start()
-        raise _died(file, "takes too long") from None
+        raise _died(file, Sentence("takes too long")) from None
     except ValueError:
-        raise _died(file, "ended the process that worked on it") from None
+        raise _died(file, Sentence("ended the process that worked on it")) from None
     if "problem" in answer:
         raise Refusal(from_json(Problem, answer["problem"], "problem"))
     try:
         return from_json(kind, answer.get("result"), "result")
     except ProtocolError:
-        raise _died(file, "was not understood") from None
+        raise _died(file, Sentence("was not understood")) from None
 
 
-def _died(file: str, words: str) -> Refusal:
-    log.warning("%s %s", file, words)
-    return Refusal.of(ProblemKind.BAD_SOURCE, f"{os.path.basename(file)} {words}: nothing was changed.")
+def _died(file: str, what: Sentence) -> Refusal:
+    log.warning("%s %s", file, what)
+    return Refusal.of(
+        ProblemKind.BAD_SOURCE, Sentence("{file} {what}: nothing was changed.", file=os.path.basename(file), what=what)
+    )

@@ -37,6 +37,7 @@ from ..protocol.messages import (
     WorkerState,
     WorkerStatus,
 )
+from ..protocol.sentences import Sentence
 from .planning_queue import PlanningQueue, Prepared
 from .worker_life import WorkerLife
 
@@ -46,8 +47,8 @@ STATE_OF_PROBLEM = {ProblemKind.CANCELED: JobState.CANCELED, ProblemKind.INTERRU
 """The state of a job that ended with a problem of that kind; with any other it failed."""
 
 
-PAUSED = "The queue is paused."
-NO_PROMPT = "A prompt that is not written yet."
+PAUSED = Sentence("The queue is paused.")
+NO_PROMPT = Sentence("A prompt that is not written yet.")
 """Stands for the prompt of a warm-up that has none: what is loaded doesn't depend on it."""
 
 
@@ -84,7 +85,7 @@ class JobRunner:
         """What it has got ready, or has been asked to."""
         self._idle_seconds, self._may_load = idle_seconds, may_load
         self._paused = False
-        self._stopping: dict[str, tuple[Hold, str]] = {}
+        self._stopping: dict[str, tuple[Hold, Sentence]] = {}
         """The worker's job, while it is stopped for a while, with what then keeps it waiting and its sentence."""
         self._times = times or MeasuredTimes()
         self._running: Plan | None = None
@@ -159,7 +160,7 @@ class JobRunner:
             self._queue.end(job_id, JobState.CANCELED, CANCELED)
         elif is_working(status):
             self._stopping.pop(job_id, None)
-            self._queue.set_sentence(job_id, "Canceling.")
+            self._queue.set_sentence(job_id, Sentence("Canceling."))
             self._life.cancel(job_id)
 
     def hold(self, job_id: str, hold: Hold) -> None:
@@ -185,10 +186,10 @@ class JobRunner:
         elif working and working not in self._stopping and self._queue.has(working):
             self._stop(working, Hold.NONE, PAUSED)
 
-    def _stop(self, job_id: str, hold: Hold, sentence: str) -> None:
+    def _stop(self, job_id: str, hold: Hold, sentence: Sentence) -> None:
         """Have the worker stop its job, whose steps are kept; `job_failed` follows."""
         self._stopping[job_id] = hold, sentence
-        self._queue.set_sentence(job_id, "Stopping.")
+        self._queue.set_sentence(job_id, Sentence("Stopping."))
         self._life.cancel(job_id)
 
     def retry(self, job_id: str) -> Later:
@@ -256,7 +257,7 @@ class JobRunner:
             aside = functools.partial(self._on_set_aside, job_id)
             self._guarded(job_id, lambda: self._planning.start(request, made, aside))
 
-    def _on_set_aside(self, job_id: str, sentence: str) -> None:
+    def _on_set_aside(self, job_id: str, sentence: Sentence) -> None:
         """A disk that the job needs doesn't answer; the next goes on."""
         if self._planned == job_id:
             self._planned = ""
@@ -313,7 +314,9 @@ class JobRunner:
             log.exception("The job %s could not be started", job_id)
             self._planned = ""
             words = f"{type(error).__name__}: {error}"[:200]
-            sentence = f"The job could not be started ({words}); retry it, or read the backend's log."
+            sentence = Sentence(
+                "The job could not be started ({words}); retry it, or read the backend's log.", words=words
+            )
             if self._queue.has(job_id) and not self._queue.status(job_id).state.ended:
                 self._queue.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
 

@@ -24,6 +24,7 @@ from ..protocol.messages import (
     SizeRow,
     TakeRequest,
 )
+from ..protocol.sentences import Sentence, as_sentence
 from ..storage import guarded_files
 from ..storage.byte_sizes import size_in_words
 
@@ -109,7 +110,7 @@ class Planner:
     def _extra_row(self, extra: LoraEntry | TinyEntry) -> ExtraRow:
         size = size_in_words(extra.download_bytes)
         files = extras.find(extra, self._models_folders)
-        return _extra_row(extra, files, f"It is not on this machine; download it ({size}).")
+        return _extra_row(extra, files, Sentence("It is not on this machine; download it ({size}).", size=size))
 
 
 def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel) -> ModelRow:
@@ -131,7 +132,7 @@ def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel
         licence=entry.licence,
         download_bytes=entry.download_bytes,
         folder=str(found.folder) if isinstance(found, locate.LocatedModel) else "",
-        notes=entry.notes,
+        notes=as_sentence(entry.notes),
         memory_bytes=needs.one_at_a_time,
         least_memory_bytes=needs.least,
         broken=isinstance(found, locate.UnavailableModel) and found.problem.kind is ProblemKind.MODEL_BROKEN,
@@ -139,14 +140,14 @@ def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel
     )
 
 
-def _extra_row(extra: LoraEntry | TinyEntry, files: list[Path], absent: str) -> ExtraRow:
+def _extra_row(extra: LoraEntry | TinyEntry, files: list[Path], absent: Sentence) -> ExtraRow:
     return ExtraRow(
         model=extra.id,
         label=extra.label,
         models=entries.load().users_of(extra),
         here=bool(files),
-        sentence=guarded_files.encodable(f"In {files[0].parent}.") if files else absent,
+        sentence=guarded_files.encodable(Sentence("In {folder}.", folder=files[0].parent)) if files else absent,
         licence=extra.licence,
         download_bytes=extra.download_bytes,
-        notes=extra.notes,
+        notes=as_sentence(extra.notes),
     )

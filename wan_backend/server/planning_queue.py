@@ -22,6 +22,7 @@ from ..library.survey import Survey
 from ..planning.unusable_files import UnusableFiles
 from ..protocol.errors import ProtocolError, Refusal, result_or_error
 from ..protocol.messages import ModelsResult, Plan, Problem, ProblemKind, TakeRequest
+from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..storage import unresponsive_folders
 from .inbox import Call, Inbox
 from .planner import Planner
@@ -38,9 +39,9 @@ SILENT_SECONDS = 5.0
 """A folder that a probe waits for this long doesn't answer."""
 MAX_THREADS = 4
 """The largest number of threads, even if all of them hang."""
-PLANNED_THEN = "planning continues as soon as it does."
-TRY_AGAIN = "check that its drive or share is connected, then try again."
-GIVEN_UP = Problem(ProblemKind.BUSY, "Newer plans were asked for before this one was made.")
+PLANNED_THEN = Sentence("{reason}; planning continues as soon as it does.")
+TRY_AGAIN = Sentence("{reason}; check that its drive or share is connected, then try again.")
+GIVEN_UP = Problem(ProblemKind.BUSY, Sentence("Newer plans were asked for before this one was made."))
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class _Task:
     then: Callable[[Any], None]
     places: tuple[str, ...] = ()
     """The folders that it needs, beside those of the models."""
-    set_aside: Callable[[str], None] | None = None
+    set_aside: Callable[[Sentence], None] | None = None
     """Called with the reason if it has to wait; without this it is refused then."""
     after_look: bool = True
     over: bool = False
@@ -172,7 +173,7 @@ class PlanningQueue:
         self,
         request: TakeRequest,
         then: Callable[[Prepared | ProtocolError], None],
-        set_aside: Callable[[str], None] = lambda _: None,
+        set_aside: Callable[[Sentence], None] = lambda _: None,
     ) -> None:
         """Prepare a job: plan it and find its files; a Refusal with the problem if it can't be done.
 
@@ -203,11 +204,11 @@ class PlanningQueue:
         try:
             found = self._planner.locate(plan.model)
         except LookupError as gone:
-            raise Refusal(Problem(ProblemKind.MODEL_MISSING, str(gone))) from None
+            raise Refusal(Problem(ProblemKind.MODEL_MISSING, as_sentence(str(gone)))) from None
         return Prepared(plan, found.folder, found.components, self._planner.tiny_decoder(plan.model))
 
     def _rows(self) -> ModelsResult:
-        looking = "" if self._planner.is_ready else self._known.looking
+        looking = NO_SENTENCE if self._planner.is_ready else self._known.looking
         return ModelsResult(self._planner.rows(), self._planner.extra_rows(), looking)
 
     def _ask_for_rows(self) -> None:
@@ -216,7 +217,7 @@ class PlanningQueue:
     def _publish(self, answer: ModelsResult | ProtocolError) -> None:
         if isinstance(answer, ProtocolError):
             log.error("What is here of the models is not known: %s", answer.message)
-            answer = replace(self._known, looking="" if self._planner.is_ready else self._known.looking)
+            answer = replace(self._known, looking=NO_SENTENCE if self._planner.is_ready else self._known.looking)
         if answer != self._known:
             self._known = answer
             self._on_models(answer)
@@ -261,7 +262,7 @@ class PlanningQueue:
             if silent:
                 self._inbox.put(Call(functools.partial(self._set_aside, task, silent)))
                 continue
-            came = result_or_error(task.make, "The plan")
+            came = result_or_error(task.make, Sentence("The plan"))
             more = self._should_go_on(turn)
             self._inbox.put(Call(functools.partial(self._came, turn, came)))
 
@@ -357,14 +358,14 @@ class PlanningQueue:
         """Have it wait until `place` answers; if that is empty, until the thread that hangs with it comes back."""
         if task.over:
             return
-        reason = f"{unresponsive_folders.describe(place) if place else 'A disk that it needs does not answer'}; "
+        reason = unresponsive_folders.describe(place) if place else Sentence("A disk that it needs does not answer")
         if task.set_aside is None:
             task.over = True
-            task.then(Refusal(Problem(ProblemKind.FOLDER, f"{reason}{TRY_AGAIN}")))
+            task.then(Refusal(Problem(ProblemKind.FOLDER, TRY_AGAIN.with_values(reason=reason))))
             return
         if place:
             self._aside[task] = place
-        task.set_aside(f"{reason}{PLANNED_THEN}")
+        task.set_aside(PLANNED_THEN.with_values(reason=reason))
         self._take_back()  # it may have come back while this was on its way
 
 
@@ -382,6 +383,7 @@ def _lacks_the_model(came: Any) -> bool:
     return problem is not None and problem.kind is ProblemKind.MODEL_MISSING
 
 
-def _looking(files: int) -> str:
-    so_far = f"{files:,} files so far" if files != 1 else "one file so far"
-    return f"Searching the models folders: {so_far}."
+def _looking(files: int) -> Sentence:
+    if files == 1:
+        return Sentence("Searching the models folders: one file so far.")
+    return Sentence("Searching the models folders: {count} files so far.", count=f"{files:,}")

@@ -5,29 +5,31 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from ..protocol.sentences import Sentence
+
 SIGNALS = {
-    "SIGKILL": "was killed by the system, most likely because the memory (RAM) ran out",
-    "SIGSEGV": "crashed inside a library (segmentation fault)",
-    "SIGBUS": "crashed because a file was cut off while it was in use, or its disk went away (bus error)",
-    "SIGABRT": "was stopped by a library (abort)",
-    "SIGILL": "met an instruction that this processor does not have",
-    "SIGFPE": "crashed inside a library (arithmetic fault)",
-    "SIGTERM": "was asked by the system to end",
-    "SIGINT": "was asked by the system to end",
+    "SIGKILL": Sentence("was killed by the system, most likely because the memory (RAM) ran out"),
+    "SIGSEGV": Sentence("crashed inside a library (segmentation fault)"),
+    "SIGBUS": Sentence("crashed because a file was cut off while it was in use, or its disk went away (bus error)"),
+    "SIGABRT": Sentence("was stopped by a library (abort)"),
+    "SIGILL": Sentence("met an instruction that this processor does not have"),
+    "SIGFPE": Sentence("crashed inside a library (arithmetic fault)"),
+    "SIGTERM": Sentence("was asked by the system to end"),
+    "SIGINT": Sentence("was asked by the system to end"),
 }
 WINDOWS_CODES = {
-    0xC0000005: "crashed inside a library (access violation)",
-    0xC00000FD: "crashed inside a library (stack overflow)",
-    0xC0000017: "ran out of memory (RAM)",
-    0xC000001D: "met an instruction that this processor does not have",
-    0xC0000135: "could not start because a library file (DLL) is missing",
-    0xC0000409: "was stopped by a library (abort)",
+    0xC0000005: Sentence("crashed inside a library (access violation)"),
+    0xC00000FD: Sentence("crashed inside a library (stack overflow)"),
+    0xC0000017: Sentence("ran out of memory (RAM)"),
+    0xC000001D: Sentence("met an instruction that this processor does not have"),
+    0xC0000135: Sentence("could not start because a library file (DLL) is missing"),
+    0xC0000409: Sentence("was stopped by a library (abort)"),
 }
 TAIL_BYTES = 4096
 MAX_QUOTE_CHARACTERS = 160
 
 
-def in_words(code: int, log_file: Path) -> str:
+def in_words(code: int, log_file: Path) -> Sentence:
     """Describe the end of a process with the exit code `code` (minus the signal's number, if there was one).
 
     A clause without its subject: "crashed inside a library (segmentation fault)".
@@ -38,11 +40,11 @@ def in_words(code: int, log_file: Path) -> str:
         try:
             name = signal.Signals(-code).name
         except ValueError:
-            name = f"signal {-code}"
-        return SIGNALS.get(name, f"was ended by {name}")
-    last = last_line(log_file)
-    quote = f": {last}" if last else ""
-    return f"ended by itself (exit code {code}){quote}"
+            return Sentence("was ended by signal {number}", number=-code)
+        return SIGNALS.get(name, Sentence("was ended by {name}", name=name))
+    if last := last_line(log_file):
+        return Sentence("ended by itself (exit code {code}): {words}", code=code, words=last)
+    return Sentence("ended by itself (exit code {code})", code=code)
 
 
 def last_line(log_file: Path) -> str:

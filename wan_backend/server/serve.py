@@ -71,6 +71,8 @@ class Options:
     idle_seconds: float = 0.0
     """A worker that had nothing to do for so long is ended; 0: never."""
     worker_command: list[str] = field(default_factory=list)
+    paused: bool = False
+    """Begin no job before the client resumes the queue."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--idle-minutes", type=float, default=0.0, metavar="X", help="end a worker that is idle for so long; 0: never"
     )
+    parser.add_argument("--paused", action="store_true", help="begin no job before the queue is resumed")
     parser.add_argument("--worker-command", type=json.loads, default=[], help=argparse.SUPPRESS)
 
 
@@ -105,6 +108,7 @@ def main(options: argparse.Namespace) -> int:
         options.online,
         max(0.0, options.idle_minutes) * 60,
         options.worker_command,
+        options.paused,
     )
     try:
         server = Server(made)
@@ -189,6 +193,8 @@ class Server:
             lambda: not self._card_watch.is_asking,
             MeasuredTimes(options.state / MEASURED_TIMES_FILE),
         )
+        if options.paused:
+            self._runner.pause(True)
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         self._handlers = Handlers(
             *(options.state, log_file, self._inbox, self._queue, self._planning, self._runner, life),

@@ -32,6 +32,7 @@ from ..protocol.messages import (
     WorkerStatus,
 )
 from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage.disk_errors import reason
 from . import process_exit
 from .inbox import Call, Inbox, WorkerExit, WorkerLine
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 CANCEL_SECONDS = 1.5
 """Time that a worker has to stop a job by itself."""
 QUICK_SECONDS = 30.0
+MAX_REASON = 300
 QUICK_DEATHS = 3
 """A worker that dies within QUICK_SECONDS of its start, or hangs, without an answer dies quickly; so many in a row are
 enough."""
@@ -102,8 +104,8 @@ class WorkerLife:
         self._deadline: float | None = None
         self._looks_at = self._ticked_at = time.monotonic()
         self._expected_end = self._killed = False
-        self._killed_because = ""
-        self._hung_while = self._reading = ""
+        self._killed_because = NO_SENTENCE
+        self._hung_while, self._reading = NO_SENTENCE, ""
 
     @property
     def busy_with(self) -> str:
@@ -140,12 +142,12 @@ class WorkerLife:
         self._answered = self._expected_end = self._killed = False
         self._idle_since = None
         self._warming.clear()
-        self._killed_because = self._hung_while = ""
+        self._killed_because = self._hung_while = NO_SENTENCE
         self._started_at = self._ticked_at = time.monotonic()
         try:
             process = WorkerProcess(self._started, self._command, self._environment, self._logs, self._inbox)
         except OSError as error:
-            self._died(f"could not be started ({reason(error)})", None)
+            self._died(Sentence("could not be started ({reason})", reason=reason(error)), None)
             self._inbox.put(Call(lambda: None))  # no thread will tell of its end, and a job may wait for the next try
             return
         self._process = process
@@ -154,7 +156,7 @@ class WorkerLife:
         log.info("Worker %d started: process %d", self._started, process.pid)
         self._deadline = self._started_at + self._timeouts.start
         self._looks_at = self._started_at + self._timeouts.look
-        self._set(WorkerStatus(WorkerState.STARTING, sentence="The worker is starting."))
+        self._set(WorkerStatus(WorkerState.STARTING, sentence=Sentence("The worker is starting.")))
 
     def run(self, params: RunParams) -> None:
         """Give the worker a job; one that can't be handed over fails at once."""
@@ -164,7 +166,7 @@ class WorkerLife:
         self._warming.clear()
         on_cpu = params.device == "cpu" or self.status.device.startswith("cpu")
         self._pulse.begin_job(time.monotonic(), on_cpu)
-        self._set_state(WorkerState.BUSY, "A take is being made.")
+        self._set_state(WorkerState.BUSY, Sentence("A take is being made."))
         self._unsent = True
         self._endpoint.call(
             "run",
@@ -205,7 +207,7 @@ class WorkerLife:
             self._expected_end = True
             self._process.close()
             self._deadline = time.monotonic() + RELEASE_SECONDS
-            self._set(WorkerStatus(WorkerState.NONE, sentence="The card is free."))
+            self._set(WorkerStatus(WorkerState.NONE, sentence=Sentence("The card is free.")))
 
     def reset(self) -> None:
         """Forgive those that died: a person wants to try again."""
@@ -280,7 +282,7 @@ class WorkerLife:
             self._ended(self._killed_because)
             return
         starting = self.status.state is WorkerState.STARTING
-        self._kill("did not get ready in time" if starting else "did not stop in time")
+        self._kill(Sentence("did not get ready in time") if starting else Sentence("did not stop in time"))
 
     def _hangs(self) -> None:
         assert self._process is not None
@@ -289,13 +291,13 @@ class WorkerLife:
             self._may_warm_up = self._may_warm_up and not self._warming
             self._process.kill()
             self._forget_process()
-            self._set(WorkerStatus(WorkerState.NONE, sentence="The next take starts the worker."))
+            self._set(WorkerStatus(WorkerState.NONE, sentence=Sentence("The next take starts the worker.")))
             return
         if self._job_id:
             self._hung_while = self._pulse.doing
-        self._kill("stopped responding")
+        self._kill(Sentence("stopped responding"))
 
-    def _kill(self, because: str) -> None:
+    def _kill(self, because: Sentence) -> None:
         """Kill the worker; `on_exit` follows, or never comes."""
         assert self._process is not None
         self._killed, self._killed_because = True, because
@@ -307,7 +309,7 @@ class WorkerLife:
         self._process = self._deadline = None
         self._endpoint.lost("The worker is gone.")
 
-    def _ended(self, how: str) -> None:
+    def _ended(self, how: Sentence) -> None:
         """The process is gone, or given up."""
         assert self._process is not None
         log_file, number = self._process.log_file, self._process.number
@@ -333,11 +335,11 @@ class WorkerLife:
             return
         if ready.protocol != PROTOCOL_VERSION:
             log.error("The worker speaks version %d of the protocol", ready.protocol)
-            self._kill("speaks another version of the protocol; set up the backend again")
+            self._kill(Sentence("speaks another version of the protocol; set up the backend again"))
             return
         self._deadline = None
         sizes = (ready.device_bytes, ready.host_bytes)
-        self._set(WorkerStatus(WorkerState.READY, ready.device, ready.torch, "The worker is ready.", *sizes))
+        self._set(WorkerStatus(WorkerState.READY, ready.device, ready.torch, Sentence("The worker is ready."), *sizes))
 
     def _on_answer(self, job_id: str, answer: RunResult | ProtocolError) -> None:
         gone = isinstance(answer, ProtocolError) and answer.code == GONE
@@ -346,7 +348,7 @@ class WorkerLife:
         self._job_id, self._idle_since = "", time.monotonic()
         if not self._killed:
             self._deadline = None
-            self._set_state(WorkerState.READY, "The worker is ready.")
+            self._set_state(WorkerState.READY, Sentence("The worker is ready."))
         if isinstance(answer, ProtocolError):
             if not self._unsent:
                 self._lives()
@@ -368,21 +370,25 @@ class WorkerLife:
                 log.warning("The worker refused without saying why: %s", wrong.message)
         log_file = str(self._process.log_file) if self._process else ""
         if error.code == LINE_TOO_LONG and self._unsent:
-            sentence = (
+            sentence = Sentence(
                 "The take can't be made because its sources have too many file names; use fewer, or a "
                 "movie file instead of pictures."
             )
             return Problem(ProblemKind.TOO_LARGE, sentence)
         if error.code == LINE_TOO_LONG:
-            sentence = (
-                "The worker's answer was longer than a message can be, so it is not known how the take ended; press "
-                "Retry: a finished take is placed at once."
+            sentence = Sentence(
+                "The worker's answer was longer than a message can be, so it is not known how the take "
+                "ended; press Retry: a finished take is placed at once."
             )
             return Problem(ProblemKind.INTERNAL, sentence, log=log_file)
-        reason = str(error.message or "it did not say why")[:300].rstrip(".")
-        return Problem(ProblemKind.INTERNAL, f"The worker failed ({reason}); retry, or read its log.", log=log_file)
+        reason = error.message.within(MAX_REASON).unended() if error.message else Sentence("it did not say why")
+        return Problem(
+            ProblemKind.INTERNAL,
+            Sentence("The worker failed ({reason}); retry, or read its log.", reason=reason),
+            log=log_file,
+        )
 
-    def _died(self, how: str, log_file: Path | None) -> None:
+    def _died(self, how: Sentence, log_file: Path | None) -> None:
         log.error("Worker %d %s", self._started, how)
         job_id, self._job_id = self._job_id, ""
         canceled = bool(job_id) and self._canceled
@@ -391,42 +397,48 @@ class WorkerLife:
         if self._warming and not job_id:
             log.warning("That was in a warm-up; there is none any more until a job runs")
             self._may_warm_up = False
-            self._set(WorkerStatus(WorkerState.NONE, sentence="The next take starts the worker."))
+            self._set(WorkerStatus(WorkerState.NONE, sentence=Sentence("The next take starts the worker.")))
             return
         self._quick_deaths = self._quick_deaths + 1 if quick and not self._answered and not canceled else 0
         if self._quick_deaths >= QUICK_DEATHS:
-            sentence = (
-                f"The worker died {QUICK_DEATHS} times in a row, so it is not started again by itself; the last one "
-                f"{how}. Fix that, then retry a job."
+            sentence = Sentence(
+                "The worker died {count} times in a row, so it is not started again by itself; "
+                "the last one {how}. Fix that, then retry a job.",
+                count=QUICK_DEATHS,
+                how=how,
             )
             self._set(WorkerStatus(WorkerState.BROKEN, sentence=sentence))
         else:
-            self._set(WorkerStatus(WorkerState.NONE, sentence=f"The worker {how}."))
+            self._set(WorkerStatus(WorkerState.NONE, sentence=Sentence("The worker {how}.", how=how)))
         if canceled:
             self.listener.job_failed(job_id, CANCELED)
             self.want()  # as it would be, had it stopped by itself
         elif job_id:
             self.listener.job_failed(job_id, self._end_of_job(how, str(log_file or "")))
 
-    def _end_of_job(self, how: str, log_file: str) -> Problem:
+    def _end_of_job(self, how: Sentence, log_file: str) -> Problem:
         if self._hung_while:
-            sentence = (
-                f"The worker stopped responding while {self._hung_while}{self._of_which_file()} and was ended; press "
-                "Retry, and the take resumes from its last step."
+            sentence = Sentence(
+                "The worker stopped responding while {doing}{file} and was ended; press "
+                "Retry, and the take resumes from its last step.",
+                doing=self._hung_while,
+                file=self._of_which_file(),
             )
             return Problem(ProblemKind.INTERRUPTED, sentence, log=log_file)
-        sentence = f"The worker {how}; retry the job, or read its log."
+        sentence = Sentence("The worker {how}; retry the job, or read its log.", how=how)
         if self._reading:
-            sentence = (
-                f"The worker {how} while it read {self._reading}; retry the job; if it happens again, get that "
-                "file again or choose another."
+            sentence = Sentence(
+                "The worker {how} while it read {file}; retry the job; if it happens again, get that "
+                "file again or choose another.",
+                how=how,
+                file=self._reading,
             )
         return Problem(ProblemKind.WORKER_DIED, sentence, log=log_file)
 
     def _of_which_file(self) -> str:
         return f" ({self._reading})" if self._reading else ""
 
-    def _set_state(self, state: WorkerState, sentence: str) -> None:
+    def _set_state(self, state: WorkerState, sentence: Sentence) -> None:
         self._set(dataclasses.replace(self.status, state=state, sentence=sentence))
 
     def _set(self, status: WorkerStatus) -> None:

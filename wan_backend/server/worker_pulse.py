@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..protocol.messages import AliveParams, JobState, ProgressParams, WorkerState
+from ..protocol.sentences import Sentence
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +72,10 @@ class Timeouts:
 ALIVE_SHARE = 0.01
 """A process that uses this share of one processor works; a deadlocked one, which only wakes up to wait, uses less."""
 DOING = {
-    JobState.LOADING: "it loaded the model",
-    JobState.ENCODING: "it read the prompt and the sources",
-    JobState.DENOISING: "it made step {step} of {steps}",
-    JobState.DECODING: "it made the pictures",
+    JobState.LOADING: Sentence("it loaded the model"),
+    JobState.ENCODING: Sentence("it read the prompt and the sources"),
+    JobState.DENOISING: Sentence("it made step {step} of {steps}"),
+    JobState.DECODING: Sentence("it made the pictures"),
 }
 
 
@@ -139,12 +140,14 @@ class Pulse:
         return self._is_silent_too_long(state, now) or (state is WorkerState.BUSY and self._is_job_too_long(now))
 
     @property
-    def doing(self) -> str:
+    def doing(self) -> Sentence:
         """The activity of the job, as a clause."""
         if self._report is None:
-            return "it began the take"
+            return Sentence("it began the take")
         report = self._report
-        return DOING.get(report.state, "it worked").format(step=min(report.step + 1, report.steps), steps=report.steps)
+        return DOING.get(report.state, Sentence("it worked")).with_values(
+            step=min(report.step + 1, report.steps), steps=report.steps
+        )
 
     def _look(self, now: float) -> None:
         before, self._signs = self._signs, self._read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from ..protocol.messages import Problem, ProblemKind
+from ..protocol.sentences import Sentence
 
 QUOTA_ON_WINDOWS = 1295
 
@@ -24,14 +25,30 @@ def is_quota(error: OSError) -> bool:
     return error.errno == getattr(errno, "EDQUOT", None) or getattr(error, "winerror", None) == QUOTA_ON_WINDOWS
 
 
-def write_problem(error: OSError, what: str) -> Problem:
+def write_problem(error: OSError, what: Sentence) -> Problem:
     """The problem that `error` is for who wrote something; `what` begins its sentence: "The job was not accepted"."""
-    path = error.filename or "the state folder"
+    path = error.filename or Sentence("the state folder")
     if is_quota(error):
-        sentence = f"{what}: your quota on the disk of {path} is used up; delete something of yours and try again."
+        sentence = Sentence(
+            "{what}: your quota on the disk of {path} is used up; delete something of yours and try again.",
+            what=what,
+            path=path,
+        )
         return Problem(ProblemKind.DISK_FULL, sentence)
     if is_full(error):
-        return Problem(ProblemKind.DISK_FULL, f"{what}: the disk of {path} is full; make room and try again.")
+        return Problem(
+            ProblemKind.DISK_FULL,
+            Sentence("{what}: the disk of {path} is full; make room and try again.", what=what, path=path),
+        )
     denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-    advice = "make it writable" if denied else "check that disk and try again"
-    return Problem(ProblemKind.FOLDER, f"{what}: {path} can't be written ({reason(error)}); {advice}.")
+    advice = Sentence("make it writable") if denied else Sentence("check that disk and try again")
+    return Problem(
+        ProblemKind.FOLDER,
+        Sentence(
+            "{what}: {path} can't be written ({reason}); {advice}.",
+            what=what,
+            path=path,
+            reason=reason(error),
+            advice=advice,
+        ),
+    )

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..protocol.sentences import Sentence
 from .disk_errors import reason
 
 log = logging.getLogger(__name__)
@@ -38,10 +39,18 @@ _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)|(?:WinError |error code: <)(\d+)
 class UnusableFile(Exception):
     """A file or folder can't be used; the message is a clause that says why, to follow "because"."""
 
+    def __init__(self, why: Sentence) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+IT = Sentence("it {complaint}")
+"""The words of `guard` where nothing else is meant."""
+
 
 @contextmanager
-def guard(kind: type[UnusableFile] = UnusableFile, subject: str = "it ") -> Iterator[None]:
-    """Raise whatever goes wrong inside as a `kind`, in words about `subject`; an UnusableFile passes as it is."""
+def guard(kind: type[UnusableFile] = UnusableFile, subject: Sentence = IT) -> Iterator[None]:
+    """Raise whatever goes wrong inside as a `kind`, in the words of `subject`; an UnusableFile passes as it is."""
     try:
         yield
     except UnusableFile:
@@ -49,7 +58,7 @@ def guard(kind: type[UnusableFile] = UnusableFile, subject: str = "it ") -> Iter
     except Exception as error:  # the edge: nobody knows what a stranger's file holds
         if not isinstance(error, OSError):
             log.info("Something that was looked at makes no sense: %r", error)
-        raise kind(subject + complaint(error)) from error
+        raise kind(subject.with_values(complaint=complaint(error))) from error
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
@@ -63,13 +72,13 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return found is not None and int(found[1] or found[2]) in numbers
 
 
-def complaint(error: Exception) -> str:
+def complaint(error: Exception) -> Sentence:
     """The clause for an error of reading: "can't be read (Permission denied)"."""
     if is_out_of_memory(error):
-        return "can't be read now because this machine's memory is full"
+        return Sentence("can't be read now because this machine's memory is full")
     if isinstance(error, OSError):
-        return f"can't be read ({reason(error)})"
-    return "is damaged"
+        return Sentence("can't be read ({reason})", reason=reason(error))
+    return Sentence("is damaged")
 
 
 def stamp(path: Path) -> Stamp:
@@ -106,15 +115,23 @@ def read_json(file: str | Path) -> Any:
 def parsed(text: bytes) -> Any:
     """The JSON value of `text`. Raises ValueError, whatever is wrong with it."""
     if len(text) > MAX_JSON_BYTES:
-        raise ValueError(f"it has more than {MAX_JSON_BYTES:,} bytes")
+        raise ValueError(Sentence("it has more than {most} bytes", most=f"{MAX_JSON_BYTES:,}"))
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(Sentence("it is nested too deeply")) from None
 
 
-def encodable(text: str) -> str:
-    """`text` without the half characters that a file's name may hold: no window and no terminal can show them."""
+def encodable(sentence: Sentence) -> Sentence:
+    """It without the half characters that a file's name may hold: no window and no terminal can show them."""
+    values = {
+        name: encodable(value) if isinstance(value, Sentence) else _encodable(value)
+        for name, value in sentence.values.items()
+    }
+    return Sentence(_encodable(sentence.template), **values)
+
+
+def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -122,4 +139,4 @@ def _check_regular(found: os.stat_result, file: str | Path) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is not a regular file", str(file))
+        raise OSError(errno.EINVAL, Sentence("it is not a regular file"), str(file))

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from ..protocol.messages import Problem, ProblemKind
+from ..protocol.sentences import Sentence
 from .byte_sizes import existing_ancestor, size_in_words
 from .disk_errors import reason
 
@@ -19,7 +20,9 @@ RESERVE_BYTES = 16 << 20
 
 def check(folder: str, needed_bytes: int) -> Problem | None:
     """Why a take of `needed_bytes` can't be written under `folder`, or None."""
-    not_a_path = f"The media folder '{_shown(folder)}' is not a full path; choose another in the preferences."
+    not_a_path = Sentence(
+        "The media folder '{folder}' is not a full path; choose another in the preferences.", folder=_shown(folder)
+    )
     if not folder or not os.path.isabs(folder):
         return _problem(not_a_path)
     try:
@@ -28,7 +31,11 @@ def check(folder: str, needed_bytes: int) -> Problem | None:
         return _problem(not_a_path)
     except OSError as error:
         return _problem(
-            f"The media folder {folder} can't be used ({reason(error)}); choose another in the preferences."
+            Sentence(
+                "The media folder {folder} can't be used ({reason}); choose another in the preferences.",
+                folder=folder,
+                reason=reason(error),
+            )
         )
 
 
@@ -39,23 +46,40 @@ def _shown(folder: str) -> str:
 def _check_folder(folder: Path, needed_bytes: int) -> Problem | None:
     parent = existing_ancestor(folder, _is_taken)
     if not _is_taken(parent):
-        return _problem(f"There is no drive or folder {folder.anchor}; choose another media folder in the preferences.")
+        return _problem(
+            Sentence(
+                "There is no drive or folder {drive}; choose another media folder in the preferences.",
+                drive=folder.anchor,
+            )
+        )
     if not parent.is_dir():
         return _problem(
-            f"The media folder {folder} can't be created: {parent} is a file; "
-            "rename that file or choose another folder."
+            Sentence(
+                "The media folder {folder} can't be created: {parent} is a file; rename that file or "
+                "choose another folder.",
+                folder=folder,
+                parent=parent,
+            )
         )
     if not os.access(parent, os.W_OK | os.X_OK):
         return _problem(
-            f"The folder {parent} can't be written to; choose another media folder in the preferences "
-            "or change the folder's permissions."
+            Sentence(
+                "The folder {parent} can't be written to; choose another media folder in the preferences "
+                "or change the folder's permissions.",
+                parent=parent,
+            )
         )
     free_bytes = shutil.disk_usage(parent).free
     if free_bytes < needed_bytes + RESERVE_BYTES:
         return Problem(
             ProblemKind.DISK_FULL,
-            f"The take needs about {size_in_words(needed_bytes + RESERVE_BYTES)} in {folder}, but only "
-            f"{size_in_words(free_bytes)} are free; make room on that disk or choose another media folder.",
+            Sentence(
+                "The take needs about {needed} in {folder}, but only {free} are free; make room on that "
+                "disk or choose another media folder.",
+                needed=size_in_words(needed_bytes + RESERVE_BYTES),
+                folder=folder,
+                free=size_in_words(free_bytes),
+            ),
         )
     return None
 
@@ -69,5 +93,5 @@ def _is_taken(path: Path) -> bool:
     return True
 
 
-def _problem(sentence: str) -> Problem:
+def _problem(sentence: Sentence) -> Problem:
     return Problem(ProblemKind.FOLDER, sentence)

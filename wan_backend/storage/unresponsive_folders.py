@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from ..protocol.sentences import Sentence
+
 MAX_CHILDREN = 1000
 """Number of a models folder's children that are probed: they may be links to other disks."""
 
@@ -37,9 +39,9 @@ def touching(folder: str | Path) -> str:
     return containing(folder) or next((each for each in _silent if _folded(each).startswith(_inside(folder))), "")
 
 
-def describe(folder: str) -> str:
+def describe(folder: str) -> Sentence:
     """A clause that says that the folder does not answer."""
-    return f"{folder} does not answer"
+    return Sentence("{folder} does not answer", folder=folder)
 
 
 class Probe:

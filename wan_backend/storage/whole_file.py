@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..protocol.bounds import json_values
+from ..protocol.sentences import Sentence
 
 UNFINISHED_SUFFIX = ".part"
 TEMPORARY_SUFFIX = ".tmp"
@@ -76,13 +77,13 @@ def read_json(file: Path, max_bytes: int = MAX_OWN_JSON_BYTES) -> Any:
     handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:  # O_NONBLOCK: a named pipe in the place of a file would be waited for, for ever
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ValueError(f"{file} is not a plain file")
+            raise ValueError(Sentence("{file} is not a plain file", file=file))
         with open(handle, "rb", closefd=False) as stream:
             content = stream.read(max_bytes + 1)
     finally:
         os.close(handle)
     if len(content) > max_bytes:
-        raise ValueError(f"{file} has more than {max_bytes:,} bytes")
+        raise ValueError(Sentence("{file} has more than {most} bytes", file=file, most=f"{max_bytes:,}"))
     return json_values(content)
 
 
@@ -95,7 +96,7 @@ def unsealed(content: bytes) -> bytes:
     """The content that was sealed. Raises ValueError if it is not unchanged."""
     kept, digest = content[:-SEAL_BYTES], content[-SEAL_BYTES:]
     if hashlib.sha256(kept).digest() != digest:
-        raise ValueError("it is not as it was written: its checksum is another one")
+        raise ValueError(Sentence("it is not as it was written: its checksum is another one"))
     return kept
 
 

@@ -15,6 +15,7 @@ source_reader      has sources read by another process, and ends it where it han
 source_process     that process
 job_memory         the memory plan of a job, and the smaller ones after it
 kept_steps         the newest finished step of a job, on the disk
+late_steps         what follows each step, done while the card makes the next one
 preview_file       what the take looks like so far, on the disk
 take_pictures      decoded pictures to the take's media: kept frames, seams, the scene's rate
 progress           how far a job is, and how long it will take

@@ -26,6 +26,7 @@ from ..protocol import PROTOCOL_VERSION
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
+from ..protocol.sentences import Sentence
 from . import failures
 from .server_connection import Run, WarmUp
 from .source_reader import SourceReader
@@ -156,7 +157,7 @@ class Executor:
 
     def _refusal(self, error: Exception, params: RunParams) -> Refusal:
         device = self._warm.model.device if self._warm else torch.device("cpu")
-        name = "The machine" if device.type == "cpu" else "The graphics card"
+        name = Sentence("The machine") if device.type == "cpu" else Sentence("The graphics card")
         problem = failures.problem_of(error, params, name)
         if problem.kind != ProblemKind.CANCELED:
             expected = isinstance(error, ProtocolError)

@@ -14,19 +14,20 @@ from ..pipelines.stopping import Stopped
 from ..protocol.errors import Refusal
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import CANCELED, Fix, FixSetting, Plan, Problem, ProblemKind, RunParams
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage import byte_sizes, disk_errors, media_folder
 
 MIN_FRAMES = 9
 CPU = "cpu"
-MACHINE = "This machine's own memory"
+MACHINE = Sentence("This machine's own memory")
 MACHINE_ADVICE = (
-    "; Windows needs a larger paging file for this (System > Advanced > Performance > Virtual memory)"
+    Sentence("; Windows needs a larger paging file for this (System > Advanced > Performance > Virtual memory)")
     if sys.platform == "win32"
     else ""
 )
 
 
-def problem_of(error: BaseException, params: RunParams, device_name: str) -> Problem:
+def problem_of(error: BaseException, params: RunParams, device_name: Sentence) -> Problem:
     """The Problem that `error` is for the job `params`."""
     if isinstance(error, Refusal):
         return error.problem
@@ -37,16 +38,25 @@ def problem_of(error: BaseException, params: RunParams, device_name: str) -> Pro
         return out_of_memory(params, MACHINE if machine else device_name, MACHINE_ADVICE if machine else "")
     if isinstance(error, OSError):
         return disk_problem(error, params)
-    sentence = f"The worker failed ({type(error).__name__}); try again, and report it with the log if it happens again."
+    sentence = Sentence(
+        "The worker failed ({error}); try again, and report it with the log if it happens again.",
+        error=type(error).__name__,
+    )
     return Problem(ProblemKind.INTERNAL, sentence, log=_log_file())
 
 
-def out_of_memory(params: RunParams, device_name: str, more: str = "") -> Problem:
+def out_of_memory(params: RunParams, device_name: Sentence, more: str = "") -> Problem:
     """The take needs more memory than there is; with fixes that make it smaller. `more` is further advice."""
-    plan, of_memory = params.plan, "" if device_name == MACHINE else " of memory"
-    sentence = (
-        f"{device_name} ran out{of_memory} at {plan.width} x {plan.height} with {plan.model_frames} frames; "
-        f"choose a smaller size or a shorter length, or close other programs that use it{more}."
+    plan, of_memory = params.plan, "" if device_name == MACHINE else Sentence(" of memory")
+    sentence = Sentence(
+        "{device} ran out{of_memory} at {width} x {height} with {frames} frames; "
+        "choose a smaller size or a shorter length, or close other programs that use it{more}.",
+        device=device_name,
+        of_memory=of_memory,
+        width=plan.width,
+        height=plan.height,
+        frames=plan.model_frames,
+        more=more,
     )
     return Problem(ProblemKind.OUT_OF_MEMORY, sentence, _smaller(params), log=_log_file())
 
@@ -56,24 +66,31 @@ def numbers_ran_over(params: RunParams, model: WanModel, component: str, done: i
 
     The weights themselves were checked when they were loaded, so it's what was computed that grew too large.
     """
-    began = f"The take failed at step {done} of {steps}: its numbers overflowed, and every picture would be black."
+    began = Sentence(
+        "The take failed at step {done} of {steps}: its numbers overflowed, and every picture would be black.",
+        done=done,
+        steps=steps,
+    )
     loras = params.plan.loras
     if not loras:
         place = model.component_files.path(component) if model.component_files.has(component) else model.folder
-        sentence = f"{began} Try the default settings, or another file than {place}."
+        sentence = Sentence("{began} Try the default settings, or another file than {place}.", began=began, place=place)
         return Problem(ProblemKind.MODEL_BROKEN, sentence)
     names = ", ".join(dict.fromkeys(f'"{Path(use.path).name}"' for use in loras))
-    sentence = f"{began} Lower the strength of its LoRAs ({names}), or leave them out."
-    fixes = [Fix("Remove It", FixSetting.WITHOUT_LORA, loras[0].path)] if len(loras) == 1 else []
+    sentence = Sentence(
+        "{began} Lower the strength of its LoRAs ({names}), or leave them out.", began=began, names=names
+    )
+    fixes = [Fix(Sentence("Remove It"), FixSetting.WITHOUT_LORA, loras[0].path)] if len(loras) == 1 else []
     return Problem(ProblemKind.BAD_LORA, sentence, fixes)
 
 
 def decoded_no_pictures(params: RunParams, model: WanModel, tiny: bool) -> Problem:
     """The autoencoder, or the `tiny` one, turned finite latents into pictures that are not."""
     place = params.tiny_decoder if tiny else model.component_files.path("vae")
-    sentence = (
-        f"The autoencoder {place} made no pictures for this take: its numbers overflowed. Get the file again, or use "
-        "another."
+    sentence = Sentence(
+        "The autoencoder {place} made no pictures for this take: its numbers overflowed. Get the "
+        "file again, or use another.",
+        place=place,
     )
     return Problem(ProblemKind.MODEL_BROKEN, sentence)
 
@@ -83,29 +100,47 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
     folder = params.request.media_folder
     needed, free_bytes = byte_sizes.size_in_words(params.plan.disk_bytes), _free_bytes(folder)
     if disk_errors.is_quota(error):
-        sentence = (
-            f"Your quota on the disk of {folder} is used up: the take needs about "
-            f"{needed}; delete something of yours and try again{_kept(params)}, or choose another media folder."
+        sentence = Sentence(
+            "Your quota on the disk of {folder} is used up: the take needs about {needed}; delete "
+            "something of yours and try again{kept}, or choose another media folder.",
+            folder=folder,
+            needed=needed,
+            kept=_kept(params),
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     if disk_errors.is_full(error) and free_bytes > params.plan.disk_bytes + media_folder.RESERVE_BYTES:
-        sentence = (
-            f"The disk of {folder} can't be written to, though it has room: a quota is used up, or it holds as "
-            f"many files as it can. Delete some there and try again{_kept(params)}, or choose another media folder."
+        sentence = Sentence(
+            "The disk of {folder} can't be written to, though it has room: a quota is used up, or it "
+            "holds as many files as it can. Delete some there and try again{kept}, or choose another "
+            "media folder.",
+            folder=folder,
+            kept=_kept(params),
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     if disk_errors.is_full(error):
         free = byte_sizes.size_in_words(free_bytes)
-        sentence = (
-            f"The disk of {folder} is full: {free} are free, the take needs about {needed}; "
-            f"make room and try again{_kept(params)}, or choose another media folder."
+        sentence = Sentence(
+            "The disk of {folder} is full: {free} are free, the take needs about {needed}; make room "
+            "and try again{kept}, or choose another media folder.",
+            folder=folder,
+            free=free,
+            needed=needed,
+            kept=_kept(params),
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     where = error.filename or folder
     if not _is_written(str(where), params):
-        sentence = f"{where} can't be read ({disk_errors.reason(error)}); check its disk and try again, or replace it."
+        sentence = Sentence(
+            "{where} can't be read ({reason}); check its disk and try again, or replace it.",
+            where=where,
+            reason=disk_errors.reason(error),
+        )
         return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
-    sentence = f"{where} can't be written ({disk_errors.reason(error)}); choose another media folder."
+    sentence = Sentence(
+        "{where} can't be written ({reason}); choose another media folder.",
+        where=where,
+        reason=disk_errors.reason(error),
+    )
     return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
 
 
@@ -115,9 +150,9 @@ def _is_written(place: str, params: RunParams) -> bool:
     return any(place == folder or place.startswith(folder + os.sep) for folder in written if folder)
 
 
-def _kept(params: RunParams) -> str:
+def _kept(params: RunParams) -> Sentence:
     kept = params.work_folder and Path(params.work_folder, STEPS_FILE).is_file()
-    return " (it resumes from its last step)" if kept else ""
+    return Sentence(" (it resumes from its last step)") if kept else NO_SENTENCE
 
 
 def _free_bytes(folder: str) -> int:
@@ -142,7 +177,7 @@ def _smaller_size(plan: Plan) -> Fix | None:
     if not fitting:
         return None
     best = max(fitting, key=lambda size: size.width * size.height)
-    return Fix(f"Make it in {best.name}", FixSetting.RESOLUTION, best.name)
+    return Fix(Sentence("Make it in {size}", size=best.name), FixSetting.RESOLUTION, best.name)
 
 
 def _shorter(params: RunParams) -> Fix | None:
@@ -153,7 +188,7 @@ def _shorter(params: RunParams) -> Fix | None:
     model_frames = (plan.model_frames - 1) // 8 * 4 + 1
     seconds = Fraction(model_frames - 1) / plan.model_frame_rate.exact()
     length = int(seconds * params.request.frame_rate.exact()) + 1
-    return Fix(f"Make it {length} frames long", FixSetting.LENGTH_FRAMES, str(length))
+    return Fix(Sentence("Make it {frames} frames long", frames=length), FixSetting.LENGTH_FRAMES, str(length))
 
 
 def _log_file() -> str:

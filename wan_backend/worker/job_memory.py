@@ -16,10 +16,11 @@ from ..memory.history import Attempt, OutOfMemoryHistory
 from ..memory.spilled import SENTENCE
 from ..protocol.media import MEMORY_FILE
 from ..protocol.messages import RunParams
+from ..protocol.sentences import Sentence
 
 log = logging.getLogger(__name__)
 
-EIGHT_BIT_NOTE = (
+EIGHT_BIT_NOTE = Sentence(
     "There was too little memory for the model's weights in 16 bit, so they are in 8 bit: detail may differ a little."
 )
 
@@ -65,12 +66,21 @@ class JobMemory:
         log.warning("out of memory at %s: after %s comes %s", failed_component or "the footage", self.plan, lower)
         before, self.plan = self.plan, lower
         self._history.record(self._attempt, lower)
-        place = "The machine" if room.on_cpu else "The graphics card"
+        place = Sentence("The machine") if room.on_cpu else Sentence("The graphics card")
         # Weights in 8 bit can't go on from steps that others made.
-        again = "started again" if lower.eight_bit and not before.eight_bit else "continued from its last step"
+        again = lower.eight_bit and not before.eight_bit
         self.notes = [
-            f"{place} ran out of memory; the take {again} with less of the model in memory at once, "
-            "and later takes will start that way.",
+            (
+                Sentence(
+                    "{place} ran out of memory; the take started again with less of the model in memory at once, "
+                    "and later takes will start that way."
+                )
+                if again
+                else Sentence(
+                    "{place} ran out of memory; the take continued from its last step with less of the model in "
+                    "memory at once, and later takes will start that way."
+                )
+            ).with_values(place=place),
             *([EIGHT_BIT_NOTE] if lower.eight_bit else []),
         ]
         return True

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
-from ..pipelines.denoise import DenoisingStep
 from ..pipelines.preview import LatentColors
 from ..protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE
 from ..storage import whole_file
@@ -34,12 +34,11 @@ class PreviewFile:
         if self._file is not None and self._file.is_file():
             self.path = str(self._file)
 
-    def show(self, step: DenoisingStep) -> None:
-        """Replace the picture with the clean estimate after `step`."""
+    def show(self, clean: torch.Tensor) -> None:
+        """Replace the picture with the clean estimate (C, h, w) after a step."""
         if self._file is None or self._colors is None:
             return
-        frames = step.latents.shape[2] - step.references
-        picture = self._colors.picture(step.clean(frames // 2))
+        picture = self._colors.picture(clean)
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             whole_file.write(self._file.with_name(PREVIEW_PIXELS_FILE), pack_pixels(picture))

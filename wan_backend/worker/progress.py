@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..protocol.messages import JobState, PhaseSeconds, ProgressParams
+from ..protocol.sentences import Sentence
 
 STATES = (JobState.LOADING, JobState.ENCODING, JobState.DENOISING, JobState.DECODING)
 FIRST_SHARES = (0.05, 0.05, 0.75, 0.15)
@@ -99,7 +100,7 @@ class Progress:
         self._bar_seconds: float | None = None
         """Seconds of the whole bar, estimated from the last phase that was measured; None before."""
 
-    def phase(self, state: JobState, sentence: str, steps: int | None = None) -> None:
+    def phase(self, state: JobState, sentence: Sentence, steps: int | None = None) -> None:
         """Report that the job is in `state` from now on, which has so many `steps` where that is known."""
         self._tiled = 0
         self._steps = self._steps if steps is None else steps
@@ -107,13 +108,13 @@ class Progress:
             self._state, self._phase_began, self._first_unit, self._first_done = state, self._clock(), None, 1
         self._emit(0.0, sentence, eta_seconds=self._eta(0, 1))
 
-    def go_on(self, done: int, total: int, sentence: str) -> None:
+    def go_on(self, done: int, total: int, sentence: Sentence) -> None:
         """Report that the steps go on after `done`, which an earlier try or another transformer made."""
         self.phase(JobState.DENOISING, sentence)
         self._step, self._steps, self._first_done = done, total, done + 1
         self._emit(done / total, sentence, self._eta(done, total))
 
-    def advance(self, done: int, total: int, sentence: str) -> None:
+    def advance(self, done: int, total: int, sentence: Sentence) -> None:
         """Report that `done` of `total` equal pieces of this phase are ready."""
         now = self._clock()
         if done == 1 or self._first_unit is None:
@@ -125,7 +126,7 @@ class Progress:
             return
         self._emit(done / total, sentence, self._eta(done, total))
 
-    def tiled(self, done: int, total: int, sentence: str) -> None:
+    def tiled(self, done: int, total: int, sentence: Sentence) -> None:
         """Report that `done` of the `total` pieces of the pictures' tiles are ready; then the pictures are written."""
         if not done:
             self.phase(JobState.DECODING, sentence)
@@ -133,7 +134,7 @@ class Progress:
         self._tiled = total
         self.advance(done, total + self._writing(), sentence)
 
-    def written(self, done: int, total: int, sentence: str) -> None:
+    def written(self, done: int, total: int, sentence: Sentence) -> None:
         """Report that `done` of `total` pieces of work on the pictures are done; after all tiles, if there are any."""
         if not self._tiled:
             self.advance(done, total, sentence)
@@ -143,7 +144,7 @@ class Progress:
     def _writing(self) -> int:
         return math.ceil(self._tiled * WRITING_SHARE)
 
-    def _emit(self, fraction: float, sentence: str, eta_seconds: float | None) -> None:
+    def _emit(self, fraction: float, sentence: Sentence, eta_seconds: float | None) -> None:
         before = sum(self._shares[: STATES.index(self._state)])
         share = self._shares[STATES.index(self._state)]
         # Loading comes again when the next component is needed: the bar never runs backwards.

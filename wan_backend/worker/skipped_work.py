@@ -13,12 +13,13 @@ from ..pipelines.step_cache import EVERY_STEP_COMPUTED, CachedSteps, MagnitudeRa
 from ..planning.calibrations import Branch, Calibration, CalibrationKey, Calibrations, model_identity
 from ..protocol.media import CALIBRATIONS_FILE
 from ..protocol.messages import Plan, RunParams
+from ..protocol.sentences import Sentence
 
 log = logging.getLogger(__name__)
 
-CALIBRATED = "The step cache is calibrated for these settings."
-NOT_WHOLE = "The take was resumed, so the step cache wasn't calibrated; make another take for that."
-NOT_KEPT = "The step cache's calibration can't be written; see the state folder in the log."
+CALIBRATED = Sentence("The step cache is calibrated for these settings.")
+NOT_WHOLE = Sentence("The take was resumed, so the step cache wasn't calibrated; make another take for that.")
+NOT_KEPT = Sentence("The step cache's calibration can't be written; see the state folder in the log.")
 
 
 def skipped_work_of(plan: Plan) -> SkippedWork:
@@ -35,7 +36,7 @@ def skipped_work_of(plan: Plan) -> SkippedWork:
     )  # fmt: skip
 
 
-def keep_calibration(params: RunParams, model: WanModel, controlled: bool, measured: MagnitudeRatios) -> str:
+def keep_calibration(params: RunParams, model: WanModel, controlled: bool, measured: MagnitudeRatios) -> Sentence:
     """Keep what was measured for later takes; returns what came of it, in a sentence."""
     plan, every = params.plan, range(params.plan.steps)
     if any(set(row) != set(every) for row in measured.ratios.values()):

@@ -28,6 +28,7 @@ from ..pipelines.stopping import ShouldStop, check
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import Problem, ProblemKind, Source
+from ..protocol.sentences import Sentence
 from .source_process import LENGTH_BYTES, AnswerKind, ReadRequest
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ FRAME_SECONDS = 600.0
 LOOK_SECONDS = 0.1
 """How often a job looks whether it has been canceled."""
 FRAMES_AHEAD = 4
-ADVICE = "convert it to MP4 or PNG, or choose another strip"
+ADVICE = Sentence("convert it to MP4 or PNG, or choose another strip")
 
 
 class Read(Protocol):
@@ -53,7 +54,7 @@ class Read(Protocol):
 class _Ended:
     """The process answers no more."""
 
-    why: str
+    why: Sentence
     """Half a sentence, for a person."""
 
 
@@ -143,7 +144,7 @@ class Conversation:
                 answer = self._received.get(timeout=LOOK_SECONDS)
             except queue.Empty:
                 if time.monotonic() > until:
-                    why = "one frame took over ten minutes, as on a share that hangs"
+                    why = Sentence("one frame took over ten minutes, as on a share that hangs")
                     raise _refusal(self._request, given, why) from None
                 continue
             if isinstance(answer, np.ndarray):
@@ -201,14 +202,14 @@ class Conversation:
                 return True
         return False
 
-    def _how_it_ended(self) -> str:
+    def _how_it_ended(self) -> Sentence:
         code: int | None = None
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(5.0)
         log.error("the process that reads sources ended (%s)", code)
         if code == -9:
-            return "the system ended what decodes it, most likely because the memory (RAM) ran out"
-        return "what decodes it crashed, so it is damaged, or was changed while it was read"
+            return Sentence("the system ended what decodes it, most likely because the memory (RAM) ran out")
+        return Sentence("what decodes it crashed, so it is damaged, or was changed while it was read")
 
 
 def _end_all(processes: list[subprocess.Popen[bytes]]) -> None:
@@ -241,11 +242,17 @@ def _exactly(stream: Any, count: int) -> bytearray:
     return content
 
 
-def _refusal(request: ReadRequest, given: int, why: str) -> Refusal:
+def _refusal(request: ReadRequest, given: int, why: Sentence) -> Refusal:
     source = request.source
     if source.is_movie:
-        kind, name = "movie", source.files[0]
+        kind, name = Sentence("movie"), source.files[0]
     else:
-        kind, name = "picture", source.files[min(request.frames[given], len(source.files) - 1)]
-    sentence = f"The {kind} {Path(source.folder) / name} can't be used: {why}; {ADVICE}."
+        kind, name = Sentence("picture"), source.files[min(request.frames[given], len(source.files) - 1)]
+    sentence = Sentence(
+        "The {kind} {file} can't be used: {reason}; {advice}.",
+        kind=kind,
+        file=Path(source.folder) / name,
+        reason=why,
+        advice=ADVICE,
+    )
     return Refusal(Problem(ProblemKind.BAD_SOURCE, sentence))

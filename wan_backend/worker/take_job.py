@@ -35,7 +35,7 @@ from ..memory.spilled import SHORT_SENTENCE
 from ..pipelines import channels_last_autoencoder, depth_guide, task_conditions, text_to_video, tiles, tiny_decoder
 from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
-from ..pipelines.denoise import DenoisingStep, denoise_in_turn
+from ..pipelines.denoise import DenoisingStep, StepCopy, denoise_in_turn
 from ..pipelines.encode import latent_frames
 from ..pipelines.experts import experts_of
 from ..pipelines.preparation import Preparation
@@ -45,6 +45,7 @@ from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
 from ..pipelines.transfers import NoPictures
 from ..planning.machine_steps import FAST_8_BIT_NOTE
+from ..protocol import take_names
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
 from ..protocol.media import KERNELS_FILE, first_file
@@ -60,12 +61,14 @@ from ..protocol.messages import (
     Take,
     TakeRequest,
 )
+from ..protocol.sentences import Sentence, in_english
 from ..storage import media_folder
 from . import overlap, take_pictures
 from .failures import decoded_no_pictures, numbers_ran_over
 from .gather import gather
 from .job_memory import JobMemory
 from .kept_steps import KeptSteps, fingerprint
+from .late_steps import LateSteps
 from .preview_file import PreviewFile
 from .progress import Progress, TakeWork
 from .skipped_work import keep_calibration, skipped_work_of
@@ -77,26 +80,26 @@ log = logging.getLogger(__name__)
 
 PHASES = ("load", "encode", "denoise", "decode")
 """The phases that are timed, by the names of PhaseSeconds."""
-EXACT_MATRICES_NOTE = (
+EXACT_MATRICES_NOTE = Sentence(
     "Fast 8-bit matrices aren't available or aren't faster on this card, so the take was made with the exact ones."
 )
-PRODUCT_FAILED_NOTE = (
+PRODUCT_FAILED_NOTE = Sentence(
     "Multiplying in 8 bit failed during the take, so it went on with weights in 8 bit that are multiplied in 16 bit."
 )
 FINISHED_SECONDS = 10.0
 """Decoding waits this long for the finished latents to be on the disk; a disk that hangs must not hold the take."""
 
 LOADING = {
-    "text_encoder": "Loading the text encoder",
-    "image_encoder": "Loading the image encoder",
-    "transformer": "Loading the transformer",
-    "transformer_2": "Loading the second transformer",
-    "vae": "Loading the autoencoder",
+    "text_encoder": Sentence("Loading the text encoder"),
+    "image_encoder": Sentence("Loading the image encoder"),
+    "transformer": Sentence("Loading the transformer"),
+    "transformer_2": Sentence("Loading the second transformer"),
+    "vae": Sentence("Loading the autoencoder"),
 }
 ENCODING = {
-    "text_encoder": "Reading the prompt",
-    "image_encoder": "Reading the pictures",
-    "vae": "Preparing the canvas",
+    "text_encoder": Sentence("Reading the prompt"),
+    "image_encoder": Sentence("Reading the pictures"),
+    "vae": Sentence("Preparing the canvas"),
 }
 
 
@@ -151,6 +154,8 @@ class TakeState:
     pace: StepPace = field(default_factory=StepPace)
     spilled: bool = False
     """The driver was seen to keep in the machine's memory what should be on the card."""
+    late: LateSteps | None = None
+    """What finishes the steps; None before the first."""
     ahead: ReadAhead = field(default_factory=lambda: ReadAhead([]))
     """What reads the files of components before they are loaded."""
 
@@ -175,11 +180,12 @@ def make_take(
     progress = Progress(params.job_id, plan.steps, report, warm.pace.expected(work))
     marks = Marks.of(request, __version__, on_read)
     job = TakeJob(params, warm, progress, KeptSteps(folder), preview, should_stop, read, on_read, marks)
-    progress.phase(JobState.LOADING, "Getting ready")
+    progress.phase(JobState.LOADING, Sentence("Getting ready"))
     problem = media_folder.check(request.media_folder, plan.disk_bytes)
     if problem is not None:
         raise Refusal(problem)
-    with TakeFolder(Path(request.media_folder), params.job_id) as take_folder, job.steps:
+    title = take_names.title(request)
+    with TakeFolder(Path(request.media_folder), params.job_id, title) as take_folder, job.steps:
         state = TakeState(plan, steps=plan.steps)
         _choose_matrices(job, state)  # first, since memory is planned for the weights as they will be
         memory = JobMemory(model, params)
@@ -187,16 +193,16 @@ def make_take(
         channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
         while not _try_to_make(job, state, memory, take_folder.partial):
             # Only here is the error gone, and with its traceback the tensors of the try.
-            progress.phase(JobState.LOADING, "Out of memory: continuing with less of the model in memory")
+            progress.phase(JobState.LOADING, Sentence("Out of memory: continuing with less of the model in memory"))
             model.drop_all()
             devices.release(model.device)
-        result = _result(job, state, memory, take_folder.final)
+        seconds = PhaseSeconds(0.0, **state.seconds)
         if state.resumed is None and not state.spilled:
-            warm.pace.learn(result.seconds, work)
+            warm.pace.learn(seconds, work)
         check(should_stop)
-        take_folder.publish(_settings(job, state, result))
+        final = take_folder.publish(lambda folder: _settings(job, state, _result(job, state, memory, folder)))
         job.steps.remove()
-        return result
+        return _result(job, state, memory, final)
 
 
 def _forwards(plan: Plan) -> int:
@@ -295,10 +301,12 @@ def _on_ready(job: TakeJob, state: TakeState, component: str) -> None:
     state.component = component
     state.ahead.pass_over(component)
     if component in EXPERTS:
+        if state.late is not None:
+            state.late.finish()  # the other expert's last step
         state.pace.begin(time.monotonic())
         _report_steps(job, state)
     elif state.denoised:
-        job.progress.phase(JobState.DECODING, "Making the pictures")
+        job.progress.phase(JobState.DECODING, Sentence("Making the pictures"))
     else:
         job.progress.phase(JobState.ENCODING, ENCODING[component])
 
@@ -307,18 +315,20 @@ def _report_steps(job: TakeJob, state: TakeState) -> None:
     """Report that a transformer is in place, for the first step or for one after others."""
     done, steps = state.done, state.steps
     if not done:
-        job.progress.phase(JobState.DENOISING, f"Step 0 of {steps}", steps)
+        job.progress.phase(JobState.DENOISING, Sentence("Step 0 of {steps}", steps=steps), steps)
     elif state.resumed is not None and state.resumed.done == done:
-        job.progress.go_on(done, steps, f"Resuming at step {min(done + 1, steps)} of {steps}")
+        job.progress.go_on(
+            done, steps, Sentence("Resuming at step {step} of {steps}", step=min(done + 1, steps), steps=steps)
+        )
     else:
-        job.progress.go_on(done, steps, "Continuing with the second transformer")
+        job.progress.go_on(done, steps, Sentence("Continuing with the second transformer"))
 
 
 def _read_sources(job: TakeJob, state: TakeState, placement: PlacedModel) -> Canvas:
     """The pictures that the request names; the model reads the prompt meanwhile, unless that may be for nothing."""
     if not job.request.sources:
         return _gather(job, state)
-    job.progress.phase(JobState.ENCODING, "Reading the footage")
+    job.progress.phase(JobState.ENCODING, Sentence("Reading the footage"))
     if overlap.estimates_depth(job.request) or job.steps.may_have_any:
         return _gather(job, state)
 
@@ -369,7 +379,7 @@ def _latents(
     if conditions is not None:
         return _denoise(job, state, memory, placement, conditions)
     assert state.resumed is not None
-    job.progress.go_on(state.resumed.done, state.resumed.done, "The steps are done already")
+    job.progress.go_on(state.resumed.done, state.resumed.done, Sentence("The steps are done already"))
     return state.resumed.latents
 
 
@@ -382,17 +392,23 @@ def _denoise(
     config = job.model.config("scheduler")
     scheduler = make_scheduler(config, plan.sampler, plan.flow_shift, plan.timesteps, job.request.seed)
     skipped = skipped_work_of(plan)
-    latents = denoise_in_turn(
-        experts_of(placement, plan, scheduler.config.num_train_timesteps),
-        scheduler,
-        conditions,
-        steps=plan.steps,
-        window=latent_frames(plan.window_frames) if plan.window_frames else 0,
-        after_step=partial(_after_step, job, state, memory, placement),
-        resumed=state.resumed,
-        should_stop=job.should_stop,
-        skipped=skipped,
-    )
+    late = state.late = LateSteps(partial(_finish_step, job, state, memory, placement), job.should_stop)
+    try:
+        latents = denoise_in_turn(
+            experts_of(placement, plan, scheduler.config.num_train_timesteps),
+            scheduler,
+            conditions,
+            steps=plan.steps,
+            window=latent_frames(plan.window_frames) if plan.window_frames else 0,
+            after_step=partial(_after_step, state, placement),
+            resumed=state.resumed,
+            should_stop=late.should_stop,
+            skipped=skipped,
+        )
+    except BaseException:
+        late.finish_after_failure()
+        raise
+    late.finish()
     if skipped.measured is not None:
         controlled = conditions.control is not None
         sentence = keep_calibration(job.params, job.model, controlled, skipped.measured)
@@ -406,14 +422,20 @@ def _denoise(
     if finished.broken:
         raise Refusal(numbers_ran_over(job.params, job.model, state.component, finished.done, finished.done))
     job.steps.keep(finished)
-    job.steps.flush(FINISHED_SECONDS)  # a worker that dies while it decodes must not have to make the steps again
     state.denoised = True
     return latents
 
 
-def _after_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: PlacedModel, step: DenoisingStep) -> None:
+def _after_step(state: TakeState, placement: PlacedModel, step: DenoisingStep) -> None:
+    """Have the step finished; at once where other kernels may be taken up after it."""
+    assert state.late is not None
+    # What the last step leaves are the finished latents, which are kept themselves.
+    state.late.take(step.copy(with_checkpoint=step.done < state.steps), at_once=not placement.kernels_are_chosen)
+
+
+def _finish_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: PlacedModel, step: StepCopy) -> None:
     """Keep the step, show what the take looks like after it, and report it; then do what was put off until then."""
-    checkpoint = step.checkpoint()
+    checkpoint = step.checkpoint
     if checkpoint is not None:
         if checkpoint.broken:  # of the copy, which is on the CPU already
             raise Refusal(numbers_ran_over(job.params, job.model, state.component, step.done, state.steps))
@@ -421,11 +443,13 @@ def _after_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: Pl
     if state.pace.note(time.monotonic(), job.model.device) and not state.spilled:
         state.spilled = True
         memory.learn_of_spilling()
-    job.preview.show(step)
+    job.preview.show(step.clean)
     job.progress.preview = job.preview.path
     state.done = step.done
-    slow = f" ({SHORT_SENTENCE})" if state.spilled else ""
-    job.progress.advance(step.done, state.steps, f"Step {step.done} of {state.steps}{slow}")
+    slow = Sentence(" ({note})", note=SHORT_SENTENCE) if state.spilled else ""
+    job.progress.advance(
+        step.done, state.steps, Sentence("Step {done} of {steps}{slow}", done=step.done, steps=state.steps, slow=slow)
+    )
     if placement.take_up_kernels(state.pace.last_seconds, state.steps - step.done):
         state.kernels = f"torch for {step.done} of {state.steps} steps, then "
         state.pace.begin(time.monotonic())
@@ -441,17 +465,29 @@ def _decode(
 ) -> None:
     """Decode the latents, and write the take's media into `folder`; `kept` are the frames that are given."""
 
-    def advance(done: int, total: int, sentence: str) -> None:
+    def advance(done: int, total: int, sentence: Sentence) -> None:
         check(job.should_stop)
         job.progress.written(done, total, sentence)
 
     state.component = "vae"
     try:
         with _decoded(job, state, placement, latents) as pictures:
-            take_pictures.write(pictures, kept, job.request, state.plan, folder, advance, job.marks)
+            made = _after_latents(job, pictures)
+            take_pictures.write(made, kept, job.request, state.plan, folder, advance, job.marks)
     except NoPictures as error:
         tiny = state.plan.decoder is Decoder.TINY
         raise Refusal(decoded_no_pictures(job.params, job.model, tiny)) from error
+
+
+def _after_latents(job: TakeJob, pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The pictures; the first waits until the finished latents are on the disk, which are written meanwhile.
+
+    A worker that dies while it decodes must not have to make the steps again.
+    """
+    for number, some in enumerate(pictures):
+        if number == 0:
+            job.steps.flush(FINISHED_SECONDS)
+        yield some
 
 
 @contextmanager
@@ -469,7 +505,7 @@ def _decoded(
 
 
 def _on_tile(job: TakeJob, reached: tiles.Reached) -> None:
-    sentence = f"Making the pictures, tile {reached.tile} of {reached.tiles}"
+    sentence = Sentence("Making the pictures, tile {tile} of {tiles}", tile=reached.tile, tiles=reached.tiles)
     job.progress.tiled(reached.done, reached.total, sentence)
 
 
@@ -513,7 +549,7 @@ def _settings(job: TakeJob, state: TakeState, result: RunResult) -> dict[str, An
         "format": 1,
         "job_id": job.params.job_id,
         "request": to_json(job.request),
-        "plan": to_json(state.plan),
+        "plan": in_english(to_json(state.plan)),
         "take": to_json(result.take),
         "model_parts": to_json(job.params.model_parts),
         "seconds": to_json(result.seconds),

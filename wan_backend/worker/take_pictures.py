@@ -21,6 +21,7 @@ from ..frames.seam import EASED_FRAMES, ColorMatch, Seam
 from ..frames.take_writing import Movie, PngSequence
 from ..protocol.media import first_file
 from ..protocol.messages import MediaFormat, Plan, TakeRequest
+from ..protocol.sentences import Sentence
 
 SPOOL_FILE = "decoded.part"
 
@@ -31,7 +32,7 @@ def write(
     request: TakeRequest,
     plan: Plan,
     folder: Path,
-    advance: Callable[[int, int, str], None],
+    advance: Callable[[int, int, Sentence], None],
     marks: Marks | None = None,
 ) -> None:
     """Write the media of the take into `folder`. `decoded` are (N, H, W, 3) pictures, `kept` the frames that are given.
@@ -48,7 +49,7 @@ def write(
         nonlocal done
         for number, picture in enumerate(pictures, start=1):
             done += 1
-            advance(done, 2 * frames, f"Frame {number} of {frames}")
+            advance(done, 2 * frames, Sentence("Frame {number} of {frames}", number=number, frames=frames))
             yield picture
 
     def take_pictures() -> Iterator[tuple[int, np.ndarray]]:

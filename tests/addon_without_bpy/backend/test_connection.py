@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from wan_backend.protocol import PROTOCOL_VERSION
+
 PIDS = itertools.count(100)
 
 
@@ -38,7 +40,7 @@ class Child:
         self.output.append(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode() + b"\n")
 
     def greets(self) -> None:
-        self.answers("hello", protocol=4, version="0", tasks=[], pid=self.pid, state_folder="/s", log="")
+        self.answers("hello", protocol=PROTOCOL_VERSION, version="0", tasks=[], pid=self.pid, state_folder="/s", log="")
 
     def last_log_line(self) -> str:
         return ""

@@ -70,12 +70,20 @@ def test_the_newest_in_view_come_first(module, messages, take, tmp_path) -> None
     query.tick(client, FAR)
     (params, answered, _), *others = client.calls
     assert not others, "one question at a time"
-    assert [film.source.folder for film in params.films] == [f"/takes/{number}" for number in (9, 8, 7, 6)]
+    assert [film.source.folder for film in params.films] == [f"/takes/{number}" for number in range(9, 1, -1)]
     assert params.films[0].source.files[-1] == "0008.png"
-    answered(messages.FilmstripsResult([str(file), "", str(tmp_path / "lost"), str(file)]))
+    answered(messages.FilmstripsResult([str(file), "", str(tmp_path / "lost"), *[str(file)] * 5]))
     query.tick(client, FAR)
     assert query.of(take(9)) is not None and query.of(take(8)) is None
     assert query.of(take(6)) is not None and len(client.calls) == 2
+
+
+def test_nothing_is_asked_for_who_looks_away(module, take) -> None:
+    query, client = module.FilmstripQuery(), Client()
+    query.of(take(1))
+    query.want_none()
+    query.tick(client, FAR)
+    assert not client.calls and not query.busy
 
 
 def test_a_server_that_dies_is_asked_again(module, take) -> None:

@@ -34,6 +34,30 @@ def test_two_blenders_keep_each_others_prompts(tmp_path):
     assert PresetFiles(tmp_path).prompts() == ["rain", "fog"]
 
 
+@pytest.mark.parametrize(
+    "prompt", ["fog", "Nebel über Föhren", "霧 🌲", "ضباب", 'a "quoted" \\ line\nand another', "\ud800"]
+)
+def test_a_favorite_is_kept_for_all_files_until_its_star_comes_off(tmp_path, prompt):
+    files, other = PresetFiles(tmp_path), PresetFiles(tmp_path)
+    assert other.favorites() == []
+    assert files.star_prompt("rain", True) == files.star_prompt(f" {prompt} ", True) == ""
+    assert files.star_prompt(prompt, True) == ""  # no second time
+    assert PresetFiles(tmp_path).favorites() == [prompt, "rain"]
+    assert other.star_prompt("rain", False) == ""
+    assert PresetFiles(tmp_path).favorites() == [prompt] and files.prompts() == []
+
+
+def test_favorites_outlast_the_last_prompts_and_are_at_most_a_hundred(tmp_path):
+    files = PresetFiles(tmp_path)
+    assert "empty" in files.star_prompt("  ", True)
+    for number in range(presets.MAX_FAVORITES):
+        assert files.star_prompt(f"take {number}", True) == ""
+    assert "take the star off" in files.star_prompt("one more", True)
+    for number in range(60):
+        files.use_prompt(f"other {number}")
+    assert len(PresetFiles(tmp_path).favorites()) == presets.MAX_FAVORITES
+
+
 def test_a_preset_comes_back_whole_and_replaces_its_namesake(tmp_path):
     files = PresetFiles(tmp_path)
     lora = PresetLora("/loras/ink.safetensors", False, 0.7, "HIGH")
@@ -67,11 +91,11 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("name", [presets.PROMPTS_FILE, presets.PRESETS_FILE])
+@pytest.mark.parametrize("name", [presets.PROMPTS_FILE, presets.FAVORITES_FILE, presets.PRESETS_FILE])
 def test_a_damaged_file_is_put_aside_with_a_sentence(tmp_path, text, name):
     (tmp_path / name).write_text(text)
     files = PresetFiles(tmp_path)
-    assert files.prompts() == [] and files.presets() == []
+    assert files.prompts() == [] and files.favorites() == [] and files.presets() == []
     assert name in files.problem and (tmp_path / f"{name}.damaged").read_text() == text
     files.use_prompt("fog")
     assert PresetFiles(tmp_path).prompts() == ["fog"]

@@ -46,7 +46,7 @@ def test_names_of_any_kind_stay_on_their_line(lists):
 
 def test_the_sum_counts_each_frame_once(lists):
     text = lists.readable("Film", [stretch(1, 25), stretch(13, 37), stretch(100, 124, draft=True)], 1, Fraction(24))
-    assert "In all 00:00:02:12 in 3 strips." in text
+    assert "In all 00:00:02:12, overlaps counted once." in text
     assert "draft" in text and "trainedAlgorithmicMedia" in text
     assert "There is none." in lists.readable("Film", [], 1, Fraction(24))
 

@@ -15,11 +15,18 @@ def folders(addon):
     return addon("jobs.take_folders")
 
 
-@pytest.fixture
-def take(tmp_path) -> Path:
-    folder = tmp_path / "wan" / JOB
+TITLE = "Häfen at dusk, seed 7"
+
+
+@pytest.fixture(params=[JOB, f"0003 {TITLE}"], ids=["called after its job", "readable"])
+def take(tmp_path, request) -> Path:
+    return put(tmp_path / "wan", request.param)
+
+
+def put(place: Path, name: str, job_id: str = JOB, title: str = TITLE) -> Path:
+    folder = place / name
     folder.mkdir(parents=True)
-    (folder / "take.json").write_text(json.dumps({"job_id": JOB}))
+    (folder / "take.json").write_text(json.dumps({"job_id": job_id, "title": title}))
     for name in ("0001.png", "0002.png"):
         (folder / name).write_bytes(b"png")
     return folder
@@ -46,13 +53,12 @@ def test_removed_for_good_with_its_own_files_alone(folders, take) -> None:
     assert not place.exists()
 
 
+def another_title(take: Path) -> Path:
+    return take.rename(take.with_name("0003 Fog, seed 7"))
+
+
 def another_name(take: Path) -> Path:
     return take.rename(take.with_name("my footage"))
-
-
-def anothers_settings(take: Path) -> Path:
-    (take / "take.json").write_text(json.dumps({"job_id": "6" * 32}))
-    return take
 
 
 def no_settings(take: Path) -> Path:
@@ -66,12 +72,53 @@ def a_link(take: Path) -> Path:
     return take
 
 
-@pytest.mark.parametrize("spoil", [another_name, anothers_settings, no_settings, a_link])
+@pytest.mark.parametrize("spoil", [another_name, another_title, no_settings, a_link])
 def test_what_is_no_take_stays(folders, take, spoil) -> None:
     folder = spoil(take)
     with pytest.raises(folders.NotOurs):
         folders.move_to_trash(folder)
     assert (folder / "0001.png").is_file()
+
+
+@pytest.mark.parametrize("settings", [{"job_id": "6" * 32}, {"job_id": "x", "title": TITLE}, {"title": TITLE}, [], 7])
+def test_settings_of_another_job_or_of_none_make_it_none_of_ours(folders, tmp_path, settings) -> None:
+    named = put(tmp_path, JOB), put(tmp_path, f"0001 {TITLE}")
+    for folder in named:
+        (folder / "take.json").write_text(json.dumps(settings))
+    ours = [folders.is_ours(folder) for folder in named]
+    assert ours == [False, settings == {"job_id": "6" * 32, "title": TITLE}]
+
+
+def test_a_take_is_found_by_its_job_and_title_under_any_number(folders, tmp_path) -> None:
+    other = put(tmp_path, f"0001 {TITLE}", "6" * 32)
+    assert folders.find(tmp_path, JOB, TITLE) is None
+    ours = put(tmp_path, f"0002 {TITLE}")
+    assert folders.find(tmp_path, JOB, TITLE) == ours and folders.find(tmp_path, "6" * 32, TITLE) == other
+    (ours / "take.json").rename(tmp_path / "kept.json")
+    assert folders.find(tmp_path, JOB, TITLE) is None
+    old = put(tmp_path, JOB)
+    assert folders.find(tmp_path, JOB, "Fog, seed 1") == old
+    assert folders.find(tmp_path / "nowhere", JOB, TITLE) is None
+
+
+def test_a_copy_gets_another_number_only_where_another_take_has_it(folders, tmp_path) -> None:
+    far, near = tmp_path / "far", tmp_path / "near"
+    take = put(far, f"0001 {TITLE}")
+    assert folders.place_for(take, near) == near / f"0001 {TITLE}"
+    put(near, f"0001 {TITLE}", "6" * 32)
+    put(near / "trash", f"0004 {TITLE}", "7" * 32)
+    assert folders.place_for(take, near) == near / f"0005 {TITLE}"
+    assert folders.place_for(take, near, {near / f"0005 {TITLE}"}) == near / f"0006 {TITLE}"
+    there = put(near, f"0008 {TITLE}")
+    assert folders.place_for(take, near) == there, "it was collected before"
+
+
+def test_what_a_strip_without_marks_plays_is_known_also_in_the_trash(folders, tmp_path) -> None:
+    take = put(tmp_path, f"0003 {TITLE}")
+    assert folders.job_played(take) == JOB
+    folders.move_to_trash(take)
+    assert folders.job_played(take) == JOB
+    assert folders.job_played(tmp_path / "shots") == "" and folders.job_played(tmp_path / JOB) == JOB
 
 
 def test_a_trash_that_is_a_link_gets_nothing(folders, take, tmp_path) -> None:
@@ -130,3 +177,12 @@ def test_a_compressed_film_is_named(look, tmp_path) -> None:
 def test_a_film_that_was_never_saved_has_no_others(look) -> None:
     found = look("")
     assert found.unreadable == [] and found.named == set()
+
+
+def test_a_folder_that_another_film_plays_is_named(addon, tmp_path) -> None:
+    path = f"//wan/0003 {TITLE}/".encode()
+    (tmp_path / "other.blend").write_bytes(b"BLENDER" + b"x" * ((1 << 20) - 20) + path + b"0001.png\0")
+    found = addon("jobs.other_films").OtherFilms(str(tmp_path / "film.blend"))
+    while not found.done:
+        found.step()
+    assert found.named == {f"0003 {TITLE}"}

@@ -119,7 +119,7 @@ def test_only_what_changed_is_read_again(library_module, library, put, media, mo
     listed(library, media)
     read = []
     real = library_module.read_take
-    monkeypatch.setattr(library_module, "read_take", lambda *given: read.append(given[1]) or real(*given))
+    monkeypatch.setattr(library_module, "read_take", lambda *given: read.append(given[0].name) or real(*given))
     file = media / job(1) / "take.json"
     file.write_text(file.read_text().replace("old", "new"))
     os.utime(file, (2_000_000, 2_000_000))

@@ -215,3 +215,84 @@ def test_a_strip_that_waits_for_as_many_as_it_can_says_so(place, monkeypatch, ad
     with pytest.raises(addon("jobs.request").Refused, match="waits for 2 takes"):
         place.ask_onto("hail", first)
     assert len(place.takes.pending(place.strip)) == 2
+
+
+class Halves:
+    """A draft that was cut in two: the first 3 of its 8 frames, and the others."""
+
+    def __init__(self, place) -> None:
+        self.place = place
+        (self.draft,) = place.ask("fog")
+        place.pumped.until(lambda: place.kept() == [self.draft])
+        strip, name = place.strip, place.identity.REQUEST
+        strip[name] = strip[name].replace('"standard"', '"draft"')
+        other = place.addon("timeline.take_strips").put_on_timeline(
+            place.scene, "Half", place.takes.takes_of(strip)[0].files(), 2, place.compat.start(strip), 8
+        )
+        for key in strip.keys():  # noqa: SIM118, a strip is no dict
+            other[key] = strip[key]  # as Blender's own split copies them
+        start = place.compat.start(strip)
+        place.compat.set_handles(strip, start, start + 3)
+        place.compat.set_handles(other, start + 3, start + 8)
+
+    def places(self):
+        compat = self.place.compat
+        return [(compat.start(s), compat.end_exclusive(s), compat.content_start(s)) for s in self.place.strips]
+
+    def shown(self):
+        return [self.place.shown(strip) for strip in self.place.strips]
+
+
+@pytest.fixture
+def halves(place):
+    return Halves(place)
+
+
+def test_one_best_serves_both_halves_of_a_draft_and_each_keeps_its_trims(halves, place):
+    before, jobs = halves.places(), len(place.session.queue())
+    assert bpy.ops.wan_vse.drafts_in_best() == {"FINISHED"}
+    assert len(place.session.queue()) == jobs + 1
+    assert len({place.takes.pending(strip) for strip in place.strips}) == 1
+    assert not bpy.ops.wan_vse.drafts_in_best.poll()
+    place.pumped.until(lambda: all(len(place.kept(strip)) == 2 for strip in place.strips))
+    assert len(set(halves.shown())) == 1 and halves.draft not in halves.shown()
+    assert halves.places() == before
+
+
+@pytest.mark.parametrize("landed", [False, True])
+def test_the_other_half_gets_the_best_of_the_first(halves, place, landed):
+    first = place.strips[0]
+    place.scene.sequence_editor.active_strip = first
+    first.select, before = True, halves.places()
+    assert bpy.ops.wan_vse.take_in_best() == {"FINISHED"}
+    jobs = len(place.session.queue())
+    if landed:
+        place.pumped.until(lambda: len(place.kept(place.strips[0])) == 2)
+    place.scene.sequence_editor.active_strip = place.strips[1]
+    place.strips[0].select, place.strips[1].select = False, True
+    assert bpy.ops.wan_vse.take_in_best() == {"FINISHED"}
+    assert len(place.session.queue()) == jobs, "no second job"
+    place.pumped.until(lambda: all(len(place.kept(strip)) == 2 for strip in place.strips))
+    assert len(set(halves.shown())) == 1 and halves.places() == before
+
+
+def test_a_take_that_lands_by_itself_leaves_the_selection(place):
+    other = place.compat.new_color(place.compat.shown_strips(place.scene), "Title", 7, 1, 10)
+    place.scene.sequence_editor.active_strip = other
+    (job_id,) = place.ask("fog")
+    place.scene.sequence_editor.active_strip, other.select = other, True
+    place.pumped.until(lambda: place.kept() == [job_id])
+    assert place.scene.sequence_editor.active_strip.name == "Title"
+    assert [strip.name for strip in place.compat.all_strips(place.scene) if strip.select] == ["Title"]
+
+
+def test_a_take_that_a_click_places_is_active_and_selected(place):
+    (job_id,) = place.ask("fog")
+    place.pumped.until(lambda: place.kept() == [job_id])
+    place.compat.shown_strips(place.scene).remove(place.strip)
+    other = place.compat.new_color(place.compat.shown_strips(place.scene), "Title", 7, 1, 10)
+    place.scene.sequence_editor.active_strip, other.select = other, True
+    place.pumped.until(lambda: len(place.session.queue()) == 1)
+    assert bpy.ops.wan_vse.place_take(job_id=job_id) == {"FINISHED"}
+    assert place.scene.sequence_editor.active_strip == place.strip
+    assert [strip.name for strip in place.compat.all_strips(place.scene) if strip.select] == [place.strip.name]

@@ -104,6 +104,17 @@ def test_a_gap_gives_start_and_length(scene, build, addon):
     assert "no gap" in refusal(build, length_mode="ONLY_GAP")
 
 
+def test_the_preview_range_gives_start_and_length(scene, build):
+    scene.frame_set(500)
+    assert "No preview range" in refusal(build, length_mode="RANGE")
+    scene.use_preview_range = True
+    scene.frame_preview_start, scene.frame_preview_end = 20, 44
+    request = build(length_mode="RANGE")
+    assert (request.origin.start, request.length_frames) == (20, 25)
+    scene.frame_preview_end = 200_000
+    assert "at most" in refusal(build, length_mode="RANGE")
+
+
 def test_prompts_from_elsewhere(build, addon):
     assert "text block" in refusal(build, prompt_source="TEXT_BLOCK")
     text = bpy.data.texts.new("P")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bpy
+import pytest
 
 CANCELLED = {"CANCELLED"}
 
@@ -28,3 +29,13 @@ def test_the_backend_of_the_preferences_is_cleared(stand_in, addon) -> None:
 def test_a_log_that_is_gone_is_said(stand_in) -> None:
     stand_in.server.status.log = "/nowhere/server.log"
     assert bpy.ops.wan_vse.open_log() == CANCELLED
+
+
+@pytest.mark.parametrize("content", [b"what went wrong \xff\n", b"x" * 500_000 + b"what went wrong"])
+def test_a_log_is_read_in_blender_where_the_system_shows_none(stand_in, addon, tmp_path, monkeypatch, content) -> None:
+    monkeypatch.setattr(addon("operators.backend_setup"), "_has_viewer", lambda: False)
+    log = tmp_path / "server.log"
+    log.write_bytes(content)
+    assert bpy.ops.wan_vse.open_log(path=str(log)) == bpy.ops.wan_vse.open_log(path=str(log)) == {"FINISHED"}
+    (text,) = [each for each in bpy.data.texts if each.name.startswith("Wan VSE Log")]
+    assert "what went wrong" in text.as_string() and len(text.as_string()) <= 200_001

@@ -111,7 +111,7 @@ def test_a_newer_versions_take_is_laid_without_its_request(addon, scene, put_tak
     take = put_take(1)
     file = Path(take.folder) / "take.json"
     file.write_text(file.read_text().replace('"text_to_video"', '"dream"'))
-    newer = addon("jobs.take_library").read_take(Path(take.folder), take.job_id, 5)
+    newer = addon("jobs.take_library").read_take(Path(take.folder), 5)
     assert newer.is_newer
     strip = addon("jobs.film_takes").lay(newer, scene, 1, 1)
     assert not isinstance(strip, str) and addon("jobs.film_takes").used_jobs() == {take.job_id}

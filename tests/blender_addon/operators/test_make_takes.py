@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -80,7 +81,44 @@ def test_pictures_need_no_words(stand_in, film, addon, operator, selected, name)
 def test_a_shape_alone_needs_words(stand_in, film, operator, selected) -> None:
     set_prompts(film.scene.wan_vse, "")
     film.select(*selected)
-    assert "prompt is empty" in why_not(operator)
+    asked = getattr(bpy.ops.wan_vse, operator)
+    assert asked.poll() and asked() == {"CANCELLED"} and stand_in.planned == []
+
+
+@pytest.mark.parametrize(("operator", "selected"), [("restyle", ("A",)), ("dress_previs", ("Blocked",))])
+def test_where_only_words_are_missing_they_are_asked_for(
+    stand_in, film, addon, monkeypatch, operator, selected
+) -> None:
+    dialog = addon("operators.prompt_dialog")
+    set_prompts(film.scene.wan_vse, "")
+    film.select(*selected)
+    cls = dialog._BY_NAME[operator]
+    assert cls.refusal(bpy.context) == "" and "prompt is empty" in cls.words_refusal(bpy.context)
+    opened = []
+    ours = SimpleNamespace(
+        ops=SimpleNamespace(wan_vse=SimpleNamespace(prompt_dialog=lambda how, making: opened.append((how, making))))
+    )
+    asking = type(cls.__name__, (), {"words_refusal": cls.words_refusal})()
+    with monkeypatch.context() as patched:
+        patched.setattr(addon("operators.make_takes"), "bpy", ours)
+        assert cls.invoke(asking, bpy.context, None) == {"CANCELLED"}
+    assert opened == [("INVOKE_DEFAULT", operator)]
+    setattr(film.scene.wan_vse, dialog._field(film.scene.wan_vse, operator), "neon")
+    assert bpy.ops.wan_vse.prompt_dialog(making=operator) == FINISHED
+    assert [take.request.prompt for take in stand_in.planned] == ["neon"]
+
+
+def test_the_dialog_makes_nothing_without_words(stand_in, film) -> None:
+    set_prompts(film.scene.wan_vse, "")
+    film.select("A")
+    assert bpy.ops.wan_vse.prompt_dialog(making="restyle") == {"CANCELLED"} and stand_in.planned == []
+
+
+def test_words_in_another_place_are_chosen_there(stand_in, film) -> None:
+    set_prompts(film.scene.wan_vse, "")
+    film.select("A")
+    film.scene.wan_vse.prompt_source = "TEXT_BLOCK"
+    assert "Choose the text block" in why_not("restyle")
 
 
 def test_generate_is_text_whatever_is_selected(stand_in, film) -> None:
@@ -99,6 +137,18 @@ def test_each_text_strip_becomes_a_job(stand_in, film) -> None:
     asked = [take.request for take in stand_in.planned]
     assert [(one.prompt, one.origin.start, one.length_frames) for one in asked] == [("rain", 300, 30), ("fog", 340, 10)]
     assert len({one.seed for one in asked}) == 2, "each draws its own"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_words_of_a_prompt_do_not_stay_over_its_take(stand_in, film, wanted) -> None:
+    for words, start in (("rain", 300), ("a title", 300)):
+        film.text(words, start, start + 30, 5 if words == "rain" else 6)
+    film.select("rain")
+    settings = film.scene.wan_vse
+    settings.prompt_source, settings.mute_text_strips = "TEXT_STRIP", wanted
+    assert bpy.ops.wan_vse.generate() == FINISHED
+    assert [film.strips[name].mute for name in ("rain", "a title")] == [wanted, False]
+    assert bpy.ops.wan_vse.generate() == FINISHED, "a muted one still is a prompt"
 
 
 def test_a_locked_seed_is_that_of_every_take(stand_in, film) -> None:

@@ -35,10 +35,12 @@ def test_generate_says_how_the_backend_is(stand_in, settings, state: str, words:
     assert words in why_not("generate")
 
 
-def test_generate_needs_a_prompt(stand_in, settings) -> None:
-    assert why_not("generate") == ""
+def test_generate_needs_a_prompt_and_may_be_pressed_to_write_one(stand_in, settings, addon) -> None:
+    operator = addon("operators.make_takes").WAN_VSE_OT_generate
+    assert why_not("generate") == operator.words_refusal(bpy.context) == ""
     settings.prompt = "  "
-    assert "prompt is empty" in why_not("generate")
+    assert why_not("generate") == "" and "prompt is empty" in operator.words_refusal(bpy.context)
+    assert bpy.ops.wan_vse.generate() == {"CANCELLED"} and stand_in.planned == []
 
 
 def test_generate_refuses_what_the_plan_refuses(stand_in, settings) -> None:

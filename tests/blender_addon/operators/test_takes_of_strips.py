@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -166,6 +167,66 @@ def test_the_same_seed_with_other_words(shot, monkeypatch, addon):
     assert bpy.ops.wan_vse.new_take(same_seed=True) == FINISHED
     (take,) = shot.stand_in.planned
     assert (take.request.prompt, take.request.seed) == ("rain over pines", 10)
+
+
+@pytest.fixture
+def leave_field(addon, monkeypatch):
+    """What leaving the prompt's field by a key or a button does; the sentence that is shown, if any."""
+    dialog, said = addon("operators.prompt_dialog"), []
+    monkeypatch.setattr(dialog, "_say", lambda context, sentence: said.append(sentence))
+    operator = dialog.WAN_VSE_OT_enter_prompt
+
+    def leave(key: str) -> list[str]:
+        asked = SimpleNamespace(execute=lambda context: operator.execute(None, context))
+        operator.invoke(asked, bpy.context, SimpleNamespace(type=key))
+        return said
+
+    return leave
+
+
+def test_enter_makes_the_take_in_other_words_with_its_seed(shot, settings, leave_field):
+    settings.take_prompt, settings.take_count = "rain over pines", 3
+    assert leave_field("RET") == []
+    (take,) = shot.stand_in.planned
+    assert (take.request.prompt, take.request.seed) == ("rain over pines", 10)
+    assert shot.stand_in.onto == [shot.strip[shot.identity.STRIP]]
+
+
+@pytest.mark.parametrize("key", ["LEFTMOUSE", "TAB", "ESC"])
+def test_leaving_the_field_otherwise_makes_nothing(shot, settings, leave_field, key):
+    settings.take_prompt = "rain over pines"
+    assert leave_field(key) == [] and shot.stand_in.planned == []
+    assert settings.take_prompt == "rain over pines"
+
+
+@pytest.mark.parametrize("words", ["fog over pines", " fog over pines ", ""])
+def test_enter_on_the_takes_own_words_makes_nothing(shot, settings, leave_field, words):
+    settings.take_prompt = words
+    assert leave_field("NUMPAD_ENTER") == [] and shot.stand_in.planned == []
+
+
+def test_enter_makes_nothing_where_the_person_has_turned_it_off(shot, settings, addon, leave_field):
+    settings.take_prompt = "rain over pines"
+    addon("preferences").get().enter_makes_take = False
+    assert leave_field("RET") == [] and shot.stand_in.planned == []
+
+
+def test_enter_says_why_it_makes_none(shot, settings, leave_field):
+    settings.take_prompt = "rain over pines"
+    shot.takes.remember(
+        shot.strip, shot.on_disk("d" * 32), shot.takes.Made(shot.text("d" * 32, prompt="rain over pines", seed=10))
+    )
+    assert "has this take already" in leave_field("RET")[-1]
+    settings.take_prompt = "rain " * 2000
+    assert "characters" in leave_field("RET")[-1]
+    shot.stand_in.server.status.state, shot.stand_in.server.status.sentence = "starting", ""
+    assert "starting" in leave_field("RET")[-1]
+    assert shot.stand_in.planned == []
+
+
+def test_a_prompt_of_the_menu_is_only_written(shot, settings):
+    assert bpy.ops.wan_vse.use_prompt(prompt="rain over pines") == FINISHED
+    assert settings.take_prompt == settings.take_prompt_draft == "rain over pines" and shot.stand_in.planned == []
 
 
 def test_a_lost_take_is_made_again_by_its_own_settings(shot):

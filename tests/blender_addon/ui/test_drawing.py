@@ -62,7 +62,7 @@ def draw_all(addon) -> Recorder:
         if not hasattr(panel, "poll") or panel.poll(bpy.context):
             panel.draw(SimpleNamespace(layout=layout), bpy.context)
     preferences = addon("preferences").get()
-    page = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna, media_folder="")
+    page = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna, media_folder="", announce="QUEUE")
     addon("ui.preferences_page").draw(page, bpy.context)
     queue = addon("ui.queue_list").WAN_VSE_UL_queue
     for row in bpy.context.window_manager.wan_vse.rows:
@@ -297,12 +297,17 @@ def test_what_became_of_collecting_is_said(stand_in, settings, addon) -> None:
 
 
 def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(stand_in, settings, addon) -> None:
-    panel = addon("ui.lora_list").WAN_VSE_PT_loras
+    panel, loras = addon("ui.sidebar").WAN_VSE_PT_generate, addon("ui.lora_list")
     assert any("made for the chosen model" in word for word in draw(panel).words)
     row = addon("jobs.lora_rows").add(settings, "/loras/film.safetensors")
-    header = Recorder()
-    panel.draw_header_preset(SimpleNamespace(layout=header), bpy.context)
-    assert header.words == ["1 on"]
+    assert loras.state(settings) == ["1 LoRA: film", "1 LoRA"]
+    addon("jobs.lora_rows").add(settings, "/loras/ink.safetensors")
+    assert loras.state(settings) == ["2 LoRAs: film, ink", "2 LoRAs"]
+    for each in settings.loras:
+        each.use = False
+    assert loras.state(settings) == ["LoRAs: none used"]
+    row = settings.loras[0]
+    row.use, settings.loras[1].use = True, False
     assert "add_loras" in draw(panel).orders
     layout = Recorder()
     addon("ui.lora_list").WAN_VSE_UL_loras.draw_item(

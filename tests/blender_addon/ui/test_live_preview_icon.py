@@ -13,7 +13,9 @@ def live(addon, scene):
     yield module
     module._asked.clear()
     module._steps.clear()
-    module._kept.clear()
+    module._small.clear()
+    if module._kept is not None:
+        module._kept.clear()
 
 
 @pytest.fixture
@@ -44,6 +46,48 @@ def test_a_step_s_picture_is_read_by_the_timer_and_replaced_by_the_next(live, pa
     assert live._kept[shown].image_pixels_float[0] == pytest.approx(0.4, abs=0.01)
     assert len(live._kept) == 1
     bpy.app.timers.unregister(live._read)
+
+
+def test_the_timeline_gets_it_small_and_with_its_colors(live, path):
+    import bpy
+
+    shown = path(51)
+    live.want(shown, 7)
+    live._read()
+    bpy.app.timers.unregister(live._read)
+    picture = live._small[shown]
+    assert (picture.step, picture.width, picture.height) == (7, 128, 72)
+    assert len(picture.values) == 4 * 128 * 72
+    assert list(picture.values[:4]) == pytest.approx([0.2, 0, 1, 1], abs=0.01)
+    live.unregister()
+    assert live._small == {}
+    live.register()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (129, 3), (1024, 1), (7, 1024)])
+def test_any_size_is_made_small(live, width, height):
+    picture = live.small(1, width, height, memoryview(bytes(4 * width * height)).cast("i"))
+    assert (
+        max(picture.width, picture.height) <= live.SMALL_SIDE
+        and len(picture.values) == 4 * picture.width * picture.height
+    )
+
+
+PLACES = [
+    ((10, 0, 210, 40), (141, 1, 209, 39)),  # at the right end, as high as the strip
+    ((-500, 0, 5000, 40), (931, 1, 999, 39)),  # of what is seen of it
+    ((10, 0, 210, 20), None),  # too low
+    ((10, 0, 110, 40), None),  # too narrow: its words need the room
+]
+
+
+@pytest.mark.parametrize(("strip", "there"), PLACES)
+def test_the_picture_has_its_place_on_the_strip(addon, stand_in, monkeypatch, strip, there):
+    picture, box = addon("ui.live_picture"), addon("operators.browser_grid").Box
+    made = addon("ui.live_preview_icon").SmallPicture(1, 128, 72, None)
+    monkeypatch.setattr(picture.live_preview_icon, "small_of", lambda job: made)
+    place = picture.place(stand_in.add("a" * 32, "denoising"), box(*strip), 1000, 1.0)
+    assert (place and tuple(round(edge) for edge in place)) == there
 
 
 def test_the_same_step_is_not_read_again(live, path):

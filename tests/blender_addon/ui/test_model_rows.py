@@ -47,6 +47,29 @@ def test_those_that_are_here_come_first_then_the_recommended_one(addon, stand_in
     assert order[:3] == ["embedded", "big", "small"]
 
 
+class Splits(Recorder):
+    """Gathers how rows are divided in `orders`."""
+
+    def _take(self, name, *values, **named):
+        if name == "split":
+            self.orders.append(round(named["factor"], 3))
+        made = super()._take(name, *values, **named)
+        return Splits(self.words, self.orders) if isinstance(made, Recorder) else made
+
+
+@pytest.mark.parametrize("card", [0, 24])
+def test_all_rows_are_divided_alike(addon, stand_in, rows, card) -> None:
+    import bpy
+
+    stand_in.server.worker = dataclasses.replace(stand_in.server.worker, device_bytes=card * GB)
+    divided = set()
+    for model in stand_in.server.models:
+        layout = Splits()
+        addon("ui.model_rows").draw_row(layout, bpy.context, model, False)
+        divided.add(tuple(each for each in layout.orders if isinstance(each, float)))
+    assert len(divided) == 1
+
+
 def test_each_has_one_row_with_its_size_on_the_button(addon, stand_in, rows) -> None:
     import bpy
 

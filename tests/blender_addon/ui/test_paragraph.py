@@ -73,3 +73,15 @@ def test_a_reason_is_said_whole_and_a_status_is_cut(paragraph, monkeypatch) -> N
         drawn[most] = lines
     assert len(drawn[0]) == 2 and drawn[0][-1].endswith(" ...")
     assert len(drawn[8]) > 2 and " ".join(drawn[8]) == text
+
+
+def test_a_header_says_as_much_as_it_has_room_for(paragraph) -> None:
+    texts = ["VACE 1.3B, 480p, Draft, 2 s, strength 0.7", "VACE 1.3B, 480p", "480p"]
+    said = {}
+    font = SimpleNamespace(widget=SimpleNamespace(points=11))
+    style = SimpleNamespace(system=SimpleNamespace(ui_scale=1.0), ui_styles=[font])  # without a window, the scale is 0
+    for width in (40, 200, 340, 2000):
+        shown = SimpleNamespace(region=SimpleNamespace(width=width), preferences=style)
+        layout = SimpleNamespace(label=lambda text, translate, width=width: said.update({width: text}))
+        paragraph.draw_header(layout, shown, texts)
+    assert said[2000] == texts[0] and said[200] in texts[1:] and said[40] == "480p"

@@ -184,6 +184,14 @@ def test_what_another_window_has_is_said(stand_in, queue, addon) -> None:
     assert not clear(bpy.context)
 
 
+def test_a_paused_queue_says_so_though_it_is_empty(stand_in, queue, addon) -> None:
+    stand_in.server.paused = True
+    assert queue() == []
+    layout = Recorder()
+    addon("ui.queue_list").draw_queue(layout, bpy.context)
+    assert "The queue is paused" in layout.words and "Resume" in layout.words
+
+
 def test_a_list_that_rests_is_not_gone_through(stand_in, queue, addon, monkeypatch) -> None:
     """Refreshes come with each step of a job. While the same jobs are there, no row is looked at or written."""
     refresh, calls = addon("ui.refresh"), []

@@ -27,6 +27,8 @@ class FakeHub:
         self.repos: dict[str, dict[str, bytes]] = {}
         self.lfs_suffixes = (".safetensors", ".model")
         self.slow_seconds = 0.0
+        """Between two pieces of a file, after the first `quick_bytes` of it."""
+        self.quick_bytes = 0
         """Waited after each piece of PIECE_BYTES."""
         self.status: dict[str, int] = {}
         """Answered instead of a file of that name, or of a repository's list."""
@@ -200,7 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
             self.wfile.write(content[at : at + PIECE_BYTES])
-            time.sleep(self.hub.slow_seconds)
+            if at >= self.hub.quick_bytes:
+                time.sleep(self.hub.slow_seconds)
 
     def _whole(self, content: bytes) -> None:
         self.send_response(200)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from wan_backend.environment import create, first_files, interpreters, lock, torch_build
+from wan_backend.protocol.sentences import in_english
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,6 +38,22 @@ def this_python() -> interpreters.Interpreter:
     return found
 
 
+@pytest.fixture(scope="module")
+def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with pip and nothing else. Not to be changed."""
+    folder = tmp_path_factory.mktemp("empty") / "environment"
+    create._make_venv(folder, this_python())
+    return folder
+
+
+@pytest.fixture
+def begun(empty_environment: Path, tmp_path: Path) -> Path:
+    """The folder of an environment that was begun, for steps to go on in: to put pip in it takes four seconds."""
+    folder = tmp_path / "backend" / "environment"
+    shutil.copytree(empty_environment, folder, symlinks=True)
+    return folder
+
+
 def test_goes_on_after_a_failed_step_and_then_does_nothing(tmp_path: Path) -> None:
     folder, package = tmp_path / "with space ü", tmp_path / "tiny_one-1.0-py3-none-any.whl"
     steps = [create.InstallStep("Installing a package", ("--no-index", str(package)))]
@@ -53,9 +70,9 @@ def test_goes_on_after_a_failed_step_and_then_does_nothing(tmp_path: Path) -> No
     assert again == []
 
 
-def test_its_python_knows_the_backend_from_anywhere(tmp_path: Path) -> None:
-    python = create.create(tmp_path / "environment", this_python(), [], lambda *_: None)
-    create.link_package(tmp_path / "environment")
+def test_its_python_knows_the_backend_from_anywhere(tmp_path: Path, begun: Path) -> None:
+    python = create.create(begun, this_python(), [], lambda *_: None)
+    create.link_package(begun)
     question = "import wan_backend; print(wan_backend.__file__)"
     answer = subprocess.run(
         [str(python), "-I", "-c", question], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -146,12 +163,12 @@ def test_a_hopper_card_is_known_by_what_its_driver_says(
     assert torch_build.has_hopper() is hopper
 
 
-def test_a_step_that_may_fail_costs_nothing_else(tmp_path: Path) -> None:
+def test_a_step_that_may_fail_costs_nothing_else(tmp_path: Path, begun: Path) -> None:
     gone = create.InstallStep(
         "Installing a kernel", ("--no-index", str(tmp_path / "none-1.0-py3-none-any.whl")), optional=True
     )
-    create.create(tmp_path / "environment", this_python(), [gone], lambda *_: None)
-    assert create.is_ready(tmp_path / "environment", [gone])
+    create.create(begun, this_python(), [gone], lambda *_: None)
+    assert create.is_ready(begun, [gone])
 
 
 def locked() -> dict[str, str]:
@@ -205,7 +222,7 @@ def test_a_persons_settings_of_pip_say_how_the_network_is_reached_and_nothing_el
 
 @pytest.mark.ci
 def test_a_proxys_password_is_in_no_command_and_no_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, begun: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PIP_PROXY", "http://me:secret@127.0.0.1:9")
     seen: list[dict[str, str]] = []
@@ -220,15 +237,15 @@ def test_a_proxys_password_is_in_no_command_and_no_log(
     monkeypatch.setattr(create, "_run", run)
     caplog.set_level("INFO")
     steps = [create.InstallStep("Installing a package", ("--no-index", str(wheel(tmp_path, "tiny_four"))))]
-    create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
+    create.create(begun, this_python(), steps, lambda *_: None)
     assert [variables["PIP_PROXY"] for variables in seen] == ["http://me:secret@127.0.0.1:9"]
     assert "secret" not in caplog.text
 
 
 @pytest.mark.ci
-def test_what_is_in_no_list_stays_what_it_was_first(tmp_path: Path) -> None:
+def test_what_is_in_no_list_stays_what_it_was_first(tmp_path: Path, begun: Path) -> None:
     found = ("--no-index", "--no-deps", "--only-binary=:all:", "--find-links", str(tmp_path))
-    package, folder = wheel(tmp_path, "tiny_five"), tmp_path / "backend" / "environment"
+    package, folder = wheel(tmp_path, "tiny_five"), begun
     steps = [create.InstallStep("Installing tiny_five", found, ("tiny_five==1.0",))]
 
     def make_anew() -> None:
@@ -271,17 +288,17 @@ def test_settings_of_pip_do_not_change_what_is_installed(tmp_path: Path, monkeyp
 
 
 @pytest.mark.ci
-def test_a_file_with_another_checksum_is_not_installed(tmp_path: Path) -> None:
+def test_a_file_with_another_checksum_is_not_installed(tmp_path: Path, begun: Path) -> None:
     package = wheel(tmp_path, "tiny_three")
     listed = tmp_path / "lock.txt"
     steps = [create.InstallStep("Installing", ("--no-index", "--no-deps", "--require-hashes", "-r", str(listed)))]
     listed.write_text(f"tiny_three @ {package.as_uri()} --hash=sha256:{'0' * 64}\n")
     with pytest.raises(create.SetupFailed, match="isn't the one that this version was tested with"):
-        create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
+        create.create(begun, this_python(), steps, lambda *_: None)
     listed.write_text(
         f"tiny_three @ {package.as_uri()} --hash=sha256:{hashlib.sha256(package.read_bytes()).hexdigest()}\n"
     )
-    create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
+    create.create(begun, this_python(), steps, lambda *_: None)
 
 
 def run_program(*arguments: str, **variables: str) -> tuple[int, list[dict]]:
@@ -292,7 +309,7 @@ def run_program(*arguments: str, **variables: str) -> tuple[int, list[dict]]:
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
     )
-    return result.returncode, [json.loads(line) for line in result.stdout.splitlines()]
+    return result.returncode, [in_english(json.loads(line)) for line in result.stdout.splitlines()]
 
 
 def test_plan_says_the_size_before_anything_is_fetched(tmp_path: Path) -> None:
@@ -316,7 +333,7 @@ def test_it_exits_in_peace_while_stdin_is_open(tmp_path: Path) -> None:
     )
     with child:
         assert child.stdout and child.stderr
-        last = json.loads(child.stdout.read().splitlines()[-1])
+        last = in_english(json.loads(child.stdout.read().splitlines()[-1]))
         assert b"Fatal" not in child.stderr.read()
         assert child.wait(30) == 1
     assert last["params"]["state"] == "failed"

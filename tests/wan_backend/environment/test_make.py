@@ -14,6 +14,7 @@ from wan_backend.environment import create, interpreters, make, torch_build, uv_
 from wan_backend.environment.amount import Amount
 from wan_backend.environment.causes import SetupFailed
 from wan_backend.protocol.messages import ProblemKind
+from wan_backend.protocol.sentences import Sentence, in_english
 
 pytestmark = pytest.mark.usefixtures("plain")
 
@@ -82,7 +83,7 @@ def test_no_python_at_all_is_one_sentence_with_its_cause(
     with_uv: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(*_: object) -> interpreters.Interpreter:
-        raise SetupFailed("Fetching Python stopped: github.com can't be reached.")
+        raise SetupFailed(Sentence("Fetching Python stopped: github.com can't be reached."))
 
     monkeypatch.setattr(uv_tool, "bring_python", none)
     monkeypatch.setattr(interpreters, "find", lambda *_: None)
@@ -95,7 +96,7 @@ def test_where_uvs_python_can_not_be_fetched_the_systems_is_taken(
     with_uv: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(*_: object) -> interpreters.Interpreter:
-        raise SetupFailed("Fetching Python stopped: github.com can't be reached.")
+        raise SetupFailed(Sentence("Fetching Python stopped: github.com can't be reached."))
 
     monkeypatch.setattr(uv_tool, "bring_python", none)
     received = Received()
@@ -129,7 +130,7 @@ def set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.
         monkeypatch.setattr(program, "_leave_with_parent", lambda: None)
         monkeypatch.setattr(interpreters, "PREFERRED", (f"3.{sys.version_info[1]}",))
         code = program.main(["create", "--folder", str(tmp_path / "backend"), "--torch", "cpu"])
-        return code, [json.loads(line)["params"] for line in capfdbinary.readouterr().out.splitlines()]
+        return code, [in_english(json.loads(line))["params"] for line in capfdbinary.readouterr().out.splitlines()]
 
     return run
 

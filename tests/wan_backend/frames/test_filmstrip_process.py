@@ -14,7 +14,7 @@ import pytest
 from wan_backend.frames import filmstrip_process
 from wan_backend.frames.take_writing import Movie
 from wan_backend.protocol.errors import Refusal
-from wan_backend.protocol.media import FILMSTRIP_HEAD, FILMSTRIP_PICTURES
+from wan_backend.protocol.media import FILMSTRIP_HEAD, FILMSTRIP_PICTURES, MAX_REEL_SIDE, REEL_FILLER, REEL_MARK
 from wan_backend.protocol.messages import Film, MediaFormat, Role, Source
 
 FRAMES = 25
@@ -74,3 +74,23 @@ def test_what_cant_be_read_has_none(pngs, tmp_path) -> None:
     (tmp_path / "0001.png").write_bytes(b"no picture")
     with pytest.raises(Refusal):
         filmstrip_process.make(pngs)
+
+
+@pytest.mark.parametrize("kind", ["pngs", "movie"])
+def test_a_reel_has_every_frame_to_the_bit(kind, request) -> None:
+    film = dataclasses.replace(request.getfixturevalue(kind), side=MAX_REEL_SIDE)
+    content = filmstrip_process.make(film)
+    mark, width, height, count, _ = FILMSTRIP_HEAD.unpack_from(content)
+    assert (mark, width, height, count) == (REEL_MARK, 320, 90, FRAMES), "no larger than it is"
+    pixels = np.frombuffer(content[FILMSTRIP_HEAD.size :], np.uint8).reshape(count, height, width, 4)
+    for index in range(FRAMES):
+        assert (pixels[index, ::-1, :, :3] == level(index)).all()
+    assert np.isfinite(pixels.view("<f4")).all() and (pixels[..., 3] == REEL_FILLER).all()
+
+
+def test_a_smaller_reel_of_some_frames_of_a_movie(movie) -> None:
+    source = dataclasses.replace(movie.source, first_frame=20, frames=3)
+    content = filmstrip_process.make(Film(source, 320, 90, side=160))
+    assert FILMSTRIP_HEAD.unpack_from(content)[1:4] == (160, 45, 3)
+    pixels = np.frombuffer(content[FILMSTRIP_HEAD.size :], np.uint8).reshape(3, 45, 160, 4)
+    assert [int(picture[:15, :, 0].mean()) for picture in pixels] == [200, 210, 220]

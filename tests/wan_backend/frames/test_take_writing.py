@@ -20,46 +20,95 @@ def names(folder):
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def test_publishing_gives_the_folder_its_name(tmp_path):
-    with TakeFolder(tmp_path / "wan é 'x'", "job") as take:
-        assert names(tmp_path / "wan é 'x'") == ["job.partial"]
+JOB, OTHER = "a" * 32, "b" * 32
+TITLE = "Harbor at dusk, seed 7"
+
+
+def folder_of(media, job_id: str = JOB, title: str = TITLE) -> TakeFolder:
+    return TakeFolder(media, job_id, title)
+
+
+def settings_for(job_id: str = JOB, **more):
+    return lambda folder: {"job_id": job_id, "folder": folder.name, **more}
+
+
+def made(media, job_id: str = JOB, title: str = TITLE, content: bytes = b"new"):
+    with folder_of(media, job_id, title) as take:
+        (take.partial / "0001.png").write_bytes(content)
+        return take.publish(settings_for(job_id))
+
+
+def test_publishing_gives_the_folder_a_name_that_can_be_read(tmp_path):
+    media = tmp_path / "wan é 'x'"
+    with folder_of(media) as take:
+        assert names(media) == [f"{JOB}.partial"]
         (take.partial / "0001.png").write_bytes(b"x")
-        folder = take.publish({"format": 1, "prompt": "é\ud800"})
-    assert names(tmp_path / "wan é 'x'") == ["job"]
-    assert folder == tmp_path / "wan é 'x'" / "job"
+        folder = take.publish(settings_for(prompt="é\ud800"))
+    assert names(media) == ["0001 Harbor at dusk, seed 7"]
+    assert folder == media / "0001 Harbor at dusk, seed 7"
     assert names(folder) == ["0001.png", "take.json"]
-    assert json.loads((folder / "take.json").read_bytes()) == {"format": 1, "prompt": "é\ud800"}
+    written = json.loads((folder / "take.json").read_bytes())
+    assert written == {"job_id": JOB, "folder": folder.name, "prompt": "é\ud800", "title": TITLE}
+
+
+def test_numbers_go_up_and_none_is_that_of_a_take_in_the_trash(tmp_path):
+    (tmp_path / "trash" / "0004 Fog, seed 1").mkdir(parents=True)
+    (tmp_path / "0002 holiday pictures").mkdir()
+    assert made(tmp_path).name == f"0005 {TITLE}"
+    assert made(tmp_path, OTHER).name == f"0006 {TITLE}", "another job with the same words and seed"
+    assert made(tmp_path, "c" * 32, "霧の港, seed 7").name == "0007 霧の港, seed 7"
+
+
+def test_a_name_that_another_worker_takes_meanwhile_is_left_to_it(tmp_path):
+    def settings(folder):
+        if folder.name.startswith("0001"):
+            folder.mkdir()
+            (folder / "take.json").write_text("{}")
+        return settings_for()(folder)
+
+    with folder_of(tmp_path) as take:
+        final = take.publish(settings)
+    assert final.name == f"0002 {TITLE}"
+    assert json.loads((final / "take.json").read_bytes())["folder"] == final.name
+    assert (tmp_path / f"0001 {TITLE}" / "take.json").read_text() == "{}"
+
+
+def test_with_no_number_left_the_folder_is_called_after_its_job(tmp_path):
+    (tmp_path / "999999 Fog, seed 1").mkdir()
+    assert made(tmp_path).name == JOB
 
 
 def test_a_failure_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), TakeFolder(tmp_path, "job") as take:
+    with pytest.raises(ZeroDivisionError), folder_of(tmp_path) as take:
         (take.partial / "0001.png").write_bytes(b"x")
         raise ZeroDivisionError
     assert names(tmp_path) == []
 
 
 def test_what_a_dead_worker_left_is_swept_away(tmp_path):
-    (tmp_path / "job.partial").mkdir()
-    (tmp_path / "job.partial" / "0099.png").write_bytes(b"x")
-    with TakeFolder(tmp_path, "job") as take:
+    (tmp_path / f"{JOB}.partial").mkdir()
+    (tmp_path / f"{JOB}.partial" / "0099.png").write_bytes(b"x")
+    with folder_of(tmp_path) as take:
         assert names(take.partial) == []
 
 
-def test_a_take_made_again_replaces_the_old_one_at_the_end(tmp_path):
-    for content in (b"old", b"new"):
-        with TakeFolder(tmp_path, "job") as take:
-            (take.partial / "0001.png").write_bytes(content)
-            if content == b"new":
-                assert (tmp_path / "job" / "0001.png").read_bytes() == b"old"
-            take.publish({})
-    assert (tmp_path / "job" / "0001.png").read_bytes() == b"new"
-    assert names(tmp_path) == ["job"]
+@pytest.mark.parametrize("old_name", ["", JOB])
+def test_a_take_made_again_replaces_the_old_one_at_the_end(tmp_path, old_name):
+    """Also one that an earlier version called after its job."""
+    old = made(tmp_path, content=b"old")
+    if old_name:
+        old = old.rename(tmp_path / old_name)
+    made(tmp_path, OTHER)
+    with folder_of(tmp_path) as take:
+        (take.partial / "0001.png").write_bytes(b"new")
+        assert (old / "0001.png").read_bytes() == b"old"
+        assert take.publish(settings_for()) == old
+    assert (old / "0001.png").read_bytes() == b"new"
+    assert len(names(tmp_path)) == 2
 
 
 def test_the_old_take_stays_where_the_new_one_can_not_be_named(tmp_path, monkeypatch):
-    with TakeFolder(tmp_path, "job") as take:
-        (take.partial / "0001.png").write_bytes(b"old")
-        take.publish({})
+    old = made(tmp_path, content=b"old")
     rename = take_writing.os.rename
 
     def refuse(source, target):
@@ -68,40 +117,33 @@ def test_the_old_take_stays_where_the_new_one_can_not_be_named(tmp_path, monkeyp
         rename(source, target)
 
     monkeypatch.setattr(take_writing.os, "rename", refuse)
-    with pytest.raises(OSError, match="Permission"), TakeFolder(tmp_path, "job") as take:
-        take.publish({})
-    assert names(tmp_path) == ["job"]
-    assert (tmp_path / "job" / "0001.png").read_bytes() == b"old"
+    with pytest.raises(OSError, match="Permission"):
+        made(tmp_path)
+    assert names(tmp_path) == [old.name]
+    assert (old / "0001.png").read_bytes() == b"old"
+    with pytest.raises(OSError, match="Permission"):
+        made(tmp_path, OTHER)
+    assert names(tmp_path) == [old.name]
 
 
-def test_what_is_in_the_way_and_is_no_take_is_kept(tmp_path):
+def test_what_has_the_name_and_is_no_take_is_left_alone(tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    for number in range(3):
-        if number < 2:
-            (tmp_path / "job").mkdir()
-            (tmp_path / "job" / "painted.psd").write_text("years of work")
-        else:
-            (tmp_path / "job").symlink_to(tmp_path / "elsewhere")
-        with TakeFolder(tmp_path, "job") as take:
-            (take.partial / "0001.png").write_bytes(b"new")
-            take.publish({})
-        assert names(tmp_path / "job") == ["0001.png", "take.json"]
-        if number < 2:
-            assert (tmp_path / f"job.kept-{number + 1}" / "painted.psd").read_text() == "years of work"
-            (tmp_path / "job").rename(tmp_path / f"done-{number}")
-    assert names(tmp_path / "elsewhere") == []
-    assert (tmp_path / "job.kept-3").is_symlink()
+    (tmp_path / JOB).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / f"0001 {TITLE}").mkdir()
+    (tmp_path / f"0001 {TITLE}" / "painted.psd").write_text("years of work")
+    (tmp_path / f"0002 {TITLE}").write_text("a list")
+    (tmp_path / f"0003 {TITLE}").symlink_to(tmp_path / "elsewhere")
+    assert made(tmp_path).name == f"0004 {TITLE}"
+    assert (tmp_path / f"0001 {TITLE}" / "painted.psd").read_text() == "years of work"
+    assert names(tmp_path / "elsewhere") == [] and (tmp_path / JOB).is_symlink()
 
 
 @pytest.mark.parametrize("target", ["there", "gone"])
 def test_a_link_in_the_place_of_the_half_made_take_is_not_followed(tmp_path, target):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "0001.png").write_text("years of work")
-    (tmp_path / "job.partial").symlink_to(tmp_path / target)
-    with TakeFolder(tmp_path, "job") as take:
-        (take.partial / "0001.png").write_bytes(b"new")
-        take.publish({})
-    assert names(tmp_path / "job") == ["0001.png", "take.json"]
+    (tmp_path / f"{JOB}.partial").symlink_to(tmp_path / target)
+    assert names(made(tmp_path)) == ["0001.png", "take.json"]
     assert names(tmp_path / "there") == ["0001.png"]
     assert (tmp_path / "there" / "0001.png").read_text() == "years of work"
     assert not (tmp_path / "gone").exists()

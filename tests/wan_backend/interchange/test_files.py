@@ -123,7 +123,7 @@ def test_missing_media_is_said_and_keeps_its_place(film: Cut, tmp_path: Path) ->
     Path(film.tracks[0].clips[0].media[2].folder, "0001.png").unlink()
     result, cut = import_(file, tmp_path / "wan")
     (clip,) = cut.tracks[0].clips
-    assert result.missing == 1 and result.lost == ["1 other takes of clips weren't found."]
+    assert result.missing == 1 and result.lost == ["Other takes of clips that weren't found: 1."]
     assert [each.kind for each in clip.media] == [ClipMediaKind.PICTURES, ClipMediaKind.MISSING]
     assert (clip.active, clip.start, clip.length) == (1, 4, 3)
 

@@ -217,7 +217,7 @@ class TestChoice:
 
     @pytest.fixture(autouse=True)
     def clock(self, monkeypatch) -> dict[str, float]:
-        times = {"fp8": 0.6, "int8": 0.5, "exact": 1.0}
+        times = {"fp8": 0.6, "int8": 0.7, "exact": 1.0}
 
         def told(probe: Any, in_8_bit: bool) -> float:
             return times[probe._product.kernel.name if in_8_bit else "exact"]
@@ -243,6 +243,11 @@ class TestChoice:
         assert self.chosen((9, 0)) == "int8"
         clock["int8"] = 1.2
         assert self.chosen((9, 0)) == ""
+
+    @pytest.mark.parametrize(("int8", "name"), [(1.04, "int8"), (1.06, "fp8"), (0.5, "int8")])
+    def test_the_more_exact_of_those_that_are_as_fast_is_taken(self, clock, int8, name):
+        clock["int8"] = int8 * clock["fp8"]
+        assert self.chosen((9, 0)) == name
 
     def test_what_is_wrong_or_fails_is_not_taken(self, monkeypatch):
         def wrong(*given: Any) -> torch.Tensor:

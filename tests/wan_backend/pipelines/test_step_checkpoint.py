@@ -40,7 +40,7 @@ def run(transformer, conditions, sampler="unipc", **more):
 def steps_of(transformer, conditions, **more):
     """What it makes, and the checkpoint after each step."""
     kept = []
-    return run(transformer, conditions, after_step=lambda step: kept.append(step.checkpoint()), **more), kept
+    return run(transformer, conditions, after_step=lambda step: kept.append(step.copy().checkpoint), **more), kept
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

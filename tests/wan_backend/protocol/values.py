@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from wan_backend.protocol import methods
+from wan_backend.protocol.sentences import Sentence
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
 """Any Unicode, lone surrogates too."""
@@ -19,6 +20,15 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
+)
+SENTENCES = st.recursive(
+    TEXT.map(Sentence),
+    lambda inner: st.builds(
+        lambda template, values: Sentence(template, **values),
+        st.lists(TEXT | st.sampled_from(["{a}", "{b}", "{file}"]), max_size=4).map("".join),
+        st.dictionaries(st.sampled_from(["a", "b", "file"]), TEXT | inner, max_size=3),
+    ),
+    max_leaves=4,
 )
 TABLES = [
     methods.SERVER_METHODS,
@@ -52,4 +62,6 @@ def _value(kind: Any) -> st.SearchStrategy[Any]:
         return messages(kind)
     if issubclass(kind, Enum):
         return st.sampled_from(list(kind))
+    if kind is Sentence:
+        return SENTENCES
     return {str: TEXT, int: WHOLE, float: NUMBER, bool: st.booleans()}[kind]

@@ -33,6 +33,7 @@ from wan_backend.protocol.messages import (
     WarmUpParams,
 )
 from wan_backend.protocol.methods import WORKER_EVENTS, WORKER_METHODS
+from wan_backend.protocol.sentences import in_english
 from wan_backend.server import log_files, serve, worker_life
 from wan_backend.server.inbox import ClientLine, Receiver, WorkerExit, WorkerLine
 
@@ -145,7 +146,7 @@ class Output:
         self.messages: list[dict[str, Any]] = []
 
     def send(self, line: bytes, droppable: bool = False) -> None:
-        self.messages.append(json.loads(line))
+        self.messages.append(in_english(json.loads(line)))
 
 
 class Input:
@@ -161,8 +162,8 @@ class Input:
 class InProcess:
     """A server whose loop the test turns; greeted, with a worker."""
 
-    def __init__(self, state: Path, models: Path) -> None:
-        options = serve.Options(state, [str(models)], "cpu", worker_command=["in", "process"])
+    def __init__(self, state: Path, models: Path, paused: bool = False) -> None:
+        options = serve.Options(state, [str(models)], "cpu", worker_command=["in", "process"], paused=paused)
         self.server = serve.Server(options)
         self.server._planning.begin()
         self.server._queue.adopt()
@@ -247,8 +248,8 @@ def inside(tmp_path: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Worker, "living", [])
     begun: list[InProcess] = []
 
-    def begin(state: Path = tmp_path / "state") -> InProcess:
-        begun.append(InProcess(state, models_folder))
+    def begin(state: Path = tmp_path / "state", paused: bool = False) -> InProcess:
+        begun.append(InProcess(state, models_folder, paused))
         return begun[-1]
 
     yield begin

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from wan_backend.protocol import PROTOCOL_VERSION
+from wan_backend.protocol.sentences import in_english
 
 ROOT = Path(__file__).resolve().parents[3]
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
@@ -168,7 +169,7 @@ class Served:
         with contextlib.suppress(ValueError, OSError):
             for line in self.process.stdout:
                 with self._changed:
-                    self.messages.append(json.loads(line))
+                    self.messages.append(in_english(json.loads(line)))
                     self._changed.notify_all()
 
 

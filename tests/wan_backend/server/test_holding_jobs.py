@@ -157,6 +157,20 @@ def test_a_client_that_leaves_as_usual_has_its_job_go_on(inside, media):
     second.runs(waiting)
 
 
+def test_a_server_that_begins_paused_begins_no_job(inside, media):
+    first = inside()
+    job = first.submit(request(media))
+    first.runs(job)
+    first.leave(goes_on=True)
+    second = inside(paused=True)
+    for _ in range(20):
+        second.server._take_one()
+    assert second.worker is None or second.worker.job is None
+    assert job_of(second, job)["state"] == "queued"
+    second.call("pause", paused=False)
+    second.runs(job)
+
+
 def test_a_client_that_is_gone_has_its_job_interrupted(inside, media):
     first = inside()
     running = first.submit(request(media))

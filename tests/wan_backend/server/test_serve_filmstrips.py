@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from wan_backend.protocol.conversion import to_json
-from wan_backend.protocol.media import FILMSTRIP_MARK, MAX_FILMSTRIPS
+from wan_backend.protocol.media import FILMSTRIP_HEAD, FILMSTRIP_MARK, MAX_FILMSTRIPS, MAX_REEL_FRAMES, MAX_REEL_SIDE
 from wan_backend.protocol.messages import Film, FilmstripsParams, Role, Source
 from wan_backend.server import filmstrip_requests as module
 from wan_backend.server.filmstrip_requests import Filmstrips
@@ -43,3 +43,14 @@ def test_no_more_than_a_few_at_once_and_no_film_of_no_size(film, tmp_path, monke
     monkeypatch.setattr(module, "have_child_make", lambda *given: None)
     many = [dataclasses.replace(film, width=0)] * (MAX_FILMSTRIPS + 3)
     assert Filmstrips(tmp_path / "kept").of(FilmstripsParams(many)).files == [""] * len(many)
+
+
+def test_reels_have_bounds_and_the_oldest_go(film, tmp_path, monkeypatch) -> None:
+    strips = Filmstrips(tmp_path / "kept")
+    long = dataclasses.replace(film, side=64, source=dataclasses.replace(film.source, frames=MAX_REEL_FRAMES + 1))
+    large = dataclasses.replace(film, side=MAX_REEL_SIDE + 1)
+    first, none, nothing = strips.of(FilmstripsParams([dataclasses.replace(film, side=64), long, large])).files
+    assert Path(first).stat().st_size == FILMSTRIP_HEAD.size + 2 * 64 * 36 * 4 and (none, nothing) == ("", "")
+    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    (second,) = strips.of(FilmstripsParams([dataclasses.replace(film, side=32)])).files
+    assert Path(second).is_file() and not Path(first).exists()

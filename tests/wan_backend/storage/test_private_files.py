@@ -49,9 +49,9 @@ def test_a_private_process_makes_the_persons_takes(umask, tmp_path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "log").write_text("x")
     for media in (person / "wan" / "more", tmp_path / "state" / "media"):
-        with TakeFolder(media, "a" * 32) as take:
+        with TakeFolder(media, "a" * 32, "Fog, seed 7") as take:
             (take.partial / "0001.png").write_bytes(b"x")
-            take.publish({"prompt": "fog"})
+            take.publish(lambda folder: {"prompt": "fog"})
     private = modes(tmp_path / "state")
     assert set(private.values()) <= {"0o700", "0o600"}, private
     assert all(mode == oct((0o666 if "." in name else 0o777) & ~umask) for name, mode in modes(person).items())
@@ -62,7 +62,7 @@ def test_a_private_process_makes_the_persons_takes(umask, tmp_path) -> None:
 
 def test_without_a_private_process_nothing_is_changed(umask, tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("WAN_VSE_UMASK")
-    with TakeFolder(tmp_path / "wan", "a" * 32) as take:
+    with TakeFolder(tmp_path / "wan", "a" * 32, "Fog, seed 7") as take:
         (take.partial / "0001.png").write_bytes(b"x")
-        take.publish({})
-    assert modes(tmp_path)["wan/" + "a" * 32 + "/0001.png"] == oct(0o666 & ~umask)
+        take.publish(lambda folder: {})
+    assert modes(tmp_path)["wan/0001 Fog, seed 7/0001.png"] == oct(0o666 & ~umask)

@@ -157,7 +157,7 @@ def taken(worker: Worker, asked: RunParams) -> np.ndarray:
     """The take's frames; it is whole, and nothing else lies about."""
     take = worker.run(asked).take
     assert take.frames == asked.request.length_frames
-    assert left_behind(asked.request.media_folder) == [asked.job_id]
+    assert left_behind(asked.request.media_folder) == [Path(take.folder).name]
     files = [f"{n:04}.png" for n in range(1, take.frames + 1)]
     assert left_behind(take.folder) == [*files, "take.json"]
     settings = json.loads((Path(take.folder) / "take.json").read_text())

@@ -22,6 +22,7 @@ from wan_backend.protocol.errors import (
 )
 from wan_backend.protocol.framing import MAX_LINE_BYTES
 from wan_backend.protocol.messages import AliveParams, FrameRate, Nothing, Plan, RunParams, TakeRequest
+from wan_backend.protocol.sentences import in_english
 from wan_backend.worker.server_connection import Channel, RequestListener, WorkerHeartbeat
 
 RATE = FrameRate(16)
@@ -43,7 +44,7 @@ def hear(lines: bytes) -> tuple[RequestListener, list[dict]]:
         thread.join(60)
         os.close(sink)
         os.close(source)
-        said = [json.loads(line) for line in out.read().splitlines()]
+        said = [in_english(json.loads(line)) for line in out.read().splitlines()]
     assert codes and set(codes) == {0}, "the listener did not leave at the end of stdin"
     return listener, said
 

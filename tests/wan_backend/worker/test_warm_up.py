@@ -22,6 +22,7 @@ from wan_backend.pipelines import text_to_video
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.envelope import Request
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest, WarmUpParams
+from wan_backend.protocol.sentences import in_english
 from wan_backend.worker import executor as executor_module
 from wan_backend.worker import warm_up
 from wan_backend.worker.server_connection import RequestListener, WarmUp
@@ -182,5 +183,5 @@ def test_a_run_ends_the_warm_up_that_waits_or_works(params):
     first, second, run = (listener.tasks.get_nowait() for _ in range(3))
     assert first.ended.is_set() and second.ended.is_set() and not run.canceled.is_set()
     listener._endpoint.feed(Request(4, "warm", to_json(WarmUpParams(params()))).line())
-    refused = json.loads(said[-1])
+    refused = in_english(json.loads(said[-1]))
     assert refused["id"] == 4 and "error" in refused, "beside a job there is none"

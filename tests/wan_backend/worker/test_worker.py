@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.wan_backend.worker.worker_process import Worker, left_behind, pictures, problem_in
-from wan_backend.protocol import PROTOCOL_VERSION
+from wan_backend.protocol import PROTOCOL_VERSION, take_names
 from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.messages import (
     Decoder,
@@ -58,8 +58,12 @@ def test_a_take_is_whole_on_the_disk(worker, params):
     asked = params()
     result = worker.run(asked)
     take = result.take
-    assert take.folder == os.path.join(asked.request.media_folder, asked.job_id)
-    assert left_behind(asked.request.media_folder) == [asked.job_id]
+    name = take_names.numbered(1, take_names.title(asked.request))
+    assert take.folder == os.path.join(asked.request.media_folder, name)
+    assert left_behind(asked.request.media_folder) == [name]
+    settings = json.loads(Path(take.folder, "take.json").read_bytes())
+    assert take_names.is_called_after(name, settings["job_id"], settings["title"])
+    assert settings["job_id"] == asked.job_id and settings["take"]["folder"] == take.folder
     frames = pictures(take.folder)
     assert frames.shape == (12, 48, 64, 3) == (take.frames, take.height, take.width, 3)
     assert take.first_file == "0001.png" and take.frame_rate == asked.request.frame_rate
@@ -191,7 +195,7 @@ def test_it_leaves_at_the_end_of_stdin_whatever_it_is_doing(tmp_path, params, bu
         worker.send("run", asked)
         worker.wait_for("denoising", 1)
     assert worker.end() == 0
-    assert not Path(asked.request.media_folder, asked.job_id).exists()
+    assert left_behind(asked.request.media_folder) in ([], [f"{asked.job_id}.partial"])
 
 
 def test_its_heart_beats_while_it_works(worker, params):

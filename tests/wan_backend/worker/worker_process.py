@@ -17,7 +17,7 @@ from wan_backend.protocol.envelope import Request
 from wan_backend.protocol.errors import REFUSED
 from wan_backend.protocol.messages import AliveParams, Problem, ProgressParams, ReadyParams, RunParams, RunResult
 
-WAIT_SECONDS = 120
+WAIT_SECONDS = 300
 
 
 class Worker:

@@ -1,0 +1,65 @@
+"""When a take was made and from what, in words."""
+
+from __future__ import annotations
+
+import time
+
+from bpy.app.translations import pgettext_iface as iface_
+
+from ...wan_backend.protocol.messages import Source, TakeRequest
+from ..timeline import provenance
+from ..timeline.path_rules import shown
+
+MAX_NAME = 60
+
+
+def made(request: TakeRequest, asked: provenance.Provenance | None, made_seconds: float) -> str:
+    """ "Made 2026-11-28 14:02 from 'shot_03.mov', frames 12 to 60". `asked` is what is known of its strips."""
+    sources = _sources(request, asked)
+    if not made_seconds:
+        return iface_("Made from {}").format(sources)
+    return iface_("Made {} from {}").format(date(made_seconds), sources)
+
+
+def date(seconds: float) -> str:
+    """ "2026-11-28 14:02", in this machine's time."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    except (OSError, OverflowError, ValueError):
+        return ""
+
+
+def _sources(request: TakeRequest, asked: provenance.Provenance | None) -> str:
+    if not request.sources:
+        return iface_("words alone")
+    parts = dict.fromkeys(_rendered(source, asked) if source.rendered else _files(source) for source in request.sources)
+    return iface_(" and ").join(parts)
+
+
+def _files(source: Source) -> str:
+    """A source that was read as it lies on the disk."""
+    if not source.files:
+        return iface_("footage")
+    first, last = _name(source.files[0]), _name(source.files[-1])
+    if source.is_movie:
+        begin = source.first_frame + 1
+        return iface_("'{}', frames {} to {}").format(first, begin, begin + max(1, source.frames) - 1)
+    return iface_("'{}'").format(first) if first == last else iface_("'{}' to '{}'").format(first, last)
+
+
+def _rendered(source: Source, asked: provenance.Provenance | None) -> str:
+    """A source that was rendered: its strips, and the frames of the film."""
+    wanted = next((each for each in asked.wanted if each.role is source.role), None) if asked is not None else None
+    if wanted is None:
+        return iface_("footage of the film")
+    frames = (wanted.start, wanted.end_exclusive - 1)
+    if not wanted.strip_names:
+        return iface_("the film, frames {} to {}").format(*frames)
+    names = ", ".join(iface_("'{}'").format(_name(name)) for name in wanted.strip_names[:3])
+    return iface_("{} in the film's frames {} to {}").format(names, *frames)
+
+
+def _name(name: str) -> str:
+    """A name that a sentence can hold."""
+    plain = shown(name)
+    return plain if len(plain) <= MAX_NAME else f"{plain[: MAX_NAME - 3]}..."

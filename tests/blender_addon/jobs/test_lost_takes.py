@@ -1,0 +1,102 @@
+"""Takes whose files were moved are found again: in the trash, in the film's folder, where a person says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import bpy
+import pytest
+
+FINISHED, CANCELLED = {"FINISHED"}, {"CANCELLED"}
+
+
+@pytest.fixture
+def film(addon, scene, put_take, tmp_path):
+    """A saved film with a strip that shows one take and keeps another, both with names that can be read."""
+    home = tmp_path / "film"
+    home.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(home / "film.blend"))
+    scene = bpy.context.scene
+    film_takes, strip_takes = addon("jobs.film_takes"), addon("timeline.strip_takes")
+    library = addon("jobs.take_library")
+    listed = []
+    for number in (1, 2):
+        folder = Path(put_take(number, home / "wan").folder)
+        settings = json.loads((folder / "take.json").read_bytes())
+        settings["title"] = "Fog, seed 7"
+        (folder / "take.json").write_text(json.dumps(settings))
+        listed.append(library.read_take(folder.rename(folder.with_name(f"000{number} Fog, seed 7")), number))
+    strip = film_takes.lay(listed[0], scene, 1, 1)
+    kept = strip_takes.KeptTake(listed[1].job_id, listed[1].folder, "0001.png", 4, False)
+    strip_takes.remember(strip, kept)
+    film_takes.forget()
+    return listed
+
+
+def strip_of(addon):
+    (strip,) = addon("timeline.compat").all_strips(bpy.context.scene)
+    return strip
+
+
+def folders(addon) -> list[str]:
+    return sorted(take.folder for take in addon("timeline.strip_takes").takes_of(strip_of(addon)))
+
+
+def test_takes_with_names_that_can_be_read_are_known_by_their_settings(film) -> None:
+    assert [take.job_id for take in film] == [f"{1:032x}", f"{2:032x}"]
+
+
+def test_nothing_is_said_to_be_lost_that_is_there(film) -> None:
+    assert bpy.ops.wan_vse.find_takes() == CANCELLED
+
+
+def test_those_in_the_trash_come_back(film, addon) -> None:
+    before = folders(addon)
+    for take in film:
+        addon("jobs.take_folders").move_to_trash(Path(take.folder))
+    assert bpy.ops.wan_vse.find_takes() == FINISHED
+    assert folders(addon) == before and all((Path(folder) / "0004.png").is_file() for folder in before)
+
+
+@pytest.mark.parametrize("name", ["wan", "old takes"])
+def test_those_that_were_moved_are_found_by_a_folder(film, addon, tmp_path, name) -> None:
+    wan = tmp_path / "film" / "wan"
+    moved = wan.rename(tmp_path / name) if name != "wan" else Path(shutil.move(wan, tmp_path / "disk" / "wan"))
+    assert bpy.ops.wan_vse.find_takes() == CANCELLED
+    assert bpy.ops.wan_vse.find_takes(directory=str(tmp_path / "film")) == CANCELLED
+    chosen = moved if name != "wan" else moved.parent
+    assert bpy.ops.wan_vse.find_takes(directory=str(chosen)) == FINISHED
+    assert folders(addon) == sorted(str(moved / Path(take.folder).name) for take in film)
+    assert Path(bpy.path.abspath(strip_of(addon).directory)) == moved / Path(film[0].folder).name
+    assert bpy.ops.wan_vse.find_takes() == CANCELLED, "none is lost any more"
+
+
+def test_a_number_that_changed_and_a_part_of_the_files_matter_not_and_do(film, addon, tmp_path) -> None:
+    one, two = (Path(take.folder) for take in film)
+    one.rename(one.with_name("0077 Fog, seed 7"))
+    two = two.rename(two.with_name("0078 Fog, seed 7"))
+    (two / "0003.png").unlink()
+    assert bpy.ops.wan_vse.find_takes() == FINISHED
+    assert [Path(folder).name for folder in folders(addon)] == ["0002 Fog, seed 7", "0077 Fog, seed 7"]
+
+
+def test_collecting_two_takes_of_one_name_keeps_both(film, addon, put_take, tmp_path) -> None:
+    """Another film's take, whose folder has the name that one here has."""
+    far = Path(film[0].folder).parents[2] / "far"
+    other = Path(put_take(9, far).folder)
+    settings = json.loads((other / "take.json").read_bytes())
+    (other / "take.json").write_text(json.dumps({**settings, "title": "Fog, seed 7"}))
+    other = other.rename(far / "0001 Fog, seed 7")
+    strip = addon("jobs.film_takes").lay(addon("jobs.take_library").read_take(other, 1), bpy.context.scene, 3, 30)
+    current = addon("jobs.session").current()
+    current.collector.begin()
+    while current.collector.busy:
+        current.collector.tick(float("inf"))
+    here = tmp_path / "film" / "wan" / "0003 Fog, seed 7"
+    assert (
+        Path(bpy.path.abspath(strip.directory)) == here
+        and json.loads((here / "take.json").read_bytes())["job_id"] == f"{9:032x}"
+    )
+    assert (Path(film[0].folder) / "0004.png").is_file()
