@@ -34,7 +34,8 @@ from ...wan_backend.protocol.messages import JobState, JobStatus, JobSummary, Ta
 from ...wan_backend.storage import whole_file
 from ..backend.client import ChildClient
 from ..timeline import compat, cut_description, cut_layout, scene_format
-from . import film_takes, folders, placing
+from ..translation import translated
+from . import film_takes, folders, placing, take_folders
 from .request import Refused
 
 log = logging.getLogger(__name__)
@@ -98,12 +99,12 @@ class Interchange:
         order.is_sent = True
 
         def failed(error: ProtocolError) -> None:
-            self._end(order, error.message, failed=True)
+            self._end(order, translated(error.message), failed=True)
 
         def exported(result: ExportTimelineResult) -> None:
             words = iface_("'{}' has {} clips with {} takes.")
             done = words.format(os.path.basename(order.file), result.clips, result.takes)
-            self._end(order, " ".join(filter(None, (done, order.sentence, *result.lost))))
+            self._end(order, " ".join(filter(None, (done, order.sentence, *map(translated, result.lost)))))
 
         def imported(result: ImportTimelineResult) -> None:
             self._read = order, result
@@ -118,7 +119,7 @@ class Interchange:
     def give_up(self, sentence: str) -> None:
         """There will be no server until the person does something."""
         if self._order is not None:
-            self._end(self._order, sentence or iface_("The backend is not running."), failed=True)
+            self._end(self._order, translated(sentence) or iface_("The backend is not running."), failed=True)
 
     def stop(self) -> None:
         """Another file is opened: what was asked for belongs to the one before."""
@@ -160,7 +161,7 @@ class Interchange:
                 "It was cut at {:.6g} frames a second, and the scene has {:.6g}: set the scene's frame rate."
             )
             said.append(words.format(float(wanted), float(rate)))
-        return " ".join([*said, *result.lost])
+        return " ".join([*said, *map(translated, result.lost)])
 
     def _end(self, order: _Order, sentence: str, failed: bool = False) -> None:
         if order is not self._order:
@@ -173,9 +174,9 @@ class Interchange:
 
 def found_take(media: ClipMedia) -> cut_layout.MadeTake | None:
     """What a take's folder says of it; None where the folder isn't one, or has other files than the cut says."""
-    if os.path.basename(media.folder) != media.job_id:
+    if take_folders.job_of(Path(media.folder)) != media.job_id:
         return None
-    take = placing.take_on_disk(media.job_id, [os.path.dirname(media.folder)])
+    take = placing.take_in(media.folder)
     if take is None:
         return None
     files = placing.files_of(take)

@@ -13,6 +13,7 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 from ..jobs import request, session
 from ..stopwatch import timed
 from ..timeline import compat, cut_description
+from ..translation import translated
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
 LINE_CHARACTERS = 38
@@ -55,12 +56,11 @@ class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, ExportHelper):
             return refusal
         return "" if len(compat.top_strips(compat.sequencer_scene(context))) else "The timeline has no strips"
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Look what the file won't have, then ask where it is to be written."""
         scene = compat.sequencer_scene(context)
         self.lost = cut_description.of(scene, scene.name).sentence
-        result: Result = ExportHelper.invoke(self, context, event)
-        return result
+        return ExportHelper.invoke(self, context, event)
 
     def draw(self, context: bpy.types.Context) -> None:
         """The form, and what is lost in it."""
@@ -111,7 +111,7 @@ def _begun(operator: Any, begin: Any, scene: bpy.types.Scene) -> Result:
     try:
         begin(scene, bpy.path.abspath(operator.filepath))
     except request.Refused as refused:
-        operator.report({"ERROR"}, rpt_(refused.sentence))
+        operator.report({"ERROR"}, translated(refused.sentence, rpt_))
         return {"CANCELLED"}
     except OSError as error:
         words = rpt_("'{}' can't be written ({}): choose another folder")

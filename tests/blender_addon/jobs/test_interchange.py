@@ -83,7 +83,9 @@ class Desk:
         for index in range(frames):
             (folder / f"{index + 1:04d}.png").write_bytes(frames_of_fake.png(index))
         take = Take(str(folder), "0001.png", MediaFormat.PNG, frames, 64, 48, FrameRate(24))
-        (folder / "take.json").write_text(json.dumps({"take": to_json(take), "request": to_json(ASKED)}))
+        (folder / "take.json").write_text(
+            json.dumps({"job_id": job_id, "take": to_json(take), "request": to_json(ASKED)})
+        )
         return self.takes.KeptTake(job_id, str(folder), "0001.png", frames, False)
 
     def take_strip(self):
