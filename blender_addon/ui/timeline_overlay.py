@@ -250,6 +250,8 @@ def _draw_asked_range(
     context: bpy.types.Context, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
 ) -> None:
     seen = snapshot.read(scene, settings_in(scene), strips)
+    if seen.shows_take:
+        return  # the panel's button makes a take for the strip itself
     targets = seen.takes.targets
     scale = _Scale(context.region)
     for target in targets:
