@@ -217,8 +217,9 @@ def _in_context_menu(self: Any, context: bpy.types.Context) -> None:
 
 
 def _in_strip_menu(self: Any, context: bpy.types.Context) -> None:
-    self.layout.separator()
+    """First, as the menu is longer than the room below the timeline's header: its end has to be scrolled to."""
     self.layout.menu(WAN_VSE_MT_wan.bl_idname, icon="RENDER_ANIMATION")
+    self.layout.separator()
 
 
 def _in_add_menu(self: Any, context: bpy.types.Context) -> None:
@@ -228,19 +229,20 @@ def _in_add_menu(self: Any, context: bpy.types.Context) -> None:
 
 CLASSES = (WAN_VSE_MT_wan, WAN_VSE_MT_takes, WAN_VSE_MT_queue, WAN_VSE_MT_settings, WAN_VSE_MT_backend, WAN_VSE_MT_pie)
 PLACES = {
-    "SEQUENCER_MT_strip": _in_strip_menu,
     "SEQUENCER_MT_add": _in_add_menu,
     "SEQUENCER_MT_context_menu": _in_context_menu,
 }
 
 
 def register() -> None:
-    """Put the entries at the ends of Blender's menus."""
+    """Put the entries at the ends of Blender's menus, in Strip at the beginning."""
+    bpy.types.SEQUENCER_MT_strip.prepend(_in_strip_menu)
     for name, draw in PLACES.items():
         getattr(bpy.types, name).append(draw)
 
 
 def unregister() -> None:
     """Remove the entries."""
+    bpy.types.SEQUENCER_MT_strip.remove(_in_strip_menu)
     for name, draw in PLACES.items():
         getattr(bpy.types, name).remove(draw)
