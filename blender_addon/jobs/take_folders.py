@@ -19,6 +19,7 @@ from ...wan_backend.protocol import bounds, take_names
 from ...wan_backend.protocol.media import MOVIE_FILES, SETTINGS_FILE, TRASH_FOLDER
 from ...wan_backend.protocol.plain_names import is_id
 from ...wan_backend.storage import whole_file
+from ..timeline import path_rules
 from .take_library import job_in
 
 MARK = "wan-vse-trash.json"
@@ -65,8 +66,9 @@ def job_played(folder: Path) -> str:
     if not take_names.may_be_take(folder.name):
         return ""
     try:
-        return _job_since(folder, os.stat(folder).st_mtime_ns)
-    except OSError:
+        stamp = os.stat(folder).st_mtime_ns
+        return _job_since(folder, stamp) if path_rules.is_settled(stamp) else job_of(folder)
+    except (OSError, ValueError):
         return job_of(folder.parent / TRASH_FOLDER / folder.name)
 
 
@@ -100,7 +102,7 @@ def _named(place: Path, title: str) -> list[str]:
                     by_title.setdefault(found, []).append(name)
             if len(_listed) >= MAX_LISTED:
                 _listed.clear()
-            _listed[place] = stamp, by_title
+            _listed[place] = stamp if path_rules.is_settled(stamp) else -1, by_title
     except (OSError, ValueError):
         return []
     return _listed[place][1].get(title, [])

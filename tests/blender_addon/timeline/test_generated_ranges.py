@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import bpy
 import pytest
@@ -81,3 +82,54 @@ def test_the_operator_writes_both_forms_and_says_what_is_in_the_way(cut, scene, 
         assert word in (tmp_path / name).read_text("utf-8")
     with pytest.raises(RuntimeError, match="can't be written"):
         bpy.ops.wan_vse.list_generated(filepath=str(tmp_path / "no" / "list.txt"))
+
+
+def test_scenes_that_show_each_other_many_times_over_end_soon(cut, scene, addon, ranges):
+    """Ten strips of the next scene in each of fourteen: ten to the power of fourteen timelines."""
+    compat = addon("timeline.compat")
+    scenes = [scene, *(bpy.data.scenes.new(f"Level {number}") for number in range(14))]
+    for outer, inner in zip(scenes, scenes[1:], strict=False):
+        editor = outer.sequence_editor or outer.sequence_editor_create()
+        inner.sequence_editor_create()
+        for channel in range(1, 11):
+            strip = compat.strips(editor).new_scene(name=f"S{channel}", scene=inner, channel=channel, frame_start=1)
+            strip.scene_input = "SEQUENCER"
+    found = ranges.of(scene, 1, 50)
+    assert found, "what was not looked into is named as a whole"
+    assert len(found) <= ranges.MAX_LOOKS * 10
+    for strip in list(compat.strips(scene.sequence_editor)):
+        compat.strips(scene.sequence_editor).remove(strip)
+    bpy.data.batch_remove(scenes[1:])
+
+
+def test_a_long_chain_of_scenes_ends_in_no_traceback(cut, scene, addon, ranges):
+    compat = addon("timeline.compat")
+    scenes = [scene, *(bpy.data.scenes.new(f"Level {number}") for number in range(1200))]
+    for outer, inner in zip(scenes, scenes[1:], strict=False):
+        editor = outer.sequence_editor or outer.sequence_editor_create()
+        inner.sequence_editor_create()
+        strip = compat.strips(editor).new_scene(name="S", scene=inner, channel=1, frame_start=1)
+        strip.scene_input = "SEQUENCER"
+    assert len(ranges.of(scene, 1, 50)) <= 1
+    (strip,) = compat.strips(scene.sequence_editor)
+    assert addon("timeline.strip_media").scene_refusal(scene, strip, range(1, 5)) == ""
+    compat.strips(scene.sequence_editor).remove(strip)
+    bpy.data.batch_remove(scenes[1:])  # Blender itself doesn't get to the end of such a chain, as when it saves
+
+
+def test_the_file_is_named_as_blender_names_files(cut, scene, take, tmp_path, monkeypatch):
+    with pytest.raises(RuntimeError, match="a name"):
+        bpy.ops.wan_vse.list_generated(filepath="")
+    with pytest.raises(RuntimeError, match="a name"):
+        bpy.ops.wan_vse.list_generated(filepath=str(tmp_path) + "/")
+    monkeypatch.setattr(bpy.path, "abspath", lambda path: path.replace("//", f"{tmp_path}/"))
+    assert bpy.ops.wan_vse.list_generated(filepath="//ranges.txt") == {"FINISHED"}
+    assert (tmp_path / "ranges.txt").is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_that_is_no_text_is_no_traceback(cut, scene, take, tmp_path):
+    name = os.fsdecode(b"caf\xe9.txt")
+    assert bpy.ops.wan_vse.list_generated(filepath=str(tmp_path / name)) == {"FINISHED"}
+    with pytest.raises(RuntimeError, match="can't be written"):
+        bpy.ops.wan_vse.list_generated(filepath=str(tmp_path / "no" / name))
