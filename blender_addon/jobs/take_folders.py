@@ -11,7 +11,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -86,6 +86,23 @@ def find(place: Path, job_id: str, title: str) -> Path | None:
     return next((folder for folder in folders if job_of(folder) == job_id), None)
 
 
+def find_renamed(places: Iterable[str], job_ids: Container[str]) -> Iterator[tuple[str, Path]]:
+    """Jobs, and folders with takes of these jobs that a person has called otherwise. Slow: it reads all settings.
+
+    They may be played from there; nothing else is done with a folder that has not the name that was given to it.
+    """
+    for folder in (Path(place, name) for place in places for name in sorted(_names_in(Path(place)))):
+        if _is_link(folder) or not folder.is_dir():
+            continue
+        try:
+            settings = whole_file.read_json(folder / SETTINGS_FILE, bounds.MAX_JSON_CHARACTERS)
+        except (OSError, ValueError):
+            continue
+        job_id = settings.get("job_id") if isinstance(settings, dict) else None
+        if isinstance(job_id, str) and job_id in job_ids:
+            yield job_id, folder
+
+
 _listed: dict[Path, tuple[int, dict[str, list[str]]]] = {}
 """Of some media folders, when they were changed last, and the names in them by title."""
 MAX_LISTED = 8
@@ -131,7 +148,7 @@ def place_for(source: Path, target: Path, taken: Container[Path] = ()) -> Path:
 def _names_in(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 
