@@ -287,7 +287,9 @@ def _shown_by(strip: compat.Strip) -> set[bpy.types.Scene]:
             continue
         found.add(shown.scene)
         if shown.scene_input == "SEQUENCER":
-            waiting += [inner for inner, _ in strip_columns.walk(shown.scene) if inner.type == "SCENE" and not inner.mute]
+            waiting += [
+                inner for inner, _ in strip_columns.walk(shown.scene) if inner.type == "SCENE" and not inner.mute
+            ]
     return found
     seen.add(strip.scene)
     if strip.scene_input == "SEQUENCER":

@@ -13,7 +13,17 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import TakeRequest
-from . import animation, compat, free_space, identity, path_rules, picture_files, scene_format, strip_columns, strip_transform
+from . import (
+    animation,
+    compat,
+    free_space,
+    identity,
+    path_rules,
+    picture_files,
+    scene_format,
+    strip_columns,
+    strip_transform,
+)
 
 NAME_CHARACTERS = 40
 PLACEHOLDER_COLOR = (0.16, 0.13, 0.27)

@@ -34,9 +34,7 @@ def test_two_blenders_keep_each_others_prompts(tmp_path):
     assert PresetFiles(tmp_path).prompts() == ["rain", "fog"]
 
 
-@pytest.mark.parametrize(
-    "prompt", ["fog", "Nebel über Föhren", "霧 🌲", "ضباب", 'a "quoted" \\ line\nand another']
-)
+@pytest.mark.parametrize("prompt", ["fog", "Nebel über Föhren", "霧 🌲", "ضباب", 'a "quoted" \\ line\nand another'])
 def test_a_favorite_is_kept_for_all_files_until_its_star_comes_off(tmp_path, prompt):
     files, other = PresetFiles(tmp_path), PresetFiles(tmp_path)
     assert other.favorites() == []

@@ -126,7 +126,9 @@ def test_a_picture_behind_a_link_is_there(module, look, tmp_path) -> None:
     assert not look.of(place).is_gone
 
 
-def test_what_goes_right_after_a_look_is_seen_where_the_disk_counts_time_in_steps(module, look, clock, tmp_path) -> None:
+def test_what_goes_right_after_a_look_is_seen_where_the_disk_counts_time_in_steps(
+    module, look, clock, tmp_path
+) -> None:
     place = put(module, tmp_path / "take")
     stamp = os.stat(tmp_path / "take").st_mtime_ns
     look.of(place)
