@@ -1,4 +1,4 @@
-"""Compares paths by the rules of the system that they belong to, without asking the disk; and what dates of folders tell.
+"""Compares paths by the rules of their system, and tells what dates of folders are worth. It asks no disk.
 
 Windows ignores case, knows drives and shares, and gives long paths a prefix. Only the disk could tell whether a drive's
 letter stands for a share, so those two are never called the same.

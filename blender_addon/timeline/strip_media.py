@@ -291,9 +291,3 @@ def _shown_by(strip: compat.Strip) -> set[bpy.types.Scene]:
                 inner for inner, _ in strip_columns.walk(shown.scene) if inner.type == "SCENE" and not inner.mute
             ]
     return found
-    seen.add(strip.scene)
-    if strip.scene_input == "SEQUENCER":
-        for inner, _ in strip_columns.walk(strip.scene):
-            if inner.type == "SCENE" and not inner.mute:
-                _shown_by(inner, seen)
-    return seen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import os
 import sys
@@ -90,7 +91,7 @@ def test_the_operator_writes_both_forms_and_says_what_is_in_the_way(cut, scene, 
 def nested(scene, compat, levels: int, strips: int) -> None:
     """So many scenes, each of which shows the next one so many times."""
     scenes = [scene, *(bpy.data.scenes.new(f"Level {number}") for number in range(levels))]
-    for outer, inner in zip(scenes, scenes[1:], strict=False):
+    for outer, inner in itertools.pairwise(scenes):
         editor = outer.sequence_editor or outer.sequence_editor_create()
         inner.sequence_editor_create()
         for channel in range(1, strips + 1):
