@@ -1,7 +1,7 @@
 """Takes of the open film whose files are not where its strips have them: found elsewhere, and the strips pointed there.
 
-A take is known by its settings, wherever it lies. It is looked for in the media folders of the film and their trash,
-where it was made, and where a person says.
+A take is known by its settings, wherever it lies and whatever its folder is called. It is looked for in the media
+folders of the film and their trash, where it was made, and where a person says.
 """
 
 from __future__ import annotations
@@ -36,14 +36,21 @@ def find(takes: dict[str, strip_takes.KeptTake], cleaner: Cleaner, chosen: str =
         trashed = {take_folders.job_of(folder) for folder in cleaner.in_trash()} & takes.keys()
         if trashed:
             cleaner.bring_back(trashed)
-    for place in _places_in(chosen) if chosen else _places(takes):
+    places = list(_places_in(chosen) if chosen else _places(takes))
+    for place in places:
         for job_id in takes.keys() - found.keys():
             folder = take_folders.find(Path(place), job_id, titles[job_id])
-            if folder is not None and not take_strips.missing_refusal(
-                replace(takes[job_id], folder=str(folder)).files()
-            ):
+            if folder is not None and _is_whole(takes[job_id], folder):
+                found[job_id] = str(folder)
+    if left := takes.keys() - found.keys():
+        for job_id, folder in take_folders.find_renamed(places, left):
+            if job_id not in found and _is_whole(takes[job_id], folder):
                 found[job_id] = str(folder)
     return found
+
+
+def _is_whole(take: strip_takes.KeptTake, folder: Path) -> bool:
+    return not take_strips.missing_refusal(replace(take, folder=str(folder)).files())
 
 
 def point(takes: dict[str, strip_takes.KeptTake], found: dict[str, str]) -> None:

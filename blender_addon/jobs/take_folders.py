@@ -11,7 +11,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ...wan_backend.protocol import bounds, take_names
 from ...wan_backend.protocol.media import MOVIE_FILES, SETTINGS_FILE, TRASH_FOLDER
 from ...wan_backend.protocol.plain_names import is_id
 from ...wan_backend.storage import whole_file
+from ..timeline import path_rules
 from .take_library import job_in
 
 MARK = "wan-vse-trash.json"
@@ -65,8 +66,9 @@ def job_played(folder: Path) -> str:
     if not take_names.may_be_take(folder.name):
         return ""
     try:
-        return _job_since(folder, os.stat(folder).st_mtime_ns)
-    except OSError:
+        stamp = os.stat(folder).st_mtime_ns
+        return _job_since(folder, stamp) if path_rules.is_settled(stamp) else job_of(folder)
+    except (OSError, ValueError):
         return job_of(folder.parent / TRASH_FOLDER / folder.name)
 
 
@@ -82,6 +84,23 @@ def find(place: Path, job_id: str, title: str) -> Path | None:
         return place / job_id
     folders = (place / name for name in _named(place, title))
     return next((folder for folder in folders if job_of(folder) == job_id), None)
+
+
+def find_renamed(places: Iterable[str], job_ids: Container[str]) -> Iterator[tuple[str, Path]]:
+    """Jobs, and folders with takes of these jobs that a person has called otherwise. Slow: it reads all settings.
+
+    They may be played from there; nothing else is done with a folder that has not the name that was given to it.
+    """
+    for folder in (Path(place, name) for place in places for name in sorted(_names_in(Path(place)))):
+        if _is_link(folder) or not folder.is_dir():
+            continue
+        try:
+            settings = whole_file.read_json(folder / SETTINGS_FILE, bounds.MAX_JSON_CHARACTERS)
+        except (OSError, ValueError):
+            continue
+        job_id = settings.get("job_id") if isinstance(settings, dict) else None
+        if isinstance(job_id, str) and job_id in job_ids:
+            yield job_id, folder
 
 
 _listed: dict[Path, tuple[int, dict[str, list[str]]]] = {}
@@ -100,7 +119,7 @@ def _named(place: Path, title: str) -> list[str]:
                     by_title.setdefault(found, []).append(name)
             if len(_listed) >= MAX_LISTED:
                 _listed.clear()
-            _listed[place] = stamp, by_title
+            _listed[place] = stamp if path_rules.is_settled(stamp) else -1, by_title
     except (OSError, ValueError):
         return []
     return _listed[place][1].get(title, [])
@@ -129,7 +148,7 @@ def place_for(source: Path, target: Path, taken: Container[Path] = ()) -> Path:
 def _names_in(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 
