@@ -236,13 +236,15 @@ PLACES = {
 
 def register() -> None:
     """Put the entries at the ends of Blender's menus, in Strip at the beginning."""
-    bpy.types.SEQUENCER_MT_strip.prepend(_in_strip_menu)
+    menus: Any = bpy.types
+    menus.SEQUENCER_MT_strip.prepend(_in_strip_menu)
     for name, draw in PLACES.items():
         getattr(bpy.types, name).append(draw)
 
 
 def unregister() -> None:
     """Remove the entries."""
-    bpy.types.SEQUENCER_MT_strip.remove(_in_strip_menu)
+    menus: Any = bpy.types
+    menus.SEQUENCER_MT_strip.remove(_in_strip_menu)
     for name, draw in PLACES.items():
         getattr(bpy.types, name).remove(draw)
