@@ -1,7 +1,7 @@
 """Folders of takes on the disk: told from all others, measured, moved into the trash and back, and removed.
 
-It needs no Blender. Only what a worker makes is ever touched: a folder, no link, whose name fits the job and the title
-in its own take.json (protocol.take_names). Of what is removed for good, only the files that a worker writes go.
+It needs no Blender. Only what a worker makes is ever touched: a folder, no link, with a number in front of its name or
+called after its job, whose own take.json names job and title (protocol.take_names). Of what is removed for good, only the files that a worker writes go.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def is_take_folder(folder: Path) -> bool:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether it is a take's folder whose settings name the job, or the job and the title, that it is called after."""
+    """Whether it is a take's folder whose settings name the job that it is called after, or a job and a title."""
     return bool(job_of(folder))
 
 
@@ -77,11 +77,22 @@ def _job_since(folder: Path, stamp: int) -> str:
 
 
 def find(place: Path, job_id: str, title: str) -> Path | None:
-    """The folder of a job's take in a media folder; None if there is none. Quick where thousands of takes are."""
+    """The folder of a job's take in a media folder, by the words that it was given; None if there is none.
+
+    Quick where thousands of takes are. `each_take` finds it by other words.
+    """
     if is_id(job_id) and is_take_folder(place / job_id):
         return place / job_id
     folders = (place / name for name in _named(place, title))
     return next((folder for folder in folders if job_of(folder) == job_id), None)
+
+
+def each_take(place: Path) -> Iterator[tuple[Path, str]]:
+    """The folders that may be takes' in a media folder, each with its job, or "": its settings are read at that step."""
+    with contextlib.suppress(OSError, ValueError), os.scandir(place) as entries:
+        for entry in entries:
+            if take_names.may_be_take(entry.name):
+                yield Path(entry.path), job_of(Path(entry.path))
 
 
 _listed: dict[Path, tuple[int, dict[str, list[str]]]] = {}
@@ -111,7 +122,7 @@ def place_for(source: Path, target: Path, taken: Container[Path] = ()) -> Path:
 
     Its name there is the same, with another number if another take has it, or is to have one of `taken`.
     """
-    job_id, title = job_of(source), take_names.title_of(source.name)
+    job_id, title = job_of(source), take_names.title_of(source.name) or _title_given(source)
     place = target / source.name
     if not title or not job_id:
         return place
@@ -124,6 +135,18 @@ def place_for(source: Path, target: Path, taken: Container[Path] = ()) -> Path:
         place = target / take_names.numbered(number, title)
         number += 1
     return place
+
+
+def _title_given(folder: Path) -> str:
+    """The title that a take's folder was given, where a person changed its words since; empty if it never had one."""
+    if is_id(folder.name) or not take_names.may_be_take(folder.name):
+        return ""
+    try:
+        settings = whole_file.read_json(folder / SETTINGS_FILE, bounds.MAX_JSON_CHARACTERS)
+    except (OSError, ValueError):
+        return ""
+    title = settings.get(take_names.TITLE_KEY) if isinstance(settings, dict) else None
+    return title if isinstance(title, str) and take_names.title_of(take_names.numbered(1, title)) == title else ""
 
 
 def _names_in(folder: Path) -> list[str]:
