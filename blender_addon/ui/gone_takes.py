@@ -146,7 +146,7 @@ def tick(deadline: float) -> bool:
 def _walk() -> bool:
     """Ask for the takes of the next strips; behind the last one, say which are gone. True if that changed."""
     global _next, _walks
-    scene = bpy.data.scenes.get(_scene)
+    scene: Any = bpy.data.scenes.get(_scene)
     if scene is None or scene.sequence_editor is None:
         _walks = False
         return False

@@ -205,6 +205,6 @@ def _chosen(panel_state: WanPanelState, context: bpy.types.Context) -> None:
     job_id = panel_state.take_rows[panel_state.active_take].name
     if job_id == _shown or job_id not in _takes:
         return
-    operator: Any = bpy.ops.wan_vse.show_kept_take
-    if operator.poll():
-        operator("EXEC_DEFAULT", True, job_id=job_id)
+    operators: Any = bpy.ops
+    if operators.wan_vse.show_kept_take.poll():
+        operators.wan_vse.show_kept_take("EXEC_DEFAULT", True, job_id=job_id)
