@@ -1,8 +1,8 @@
 """Takes of the open film whose files are not where its strips have them: found elsewhere, and the strips pointed there.
 
 A take is known by its settings, wherever it lies. It is looked for in the media folders of the film and their trash,
-where it was made, and where a person says: by its folder's name, which is quick, then, in slices, by the settings of all
-takes there, as a person may have changed the name.
+where it was made, and where a person says: by its folder's name, which is quick, then, in slices, by the settings of
+all takes there, as a person may have changed the name.
 """
 
 from __future__ import annotations
@@ -58,10 +58,7 @@ class Search:
 
     def go_on(self, deadline: float = math.inf) -> bool:
         """Read the settings of more takes until `deadline` (of time.perf_counter); True once all is looked through."""
-        for _ in self._steps:
-            if time.perf_counter() > deadline:
-                return False
-        return True
+        return all(time.perf_counter() <= deadline for _ in self._steps)
 
     def _look(self, places: list[str]) -> Iterator[None]:
         for place in places:

@@ -1,7 +1,8 @@
 """Folders of takes on the disk: told from all others, measured, moved into the trash and back, and removed.
 
 It needs no Blender. Only what a worker makes is ever touched: a folder, no link, with a number in front of its name or
-called after its job, whose own take.json names job and title (protocol.take_names). Of what is removed for good, only the files that a worker writes go.
+called after its job, whose own take.json names job and title (protocol.take_names). Of what is removed for good, only
+the files that a worker writes go.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def find(place: Path, job_id: str, title: str) -> Path | None:
 
 
 def each_take(place: Path) -> Iterator[tuple[Path, str]]:
-    """The folders that may be takes' in a media folder, each with its job, or "": its settings are read at that step."""
+    """The folders that may be takes' in a media folder, each with its job, or "": a step reads one's settings."""
     with contextlib.suppress(OSError, ValueError), os.scandir(place) as entries:
         for entry in entries:
             if take_names.may_be_take(entry.name):

@@ -13,7 +13,6 @@ from ..jobs import lost_takes, session
 from ..stopwatch import timed
 from .refusing import OnTimeline, Result
 
-
 TICK_SECONDS = 0.01
 SLICE_SECONDS = 0.005
 

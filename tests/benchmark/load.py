@@ -5,8 +5,9 @@
 
 10,000 jobs have ended and 2,000 wait (one of them runs, on a worker without a model), 3,000 strips lie on the
 timeline; `--takes 5` lets each of these keep five takes. In the end a take of 241 pictures is flipped among them, the
-file is saved, and the strips are looked at as after an undo. Prints each measured value beside what is wanted; exit code 1 where one is missed or the queue doesn't
-come. Saving and loading may take what they need, so that nothing is wanted of them.
+file is saved, and the strips are looked at as after an undo. Prints each measured value beside what is wanted; exit
+code 1 where one is missed or the queue doesn't come. Saving and loading may take what they need, so that nothing is
+wanted of them.
 """
 
 from __future__ import annotations

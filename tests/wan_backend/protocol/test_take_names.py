@@ -58,7 +58,17 @@ def test_every_system_takes_the_name_and_it_is_read_back(prompt, seed, number) -
 
 
 @pytest.mark.parametrize(
-    "name", ["Harbor", "12 Harbor, seed 1", "0012 Harbor, seed 1.partial", "0012 Harbor.replaced", "trash", "", "0012", "0012  a"]
+    "name",
+    [
+        "Harbor",
+        "12 Harbor, seed 1",
+        "0012 Harbor, seed 1.partial",
+        "0012 Harbor.replaced",
+        "trash",
+        "",
+        "0012",
+        "0012  a",
+    ],
 )
 def test_other_folders_are_no_takes(name) -> None:
     assert not take_names.may_be_take(name)
