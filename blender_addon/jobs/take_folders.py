@@ -20,6 +20,7 @@ from ...wan_backend.protocol import bounds, take_names
 from ...wan_backend.protocol.media import MOVIE_FILES, SETTINGS_FILE, TRASH_FOLDER
 from ...wan_backend.protocol.plain_names import is_id
 from ...wan_backend.storage import whole_file
+from ..timeline import path_rules
 from .take_library import job_in
 
 MARK = "wan-vse-trash.json"
@@ -66,8 +67,9 @@ def job_played(folder: Path) -> str:
     if not take_names.may_be_take(folder.name):
         return ""
     try:
-        return _job_since(folder, os.stat(folder).st_mtime_ns)
-    except OSError:
+        stamp = os.stat(folder).st_mtime_ns
+        return _job_since(folder, stamp) if path_rules.is_settled(stamp) else job_of(folder)
+    except (OSError, ValueError):
         return job_of(folder.parent / TRASH_FOLDER / folder.name)
 
 
@@ -89,11 +91,17 @@ def find(place: Path, job_id: str, title: str) -> Path | None:
 
 
 def each_take(place: Path) -> Iterator[tuple[Path, str]]:
-    """The folders that may be takes' in a media folder, each with its job, or "": a step reads one's settings."""
-    with contextlib.suppress(OSError, ValueError), os.scandir(place) as entries:
-        for entry in entries:
-            if take_names.may_be_take(entry.name):
-                yield Path(entry.path), job_of(Path(entry.path))
+    """The folders in a media folder with the jobs that their settings name, or "": a step reads one's settings.
+
+    Takes may be played from there, whatever a person has called the folders; `is_ours` says what may be moved.
+    """
+    for folder in (place / name for name in sorted(_names_in(place))):
+        job_id: object = None
+        if not _is_link(folder) and folder.is_dir():
+            with contextlib.suppress(OSError, ValueError):
+                settings = whole_file.read_json(folder / SETTINGS_FILE, bounds.MAX_JSON_CHARACTERS)
+                job_id = settings.get("job_id") if isinstance(settings, dict) else None
+        yield folder, job_id if isinstance(job_id, str) and is_id(job_id) else ""
 
 
 _listed: dict[Path, tuple[int, dict[str, list[str]]]] = {}
@@ -112,7 +120,7 @@ def _named(place: Path, title: str) -> list[str]:
                     by_title.setdefault(found, []).append(name)
             if len(_listed) >= MAX_LISTED:
                 _listed.clear()
-            _listed[place] = stamp, by_title
+            _listed[place] = stamp if path_rules.is_settled(stamp) else -1, by_title
     except (OSError, ValueError):
         return []
     return _listed[place][1].get(title, [])
@@ -153,7 +161,7 @@ def _title_given(folder: Path) -> str:
 def _names_in(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 

@@ -70,7 +70,7 @@ def _hide_missing(scene: bpy.types.Scene) -> None:
 
 def _show_missing_again(scene: bpy.types.Scene) -> None:
     """Let Blender show what it showed before pictures of takes were missing."""
-    if scene.library is None and HIDDEN in scene:
+    if scene.library is None and scene.get(HIDDEN) is not None:
         if untrusted.flag_in(scene, HIDDEN):
             scene.sequence_editor.show_missing_media = True
         del scene[HIDDEN]

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.wan_backend.server.served import ROOT, Served, request
+from wan_backend.protocol import PROTOCOL_VERSION
 
 FOLDER = Path(__file__).with_name("failing_files")
 WEIGHTS = ROOT / "wan_backend" / "embedded_model" / "weights"
@@ -101,7 +102,7 @@ class Trials:
         self.order(at, error)
         server = self.serve()
         try:
-            server.call("hello", protocol=4)
+            server.call("hello", protocol=PROTOCOL_VERSION)
             assert "result" in server.ask("list")
         except (AssertionError, OSError):
             server.process.wait(PATIENCE_SECONDS)
@@ -210,7 +211,7 @@ def test_a_few_operations_of_the_server_failing(trials):
     seed = int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))
     chance, kind = random.Random(seed), KINDS["a server that has a job"]
     few = trials("server")
-    few.serve().call("hello", protocol=4)
+    few.serve().call("hello", protocol=PROTOCOL_VERSION)
     kind.do(few, 0, errno.EIO)
     assert 5 < few.operations < MOST and not few.failed
     for at in chance.sample(range(1, few.operations), FEW):
@@ -224,7 +225,7 @@ def test_each_operation_failing_in_turn(trials, kind):
     first = 1 + random.Random(int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))).randrange(step)
     every = trials(KINDS[kind].who)
     if kind != "a server that starts":
-        every.serve().call("hello", protocol=4)
+        every.serve().call("hello", protocol=PROTOCOL_VERSION)
         if not KINDS[kind].cold:
             KINDS[kind].do(every, 0, errno.EIO)
     for at, error in zip(range(first, MOST, step), itertools.cycle(ERRORS), strict=False):

@@ -131,3 +131,20 @@ def test_a_copy_of_a_renamed_take_never_joins_another_that_has_its_name(film, ad
     renamed = Path(film[0].folder).rename(Path(film[0].folder).with_name("0001 best"))
     (tmp_path / "there" / "0001 best").mkdir(parents=True)
     assert take_folders.place_for(renamed, tmp_path / "there").name != "0001 best"
+
+
+@pytest.mark.parametrize("how", ["by itself", "its folder", "the folder above"])
+def test_a_folder_that_a_person_has_called_otherwise_is_found(film, addon, tmp_path, how) -> None:
+    """A copy with a picture too few is not taken for it."""
+    one = Path(film[0].folder)
+    there = one.parent if how == "by itself" else tmp_path / "disk"
+    there.mkdir(exist_ok=True)
+    renamed = one.rename(there / "the best\u202e one")
+    (shutil.copytree(renamed, there / "a copy") / "0003.png").unlink()
+    (there / "no take").mkdir()
+    (there / "no take" / "take.json").write_text("[" * 9000)
+    chosen = {"by itself": "", "its folder": str(renamed), "the folder above": str(there)}[how]
+    assert bpy.ops.wan_vse.find_takes(directory=chosen) == FINISHED
+    assert sorted(folders(addon)) == sorted([str(renamed), film[1].folder])
+    assert Path(bpy.path.abspath(strip_of(addon).directory)) == renamed
+    assert not addon("jobs.take_folders").is_ours(renamed), "it is played, and neither moved nor removed"
