@@ -128,9 +128,9 @@ def film_of(take: ListedTake) -> Film:
 def read(path: str) -> Filmstrip | None:
     """The strip in a file; None if it holds none."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a named pipe would be waited for
+            return None
         with open(path, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return None
             content = file.read(MAX_FILE_BYTES)
         mark, width, height, count, _ = FILMSTRIP_HEAD.unpack_from(content)
         sides = 0 < width <= FILMSTRIP_SIDE and 0 < height <= FILMSTRIP_SIDE and 0 < count <= FILMSTRIP_PICTURES

@@ -1,12 +1,15 @@
 """Takes of the open film whose files are not where its strips have them: found elsewhere, and the strips pointed there.
 
 A take is known by its settings, wherever it lies. It is looked for in the media folders of the film and their trash,
-where it was made, and where a person says.
+where it was made, and where a person says: by its folder's name, which is quick, then, in slices, by the settings of
+all takes there, as a person may have changed the name.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -39,11 +42,36 @@ def find(takes: dict[str, strip_takes.KeptTake], cleaner: Cleaner, chosen: str =
     for place in _places_in(chosen) if chosen else _places(takes):
         for job_id in takes.keys() - found.keys():
             folder = take_folders.find(Path(place), job_id, titles[job_id])
-            if folder is not None and not take_strips.missing_refusal(
-                replace(takes[job_id], folder=str(folder)).files()
-            ):
+            if folder is not None and _is_whole(takes[job_id], folder):
                 found[job_id] = str(folder)
     return found
+
+
+class Search:
+    """A look for takes in all folders where they may be, whatever these are called now. No strip is held."""
+
+    def __init__(self, takes: dict[str, strip_takes.KeptTake], chosen: str = "") -> None:
+        """`takes` and `chosen` are as in `find`, without what that has found."""
+        self.found: dict[str, str] = {}
+        self._takes = takes
+        self._steps = self._look(list(dict.fromkeys(_places_in(chosen) if chosen else _places(takes))))
+
+    def go_on(self, deadline: float = math.inf) -> bool:
+        """Read the settings of more takes until `deadline` (of time.perf_counter); True once all is looked through."""
+        return all(time.perf_counter() <= deadline for _ in self._steps)
+
+    def _look(self, places: list[str]) -> Iterator[None]:
+        for place in places:
+            if self._takes.keys() <= self.found.keys():
+                return
+            for folder, job_id in take_folders.each_take(Path(place)):
+                if job_id in self._takes and job_id not in self.found and _is_whole(self._takes[job_id], folder):
+                    self.found[job_id] = str(folder)
+                yield
+
+
+def _is_whole(take: strip_takes.KeptTake, folder: Path) -> bool:
+    return not take_strips.missing_refusal(replace(take, folder=str(folder)).files())
 
 
 def point(takes: dict[str, strip_takes.KeptTake], found: dict[str, str]) -> None:

@@ -259,9 +259,8 @@ class OpenFile:
         self.history.see(on_strips)
 
     def look_again(self) -> None:
-        """Look at the strips anew, also where none was added, removed or moved."""
-        self._look = self._look or StripLook()
-        self._go_on(None, math.inf)
+        """Look at the strips anew, also where none was added, removed or moved; the next ticks do it."""
+        self._look = self._look or StripLook(asks=self._unknown is None)
 
     def waits_for(self, job_id: str) -> bool:
         """True if a strip of the open file, as last looked at, stands for the job, has its take or waits for it."""
@@ -340,7 +339,8 @@ class OpenFile:
 
     def place(self, status: JobStatus, request: TakeRequest, scene: bpy.types.Scene) -> bool:
         """Place a take because the person asked for it; False if `problems` says why not."""
-        placed = placing.place_by_hand(status, request, scene, self.has(status))
+        waiting = self._noted_strips(status.job_id) if self._knows_strips() else None
+        placed = placing.place_by_hand(status, request, scene, self.has(status), waiting)
         return self._keep_outcome(status, placed)
 
     def place_one(self, jobs: JobList, request_of: RequestOf, deadline: float) -> bool:
@@ -359,7 +359,7 @@ class OpenFile:
         due = self._concerning_strips(jobs, deadline)
         if not due or time.perf_counter() > deadline:
             return False
-        is_known = self._looked is not None and self._looked.sweep.done and self._looked.sweep.is_current()
+        is_known = self._knows_strips()
         by_job: dict[str, list[identity.Marked]] | None = None
         for status in sorted(due, key=lambda status: status.created):
             mine = self._noted_strips(status.job_id) if is_known else None
@@ -371,6 +371,10 @@ class OpenFile:
             if time.perf_counter() > deadline:
                 return False  # the others are still due
         return False
+
+    def _knows_strips(self) -> bool:
+        """Whether no strip was added, removed or moved since the last look."""
+        return self._looked is not None and self._looked.sweep.done and self._looked.sweep.is_current()
 
     def _noted_strips(self, job_id: str) -> list[identity.Marked] | None:
         """The strips that waited for the job at the last look; None if they no longer do, or if there were none."""

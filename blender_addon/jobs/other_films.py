@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..timeline import path_rules
+
 PIECE_BYTES = 1 << 20
 OVERLAP_BYTES = 300
 MAX_FILMS = 200
@@ -45,11 +47,11 @@ class OtherFilms:
             try:
                 names = sorted(name for name in os.listdir(folder) if name.lower().endswith(".blend"))
             except OSError:
-                self.unreadable.append(folder)
+                self.unreadable.append(path_rules.shown(folder))
         others = [name for name in names if os.path.normcase(name) != os.path.normcase(os.path.basename(film))]
         for name in others[:MAX_FILMS]:
             yield from self._read(Path(folder, name))
-        self.unreadable += others[MAX_FILMS:]
+        self.unreadable += map(path_rules.shown, others[MAX_FILMS:])
 
     def _read(self, file: Path) -> Iterator[bool]:
         try:
@@ -58,7 +60,7 @@ class OtherFilms:
             with open(file, "rb") as stream:
                 piece = stream.read(PIECE_BYTES)
                 if not piece.startswith(_HEAD):
-                    self.unreadable.append(file.name)
+                    self.unreadable.append(path_rules.shown(file.name))
                     return
                 while piece:
                     self.named.update(found.decode() for found in _JOB_ID.findall(piece))
@@ -68,4 +70,4 @@ class OtherFilms:
                     more = stream.read(PIECE_BYTES)
                     piece = piece[-OVERLAP_BYTES:] + more if more else b""
         except OSError:
-            self.unreadable.append(file.name)
+            self.unreadable.append(path_rules.shown(file.name))

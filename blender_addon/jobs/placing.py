@@ -69,12 +69,20 @@ class Placed:
     """What the person should know of where it was placed."""
 
 
-def place_by_hand(status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, belongs_here: bool) -> Placed:
+def place_by_hand(
+    status: JobStatus,
+    request: TakeRequest,
+    scene: bpy.types.Scene,
+    belongs_here: bool,
+    waiting: list[identity.Marked] | None = None,
+) -> Placed:
     """Place a done take because the person asked for it: on the strips that wait for it, or else at its recorded place.
 
-    In a file that the job doesn't belong to, it is placed at the playhead.
+    In a file that the job doesn't belong to, it is placed at the playhead. `waiting` are the strips that wait, if they
+    are known; else all strips are looked at.
     """
-    waiting = [found for found in identity.sweep() if waits_for(found, status.job_id)]
+    if waiting is None:
+        waiting = [found for found in identity.sweep() if waits_for(found, status.job_id)]
     if waiting:
         return land(status, waiting)
     return add_at_recorded_place(status, request, scene, start=None if belongs_here else scene.frame_current)

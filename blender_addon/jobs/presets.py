@@ -6,28 +6,34 @@ sentence says so.
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import json
 import logging
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...wan_backend.protocol.messages import MAX_LORAS, MAX_PROMPT_CHARACTERS, MAX_STRENGTH, MIN_STRENGTH
+from ...wan_backend.protocol.plain_names import is_encodable
 from ...wan_backend.storage import private_files, whole_file
 from ..translation import translated
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MAX_PROMPTS = 50
 MAX_FAVORITES = 100
 MAX_PRESETS = 100
 MAX_NAME_CHARACTERS = 60
 MAX_VALUE_CHARACTERS = 4096
-MAX_BYTES = 4_000_000
+MAX_BYTES = 16_000_000
 PROMPTS_FILE, FAVORITES_FILE, PRESETS_FILE = "prompts.json", "favorites.json", "presets.json"
 ASIDE = ".damaged"
+MAX_ASIDE = 50
+"""So many damaged files of one name are kept; then the file stays as it is, and nothing is written over it."""
 SETTINGS = ("model_id", "resolution_name", "quality", "negative_prompt", "style_words", "matrix_precision", "conform")
 """The settings that a preset has; all are text."""
 
@@ -63,25 +69,27 @@ class PresetFiles:
         self._prompts: list[str] | None = None
         self._favorites: list[str] | None = None
         self._presets: list[Preset] | None = None
+        self._unreadable: dict[str, str] = {}
+        """By file, why it can't be read though it is there: nothing may be written over it then."""
         self.problem = ""
         """What was wrong with a file, in a sentence; empty if nothing was."""
 
     def prompts(self) -> list[str]:
         """The prompts, the newest first."""
         if self._prompts is None:
-            self._prompts = self._read(PROMPTS_FILE, _prompts_in, [])
+            self._prompts = self._read(PROMPTS_FILE, _prompts_in)
         return self._prompts
 
     def favorites(self) -> list[str]:
         """The favorite prompts, the newest first."""
         if self._favorites is None:
-            self._favorites = self._read(FAVORITES_FILE, lambda read: _prompts_in(read, MAX_FAVORITES), [])
+            self._favorites = self._read(FAVORITES_FILE, lambda read: _prompts_in(read, MAX_FAVORITES))
         return self._favorites
 
     def presets(self) -> list[Preset]:
         """The presets, by name."""
         if self._presets is None:
-            self._presets = self._read(PRESETS_FILE, _presets_in, [])
+            self._presets = self._read(PRESETS_FILE, _presets_in)
         return self._presets
 
     def preset(self, name: str) -> Preset | None:
@@ -90,7 +98,7 @@ class PresetFiles:
 
     def use_prompt(self, prompt: str) -> None:
         """Put a prompt first."""
-        prompt = prompt.strip()[:MAX_PROMPT_CHARACTERS]
+        prompt = _plain(prompt.strip()[:MAX_PROMPT_CHARACTERS])
         if not prompt or self.prompts()[:1] == [prompt]:
             return
         self._prompts = None  # another Blender may have written
@@ -99,7 +107,7 @@ class PresetFiles:
 
     def star_prompt(self, prompt: str, star: bool) -> str:
         """Put a prompt first among the favorites, or take it off; a sentence if it can't be."""
-        prompt = prompt.strip()[:MAX_PROMPT_CHARACTERS]
+        prompt = _plain(prompt.strip()[:MAX_PROMPT_CHARACTERS])
         self._favorites = None  # another Blender may have written
         others = [each for each in self.favorites() if each != prompt]
         if star and not prompt:
@@ -114,6 +122,9 @@ class PresetFiles:
         name = " ".join(preset.name.split())[:MAX_NAME_CHARACTERS]
         if not name:
             return translated("Give the preset a name.")
+        if any(len(value) > MAX_VALUE_CHARACTERS for value in preset.settings.values()):
+            words = "A preset holds texts of up to {:,} characters: shorten the negative prompt or the style words."
+            return translated(words).format(MAX_VALUE_CHARACTERS)
         self._presets = None
         others = [each for each in self.presets() if each.name != name]
         if len(others) >= MAX_PRESETS:
@@ -128,24 +139,38 @@ class PresetFiles:
         self._presets = [each for each in self.presets() if each.name != name]
         return self._write(PRESETS_FILE, [asdict(each) for each in self._presets])
 
-    def _read(self, name: str, parse: Any, nothing: Any) -> Any:
+    def _read(self, name: str, parse: Callable[[Any], list[T]]) -> list[T]:
         file = self._folder / name
+        self._unreadable.pop(name, None)
         try:
             if not file.exists():
-                return nothing
+                return []
             return parse(whole_file.read_json(file, MAX_BYTES))
         except OSError as error:
-            log.warning("%s can't be read: %s", file, error)
-            self.problem = translated("{} can't be read: check the extension's folder.").format(name)
+            self._note_unreadable(name, error)
         except (ValueError, TypeError, Damaged, RecursionError) as error:
             log.warning("%s is damaged: %s", file, error)
-            with contextlib.suppress(OSError):
-                os.replace(file, file.with_name(name + ASIDE))
+            try:
+                aside = _put_aside(file)
+            except OSError as refused:
+                self._note_unreadable(name, refused)
+                return []
             words = translated("{} was damaged and is kept as {}; a new one is begun.")
-            self.problem = words.format(name, name + ASIDE)
-        return nothing
+            self.problem = words.format(name, aside)
+        return []
+
+    def _note_unreadable(self, name: str, error: OSError) -> None:
+        log.warning("%s can't be read: %s", self._folder / name, error)
+        self.problem = self._unreadable[name] = translated("{} can't be read: check the extension's folder.").format(
+            name
+        )
 
     def _write(self, name: str, value: Any) -> str:
+        """Keep it; a sentence if that can't be. What couldn't be read is never written over: it may be whole."""
+        if name in self._unreadable:
+            return self._unreadable[name]
+        if len(json.dumps(value, indent=1)) > MAX_BYTES:
+            return translated("It can't be kept: all of them together are too long. Remove some first.")
         try:
             private_files.make_folder(self._folder)
             whole_file.write_json(self._folder / name, value)
@@ -155,10 +180,25 @@ class PresetFiles:
         return ""
 
 
+def _put_aside(file: Path) -> str:
+    """Give a damaged file another name, which no earlier one has; returns that. Raises OSError."""
+    names = [file.name + ASIDE, *(f"{file.name}{ASIDE}-{number}" for number in range(2, MAX_ASIDE + 1))]
+    name = next((each for each in names if not os.path.lexists(file.with_name(each))), None)
+    if name is None:
+        raise FileExistsError(errno.EEXIST, "there are too many damaged ones", str(file))
+    os.replace(file, file.with_name(name))
+    return name
+
+
+def _plain(text: str) -> str:
+    """The text as Blender can have it in a property and draw it: without half characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def _prompts_in(read: Any, most: int = MAX_PROMPTS) -> list[str]:
     if not isinstance(read, list) or not all(isinstance(each, str) for each in read):
         raise Damaged("no list of texts")
-    return [each[:MAX_PROMPT_CHARACTERS] for each in read[:most] if each.strip()]
+    return [_plain(each[:MAX_PROMPT_CHARACTERS]) for each in read[:most] if each.strip()]
 
 
 def _presets_in(read: Any) -> list[Preset]:
@@ -176,18 +216,20 @@ def _preset(read: Any) -> Preset:
     kept = {name: settings[name] for name in SETTINGS if name in settings}
     if not all(isinstance(value, str) and len(value) <= MAX_VALUE_CHARACTERS for value in kept.values()):
         raise Damaged("a setting that is no text")
-    return Preset(read["name"][:MAX_NAME_CHARACTERS], kept, tuple(_lora(each) for each in loras[:MAX_LORAS]))
+    kept = {name: _plain(value) for name, value in kept.items()}
+    return Preset(_plain(read["name"][:MAX_NAME_CHARACTERS]), kept, tuple(_lora(each) for each in loras[:MAX_LORAS]))
 
 
 def _lora(read: Any) -> PresetLora:
-    if not isinstance(read, dict) or not isinstance(read.get("path"), str) or "\0" in read["path"]:
+    path = read.get("path") if isinstance(read, dict) else None
+    if not isinstance(path, str) or "\0" in path or not is_encodable(path):
         raise Damaged("a LoRA without a file")
     strength = read.get("strength", 1.0)
     if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
         raise Damaged("a strength that is no number")
     expert = read.get("expert", "AUTO")
     return PresetLora(
-        read["path"][:MAX_VALUE_CHARACTERS],
+        path[:MAX_VALUE_CHARACTERS],
         read.get("use", True) is not False,
         min(max(float(strength), MIN_STRENGTH), MAX_STRENGTH),
         expert if expert in ("AUTO", "BOTH", "HIGH", "LOW") else "AUTO",

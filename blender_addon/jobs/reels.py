@@ -170,12 +170,12 @@ class ReelQuery:
 def _head(file: str) -> tuple[int, int, int] | None:
     """Width, height and number of the frames of a whole reel; None for anything else."""
     try:
+        status = os.stat(file)
+        if not stat.S_ISREG(status.st_mode):  # a named pipe would be waited for
+            return None
         with open(file, "rb") as opened:
-            status = os.fstat(opened.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return None
             mark, width, height, count, _ = FILMSTRIP_HEAD.unpack(opened.read(FILMSTRIP_HEAD.size))
-    except (OSError, struct.error):
+    except (OSError, ValueError, struct.error):
         return None
     sides = 0 < width <= MAX_REEL_SIDE and 0 < height <= MAX_REEL_SIDE and 0 < count <= MAX_REEL_FRAMES
     whole = status.st_size == FILMSTRIP_HEAD.size + 4 * width * height * count

@@ -371,6 +371,8 @@ class Session:
         self._swept, self._next_sweep = False, time.monotonic() + SWEEP_SECONDS
         if not self.file.loading:
             self._holds.look(lambda job_id: not self.sourcing.waits(job_id))
+            if self.file.looking:
+                self._next_sweep = 0.0  # it waits for what the strips say now
 
     def _request_to_place(self, status: JobStatus) -> TakeRequest | None:
         """The request of a take without a placeholder; None while the backend is asked, or if nobody knows it."""

@@ -1,7 +1,8 @@
 """Folders of takes on the disk: told from all others, measured, moved into the trash and back, and removed.
 
-It needs no Blender. Only what a worker makes is ever touched: a folder, no link, whose name fits the job and the title
-in its own take.json (protocol.take_names). Of what is removed for good, only the files that a worker writes go.
+It needs no Blender. Only what a worker makes is ever touched: a folder, no link, with a number in front of its name or
+called after its job, whose own take.json names job and title (protocol.take_names). Of what is removed for good, only
+the files that a worker writes go.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ...wan_backend.protocol import bounds, take_names
 from ...wan_backend.protocol.media import MOVIE_FILES, SETTINGS_FILE, TRASH_FOLDER
 from ...wan_backend.protocol.plain_names import is_id
 from ...wan_backend.storage import whole_file
+from ..timeline import path_rules
 from .take_library import job_in
 
 MARK = "wan-vse-trash.json"
@@ -42,7 +44,7 @@ def is_take_folder(folder: Path) -> bool:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether it is a take's folder whose settings name the job, or the job and the title, that it is called after."""
+    """Whether it is a take's folder whose settings name the job that it is called after, or a job and a title."""
     return bool(job_of(folder))
 
 
@@ -65,8 +67,9 @@ def job_played(folder: Path) -> str:
     if not take_names.may_be_take(folder.name):
         return ""
     try:
-        return _job_since(folder, os.stat(folder).st_mtime_ns)
-    except OSError:
+        stamp = os.stat(folder).st_mtime_ns
+        return _job_since(folder, stamp) if path_rules.is_settled(stamp) else job_of(folder)
+    except (OSError, ValueError):
         return job_of(folder.parent / TRASH_FOLDER / folder.name)
 
 
@@ -77,11 +80,28 @@ def _job_since(folder: Path, stamp: int) -> str:
 
 
 def find(place: Path, job_id: str, title: str) -> Path | None:
-    """The folder of a job's take in a media folder; None if there is none. Quick where thousands of takes are."""
+    """The folder of a job's take in a media folder, by the words that it was given; None if there is none.
+
+    Quick where thousands of takes are. `each_take` finds it by other words.
+    """
     if is_id(job_id) and is_take_folder(place / job_id):
         return place / job_id
     folders = (place / name for name in _named(place, title))
     return next((folder for folder in folders if job_of(folder) == job_id), None)
+
+
+def each_take(place: Path) -> Iterator[tuple[Path, str]]:
+    """The folders in a media folder with the jobs that their settings name, or "": a step reads one's settings.
+
+    Takes may be played from there, whatever a person has called the folders; `is_ours` says what may be moved.
+    """
+    for folder in (place / name for name in sorted(_names_in(place))):
+        job_id: object = None
+        if not _is_link(folder) and folder.is_dir():
+            with contextlib.suppress(OSError, ValueError):
+                settings = whole_file.read_json(folder / SETTINGS_FILE, bounds.MAX_JSON_CHARACTERS)
+                job_id = settings.get("job_id") if isinstance(settings, dict) else None
+        yield folder, job_id if isinstance(job_id, str) and is_id(job_id) else ""
 
 
 _listed: dict[Path, tuple[int, dict[str, list[str]]]] = {}
@@ -100,7 +120,7 @@ def _named(place: Path, title: str) -> list[str]:
                     by_title.setdefault(found, []).append(name)
             if len(_listed) >= MAX_LISTED:
                 _listed.clear()
-            _listed[place] = stamp, by_title
+            _listed[place] = stamp if path_rules.is_settled(stamp) else -1, by_title
     except (OSError, ValueError):
         return []
     return _listed[place][1].get(title, [])
@@ -111,7 +131,7 @@ def place_for(source: Path, target: Path, taken: Container[Path] = ()) -> Path:
 
     Its name there is the same, with another number if another take has it, or is to have one of `taken`.
     """
-    job_id, title = job_of(source), take_names.title_of(source.name)
+    job_id, title = job_of(source), take_names.title_of(source.name) or _title_given(source)
     place = target / source.name
     if not title or not job_id:
         return place
@@ -126,10 +146,22 @@ def place_for(source: Path, target: Path, taken: Container[Path] = ()) -> Path:
     return place
 
 
+def _title_given(folder: Path) -> str:
+    """The title that a take's folder was given, where a person changed its words since; empty if it never had one."""
+    if is_id(folder.name) or not take_names.may_be_take(folder.name):
+        return ""
+    try:
+        settings = whole_file.read_json(folder / SETTINGS_FILE, bounds.MAX_JSON_CHARACTERS)
+    except (OSError, ValueError):
+        return ""
+    title = settings.get(take_names.TITLE_KEY) if isinstance(settings, dict) else None
+    return title if isinstance(title, str) and take_names.title_of(take_names.numbered(1, title)) == title else ""
+
+
 def _names_in(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 

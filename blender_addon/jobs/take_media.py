@@ -17,10 +17,12 @@ from pathlib import Path
 from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.media import MOVIE_FILES, SETTINGS_FILE, frame_file
 from ...wan_backend.storage import whole_file
-from ..timeline import path_rules
+from ..timeline import path_rules, picture_files
 
 MAX_KEPT = 8000
 MAX_DATE_CHARACTERS = 40
+_UNSURE = -2
+"""In the place of a date that the folder would still have after a change."""
 AGAIN_SECONDS = 6.0
 """An answer that is older is looked up once more when it is asked for."""
 
@@ -107,7 +109,8 @@ class MediaLook:
         if kept is not None and kept.stamp == stamp:
             now = replace(kept, looked=self._clock())
         else:
-            now = _Kept(_media(place), stamp, self._clock())
+            sure = stamp if path_rules.is_settled(stamp) else _UNSURE
+            now = _Kept(_media(place), sure, self._clock())
         self._kept[place] = now
         if kept is None or kept.media != now.media:
             self.version += 1
@@ -128,11 +131,7 @@ def _stamp(folder: str) -> int:
 
 
 def _media(place: TakePlace) -> TakeMedia:
-    try:
-        there = os.listdir(place.folder)
-    except (OSError, ValueError):
-        there = []
-    missing = path_rules.missing(place.files(), there)
+    missing = path_rules.missing(place.files(), picture_files.files_in(place.folder))
     return TakeMedia(missing[0] if missing else "", made_seconds(place.folder))
 
 

@@ -18,7 +18,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Task
-from ..timeline import compat, provenance, strip_takes
+from ..timeline import compat, provenance, strip_takes, take_pictures
 from ..timeline.strip_takes import KeptTake
 from ..translation import translated
 from .refusing import Refusing, Result, timeline_refusal
@@ -29,6 +29,7 @@ _OF_FOOTAGE = (Task.RESTYLE.value, Task.PREVIS.value)
 NO_TAKES = "The active strip has only one take: make another with New Take"
 NO_TAKE = "The active strip is not a take"
 NO_SOURCE = "The strip that this take was made from is gone, or shows no pictures or movie of its own"
+ELSEWHERE = "The playhead is not on '{}': the comparison shows there"
 NO_PREVIEW = "No preview is open: choose Preview or Sequencer & Preview in the header of a sequencer."
 
 
@@ -152,7 +153,15 @@ class WAN_VSE_OT_compare_takes(Refusing, bpy.types.Operator):
             self.report({"WARNING"}, asked)
             return {"CANCELLED"}
         show(None if shown is not None and replace(shown, border=asked.border) == asked else asked)
+        self._say_where()
         return {"FINISHED"}
+
+    def _say_where(self) -> None:
+        """Where nothing is seen of it at the playhead, since the preview then is as before."""
+        found = None if shown is None else strip_of(shown)
+        sentence = "" if found is None else elsewhere(*found)
+        if sentence:
+            self.report({"INFO"}, sentence)
 
     def _asked(self, context: bpy.types.Context) -> Comparison | str:
         """What is to be shown, or why it can't be."""
@@ -175,6 +184,11 @@ class WAN_VSE_OT_compare_takes(Refusing, bpy.types.Operator):
         if shown is not None and here and (shown.second or SIDE in (self.kind, shown.kind)):
             return next_other(scene, strip, shown.second, 0)
         return first_other(scene, strip)
+
+
+def elsewhere(scene: bpy.types.Scene, strip: compat.Strip) -> str:
+    """That the strip shows nothing at the playhead; empty where it does."""
+    return "" if take_pictures.index_at(strip, scene.frame_current) is not None else rpt_(ELSEWHERE).format(strip.name)
 
 
 def _sentence(refusal: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+import time
+from typing import Any, ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
@@ -10,6 +12,9 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from ..jobs import lost_takes, session
 from ..stopwatch import timed
 from .refusing import OnTimeline, Result
+
+TICK_SECONDS = 0.01
+SLICE_SECONDS = 0.005
 
 
 class WAN_VSE_OT_find_takes(OnTimeline, bpy.types.Operator):
@@ -32,19 +37,53 @@ class WAN_VSE_OT_find_takes(OnTimeline, bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Look where takes of the film may be; ask for a folder if none is found there."""
-        result = self.execute(context)
-        if result == {"FINISHED"} or not lost_takes.lost():
-            return result
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
+        if not self._begin():
+            return {"CANCELLED"}
+        if not self._search.go_on(time.perf_counter() + SLICE_SECONDS):
+            manager: Any = context.window_manager
+            self._timer = manager.event_timer_add(TICK_SECONDS, window=context.window)
+            manager.modal_handler_add(self)
+            return {"RUNNING_MODAL"}
+        return self._end_or_ask(context)
+
+    @timed("modal: find_takes")
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Go on with the look through the folders. Escape ends it."""
+        if event.type == "ESC":
+            context.window_manager.event_timer_remove(self._timer)
+            return {"CANCELLED"}
+        if event.type != "TIMER" or not self._search.go_on(time.perf_counter() + SLICE_SECONDS):
+            return {"PASS_THROUGH"}
+        context.window_manager.event_timer_remove(self._timer)
+        return self._end_or_ask(context)
+
+    def _end_or_ask(self, context: bpy.types.Context) -> Result:
+        result = self._end()
+        if result == {"CANCELLED"}:
+            context.window_manager.fileselect_add(self)
+            return {"RUNNING_MODAL"}
+        return result
 
     @timed("operator find_takes")
     def execute(self, context: bpy.types.Context) -> Result:
-        lost = lost_takes.lost()
-        if not lost:
-            self.report({"INFO"}, rpt_("All takes of this file are where it has them."))
+        if not self._begin():
             return {"CANCELLED"}
-        found = lost_takes.find(lost, session.current().cleaner, bpy.path.abspath(self.directory))
+        self._search.go_on(math.inf)
+        return self._end()
+
+    def _begin(self) -> bool:
+        """Find what is found by its name, and begin the search for the rest; False if none is lost."""
+        self._lost, chosen = lost_takes.lost(), bpy.path.abspath(self.directory)
+        if not self._lost:
+            self.report({"INFO"}, rpt_("All takes of this file are where it has them."))
+            return False
+        self._named = lost_takes.find(self._lost, session.current().cleaner, chosen)
+        rest = {job_id: take for job_id, take in self._lost.items() if job_id not in self._named}
+        self._search = lost_takes.Search(rest, chosen)
+        return True
+
+    def _end(self) -> Result:
+        found, lost = self._named | self._search.found, self._lost
         if not found:
             words = (
                 "None of the {} lost takes is there." if self.directory else "Choose the folder with the {} lost takes."

@@ -14,7 +14,7 @@ from bpy_extras.io_utils import ExportHelper
 from ...wan_backend.storage import whole_file
 from ..jobs import range_lists
 from ..stopwatch import timed
-from ..timeline import compat, generated_ranges, scene_format
+from ..timeline import compat, generated_ranges, path_rules, scene_format
 from .refusing import Refusing, Result, timeline_refusal
 
 log = logging.getLogger(__name__)
@@ -59,19 +59,23 @@ class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, ExportHelper):
     def execute(self, context: bpy.types.Context) -> Result:
         """Write the file."""
         scene = compat.sequencer_scene(context)
-        file = Path(self.filepath)
+        path = bpy.path.abspath(self.filepath)
+        if not os.path.basename(path):
+            self.report({"ERROR"}, rpt_("Give the file a name."))
+            return {"CANCELLED"}
+        file, name = Path(path), path_rules.shown(os.path.basename(path))
         write = WRITERS.get(file.suffix.lower(), WRITERS[self.kind])
         first, rate = scene.frame_start, scene_format.rate_of(scene).exact()
         found = generated_ranges.of(scene, first, scene.frame_end + 1)
         title = Path(bpy.data.filepath).stem or scene.name
         try:
             whole_file.write(file, write(title, found, first, rate).encode("utf-8", "replace"))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             log.warning("%s: %s", file, error)
             words = rpt_("'{}' can't be written ({}): choose another folder")
-            self.report({"ERROR"}, words.format(file.name, error.strerror or error))
+            self.report({"ERROR"}, words.format(name, getattr(error, "strerror", "") or path_rules.shown(str(error))))
             return {"CANCELLED"}
-        self.report({"INFO"}, rpt_("{} generated ranges are written to '{}'").format(len(found), file.name))
+        self.report({"INFO"}, rpt_("{} generated ranges are written to '{}'").format(len(found), name))
         return {"FINISHED"}
 
 

@@ -13,6 +13,9 @@ from . import compat, identity, layers, strip_media, strip_transform
 
 MAX_DEPTH = 16
 """So many scene strips inside one another are followed."""
+MAX_LOOKS = 2000
+"""So many timelines and meta strips are looked into in all: a few scenes that show each other many times over are, from
+one level to the next, as many more. What lies behind that is named as a whole."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,13 @@ def of(scene: bpy.types.Scene, start: int, end_exclusive: int) -> list[Generated
     """Those in [start, end_exclusive) that aren't muted, in order; also in meta strips and timelines of scenes."""
     if scene.sequence_editor is None:
         return []
-    found = list(_within(scene, scene.sequence_editor, range(start, end_exclusive), (scene,)))
+    looks = iter(range(MAX_LOOKS))
+    found = list(_within(scene, scene.sequence_editor, range(start, end_exclusive), (scene,), looks))
     return sorted(set(found), key=lambda each: (each.start, each.channel, each.end_exclusive, each.strip))
 
 
 def _within(
-    scene: bpy.types.Scene, owner: Any, frames: range, above: tuple[bpy.types.Scene, ...]
+    scene: bpy.types.Scene, owner: Any, frames: range, above: tuple[bpy.types.Scene, ...], looks: Iterator[int]
 ) -> Iterator[GeneratedRange]:
     for strip in layers.seen(owner, frames):
         part = range(max(frames.start, compat.start(strip)), min(frames.stop, compat.end_exclusive(strip)))
@@ -50,20 +54,30 @@ def _within(
         if identity.role_of(strip) == identity.TAKE_ROLE:
             yield _range(strip, part)
         elif strip.type == "META":
-            yield from (replace(each, channel=strip.channel) for each in _within(scene, strip, part, above))
+            if next(looks, None) is None:
+                yield _range(strip, part)
+                continue
+            yield from (replace(each, channel=strip.channel) for each in _within(scene, strip, part, above, looks))
         elif strip.type == "SCENE" and strip.scene_input == "SEQUENCER" and strip.scene is not None:
-            yield from _in_scene(scene, strip, part, above)
+            yield from _in_scene(scene, strip, part, above, looks)
 
 
 def _in_scene(
-    scene: bpy.types.Scene, strip: compat.Strip, part: range, above: tuple[bpy.types.Scene, ...]
+    scene: bpy.types.Scene,
+    strip: compat.Strip,
+    part: range,
+    above: tuple[bpy.types.Scene, ...],
+    looks: Iterator[int],
 ) -> Iterator[GeneratedRange]:
     inner = strip.scene
-    if inner in above or len(above) > MAX_DEPTH or inner.sequence_editor is None:
+    if inner in above or inner.sequence_editor is None:
+        return
+    if len(above) > MAX_DEPTH or next(looks, None) is None:
+        yield _range(strip, part)
         return
     shown = strip_media.frames_of_scene(strip, part)
     span = range(min(shown), max(shown) + 1)
-    found = list(_within(inner, inner.sequence_editor, span, (*above, inner)))
+    found = list(_within(inner, inner.sequence_editor, span, (*above, inner), looks))
     by = part.start - shown[0]
     straight = shown == list(range(shown[0], shown[0] + len(shown))) and not strip_transform.is_retimed(scene, strip)
     for each in found:

@@ -1,4 +1,4 @@
-"""Compares paths by the rules of the system that they belong to, without asking the disk.
+"""Compares paths by the rules of their system, and tells what dates of folders are worth. It asks no disk.
 
 Windows ignores case, knows drives and shares, and gives long paths a prefix. Only the disk could tell whether a drive's
 letter stands for a share, so those two are never called the same.
@@ -7,8 +7,11 @@ letter stands for a share, so those two are never called the same.
 from __future__ import annotations
 
 import os
+import time
 from types import ModuleType
 
+STEP_NS = 2_500_000_000
+"""A little more than the longest step, that of FAT: two seconds."""
 _LONG_SHARE, _LONG = "\\\\?\\UNC\\", "\\\\?\\"
 
 
@@ -39,6 +42,15 @@ def missing(names: tuple[str, ...], there: list[str], rules: ModuleType = os.pat
     """Those of `names` that are not among the files that are `there`."""
     found = {rules.normcase(name) for name in there}
     return [name for name in names if rules.normcase(name) not in found]
+
+
+def is_settled(stamp_ns: int) -> bool:
+    """True if a change from now on would give a folder another date than this one, in nanoseconds.
+
+    Disks count time in steps: a change right after another leaves the date as it was. So does a clock that runs ahead
+    of this one, as a server's may, for as long as it does.
+    """
+    return stamp_ns + STEP_NS < time.time_ns()
 
 
 def shown(path: str) -> str:

@@ -10,6 +10,8 @@ it can in a moment (`look_at_many`): whoever reads the others later reports what
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 import struct
@@ -62,6 +64,8 @@ def head_of(path: str, status: os.stat_result | None = None) -> PictureHead:
     `status` is the file's, if the caller has just asked for it.
     """
     status = status or os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # a named pipe would be waited for
+        raise OSError(errno.EINVAL, "it is no file", path)
     stamp = (status.st_mtime_ns, status.st_size)
     known = _known_heads.get(path)
     if known is None or known[0] != stamp:
@@ -132,6 +136,20 @@ def _byte(file: BinaryIO) -> int:
     if not byte:
         raise EOFError
     return byte[0]
+
+
+def files_in(folder: str) -> list[str]:
+    """The names of the files in a folder, also of those that links lead to; none if it can't be read.
+
+    Whatever else has the name of a picture doesn't count: Blender waits for a named pipe for ever.
+    """
+    names = []
+    with contextlib.suppress(OSError, ValueError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_file():
+                    names.append(entry.name)
+    return names
 
 
 SLICE_FILES = 100

@@ -242,7 +242,7 @@ def scene_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) ->
     shown = strip.scene
     if shown is None:
         return iface_("'{}' shows no scene: choose one in the strip's properties.").format(strip.name)
-    if scene in _shown_by(strip, set()):
+    if scene in _shown_by(strip):
         return iface_("'{}' shows the scene that it is in: choose another scene for it.").format(strip.name)
     # Either each of the frames has a camera or none: one marker with a camera serves those before it, too.
     if strip.scene_input == "CAMERA" and frames and camera_of(strip, frames_of_scene(strip, frames[:1])[0]) is None:
@@ -277,13 +277,17 @@ def rendered_size(strip: compat.Strip) -> tuple[int, int]:
     return render.resolution_x * percent // 100, render.resolution_y * percent // 100
 
 
-def _shown_by(strip: compat.Strip, seen: set[bpy.types.Scene]) -> set[bpy.types.Scene]:
+def _shown_by(strip: compat.Strip) -> set[bpy.types.Scene]:
     """All scenes that are rendered for a scene strip, also those that scene strips in its timeline show."""
-    if strip.scene is None or strip.scene in seen:
-        return seen
-    seen.add(strip.scene)
-    if strip.scene_input == "SEQUENCER":
-        for inner, _ in strip_columns.walk(strip.scene):
-            if inner.type == "SCENE" and not inner.mute:
-                _shown_by(inner, seen)
-    return seen
+    found: set[bpy.types.Scene] = set()
+    waiting = [strip]
+    while waiting:  # no recursion: a file may hold thousands of scenes, each in the next
+        shown = waiting.pop()
+        if shown.scene is None or shown.scene in found:
+            continue
+        found.add(shown.scene)
+        if shown.scene_input == "SEQUENCER":
+            waiting += [
+                inner for inner, _ in strip_columns.walk(shown.scene) if inner.type == "SCENE" and not inner.mute
+            ]
+    return found

@@ -237,11 +237,14 @@ def set_folders(strip: compat.Strip, moved: dict[str, str]) -> None:
 
 def follow(strip: compat.Strip, moved: dict[str, str]) -> None:
     """As `set_folders`, and let the strip play the shown take from its new folder as well."""
-    set_folders(strip, moved)
     target = moved.get(_played_folder(strip)) if strip.type in ("IMAGE", "MOVIE") else None
-    if target is not None:
-        strip_media.set_played_folder(strip, take_strips.path_in_strip(target))
-        set_folders(strip, {target: target})  # now beside the one that is shown
+    if target is None:
+        set_folders(strip, moved)
+        return
+    takes = takes_of(strip)  # before: the takes that stay were beside the shown one, which is elsewhere afterwards
+    strip_media.set_played_folder(strip, take_strips.path_in_strip(target))
+    if untrusted.text_in(strip, TAKES):
+        _write_takes(strip, [replace(take, folder=moved.get(take.folder, take.folder)) for take in takes])
 
 
 def pending(strip: compat.Strip) -> tuple[str, ...]:

@@ -13,7 +13,17 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import TakeRequest
-from . import animation, compat, free_space, identity, path_rules, scene_format, strip_columns, strip_transform
+from . import (
+    animation,
+    compat,
+    free_space,
+    identity,
+    path_rules,
+    picture_files,
+    scene_format,
+    strip_columns,
+    strip_transform,
+)
 
 NAME_CHARACTERS = 40
 PLACEHOLDER_COLOR = (0.16, 0.13, 0.27)
@@ -135,11 +145,7 @@ def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int
 
 def missing_refusal(take: TakeFiles) -> str:
     """Why the take can't be placed: one of its files is missing, which can crash Blender when it renders."""
-    try:
-        there = os.listdir(take.folder)
-    except OSError:
-        there = []
-    missing = path_rules.missing(take.files, there)
+    missing = path_rules.missing(take.files, picture_files.files_in(take.folder))
     if missing:
         return iface_("The take's {} is missing from {}: make the take again.").format(
             missing[0], path_rules.shown(take.folder)

@@ -1,4 +1,4 @@
-"""The live preview of a running job on its placeholder, at the right end of what is seen of it.
+"""The live preview of a running job on the strip that waits for its take, at the right end of what is seen of it.
 
 Drawn only where the strip is tall enough to show something, and wide enough to leave room for its words. A texture is
 made once for each step.

@@ -221,8 +221,9 @@ def _in_context_menu(self: Any, context: bpy.types.Context) -> None:
 
 
 def _in_strip_menu(self: Any, context: bpy.types.Context) -> None:
-    self.layout.separator()
+    """First, as the menu is longer than the room below the timeline's header: its end has to be scrolled to."""
     self.layout.menu(WAN_VSE_MT_wan.bl_idname, icon="RENDER_ANIMATION")
+    self.layout.separator()
 
 
 def _in_export_menu(self: Any, context: bpy.types.Context) -> None:
@@ -240,7 +241,6 @@ def _in_add_menu(self: Any, context: bpy.types.Context) -> None:
 
 CLASSES = (WAN_VSE_MT_wan, WAN_VSE_MT_takes, WAN_VSE_MT_queue, WAN_VSE_MT_settings, WAN_VSE_MT_backend, WAN_VSE_MT_pie)
 PLACES = {
-    "SEQUENCER_MT_strip": _in_strip_menu,
     "SEQUENCER_MT_add": _in_add_menu,
     "SEQUENCER_MT_context_menu": _in_context_menu,
     "TOPBAR_MT_file_export": _in_export_menu,
@@ -249,12 +249,16 @@ PLACES = {
 
 
 def register() -> None:
-    """Put the entries at the ends of Blender's menus."""
+    """Put the entries at the ends of Blender's menus, in Strip at the beginning."""
+    menus: Any = bpy.types
+    menus.SEQUENCER_MT_strip.prepend(_in_strip_menu)
     for name, draw in PLACES.items():
         getattr(bpy.types, name).append(draw)
 
 
 def unregister() -> None:
     """Remove the entries."""
+    menus: Any = bpy.types
+    menus.SEQUENCER_MT_strip.remove(_in_strip_menu)
     for name, draw in PLACES.items():
         getattr(bpy.types, name).remove(draw)

@@ -181,7 +181,9 @@ def _draw_bar(browser: Browser, grid: Grid) -> None:
     if browser.text:
         shapes.write(words, grid.bar, TEXT, _POINTS, grid.scale, from_end=True)
     else:
-        shapes.write(iface_("Type to search prompt, task, model, seed or source"), grid.bar, FAINT, _POINTS, grid.scale)
+        shapes.write(
+            iface_("Type to search prompt, task, model, seed, source or scene"), grid.bar, FAINT, _POINTS, grid.scale
+        )
     shown = browse_takes.chips()
     browser.chip_widths = [shapes.width(words, _SMALL * grid.scale) + 16 * grid.scale for _, words in shown]
     for (chip, words), box in zip(shown, grid.chips(browser.chip_widths), strict=True):

@@ -124,16 +124,26 @@ def _draw_marks(
     for color, boxes in marks.items():
         _fill_all(boxes, color)
     for number, (job, box) in enumerate(placeholders):
-        place = live_picture.place(job, browser_grid.Box(*box), region.width, scale)
-        if place is not None:
-            live_picture.draw(job, place)
-            placeholders[number] = job, box._replace(right=place.left)  # what is left for words
+        placeholders[number] = job, _picture(job, box, region.width, scale)
+    for number, (badge, box) in enumerate(takes):
+        coming = _running(badge) if badge.pending else None
+        if coming is not None:
+            takes[number] = badge, _picture(coming, box, region.width, scale)
     left = MAX_CAPTIONS
     for job, box in [each for each in placeholders if _has_room(each[1], scale)][:left]:
         _write(captions(job), box, scale)
         left -= 1
     shown = [each for each in takes if _has_room(each[1], scale)][:left]
     _draw_badges(shown, scale)
+
+
+def _picture(job: JobStatus, box: Box, region_width: int, scale: float) -> Box:
+    """Draw the job's live picture on a strip that waits for its take; what is left for words."""
+    place = live_picture.place(job, browser_grid.Box(*box), region_width, scale)
+    if place is None:
+        return box
+    live_picture.draw(job, place)
+    return box._replace(right=place.left)
 
 
 def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
@@ -250,6 +260,8 @@ def _draw_asked_range(
     context: bpy.types.Context, scene: bpy.types.Scene, strips: strip_columns.Columns | None = None
 ) -> None:
     seen = snapshot.read(scene, settings_in(scene), strips)
+    if seen.shows_take:
+        return  # the panel's button makes a take for the strip itself
     targets = seen.takes.targets
     scale = _Scale(context.region)
     for target in targets:

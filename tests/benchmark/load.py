@@ -4,14 +4,16 @@
     python load.py --extension ZIP --backend PYTHON                               Blender as a module
 
 10,000 jobs have ended and 2,000 wait (one of them runs, on a worker without a model), 3,000 strips lie on the
-timeline; `--takes 5` lets each of these keep five takes. In the end the file is saved, and the strips are looked at as
-after an undo. Prints each measured value beside what is wanted; exit code 1 where one is missed or the queue doesn't
-come. Saving and loading may take what they need, so that nothing is wanted of them.
+timeline; `--takes 5` lets each of these keep five takes. In the end a take of 241 pictures is flipped among them, the
+file is saved, and the strips are looked at as after an undo. Prints each measured value beside what is wanted; exit
+code 1 where one is missed or the queue doesn't come. Saving and loading may take what they need, so that nothing is
+wanted of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import math
@@ -33,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = film.PACKAGE
 ANSWER_SECONDS, MEMORY_BYTES = 1.0, 200 << 20
 PATIENCE_SECONDS = 120.0
+FLIPS, FLIPPED_FRAMES = 10, 241
 AFTERWARDS_SECONDS = 3.0
 """So long is watched what follows the undo."""
 UNLIMITED = ("handler: save_pre", "handler: save_post", "handler: load_pre", "handler: load_post")
@@ -104,6 +107,36 @@ class Load:
             rest = {"first_file": "0001.png", "frames": 8, "movie": False, "mark": "", "note": ""}
             strip[strip_takes.TAKES] = json.dumps([{"job": job_id, "folder": job_id, **rest} for job_id in ids])
 
+    def _flip(self) -> None:
+        """Flip between two takes of an image sequence; "operator flip_take" in the report is how long each took."""
+        take_strips, strip_takes, identity, compat, media = (
+            importlib.import_module(f"{PACKAGE}.{name}")
+            for name in (
+                "blender_addon.timeline.take_strips",
+                "blender_addon.timeline.strip_takes",
+                "blender_addon.timeline.identity",
+                "blender_addon.timeline.compat",
+                "wan_backend.protocol.media",
+            )
+        )
+        names = tuple(media.frame_file(index) for index in range(FLIPPED_FRAMES))
+        folders = [self.folder / "wan" / job_id for job_id in ("e" * 32, "f" * 32)]
+        for folder in folders:
+            _write_pictures(folder, names)
+        files = take_strips.TakeFiles(str(folders[0]), names, FLIPPED_FRAMES, False)
+        strip = take_strips.put_on_timeline(self.scene, "Flipped", files, 9, 1, FLIPPED_FRAMES)
+        identity.mark_take(strip, folders[0].name, "{}", "{}")
+        for folder in folders:
+            kept = strip_takes.KeptTake(folder.name, str(folder), names[0], FLIPPED_FRAMES, False)
+            strip_takes.remember(strip, kept)
+        for each in compat.all_strips(self.scene):
+            each.select = each == strip
+        self.scene.sequence_editor.active_strip = strip
+        with contextlib.nullcontext() if bpy.app.background or bpy.app.module else _in_timeline():
+            for _ in range(FLIPS):
+                if bpy.ops.wan_vse.flip_take(direction="NEXT") != {"FINISHED"}:
+                    raise RuntimeError("The take was not flipped.")
+
     def _save_and_undo(self) -> None:
         """What happens at a save, and what follows an undo."""
         bpy.ops.wm.save_as_mainfile(filepath=str(self.folder / "load.blend"))
@@ -149,6 +182,7 @@ class Load:
             if self.undone:
                 return self.finish("")
             self.undone, self.until = True, now + AFTERWARDS_SECONDS
+            self._flip()
             self._save_and_undo()
         return 0.005 if pump else 0.05
 
@@ -179,6 +213,26 @@ class Load:
         self.session.close(5.0)
         if not (bpy.app.background or bpy.app.module):
             bpy.ops.wm.quit_blender()
+
+
+def _write_pictures(folder: Path, names: tuple[str, ...]) -> None:
+    """A take's pictures: one file under many names."""
+    folder.mkdir(parents=True)
+    image = bpy.data.images.new(folder.name, 64, 36)
+    image.filepath_raw, image.file_format = str(folder / names[0]), "PNG"
+    image.save()
+    bpy.data.images.remove(image)
+    for name in names[1:]:
+        os.link(folder / names[0], folder / name)
+
+
+def _in_timeline() -> bpy.types.TempOverride:
+    """A context in which the sequencer's operators run."""
+    window = bpy.context.window_manager.windows[0]
+    area = next(each for each in window.screen.areas if each.type == "SEQUENCE_EDITOR")
+    return bpy.context.temp_override(
+        window=window, area=area, region=next(each for each in area.regions if each.type == "WINDOW")
+    )
 
 
 def _children_bytes() -> list[int]:

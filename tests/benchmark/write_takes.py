@@ -1,7 +1,8 @@
 """Writes takes as workers leave them: `write_takes.py FOLDER COUNT`. In the backend's Python.
 
 COUNT small takes, whose pictures are one file under many names, and two of 832x480 with pictures of their own, like
-footage in how long they take to decode. Says nothing; the two large ones are the newest.
+footage in how long they take to decode. Says nothing; the two large ones are the newest. Whose take a folder holds is
+told by its take.json alone, since its name can be read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from wan_backend.protocol import take_names
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from wan_backend.protocol.messages import FrameRate, MediaFormat, Take, TakeRequest
@@ -47,11 +49,13 @@ def main() -> None:
 def take(folder: Path, job_id: str, number: int, prompt: str, form: tuple[int, int, int]) -> list[Path]:
     """The take's folder with its settings; gives the paths of its pictures."""
     width, height, frames = form
-    here = folder / job_id
-    here.mkdir()
     request = TakeRequest(prompt, "embedded", width, height, frames, FrameRate(24), number, str(folder))
+    title = take_names.title(request)
+    here = folder / take_names.numbered(number + 1, title)
+    here.mkdir()
     made = Take(str(here), frame_file(0), MediaFormat.PNG, frames, width, height, FrameRate(24))
     content = {"format": 1, "job_id": job_id, "request": to_json(request), "take": to_json(made)}
+    content[take_names.TITLE_KEY] = title
     (here / SETTINGS_FILE).write_text(json.dumps(content))
     return [here / frame_file(index) for index in range(frames)]
 

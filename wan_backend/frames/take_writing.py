@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,12 +27,14 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from ..protocol import bounds, take_names
-from ..protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE, TRASH_FOLDER, frame_file
+from ..protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE, TRASH_FOLDER, frame_file
 from ..protocol.messages import MediaFormat
 from ..storage import private_files, whole_file
 from .marks import Marks, marked_png, mp4_box, png_chunk
 
 REPLACED_SUFFIX = ".replaced"
+_OF_TAKE = re.compile(r"[0-9]{4,6}\.png|" + "|".join(map(re.escape, (SETTINGS_FILE, *MOVIE_FILES.values()))))
+"""What a worker writes into a take's folder."""
 NAME_TRIES = 20
 """So often another worker may take the name that was free a moment ago."""
 
@@ -67,6 +70,7 @@ class TakeFolder:
         `settings_for` makes the settings for the folder that the take will be in. A take that this job made before is
         replaced once the new one is there, and its name is used again. No other folder is touched.
         """
+        self._bring_back_replaced()
         before = self._made_before()
         if before is not None:
             self._write_settings(settings_for(before))
@@ -101,7 +105,7 @@ class TakeFolder:
         return True
 
     def _replace(self, before: Path) -> None:
-        replaced = before.with_name(before.name + REPLACED_SUFFIX)
+        replaced = self._replaced(before.name)
         shutil.rmtree(replaced, ignore_errors=True)
         os.rename(before, replaced)
         try:
@@ -109,7 +113,22 @@ class TakeFolder:
         except OSError:
             os.rename(replaced, before)
             raise
+        for name in os.listdir(replaced):
+            if _OF_TAKE.fullmatch(name) is None and not os.path.lexists(before / name):
+                os.rename(replaced / name, before / name)  # a person's
         shutil.rmtree(replaced, ignore_errors=True)
+
+    def _replaced(self, name: str) -> Path:
+        """Where a take lies while the new one gets its name. The job's id is in it: no other folder is called so."""
+        return self._media_folder / f"{name}.{self._job_id}{REPLACED_SUFFIX}"
+
+    def _bring_back_replaced(self) -> None:
+        """Where a worker died between two names, the take has none: give it back its own."""
+        suffix = f".{self._job_id}{REPLACED_SUFFIX}"
+        for name in os.listdir(self._media_folder):
+            before = self._media_folder / name.removesuffix(suffix)
+            if name.endswith(suffix) and not os.path.lexists(before):
+                os.rename(self._media_folder / name, before)
 
     def _made_before(self) -> Path | None:
         """The folder in which this job's take lies already, as where its end was not written down; None if none is."""

@@ -92,6 +92,7 @@ def result_or_error(make: Callable[[], T], what: Sentence) -> T | ProtocolError:
         return refused
     except Exception as error:  # the edge: who waits for this is answered, whatever went wrong
         log.exception("%s failed", what)
-        words = f"{type(error).__name__}: {error}"[:200]
+        told = isinstance(error, OSError) and error.strerror  # without its number
+        words = told or f"{type(error).__name__}: {error}"[:200]
         sentence = Sentence("{what} failed ({error}); the backend's log says more.", what=what, error=words)
         return ProtocolError(INTERNAL_ERROR, sentence)

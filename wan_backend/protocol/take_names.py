@@ -1,8 +1,8 @@
 """Names of takes' folders that a person can read: "0012 Harbor at dusk, seed 4711".
 
 A name is a number, which no other take of the media folder has, and a title: the first words of the prompt, and the
-seed. Every system takes it as it is, in any script. Which take a folder holds is told by its settings alone: their job
-and their title. Folders of earlier versions are called after the job.
+seed. Every system takes it as it is, in any script. Which take a folder holds is told by its settings alone: their job.
+A person may change the words, as long as a number is in front. Folders of earlier versions are called after the job.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ _NUMBER_ROOM = 7
 _NO_NAME = frozenset('<>:"/\\|?*{}%')
 """Windows forbids most of these; Blender and shells read more into the others than a name."""
 _NUMBERED = re.compile(r"([0-9]{4,6}) (\S.*, seed [0-9]{1,20})")
+_NUMBER_IN_FRONT = re.compile(r"[0-9]{4,6} \S.*")
+_UNDER_WAY = (".partial", ".replaced")
+"""Ends of the names of folders that are being written."""
 
 
 def title(request: TakeRequest) -> str:
@@ -52,13 +55,20 @@ def title_of(name: str) -> str:
 
 
 def may_be_take(name: str) -> bool:
-    """Whether a take's folder may be called so."""
-    return is_id(name) or bool(title_of(name))
+    """Whether a take's folder may be called so, also where a person changed the words behind its number."""
+    if is_id(name):
+        return True
+    return _NUMBER_IN_FRONT.fullmatch(name) is not None and not name.endswith(_UNDER_WAY) and is_name(name)
 
 
 def is_called_after(name: str, job_id: object, title: object) -> bool:
-    """Whether a folder with that name was made for the job, by what its settings say of the job and the title."""
-    return is_id(job_id) and (name == job_id or (bool(title) and title_of(name) == title))
+    """Whether a folder with that name was made for the job, by what its settings say of the job and the title.
+
+    The title says that it was named with a number; its words may be others by now.
+    """
+    if not is_id(job_id):
+        return False
+    return name == job_id or (isinstance(title, str) and bool(title) and not is_id(name) and may_be_take(name))
 
 
 def _number(name: str) -> int:

@@ -38,6 +38,7 @@ from ..protocol.messages import (
     WorkerStatus,
 )
 from ..protocol.sentences import Sentence
+from ..storage.disk_errors import write_problem
 from .planning_queue import PlanningQueue, Prepared
 from .worker_life import WorkerLife
 
@@ -313,12 +314,18 @@ class JobRunner:
         except Exception as error:
             log.exception("The job %s could not be started", job_id)
             self._planned = ""
-            words = f"{type(error).__name__}: {error}"[:200]
-            sentence = Sentence(
-                "The job could not be started ({words}); retry it, or read the backend's log.", words=words
-            )
             if self._queue.has(job_id) and not self._queue.status(job_id).state.ended:
-                self._queue.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
+                self._queue.end(job_id, JobState.FAILED, _problem_of_start(error))
+
+
+def _problem_of_start(error: Exception) -> Problem:
+    if isinstance(error, OSError):  # of the job's own folder: the sources' and the model's are looked at before
+        return write_problem(error, Sentence("The job could not be started"))
+    sentence = Sentence(
+        "The job could not be started ({words}); retry it, or read the backend's log.",
+        words=f"{type(error).__name__}: {error}"[:200],
+    )
+    return Problem(ProblemKind.INTERNAL, sentence)
 
 
 def _problem_of(error: ProtocolError) -> Problem:

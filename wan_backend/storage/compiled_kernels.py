@@ -29,10 +29,23 @@ UNUSED_SECONDS = 30 * 24 * 3600.0
 
 
 def environment(state: Path, around: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables for a worker's environment, but for those that `around` has already."""
+    """The variables for a worker's environment, but for those that `around` has already.
+
+    The folders are made here. One that can't be made is left out: torch doesn't start with a name of one that isn't
+    there and can't be made, and compilers have a place of their own otherwise.
+    """
     around = os.environ if around is None else around
     folder = folder_of(state)
-    return {name: str(folder / sub) for name, sub in VARIABLES.items() if not around.get(name)}
+    return {name: str(folder / sub) for name, sub in VARIABLES.items() if not around.get(name) and _made(folder / sub)}
+
+
+def _made(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("what is compiled isn't kept in %s: %s", folder, error)
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def folder_of(state: Path) -> Path:

@@ -159,6 +159,9 @@ class Progress:
         """Seconds to the end of the job: measured for this phase, estimated for those after it."""
         index = STATES.index(self._state)
         rest = self._rest_of_phase(done, total)
+        if rest is not None and done == self._first_done:
+            # The first of many pictures comes after the autoencoder's whole work: it says nothing about the others.
+            rest = min(rest, self._estimated(index, 1 - done / total))
         if rest is not None and self._shares[index] > 0:
             whole = rest + self._clock() - self._phase_began
             self._bar_seconds = whole / self._shares[index]
@@ -169,6 +172,12 @@ class Progress:
             return None
         rest = self._bar_seconds * self._shares[index] if rest is None else rest
         return rest + self._bar_seconds * sum(self._shares[index + 1 :])
+
+    def _estimated(self, index: int, part: float) -> float:
+        """Seconds of that part of a phase by what is known without it; endless where nothing is."""
+        if self._expected:
+            return self._expected[index] * part
+        return float("inf") if self._bar_seconds is None else self._bar_seconds * self._shares[index] * part
 
     def _rest_of_phase(self, done: int, total: int) -> float | None:
         """Seconds to the end of this phase by the pieces done so far, without the first, which warms things up.

@@ -34,9 +34,7 @@ def test_two_blenders_keep_each_others_prompts(tmp_path):
     assert PresetFiles(tmp_path).prompts() == ["rain", "fog"]
 
 
-@pytest.mark.parametrize(
-    "prompt", ["fog", "Nebel über Föhren", "霧 🌲", "ضباب", 'a "quoted" \\ line\nand another', "\ud800"]
-)
+@pytest.mark.parametrize("prompt", ["fog", "Nebel über Föhren", "霧 🌲", "ضباب", 'a "quoted" \\ line\nand another'])
 def test_a_favorite_is_kept_for_all_files_until_its_star_comes_off(tmp_path, prompt):
     files, other = PresetFiles(tmp_path), PresetFiles(tmp_path)
     assert other.favorites() == []
@@ -114,3 +112,72 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
     assert "can't be kept" in files.add(Preset("x"))
     files.use_prompt("fog")
     assert files.prompts() == ["fog"]
+
+
+@pytest.mark.parametrize("name", [presets.PROMPTS_FILE, presets.FAVORITES_FILE, presets.PRESETS_FILE])
+def test_a_file_that_cannot_be_read_for_now_is_never_written_over(tmp_path, monkeypatch, name):
+    before = PresetFiles(tmp_path)
+    before.use_prompt("fog")
+    before.star_prompt("fog", True)
+    before.add(Preset("fog"))
+    content = (tmp_path / name).read_bytes()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(presets.whole_file, "read_json", refuse)
+        files = PresetFiles(tmp_path)
+        files.use_prompt("rain")
+        assert "can't be read" in files.star_prompt("rain", True)
+        assert "can't be read" in files.star_prompt("fog", False)
+        assert "can't be read" in files.add(Preset("rain"))
+        assert "can't be read" in files.remove("fog")
+    assert (tmp_path / name).read_bytes() == content
+    assert files.add(Preset("rain")) == "" and [each.name for each in files.presets()] == ["fog", "rain"]
+
+
+def test_each_damaged_file_is_kept_under_a_name_of_its_own(tmp_path):
+    file = tmp_path / presets.FAVORITES_FILE
+    for text in ("{", "7", "[7]"):
+        file.write_text(text)
+        assert PresetFiles(tmp_path).favorites() == []
+    names = ["favorites.json.damaged", "favorites.json.damaged-2", "favorites.json.damaged-3"]
+    assert [(tmp_path / name).read_text() for name in names] == ["{", "7", "[7]"]
+
+
+def test_a_damaged_file_that_cannot_be_put_aside_stays(tmp_path, monkeypatch):
+    (tmp_path / presets.FAVORITES_FILE).write_text("{")
+    monkeypatch.setattr(presets, "MAX_ASIDE", 1)
+    (tmp_path / "favorites.json.damaged").write_text("7")
+    assert "can't be read" in PresetFiles(tmp_path).star_prompt("fog", True)
+    assert (tmp_path / presets.FAVORITES_FILE).read_text() == "{"
+
+
+def test_whatever_is_kept_can_be_read_again(tmp_path):
+    files = PresetFiles(tmp_path)
+    for number in range(presets.MAX_FAVORITES):
+        assert files.star_prompt(f"{number:03}" + "🌲" * presets.MAX_PROMPT_CHARACTERS, True) == ""
+    again = PresetFiles(tmp_path)
+    assert len(again.favorites()) == presets.MAX_FAVORITES and not again.problem
+    long = Preset("long", {"negative_prompt": "x" * (presets.MAX_VALUE_CHARACTERS + 1)})
+    assert files.add(Preset("fog")) == "" and "shorten" in files.add(long)
+    assert [each.name for each in PresetFiles(tmp_path).presets()] == ["fog"]
+
+
+def test_more_than_is_read_again_is_not_written(tmp_path, monkeypatch):
+    files = PresetFiles(tmp_path)
+    assert files.add(Preset("fog")) == ""
+    monkeypatch.setattr(presets, "MAX_BYTES", 300)
+    assert "too long" in files.add(Preset("rain", {"style_words": "x" * 300}))
+    assert [each.name for each in PresetFiles(tmp_path).presets()] == ["fog"]
+
+
+def test_half_characters_are_nothing_that_a_menu_has_to_draw(tmp_path):
+    (tmp_path / presets.FAVORITES_FILE).write_text('["fog \\ud800\\u0000"]')
+    wild = '[{"name": "\\ud800", "settings": {"style_words": "\\udfff"}}]'
+    (tmp_path / presets.PRESETS_FILE).write_text(wild)
+    files = PresetFiles(tmp_path)
+    (preset,) = files.presets()
+    for text in (*files.favorites(), preset.name, *preset.settings.values()):
+        assert text.encode() and "\0" not in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,24 @@ def test_a_folder_that_another_film_plays_is_named(addon, tmp_path) -> None:
     while not found.done:
         found.step()
     assert found.named == {f"0003 {TITLE}"}
+
+
+def test_a_take_that_lands_right_after_a_look_is_found_where_the_disk_counts_time_in_steps(folders, tmp_path) -> None:
+    place = tmp_path / "wan"
+    put(place, "0001 Fog, seed 1", "1" * 32, "Fog, seed 1")
+    stamp = place.stat().st_mtime_ns
+    assert folders.find(place, JOB, TITLE) is None
+    folder = put(place, f"0002 {TITLE}")
+    os.utime(place, ns=(stamp, stamp))
+    assert folders.find(place, JOB, TITLE) == folder
+
+
+def test_settings_that_come_right_after_a_look_are_read(folders, tmp_path) -> None:
+    folder = tmp_path / f"0002 {TITLE}"
+    folder.mkdir()
+    stamp = folder.stat().st_mtime_ns
+    assert folders.job_played(folder) == ""
+    put(tmp_path / "other", folder.name)
+    (tmp_path / "other" / folder.name / "take.json").rename(folder / "take.json")
+    os.utime(folder, ns=(stamp, stamp))
+    assert folders.job_played(folder) == JOB

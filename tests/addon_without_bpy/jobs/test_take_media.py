@@ -67,9 +67,10 @@ def test_what_goes_is_seen_after_a_while_and_comes_back(module, look, clock, tmp
 
 def test_an_unchanged_folder_is_not_listed_again(module, look, clock, tmp_path, monkeypatch) -> None:
     place = put(module, tmp_path / "take")
+    os.utime(tmp_path / "take", (1000, 1000))
     look.of(place)
     look.tick(DONE)
-    monkeypatch.setattr(module.os, "listdir", lambda *_: pytest.fail("listed again"))
+    monkeypatch.setattr(module.picture_files, "files_in", lambda *_: pytest.fail("listed again"))
     clock[0] += 60
     look.of(place)
     assert look.busy and not look.tick(DONE)
@@ -98,3 +99,42 @@ def test_without_its_own_date_the_settings_file_has_one(module, tmp_path, made) 
     put(module, tmp_path / "take", made=made)
     os.utime(tmp_path / "take" / "take.json", (1000, 1000))
     assert module.made_seconds(str(tmp_path / "take")) == 1000.0
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop"])
+def test_what_only_has_the_name_of_a_picture_is_missing(module, look, tmp_path, kind) -> None:
+    place = put(module, tmp_path / "take")
+    file = tmp_path / "take" / "0002.png"
+    file.unlink()
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "loop":
+        file.symlink_to(file)
+    elif hasattr(os, "mkfifo"):
+        os.mkfifo(file)
+    look.of(place)
+    look.tick(DONE)
+    assert look.of(place).missing == "0002.png"
+
+
+def test_a_picture_behind_a_link_is_there(module, look, tmp_path) -> None:
+    place = put(module, tmp_path / "take")
+    (tmp_path / "take" / "0002.png").rename(tmp_path / "elsewhere.png")
+    (tmp_path / "take" / "0002.png").symlink_to(tmp_path / "elsewhere.png")
+    look.of(place)
+    look.tick(DONE)
+    assert not look.of(place).is_gone
+
+
+def test_what_goes_right_after_a_look_is_seen_where_the_disk_counts_time_in_steps(
+    module, look, clock, tmp_path
+) -> None:
+    place = put(module, tmp_path / "take")
+    stamp = os.stat(tmp_path / "take").st_mtime_ns
+    look.of(place)
+    look.tick(DONE)
+    (tmp_path / "take" / "0002.png").unlink()
+    os.utime(tmp_path / "take", ns=(stamp, stamp))
+    clock[0] += 60
+    look.of(place)
+    assert look.tick(DONE) and look.of(place).missing == "0002.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -85,3 +86,12 @@ def test_what_begins_as_no_picture_of_blenders_is_not_known(tmp_path, head_of, b
 def test_a_jpeg_without_end_is_given_up(tmp_path, head_of, content):
     (tmp_path / "a.jpg").write_bytes(content)
     assert head_of(str(tmp_path / "a.jpg")).size is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path, addon, head_of):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(OSError, match="no file"):
+        head_of(str(tmp_path / "a.png"))
+    assert addon("jobs.reels")._head(str(tmp_path / "a.png")) is None
+    assert addon("jobs.filmstrips").read(str(tmp_path / "a.png")) is None

@@ -100,3 +100,51 @@ def test_collecting_two_takes_of_one_name_keeps_both(film, addon, put_take, tmp_
         and json.loads((here / "take.json").read_bytes())["job_id"] == f"{9:032x}"
     )
     assert (Path(film[0].folder) / "0004.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["0001 the one for the trailer", "0008 Fog at noon, seed 7"])
+def test_a_folder_whose_words_a_person_changed_is_found_and_listed(film, addon, name) -> None:
+    renamed = Path(film[0].folder).rename(Path(film[0].folder).with_name(name))
+    assert bpy.ops.wan_vse.find_takes() == FINISHED
+    assert str(renamed) in folders(addon)
+    library = addon("jobs.film_takes").library()
+    library.look(addon("jobs.film_takes").places())
+    while library.busy:
+        library.tick(float("inf"))
+    assert {take.job_id: take.folder for take in library.takes()}[film[0].job_id] == str(renamed)
+    trashed = addon("jobs.take_folders").move_to_trash(renamed)
+    assert addon("jobs.take_folders").bring_back(trashed) == renamed
+
+
+def test_the_search_by_settings_goes_on_in_slices(film, addon) -> None:
+    lost_takes = addon("jobs.lost_takes")
+    for take in film:
+        Path(take.folder).rename(Path(take.folder).with_name(f"00{take.seed % 10 + 10} {take.job_id[-3:]}"))
+    search, steps = lost_takes.Search(lost_takes.lost()), 1
+    while not search.go_on(0.0):
+        steps += 1
+    assert steps > 2 and search.found.keys() == {take.job_id for take in film}
+
+
+def test_a_copy_of_a_renamed_take_never_joins_another_that_has_its_name(film, addon, tmp_path) -> None:
+    take_folders = addon("jobs.take_folders")
+    renamed = Path(film[0].folder).rename(Path(film[0].folder).with_name("0001 best"))
+    (tmp_path / "there" / "0001 best").mkdir(parents=True)
+    assert take_folders.place_for(renamed, tmp_path / "there").name != "0001 best"
+
+
+@pytest.mark.parametrize("how", ["by itself", "its folder", "the folder above"])
+def test_a_folder_that_a_person_has_called_otherwise_is_found(film, addon, tmp_path, how) -> None:
+    """A copy with a picture too few is not taken for it."""
+    one = Path(film[0].folder)
+    there = one.parent if how == "by itself" else tmp_path / "disk"
+    there.mkdir(exist_ok=True)
+    renamed = one.rename(there / "the best\u202e one")
+    (shutil.copytree(renamed, there / "a copy") / "0003.png").unlink()
+    (there / "no take").mkdir()
+    (there / "no take" / "take.json").write_text("[" * 9000)
+    chosen = {"by itself": "", "its folder": str(renamed), "the folder above": str(there)}[how]
+    assert bpy.ops.wan_vse.find_takes(directory=chosen) == FINISHED
+    assert sorted(folders(addon)) == sorted([str(renamed), film[1].folder])
+    assert Path(bpy.path.abspath(strip_of(addon).directory)) == renamed
+    assert not addon("jobs.take_folders").is_ours(renamed), "it is played, and neither moved nor removed"

@@ -39,6 +39,13 @@ def test_the_key_begins_and_ends(compare, strip) -> None:
     assert compare.shown is None
 
 
+def test_it_is_said_where_the_playhead_is_elsewhere(compare, strip, scene) -> None:
+    scene.frame_set(40)
+    assert compare.elsewhere(scene, strip) == "The playhead is not on 'A take': the comparison shows there"
+    scene.frame_set(20)
+    assert compare.elsewhere(scene, strip) == ""
+
+
 def test_arrows_go_round_the_other_takes(compare, strip) -> None:
     bpy.ops.wan_vse.compare_takes()
     seen = []

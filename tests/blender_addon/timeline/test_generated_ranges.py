@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import json
+import os
+import sys
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -81,3 +86,58 @@ def test_the_operator_writes_each_form_and_says_what_is_in_the_way(cut, scene, t
         assert word in (tmp_path / name).read_text("utf-8")
     with pytest.raises(RuntimeError, match="can't be written"):
         bpy.ops.wan_vse.list_generated(filepath=str(tmp_path / "no" / "list.txt"))
+
+
+def nested(scene, compat, levels: int, strips: int) -> None:
+    """So many scenes, each of which shows the next one so many times."""
+    scenes = [scene, *(bpy.data.scenes.new(f"Level {number}") for number in range(levels))]
+    for outer, inner in itertools.pairwise(scenes):
+        editor = outer.sequence_editor or outer.sequence_editor_create()
+        inner.sequence_editor_create()
+        for channel in range(1, strips + 1):
+            strip = compat.strips(editor).new_scene(name=f"S{channel}", scene=inner, channel=channel, frame_start=1)
+            strip.scene_input = "SEQUENCER"
+
+
+def test_scenes_that_show_each_other_many_times_over_are_looked_into_so_many_times(cut, addon, ranges, monkeypatch):
+    """Ten strips in each of fourteen scenes are ten to the power of fourteen timelines."""
+    top, looked = bpy.data.scenes.new("Top"), []
+    nested(top, addon("timeline.compat"), 4, 3)
+    monkeypatch.setattr(ranges, "MAX_LOOKS", 10)
+    seen = ranges.layers.seen
+    monkeypatch.setattr(ranges.layers, "seen", lambda *arguments: looked.append(1) or seen(*arguments))
+    found = ranges.of(top, 1, 50)
+    assert len(looked) <= 11
+    assert found, "what was not looked into is named as a whole"
+
+
+def test_a_long_chain_of_scenes_ends_in_no_traceback(cut, addon, ranges):
+    compat, media, top = addon("timeline.compat"), addon("timeline.strip_media"), bpy.data.scenes.new("Top")
+    nested(top, compat, 80, 1)
+    (strip,) = compat.strips(top.sequence_editor)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 60)
+    try:
+        assert media.scene_refusal(top, strip, range(1, 2)) == ""
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_the_file_is_named_as_blender_names_files(cut, scene, addon, tmp_path, monkeypatch):
+    with pytest.raises(RuntimeError, match="a name"):
+        bpy.ops.wan_vse.list_generated(filepath="")
+    with pytest.raises(RuntimeError, match="a name"):
+        bpy.ops.wan_vse.list_generated(filepath=str(tmp_path) + "/")
+    monkeypatch.setattr(bpy.path, "abspath", lambda path: path.replace("//", f"{tmp_path}/"))
+    operator = SimpleNamespace(filepath="//ranges.txt", kind=".txt", report=lambda *_: None)
+    write = addon("operators.list_generated").WAN_VSE_OT_list_generated.execute
+    assert write(operator, bpy.context) == {"FINISHED"}, "called so: Blender 5.2 may crash on // in a script's call"
+    assert (tmp_path / "ranges.txt").is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_that_is_no_text_is_no_traceback(cut, scene, take, tmp_path):
+    name = os.fsdecode(b"caf\xe9.txt")
+    assert bpy.ops.wan_vse.list_generated(filepath=str(tmp_path / name)) == {"FINISHED"}
+    with pytest.raises(RuntimeError, match="can't be written"):
+        bpy.ops.wan_vse.list_generated(filepath=str(tmp_path / "no" / name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -37,6 +38,22 @@ def test_a_take_comes_first_with_its_own_prompt(panel, settings, made, cut) -> N
     assert settings.take_prompt == "fog over pines"
     assert any("1 of 1" in word for word in drawn.words)
     assert not {"restyle_prompt", "prompt"} & set(drawn.words)
+
+
+def test_no_frame_beside_the_take_says_that_a_new_one_comes_there(panel, made, cut, addon, monkeypatch) -> None:
+    overlay, outlines = addon("ui.timeline_overlay"), []
+    monkeypatch.setattr(overlay, "_fill_all", lambda boxes, color: None)
+    monkeypatch.setattr(overlay, "_outline", lambda box, color: outlines.append(box))
+    view = SimpleNamespace(region_to_view=lambda x, y: (x / 5, y / 50))
+    context = SimpleNamespace(region=SimpleNamespace(width=1000, height=400, view2d=view))
+    made("A")
+    panel("A")
+    overlay._draw_asked_range(context, cut.scene)
+    assert outlines == [], "New Take comes onto the strip itself"
+    bpy.ops.wan_vse.choose_task(task="RESTYLE")
+    overlay._draw_asked_range(context, cut.scene)
+    assert len(outlines) == 1
+    bpy.ops.wan_vse.choose_task(implied=True)
 
 
 def test_an_edited_prompt_stays_with_its_take(panel, settings, made, cut) -> None:

@@ -162,3 +162,42 @@ def test_a_walk_hides_missing_media_too(rows, shot) -> None:
     while rows.gone.tick(float("inf")):
         pass
     assert not shot.scene.sequence_editor.show_missing_media
+
+
+def test_missing_media_is_shown_again_once_the_pictures_are_back(rows, shot, tmp_path) -> None:
+    editor, gone = shot.scene.sequence_editor, shot.folder / A
+    shutil.move(gone, tmp_path / "aside")
+    _walk(rows, shot)
+    assert not editor.show_missing_media
+    _walk(rows, shot)
+    assert not editor.show_missing_media, "as long as they are gone"
+    shutil.move(tmp_path / "aside", gone)
+    _walk(rows, shot)
+    assert editor.show_missing_media and rows.gone.HIDDEN not in shot.scene
+
+
+def test_what_a_person_hides_stays_hidden(rows, shot, tmp_path) -> None:
+    shot.scene.sequence_editor.show_missing_media = False
+    shutil.move(shot.folder / A, tmp_path / "aside")
+    _walk(rows, shot)
+    shutil.move(tmp_path / "aside", shot.folder / A)
+    _walk(rows, shot)
+    assert not shot.scene.sequence_editor.show_missing_media
+
+
+def test_a_saved_film_remembers_that_missing_media_was_shown(rows, shot, tmp_path) -> None:
+    shutil.move(shot.folder / A, tmp_path / "aside")
+    _walk(rows, shot)
+    blend = str(tmp_path / "film.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=blend)
+    shutil.move(tmp_path / "aside", shot.folder / A)
+    bpy.ops.wm.open_mainfile(filepath=blend)
+    _walk(rows, shot, bpy.context.scene)
+    assert bpy.context.scene.sequence_editor.show_missing_media
+
+
+def _walk(rows, shot, scene=None) -> None:
+    rows.gone.forget()
+    rows.gone.shown_gone(scene or shot.scene)
+    while rows.gone.tick(float("inf")):
+        pass

@@ -145,6 +145,28 @@ def test_marks_of_many_strips_are_drawn_in_a_few_calls(stand_in, addon, scene, m
     assert sum(corners for _, corners in drawn) > 12 * count
 
 
+def test_a_strip_that_waits_for_a_further_take_shows_its_live_picture(stand_in, addon, scene, monkeypatch) -> None:
+    overlay, marks, strip_takes = addon("ui.timeline_overlay"), addon("ui.shown_marks"), addon("timeline.strip_takes")
+    box = addon("operators.browser_grid").Box
+    running, ended = stand_in.add("a" * 32, "denoising", progress=0.5), stand_in.add("b" * 32, "done")
+    badges = [strip_takes.Badge(1, 2, "", pending) for pending in ((running.job_id,), (ended.job_id,), ())]
+    takes = tuple(marks.TakePlace(100 + 30 * index, 130 + 30 * index, 2, badge) for index, badge in enumerate(badges))
+    monkeypatch.setattr(marks, "marks", lambda *_: marks.Marks((), takes))
+    for name in ("_shade", "_put"):
+        monkeypatch.setattr(overlay, name, lambda *_: None)
+    drawn = []
+    monkeypatch.setattr(overlay.live_picture, "place", lambda job, strip, *_: box(strip.right - 40, 1, strip.right, 9))
+    monkeypatch.setattr(overlay.live_picture, "draw", lambda job, there: drawn.append((job.job_id, there.right)))
+    words = []
+    monkeypatch.setattr(overlay, "_draw_badges", lambda shown, scale: words.extend(box.right for _, box in shown))
+    context = SimpleNamespace(
+        region=View(), preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0)), space_data=None
+    )
+    overlay._draw_marks(context, scene)
+    assert [job_id for job_id, _ in drawn] == [running.job_id]
+    assert words[0] == drawn[0][1] - 40, "its words have what is left"
+
+
 def test_thousands_of_strips_are_read_by_and_by(stand_in, addon, scene, monkeypatch) -> None:
     """In a window: what lies where it lay keeps what is known of it until it is read again."""
     module, compat, identity = addon("ui.shown_marks"), addon("timeline.compat"), addon("timeline.identity")

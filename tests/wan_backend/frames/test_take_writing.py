@@ -288,3 +288,40 @@ def test_the_error_that_stopped_a_movie_is_the_one_that_is_heard(tmp_path, media
         for number, frame in enumerate(pictures(written)):
             movie.write(frame, [number])
         raise ZeroDivisionError
+
+
+def test_what_a_person_put_into_a_take_outlasts_its_being_made_again(tmp_path):
+    folder = made(tmp_path, content=b"old")
+    (folder / "my notes.txt").write_text("keep")
+    (folder / "0002.png").write_bytes(b"old")
+    assert made(tmp_path) == folder
+    assert names(folder) == ["0001.png", "my notes.txt", "take.json"]
+    assert names(tmp_path) == [folder.name]
+
+
+@pytest.mark.parametrize("died_at", [1, 2])
+def test_a_worker_that_dies_between_two_names_loses_no_take(tmp_path, monkeypatch, died_at):
+    folder = made(tmp_path, content=b"old")
+    rename, renamed = take_writing.os.rename, []
+
+    def dies(source, target):
+        if len(renamed) >= died_at:
+            raise KeyboardInterrupt
+        renamed.append(source)
+        rename(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(take_writing.os, "rename", dies)
+        patched.setattr(take_writing.shutil, "rmtree", lambda *_, **__: dies(None, None) if len(renamed) > 1 else None)
+        made(tmp_path)
+    assert made(tmp_path) == folder and (folder / "0001.png").read_bytes() == b"new"
+    assert names(tmp_path) == [folder.name]
+
+
+def test_a_folder_that_only_ends_as_a_replaced_one_is_left_alone(tmp_path):
+    folder = made(tmp_path, content=b"old")
+    mine = tmp_path / f"{folder.name}.replaced"
+    mine.mkdir()
+    (mine / "mine.txt").write_text("keep")
+    assert made(tmp_path) == folder
+    assert (mine / "mine.txt").read_text() == "keep"

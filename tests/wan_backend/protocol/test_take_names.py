@@ -58,7 +58,17 @@ def test_every_system_takes_the_name_and_it_is_read_back(prompt, seed, number) -
 
 
 @pytest.mark.parametrize(
-    "name", ["0012 Harbor", "12 Harbor, seed 1", "0012 Harbor, seed 1.partial", "trash", "", "0012 , seed 1"]
+    "name",
+    [
+        "Harbor",
+        "12 Harbor, seed 1",
+        "0012 Harbor, seed 1.partial",
+        "0012 Harbor.replaced",
+        "trash",
+        "",
+        "0012",
+        "0012  a",
+    ],
 )
 def test_other_folders_are_no_takes(name) -> None:
     assert not take_names.may_be_take(name)
@@ -68,7 +78,8 @@ def test_a_folder_is_a_jobs_by_its_settings_and_not_by_its_words_alone() -> None
     job = "a" * 32
     assert take_names.is_called_after(job, job, None), "as earlier versions called it"
     assert not take_names.is_called_after("b" * 32, job, "Fog, seed 1")
-    assert not take_names.is_called_after("0001 Fog, seed 1", job, "Rain, seed 1")
+    assert take_names.is_called_after("0001 The best of the harbor", job, "Rain, seed 1"), "a person changed the words"
+    assert not take_names.is_called_after("The best of the harbor", job, "Rain, seed 1")
     assert not take_names.is_called_after("0001 Fog, seed 1", job, None)
     assert not take_names.is_called_after("0001 Fog, seed 1", None, "Fog, seed 1")
     assert take_names.is_called_after("0009 Fog, seed 1", job, "Fog, seed 1"), "a copy that got another number"

@@ -70,3 +70,14 @@ def test_a_link_is_not_followed(tmp_path):
 def test_a_folder_that_can_not_be_made_stops_nobody(tmp_path):
     (tmp_path / compiled_kernels.FOLDER).write_bytes(b"")
     compiled_kernels.prune(tmp_path, now=NOW)
+
+
+def test_a_folder_that_can_not_be_made_is_not_named(tmp_path):
+    folder = compiled_kernels.folder_of(tmp_path)
+    made = compiled_kernels.environment(tmp_path, {})
+    assert set(made) == set(compiled_kernels.VARIABLES) and all(Path(place).is_dir() for place in made.values())
+    (folder / "triton").rmdir()
+    (folder / "triton").write_bytes(b"in the way")
+    assert compiled_kernels.environment(tmp_path, {}) == {"TORCHINDUCTOR_CACHE_DIR": str(folder / "torch")}
+    (tmp_path / "file").write_bytes(b"")
+    assert compiled_kernels.environment(tmp_path / "file", {}) == {}

@@ -73,6 +73,22 @@ def test_a_warm_model_knows_the_time_from_the_start(clock):
     assert by_sentence["step 4"].eta_seconds == pytest.approx(5)
 
 
+@pytest.mark.parametrize("expected", [None, (0.0, 1.0, 20.0, 5.0)])
+def test_a_late_first_picture_does_not_say_that_all_come_late(clock, expected):
+    sent = whole_job(clock, expected)
+    at_last_step = next(report for report in sent if report.sentence == "step 4").eta_seconds
+    progress = Progress("job", 4, sent.append, expected, clock)
+    progress.phase(JobState.DENOISING, "step 0")
+    for step in range(1, 5):
+        clock.now += 2
+        progress.advance(step, 4, f"step {step}")
+    progress.phase(JobState.DECODING, "decoding")
+    clock.now += 3  # the autoencoder's work, before the first picture
+    progress.advance(1, 60, "first picture")
+    assert sent[-1].sentence == "first picture"
+    assert sent[-1].eta_seconds <= at_last_step
+
+
 def test_events_are_no_flood(clock):
     sent = whole_job(clock, step_seconds=0.001, frame_seconds=0.001)
     assert len(sent) < 10
