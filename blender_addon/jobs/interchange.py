@@ -71,6 +71,9 @@ class Interchange:
 
     def begin_export(self, scene: bpy.types.Scene, file: str) -> None:
         """Have the scene's timeline written to `file`. Raises Refused and OSError."""
+        sentence = cut_description.refusal(scene)
+        if sentence:
+            raise Refused(sentence)
         described = cut_description.of(scene, Path(bpy.data.filepath).stem or scene.name)
         if not is_sane_cut(described.cut):
             raise Refused("The timeline has more strips, or stranger ones, than other programs can be told of.")
@@ -102,8 +105,9 @@ class Interchange:
             self._end(order, translated(error.message), failed=True)
 
         def exported(result: ExportTimelineResult) -> None:
-            words = iface_("'{}' has {} clips with {} takes.")
-            done = words.format(os.path.basename(order.file), result.clips, result.takes)
+            clips = iface_("1 clip") if result.clips == 1 else iface_("{} clips").format(result.clips)
+            takes = iface_("1 take") if result.takes == 1 else iface_("{} takes").format(result.takes)
+            done = iface_("'{}' has {} with {}.").format(os.path.basename(order.file), clips, takes)
             self._end(order, " ".join(filter(None, (done, order.sentence, *map(translated, result.lost)))))
 
         def imported(result: ImportTimelineResult) -> None:
@@ -148,13 +152,26 @@ class Interchange:
         if isinstance(laid, str):
             return laid
         bpy.ops.ed.undo_push(message="Import Timeline")
-        said = [iface_("'{}' is on the timeline: {} strips.").format(os.path.basename(order.file), laid.strips)]
-        for count, words in (
-            (result.missing, iface_("The media of {} isn't there: color strips stand for them.")),
-            (laid.unreadable, iface_("Blender can't read the media of {}: color strips stand for them.")),
-            (laid.speeds, iface_("{} have a speed of their own, and play a frame of their media in each frame here.")),
+        strips = iface_("1 strip") if laid.strips == 1 else iface_("{} strips").format(laid.strips)
+        said = [iface_("'{}' is on the timeline: {}.").format(os.path.basename(order.file), strips)]
+        for count, one, several in (
+            (
+                result.missing,
+                iface_("The media of 1 clip isn't there: a color strip stands for it."),
+                iface_("The media of {} clips isn't there: color strips stand for them."),
+            ),
+            (
+                laid.unreadable,
+                iface_("Blender can't read the media of 1 clip: a color strip stands for it."),
+                iface_("Blender can't read the media of {} clips: color strips stand for them."),
+            ),
+            (
+                laid.speeds,
+                iface_("1 clip has a speed of its own, and plays a frame of its media in each frame here."),
+                iface_("{} clips have a speed of their own, and play a frame of their media in each frame here."),
+            ),
         ):
-            said += [words.format(count)] if count else []
+            said += [one if count == 1 else several.format(count)] if count else []
         rate, wanted = scene_format.rate_of(scene).exact(), cut.frame_rate.exact()
         if rate != wanted:
             words = iface_(

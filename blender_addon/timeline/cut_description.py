@@ -28,6 +28,8 @@ from ...wan_backend.protocol.cut import (
 )
 from . import compat, generated_ranges, identity, path_rules, scene_format, strip_media, strip_takes, untrusted
 
+MAX_STRIPS = 1000
+"""Blender's window waits while they are described."""
 DISSOLVES = ("CROSS", "GAMMA_CROSS")
 PLAYED = ("MOVIE", "IMAGE", "SOUND", "COLOR")
 LOST_KINDS = {
@@ -44,6 +46,21 @@ OTHERS, FRAMING, OPACITY, MODIFIERS, SPEED, DISSOLVE = (
     n_("speeds"),
     n_("dissolves between more than two clips"),
 )
+
+ONE_OF = {
+    "text strips": n_("text strip"),
+    "meta strips": n_("meta strip"),
+    "scene strips": n_("scene strip"),
+    "adjustment strips": n_("adjustment strip"),
+    "effects and other strips": n_("effect or other strip"),
+    "crops, positions and turns": n_("crop, position or turn"),
+    "opacities": n_("opacity"),
+    "modifiers": n_("modifier"),
+    "speeds": n_("speed"),
+    "dissolves between more than two clips": n_("dissolve between more than two clips"),
+}
+"""What each is called where there is one."""
+TOO_MANY = n_("The timeline has more than 1000 strips, which is more than can be exported at once.")
 
 
 @dataclass
@@ -69,8 +86,13 @@ class Described:
     @property
     def sentence(self) -> str:
         """What isn't told; empty if all is."""
-        parts = [f"{count} {iface_(what)}" for what, count in self.lost.items() if count]
+        parts = [f"{count} {iface_(ONE_OF[what] if count == 1 else what)}" for what, count in self.lost.items() if count]
         return iface_("Not in the file: {}.").format(", ".join(parts)) if parts else ""
+
+
+def refusal(scene: bpy.types.Scene) -> str:
+    """Why the timeline can't be described without Blender's window standing still; empty if it can."""
+    return TOO_MANY if len(compat.top_strips(scene)) > MAX_STRIPS else ""
 
 
 def of(scene: bpy.types.Scene, name: str) -> Described:

@@ -19,6 +19,8 @@ from ...wan_backend.protocol.cut import ClipMedia, ClipMediaKind, Cut, CutClip, 
 from . import compat, free_space, identity, scene_format, strip_takes, take_strips, untrusted
 
 MISSING_COLOR = (0.45, 0.05, 0.25)
+MAX_CLIPS = 500
+"""Blender's window waits while they are laid out."""
 ASIDE = free_space.HIGHEST_CHANNEL
 
 
@@ -66,6 +68,8 @@ class _Cross:
 
 def lay(scene: bpy.types.Scene, cut: Cut, find_take: FindTake) -> LaidOut | str:
     """Put the cut onto the timeline, or say why it can't be."""
+    if sum(len(track.clips) for track in cut.tracks) > MAX_CLIPS:
+        return iface_("The file holds more than 500 clips, which is more than can be imported at once.")
     spans, crosses = _planned(cut, own_channels=True)
     if _collide(spans, crosses):
         spans, crosses = _planned(cut, own_channels=False)

@@ -133,7 +133,7 @@ def test_the_timeline_comes_back_as_it_was(desk, cut, addon):
 def test_three_takes_leave_and_come_back_as_takes_of_the_strip(desk, cut):
     desk.take_strip()
     before = desk.described()
-    assert desk.export("film.otio") == "'film.otio' has 1 clips with 3 takes."
+    assert desk.export("film.otio") == "'film.otio' has 1 clip with 3 takes."
     desk.clear()
     desk.bring("film.otio")
     (strip,) = cut.strips
@@ -178,7 +178,7 @@ def test_what_is_missing_and_what_is_not_made_yet_start_nothing(desk, cut, addon
     desk.export("film.otio")
     desk.clear()
     shutil.rmtree(cut.folder)
-    assert "The media of 1 isn't there" in desk.bring("film.otio")
+    assert "The media of 1 clip isn't there" in desk.bring("film.otio")
     assert [name for name, *_ in cut.places()] == ["Missing: One", "Waits"]
     assert not list(desk.identity.marked(cut.scene))
     assert to_json(desk.identity.request_of(cut.strips["Waits"])) == to_json(ASKED)
@@ -188,7 +188,7 @@ def test_what_a_cut_has_no_place_for_is_said(desk, cut):
     cut.shot("One", 1, 40).transform.offset_x = 5
     cut.text("Words", 1, 20)
     assert desk.export("film.otio") == (
-        "'film.otio' has 1 clips with 0 takes. Not in the file: 1 crops, positions and turns, 1 text strips."
+        "'film.otio' has 1 clip with 0 takes. Not in the file: 1 crop, position or turn, 1 text strip."
     )
 
 
@@ -203,3 +203,16 @@ def test_a_file_that_is_no_timeline_changes_nothing(desk, cut):
 def test_nothing_is_exported_of_an_empty_timeline(desk, scene, addon):
     operator = addon("operators.interchange").WAN_VSE_OT_export_timeline
     assert operator.refusal(bpy.context) == "The timeline has no strips"
+
+
+def test_more_strips_than_the_window_can_wait_for_are_refused(desk, cut, addon, monkeypatch):
+    cut.shot("One", 1, 40)
+    cut.shot("Two", 50, 60)
+    desk.export("film.otio")
+    places = cut.places()
+    monkeypatch.setattr(addon("timeline.cut_layout"), "MAX_CLIPS", 1)
+    assert "more than can be imported at once" in desk.bring("film.otio")
+    assert cut.places() == places
+    monkeypatch.setattr(addon("timeline.cut_description"), "MAX_STRIPS", 1)
+    with pytest.raises(addon("jobs.request").Refused, match="more than can be exported at once"):
+        desk.export("film.otio")
