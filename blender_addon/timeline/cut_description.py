@@ -86,7 +86,9 @@ class Described:
     @property
     def sentence(self) -> str:
         """What isn't told; empty if all is."""
-        parts = [f"{count} {iface_(ONE_OF[what] if count == 1 else what)}" for what, count in self.lost.items() if count]
+        parts = [
+            f"{count} {iface_(ONE_OF[what] if count == 1 else what)}" for what, count in self.lost.items() if count
+        ]
         return iface_("Not in the file: {}.").format(", ".join(parts)) if parts else ""
 
 
