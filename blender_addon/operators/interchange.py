@@ -56,7 +56,7 @@ class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, ExportHelper):
             return refusal
         return "" if len(compat.top_strips(compat.sequencer_scene(context))) else "The timeline has no strips"
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Any:
         """Look what the file won't have, then ask where it is to be written."""
         scene = compat.sequencer_scene(context)
         sentence = cut_description.refusal(scene)

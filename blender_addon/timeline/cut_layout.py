@@ -99,10 +99,14 @@ def lay(scene: bpy.types.Scene, cut: Cut, find_take: FindTake) -> LaidOut | str:
         start = compat.start(second)
         length = compat.end_exclusive(first) - start
         compat.new_cross(collection, cross.name or "Cross", cross.channel + up, start, length, first, second)
+    _add_markers(scene, cut, origin)
+    return LaidOut(len(strips), unreadable, sum(abs(span.clip.speed) != 1.0 for span in spans))
+
+
+def _add_markers(scene: bpy.types.Scene, cut: Cut, origin: int) -> None:
     for marker in cut.markers:
         if not marker.generated:
             scene.timeline_markers.new(marker.name or "Marker", frame=marker.start + origin)
-    return LaidOut(len(strips), unreadable, sum(abs(span.clip.speed) != 1.0 for span in spans))
 
 
 def _planned(cut: Cut, own_channels: bool) -> tuple[list[_Span], list[_Cross]]:
