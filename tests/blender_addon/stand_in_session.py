@@ -150,6 +150,7 @@ class StandInSession:
             state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
         )
         self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
+        self.interchange = SimpleNamespace(busy=False, failed=False, sentence="")
         self.landings: list[Any] = []
         """The jobs whose takes have landed since that was last asked."""
         self.file = SimpleNamespace(
