@@ -296,6 +296,11 @@ def test_what_became_of_collecting_is_said(stand_in, settings, addon) -> None:
     assert "2 takes lie beside" in visible_text(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
 
 
+def test_what_became_of_an_import_is_said(stand_in, settings, addon) -> None:
+    stand_in.interchange.sentence = "'film.otio' is on the timeline: 2 strips."
+    assert "'film.otio' is on the timeline" in visible_text(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
+
+
 def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(stand_in, settings, addon) -> None:
     panel, loras = addon("ui.sidebar").WAN_VSE_PT_generate, addon("ui.lora_list")
     assert any("made for the chosen model" in word for word in draw(panel).words)
