@@ -12,8 +12,10 @@ import importlib.metadata
 import logging
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,23 @@ def environment(state: Path, around: Mapping[str, str] | None = None) -> dict[st
     around = os.environ if around is None else around
     folder = folder_of(state)
     return {name: str(folder / sub) for name, sub in VARIABLES.items() if not around.get(name) and _made(folder / sub)}
+
+
+@contextmanager
+def not_made_by_import() -> Iterator[None]:
+    """While torch is imported, its compiler's folder is one that is there.
+
+    It makes the folder right then (torch._dynamo.package), and can't be imported where a broken disk has it.
+    """
+    name = next(name for name, sub in VARIABLES.items() if sub == "torch")
+    meant = os.environ.get(name)
+    os.environ[name] = tempfile.gettempdir()
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if meant is not None:
+            os.environ[name] = meant
 
 
 def _made(folder: Path) -> bool:

@@ -10,6 +10,7 @@ import queue
 
 from ..protocol import process_setup
 from ..protocol.messages import Nothing, ProgressParams, ReadingParams
+from ..storage import compiled_kernels
 from .server_connection import Channel, RequestListener, WarmUp, WorkerHeartbeat
 
 LOOK_SECONDS = 5.0
@@ -24,7 +25,8 @@ def main() -> int:
     listener.start()  # before torch, so that the end of stdin is seen while it loads
     heartbeat = WorkerHeartbeat(listener.notify)
     heartbeat.start()
-    from .executor import Executor  # loads torch and diffusers, which take seconds
+    with compiled_kernels.not_made_by_import():
+        from .executor import Executor  # loads torch and diffusers, which take seconds
 
     def report(progress: ProgressParams) -> None:
         heartbeat.job_spoke()

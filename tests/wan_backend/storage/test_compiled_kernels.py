@@ -81,3 +81,14 @@ def test_a_folder_that_can_not_be_made_is_not_named(tmp_path):
     assert compiled_kernels.environment(tmp_path, {}) == {"TORCHINDUCTOR_CACHE_DIR": str(folder / "torch")}
     (tmp_path / "file").write_bytes(b"")
     assert compiled_kernels.environment(tmp_path / "file", {}) == {}
+
+
+def test_importing_torch_makes_no_folder(monkeypatch):
+    for meant in ("/nowhere/torch", None):
+        if meant is None:
+            monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+        else:
+            monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", meant)
+        with compiled_kernels.not_made_by_import():
+            assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).is_dir()
+        assert os.environ.get("TORCHINDUCTOR_CACHE_DIR") == meant
