@@ -135,7 +135,7 @@ def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sh
         units = thumbnail_icons.draw_small(row, shown_icons) if shown_icons else 0.0
     lines: list[tuple[str, Any]] = [(facts(take.made), "NONE")]
     if kept is not None:
-        lines.append((kept.note, "TEXT") if kept.note else (made_of(take), "NONE"))
+        lines.append((kept.note, "TEXT") if kept.note else (_made_shortly(take), "NONE"))
     paragraph.draw_lines(row.column(), context, lines, plan_box.LINES, plan_box.width_beside(context, units))
 
 
@@ -143,6 +143,11 @@ def made_of(take: ShownTake) -> str:
     """When the shown take was made and from what."""
     media = gone_takes.media_of(take.kept) if take.kept is not None else None
     return take_words.made(take.made, take.asked, media.made if media is not None else 0.0)
+
+
+def _made_shortly(take: ShownTake) -> str:
+    media = gone_takes.media_of(take.kept) if take.kept is not None else None
+    return take_words.shortly(take.made, take.asked, media.made if media is not None else 0.0)
 
 
 def draw_gone(layout: bpy.types.UILayout, context: bpy.types.Context, take: ShownTake) -> None:

@@ -21,6 +21,13 @@ def made(request: TakeRequest, asked: provenance.Provenance | None, made_seconds
     return iface_("Made {} from {}").format(date(made_seconds), sources)
 
 
+def shortly(request: TakeRequest, asked: provenance.Provenance | None, made_seconds: float) -> str:
+    """As much of that as a narrow line holds: what it was made from, or else when."""
+    if request.sources or not made_seconds:
+        return iface_("From {}").format(_sources(request, asked))
+    return iface_("Made {}").format(date(made_seconds))
+
+
 def date(seconds: float) -> str:
     """ "2026-11-28 14:02", in this machine's time."""
     try:

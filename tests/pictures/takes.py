@@ -100,7 +100,9 @@ def _browsed(session: Any, out: Path) -> Iterator[Wait | None]:
     window.main_window().cursor_warp(preview.x + 120, preview.y + preview.height - 160)
     yield None
     yield lambda: shown.version
-    for _ in range(20):  # the other takes' filmstrips
+    for _ in range(80):  # the other takes' filmstrips, of which each redraw shows one more
+        for area in window.main_window().screen.areas:
+            area.tag_redraw()
         yield None
     window.shoot_area(out / "takes_browser.png", preview)
     subprocess.run(["xdotool", "key", "Escape"], check=True)

@@ -92,10 +92,13 @@ def test_when_and_from_what_a_take_was_made(words, addon, extension, stand_in) -
     noon = 1795867320.0
     assert words.made(plain, None, noon) == f"Made {words.date(noon)} from words alone"
     assert words.made(plain, None, 0.0) == "Made from words alone"
+    assert words.shortly(plain, None, noon) == f"Made {words.date(noon)}"
+    assert words.shortly(plain, None, 0.0) == "From words alone"
     movie = m.Source(m.Role.FOOTAGE, "/shots", ["shot_03.mov"], True, first_frame=11, frames=49)
     assert "from 'shot_03.mov', frames 12 to 60" in words.made(dataclasses.replace(plain, sources=[movie]), None, noon)
     stills = m.Source(m.Role.BEFORE, "/shots", ["0001.png", "0002.png"], frames=2)
     assert words.made(dataclasses.replace(plain, sources=[stills]), None, 0.0) == "Made from '0001.png' to '0002.png'"
+    assert words.shortly(dataclasses.replace(plain, sources=[stills]), None, noon) == "From '0001.png' to '0002.png'"
     rendered = dataclasses.replace(plain, sources=[dataclasses.replace(movie, rendered=True)])
     provenance, footage = addon("timeline.provenance"), addon("timeline.footage")
     wanted = footage.FootageRange(m.Role.FOOTAGE, 10, 20, ("Harbor",))
