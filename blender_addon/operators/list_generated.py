@@ -73,7 +73,8 @@ class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, ExportHelper):
         except (OSError, ValueError) as error:
             log.warning("%s: %s", file, error)
             words = rpt_("'{}' can't be written ({}): choose another folder")
-            self.report({"ERROR"}, words.format(name, getattr(error, "strerror", "") or path_rules.shown(str(error))))
+            reason = (isinstance(error, OSError) and error.strerror) or path_rules.shown(str(error))
+            self.report({"ERROR"}, words.format(name, reason))
             return {"CANCELLED"}
         self.report({"INFO"}, rpt_("{} generated ranges are written to '{}'").format(len(found), name))
         return {"FINISHED"}

@@ -73,12 +73,18 @@ def a_link(take: Path) -> Path:
     return take
 
 
-@pytest.mark.parametrize("spoil", [another_name, another_title, no_settings, a_link])
+@pytest.mark.parametrize("spoil", [another_name, no_settings, a_link])
 def test_what_is_no_take_stays(folders, take, spoil) -> None:
     folder = spoil(take)
     with pytest.raises(folders.NotOurs):
         folders.move_to_trash(folder)
     assert (folder / "0001.png").is_file()
+
+
+def test_words_that_a_person_changed_leave_it_a_take(folders, take) -> None:
+    folder = another_title(take)  # a number is still in front, and its settings name job and title
+    place = folders.move_to_trash(folder)
+    assert not folder.exists() and folders.bring_back(place) == folder
 
 
 @pytest.mark.parametrize("settings", [{"job_id": "6" * 32}, {"job_id": "x", "title": TITLE}, {"title": TITLE}, [], 7])
