@@ -73,8 +73,8 @@ def _running(session: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
     settings.quality = "DRAFT"
     bpy.data.scenes[scene_name].frame_set(10)
     _generate()
-    yield lambda: len(session.queue()) == 2 and session.queue()[1].step >= 4
-    bpy.context.window_manager.wan_vse.active_row = 1
+    yield lambda: len(session.queue()) == 2 and session.queue()[0].step >= 4  # the one that is made comes first
+    bpy.context.window_manager.wan_vse.active_row = 0
     bpy.data.scenes[scene_name].sequence_editor.active_strip = None
     window.timeline().tag_redraw()
     yield None
