@@ -71,7 +71,7 @@ class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, ExportHelper):
         try:
             whole_file.write(file, write(title, found, first, rate).encode("utf-8", "replace"))
         except (OSError, ValueError) as error:
-            log.warning("%s: %s", file, error)
+            log.warning("%a can't be written: %a", path, error)
             words = rpt_("'{}' can't be written ({}): choose another folder")
             reason = (isinstance(error, OSError) and error.strerror) or path_rules.shown(str(error))
             self.report({"ERROR"}, words.format(name, reason))
