@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from ..protocol.messages import MAX_SHOWN_FILES, TakeRequest
 
@@ -77,7 +77,7 @@ class Marks:
         """The XMP packet, in UTF-8. Of the sources' marks it holds the types alone."""
         kinds = sorted({source.digital_source_type for source in self.sources if source.digital_source_type})
         ingredients = "".join(
-            f"    <rdf:li rdf:parseType='Resource'><Iptc4xmpExt:DigitalSourceType>{_text(kind)}"
+            f"    <rdf:li rdf:parseType='Resource'><Iptc4xmpExt:DigitalSourceType>{escape(kind)}"
             "</Iptc4xmpExt:DigitalSourceType></rdf:li>\n"
             for kind in kinds
         )
@@ -169,7 +169,3 @@ def _files(request: TakeRequest) -> Iterable[Path]:
             yield from map(Path, source.shown_files)
         elif source.files:
             yield Path(source.folder, source.files[0])
-
-
-def _text(value: str) -> str:
-    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
