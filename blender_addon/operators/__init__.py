@@ -25,6 +25,7 @@ text_editors     shows a text in Blender's text editor
 download_models  models and LoRAs that are to be fetched
 snapshot         the scene as panel, overlay and operators see it in one redraw
 redrawing        asks Blender to draw areas again
+written_file     the file that an operator writes, and its ending
 refusing         why an operator can't be used, in a sentence
 """
 

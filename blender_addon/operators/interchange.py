@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
-from bpy_extras.io_utils import ExportHelper, ImportHelper
+from bpy_extras.io_utils import ImportHelper
 
 from ..jobs import request, session
 from ..stopwatch import timed
 from ..timeline import compat, cut_description
 from ..translation import translated
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
+from .written_file import WritesFile
 
 LINE_CHARACTERS = 38
 
@@ -29,13 +30,14 @@ def _refusal(context: bpy.types.Context) -> str:
     return backend_refusal() if status in ("missing", "failed") else ""
 
 
-class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, ExportHelper):
+class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, WritesFile):
     """Write the timeline as OpenTimelineIO, with the takes of each strip, for other editing programs"""
 
     bl_idname = "wan_vse.export_timeline"
     bl_label = "Wan: Export Timeline"
     bl_options: ClassVar = {"REGISTER"}
 
+    endings: ClassVar = (".otio", ".otioz")
     filename_ext = ".otio"
     filepath: bpy.props.StringProperty(name="File", description="Where the timeline is written", subtype="FILE_PATH")
     filter_glob: bpy.props.StringProperty(default="*.otio;*.otioz", options={"HIDDEN"})
@@ -64,7 +66,7 @@ class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, ExportHelper):
             self.report({"ERROR"}, translated(sentence, rpt_))
             return {"CANCELLED"}
         self.lost = cut_description.of(scene, scene.name).sentence
-        return ExportHelper.invoke(self, context, event)
+        return WritesFile.invoke(self, context, event)
 
     def draw(self, context: bpy.types.Context) -> None:
         """The form, and what is lost in it."""
@@ -74,15 +76,6 @@ class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, ExportHelper):
         column = layout.column(align=True)
         for line in textwrap.wrap(self.lost, LINE_CHARACTERS):
             column.label(text=line, translate=False)
-
-    def check(self, context: bpy.types.Context) -> bool:
-        """Keep the ending of the file's name the one of the chosen form."""
-        self.filename_ext = self.kind
-        stem, ending = os.path.splitext(self.filepath)
-        if ending.lower() in (".otio", ".otioz") and ending.lower() != self.kind:
-            self.filepath = stem + self.kind
-            return True
-        return bool(super().check(context))
 
     @timed("operator export_timeline")
     def execute(self, context: bpy.types.Context) -> Result:

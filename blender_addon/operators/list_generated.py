@@ -9,26 +9,27 @@ from typing import ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
-from bpy_extras.io_utils import ExportHelper
 
 from ...wan_backend.storage import whole_file
 from ..jobs import range_lists
 from ..stopwatch import timed
 from ..timeline import compat, generated_ranges, path_rules, scene_format
 from .refusing import Refusing, Result, timeline_refusal
+from .written_file import WritesFile
 
 log = logging.getLogger(__name__)
 
 WRITERS = {".edl": range_lists.edl, ".otio": range_lists.otio, ".txt": range_lists.readable}
 
 
-class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, ExportHelper):
+class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, WritesFile):
     """Write where in the cut generated footage plays, since a render drops the marks that takes carry"""
 
     bl_idname = "wan_vse.list_generated"
     bl_label = "Wan: List Generated Ranges"
     bl_options: ClassVar = {"REGISTER"}
 
+    endings: ClassVar = tuple(WRITERS)
     filename_ext = ".txt"
     filepath: bpy.props.StringProperty(name="File", description="Where the ranges are written", subtype="FILE_PATH")
     filter_glob: bpy.props.StringProperty(default="*.txt;*.edl;*.otio", options={"HIDDEN"})
@@ -45,15 +46,6 @@ class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, ExportHelper):
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         return timeline_refusal(context)
-
-    def check(self, context: bpy.types.Context) -> bool:
-        """Keep the ending of the file's name the one of the chosen format."""
-        self.filename_ext = self.kind
-        stem, ending = os.path.splitext(self.filepath)
-        if ending.lower() in WRITERS and ending.lower() != self.kind:
-            self.filepath = stem + self.kind
-            return True
-        return bool(super().check(context))
 
     @timed("operator list_generated")
     def execute(self, context: bpy.types.Context) -> Result:
