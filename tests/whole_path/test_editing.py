@@ -70,7 +70,7 @@ def test_any_path_will_do(studio, tmp_path):
     place = tmp_path / f"with spaces, {quotes}& 100%, köln–東京 \N{CLAPPER BOARD}"
     place.mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(place / "film 東.blend"))
-    job_id = studio.ask("fog")
+    job_id = studio.ask("fog", seed=7, seed_locked=True)
     studio.until(studio.takes)
     (take,) = studio.takes()
     assert studio.session.jobs.get(job_id).take.folder == str(place / "wan" / "0001 fog, seed 7")
