@@ -200,7 +200,8 @@ class WorkerLife:
         this = object()
 
         def ended(answer: Any) -> None:
-            if this in self._warming:
+            gone = isinstance(answer, ProtocolError) and answer.code == GONE
+            if this in self._warming and not gone:  # else `_died` has yet to see of what
                 self._warming.remove(this)
                 self._idle_since = time.monotonic()
             over(answer)
