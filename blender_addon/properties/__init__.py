@@ -444,6 +444,14 @@ class WanPanelState(bpy.types.PropertyGroup):
         options={"SKIP_SAVE", "TEXTEDIT_UPDATE"},
         update=_search_changed,
     )
+    live: BoolProperty(
+        name="Live",
+        description="While nothing else is being made, show a small draft of the take that the panel describes, with "
+        "always the same seed. It makes way for takes, playback and renders",
+        options={"SKIP_SAVE"},
+        get=lambda _: session.current().live.is_on,
+        set=lambda _, on: session.current().live.turn(on),
+    )
     left_out: IntProperty(options={"HIDDEN", "SKIP_SAVE"})
     """How many jobs, or found jobs, have no row."""
     restart_needed: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})
