@@ -132,8 +132,9 @@ class Live:
             return None
         if not self.seen.whole:
             return replace(take, request=_as_draft(asked, wanted.seed))
-        to_keep = {"origin": asked.origin, "media_folder": asked.media_folder, "media_format": asked.media_format}
-        return replace(take, request=replace(self.seen.request, **to_keep))
+        seen, place = self.seen.request, asked.origin
+        as_file = replace(seen, media_folder=asked.media_folder, media_format=asked.media_format)
+        return replace(take, request=replace(as_file, origin=place))
 
     # The timer
 
