@@ -70,6 +70,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         take = take_box.shown(scene, settings, seen)
         task_box.draw_choice(layout, seen, take)
         if take is not None:
+            session.current().live.show(None)  # what is made already isn't looked at
             take_box.draw(layout, context, scene, settings, take)
         else:
             task_box.draw_heading(layout, context, seen)
