@@ -114,6 +114,20 @@ class WanPreferences(bpy.types.AddonPreferences):
         description="Where takes are kept. Leave it empty to keep them in a folder named wan beside the .blend file",
         subtype="DIR_PATH",
     )
+    certificate: StringProperty(
+        name="Certificate",
+        description="A file (PEM) with your certificate and those of its authorities, to sign H.264 movies with "
+        "(Content Credentials, C2PA). Leave it empty to sign nothing",
+        subtype="FILE_PATH",
+        update=_backend_changed,
+    )
+    private_key: StringProperty(
+        name="Private Key",
+        description="The file (PEM, without a passphrase) with the certificate's private key. It is read when a movie "
+        "is signed, and never copied",
+        subtype="FILE_PATH",
+        update=_backend_changed,
+    )
     announce: EnumProperty(
         name="Announce Takes",
         description="When to call you back while you work elsewhere",

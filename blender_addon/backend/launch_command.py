@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...wan_backend.protocol.media import CERTIFICATE_VARIABLE, PRIVATE_KEY_VARIABLE
 from ..translation import translated
 
 PYTHON_VARIABLE = "WAN_VSE_BACKEND_PYTHON"
@@ -70,6 +71,9 @@ class BackendSettings:
     """A worker that has had nothing to do for so long is ended; 0: never."""
     paused: bool = False
     """True if no job is to be begun."""
+    certificate: str = ""
+    """Absolute path of the certificate that signs movies; its file and that of the key are named, never read here."""
+    private_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,11 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         arguments += ["--idle-minutes", str(settings.idle_minutes)]
     if settings.paused:
         arguments.append("--paused")
-    return BackendCommand(arguments, child_environment(settings.package_root, around))
+    environment_of_child = child_environment(settings.package_root, around)
+    for name, path in ((CERTIFICATE_VARIABLE, settings.certificate), (PRIVATE_KEY_VARIABLE, settings.private_key)):
+        if path:
+            environment_of_child[name] = path
+    return BackendCommand(arguments, environment_of_child)
 
 
 def child_environment(package_root: Path, around: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -52,4 +52,6 @@ def backend_settings() -> BackendSettings:
         memory_budget_gib=wanted.memory_budget_gib,
         warm_up=wanted.warm_up,
         idle_minutes=wanted.idle_minutes,
+        certificate=bpy.path.abspath(wanted.certificate),
+        private_key=bpy.path.abspath(wanted.private_key),
     )

@@ -19,6 +19,7 @@ movie_codecs     how many bits a movie's samples have
 provenance       what a placeholder remembers of the strips that its take is made from, and how it follows them
 take_pictures    which picture a take shows at a frame, and where in the frame it lies
 take_strips      puts placeholders onto the timeline, and takes in their place
+strip_mark       what a strip says of itself: generated, by which model
 strip_takes      the takes that a strip keeps, and those that are being made for it
 swap_media       lets a strip play other files in place
 cut_description  a timeline as a cut for other programs

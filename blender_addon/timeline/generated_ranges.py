@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import Quality
-from . import compat, identity, layers, strip_media, strip_transform
+from . import compat, identity, layers, strip_mark, strip_media, strip_transform
 
 MAX_DEPTH = 16
 """So many scene strips inside one another are followed."""
@@ -51,7 +51,7 @@ def _within(
         part = range(max(frames.start, compat.start(strip)), min(frames.stop, compat.end_exclusive(strip)))
         if not part:
             continue
-        if identity.role_of(strip) == identity.TAKE_ROLE:
+        if identity.role_of(strip) == identity.TAKE_ROLE or strip_mark.of(strip) is not None:
             yield _range(strip, part)
         elif strip.type == "META":
             if next(looks, None) is None:
@@ -92,6 +92,8 @@ def _range(strip: compat.Strip, part: range) -> GeneratedRange:
     made = identity.request_of(strip)
     found = GeneratedRange(part.start, part.stop, strip.name, strip.channel)
     if made is None:
-        return found
+        mark = strip_mark.of(strip)
+        composite = mark is not None and mark.kind == strip_mark.COMPOSITE
+        return replace(found, model=mark.model if mark is not None else "", composite=composite)
     draft = made.quality is Quality.DRAFT
     return replace(found, model=made.model, task=made.task.value, composite=bool(made.sources), draft=draft)

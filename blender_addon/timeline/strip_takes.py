@@ -202,7 +202,7 @@ def show(scene: bpy.types.Scene, strip: compat.Strip, job_id: str) -> str:
     made = made_of(strip, job_id)
     _remember_made(strip, shown_job, _made_of_shown(strip))
     swap_media.swap(scene, strip, take_strips.path_in_strip(take.folder), take.files().files)
-    strip[identity.JOB], strip[identity.REQUEST], strip[identity.TAKE] = job_id, made.request, made.take
+    identity.show_take(strip, job_id, made.request, made.take)
     strip[provenance.PROPERTY] = made.asked
     _write_takes(strip, takes)  # again: which of them lie beside the shown one may have changed
     return ""

@@ -87,6 +87,9 @@ def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferenc
     box.label(text="Takes")
     fields = _fields(box)
     fields.prop(preferences, "media_folder", placeholder="wan/ beside the .blend file")
+    fields.prop(preferences, "certificate", placeholder="None: movies aren't signed")
+    if preferences.certificate:
+        fields.prop(preferences, "private_key")
     fields.prop(preferences, "announce")
     if preferences.announce != "NEVER":
         fields.prop(preferences, "announce_by_sound")

@@ -98,6 +98,7 @@ def is_sane_take(take: Take) -> bool:
         and all(1 <= side <= MAX_PIXELS_A_SIDE for side in (take.width, take.height))
         and take.first_file == first_file(take.media_format)
         and is_sane_rate(take.frame_rate)
+        and _is_text(take.program, MAX_NAME)
     )
 
 

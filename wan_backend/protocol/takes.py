@@ -347,6 +347,8 @@ class Take:
     width: int
     height: int
     frame_rate: FrameRate
+    program: str = ""
+    """What made it, with its version, as its files say it; empty for takes of older ones."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
 from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerState, WorkerStatus
 from ..protocol.methods import WORKER_EVENTS
 from ..protocol.sentences import NO_SENTENCE, Sentence
-from ..storage import guarded_files
+from ..storage import guarded_files, signing
 from ..storage.byte_sizes import existing_ancestor, free_bytes_at, size_in_words
 from ..storage.disk_errors import reason
 from . import process_exit
@@ -44,9 +44,10 @@ MARKS = Finding(
     True,
     Sentence(
         "Takes say that they are generated, and by what: PNG and MP4 files in XMP, Matroska in tags and attached XMP. "
-        "They aren't signed (C2PA), and a film rendered from them says nothing of it."
+        "A film rendered from them says nothing of it: list its generated ranges."
     ),
 )
+UNSIGNED = Sentence("Takes aren't signed (C2PA); a certificate in the preferences signs H.264 movies.")
 SET_UP = Sentence("Set up the backend again with the button in the add-on's preferences.")
 
 
@@ -67,9 +68,23 @@ def examine(
     disk = _disk(state_folder or Path.home())
     files = [] if survey is None else _files(survey)
     return [
-        *(_python(), torch, card.finding(), *state, *copies, disk, _cache(), MARKS),
+        *(_python(), torch, card.finding(), *state, *copies, disk, _cache(), MARKS, _signing()),
         *(*folders, *_models(rows, card), *files),
     ]
+
+
+def _signing() -> Finding:
+    """Whether movies are signed, by trying it."""
+    name = Sentence("signing")
+    try:
+        signatory = signing.Signatory.named()
+        if signatory is None:
+            return Finding(name, True, UNSIGNED)
+        signatory.check()
+    except signing.CantSign as error:
+        return Finding(name, False, error.sentence)
+    words = Sentence("H.264 movies are signed with {file}; PNG and FFV1 takes aren't.", file=signatory.certificate)
+    return Finding(name, True, words)
 
 
 def _python() -> Finding:
