@@ -31,6 +31,8 @@ from .planned_takes import PlannedTake
 from .request import Refused
 from .server_proxy import ServerProxy
 from .sourcing import Sourcing
+from .stale_takes import SLICE_SECONDS as STALE_SECONDS
+from .stale_takes import StaleTakes
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +59,8 @@ class Session:
 
     `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
     `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment and
-    `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads cuts. `on_change`
-    is called from `tick` after anything of these changed.
+    `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads cuts, `stale` knows
+    takes whose sources have changed. `on_change` is called from `tick` after anything of these changed.
     """
 
     def __init__(self) -> None:
@@ -71,6 +73,7 @@ class Session:
         self.server = ServerProxy(self.jobs, folders.backend_settings, self._note_change)
         self.interchange = Interchange(self._note_change)
         self.sourcing = Sourcing(self.jobs, self.server.outbox, folders.user_folder, self._note_change)
+        self.stale = StaleTakes(lambda: self.file.rendering)
         self._holds = PlaceholderHolds(self.jobs, self.file, self.server.outbox)
         self._changed = False
         self._shown_late = 0
@@ -301,6 +304,7 @@ class Session:
         self.collector.stop()
         self.interchange.stop()
         self.cleaner.opened()
+        self.stale.opened()
         if self.file.waits and not bpy.app.background:
             self.server.want()
         self._note_change()
@@ -320,6 +324,7 @@ class Session:
         self.file.strips_changed(time.perf_counter() + SLICE_SECONDS)
         self._next_sweep, self._swept = 0.0, False
         self.cleaner.follow()
+        self.stale.look_again()
         self._note_change()
 
     def _run_children(self, deadline: float) -> None:
@@ -343,6 +348,8 @@ class Session:
             self._changed = True
         if self.interchange.tick():
             self._changed = True
+        if not self.file.loading and (now := time.perf_counter()) < deadline:
+            self._changed = self.stale.tick(min(deadline, now + STALE_SECONDS)) or self._changed
         knows = self.server.listed or self.server.is_out_of_reach
         if (
             knows
@@ -359,6 +366,7 @@ class Session:
             self._sweep(deadline)
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
             self.collector.begin_by_itself()  # what was asked for before the first save goes where that film is
+            self.stale.look_again()
             self._changed = True
 
     def _sweep(self, deadline: float) -> None:
@@ -402,6 +410,7 @@ class Session:
             or self.cleaner.busy
             or self.interchange.busy
             or self.file.looking
+            or self.stale.busy
         )
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:

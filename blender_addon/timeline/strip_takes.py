@@ -283,6 +283,14 @@ def provenance_text(strip: compat.Strip, job_id: str) -> str:
     return asked.asked if asked is not None else made_of(strip, job_id).asked
 
 
+def set_provenance(strip: compat.Strip, job_id: str, text: str) -> None:
+    """Let a strip that stands for the job, or waits for its take, know this of the strips that it is made from."""
+    if job_id == untrusted.id_in(strip, identity.JOB):
+        strip[provenance.PROPERTY] = text
+    elif job_id in pending(strip):
+        set_asked(strip, [replace(each, asked=text) if each.job_id == job_id else each for each in asked_for(strip)])
+
+
 def asked_besides(strip: compat.Strip, job_id: str) -> list[Asked]:
     """What a placeholder or a take strip waits for besides that job; a placeholder's own job comes first."""
     others = [each for each in asked_for(strip) if each.job_id != job_id]
