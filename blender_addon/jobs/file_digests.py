@@ -87,7 +87,9 @@ class FileDigests:
                 self._contents.popitem(last=False)
         return found.hexdigest()
 
-    def is_same(self, seen: SeenFiles, folder: str, names: Sequence[str]) -> Generator[None, None, tuple[bool, SeenFiles]]:
+    def is_same(
+        self, seen: SeenFiles, folder: str, names: Sequence[str]
+    ) -> Generator[None, None, tuple[bool, SeenFiles]]:
         """Whether the files hold what was seen, and what is to be kept of them in its place. Raises Away."""
         stamp = yield from self.stamp(folder, names)
         same_dates = stamp.text == seen.stamp and stamp.settled
@@ -139,7 +141,7 @@ class FileDigests:
 
 
 def _unread_is_same(seen: SeenFiles, stamp: Stamp) -> bool:
-    """Whether files that nobody has read before are the same. Those that were too new then are, if they are as large."""
+    """Whether files that nobody has read before are the same. Of those that were too new then, the size says it."""
     return stamp.text == seen.stamp if seen.stamp else seen.size_bytes in (0, stamp.size_bytes)
 
 

@@ -1,9 +1,9 @@
 """Which takes are stale: their sources are no longer what they were when the take was asked for.
 
-The session's timer looks through the shown takes, a few milliseconds at a time, and rests between two walks for at least
-ten times as long as a walk took. A change counts once two looks in a row have found it, so that nothing is said while a
-person drags something. Where a source can't be looked at, as on a drive that is away, the take is unknown, not stale.
-Draws read what was found. No strip is kept, only names and words.
+The session's timer looks through the shown takes, a few milliseconds at a time, and rests between two walks for ten
+times as long as a walk took, or longer. A change counts once two looks in a row have found it, so that nothing is said
+while a person drags something. Where a source can't be looked at, as on a drive that is away, the take is unknown, not
+stale. Draws read what was found. No strip is kept, only names and words.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class StaleTake:
     strip: str
     """Its name."""
     strip_id: str
+    frame: int
+    """The strip's first."""
     reason: str
     """A sentence."""
     waits: bool = False
@@ -58,6 +60,7 @@ class _Shown:
     scene: str
     strip: str
     strip_id: str
+    frame: int
     job_id: str
     text: str
     """The Provenance as JSON."""
@@ -155,8 +158,9 @@ class StaleTakes:
                 continue
             suspects[shown.job_id] = reasons
             if reasons and (shown.job_id in self.stale or self._suspects.get(shown.job_id)):
-                made = StaleTake(shown.job_id, shown.scene, shown.strip, shown.strip_id, "", shown.waits)
-                found[shown.job_id] = replace(made, reason=source_records.sentence(reasons))
+                place = (shown.scene, shown.strip, shown.strip_id, shown.frame)
+                reason = source_records.sentence(reasons)
+                found[shown.job_id] = StaleTake(shown.job_id, *place, reason, shown.waits)
         self._suspects = {job_id: reasons for job_id, reasons in suspects.items() if reasons}
         if (found, unknown) != (self.found, self.unknown):
             self.found, self.stale, self.unknown = found, frozenset(found), unknown
@@ -184,7 +188,8 @@ class StaleTakes:
             if job_id and identity.role_of(strip) == identity.TAKE_ROLE:
                 text = self._kept(strip, job_id, text)
                 waits = bool(strip_takes.pending(strip))
-                found.append(_Shown(scene_name, strip.name, untrusted.id_in(strip, identity.STRIP), job_id, text, waits))
+                strip_id, frame = untrusted.id_in(strip, identity.STRIP), compat.start(strip)
+                found.append(_Shown(scene_name, strip.name, strip_id, frame, job_id, text, waits))
         return found, len(strips) < STRIPS_AT_ONCE
 
     def _kept(self, strip: compat.Strip, job_id: str, text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a scene strip shows, as digests: the camera, and the objects that are in its view. Changes and evaluates nothing.
+"""What a scene strip shows, as digests: the camera, and the objects in its view. Changes and evaluates nothing.
 
 A generator that yields after each object, so that whoever drives it decides how long it may take; it holds no object
 from one step to the next, only names. Values that are animated are read from their curves, at the frames that are
@@ -24,7 +24,9 @@ MAX_POINTS = 512
 MAX_PARENTS = 16
 VIEWS = 9
 """The camera's view is looked at from so many places of its way."""
-SHAPES = frozenset({"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "GPENCIL", "GREASEPENCIL"})
+SHAPES = frozenset(
+    {"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "GPENCIL", "GREASEPENCIL"}
+)
 LIGHTS = frozenset({"LIGHT", "LIGHT_PROBE"})
 WIDER = 1.2
 """The view counts as so much wider than it is: what lies just outside may throw a shadow into it."""
@@ -47,7 +49,7 @@ _OF_CONSTRAINTS = ("type", "name", "influence", "mute", "track_axis", "up_axis",
 
 def camera_alone(shown: ShownScene) -> SeenScene | None:
     """What is seen of the scene but for its objects; None if it is gone, or no camera shows it."""
-    scene = bpy.data.scenes.get(shown.scene)
+    scene: Any = bpy.data.scenes.get(shown.scene)
     if scene is None or "" in shown.cameras:
         return None
     shot = digest([plain(_size(scene)), list(shown.frames), _world(scene) if not shown.depth else None])
@@ -69,7 +71,7 @@ def steps(shown: ShownScene) -> Generator[None, None, SeenScene | None]:
     wanted_by_others: set[str] = set()
     while waiting:
         name = waiting.pop()
-        thing = bpy.data.objects.get(name)
+        thing: Any = bpy.data.objects.get(name)
         if thing is None or name in found:
             continue
         if name in wanted_by_others or _counts(thing, shown, views):
@@ -128,11 +130,13 @@ def _object(thing: bpy.types.Object, shown: ShownScene) -> list[object]:
     values: list[object] = [_motion(thing, shown.frames), thing.type, _shape(thing, shown.frames, shown.depth)]
     values.append([_values(each, _OF_MODIFIERS, set()) for each in thing.modifiers])
     if thing.instance_type == "COLLECTION" and thing.instance_collection is not None:
-        values.append([[each.name, plain(each.location)] for each in thing.instance_collection.all_objects[:MAX_POINTS]])
+        values.append(
+            [[each.name, plain(each.location)] for each in thing.instance_collection.all_objects[:MAX_POINTS]]
+        )
     if thing.type == "ARMATURE" and thing.pose is not None:
         moving = {curve.data_path for curve in compat.curves_of(thing.animation_data)}
         still = [bone for bone in thing.pose.bones if not any(f'"{bone.name}"' in path for path in moving)]
-        values.append([plain(row) for bone in still for row in bone.matrix_basis])
+        values.append([plain(bone.matrix_basis) for bone in still])
     if not shown.depth:
         values.append([slot.material.name if slot.material is not None else "" for slot in thing.material_slots])
     return values
@@ -140,21 +144,23 @@ def _object(thing: bpy.types.Object, shown: ShownScene) -> list[object]:
 
 def _motion(thing: bpy.types.Object, frames: Sequence[int]) -> list[object]:
     """How the object lies and moves, as far as its own values say it."""
+    constraints: list[object] = [_values(each, _OF_CONSTRAINTS, set()) for each in thing.constraints]
     return [
         _values(thing, _TRANSFORMS, _moving(thing)),
         _curves(thing, frames),
         "" if thing.parent is None else [thing.parent.name, thing.parent_type, thing.parent_bone],
-        [] if thing.parent is None else [plain(row) for row in thing.matrix_parent_inverse],
-        [_values(each, _OF_CONSTRAINTS, set()) for each in thing.constraints],
+        [] if thing.parent is None else plain(thing.matrix_parent_inverse),
+        constraints,
     ]
 
 
 def _camera(name: str, frames: Sequence[int]) -> list[object]:
     """The camera itself, and whatever leads it."""
-    waiting, known, values = [name], set(), []
+    waiting, known = [name], set[str]()
+    values: list[object] = []
     while waiting and len(known) < MAX_PARENTS:
         one = waiting.pop()
-        thing = bpy.data.objects.get(one)
+        thing: Any = bpy.data.objects.get(one)
         if thing is None or one in known:
             continue
         known.add(one)
@@ -218,7 +224,8 @@ def _world(scene: bpy.types.Scene) -> list[object]:
 
 
 def _values(owner: Any, names: Sequence[str], moving: set[str]) -> list[object]:
-    return [[name, plain(getattr(owner, name))] for name in names if name not in moving and hasattr(owner, name)]
+    there = [name for name in names if name not in moving and hasattr(owner, name)]
+    return [[name, plain(getattr(owner, name))] for name in there]
 
 
 def _animations(owner: Any) -> Any:
@@ -249,7 +256,9 @@ def _curves(owner: Any, frames: Sequence[int]) -> list[object]:
     ]
     values += [[each.data_path, each.array_index, each.driver.expression] for each in data.drivers]
     for track in data.nla_tracks:
-        places = [[strip.name, plain(strip.frame_start), plain(strip.frame_end), plain(strip.scale)] for strip in track.strips]
+        places = [
+            [strip.name, plain(strip.frame_start), plain(strip.frame_end), plain(strip.scale)] for strip in track.strips
+        ]
         values.append([track.mute, places])
     return values
 
@@ -266,7 +275,7 @@ def _views(shown: ShownScene, size: Sequence[float]) -> list[tuple[Matrix, float
     pairs = list(zip(shown.frames, shown.cameras, strict=True))
     for index in sorted({number * (len(pairs) - 1) // (VIEWS - 1) for number in range(VIEWS)}):
         frame, name = pairs[index]
-        thing = bpy.data.objects.get(name)
+        thing: Any = bpy.data.objects.get(name)
         place = _placed(thing, frame) if thing is not None else None
         if place is None or thing.type != "CAMERA" or thing.data.type != "PERSP" or _moving(thing.data):
             return []
@@ -308,7 +317,7 @@ def _sees(view: tuple[Matrix, float, float, float], middle: Vector, reach: float
     return True
 
 
-def _placed(thing: bpy.types.Object, frame: int, depth: int = 0) -> Matrix | None:
+def _placed(thing: Any, frame: int, depth: int = 0) -> Matrix | None:
     """Where the object lies in a frame, by its own curves and its parents'; None where more than these decide."""
     data = thing.animation_data
     led = len(thing.constraints) or (data is not None and (len(data.drivers) or len(data.nla_tracks)))
@@ -319,11 +328,12 @@ def _placed(thing: bpy.types.Object, frame: int, depth: int = 0) -> Matrix | Non
     own = _basis(thing, frame)
     if thing.parent is None:
         return own
-    above = _placed(thing.parent, frame, depth + 1)
-    return None if above is None else above @ thing.matrix_parent_inverse @ own
+    above: Any = _placed(thing.parent, frame, depth + 1)
+    placed: Matrix | None = None if above is None else above @ thing.matrix_parent_inverse @ own
+    return placed
 
 
-def _basis(thing: bpy.types.Object, frame: int) -> Matrix:
+def _basis(thing: Any, frame: int) -> Matrix:
     values = {
         name: list(getattr(thing, name))
         for name in ("location", "rotation_euler", "rotation_quaternion", "rotation_axis_angle", "scale")
@@ -339,6 +349,6 @@ def _basis(thing: bpy.types.Object, frame: int) -> Matrix:
         turn = Quaternion(axis, angle)
     else:
         turn = Euler(values["rotation_euler"], mode).to_quaternion()
-    return Matrix.LocRotScale(
-        Vector(values["location"]) + thing.delta_location, turn, Vector(values["scale"]) * thing.delta_scale
-    )
+    place: Any = Vector(values["location"]) + thing.delta_location
+    size: Any = Vector(values["scale"]) * thing.delta_scale
+    return Matrix.LocRotScale(place, turn, size)

@@ -112,8 +112,8 @@ def _files(values: dict[str, Any]) -> SeenFiles:
 
 def _scene(values: dict[str, Any]) -> SeenScene:
     by_name = tuple((_name(name), _known(of)) for name, of in _few(values["by_name"], MAX_OBJECTS))
-    known = (_known(values[key]) for key in ("shot", "camera", "objects"))
-    return SeenScene(_name(values["name"]), *known, by_name)
+    shot, camera, objects = (_known(values[key]) for key in ("shot", "camera", "objects"))
+    return SeenScene(_name(values["name"]), shot, camera, objects, by_name)
 
 
 def _few(values: Any, most: int) -> list[Any]:

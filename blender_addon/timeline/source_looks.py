@@ -74,9 +74,7 @@ class Unknown(Exception):
     """A strip that a take was made from is no longer on the timeline."""
 
 
-def read(
-    scene: bpy.types.Scene, wanted: FootageRange, owner: Any, below_channel: int | None = None
-) -> list[Looked]:
+def read(scene: bpy.types.Scene, wanted: FootageRange, owner: Any, below_channel: int | None = None) -> list[Looked]:
     """The strips that are seen in a range, the named ones first. Raises Unknown.
 
     `owner` is the editor or meta strip in which a range without names is seen, up to `below_channel`.
@@ -181,8 +179,10 @@ def _end(curve: bpy.types.FCurve, path: str) -> str:
 def _look(scene: bpy.types.Scene, strip: compat.Strip, depth: bool) -> list[object]:
     """How the strip's pictures are shown, but for what is animated, which `_curves` has."""
     moving = {_end(each, "]").strip(".") for each in _animating(scene, strip)}
-    framing = [_values(getattr(strip, "transform", None), _OF_TRANSFORM, moving, "transform."),
-               _values(getattr(strip, "crop", None), _OF_CROP, moving, "crop.")]  # fmt: skip
+    framing: list[object] = [
+        _values(getattr(strip, "transform", None), _OF_TRANSFORM, moving, "transform."),
+        _values(getattr(strip, "crop", None), _OF_CROP, moving, "crop."),
+    ]
     if depth:
         return framing
     space = getattr(strip, "colorspace_settings", None)
@@ -223,7 +223,8 @@ def _values(owner: Any, names: Sequence[str], moving: set[str], within: str = ""
     """Name and value of those that the owner has, but for the `moving` ones, whose values follow the playhead."""
     if owner is None:
         return []
-    return [[name, plain(getattr(owner, name))] for name in names if within + name not in moving and hasattr(owner, name)]
+    there = [name for name in names if within + name not in moving and hasattr(owner, name)]
+    return [[name, plain(getattr(owner, name))] for name in there]
 
 
 def plain(value: Any) -> object:

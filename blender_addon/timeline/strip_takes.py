@@ -100,6 +100,8 @@ class Badge:
     """The jobs whose takes are being made for the strip."""
     is_gone: bool = False
     """Whether files of the shown take are gone."""
+    is_stale: bool = False
+    """Whether sources of the shown take have changed."""
 
 
 def badge_of(strip: compat.Strip, shown_job: str) -> Badge | None:

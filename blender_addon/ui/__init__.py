@@ -23,6 +23,7 @@ from . import (
     shortcuts,
     shown_job,
     sidebar,
+    stale_list,
     status_bar,
     take_browser,
     take_list,
@@ -35,6 +36,7 @@ CLASSES = (
     queue_list.WAN_VSE_UL_queue,
     lora_list.WAN_VSE_UL_loras,
     take_list.WAN_VSE_UL_takes,
+    stale_list.WAN_VSE_UL_stale,
     *menus.CLASSES,
     *prompt_menus.CLASSES,
     *sidebar.CLASSES,
@@ -54,6 +56,7 @@ def register() -> None:
     shown_job.register()
     gone_takes.register()
     take_list.register()
+    stale_list.register()
     status_bar.register()
     take_browser.register()
     comparison.register()
@@ -68,6 +71,7 @@ def unregister() -> None:
     take_browser.unregister()
     status_bar.unregister()
     take_list.unregister()
+    stale_list.unregister()
     shown_job.unregister()
     gone_takes.unregister()
     timeline_overlay.unregister()
