@@ -69,7 +69,6 @@ class Desk:
     going_on: Callable[[], list[JobStatus]]
     """The jobs that have not ended, in running order."""
     get: Callable[[str], JobStatus | None]
-    request_of: Callable[[str], TakeRequest | None]
     move: Callable[[str, str], None]
     """Give a job its turn right before another one."""
     wait_again: Callable[[str, str, TakeRequest, str], None]
@@ -93,8 +92,8 @@ class Rebuilding:
         self._latest = 0.0
         """The moment of time.monotonic at which it begins, wherever the clock has been set meanwhile."""
         self._moved: set[tuple[str, str]] = set()
-        self._texts: dict[str, str] = {}
-        """By job, its Provenance as JSON."""
+        self._asked: dict[str, strip_takes.Asked] = {}
+        """By job, what its strip keeps while it waits for it."""
         self._undone = False
 
     @property
@@ -132,7 +131,7 @@ class Rebuilding:
     def opened(self) -> None:
         """Another file was opened: its strips are others. What is in the queue stays there."""
         self.entries, self.report = [], ""
-        self._texts.clear()
+        self._asked.clear()
 
     def strips_changed(self) -> None:
         """An undo or redo may have taken back that strips wait for their new takes, which is no step of its own."""
@@ -235,7 +234,9 @@ class Rebuilding:
         target = provenance.target_again(found.scene, made_from, start, start + asked.length_frames, channel)
         job_id = self._desk.generate(found.scene, PlannedTake(asked, target), found.strip.name, found.strip_id)
         waiting = identity.find(found.strip_id)
-        self._texts[job_id] = strip_takes.provenance_text(waiting.strip, job_id) if waiting is not None else ""
+        if waiting is not None:
+            asked_for = strip_takes.asked_for(waiting.strip)
+            self._asked.update({each.job_id: each for each in asked_for if each.job_id == job_id})
         return job_id
 
     def _wait_again(self) -> None:
@@ -244,9 +245,10 @@ class Rebuilding:
             found = identity.find(entry.stale.strip_id) if entry.state in (State.ASKED, State.REBUILT) else None
             if found is None or found.is_placeholder or entry.job_id in strip_takes.jobs_on(found.strip):
                 continue
-            request = self._desk.request_of(entry.job_id)
+            asked = self._asked.get(entry.job_id, strip_takes.Asked(entry.job_id))
+            request = untrusted.request(asked.request)
             if request is not None and not strip_takes.waiting_refusal(found.strip):
-                self._desk.wait_again(found.strip_id, entry.job_id, request, self._texts.get(entry.job_id, ""))
+                self._desk.wait_again(found.strip_id, entry.job_id, request, asked.asked)
 
 
 def _is_awaited(entry: Entry) -> bool:

@@ -91,7 +91,6 @@ class Session:
             generate=self.generate,
             going_on=lambda: [job for _, _, job_id in self.order().going_on if (job := self.jobs.get(job_id))],
             get=self.jobs.get,
-            request_of=self.request_of,
             move=self.move,
             wait_again=self.file.wait_again,
             problem=lambda job_id: self.file.problems.get(job_id, ""),

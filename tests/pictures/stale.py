@@ -24,7 +24,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     scene = bpy.data.scenes[scene_name]
     settings = scene.wan_vse
     settings.model_id, settings.quality, settings.image_prompt = "embedded", "DRAFT", PROMPT
-    settings.as_long_as_strip = True
+    settings.as_long_as_strip, settings.length_mode, settings.length_frames = False, "FRAMES", 24
     yield lambda: session.server.status.state == "ready" and session.server.models
     for name in shots.SKIES:
         yield from _take_of(session, scene_name, name)

@@ -64,7 +64,7 @@ class Desk:
         return list(self.session.stale.found.values())
 
     def rebuilt(self):
-        self.pumped.until(lambda: not self.session.rebuilding.busy)
+        self.pumped.until(lambda: self.session.rebuilding.report)
         self.pumped.until(lambda: not self.session.file.looking)
         return [(entry.stale.strip, entry.state.value) for entry in self.session.rebuilding.entries]
 
@@ -137,7 +137,6 @@ def test_what_comes_later_passes_those_that_wait(desk, addon, make_job) -> None:
             generate=lambda *_: pytest.fail("others wait"),
             going_on=lambda: jobs,
             get=lambda job_id: next(job for job in jobs if job.job_id == job_id),
-            request_of=lambda job_id: None,
             move=lambda *pair: moved.append(pair),
             wait_again=lambda *_: None,
             problem=lambda job_id: "",
