@@ -110,9 +110,12 @@ def trimmed(scene: bpy.types.Scene, made_from: Provenance) -> list[str]:
 
 
 def compared(
-    seen: Sequence[SeenStrip], now: Sequence[Looked], files: FileDigests
+    seen: Sequence[SeenStrip], now: Sequence[Looked], files: FileDigests, shapes: dict[str, str] | None = None
 ) -> Generator[None, None, tuple[list[str], tuple[SeenStrip, ...]]]:
-    """What differs, as clauses, and what is to be kept in the place of `seen` where nothing does. Raises Away."""
+    """What differs, as clauses, and what is to be kept in the place of `seen` where nothing does. Raises Away.
+
+    `shapes`: see scene_digests.steps.
+    """
     known = {_key(each): each for each in seen}
     reasons: list[str] = []
     kept: list[SeenStrip] = []
@@ -121,7 +124,7 @@ def compared(
         if before is None:
             reasons.append(iface_("'{}' came in below it").format(looked.seen.name))
             continue
-        after = yield from _compared_one(before, looked, files, reasons)
+        after = yield from _compared_one(before, looked, files, shapes, reasons)
         kept.append(after)
     reasons += [iface_("'{}' is no longer below it").format(gone.name) for gone in known.values()]
     return reasons, tuple(kept)
@@ -132,7 +135,7 @@ def _key(seen: SeenStrip) -> tuple[str, str, bool]:
 
 
 def _compared_one(
-    before: SeenStrip, looked: Looked, files: FileDigests, reasons: list[str]
+    before: SeenStrip, looked: Looked, files: FileDigests, shapes: dict[str, str] | None, reasons: list[str]
 ) -> Generator[None, None, SeenStrip]:
     now, after = looked.seen, before
     if before.files is not None and now.files is not None:
@@ -148,7 +151,7 @@ def _compared_one(
     if before.look != now.look:
         reasons.append(iface_("the framing or the colors of '{}' were changed").format(now.name))
     if looked.shown is not None and before.scene is not None:
-        scene = yield from scene_digests.steps(looked.shown)
+        scene = yield from scene_digests.steps(looked.shown, shapes)
         if scene is not None:
             reasons += _scenes_differ(before.scene, scene)
             after = replace(after, scene=scene)

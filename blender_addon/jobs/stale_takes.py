@@ -82,9 +82,11 @@ class StaleTakes:
         self.version = 0
         """Grows with each walk that found something else than the one before."""
         self._rendering = rendering
-        self._walk: Generator[None, None, None] | None = None
+        self._walk: Generator[bool, None, None] | None = None
         self._next = 0.0
         self._spent = 0.0
+        self._shapes: dict[str, str] = {}
+        """The digests of meshes, for one walk."""
         self._suspects: dict[str, tuple[str, ...]] = {}
         """By job, what the last walk found changed."""
         self._read_texts: dict[str, tuple[str, str]] = {}
@@ -129,25 +131,27 @@ class StaleTakes:
             self._walk = self._steps()
         try:
             next(self._walk)
-            while time.perf_counter() < deadline:
-                next(self._walk)
+            while time.perf_counter() < deadline and not next(self._walk):
+                pass
         except StopIteration:
             self._walk = None
         except (RuntimeError, ReferenceError, AttributeError, KeyError, TypeError, ValueError):
             log.exception("The walk for stale takes failed")  # the next one may not: a strip went between two slices
             self._walk, self._next = None, time.monotonic() + REST_SECONDS
 
-    def _steps(self) -> Generator[None, None, None]:
+    def _steps(self) -> Generator[bool, None, None]:
+        """The walk; True stands for a step to come that may take a few milliseconds, and so begins a tick."""
+        self._shapes.clear()
         found: dict[str, StaleTake] = {}
         unknown: dict[str, str] = {}
         suspects: dict[str, tuple[str, ...]] = {}
         for shown in self._all_shown():
             if shown is None:
-                yield
+                yield False
                 continue
             if shown.job_id in suspects or shown.job_id in unknown:
                 continue
-            yield
+            yield True
             try:
                 reasons = yield from self._reasons(shown)
             except Away as away:
@@ -200,7 +204,7 @@ class StaleTakes:
         strip[provenance.PROPERTY] = after
         return after
 
-    def _reasons(self, shown: _Shown) -> Generator[None, None, tuple[str, ...]]:
+    def _reasons(self, shown: _Shown) -> Generator[bool, None, tuple[str, ...]]:
         """What has changed. Raises Away and source_looks.Unknown."""
         made_from = _read(shown.text)
         if made_from is None or not made_from.seen:
@@ -212,8 +216,15 @@ class StaleTakes:
         now = source_records.look(scene, strip, made_from)
         cut_off = source_records.trimmed(scene, made_from)
         scene = strip = None  # from here on, ticks may end
-        yield
-        reasons, kept = yield from source_records.compared(made_from.seen, now, self.files)
+        yield False
+        steps = source_records.compared(made_from.seen, now, self.files, self._shapes)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as ended:
+                reasons, kept = ended.value
+                break
+            yield False
         reasons = [iface_("'{}' was trimmed and no longer joins it").format(name) for name in cut_off] + reasons
         if not reasons and kept != made_from.seen:
             self._read_texts[shown.job_id] = shown.text, provenance.write(replace(made_from, seen=kept))

@@ -7,7 +7,9 @@ needed: they don't depend on where the playhead is. Node trees, particles and si
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+from array import array
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +22,9 @@ from .seen_sources import MAX_OBJECTS, SeenScene, digest
 from .source_looks import ShownScene, plain
 
 MAX_POINTS = 512
-"""Of each shape, so many evenly spread points are read."""
+"""Of a very large shape, about so many evenly spread points are read."""
+MOST_WHOLE = 100_000
+"""A mesh with no more corners is read whole, which takes about a millisecond."""
 MAX_PARENTS = 16
 VIEWS = 9
 """The camera's view is looked at from so many places of its way."""
@@ -57,8 +61,12 @@ def camera_alone(shown: ShownScene) -> SeenScene | None:
     return SeenScene(shown.scene.encode("utf-8", "replace").decode(), shot, camera)
 
 
-def steps(shown: ShownScene) -> Generator[None, None, SeenScene | None]:
-    """What is seen of the scene; None if it is gone, or no camera shows it."""
+def steps(shown: ShownScene, shapes: dict[str, str] | None = None) -> Generator[None, None, SeenScene | None]:
+    """What is seen of the scene; None if it is gone, or no camera shows it.
+
+    `shapes` keeps the digests of meshes, which many objects and many shots share; it is good for one look at the file.
+    """
+    shapes = {} if shapes is None else shapes
     alone = camera_alone(shown)
     if alone is None:
         return None
@@ -75,7 +83,7 @@ def steps(shown: ShownScene) -> Generator[None, None, SeenScene | None]:
         if thing is None or name in found:
             continue
         if name in wanted_by_others or _counts(thing, shown, views):
-            found[name] = digest(_object(thing, shown), 16)
+            found[name] = digest(_object(thing, shown, shapes), 16)
             for other in _leads(thing):
                 if other not in found:
                     wanted_by_others.add(other)
@@ -126,8 +134,8 @@ def _counts(thing: bpy.types.Object, shown: ShownScene, views: list[Any]) -> boo
     return thing.type in SHAPES and _in_view(thing, shown, views)
 
 
-def _object(thing: bpy.types.Object, shown: ShownScene) -> list[object]:
-    values: list[object] = [_motion(thing, shown.frames), thing.type, _shape(thing, shown.frames, shown.depth)]
+def _object(thing: bpy.types.Object, shown: ShownScene, shapes: dict[str, str]) -> list[object]:
+    values: list[object] = [_motion(thing, shown.frames), thing.type, _shape(thing, shown.frames, shapes)]
     values.append([_values(each, _OF_MODIFIERS, set()) for each in thing.modifiers])
     if thing.instance_type == "COLLECTION" and thing.instance_collection is not None:
         values.append(
@@ -185,7 +193,7 @@ def _leads(thing: bpy.types.Object) -> Iterator[str]:
             yield from (target.id.name for target in variable.targets if isinstance(target.id, bpy.types.Object))
 
 
-def _shape(thing: bpy.types.Object, frames: Sequence[int], depth: bool) -> list[object]:
+def _shape(thing: bpy.types.Object, frames: Sequence[int], shapes: dict[str, str]) -> list[object]:
     data: Any = thing.data
     if data is None:
         return []
@@ -194,9 +202,9 @@ def _shape(thing: bpy.types.Object, frames: Sequence[int], depth: bool) -> list[
     if keys is not None:
         values.append([[each.name, None if _moving(keys) else plain(each.value)] for each in keys.key_blocks])
     if thing.type == "MESH":
-        count = len(data.vertices)
-        at = range(0, count, max(1, count // MAX_POINTS))
-        values += [count, len(data.polygons), [plain(data.vertices[index].co) for index in at]]
+        if data.name_full not in shapes:
+            shapes[data.name_full] = _points(data)
+        values.append(shapes[data.name_full])
     elif thing.type in LIGHTS:
         values.append(_values(data, _OF_LIGHTS, _moving(data)))
     else:
@@ -205,6 +213,19 @@ def _shape(thing: bpy.types.Object, frames: Sequence[int], depth: bool) -> list[
             points = [*spline.points, *spline.bezier_points]
             values.append([plain(point.co) for point in points[:: max(1, len(points) // MAX_POINTS)]])
     return values
+
+
+def _points(mesh: bpy.types.Mesh) -> str:
+    """A digest of a mesh: how many corners and faces it has, and where the corners lie; of very many, some."""
+    count = len(mesh.vertices)
+    facts: list[object] = [count, len(mesh.polygons)]
+    if count <= MOST_WHOLE:
+        places = array("f", bytes(12 * count))
+        mesh.vertices.foreach_get("co", places)
+        facts.append(hashlib.blake2b(places.tobytes(), digest_size=16).hexdigest())
+    else:
+        facts.append([plain(mesh.vertices[index].co) for index in range(0, count, count // MAX_POINTS)])
+    return digest(facts)
 
 
 def _world(scene: bpy.types.Scene) -> list[object]:

@@ -25,6 +25,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     settings = scene.wan_vse
     settings.model_id, settings.quality, settings.image_prompt = "embedded", "DRAFT", PROMPT
     settings.as_long_as_strip, settings.length_mode, settings.length_frames = False, "FRAMES", 24
+    window.view_all()
     yield lambda: session.server.status.state == "ready" and session.server.models
     for name in shots.SKIES:
         yield from _take_of(session, scene_name, name)

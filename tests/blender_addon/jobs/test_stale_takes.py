@@ -375,3 +375,28 @@ def test_copies_splits_and_reopened_files_know_their_sources(desk, tmp_path) -> 
     desk.compat.strip_named(desk.scene, "Take a").split(20, "SOFT")
     write(desk.cut.folder / "0005.png", png(99))
     assert desk.walk() == {JOB: "Pictures of 'Shot' were replaced."}, "both halves show this one take"
+
+
+@pytest.mark.long
+def test_two_hundred_stale_takes_among_three_thousand_strips(desk, addon, monkeypatch) -> None:
+    shot = desk.cut.shot("Shot", 10, 34)
+    text = desk.take("RESTYLE", "Shot")[desk.provenance.PROPERTY]
+    strips = desk.cut.strips
+    for index in range(3000):
+        strip = desk.compat.new_color(strips, f"Strip {index}", 20 + index % 100, 200 + 30 * (index // 100), 20)
+        if index % 15 == 0:
+            desk.identity.mark_take(strip, f"{index:032x}", "{}", "{}")
+            strip[desk.provenance.PROPERTY] = text
+    assert desk.walk(3) == {}
+    shot.use_flip_x = True
+    assert len(desk.walk()) == 201
+    seen = []
+    slice_ = desk.look._slice
+    monkeypatch.setattr(desk.look, "_slice", lambda *place: seen.append(place) or slice_(*place))
+    desk.look.look_again()
+    steps = 0
+    while steps == 0 or desk.look.busy:
+        desk.look.tick(0.0)  # one step of it
+        steps += 1
+    assert len(seen) >= 3000 // addon("jobs.stale_takes").STRIPS_AT_ONCE, "few strips at a time"
+    assert steps > len(seen) + 201, "and one take at a time"
