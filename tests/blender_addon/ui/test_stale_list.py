@@ -57,7 +57,7 @@ def test_without_anything_stale_there_is_no_panel(stand_in, addon, stale) -> Non
 def test_the_list_the_reason_and_the_button(stale, drawn, count: int, words: str) -> None:
     stale(count)
     state = bpy.context.window_manager.wan_vse
-    assert [row.name for row in state.stale_rows][0] == JOB and len(state.stale_rows) == count
+    assert state.stale_rows[0].name == JOB and len(state.stale_rows) == count
     shown = drawn()
     assert words in shown.words
     assert any("Take 0: Harbor.mp4" in word for word in shown.words)
