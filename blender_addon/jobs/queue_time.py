@@ -35,6 +35,16 @@ def seconds_left(going_on: Sequence[JobStatus], ended: Iterable[JobStatus]) -> f
     return total
 
 
+def seconds_for(
+    wanted: Iterable[tuple[str, int]], going_on: Sequence[JobStatus], ended: Iterable[JobStatus]
+) -> float | None:
+    """Seconds that takes of these models and frames will take one after the other; None if nobody can know."""
+    paces = _paces(going_on, ended)
+    seconds = [paces[model] * frames if model in paces else None for model, frames in wanted]
+    known = [each for each in seconds if each is not None]
+    return sum(known) if len(known) == len(seconds) else None
+
+
 def _left_of(job: JobStatus, paces: dict[str, float]) -> float | None:
     if job.eta_seconds is not None and job.state is not JobState.QUEUED:
         return job.eta_seconds

@@ -4,6 +4,7 @@ make_takes       a take for each task, from the panel's settings
 takes            more takes of a strip, in its place; flipping, marks, notes
 live             what Live shows onto the timeline, or with another seed
 best_takes       drafts once more in Best
+rebuild_stale    takes whose sources have changed: made anew, gone to, the report
 find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
 take_lanes       a strip's takes as lanes of a meta strip, and back
@@ -56,6 +57,7 @@ from . import (
     presets,
     prompt_dialog,
     queue_jobs,
+    rebuild_stale,
     take_lanes,
     takes,
 )
@@ -65,6 +67,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *takes.CLASSES,
     *live.CLASSES,
     *best_takes.CLASSES,
+    *rebuild_stale.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,

@@ -257,11 +257,12 @@ class WAN_VSE_OT_show_take(OnJob, bpy.types.Operator):
             return {"CANCELLED"}
         take_strips.choose(shown, here.strip)
         shown.frame_current = compat.start(here.strip)
-        _bring_into_view(context)
+        bring_into_view(context)
         return {"FINISHED"}
 
 
-def _bring_into_view(context: Any) -> None:
+def bring_into_view(context: Any) -> None:
+    """Scroll the timeline to the playhead."""
     area = context.area
     if area is None or area.type != "SEQUENCE_EDITOR" or bpy.app.background:
         return

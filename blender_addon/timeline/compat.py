@@ -226,6 +226,20 @@ def curves(scene: bpy.types.Scene) -> list[Any]:
     return [curve for bag in bags for curve in bag.fcurves]
 
 
+def curves_of(animation: Any) -> list[Any]:
+    """The animation curves that change the owner of this `animation_data`, not its drivers or tracks."""
+    action = None if animation is None else animation.action
+    if action is None:
+        return []
+    if not hasattr(action, "layers"):
+        return list(action.fcurves)
+    slot = animation.action_slot  # an action may hold the curves of several owners, each in a slot
+    if slot is None:
+        return []
+    bags = (bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags)
+    return [curve for bag in bags if bag.slot_handle == slot.handle for curve in bag.fcurves]
+
+
 def turn_shown(turn: int | None) -> int | None:
     """By how many degrees clockwise Blender turns a movie whose file asks for `turn`; None if that isn't known.
 

@@ -100,6 +100,8 @@ class Badge:
     """The jobs whose takes are being made for the strip."""
     is_gone: bool = False
     """Whether files of the shown take are gone."""
+    is_stale: bool = False
+    """Whether sources of the shown take have changed."""
 
 
 def badge_of(strip: compat.Strip, shown_job: str) -> Badge | None:
@@ -281,6 +283,14 @@ def provenance_text(strip: compat.Strip, job_id: str) -> str:
     """What the strip keeps of the strips that a job's take is made from; else empty."""
     asked = next((each for each in asked_for(strip) if each.job_id == job_id), None)
     return asked.asked if asked is not None else made_of(strip, job_id).asked
+
+
+def set_provenance(strip: compat.Strip, job_id: str, text: str) -> None:
+    """Let a strip that stands for the job, or waits for its take, know this of the strips that it is made from."""
+    if job_id == untrusted.id_in(strip, identity.JOB):
+        strip[provenance.PROPERTY] = text
+    elif job_id in pending(strip):
+        set_asked(strip, [replace(each, asked=text) if each.job_id == job_id else each for each in asked_for(strip)])
 
 
 def asked_besides(strip: compat.Strip, job_id: str) -> list[Asked]:

@@ -30,6 +30,7 @@ from . import (
     prompt_box,
     queue_list,
     settings_box,
+    stale_list,
     take_box,
     task_box,
 )
@@ -111,6 +112,22 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
             column.prop(settings, name)
         draw_skipped_work(layout, context, settings)
         draw_media_folder(layout, context)
+
+
+class WAN_VSE_PT_stale(_InSequencer, bpy.types.Panel):
+    """Takes whose sources have changed, and how making them anew goes."""
+
+    bl_idname = "WAN_VSE_PT_stale"
+    bl_label = "Stale Takes"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """There is mostly nothing to show."""
+        return stale_list.has_something()
+
+    @timed("draw: stale takes")
+    def draw(self, context: bpy.types.Context) -> None:
+        stale_list.draw(self.layout, context)
 
 
 class WAN_VSE_PT_queue(_InSequencer, bpy.types.Panel):
@@ -219,6 +236,7 @@ def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) ->
 CLASSES = (
     WAN_VSE_PT_generate,
     WAN_VSE_PT_more,
+    WAN_VSE_PT_stale,
     WAN_VSE_PT_queue,
     WAN_VSE_PT_models,
     WAN_VSE_PT_backend,

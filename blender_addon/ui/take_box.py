@@ -20,6 +20,7 @@ from . import (
     paragraph,
     plan_box,
     prompt_box,
+    stale_list,
     take_list,
     take_thumbnails,
     take_words,
@@ -80,6 +81,8 @@ def draw(
     draw_button(layout, settings, take)
     draw_status(layout, context, take)
     draw_gone(layout, context, take)
+    if take.kept is not None:
+        stale_list.draw_of_take(layout, context, take.kept.job_id)
     if take.takes:
         take_list.draw(layout, context, take.takes)
     draw_facts(layout, context, take)

@@ -176,6 +176,8 @@ class StandInSession:
         )
         self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
         self.interchange = SimpleNamespace(busy=False, failed=False, sentence="")
+        self.stale = SimpleNamespace(found={}, stale=frozenset(), unknown={})
+        self.rebuilding = SimpleNamespace(entries=[], report="", busy=False, waits=False, count=lambda state: 0)
         self.live = StandInLive()
         self.landings: list[Any] = []
         """The jobs whose takes have landed since that was last asked."""
@@ -193,7 +195,7 @@ class StandInSession:
         self._order: Any = None
         self.placeable: set[str] = set()
         self.elsewhere: set[str] = set()
-        noted = self._notes("cancel", "retry", "clear", "restart", "collect", "hold", "resume", "move")
+        noted = self._notes("cancel", "retry", "clear", "restart", "collect", "hold", "resume", "move", "rebuild")
         for name, call in noted.items():
             setattr(self, name, call)
 

@@ -29,6 +29,7 @@ import downloads
 import live
 import loras
 import reopen
+import stale
 import takes
 import tasks
 import window
@@ -190,6 +191,7 @@ STORIES = {
     "downloads": downloads.story,
     "loras": loras.story,
     "takes": takes.story,
+    "stale": stale.story,
     "live": live.story,
     "clicks": clicks.story,
 }

@@ -45,3 +45,11 @@ def test_a_held_job_takes_no_time_and_an_unknown_one_leaves_all_open(job, left, 
     assert left([held], []) == 0.0
     assert left([held, job(model="unknown")], [job("done", made=40.0)]) is None
     assert left([job("loading")], []) is None
+
+
+def test_takes_that_are_not_asked_for_yet(job, addon):
+    seconds = addon("jobs.queue_time").seconds_for
+    ended = [job("done", made=50.0), job("done", "small", made=20.0)]
+    assert seconds([("big", 20), ("small", 5), ("big", 10)], [], ended) == pytest.approx(160.0)
+    assert seconds([("big", 20), ("other", 5)], [], ended) is None
+    assert seconds([], [], ended) == 0
