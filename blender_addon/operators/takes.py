@@ -78,6 +78,10 @@ def said_of(strip: compat.Strip) -> str:
     if index is None:
         return ""
     number, count, held = len(takes) - index, len(takes), strip_takes.held_frames(strip, takes[index])
+    first = strip_takes.held_before(strip, takes[index])
+    if first:
+        words = "Take {} of {}. It has no handle for {} frames of the strip: its first picture is held."
+        return rpt_(words).format(number, count, first)
     if not held:
         return rpt_("Take {} of {}.").format(number, count)
     words = "Take {} of {}. It is {} frames shorter than the strip: its last picture is held."
@@ -360,7 +364,7 @@ def _first_frame(strip: compat.Strip) -> int:
     """The frame of the scene on which the take's first frame falls."""
     if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
         return compat.start(strip) - identity.offset_frames(strip)
-    return compat.content_start(strip)
+    return compat.content_start(strip) + strip_takes.shown_handle(strip)
 
 
 def _format_played(strip: compat.Strip, asked: MediaFormat) -> MediaFormat:

@@ -127,6 +127,12 @@ def content_start(strip: Strip) -> int:
     return round(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
 
 
+def move_content(strip: Strip, by: int) -> None:
+    """Move the strip with its media, and the curves that animate it."""
+    name = "content_start" if hasattr(strip, "content_start") else "frame_start"
+    setattr(strip, name, getattr(strip, name) + by)
+
+
 def content_frames(strip: Strip) -> int:
     """How many frames the strip's media has, without those that were trimmed off (not merely hidden)."""
     return strip.content_duration if hasattr(strip, "content_duration") else strip.frame_duration
