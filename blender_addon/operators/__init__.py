@@ -3,6 +3,7 @@
 make_takes       a take for each task, from the panel's settings
 takes            more takes of a strip, in its place; flipping, marks, notes
 best_takes       drafts once more in Best
+retry_seams      takes until the worst seam is better
 find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
 take_lanes       a strip's takes as lanes of a meta strip, and back
@@ -54,6 +55,7 @@ from . import (
     presets,
     prompt_dialog,
     queue_jobs,
+    retry_seams,
     take_lanes,
     takes,
 )
@@ -62,6 +64,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
     *takes.CLASSES,
     *best_takes.CLASSES,
+    *retry_seams.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,
@@ -90,10 +93,12 @@ def register() -> None:
         bpy.utils.register_class(one)
     compare_takes.register_handlers()
     check_cut.register_handlers()
+    retry_seams.register_handlers()
 
 
 def unregister() -> None:
     """Remove the operators from Blender."""
+    retry_seams.unregister_handlers()
     check_cut.unregister_handlers()
     compare_takes.unregister_handlers()
     for one in reversed(CLASSES):

@@ -13,6 +13,7 @@ from bpy.app.translations import pgettext_tip as tip_
 from ...wan_backend.protocol.messages import JobState, MediaFormat, Origin, TakeRequest
 from .. import preferences
 from ..jobs import project, request, session
+from ..jobs.planned_takes import PlannedTake
 from ..properties import MAX_SEED, settings_in
 from ..stopwatch import timed
 from ..timeline import compat, identity, scene_format, strip_takes, untrusted
@@ -349,6 +350,12 @@ def has_edited_take(context: bpy.types.Context) -> bool | None:
 def ask_onto(scene: bpy.types.Scene, strip: compat.Strip, again: Again, count: int = 1) -> list[TakeRequest]:
     """Ask for takes that come onto the strip, and are as long as the one that was made. Raises Refused."""
     identity.sweep()  # a copy of the strip, just made, gets an id of its own
+    strip_id = untrusted.id_in(strip, identity.STRIP)
+    return generate_all(scene, planned_onto(scene, strip, again), count, strip.name, strip_id)
+
+
+def planned_onto(scene: bpy.types.Scene, strip: compat.Strip, again: Again) -> PlannedTake:
+    """A take that comes onto the strip, and is as long as the one that was made. Raises Refused."""
     asked = replace(
         again.made,
         frame_rate=scene_format.rate_of(scene),
@@ -356,8 +363,7 @@ def ask_onto(scene: bpy.types.Scene, strip: compat.Strip, again: Again, count: i
         media_folder=request.media_folder(preferences.get()),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, strip.channel, _first_frame(strip)),
     )
-    strip_id = untrusted.id_in(strip, identity.STRIP)
-    return generate_all(scene, planned_again(scene, strip, asked, again.asked), count, strip.name, strip_id)
+    return planned_again(scene, strip, asked, again.asked)
 
 
 def _first_frame(strip: compat.Strip) -> int:

@@ -42,7 +42,10 @@ def _begin_earlier(scene: bpy.types.Scene, strip: compat.Strip, earlier: int, pl
     """Move the media under the strip, which stays where it is. It is moved aside: there it can't overlap another."""
     collection = next(each for each in strip_columns.collections(scene) if each.get(strip.name) == strip)
     begins = compat.content_start(strip) - earlier
-    first, last = min(begins, place[0]), max(begins + compat.content_frames(strip), compat.end_exclusive(strip), place[1])
+    first, last = (
+        min(begins, place[0]),
+        max(begins + compat.content_frames(strip), compat.end_exclusive(strip), place[1]),
+    )
     channel = strip.channel
     strip.channel = free_space.channel_aside(collection, first - abs(earlier), last + abs(earlier))
     with animation.unmoved(scene, strip):

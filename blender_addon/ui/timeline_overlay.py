@@ -19,6 +19,7 @@ from gpu_extras.batch import batch_for_shader
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
 from ..jobs import session
 from ..operators import browser_grid, drag_extension, snapshot
+from ..operators.retry_seams import figure_words
 from ..properties import settings_in
 from ..stopwatch import timed
 from ..timeline import compat, strip_columns, strip_takes
@@ -36,6 +37,8 @@ INSIDE: Color = (0.36, 0.62, 0.96, 0.10)
 SHADE: Color = (0.0, 0.0, 0.0, 0.55)
 STARRED: Color = (1.0, 0.8, 0.2, 1.0)
 REJECTED: Color = (0.9, 0.3, 0.3, 1.0)
+SEAMS: tuple[Color, Color, Color] = ((0.3, 0.8, 0.4, 1.0), (1.0, 0.75, 0.2, 1.0), (0.95, 0.3, 0.3, 1.0))
+"""Of a seam that joins, of one that nearly does, and of one that jumps."""
 TEXT: Color = (1.0, 1.0, 1.0, 0.95)
 _STRIP_LOW, _STRIP_HIGH = 0.05, 0.95
 """A strip's edges within its channel."""
@@ -45,6 +48,8 @@ _BODY_HIGH = 0.62
 """The height of the part of a strip that lies below its name."""
 _STOPPED = (JobState.FAILED, JobState.INTERRUPTED)
 _POINTS = 10
+SEAM_PIXELS = 4
+"""The width of a seam's bar, at 100 %."""
 _ROOM_FOR_SENTENCES = 90
 """On narrower strips stand short words, in pixels at 100 %."""
 MAX_CAPTIONS = 150
@@ -133,8 +138,47 @@ def _draw_marks(
     for job, box in [each for each in placeholders if _has_room(each[1], scale)][:left]:
         _write(captions(job), box, scale)
         left -= 1
+    seams_here = _draw_seams(region, shown_here, scale)
     shown = [each for each in takes if _has_room(each[1], scale)][:left]
-    _draw_badges(shown, scale)
+    _draw_badges([(badge, seams_here.get(box, box)) for badge, box in shown], scale)
+
+
+def _draw_seams(region: bpy.types.Region, marks: shown_marks.Marks, scale: float) -> dict[Box, Box]:
+    """A bar at each end that joins a neighbor, with its figure where there is room; what is left for other words."""
+    place, left = _Scale(region), {}
+    bars_of: dict[Color, list[Box]] = {color: [] for color in SEAMS}
+    figures: list[tuple[str, float, Box]] = []
+    for start, end_exclusive, channel, at_start, at_end in marks.seams:
+        if end_exclusive <= place.first or start >= place.last:
+            continue
+        box = place.box(start, end_exclusive, channel)
+        if not box.within(region.width, region.height):
+            continue
+        for number, edge, inwards in ((at_start, box.left, 1), (at_end, box.right, -1)):
+            if number is None:
+                continue
+            inner = edge + inwards * min(SEAM_PIXELS * scale, (box.right - box.left) / 3)
+            bars_of[SEAMS[wording.seam_grade(number)]].append(
+                box._replace(left=min(edge, inner), right=max(edge, inner))
+            )
+            words, width = _longest((figure_words(number),), (box.right - box.left) / 2 - 8 * scale, scale)
+            if words and _has_room(box, scale):
+                x = inner + 3 * scale if inwards > 0 else inner - 3 * scale - width
+                figures.append(
+                    (
+                        words,
+                        x,
+                        Box(x - 2 * scale, box.bottom + 2 * scale, x + width + 2 * scale, box.bottom + 14 * scale),
+                    )
+                )
+                if inwards < 0:
+                    left[box] = box._replace(right=x - 2 * scale)
+    for color, boxes in bars_of.items():
+        _fill_all(boxes, color)
+    _fill_all([shade for _, _, shade in figures], SHADE)
+    for words, x, shade in figures[:MAX_CAPTIONS]:
+        _put(words, x, shade.bottom + 2 * scale, scale)
+    return left
 
 
 def _picture(job: JobStatus, box: Box, region_width: int, scale: float) -> Box:

@@ -478,9 +478,7 @@ def _decode(
     try:
         with _decoded(job, state, placement, latents) as pictures:
             made = _after_latents(job, pictures)
-            state.jumps = take_pictures.write(
-                made, kept, job.request, state.plan, folder, advance, job.marks, handles
-            )
+            state.jumps = take_pictures.write(made, kept, job.request, state.plan, folder, advance, job.marks, handles)
     except NoPictures as error:
         tiny = state.plan.decoder is Decoder.TINY
         raise Refusal(decoded_no_pictures(job.params, job.model, tiny)) from error
