@@ -97,11 +97,9 @@ class Neighbors:
         """Those of the measured seams of a strip in [start, end_exclusive) at which the strip touches its neighbor."""
         if found is NOTHING:
             return found.seams
-        joined = (
-            self._touches(self._ends, start, found.joined[0]),
-            self._touches(self._starts, end_exclusive, found.joined[1]),
-        )
-        return Seams(found.seams.start if joined[0] else None, found.seams.end if joined[1] else None)
+        at_start = self._touches(self._ends, start, found.joined[0])
+        at_end = self._touches(self._starts, end_exclusive, found.joined[1])
+        return Seams(found.seams.start if at_start else None, found.seams.end if at_end else None)
 
     @staticmethod
     def _touches(edges: dict[int, set[int]], frame: int, behind: int | None) -> bool:

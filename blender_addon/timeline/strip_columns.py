@@ -67,7 +67,7 @@ def places(collection: Collection) -> tuple[array[int], array[int], array[int], 
 
 
 def contents(collection: Collection) -> tuple[array[int], array[int], array[int]]:
-    """Where the media of every strip begins, and how many frames it holds before and after it (`compat.held_frames`)."""
+    """Where the media of every strip begins, and how many frames are held before and after (`compat.held_frames`)."""
     count = len(collection)
     begins, *offsets = (_rounded(collection, count, name) for name in (compat.CONTENT_START, *compat.OFFSETS))
     before, after = (array("i", [max(0, -frames) for frames in column]) for column in offsets)

@@ -426,7 +426,7 @@ def _few(takes: Sequence[KeptTake], shown_job: str, most: int) -> list[KeptTake]
 def _entry(take: KeptTake, beside: str) -> dict[str, Any]:
     parent, name = os.path.split(take.folder)
     folder = name if path_rules.are_same(parent, beside) and is_name(name) else take.folder
-    entry = {"job": take.job_id, "folder": folder, "first_file": take.first_file}
+    entry: dict[str, Any] = {"job": take.job_id, "folder": folder, "first_file": take.first_file}
     entry |= {"frames": take.frames, "movie": take.is_movie, "mark": take.mark, "note": take.note}
     handles = take.handle_before, take.handle_after
     return {**entry, "handles": handles} if any(handles) else entry
@@ -487,7 +487,8 @@ def _handles(values: Any, frames: int) -> tuple[int, int]:
     """The handle frames in an entry; none if such a take can't have them."""
     if not isinstance(values, list) or len(values) != 2 or not all(map(untrusted.is_frame, values)):
         return 0, 0
-    return (values[0], values[1]) if bounds.are_sane_handles(*values, frames) else (0, 0)
+    before, after = values
+    return (before, after) if bounds.are_sane_handles(before, after, frames) else (0, 0)
 
 
 @lru_cache(maxsize=64)

@@ -22,7 +22,8 @@ _SIDES = ("min_x", "max_x", "min_y", "max_y")
 def swap(scene: bpy.types.Scene, strip: compat.Strip, folder: str, names: tuple[str, ...], earlier: int = 0) -> None:
     """Let `strip` play `names` from `folder` (as strips keep it), in the same frames, as large in the frame as before.
 
-    The new media begins so many frames `earlier` than the old, as where it alone has a handle. The files must be there: a picture that is missing can crash Blender when it renders.
+    The new media begins so many frames `earlier` than the old, as where it alone has a handle. The files must be there:
+    a picture that is missing can crash Blender when it renders.
     """
     place = compat.start(strip), compat.end_exclusive(strip)
     before = _size_shown(strip)
@@ -42,12 +43,10 @@ def _begin_earlier(scene: bpy.types.Scene, strip: compat.Strip, earlier: int, pl
     """Move the media under the strip, which stays where it is. It is moved aside: there it can't overlap another."""
     collection = next(each for each in strip_columns.collections(scene) if each.get(strip.name) == strip)
     begins = compat.content_start(strip) - earlier
-    first, last = (
-        min(begins, place[0]),
-        max(begins + compat.content_frames(strip), compat.end_exclusive(strip), place[1]),
-    )
+    frames = compat.content_frames(strip) + abs(earlier)
+    first, last = min(begins, place[0]) - abs(earlier), max(begins, compat.end_exclusive(strip), place[1]) + frames
     channel = strip.channel
-    strip.channel = free_space.channel_aside(collection, first - abs(earlier), last + abs(earlier))
+    strip.channel = free_space.channel_aside(collection, first, last)
     with animation.unmoved(scene, strip):
         compat.move_content(strip, -earlier)
         compat.set_handles(strip, *place)

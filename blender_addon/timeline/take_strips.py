@@ -80,7 +80,8 @@ def add_placeholder(
 def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> compat.Strip:
     """Let the take replace its placeholder and keep its channel, start, length, name, mute, lock, tag and effects.
 
-    Its handles are hidden by the strip's trims. The take's files must be there, see `missing_refusal`. `asked_frames` is the length that was asked for.
+    Its handles are hidden by the strip's trims. The take's files must be there, see `missing_refusal`. `asked_frames`
+    is the length that was asked for.
     """
     old = found.strip
     start, length = compat.start(old), compat.length_frames(old)

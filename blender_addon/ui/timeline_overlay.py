@@ -143,42 +143,57 @@ def _draw_marks(
     _draw_badges([(badge, seams_here.get(box, box)) for badge, box in shown], scale)
 
 
+class _Figure(NamedTuple):
+    """The figure of a seam, and the shade that it stands on."""
+
+    words: str
+    place: Box
+
+
 def _draw_seams(region: bpy.types.Region, marks: shown_marks.Marks, scale: float) -> dict[Box, Box]:
     """A bar at each end that joins a neighbor, with its figure where there is room; what is left for other words."""
-    place, left = _Scale(region), {}
     bars_of: dict[Color, list[Box]] = {color: [] for color in SEAMS}
-    figures: list[tuple[str, float, Box]] = []
-    for start, end_exclusive, channel, at_start, at_end in marks.seams:
+    figures: list[_Figure] = []
+    left: dict[Box, Box] = {}
+    for number, at_end, box in _seams_in_view(region, marks):
+        bar = seam_bar(box, at_end, scale)
+        bars_of[SEAMS[wording.seam_grade(number)]].append(bar)
+        figure = _seam_figure(number, box, bar, scale)
+        if figure is not None:
+            figures.append(figure)
+            left[box] = box._replace(right=figure.place.left) if at_end else left.get(box, box)
+    for color, boxes in bars_of.items():
+        _fill_all(boxes, color)
+    _fill_all([figure.place for figure in figures], SHADE)
+    for words, shade in figures[:MAX_CAPTIONS]:
+        _put(words, shade.left + 2 * scale, shade.bottom + 2 * scale, scale)
+    return left
+
+
+def _seams_in_view(region: bpy.types.Region, marks: shown_marks.Marks) -> Iterator[tuple[float, bool, Box]]:
+    """The figure of each seam, whether it is at the strip's end, and the strip."""
+    place = _Scale(region)
+    for start, end_exclusive, channel, *numbers in marks.seams:
         if end_exclusive <= place.first or start >= place.last:
             continue
         box = place.box(start, end_exclusive, channel)
-        if not box.within(region.width, region.height):
-            continue
-        for number, edge, inwards in ((at_start, box.left, 1), (at_end, box.right, -1)):
-            if number is None:
-                continue
-            inner = edge + inwards * min(SEAM_PIXELS * scale, (box.right - box.left) / 3)
-            bars_of[SEAMS[wording.seam_grade(number)]].append(
-                box._replace(left=min(edge, inner), right=max(edge, inner))
-            )
-            words, width = _longest((figure_words(number),), (box.right - box.left) / 2 - 8 * scale, scale)
-            if words and _has_room(box, scale):
-                x = inner + 3 * scale if inwards > 0 else inner - 3 * scale - width
-                figures.append(
-                    (
-                        words,
-                        x,
-                        Box(x - 2 * scale, box.bottom + 2 * scale, x + width + 2 * scale, box.bottom + 14 * scale),
-                    )
-                )
-                if inwards < 0:
-                    left[box] = box._replace(right=x - 2 * scale)
-    for color, boxes in bars_of.items():
-        _fill_all(boxes, color)
-    _fill_all([shade for _, _, shade in figures], SHADE)
-    for words, x, shade in figures[:MAX_CAPTIONS]:
-        _put(words, x, shade.bottom + 2 * scale, scale)
-    return left
+        if box.within(region.width, region.height):
+            yield from ((number, bool(end), box) for end, number in enumerate(numbers) if number is not None)
+
+
+def seam_bar(box: Box, at_end: bool, scale: float) -> Box:
+    """The bar at the start or at the end of a strip."""
+    width = min(SEAM_PIXELS * scale, (box.right - box.left) / 3)
+    return box._replace(left=box.right - width) if at_end else box._replace(right=box.left + width)
+
+
+def _seam_figure(number: float, box: Box, bar: Box, scale: float) -> _Figure | None:
+    """The figure of a seam beside its bar, in the lower corner; None where there is no room for it."""
+    words, width = _longest((figure_words(number),), (box.right - box.left) / 2 - 8 * scale, scale)
+    if not words or not _has_room(box, scale):
+        return None
+    left = bar.right if bar.left == box.left else bar.left - width - 4 * scale
+    return _Figure(words, Box(left, box.bottom + 2 * scale, left + width + 4 * scale, box.bottom + 14 * scale))
 
 
 def _picture(job: JobStatus, box: Box, region_width: int, scale: float) -> Box:

@@ -43,7 +43,7 @@ class Schedule:
 
     @classmethod
     def of(cls, plan: Plan, request: TakeRequest) -> Schedule:
-        """The schedule of a planned take. Where it has a neighbor, the handle is not the model's, but the neighbor's."""
+        """The schedule of a planned take. Where it has a neighbor, the handle is not made: it is the neighbor's."""
         before, after = request.source(Role.BEFORE), request.source(Role.AFTER)
         return cls(
             plan.model_frame_rate.exact(),

@@ -9,8 +9,8 @@ for things that lag or hurry. Its difference to the continued motion of the kept
 the seam, as a shift and as levels. It is added to the frames from there on, carried along with what moves, until it
 has faded. Frames are counted from the seam, to either side.
 
-What is corrected is also how far the take misses its neighbor: that is the seam's jump. It is measured before the frames
-are eased, for afterwards the frame beside the seam is right by construction, and the frames behind it hurry or lag.
+What is corrected is also how far the take misses its neighbor: the seam's jump. It is measured before the frames are
+eased, for afterwards the frame beside the seam is right by construction, and the frames behind it hurry or lag.
 """
 
 from __future__ import annotations

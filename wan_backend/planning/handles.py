@@ -50,7 +50,7 @@ def choose_handles(request: TakeRequest, take_frames: int, scene_rate: Fraction,
     free = [_is_free(request, end) for end in (0, 1)]
     made, longer = _made(request, take_frames, scene_rate, entry, clip, wanted, free)
     counts = [made if free[end] else _of_neighbor(request, end, wanted) for end in (0, 1)]
-    return Handles(longer, *counts, note=_note(request, counts, free))
+    return Handles(longer, counts[0], counts[1], _note(request, counts, free))
 
 
 def _made(
