@@ -47,7 +47,7 @@ def unmoved(scene: bpy.types.Scene, strip: Strip) -> Iterator[None]:
     its = [curve for curve in its if curve.data_path.startswith("sequence_editor.")]
     paths = [curve.data_path for curve in its]
     for curve in its:
-        curve.data_path = f"{_NOBODYS}.{curve.data_path}"
+        curve.data_path = _NOBODYS  # the path of a strip is found anywhere in it
     try:
         yield
     finally:

@@ -157,7 +157,7 @@ def test_a_seam_is_as_large_as_the_frames_that_it_is_late(lag):
 
 
 def test_a_seam_says_what_is_wrong_with_it():
-    redder = np.clip(film(1).astype(int) + [12, 0, 0], 0, 255).astype(np.uint8)
+    redder = np.clip(film(1).astype(int) + np.array((12, 0, 0)), 0, 255).astype(np.uint8)
     color = Seam.going_on(film(-1), film(0), 1.0, redder, EASED_FRAMES).jump
     assert color.color > 4 > color.motion and color.number == color.color
     other = as_bytes(texture(SIZE[1], SIZE[0], 5) * 0.3 + 150)
