@@ -28,6 +28,7 @@ import clicks
 import downloads
 import loras
 import reopen
+import seams
 import takes
 import tasks
 import window
@@ -189,6 +190,7 @@ STORIES = {
     "downloads": downloads.story,
     "loras": loras.story,
     "takes": takes.story,
+    "seams": seams.story,
     "clicks": clicks.story,
 }
 OF_THEIR_OWN = {"pause": reopen.pause, "reopened": reopen.reopened}

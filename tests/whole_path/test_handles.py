@@ -96,3 +96,25 @@ def test_a_take_of_words_alone_has_made_handles(studio):
     assert json.loads(take["wan_vse_take"])["start_jump"] is None
     studio.compat.set_handles(take, 8, 41)  # an editor pulls both ends out
     assert studio.range(take) == (8, 41) and studio.compat.held_frames(take) == (0, 0)
+
+
+def test_the_worst_seam_is_retried_until_it_is_better_or_the_takes_are_made(studio, tmp_path):
+    retry, state = studio.addon("operators.retry_seams"), studio.addon("timeline.seam_retry")
+    seams, takes = studio.addon("timeline.seams"), studio.addon("timeline.strip_takes")
+    shot(studio, tmp_path, "Shot", 1, 60).select = True
+    take = made(studio, bpy.ops.wan_vse.extend, extend_frames=6, extend_prompt="a square moves", handles=False)
+    for strip in studio.strips():
+        strip.select = False
+    if retry.follow not in studio.session.on_change:  # the session is a new one
+        studio.session.on_change.append(retry.follow)
+    before = seams.of(bpy.context.scene, take).worst
+    assert bpy.ops.wan_vse.retry_worst_seam(count=2) == {"FINISHED"}
+    studio.until(lambda: state.of(studio.takes()[0]).end)
+    (strip,) = studio.takes()
+    ended = state.of(strip)
+    figures = {each.job_id: ended.figure(strip, each.job_id) for each in takes.takes_of(strip)}
+    assert 2 <= len(figures) <= 3 and figures[strip["wan_vse_job"]] == min(figures.values())
+    assert ended.before == before and ended.after == min(figures.values())
+    assert ended.end == ("better" if ended.after < before else "not_better")
+    (said,) = retry.pop_ended()
+    assert f"takes made: {len(figures) - 1}" in said
