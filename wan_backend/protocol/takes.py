@@ -236,6 +236,8 @@ class TakeRequest:
     step_cache: StepCache = StepCache.OFF
     handle_frames: int = 0
     """Handle frames that are wanted at each end, in frames of the scene, besides those of `length_frames`."""
+    least_size: bool = False
+    """True: at the fewest pixels that the model makes in that aspect, whatever `resolution` says, as looks are."""
 
     def source(self, role: Role) -> Source | None:
         """The source of that role, or None."""

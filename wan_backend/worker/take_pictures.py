@@ -6,6 +6,7 @@ those are decoded, too. Until then it lies in a file, because a long film is mor
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -26,30 +27,53 @@ from ..protocol.sentences import Sentence
 SPOOL_FILE = "decoded.part"
 
 
+Advance = Callable[[int, int, Sentence], None]
+
+
 def write(
+    decoded: Iterator[np.ndarray],
+    kept: dict[int, np.ndarray],
+    handles: dict[int, np.ndarray],
+    request: TakeRequest,
+    plan: Plan,
+    folder: Path,
+    advance: Advance,
+    marks: Marks | None = None,
+) -> dict[Role, Jump]:
+    """Write the media of the take into `folder`, and return how it joins the neighbors before and after it.
+
+    `handles` are the frames of the neighbors that are written before the take's first and after its last (Canvas); the
+    rest is as of `of_take`. Raises OSError.
+    """
+    jumps: dict[Role, Jump] = {}
+    given = [(picture, [frame]) for frame, picture in sorted(handles.items())]
+    before, after = ([each for each in given if (each[1][0] < 0) is is_before] for is_before in (True, False))
+    with _writer(request, plan, folder, marks) as writer:
+        own = of_take(decoded, kept, request, plan, folder, advance, jumps)
+        for picture, frames in itertools.chain(before, own, after):
+            writer.write(picture, [plan.handle_before + frame for frame in frames])
+    return jumps
+
+
+def of_take(
     decoded: Iterator[np.ndarray],
     kept: dict[int, np.ndarray],
     request: TakeRequest,
     plan: Plan,
     folder: Path,
-    advance: Callable[[int, int, Sentence], None],
-    marks: Marks | None = None,
-    handles: Mapping[int, np.ndarray] | None = None,
-) -> dict[Role, Jump]:
-    """Write the media of the take into `folder`, and return how it joins the neighbors before and after it.
+    advance: Advance,
+    jumps: dict[Role, Jump] | None = None,
+) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """The take's pictures, each with the consecutive frames that show it; `folder` is for what has to wait in a file.
 
-    `decoded` are (N, H, W, 3) pictures, `kept` the frames that are given, and `handles` those of the neighbors that are
-    written before the take's first frame and after its last.
-
-    `advance(done, total, sentence)` is called twice for each picture: when it is decoded, and when it is finished. What
-    it raises ends the work. Raises OSError.
+    Frames are counted from the take's first: those of a handle that is made before it are negative. `decoded` are
+    (N, H, W, 3) pictures, `kept` the frames that are given, and `jumps` gets those at the seams. `advance(done, total, sentence)` is called
+    twice for each picture: when it is decoded, and when it is finished. What it raises ends the work. Raises OSError.
     """
     frames, done = plan.model_frames, 0
     schedule = Schedule.of(plan, request)
     conformer = Conformer(schedule, request.conform)
     times = [float(time) for time in schedule.times()] if plan.kept_before or plan.kept_after else None
-    jumps: dict[Role, Jump] = {}
-    given = sorted((handles or {}).items())
 
     def counted(pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         nonlocal done
@@ -59,18 +83,13 @@ def write(
             yield picture
 
     def take_pictures() -> Iterator[tuple[int, np.ndarray]]:
-        yield from (each for each in given if each[0] < 0)
         made = counted(picture for some in decoded for picture in some)
         seamless = finished(made, frames, kept, folder / SPOOL_FILE, times, jumps)
         for number, picture in enumerate(counted(seamless)):
             yield from conformer.feed(number, picture)
         yield from conformer.finish()
-        yield from (each for each in given if each[0] >= 0)
 
-    with _writer(request, plan, folder, marks) as writer:
-        for picture, indices in runs(take_pictures()):
-            writer.write(picture, [plan.handle_before + index for index in indices])
-    return jumps
+    return runs(take_pictures())
 
 
 def _writer(
