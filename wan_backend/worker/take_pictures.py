@@ -67,8 +67,9 @@ def of_take(
     """The take's pictures, each with the consecutive frames that show it; `folder` is for what has to wait in a file.
 
     Frames are counted from the take's first: those of a handle that is made before it are negative. `decoded` are
-    (N, H, W, 3) pictures, `kept` the frames that are given, and `jumps` gets those at the seams. `advance(done, total, sentence)` is called
-    twice for each picture: when it is decoded, and when it is finished. What it raises ends the work. Raises OSError.
+    (N, H, W, 3) pictures, `kept` the frames that are given, and `jumps` gets those at the seams.
+    `advance(done, total, sentence)` is called twice for each picture: when it is decoded, and when it is finished. What
+    it raises ends the work. Raises OSError.
     """
     frames, done = plan.model_frames, 0
     schedule = Schedule.of(plan, request)
