@@ -45,7 +45,7 @@ def _first_frame(strip: compat.Strip) -> int:
     """The frame of the scene on which the take's first frame falls."""
     if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
         return compat.start(strip) - identity.offset_frames(strip)
-    return compat.content_start(strip)
+    return compat.content_start(strip) + strip_takes.shown_handle(strip)
 
 
 def _format_played(strip: compat.Strip, asked: MediaFormat) -> MediaFormat:

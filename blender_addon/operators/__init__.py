@@ -5,6 +5,7 @@ takes            more takes of a strip, in its place; flipping, marks, notes
 live             what Live shows onto the timeline, or with another seed
 best_takes       drafts once more in Best
 rebuild_stale    takes whose sources have changed: made anew, gone to, the report
+retry_seams      takes until the worst seam is better
 find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
 take_lanes       a strip's takes as lanes of a meta strip, and back
@@ -58,6 +59,7 @@ from . import (
     prompt_dialog,
     queue_jobs,
     rebuild_stale,
+    retry_seams,
     take_lanes,
     takes,
 )
@@ -68,6 +70,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *live.CLASSES,
     *best_takes.CLASSES,
     *rebuild_stale.CLASSES,
+    *retry_seams.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,
@@ -96,10 +99,12 @@ def register() -> None:
         bpy.utils.register_class(one)
     compare_takes.register_handlers()
     check_cut.register_handlers()
+    retry_seams.register_handlers()
 
 
 def unregister() -> None:
     """Remove the operators from Blender."""
+    retry_seams.unregister_handlers()
     check_cut.unregister_handlers()
     compare_takes.unregister_handlers()
     for one in reversed(CLASSES):

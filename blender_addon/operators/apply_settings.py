@@ -75,7 +75,7 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
     settings.guidance_in_part = request.guidance_interval is not None
     if request.guidance_interval is not None:
         settings.guidance_start, settings.guidance_end = request.guidance_interval.start, request.guidance_interval.end
-    settings.matrix_precision = request.matrix_precision.name
+    settings.matrix_precision, settings.handles = request.matrix_precision.name, request.handle_frames > 0
     lora_rows.fill(settings, request.loras)
     if request.task is Task.RESTYLE:
         settings.strength, settings.guide = request.strength, request.guide.name

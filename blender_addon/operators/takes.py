@@ -12,6 +12,7 @@ from bpy.app.translations import pgettext_tip as tip_
 
 from ...wan_backend.protocol.messages import JobState, TakeRequest
 from ..jobs import request, session, takes_again
+from ..jobs.planned_takes import PlannedTake
 from ..jobs.takes_again import Again, again_of
 from ..properties import MAX_SEED, settings_in
 from ..stopwatch import timed
@@ -78,6 +79,10 @@ def said_of(strip: compat.Strip) -> str:
     if index is None:
         return ""
     number, count, held = len(takes) - index, len(takes), strip_takes.held_frames(strip, takes[index])
+    first = strip_takes.held_before(strip, takes[index])
+    if first:
+        words = "Take {} of {}. It has no handle for {} frames of the strip: its first picture is held."
+        return rpt_(words).format(number, count, first)
     if not held:
         return rpt_("Take {} of {}.").format(number, count)
     words = "Take {} of {}. It is {} frames shorter than the strip: its last picture is held."
@@ -329,9 +334,13 @@ def has_edited_take(context: bpy.types.Context) -> bool | None:
 def ask_onto(scene: bpy.types.Scene, strip: compat.Strip, again: Again, count: int = 1) -> list[TakeRequest]:
     """Ask for takes that come onto the strip, and are as long as the one that was made. Raises Refused."""
     identity.sweep()  # a copy of the strip, just made, gets an id of its own
-    asked = takes_again.in_place(scene, strip, again.made)
     strip_id = untrusted.id_in(strip, identity.STRIP)
-    return generate_all(scene, planned_again(scene, strip, asked, again.asked), count, strip.name, strip_id)
+    return generate_all(scene, planned_onto(scene, strip, again), count, strip.name, strip_id)
+
+
+def planned_onto(scene: bpy.types.Scene, strip: compat.Strip, again: Again) -> PlannedTake:
+    """A take that comes onto the strip, and is as long as the one that was made. Raises Refused."""
+    return planned_again(scene, strip, takes_again.in_place(scene, strip, again.made), again.asked)
 
 
 def like_on(strip: compat.Strip, wanted: TakeRequest) -> strip_takes.KeptTake | strip_takes.Asked | None:

@@ -294,6 +294,12 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
         precision=2,
         update=_seconds_changed,
     )
+    handles: BoolProperty(
+        name="Handles",
+        description="Make each take 12 frames longer at each end, as far as the model has room. The strip's trims hide "
+        "them, so that you can slip the take and dissolve into it",
+        default=False,
+    )
     seed: IntProperty(
         name="Seed",
         description="The same seed with the same settings makes the same take again",

@@ -24,6 +24,15 @@ HANDLES = (
 )
 """The properties of a strip that hold its start and its exclusive end."""
 
+CONTENT_START = "content_start" if "content_start" in STRIP_TYPE.bl_rna.properties else "frame_start"
+"""The property of a strip that holds the frame at which its media begins."""
+OFFSETS = (
+    ("left_handle_offset", "right_handle_offset")
+    if "left_handle_offset" in STRIP_TYPE.bl_rna.properties
+    else ("frame_offset_start", "frame_offset_end")
+)
+"""How many frames of its media a strip hides at either end; negative where it holds a picture."""
+
 RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Options of a property that may hold a path relative to the .blend (//): 4.5 and later warn without them."""
 
@@ -124,7 +133,12 @@ def length_frames(strip: Strip) -> int:
 
 def content_start(strip: Strip) -> int:
     """The frame at which the strip's media begins, hidden or not."""
-    return round(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
+    return round(getattr(strip, CONTENT_START))
+
+
+def move_content(strip: Strip, by: int) -> None:
+    """Move the strip with its media, and the curves that animate it."""
+    setattr(strip, CONTENT_START, getattr(strip, CONTENT_START) + by)
 
 
 def content_frames(strip: Strip) -> int:
@@ -146,7 +160,7 @@ def trims(strip: Strip) -> tuple[int, int]:
 
 def is_on_whole_frames(strip: Strip) -> bool:
     """True if the media begins on a frame and not between two."""
-    return float(strip.content_start if hasattr(strip, "content_start") else strip.frame_start).is_integer()
+    return float(getattr(strip, CONTENT_START)).is_integer()
 
 
 def has_retiming_keys(strip: Strip) -> bool:
@@ -252,10 +266,7 @@ def turn_shown(turn: int | None) -> int | None:
 
 def held_frames(strip: Strip) -> tuple[int, int]:
     """How many frames the strip covers before and after its media, where Blender holds the first or last picture."""
-    names = ("left_handle_offset", "right_handle_offset")
-    if names[0] not in STRIP_TYPE.bl_rna.properties:
-        names = ("frame_offset_start", "frame_offset_end")
-    before, after = (max(0, -round(getattr(strip, name))) for name in names)
+    before, after = (max(0, -round(getattr(strip, name))) for name in OFFSETS)
     return before, after
 
 

@@ -229,12 +229,22 @@ def _give_takes(strip: compat.Strip, clip: CutClip, find_take: FindTake) -> None
     if made is None:
         return
     for media in clip.media[: strip_takes.MAX_TAKES]:
-        if media.job_id and (media is shown or find_take(media) is not None):
+        found = made if media is shown else find_take(media) if media.job_id else None
+        if media.job_id and found is not None:
+            take = untrusted.take(found.take)
             of_movie = media.kind is ClipMediaKind.FILE
             frames = media.frames if of_movie else len(media.files)
             kept.append(
                 strip_takes.KeptTake(
-                    media.job_id, media.folder, media.files[0], max(1, frames), of_movie, media.mark, media.note
+                    media.job_id,
+                    media.folder,
+                    media.files[0],
+                    max(1, frames),
+                    of_movie,
+                    media.mark,
+                    media.note,
+                    0 if take is None else take.handle_before,
+                    0 if take is None else take.handle_after,
                 )
             )
     identity.mark_take(strip, shown.job_id, made.request, made.take)

@@ -44,6 +44,7 @@ MORE_TAKES: tuple[Entry, ...] = (
     ("rebuild_stale", "Rebuild Stale Takes...", "FILE_REFRESH", NOTHING),
     ("stop_rebuilding", "Stop Rebuilding", "X", NOTHING),
     ("open_rebuild_report", "Open Report of Rebuilding", "TEXT", NOTHING),
+    ("retry_worst_seam", "Retry Worst Seam...", "MOD_TIME", NOTHING),
     ("note_take", "Note", "TEXT", NOTHING),
     ("keep_take", "Keep as Plain Strip", "CHECKMARK", NOTHING),
     ("takes_as_lanes", "Takes as Lanes", "NLA", NOTHING),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import bpy
@@ -10,10 +10,11 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import MatrixPrecision, TakeRequest
 from ..jobs import session
+from ..operators import retry_seams
 from ..operators.snapshot import Snapshot
 from ..properties import WanSettings
 from ..properties.prompts import take_of
-from ..timeline import compat, provenance, strip_mark, strip_takes
+from ..timeline import compat, provenance, seam_retry, seams, strip_mark, strip_takes
 from ..timeline.path_rules import shown as shown_path
 from . import (
     gone_takes,
@@ -32,6 +33,8 @@ from . import (
 PANEL = "wan_vse_take"
 _MARKS: tuple[tuple[str, Any, Any], ...] = (("star", "SOLO_ON", "SOLO_OFF"), ("reject", "CANCEL", "X"))
 """Each mark with its icon where it is set, and where it isn't."""
+_SEAM_ICONS: tuple[Any, ...] = ("COLORSET_03_VEC", "COLORSET_09_VEC", "COLORSET_01_VEC")
+"""Green, yellow and red: by how well a seam joins."""
 _WHICH = ("first", "middle", "last")
 
 
@@ -50,6 +53,10 @@ class ShownTake:
     """What is known of the strips that it was made from."""
     mark: strip_mark.Mark | None = None
     """What the strip says of its pictures."""
+    seams: seams.Seams = field(default_factory=seams.Seams)
+    """How its ends join the strips beside it, as far as they touch them."""
+    retry: str = ""
+    """How far the search for a better seam is, or how it ended, in a sentence."""
 
     @property
     def kept(self) -> strip_takes.KeptTake | None:
@@ -65,7 +72,17 @@ def shown(scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> Show
     if made is None or strip is None:
         return None
     takes, index = strip_takes.takes_of(strip), strip_takes.shown_index(strip) or 0
-    return ShownTake(made, takes, index, len(strip_takes.pending(strip)), provenance.of(strip), strip_mark.of(strip))
+    retry = seam_retry.of(strip)
+    return ShownTake(
+        made,
+        takes,
+        index,
+        len(strip_takes.pending(strip)),
+        provenance.of(strip),
+        strip_mark.of(strip),
+        seams.of(scene, strip),
+        retry_seams.said_of(retry, strip) if retry is not None else "",
+    )
 
 
 def draw(
@@ -80,6 +97,7 @@ def draw(
     prompt_box.draw_of_take(layout, settings)
     draw_button(layout, settings, take)
     draw_status(layout, context, take)
+    draw_retry(layout, context, take)
     draw_gone(layout, context, take)
     if take.kept is not None:
         stale_list.draw_of_take(layout, context, take.kept.job_id)
@@ -139,9 +157,21 @@ def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sh
         shown_icons = [icon for icon in icons if icon]
         units = thumbnail_icons.draw_small(row, shown_icons) if shown_icons else 0.0
     lines: list[tuple[str, Any]] = [(facts(take.made), "NONE")]
-    if kept is not None:
+    worst = take.seams.worst
+    if worst is not None:
+        lines.append((wording.joined(take.seams), _SEAM_ICONS[wording.seam_grade(worst)]))
+    if kept is not None and (kept.note or worst is None):
         lines.append((kept.note, "TEXT") if kept.note else (_made_shortly(take), "NONE"))
-    paragraph.draw_lines(row.column(), context, lines, plan_box.LINES, plan_box.width_beside(context, units))
+    count = max(plan_box.LINES, len(lines))
+    paragraph.draw_lines(row.column(), context, lines, count, plan_box.width_beside(context, units))
+
+
+def draw_retry(layout: bpy.types.UILayout, context: bpy.types.Context, take: ShownTake) -> None:
+    """The search for a better seam, with a button that ends it, or takes away what it says."""
+    if take.retry:
+        row = layout.row()
+        paragraph.draw(row.column(), context, take.retry, "MOD_TIME", 3, translate=False)
+        row.operator("wan_vse.end_seam_retry", text="", icon="X", emboss=False)
 
 
 def made_of(take: ShownTake) -> str:
@@ -198,6 +228,8 @@ def draw_facts(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sho
         paragraph.draw(body, context, made_of(take), "TIME", 4, translate=False)
     if take.mark is not None:
         paragraph.draw(body, context, marked(take.mark), "INFO", 4, translate=False)
+    for words in wording.measured(take.seams):
+        paragraph.draw(body, context, words, "MOD_TIME", translate=False)
     if made.matrix_precision is MatrixPrecision.FAST_8_BIT:
         paragraph.draw(body, context, "Fast 8-bit matrices, if the card had them", "BLANK1")
     if made.loras:
@@ -208,6 +240,7 @@ def draw_facts(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sho
     column.operator("wan_vse.load_settings", text="Load Settings", icon="COPYDOWN")
     for name, text, icon in (
         ("take_in_best", "Same in Best", "SHADING_RENDERED"),
+        ("retry_worst_seam", "Retry Worst Seam", "MOD_TIME"),
         ("keep_take", "Keep as Plain Strip", "PINNED"),
         ("takes_as_lanes", "Takes as Lanes", "NLA"),
     ):

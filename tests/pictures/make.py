@@ -30,6 +30,7 @@ import live
 import loras
 import reopen
 import stale
+import seams
 import takes
 import tasks
 import window
@@ -192,6 +193,7 @@ STORIES = {
     "loras": loras.story,
     "takes": takes.story,
     "stale": stale.story,
+    "seams": seams.story,
     "live": live.story,
     "clicks": clicks.story,
 }

@@ -225,7 +225,7 @@ def _ways_to_fit(trial: MemoryTrial, plan: Plan, inventory: Inventory) -> list[F
     fixes = [Fix(Sentence("Use {size}", size=name), FixSetting.RESOLUTION, name)] if name else []
     if trial.request.task in FREE_LENGTH and not plan.window_frames:
         for frames in range(plan.model_frames - 4, MIN_OFFERED_FRAMES - 1, -4):
-            length = max(1, plan.take_frames * frames // plan.model_frames)
+            length = max(1, plan.all_frames * frames // plan.model_frames - plan.handle_before - plan.handle_after)
             if trial.fits_with(length_frames=length):
                 fixes.append(Fix(Sentence("Use {frames} frames", frames=length), FixSetting.LENGTH_FRAMES, str(length)))
                 break

@@ -32,6 +32,9 @@ from .choices import (
 from .sentences import NO_SENTENCE, Sentence
 from .takes import (
     CANCELED,
+    HANDLE_FRAMES,
+    MAX_HANDLE_FRAMES,
+    MAX_JUMP,
     MAX_LORAS,
     MAX_PROMPT_CHARACTERS,
     MAX_SHOWN_FILES,
@@ -48,6 +51,7 @@ from .takes import (
     JobDetails,
     JobStatus,
     JobSummary,
+    Jump,
     LoraUse,
     Origin,
     PhaseSeconds,
@@ -74,6 +78,9 @@ from .work import (
 
 __all__ = [
     "CANCELED",
+    "HANDLE_FRAMES",
+    "MAX_HANDLE_FRAMES",
+    "MAX_JUMP",
     "MAX_LORAS",
     "MAX_PROMPT_CHARACTERS",
     "MAX_SHOWN_FILES",
@@ -113,6 +120,7 @@ __all__ = [
     "JobState",
     "JobStatus",
     "JobSummary",
+    "Jump",
     "ListParams",
     "ListResult",
     "LoraUse",

@@ -52,11 +52,13 @@ from ..protocol.media import KERNELS_FILE, first_file
 from ..protocol.messages import (
     Decoder,
     JobState,
+    Jump,
     MatrixPrecision,
     MediaFormat,
     PhaseSeconds,
     Plan,
     ProgressParams,
+    Role,
     RunParams,
     RunResult,
     Take,
@@ -106,9 +108,19 @@ ENCODING = {
 
 
 WritePictures = Callable[
-    [Iterator[np.ndarray], dict[int, np.ndarray], TakeRequest, Plan, Path, take_pictures.Advance], None
+    [
+        Iterator[np.ndarray],
+        dict[int, np.ndarray],
+        dict[int, np.ndarray],
+        TakeRequest,
+        Plan,
+        Path,
+        take_pictures.Advance,
+    ],
+    dict[Role, Jump],
 ]
-"""Gets the decoded pictures, the frames that are given, the request and the plan that was followed, and a folder."""
+"""Gets the decoded pictures, the frames that are given, those that are handles, the request and the plan that was
+followed, and a folder; gives how the take joins its neighbors."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +176,8 @@ class TakeState:
     """The driver was seen to keep in the machine's memory what should be on the card."""
     late: LateSteps | None = None
     """What finishes the steps; None before the first."""
+    jumps: dict[Role, Jump] = field(default_factory=dict)
+    """How it joins its neighbors, by the roles of these; known once its pictures are written."""
     ahead: ReadAhead = field(default_factory=lambda: ReadAhead([]))
     """What reads the files of components before they are loaded."""
 
@@ -308,14 +322,14 @@ def _make_media(job: TakeJob, state: TakeState, memory: JobMemory, placement: Pl
         with _timed(state, "encode", placement):
             canvas = _read_sources(job, state, placement)
             _resume(job, state, canvas)
-            kept = canvas.kept
+            kept, handles = canvas.kept, canvas.handles
             conditions = None if state.denoised else _prepare(job, state, placement, canvas)
             del canvas
         with _timed(state, "denoise", placement):
             latents = _latents(job, state, memory, placement, conditions)
             del conditions
         with _timed(state, "decode", placement):
-            _decode(job, state, placement, latents, kept, folder)
+            _decode(job, state, placement, latents, kept, handles, folder)
     finally:
         state.seconds["load"] += placement.load_seconds
 
@@ -503,9 +517,10 @@ def _decode(
     placement: PlacedModel,
     latents: torch.Tensor,
     kept: dict[int, np.ndarray],
+    handles: dict[int, np.ndarray],
     folder: Path,
 ) -> None:
-    """Decode the latents, and write the take's media into `folder`; `kept` are the frames that are given."""
+    """Decode the latents, and write the take's media into `folder`; `kept` and `handles` are given (Canvas)."""
 
     def advance(done: int, total: int, sentence: Sentence) -> None:
         check(job.should_stop)
@@ -515,7 +530,7 @@ def _decode(
     try:
         with _decoded(job, state, placement, latents) as pictures:
             made = _after_latents(job, pictures)
-            job.write(made, kept, job.request, state.plan, folder, advance)
+            state.jumps = job.write(made, kept, handles, job.request, state.plan, folder, advance)
     except NoPictures as error:
         tiny = state.plan.decoder is Decoder.TINY
         raise Refusal(decoded_no_pictures(job.params, job.model, tiny)) from error
@@ -576,11 +591,15 @@ def _result(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> 
         folder=str(folder),
         first_file=first_file(request.media_format),
         media_format=request.media_format,
-        frames=plan.take_frames,
+        frames=plan.all_frames,
         width=plan.width,
         height=plan.height,
         frame_rate=request.frame_rate,
         program=program_of(__version__),
+        handle_before=plan.handle_before,
+        handle_after=plan.handle_after,
+        start_jump=state.jumps.get(Role.BEFORE),
+        end_jump=state.jumps.get(Role.AFTER),
     )
     added = [note for note in plan.notes if note not in job.params.plan.notes]
     return RunResult(take, PhaseSeconds(0.0, **state.seconds), [*memory.notes, *added])
