@@ -38,6 +38,7 @@ from .takes import (
     MAX_STRENGTH,
     MAX_TAKE_FRAMES,
     MAX_TITLE_CHARACTERS,
+    MAX_WORDS,
     MIN_STRENGTH,
     READ_PROMPT_CHARACTERS,
     Expert,
@@ -59,6 +60,7 @@ from .takes import (
     StepRange,
     Take,
     TakeRequest,
+    Words,
     as_searched,
 )
 from .work import (
@@ -80,6 +82,7 @@ __all__ = [
     "MAX_STRENGTH",
     "MAX_TAKE_FRAMES",
     "MAX_TITLE_CHARACTERS",
+    "MAX_WORDS",
     "MIN_STRENGTH",
     "PROMPTLESS_ROLES",
     "PROTOCOL_VERSION",
@@ -160,6 +163,7 @@ __all__ = [
     "ThumbnailsResult",
     "WarmParams",
     "WarmUpParams",
+    "Words",
     "WorkerState",
     "WorkerStatus",
     "as_searched",
