@@ -23,6 +23,8 @@ from .windows import Window
 
 BORDER_FRAMES = 4
 """Over how many of the model's frames one prompt goes over into the next: those of one latent frame."""
+Shares = tuple[tuple[int, float], ...]
+"""What one latent frame reads: numbers of prompts, each with its share."""
 LEAST_SHARE = 0.05
 """A smaller share of a prompt isn't read."""
 
@@ -49,11 +51,12 @@ class _Stretch:
 def relay_of(request: TakeRequest, plan: Plan, references: int = 0) -> Relay:
     """The relay of a planned take; `references` latent frames before its own read the scene's prompt."""
     stretches = _stretches(request, plan)
-    prompts = list(dict.fromkeys([*([request.prompt] if references else []), *(each.prompt for each in stretches)]))
+    before = [request.prompt] * references
+    prompts = list(dict.fromkeys([*before, *(each.prompt for each in stretches)]))
     if len(prompts) == 1:
         return Relay(prompts)
     numbers = {prompt: number for number, prompt in enumerate(prompts)}
-    every = [((numbers[request.prompt], 1.0),)] * references
+    every: list[Shares] = [((numbers[prompt], 1.0),) for prompt in before]
     every += [_shares(stretches, frame, numbers) for frame in range(latent_frames(plan.model_frames))]
     return Relay(prompts, _spans(every))
 
@@ -96,7 +99,7 @@ def _stretches(request: TakeRequest, plan: Plan) -> list[_Stretch]:
     return [_Stretch(*borders[number : number + 2], text) for number, text in enumerate(texts)]
 
 
-def _shares(stretches: Sequence[_Stretch], frame: int, numbers: dict[str, int]) -> tuple[tuple[int, float], ...]:
+def _shares(stretches: Sequence[_Stretch], frame: int, numbers: dict[str, int]) -> Shares:
     """What a latent frame of the take reads: the prompts of the model's frames around its middle."""
     middle = 4 * frame - Fraction(3, 2) if frame else Fraction(0)
     half = Fraction(BORDER_FRAMES, 2)
@@ -110,7 +113,7 @@ def _shares(stretches: Sequence[_Stretch], frame: int, numbers: dict[str, int]) 
     return tuple((number, size / sum(kept.values())) for number, size in kept.items())
 
 
-def _spans(every: Sequence[tuple[tuple[int, float], ...]]) -> tuple[PromptSpan, ...]:
+def _spans(every: Sequence[Shares]) -> tuple[PromptSpan, ...]:
     """The spans of latent frames, of which each has its shares; none where all read one prompt."""
     if len(set(every)) <= 1:
         return ()
