@@ -23,7 +23,17 @@ from ...wan_backend.protocol.messages import (
     Words,
 )
 from ...wan_backend.protocol.plain_names import is_name
-from ..timeline import compat, footage, identity, picture_files, scene_format, selection, targets, text_strips, untrusted
+from ..timeline import (
+    compat,
+    footage,
+    identity,
+    picture_files,
+    scene_format,
+    selection,
+    targets,
+    text_strips,
+    untrusted,
+)
 from ..timeline.targets import Target, TargetSettings
 from ..timeline.text_strips import NO_WORDS, WordsOver
 from . import request
@@ -64,7 +74,11 @@ def takes_at(
 ) -> list[PlannedTake] | str:
     """The takes that one click would ask for at those targets; or why it can't: also why no target was found."""
     in_parts = _has_words_over_time(settings)
-    if not in_parts and _is_of_prompt_alone(settings, task) and (refusal := request.read_prompt(scene, settings).refusal):
+    if (
+        not in_parts
+        and _is_of_prompt_alone(settings, task)
+        and (refusal := request.read_prompt(scene, settings).refusal)
+    ):
         return refusal  # what a person would do first
     if isinstance(found, str):
         return found

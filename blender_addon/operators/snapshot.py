@@ -19,7 +19,17 @@ from ..jobs import planned_takes, project, request, session
 from ..properties import OverriddenSettings, WanSettings
 from ..properties.prompts import TAKE_SETTINGS, PromptSettings, take_of
 from ..properties.task import TaskSettings, choices, chosen
-from ..timeline import compat, free_space, identity, scene_format, selection, strip_columns, targets, text_strips, untrusted
+from ..timeline import (
+    compat,
+    free_space,
+    identity,
+    scene_format,
+    selection,
+    strip_columns,
+    targets,
+    text_strips,
+    untrusted,
+)
 from ..timeline.targets import Target
 
 ANY_PROMPT = "any"

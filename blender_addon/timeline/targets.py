@@ -110,7 +110,9 @@ def over_text_strips(scene: bpy.types.Scene, selection: Selection) -> Target | s
     if isinstance(channel, str):
         return channel
     target = Target(Task.TEXT_TO_VIDEO, start, end, channel)
-    return too_long(target.length_frames) if target.length_frames > MAX_TAKE_FRAMES else _place_refusal(target) or target
+    return (
+        too_long(target.length_frames) if target.length_frames > MAX_TAKE_FRAMES else _place_refusal(target) or target
+    )
 
 
 def _range_at_playhead(scene: bpy.types.Scene, settings: Any) -> tuple[int, int] | str:

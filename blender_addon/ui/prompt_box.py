@@ -43,9 +43,7 @@ def draw(
     draw_more(row)
 
 
-def draw_words(
-    layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSettings, seen: Snapshot
-) -> None:
+def draw_words(layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSettings, seen: Snapshot) -> None:
     """What the text strips over the first take say when, or that there are none; nothing where that isn't asked for."""
     if not settings.words_over_time or settings.prompt_source == "TEXT_STRIP":
         return

@@ -32,6 +32,7 @@ import reopen
 import takes
 import tasks
 import window
+import words
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "an orange circle rises in the sky, the camera pans right"
@@ -192,6 +193,7 @@ STORIES = {
     "takes": takes.story,
     "live": live.story,
     "clicks": clicks.story,
+    "words": words.story,
 }
 OF_THEIR_OWN = {"pause": reopen.pause, "reopened": reopen.reopened}
 """Stories that need a Blender each."""

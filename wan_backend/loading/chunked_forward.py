@@ -346,7 +346,11 @@ def _spans_of(tokens: slice, context: Context) -> list[PromptSpan]:
     if not context.spans:
         return [PromptSpan(0, tokens.stop - tokens.start, ((0, 1.0),))]
     cut = (
-        PromptSpan(max(span.start, tokens.start) - tokens.start, min(span.end_exclusive, tokens.stop) - tokens.start, span.shares)
+        PromptSpan(
+            max(span.start, tokens.start) - tokens.start,
+            min(span.end_exclusive, tokens.stop) - tokens.start,
+            span.shares,
+        )
         for span in context.spans
     )
     return [span for span in cut if span.start < span.end_exclusive]

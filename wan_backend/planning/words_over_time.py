@@ -69,7 +69,7 @@ def problem_of(request: TakeRequest) -> Problem | None:
 
 
 def settle(draft: Draft) -> Draft:
-    """The words that the take follows: those within it, but for what is shorter than one of the model's steps in time."""
+    """The words that the take follows: those within it, but for what is shorter than a latent frame."""
     request, plan = draft.request, draft.plan
     if not request.words or problem_of(request) is not None:
         return draft
@@ -80,9 +80,7 @@ def settle(draft: Draft) -> Draft:
     for each in in_order(request):
         if each.first >= plan.take_frames:
             notes.append(
-                Sentence(
-                    "The words from frame {first} on are left out: the take ends before them.", first=each.first
-                )
+                Sentence("The words from frame {first} on are left out: the take ends before them.", first=each.first)
             )
         elif min(each.last + 1, plan.take_frames) - each.first < least:
             notes.append(

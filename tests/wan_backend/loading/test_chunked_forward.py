@@ -145,7 +145,9 @@ def test_each_latent_frame_reads_its_own_prompt(kind):
     inputs = of_two_prompts(kind, ((0, 1.0),), ((0, 0.5), (1, 0.5)), ((1, 1.0),))
     words = inputs["encoder_hidden_states"]
     relayed = lean(**inputs)[0]
-    first, second = (lean(**{**asked(kind), "encoder_hidden_states": words[number : number + 1]})[0] for number in (0, 1))
+    first, second = (
+        lean(**{**asked(kind), "encoder_hidden_states": words[number : number + 1]})[0] for number in (0, 1)
+    )
     assert (relayed[:, :, 0] - first[:, :, 0]).abs().max() < 1e-5
     assert (relayed[:, :, 2] - second[:, :, 2]).abs().max() < 1e-5
     assert (relayed[:, :, 1] - first[:, :, 1]).abs().max() > 1e-3 < (relayed[:, :, 1] - second[:, :, 1]).abs().max()
