@@ -95,9 +95,13 @@ def settle(draft: Draft) -> Draft:
         else:
             followed.append(replace(each, last=min(each.last, plan.take_frames - 1)))
     if not followed and not request.prompt.strip():
-        return draft.with_plan(*notes).with_problem(
-            _bad(Sentence("No words are left for the take; give it a prompt, or words for longer."))
-        )
+        coming = next((each for each in in_order(request) if each.first >= plan.take_frames), None)
+        if coming is None:
+            return draft.with_plan(*notes).with_problem(
+                _bad(Sentence("No words are left for the take; give it a prompt, or words for longer."))
+            )
+        # Before the first words, these hold: also where only the beginning of a take is looked at.
+        followed = [replace(coming, first=0, last=plan.take_frames - 1)]
     return draft.with_plan(*notes, words=followed)
 
 

@@ -45,6 +45,11 @@ def test_where_no_words_are_left_there_must_be_a_prompt():
     assert plan(Words(10, 30, "rain"), prompt="").problem is None
 
 
+def test_the_beginning_of_a_take_has_the_first_words_where_there_is_no_prompt():
+    made = plan(Words(60, 80, "rain"), Words(81, 99, "sun"), prompt="")
+    assert made.problem is None and made.words == [Words(0, 47, "rain")]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
