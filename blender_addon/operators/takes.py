@@ -350,13 +350,13 @@ def ask_onto(scene: bpy.types.Scene, strip: compat.Strip, again: Again, count: i
         frame_rate=scene_format.rate_of(scene),
         media_format=_format_played(strip, again.made.media_format),
         media_folder=request.media_folder(preferences.get()),
-        origin=Origin(project.path(), project.id_to_be(), scene.name_full, strip.channel, _first_frame(strip)),
+        origin=Origin(project.path(), project.id_to_be(), scene.name_full, strip.channel, first_frame(strip)),
     )
     strip_id = untrusted.id_in(strip, identity.STRIP)
     return generate_all(scene, planned_again(scene, strip, asked, again.asked), count, strip.name, strip_id)
 
 
-def _first_frame(strip: compat.Strip) -> int:
+def first_frame(strip: compat.Strip) -> int:
     """The frame of the scene on which the take's first frame falls."""
     if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
         return compat.start(strip) - identity.offset_frames(strip)

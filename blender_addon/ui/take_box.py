@@ -184,6 +184,8 @@ def draw_facts(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sho
     paragraph.draw(body, context, wording.title(made.shown_prompt, made.task), "FONT_DATA", 6, translate=False)
     for line in wording.words(made.words, 0):
         paragraph.draw_line(body, context, line, "TIME", translate=False)
+    if made.words:
+        body.operator("wan_vse.words_as_strips", text="Words as Text Strips", icon="FONT_DATA")
     if take.kept is not None:
         paragraph.draw(body, context, made_of(take), "TIME", 4, translate=False)
     if made.matrix_precision is MatrixPrecision.FAST_8_BIT:
