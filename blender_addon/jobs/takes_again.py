@@ -37,11 +37,11 @@ def in_place(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest) -> 
         frame_rate=scene_format.rate_of(scene),
         media_format=_format_played(strip, made.media_format),
         media_folder=request.media_folder(folders.preferences()),
-        origin=Origin(project.path(), project.id_to_be(), scene.name_full, strip.channel, _first_frame(strip)),
+        origin=Origin(project.path(), project.id_to_be(), scene.name_full, strip.channel, first_frame(strip)),
     )
 
 
-def _first_frame(strip: compat.Strip) -> int:
+def first_frame(strip: compat.Strip) -> int:
     """The frame of the scene on which the take's first frame falls."""
     if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
         return compat.start(strip) - identity.offset_frames(strip)

@@ -9,6 +9,7 @@ retry_seams      takes until the worst seam is better
 find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
 take_lanes       a strip's takes as lanes of a meta strip, and back
+words_over_time  a take's words over time onto the timeline, as text strips
 browse_takes     all takes on the disk, over the preview; browser_grid is where its cells lie
 clean_takes      takes that nothing uses
 collect_takes    copies takes and footage beside the .blend
@@ -62,6 +63,7 @@ from . import (
     retry_seams,
     take_lanes,
     takes,
+    words_over_time,
 )
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
@@ -85,6 +87,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *drag_extension.CLASSES,
     *compare_takes.CLASSES,
     *take_lanes.CLASSES,
+    *words_over_time.CLASSES,
     *check_cut.CLASSES,
     *list_generated.CLASSES,
     *interchange.CLASSES,

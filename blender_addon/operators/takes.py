@@ -360,10 +360,11 @@ def like_on(strip: compat.Strip, wanted: TakeRequest) -> strip_takes.KeptTake | 
 
 def _is_like(text: str, wanted: TakeRequest) -> bool:
     other = untrusted.request(text) if text else None
-    return other is not None and (other.quality, other.seed, other.prompt) == (
+    return other is not None and (other.quality, other.seed, other.prompt, other.words) == (
         wanted.quality,
         wanted.seed,
         wanted.prompt,
+        wanted.words,
     )
 
 

@@ -236,6 +236,12 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
         description="Mute the text strips that takes are made for, so that the film doesn't show their words over them",
         default=True,
     )
+    words_over_time: BoolProperty(
+        name="Words over Time",
+        description="Make one take whose words change: each text strip over its frames says what it shows in the "
+        "strip's own time, besides the prompt. Select text strips to make it over all of them",
+        default=False,
+    )
     negative_prompt: StringProperty(
         name="Negative Prompt",
         description="What to avoid, such as blur, text or watermarks",

@@ -183,7 +183,16 @@ def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:
 
 def new_color(collection: Collection, name: str, channel: int, start: int, length_frames: int) -> Strip:
     """Add a color strip over [start, start + length_frames)."""
-    place = {"name": name, "type": "COLOR", "channel": channel, "frame_start": start}
+    return _new_effect(collection, "COLOR", name, channel, start, length_frames)
+
+
+def new_text(collection: Collection, name: str, channel: int, start: int, length_frames: int) -> Strip:
+    """Add a text strip over [start, start + length_frames)."""
+    return _new_effect(collection, "TEXT", name, channel, start, length_frames)
+
+
+def _new_effect(collection: Collection, kind: str, name: str, channel: int, start: int, length_frames: int) -> Strip:
+    place: dict[str, Any] = {"name": name, "type": kind, "channel": channel, "frame_start": start}
     if _effects_take_length(collection):
         return collection.new_effect(**place, length=length_frames)
     return collection.new_effect(**place, frame_end=start + length_frames)

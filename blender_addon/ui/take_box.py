@@ -223,7 +223,11 @@ def draw_facts(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sho
     if body is None:
         return
     made = take.made
-    paragraph.draw(body, context, wording.title(made.prompt, made.task), "FONT_DATA", 6, translate=False)
+    paragraph.draw(body, context, wording.title(made.shown_prompt, made.task), "FONT_DATA", 6, translate=False)
+    for line in wording.words(made.words, 0):
+        paragraph.draw_line(body, context, line, "TIME", translate=False)
+    if made.words:
+        body.operator("wan_vse.words_as_strips", text="Words as Text Strips", icon="FONT_DATA")
     if take.kept is not None:
         paragraph.draw(body, context, made_of(take), "TIME", 4, translate=False)
     if take.mark is not None:

@@ -29,11 +29,12 @@ import downloads
 import live
 import loras
 import reopen
-import stale
 import seams
+import stale
 import takes
 import tasks
 import window
+import words
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "an orange circle rises in the sky, the camera pans right"
@@ -196,6 +197,7 @@ STORIES = {
     "seams": seams.story,
     "live": live.story,
     "clicks": clicks.story,
+    "words": words.story,
 }
 OF_THEIR_OWN = {"pause": reopen.pause, "reopened": reopen.reopened}
 """Stories that need a Blender each."""

@@ -55,6 +55,14 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--size", help="as 832x480, or a size of the model by name")
     verb.add_argument("--seed", type=int, default=1)
     verb.add_argument("--negative", default="", help="what to avoid")
+    verb.add_argument(
+        "--words",
+        action="append",
+        default=[],
+        metavar="FIRST-LAST:TEXT",
+        help="what the take shows in those of its frames, counted from 0, besides the prompt, which may be empty then; "
+        "may be given several times",
+    )
     verb.add_argument("--steps", type=int)
     verb.add_argument("--guidance", type=float)
     verb.add_argument(

@@ -30,6 +30,7 @@ from ..protocol.messages import (
     Quality,
     SubmitParams,
     TakeRequest,
+    Words,
 )
 from ..storage.disk_errors import reason
 from .serve_child import ServeChild
@@ -37,6 +38,7 @@ from .take_output import TakeOutput, choose
 
 FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
 SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
+WORDS = re.compile(r"\s*(\d{1,6})\s*-\s*(\d{1,6})\s*:(.*)", re.DOTALL)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -79,7 +81,16 @@ def build_request(options: argparse.Namespace, entry: ModelEntry, output: TakeOu
         loras=[_lora(text) for text in options.lora],
         media_folder=str(output.work_folder),
         media_format=output.media_format,
+        words=[_words(text) for text in options.words],
     )
+
+
+def _words(text: str) -> Words:
+    """FIRST-LAST:TEXT; raises ValueError with a sentence."""
+    found = WORDS.fullmatch(text)
+    if found is None:
+        raise ValueError(f"'{text[:100]}' has no times; give words as '0-40: the sun rises'.")
+    return Words(int(found[1]), int(found[2]), found[3].strip())
 
 
 def _lora(text: str) -> LoraUse:

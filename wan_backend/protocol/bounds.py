@@ -18,12 +18,14 @@ from .takes import (
     MAX_PROMPT_CHARACTERS,
     MAX_SHOWN_FILES,
     MAX_TAKE_FRAMES,
+    MAX_WORDS,
     FrameRate,
     Framing,
     Jump,
     Source,
     Take,
     TakeRequest,
+    Words,
 )
 
 MAX_JSON_CHARACTERS = 1 << 20
@@ -76,6 +78,8 @@ def is_sane_request(request: TakeRequest) -> bool:
         and (request.guidance_interval is None or all(map(_is_number, vars(request.guidance_interval).values())))
         and len(request.loras) <= MAX_KEPT_LORAS
         and all(_is_number(use.strength) for use in request.loras)
+        and len(request.words) <= MAX_WORDS
+        and all(map(_are_sane_words, request.words))
         and len(request.sources) <= MAX_SOURCES
         and all(map(is_sane_source, request.sources))
     )
@@ -120,6 +124,10 @@ def _is_sane_jump(jump: Jump) -> bool:
 def is_sane_rate(rate: FrameRate) -> bool:
     """Whether a scene can have it."""
     return 1 <= rate.fps <= MAX_PIXELS_A_SIDE and 1e-5 <= rate.fps_base <= 1e6
+
+
+def _are_sane_words(words: Words) -> bool:
+    return 0 <= words.first <= words.last <= LAST_FRAME and _is_text(words.prompt, 2 * MAX_PROMPT_CHARACTERS)
 
 
 def _is_sane_framing(framing: Framing) -> bool:

@@ -41,6 +41,7 @@ from .takes import (
     MAX_STRENGTH,
     MAX_TAKE_FRAMES,
     MAX_TITLE_CHARACTERS,
+    MAX_WORDS,
     MIN_STRENGTH,
     READ_PROMPT_CHARACTERS,
     Expert,
@@ -63,6 +64,7 @@ from .takes import (
     StepRange,
     Take,
     TakeRequest,
+    Words,
     as_searched,
 )
 from .work import (
@@ -87,6 +89,7 @@ __all__ = [
     "MAX_STRENGTH",
     "MAX_TAKE_FRAMES",
     "MAX_TITLE_CHARACTERS",
+    "MAX_WORDS",
     "MIN_STRENGTH",
     "PROMPTLESS_ROLES",
     "PROTOCOL_VERSION",
@@ -168,6 +171,7 @@ __all__ = [
     "ThumbnailsResult",
     "WarmParams",
     "WarmUpParams",
+    "Words",
     "WorkerState",
     "WorkerStatus",
     "as_searched",

@@ -163,7 +163,7 @@ class JobRunner:
 
     def _plan_warm_up(self, wanted: WarmParams) -> None:
         request = wanted.request
-        if not request.prompt.strip():
+        if not request.shown_prompt.strip():
             request = dataclasses.replace(request, prompt=NO_PROMPT)
 
         def begin(made: Prepared | ProtocolError) -> None:

@@ -223,6 +223,8 @@ def test_what_is_worse_or_goes_on_is_said_before_that_a_take_is_stale(stand_in, 
     assert overlay.badge_words(strip_takes.Badge(2, 3, is_stale=True))[0] == "2 of 3, stale"
     coming = strip_takes.Badge(2, 3, pending=(JOB,), is_stale=True)
     assert "new take" in overlay.badge_words(coming)[0] and overlay.shade_of(coming) == overlay.STALE
+
+
 def test_the_ends_that_join_are_marked_in_a_color_with_their_figure(addon, scene, monkeypatch) -> None:
     overlay, marks = addon("ui.timeline_overlay"), addon("ui.shown_marks")
     badge = addon("timeline.strip_takes").Badge(1, 2)

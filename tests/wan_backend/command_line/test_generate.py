@@ -68,6 +68,15 @@ def test_loras_are_sent_with_their_strengths_and_refused_in_a_sentence(generate,
     assert visible(tmp_path) == {"style.pt"}
 
 
+def test_words_are_given_with_their_frames_or_refused_in_a_sentence(generate, tmp_path):
+    code, _, err = generate("fog", "take", "--words", "the sun rises")
+    assert code == 2 and "'the sun rises' has no times; give words as '0-40: the sun rises'." in err
+    code, _, err = generate("", "take", "--words", "0-9: fog", "--words", "9-20: rain: a lot")
+    assert code == 2 and "Frames 9 to 9 have two words at once" in err
+    assert generate("", "take", "--words", "0-9: fog", "--words", "10-20: rain: a lot")[0] == 0
+    assert visible(tmp_path) == {"take"}
+
+
 def test_a_folder_of_frames(generate, tmp_path):
     code, out, err = generate("fog", "take one", "--frames", "7", "--size", "144x90")
     assert code == 0, err
