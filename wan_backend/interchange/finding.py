@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..protocol.cut import ClipMedia, ClipMediaKind, Cut, CutClip
+from ..protocol.cut import ClipMedia, ClipMediaKind, Cut, CutClip, CutTrack
 from ..protocol.plain_names import is_below, is_folder
 from . import media_urls
 from .endings import ALL
@@ -31,8 +31,11 @@ class Finder:
 
     def found(self, cut: Cut) -> Cut:
         """The cut with its media as it is here; what isn't here is missing."""
-        tracks = [replace(track, clips=[self._clip(clip) for clip in track.clips]) for track in cut.tracks]
-        return replace(cut, tracks=tracks)
+        nested = [replace(each, tracks=self._tracks(each.tracks)) for each in cut.nested]
+        return replace(cut, tracks=self._tracks(cut.tracks), nested=nested)
+
+    def _tracks(self, tracks: list[CutTrack]) -> list[CutTrack]:
+        return [replace(track, clips=[self._clip(clip) for clip in track.clips]) for track in tracks]
 
     def _clip(self, clip: CutClip) -> CutClip:
         looked = [self._media(media) for media in clip.media]

@@ -66,8 +66,11 @@ class Desk:
         work = self.module.Interchange(lambda: None)
         getattr(work, begin)(self.cut.scene, str(self.folder / name))
         assert work.busy
-        work.send(Client())
-        work.tick()
+        for _ in range(10_000):
+            work.send(Client())
+            if not work.busy:
+                break
+            work.tick(0.0)
         assert not work.busy and not list(self.user_folder.glob("cut-*"))
         return work.sentence
 
@@ -208,11 +211,6 @@ def test_nothing_is_exported_of_an_empty_timeline(desk, scene, addon):
 def test_more_strips_than_the_window_can_wait_for_are_refused(desk, cut, addon, monkeypatch):
     cut.shot("One", 1, 40)
     cut.shot("Two", 50, 60)
-    desk.export("film.otio")
-    places = cut.places()
-    monkeypatch.setattr(addon("timeline.cut_layout"), "MAX_CLIPS", 1)
-    assert "more than can be imported at once" in desk.bring("film.otio")
-    assert cut.places() == places
     monkeypatch.setattr(addon("timeline.cut_description"), "MAX_STRIPS", 1)
     with pytest.raises(addon("jobs.request").Refused, match="more than can be exported at once"):
         desk.export("film.otio")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from wan_backend.interchange import bundle, process
-from wan_backend.protocol.conversion import to_json
+from wan_backend.protocol import cut_file
 from wan_backend.protocol.cut import (
     ClipMedia,
     ClipMediaKind,
@@ -55,7 +55,7 @@ def film(tmp_path: Path) -> Cut:
 
 def export(cut: Cut, file: Path) -> Any:
     order = file.with_name("cut.json")
-    order.write_text(json.dumps(to_json(cut)))
+    order.write_text("".join(cut_file.lines_of(cut)))
     return process.export(ExportTimelineParams(str(order), str(file)))
 
 
@@ -205,7 +205,7 @@ def test_a_file_that_ends_its_process_ends_in_a_sentence(tmp_path: Path) -> None
 @pytest.mark.ci
 def test_the_server_writes_and_reads(film: Cut, tmp_path: Path) -> None:
     order, file = tmp_path / "cut.json", tmp_path / "film.otioz"
-    order.write_text(json.dumps(to_json(film)))
+    order.write_text("".join(cut_file.lines_of(film)))
     assert interchange_requests.export(ExportTimelineParams(str(order), str(file))).takes == 3
     media = tmp_path / "new"
     params = ImportTimelineParams(str(file), str(order), [str(media)])
