@@ -6,6 +6,7 @@ what there is no place for is told. Media is named here as the file names it; `f
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter
@@ -48,6 +49,8 @@ from .endings import PICTURES
 from .writing import METADATA, SOLID_COLOR, TAKE_TO_BE, first_used
 
 NAME_CHARACTERS = 200
+MAX_ITEMS = 4 * MAX_CLIPS
+"""Clips, gaps and transitions that are looked at; those behind them are counted."""
 NTSC = Fraction(1000, 1001)
 
 
@@ -90,6 +93,7 @@ class _Reader:
         self._timeline, self._base = timeline, base
         self._lost: Counter[Sentence] = Counter()
         self._clips = 0
+        self._items = 0
         self._nested: list[NestedCut] = []
         self._depth = 1
         self._markers: list[CutMarker] = []
@@ -122,7 +126,7 @@ class _Reader:
                 return rate
         rates: Counter[float] = Counter()
         for track in self._timeline.tracks:
-            for item in track if isinstance(track, otio.schema.Track) else ():
+            for item in itertools.islice(track, MAX_ITEMS) if isinstance(track, otio.schema.Track) else ():
                 span = getattr(item, "source_range", None)
                 if span is not None:
                     rates[span.duration.rate] += 1
@@ -139,7 +143,7 @@ class _Reader:
         dissolves: list[CutDissolve] = []
         at = Fraction(0)
         waiting: Any = None
-        for item in track if isinstance(track, otio.schema.Track) else [track]:
+        for item in self._first_items(track if isinstance(track, otio.schema.Track) else [track]):
             if isinstance(item, otio.schema.Transition):
                 waiting = item
                 continue
@@ -156,6 +160,14 @@ class _Reader:
         self._count(Sentence("transitions"), waiting is not None)
         is_audio = getattr(track, "kind", "") == otio.schema.TrackKind.Audio
         return CutTrack(TrackKind.AUDIO if is_audio else TrackKind.VIDEO, _name(track.name), clips, dissolves)
+
+    def _first_items(self, items: Any) -> list[Any]:
+        """As many of a track's as there is room for."""
+        room = MAX_ITEMS - self._items
+        self._count(Sentence("clips"), max(0, len(items) - max(0, room)))
+        found = list(itertools.islice(items, max(0, room)))
+        self._items += len(found)
+        return found
 
     def _length(self, item: Any) -> Fraction:
         """In frames of the cut."""

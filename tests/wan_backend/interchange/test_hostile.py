@@ -149,13 +149,13 @@ def test_a_million_clips_are_cut_off_and_counted(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.ci
-def test_a_file_of_a_million_clips_ends_in_a_sentence_or_a_cut(tmp_path: Path) -> None:
+def test_a_file_of_very_many_clips_ends_in_a_sentence_or_a_cut(tmp_path: Path) -> None:
     clip = '{"OTIO_SCHEMA":"Clip.1","name":"a","source_range":null}'
     file = tmp_path / "film.otio"
     with open(file, "w", encoding="ascii") as stream:
         stream.write('{"OTIO_SCHEMA":"Timeline.1","tracks":{"OTIO_SCHEMA":"Stack.1","children":[')
         stream.write('{"OTIO_SCHEMA":"Track.1","kind":"Video","children":[')
-        stream.write(",".join([clip] * 1_000_000) + "]}]}}")
+        stream.write(",".join([clip] * 300_000) + "]}]}}")
     params = ImportTimelineParams(str(file), str(tmp_path / "read.json"), [str(tmp_path)])
     try:
         assert interchange_requests.import_(params).clips <= MAX_CLIPS
