@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import clicks
 import downloads
+import interchange
 import live
 import loras
 import reopen
@@ -190,6 +191,7 @@ STORIES = {
     "downloads": downloads.story,
     "loras": loras.story,
     "takes": takes.story,
+    "interchange": interchange.story,
     "live": live.story,
     "clicks": clicks.story,
 }
