@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import bpy
 import shots
-import takes
 import window
-from takes import PACKAGE, Wait
+
+PACKAGE = "bl_ext.user_default.wan_vse"
+TAKES = [digit * 32 for digit in "abc"]
+Wait = Callable[[], Any]
 
 
 def story(work: Path, out: Path) -> Iterator[Wait | None]:
     """None waits for a redraw."""
     scene_name = yield from window.open_film(work, "interchange")
     session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
-    yield from takes.three_takes(session, scene_name)
+    _three_takes(bpy.data.scenes[scene_name], work)
     _cut(bpy.data.scenes[scene_name])
     window.view_all()
     yield None
@@ -38,6 +41,42 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.view_all()
     yield None
     window.shoot_area(out / "interchange_after.png", window.timeline())
+
+
+def _three_takes(scene: bpy.types.Scene, work: Path) -> None:
+    """A strip in the gap that keeps three takes; each is one color that gets lighter."""
+    identity, strip_takes, take_strips, conversion, messages = (
+        importlib.import_module(f"{PACKAGE}.{name}")
+        for name in (
+            "blender_addon.timeline.identity",
+            "blender_addon.timeline.strip_takes",
+            "blender_addon.timeline.take_strips",
+            "wan_backend.protocol.conversion",
+            "wan_backend.protocol.messages",
+        )
+    )
+    length = shots.HOLE_END - shots.HOLE_START
+    kept, rate = [], messages.FrameRate(24)
+    for channel, job in enumerate(TAKES):
+        folder = work / "wan" / job
+        folder.mkdir(parents=True)
+        for index in range(length):
+            image = bpy.data.images.new("frame", 64, 36)
+            color = [0.1, 0.1, 0.1, 1.0]
+            color[channel] = 0.2 + 0.7 * index / length
+            image.pixels.foreach_set(color * (64 * 36))
+            image.filepath_raw, image.file_format = str(folder / f"{index + 1:04d}.png"), "PNG"
+            image.save()
+            bpy.data.images.remove(image)
+        take = messages.Take(str(folder), "0001.png", messages.MediaFormat.PNG, length, 64, 36, rate)
+        asked = messages.TakeRequest("a lake at dawn", "embedded", 64, 36, length, rate, 7, str(folder.parent))
+        content = {"job_id": job, "take": conversion.to_json(take), "request": conversion.to_json(asked)}
+        (folder / "take.json").write_text(json.dumps(content))
+        kept.append(strip_takes.KeptTake(job, str(folder), "0001.png", length, False))
+    name = take_strips.put_on_timeline(scene, "Lake", kept[-1].files(), 1, shots.HOLE_START, length).name
+    strip = scene.sequence_editor.strips[name]
+    identity.mark_take(strip, TAKES[-1], json.dumps(content["request"]), json.dumps(content["take"]))
+    strip_takes.set_takes(strip, kept[::-1])
 
 
 def _cut(scene: bpy.types.Scene) -> None:
