@@ -142,8 +142,8 @@ class Interchange:
             client.call("import_timeline", into, imported, failed)
 
     def give_up(self, sentence: str) -> None:
-        """There will be no server until the person does something."""
-        if self._order is not None:
+        """There will be no server until the person does something; what it has answered is still laid out."""
+        if self._order is not None and not (self._order.is_sent and self._steps is not None):
             self._end(self._order, translated(sentence) or iface_("The backend is not running."), failed=True)
 
     def stop(self) -> None:
@@ -179,6 +179,9 @@ class Interchange:
             self._steps = None
             if done.value:
                 self._end(order, done.value, failed=not done.value.startswith("'"))
+        except Exception:  # nothing else would be placed while a part of a cut is on the timeline
+            log.exception("the work on %s broke off", order.file)
+            self.break_off(iface_("'{}' can't be told or laid out: see the log.").format(os.path.basename(order.file)))
         return True
 
     def _describe(self, order: _Order, describing: cut_description.Describing) -> Generator[None, None, str]:
@@ -194,6 +197,8 @@ class Interchange:
                     yield
         except OSError as error:
             return iface_("The cut can't be written ({}).").format(error.strerror or error)
+        except ValueError:  # a number of the .blend is none
+            return iface_("The timeline has values that other programs can't be told of.")
         order.is_ready = True
         return ""
 
@@ -211,7 +216,7 @@ class Interchange:
         if scene is None:
             return iface_(cut_layout.GONE)
         laying = self._laying = cut_layout.Laying(scene, cut, found_take)
-        while not laying.go_on(time.perf_counter() + STEP_SECONDS):
+        while not (blender_handlers.may_change_strips() and laying.go_on(time.perf_counter() + STEP_SECONDS)):
             yield
         self._laying = None
         if laying.refusal:

@@ -385,6 +385,20 @@ def test_an_import_that_a_person_ends_takes_back_what_it_laid(begun, cut):
     assert (cut.places(), work.sentence, work.failed, work.busy) == ([], "Ended.", True, False)
 
 
+def test_an_import_goes_on_without_the_server_and_ends_at_an_error(begun, cut, monkeypatch, addon):
+    begun.give_up("The backend is gone.")
+    assert begun.laying
+
+    def broken(*_arguments):
+        raise RuntimeError("no such strip")
+
+    monkeypatch.setattr(addon("timeline.cut_layout"), "_new", broken)
+    while begun.busy:
+        begun.tick(0.0)
+    assert (cut.places(), begun.laying, begun.failed) == ([], False, True)
+    assert "see the log" in begun.sentence
+
+
 def test_an_undo_amid_an_import_ends_it(begun, cut):
     work = begun
     cut.strips.remove(cut.strips["Shot 1"])
