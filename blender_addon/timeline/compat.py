@@ -278,6 +278,18 @@ def held_frames(strip: Strip) -> tuple[int, int]:
     return before, after
 
 
+def property_of_others(strip: Strip, group: str, name: str) -> Any:
+    """What another add-on keeps on a strip, in a group of its own; None if that is nothing.
+
+    While that add-on isn't enabled, its group is a plain property up to 4.5, and later can't be read.
+    """
+    found = getattr(strip, group, None)
+    if found is not None:
+        return getattr(found, name, None)
+    plain = strip.get(group)
+    return plain.get(name) if hasattr(plain, "get") else None
+
+
 def view_layer_name(strip: Strip) -> str:
     """The view layer that a scene strip shows; empty if it has none of its own, as before 5.2."""
     layer = getattr(strip, "view_layer", None)

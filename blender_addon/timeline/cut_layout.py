@@ -129,8 +129,8 @@ class Laying:
         if up is None:
             self.refusal = iface_(NO_ROOM)
             return
-        owner = compat.shown_owner(scene)
-        yield from self._lay(owner.name if hasattr(owner, "channel") else "", spans, crosses, origin, up)
+        open_metas = scene.sequence_editor.meta_stack
+        yield from self._lay(open_metas[-1].name if len(open_metas) else "", spans, crosses, origin, up)
         scene = self._here()
         for strip in compat.all_strips(scene):
             if COMING in strip:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable
-from typing import Any
 
 from . import compat, untrusted
 
@@ -35,15 +34,11 @@ class Marks:
 
 def shot_of(strip: compat.Strip) -> str:
     """The shot that the strip itself is, or is noted to belong to; empty for none."""
-    group = getattr(strip, KITSU, None)
-    if group is None:
-        group = strip.get(KITSU)
-    if group is None:
+    sequence, shot = (_text(compat.property_of_others(strip, KITSU, key)) for key in ("sequence_name", "shot_name"))
+    if not shot:
         return untrusted.text_in(strip, SHOT)[:MAX_SHOT_CHARACTERS]
-    sequence, shot = (_text(group, key) for key in ("sequence_name", "shot_name"))
-    return " ".join(filter(None, (sequence, shot)))[:MAX_SHOT_CHARACTERS] if shot else ""
+    return " ".join(filter(None, (sequence, shot)))[:MAX_SHOT_CHARACTERS]
 
 
-def _text(group: Any, key: str) -> str:
-    value = getattr(group, key, "") or (group.get(key, "") if hasattr(group, "get") else "")
+def _text(value: object) -> str:
     return " ".join(value.split()) if isinstance(value, str) else ""
