@@ -22,7 +22,7 @@ class Marks:
     """The shots that some strips of a timeline mark."""
 
     def __init__(self, strips: Iterable[compat.Strip]) -> None:
-        marks = ((compat.start(strip), compat.end_exclusive(strip), shot_of(strip)) for strip in strips)
+        marks = ((compat.start(strip), compat.end_exclusive(strip), _tracked(strip)) for strip in strips)
         self._marks = sorted(mark for mark in marks if mark[2])
 
     def at(self, frame: int) -> str:
@@ -34,10 +34,12 @@ class Marks:
 
 def shot_of(strip: compat.Strip) -> str:
     """The shot that the strip itself is, or is noted to belong to; empty for none."""
+    return _tracked(strip) or untrusted.text_in(strip, SHOT)[:MAX_SHOT_CHARACTERS]
+
+
+def _tracked(strip: compat.Strip) -> str:
     sequence, shot = (_text(compat.property_of_others(strip, KITSU, key)) for key in ("sequence_name", "shot_name"))
-    if not shot:
-        return untrusted.text_in(strip, SHOT)[:MAX_SHOT_CHARACTERS]
-    return " ".join(filter(None, (sequence, shot)))[:MAX_SHOT_CHARACTERS]
+    return " ".join(filter(None, (sequence, shot)))[:MAX_SHOT_CHARACTERS] if shot else ""
 
 
 def _text(value: object) -> str:
