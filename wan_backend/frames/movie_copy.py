@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 
 from ..protocol.choices import MediaFormat
@@ -17,11 +18,19 @@ from .unreadable_source import UnreadableSource
 
 
 def write(pictures: Sequence[Path], file: Path, rate: Fraction, marks: Marks | None = None) -> None:
-    """Write an H.264 movie of the pictures, one a frame. Raises OSError, UnreadableSource, what ffmpeg raises."""
+    """Write an H.264 movie of the pictures, one a frame. Raises OSError, UnreadableSource."""
     first = _rgb(pictures[0])
     height, width = first.shape[:2]
     if width % 2 or height % 2:
         raise UnreadableSource(Sentence("H.264 needs an even width and height"))
+    try:
+        _encode(pictures, first, file, rate, marks)
+    except av.FFmpegError as error:
+        raise UnreadableSource(Sentence("ffmpeg can't make a movie of it ({error})", error=error)) from error
+
+
+def _encode(pictures: Sequence[Path], first: np.ndarray, file: Path, rate: Fraction, marks: Marks | None) -> None:
+    height, width = first.shape[:2]
     with Movie(file, MediaFormat.H264, rate, width, height, marks) as movie:
         for index, picture in enumerate(pictures):
             frame = _rgb(picture) if index else first

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-import av
-
 from ..frames import marks, movie_copy
 from ..frames.unreadable_source import UnreadableSource
 from ..protocol.cut import ClipMedia, ClipMediaKind, Cut, CutClip, CutTrack
@@ -68,7 +66,7 @@ class Movies:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             movie_copy.write(pictures, self.folder / name, self.rate, _marks_of(media))
-        except (OSError, ValueError, av.FFmpegError, UnreadableSource):
+        except (OSError, ValueError, UnreadableSource):
             (self.folder / name).unlink(missing_ok=True)
             return ""
         return name
