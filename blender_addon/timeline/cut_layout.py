@@ -95,7 +95,7 @@ class Laying:
                 if time.perf_counter() > deadline:
                     return False
         except Changed:
-            self.give_up(CHANGED)
+            self.give_up(iface_(CHANGED))
         return True
 
     def give_up(self, why: str) -> None:
@@ -120,8 +120,9 @@ class Laying:
     def _all_steps(self) -> Iterator[None]:
         scene = self._here()
         spans, crosses = cut_places.planned(self._cut.tracks)
-        self.refusal = iface_(self._refusal(scene, spans))
-        if self.refusal:
+        refusal = self._refusal(scene, spans)
+        if refusal:
+            self.refusal = iface_(refusal)
             return
         origin = self._origin(scene)
         scene.sequence_editor_create()
