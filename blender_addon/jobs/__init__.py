@@ -26,6 +26,7 @@ placing          puts finished takes on the timeline
 project          what the .blend itself records: which jobs are its own, and which of them ended
 unknown_jobs     jobs that a .blend names and that neither this session nor its server knows
 script_trust     whether the open file's own scripts may run
+file_versions    names of files that are written again and again
 interchange      cuts out to other programs and in from them
 take_library     all takes that lie on the disk, with an index
 film_takes       those of the open film: where they lie, which it uses

@@ -350,6 +350,7 @@ class Session:
 
     def strips_changed(self) -> None:
         """An undo or redo has put other strips in the old ones' place."""
+        self.interchange.strips_changed()
         self.file.strips_changed(time.perf_counter() + SLICE_SECONDS)
         self._next_sweep, self._swept = 0.0, False
         self.cleaner.follow()
@@ -385,12 +386,11 @@ class Session:
         return "Live rests while the queue is paused." if self.server.paused else looked_at.why_blender_rests()
 
     def _work_on_file(self, deadline: float) -> None:
-        if self.collector.tick(deadline):
-            self._changed = True
-        if self.cleaner.tick(deadline):
-            self._changed = True
-        if self.interchange.tick():
-            self._changed = True
+        self._changed |= self.interchange.tick(deadline)
+        if self.interchange.laying:  # what is placed now would be in its undo step
+            return
+        self._changed |= self.collector.tick(deadline)
+        self._changed |= self.cleaner.tick(deadline)
         self._work_on_stale(deadline)
         knows = self.server.listed or self.server.is_out_of_reach
         if (

@@ -168,6 +168,39 @@ def has_retiming_keys(strip: Strip) -> bool:
     return hasattr(strip, "retiming_keys") and len(strip.retiming_keys) > 0
 
 
+def steady_speed(strip: Strip, media_frames: int) -> float | None:
+    """How many of that many frames of its media a retimed strip plays in each of the scene's, if always as many.
+
+    None where that isn't known: Blender tells at which frames the speed changes, but not to what.
+    """
+    keys = [key.timeline_frame for key in strip.retiming_keys]
+    if len(keys) != 2 or keys[0] != content_start(strip) or keys[1] <= keys[0]:
+        return None
+    return round(media_frames / (keys[1] - keys[0]), 6)
+
+
+def new_meta(collection: Collection, name: str, channel: int, start: int) -> Strip:
+    """Add an empty meta strip."""
+    return collection.new_meta(name=name, channel=channel, frame_start=start)
+
+
+def new_speed(
+    collection: Collection, name: str, channel: int, start: int, length_frames: int, of: Strip, speed: float
+) -> Strip:
+    """Add an effect over [start, start + length_frames) that plays another strip faster or slower; at 0 it is held."""
+    parameters = collection.bl_rna.functions["new_effect"].parameters
+    place = {"name": name, "type": "SPEED", "channel": channel, "frame_start": start}
+    place["input1" if "input1" in parameters else "seq1"] = of
+    length = {"length": length_frames} if _effects_take_length(collection) else {"frame_end": start + length_frames}
+    effect = collection.new_effect(**place, **length)
+    effect.speed_control = "MULTIPLY" if speed else "FRAME_NUMBER"
+    if speed:
+        effect.speed_factor = speed
+    else:
+        effect.speed_frame_number = 0.0
+    return effect
+
+
 def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:
     """Let the strip cover [start, end_exclusive) without moving its media.
 
@@ -277,6 +310,18 @@ def held_frames(strip: Strip) -> tuple[int, int]:
     """How many frames the strip covers before and after its media, where Blender holds the first or last picture."""
     before, after = (max(0, -round(getattr(strip, name))) for name in OFFSETS)
     return before, after
+
+
+def property_of_others(strip: Strip, group: str, name: str) -> Any:
+    """What another add-on keeps on a strip, in a group of its own; None if that is nothing.
+
+    While that add-on isn't enabled, its group is a plain property up to 4.5, and later can't be read.
+    """
+    found = getattr(strip, group, None)
+    if found is not None:
+        return getattr(found, name, None)
+    plain = strip.get(group)
+    return plain.get(name) if hasattr(plain, "get") else None
 
 
 def view_layer_name(strip: Strip) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,10 +37,18 @@ class GeneratedRange:
 
 def of(scene: bpy.types.Scene, start: int, end_exclusive: int) -> list[GeneratedRange]:
     """Those in [start, end_exclusive) that aren't muted, in order; also in meta strips and timelines of scenes."""
-    if scene.sequence_editor is None:
-        return []
-    looks = iter(range(MAX_LOOKS))
-    found = list(_within(scene, scene.sequence_editor, range(start, end_exclusive), (scene,), looks))
+    return in_order(each(scene, start, end_exclusive))
+
+
+def each(scene: bpy.types.Scene, start: int, end_exclusive: int) -> Iterator[GeneratedRange]:
+    """As `of`, one by one as they are found. It holds strips: once some are gone, it must not be asked for more."""
+    if scene.sequence_editor is not None:
+        frames = range(start, end_exclusive)
+        yield from _within(scene, scene.sequence_editor, frames, (scene,), iter(range(MAX_LOOKS)))
+
+
+def in_order(found: Iterable[GeneratedRange]) -> list[GeneratedRange]:
+    """Each once, the earliest first."""
     return sorted(set(found), key=lambda each: (each.start, each.channel, each.end_exclusive, each.strip))
 
 

@@ -191,6 +191,10 @@ def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
         box.operator("wan_vse.collect_takes", text="Collect Takes")
     if current.collector.sentence and not current.collector.busy:
         paragraph.draw(layout, context, current.collector.sentence, "INFO")
+    if current.interchange.busy:
+        progress = current.interchange.progress
+        words = iface_("Importing") if current.interchange.laying else iface_("Exchanging the timeline")
+        layout.progress(factor=progress or 0.0, type="BAR" if progress is not None else "RING", text=words)
     if current.interchange.sentence:
         paragraph.draw(layout, context, current.interchange.sentence, "ERROR" if current.interchange.failed else "INFO")
 

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import clicks
 import downloads
+import interchange
 import live
 import loras
 import reopen
@@ -195,6 +196,7 @@ STORIES = {
     "takes": takes.story,
     "stale": stale.story,
     "seams": seams.story,
+    "interchange": interchange.story,
     "live": live.story,
     "clicks": clicks.story,
     "words": words.story,

@@ -12,6 +12,7 @@ work           the messages between the server and its worker
 looks          the messages of looks: small drafts of what is being looked at
 downloads      the messages about downloads
 cut            a cut, as it leaves for other programs and comes from them
+cut_file       a cut as lines in a file
 name_runs      file names that count up, as a pattern and a range
 methods        the methods and events of each hop, with their messages
 conversion     dataclasses to JSON and back, checked

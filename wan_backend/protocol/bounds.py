@@ -63,7 +63,7 @@ def is_sane_request(request: TakeRequest) -> bool:
     return (
         _is_text(request.prompt, 2 * MAX_PROMPT_CHARACTERS)
         and _is_text(request.negative_prompt, 2 * MAX_PROMPT_CHARACTERS)
-        and all(_is_text(word, MAX_NAME) for word in (request.model, request.resolution, origin.scene))
+        and all(_is_text(word, MAX_NAME) for word in (request.model, request.resolution, origin.scene, origin.shot))
         and _is_text(origin.project_id, MAX_NAME)
         and all(_is_path(path) for path in (request.media_folder, origin.project, *(use.path for use in request.loras)))
         and all(1 <= side <= MAX_PIXELS_A_SIDE for side in (request.width, request.height))

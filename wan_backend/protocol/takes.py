@@ -72,6 +72,8 @@ class Origin:
     scene: str = ""
     channel: int = 1
     start: int = 1
+    shot: str = ""
+    """The shot at that place, as the studio's tracker marked it on the timeline; empty for none."""
 
 
 @dataclass(frozen=True)
