@@ -24,7 +24,7 @@ MANNER = os.environ.get("FAKE_BACKEND", "")
 STATE = Path(sys.argv[sys.argv.index("--state") + 1])
 JOBS_FILE = STATE / "fake_jobs.json"
 DOWNLOADS_FILE = STATE / "fake_downloads.json"
-PROTOCOL = 5
+PROTOCOL = 6
 PAGE = 3
 """So few jobs are on a page, whatever is asked for: there are more pages than one."""
 ENDED = ("done", "failed", "cancelled", "interrupted")

@@ -13,7 +13,7 @@ from ..catalogue.architecture import Architecture
 from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..storage.guarded_files import UnusableFile
 from . import configs, tensor_formats, tensor_names
-from .weights_head import StoredTensor, WeightsHead, read_head
+from .weights_head import SUFFIXES, StoredTensor, WeightsHead, read_head
 
 PREFIXES = {
     "transformer": ("", "model.diffusion_model.", "diffusion_model.", "model."),
@@ -92,7 +92,7 @@ class FileComponent:
     architecture: Architecture | None = None
     """None for all but transformers."""
     expert: str = ""
-    """"high" or "low" for a transformer of a Wan 2.2 A14B; `a14b_experts` tells it by names, for the tensors don't."""
+    """"high" or "low" for a transformer of a Wan 2.2 A14B; `a14b_experts` tells it, for the tensors don't."""
     titles: tuple[str, ...] = ()
     """What its maker called it, in metadata of the file."""
 
@@ -111,7 +111,7 @@ class FileComponent:
             "transformer for {task}, {layers} layers{expert}, {format}",
             task=self.architecture.words,
             layers=self.config["num_layers"],
-            expert=Sentence(", by its name the {expert}-noise expert", expert=self.expert) if self.expert else "",
+            expert=Sentence(", the {expert}-noise expert", expert=self.expert) if self.expert else "",
             format=self.number_format,
         )
 
@@ -134,6 +134,13 @@ class Candidate:
     """The length of a file; 0 for a folder."""
     one_of_many: bool = False
     """True if the file holds other components beside: such a checkpoint is a whole model."""
+    is_answered: bool = False
+    """True if a person said which expert it is, or that it is none."""
+
+    @property
+    def length(self) -> int:
+        """The length of a file; 0 for a folder."""
+        return self.size_bytes if self.path.suffix.lower() in SUFFIXES else 0
 
     @classmethod
     def of_file(cls, found: FileComponent, size_bytes: int, one_of_many: bool) -> Candidate:

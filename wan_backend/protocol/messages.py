@@ -27,6 +27,7 @@ from .choices import (
     SetupState,
     StepCache,
     Task,
+    TransformerPart,
     WorkerState,
 )
 from .sentences import NO_SENTENCE, Sentence
@@ -121,6 +122,7 @@ __all__ = [
     "ModelRow",
     "ModelsResult",
     "MoveParams",
+    "NameTransformerParams",
     "Nothing",
     "Origin",
     "PauseParams",
@@ -158,6 +160,7 @@ __all__ = [
     "Thumbnail",
     "ThumbnailsParams",
     "ThumbnailsResult",
+    "TransformerPart",
     "WarmParams",
     "WarmUpParams",
     "WorkerState",
@@ -165,7 +168,7 @@ __all__ = [
     "as_searched",
 ]
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -285,6 +288,15 @@ class ModelsResult:
     looking: Sentence = NO_SENTENCE
     """Progress of the first search of the models folders, in a sentence; empty once it is over. Until then, what is
     not here may yet be found; the event `models` reports that."""
+
+
+@dataclass(frozen=True)
+class NameTransformerParams:
+    """What the transformer in a file is, as a person says. It is remembered, and counts where no name says it."""
+
+    file: str
+    """The file, or the folder in the diffusers layout, as a plan's problem names it."""
+    part: TransformerPart
 
 
 @dataclass(frozen=True)
