@@ -70,7 +70,7 @@ def test_loras_are_sent_with_their_strengths_and_refused_in_a_sentence(generate,
 
 
 @pytest.mark.parametrize(("said", "strength", "expert"), [
-    ("", 1.0, "auto"), ("=0.5", 0.5, "auto"), ("=high", 1.0, "high"), ("=0.5,low", 0.5, "low"), ("=-1,both", -1.0, "both"),
+    ("", 1, "auto"), ("=0.5", 0.5, "auto"), ("=high", 1, "high"), ("=0.5,low", 0.5, "low"), ("=-1,both", -1, "both"),
 ])  # fmt: skip
 def test_a_lora_may_say_its_strength_and_its_expert(tmp_path, said, strength, expert):
     use = generate_verb._lora(f"{tmp_path}/a=b,c.safetensors{said}" if said else f"{tmp_path}/c.safetensors")

@@ -1,4 +1,4 @@
-"""A transformer that may be a whole model or one of two experts: it is asked what it is, and the answer is remembered."""
+"""A transformer that may be a whole model or one of two experts: it is asked what it is, and that is remembered."""
 
 from __future__ import annotations
 
