@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,16 @@ LEFT_BEHIND = re.compile(
 CLIP's scale (which ComfyUI saves with every text encoder), counters of a training."""
 MAX_LEFT_BEHIND = 1024
 """Such a tensor has no more numbers than this."""
+ATTENTION = re.compile(r"(?:^|\.)blocks\.\d+\.(?:self_attn|cross_attn|attn1|attn2)\.")
+"""A Wan's transformer has such tensors, however they are packed."""
+PACKED_OTHERWISE = Sentence(
+    "its matrices are packed in a way that this version can't read; get it in bf16, fp8 scaled or GGUF"
+)
+PACKED = re.compile(r"\.(?:quant_state\.\w+|absmax|quant_map|nested_absmax|nested_quant_map|qweight|qzeros|wscales|g_idx)$")
+"""What bitsandbytes, GPTQ, AWQ and SVDQuant put beside or in the place of a weight."""
 WRAPS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Torch puts these into names if a model was compiled, or trained on several cards, when it was saved."""
-PREFIX = re.compile(r"(?:[A-Za-z_]+[A-Za-z0-9_]*\.)+")
+PREFIX = re.compile(r"(?:[A-Za-z0-9_]+\.)+")
 PIECE_OF_MANY = re.compile(r"-\d{5}-of-0*(\d+)$")
 """This ends the name of a file that is one of several."""
 OWN_ANCHORS = (
@@ -177,7 +184,21 @@ def recognize_components(head: WeightsHead) -> list[FileComponent]:
         if prefix is not None:
             under = {name.removeprefix(prefix): source for name, source in names.items() if name.startswith(prefix)}
             found += _component(head, component, under)
+    if not found and any(ATTENTION.search(name) for name in names):
+        _check_not_packed(head, names)
     return found
+
+
+def _check_not_packed(head: WeightsHead, names: Iterable[str]) -> None:
+    """Raise UnusableFile if these are a Wan's transformer without its first block, or with all matrices renamed.
+
+    Those of a LoRA have other names: there are differences and factors in the place of weights.
+    """
+    piece = _as_piece(head)
+    if piece:
+        raise UnusableFile(piece)
+    if any(name.endswith(("patch_embedding.weight", "patch_embedding.bias")) for name in names):
+        raise UnusableFile(PACKED_OTHERWISE)
 
 
 def _names(head: WeightsHead) -> dict[str, str]:
@@ -340,6 +361,8 @@ def _check_whole(
         expected = tensor_names.expected_text_encoder_names(config["num_layers"])
     elif component == "image_encoder":
         expected = tensor_names.expected_image_encoder_names(config["num_hidden_layers"])
+    if any(PACKED.search(name) for name in unknown):
+        raise UnusableFile(PACKED_OTHERWISE)
     missing, surplus = sorted(expected - here), sorted([*(here - expected), *unknown])
     if missing:
         raise UnusableFile(
