@@ -50,7 +50,9 @@ ATTENTION = re.compile(r"(?:^|\.)blocks\.\d+\.(?:self_attn|cross_attn|attn1|attn
 PACKED_OTHERWISE = Sentence(
     "its matrices are packed in a way that this version can't read; get it in bf16, fp8 scaled or GGUF"
 )
-PACKED = re.compile(r"\.(?:quant_state\.\w+|absmax|quant_map|nested_absmax|nested_quant_map|qweight|qzeros|wscales|g_idx)$")
+PACKED = re.compile(
+    r"\.(?:quant_state\.\w+|absmax|quant_map|nested_absmax|nested_quant_map|qweight|qzeros|wscales|g_idx)$"
+)
 """What bitsandbytes, GPTQ, AWQ and SVDQuant put beside or in the place of a weight."""
 WRAPS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Torch puts these into names if a model was compiled, or trained on several cards, when it was saved."""
