@@ -21,9 +21,11 @@ from ...wan_backend.protocol.messages import (
     ListResult,
     ModelRow,
     ModelsResult,
+    NameTransformerParams,
     PauseParams,
     ProgressParams,
     TakeRequest,
+    TransformerPart,
     WarmParams,
     WorkerState,
     WorkerStatus,
@@ -168,6 +170,16 @@ class ServerProxy:
         if self.connection.client is not None:
             self.connection.client.call("release", answered=self._receive_worker)
 
+    def name_transformer(self, file: str, part: TransformerPart) -> None:
+        """Have the server remember what a transformer's file is, which only a person can say; then plan anew."""
+
+        def failed(error: ProtocolError) -> None:
+            self.plan_query.refuse(error.message)
+
+        if self.connection.client is not None:
+            params = NameTransformerParams(file, part)
+            self.connection.client.call("name_transformer", params, lambda _: self._models_changed(), failed)
+
     def _on_ready(self, hello: HelloResult) -> None:
         client = self.connection.client
         assert client is not None
@@ -221,7 +233,7 @@ class ServerProxy:
         self._on_change()
 
     def _models_changed(self) -> None:
-        """A model was downloaded: ask for the list of models and for the plan again."""
+        """Another model can be used: ask for the list of models and for the plan again."""
         if self.connection.client is not None:
             self.connection.client.call("models", answered=self._receive_models)
             self._forget_plans()

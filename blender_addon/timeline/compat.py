@@ -42,6 +42,11 @@ MAX_BIT_DEPTH_SHOWN = (
 """How many bits a movie's samples may have for Blender to show them correctly. Of deeper ones, 4.2 shows RGB pale; 4.5
 and later show what transparent parts hide, and grayscale too dark."""
 
+SHOWS_COVERS_OF_SOUND = bpy.app.version >= (4, 5, 0)
+"""Whether a file of sound with a cover is shown as that cover; 4.2 shows nothing."""
+SHOWS_ANIMATED_WEBP = bpy.app.version >= (5, 2, 0)
+"""Whether the first picture of an animated WebP is shown; 5.0 and earlier show nothing."""
+
 SHOWS_BELOW_OPEN_METAS = bpy.app.version < (5, 2, 0)
 """True if an adjustment strip with nothing below it in the open meta strip shows what lies below the meta strip."""
 

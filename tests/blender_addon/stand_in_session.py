@@ -100,7 +100,7 @@ class StandInServer:
         self.wished: list[str] = []
         self.is_out_of_reach = False
         self.downloads = StandInDownloads(asked)
-        self.free_card = noted["free_card"]
+        self.free_card, self.name_transformer = noted["free_card"], noted["name_transformer"]
         self.pause = lambda paused: setattr(self, "paused", paused)
 
     def want(self) -> None:
@@ -165,7 +165,7 @@ class StandInSession:
     def __init__(self, messages: Any, job_list: Any) -> None:
         self.messages, self._job_list = messages, job_list
         self.asked: list[tuple[Any, ...]] = []
-        self.server = StandInServer(messages, self.asked, self._notes("free_card"))
+        self.server = StandInServer(messages, self.asked, self._notes("free_card", "name_transformer"))
         self.requests: dict[str, Any] = {}
         """Those that the backend has told of."""
         self.planned: list[Any] = []

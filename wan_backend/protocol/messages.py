@@ -27,6 +27,7 @@ from .choices import (
     SetupState,
     StepCache,
     Task,
+    TransformerPart,
     WorkerState,
 )
 from .sentences import NO_SENTENCE, Sentence
@@ -132,6 +133,7 @@ __all__ = [
     "ModelRow",
     "ModelsResult",
     "MoveParams",
+    "NameTransformerParams",
     "Nothing",
     "Origin",
     "PauseParams",
@@ -169,6 +171,7 @@ __all__ = [
     "Thumbnail",
     "ThumbnailsParams",
     "ThumbnailsResult",
+    "TransformerPart",
     "WarmParams",
     "WarmUpParams",
     "Words",
@@ -297,6 +300,15 @@ class ModelsResult:
     looking: Sentence = NO_SENTENCE
     """Progress of the first search of the models folders, in a sentence; empty once it is over. Until then, what is
     not here may yet be found; the event `models` reports that."""
+
+
+@dataclass(frozen=True)
+class NameTransformerParams:
+    """What the transformer in a file is, as a person says. It is remembered, and counts where no name says it."""
+
+    file: str
+    """The file, or the folder in the diffusers layout, as a plan's problem names it."""
+    part: TransformerPart
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,12 @@ SERVER_METHODS = _table(
     ),
     Method("models", m.Nothing, m.ModelsResult, "The catalogue and what of it is known to be here; never waits."),
     Method(
+        "name_transformer",
+        m.NameTransformerParams,
+        m.Nothing,
+        "Remember which part of a model a file is, where only a person can say; answered once plans know of it.",
+    ),
+    Method(
         "plan",
         m.PlanParams,
         m.Plan,

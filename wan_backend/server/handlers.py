@@ -90,6 +90,10 @@ class Handlers:
         self._planning.look()
         return self._planning.known
 
+    def name_transformer(self, params: m.NameTransformerParams) -> Later:
+        """Remember what a transformer is, and look at the models folders anew, which all later plans wait for."""
+        return self._in_thread("name_transformer", lambda: self._planning.name_transformer(params))
+
     def plan(self, params: m.PlanParams) -> Later:
         """A plan for a request."""
         return Later(

@@ -9,6 +9,7 @@ from ..catalogue import entries
 from ..catalogue.entries import LoraEntry, ModelEntry, TinyEntry
 from ..library import extras, hub_cache, locate
 from ..library.library_index import LibraryIndex
+from ..library.transformer_answers import TransformerAnswers
 from ..memory.forecast import Machine
 from ..memory.needs import calculate_from_catalogue
 from ..planning import machine_steps
@@ -38,13 +39,15 @@ class Planner:
         memory_budget_bytes: int | None,
         machine: Callable[[], Machine | None] = lambda: None,
         calibrations: Calibrations | None = None,
+        answers: TransformerAnswers | None = None,
     ) -> None:
-        """`machine` returns the machine that takes are made on, with the memory that is free now."""
+        """`machine` returns the machine that takes are made on, with the memory that is free now; `answers` are what a
+        person said of transformers."""
         self._calibrations = calibrations or Calibrations()
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
-        self.library = LibraryIndex(models_folders, locate.snapshots)
+        self.library = LibraryIndex(models_folders, locate.snapshots, answers)
         self.unusable_files = UnusableFiles()
 
     @property

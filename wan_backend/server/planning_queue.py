@@ -21,9 +21,17 @@ from typing import Any
 from ..library.survey import Survey
 from ..planning.unusable_files import UnusableFiles
 from ..protocol.errors import ProtocolError, Refusal, result_or_error
-from ..protocol.messages import ModelsResult, Plan, Problem, ProblemKind, TakeRequest
+from ..protocol.messages import (
+    ModelsResult,
+    NameTransformerParams,
+    Nothing,
+    Plan,
+    Problem,
+    ProblemKind,
+    TakeRequest,
+)
 from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
-from ..storage import unresponsive_folders
+from ..storage import disk_errors, unresponsive_folders
 from .inbox import Call, Inbox
 from .planner import Planner
 
@@ -153,6 +161,19 @@ class PlanningQueue:
     def look(self) -> None:
         """Have the models folders looked through anew; `on_models` is told if something changed."""
         self._planner.library.request_refresh()
+
+    def name_transformer(self, params: NameTransformerParams) -> Nothing:
+        """Remember what a transformer is, and wait until the folders were looked through with that in mind.
+
+        It waits for the disk, so other threads call it. Raises Refusal.
+        """
+        library = self._planner.library
+        try:
+            library.answers.record(Path(params.file), params.part)
+        except OSError as error:
+            raise Refusal(disk_errors.write_problem(error, Sentence("The answer was not kept"))) from error
+        library.wait(library.request_refresh(), HANGS_SECONDS)
+        return Nothing()
 
     def plan(self, request: TakeRequest, then: Callable[[Plan | ProtocolError], None], is_job: bool = False) -> None:
         """Plan `request`; `is_job`: it is to be done, so it isn't given up for later ones, and waits

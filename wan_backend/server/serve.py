@@ -14,20 +14,29 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..job_queue.owners import Owner
 from ..job_queue.queue import JobQueue
+from ..library.transformer_answers import TransformerAnswers
 from ..planning.calibrations import Calibrations
 from ..planning.measured_times import MeasuredTimes
 from ..protocol import ProtocolError
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
-from ..protocol.media import CALIBRATIONS_FILE, MEASURED_TIMES_FILE
-from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
+from ..protocol.media import CALIBRATIONS_FILE, MEASURED_TIMES_FILE, TRANSFORMERS_FILE
+from ..protocol.messages import (
+    ElsewhereParams,
+    JobStatus,
+    ModelsResult,
+    ProgressParams,
+    TransformerPart,
+    WorkerStatus,
+)
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import compiled_kernels, private_files
 from ..storage.disk_errors import reason
@@ -73,6 +82,8 @@ class Options:
     worker_command: list[str] = field(default_factory=list)
     paused: bool = False
     """Begin no job before the client resumes the queue."""
+    transformers: Mapping[str, TransformerPart] = field(default_factory=dict)
+    """What transformers' files are of which nothing else tells it, by path."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +103,28 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder"
     )
+    add_transformer_argument(parser)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
     parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of the device")
+
+
+def add_transformer_argument(parser: argparse.ArgumentParser) -> None:
+    """The flag that says what a transformer's file is."""
+    parser.add_argument(
+        "--transformer",
+        action="append",
+        type=_transformer,
+        default=[],
+        metavar="FILE=PART",
+        help="a file that may be a whole 14B model or one expert of a Wan 2.2: whole, high or low",
+    )
+
+
+def _transformer(text: str) -> tuple[str, TransformerPart]:
+    file, is_said, part = text.rpartition("=")
+    if not is_said or part not in (TransformerPart.WHOLE, TransformerPart.HIGH, TransformerPart.LOW):
+        raise argparse.ArgumentTypeError(f"'{text}' doesn't end in =whole, =high or =low")
+    return os.path.abspath(file), TransformerPart(part)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -109,6 +140,7 @@ def main(options: argparse.Namespace) -> int:
         max(0.0, options.idle_minutes) * 60,
         options.worker_command,
         options.paused,
+        dict(options.transformer),
     )
     try:
         server = Server(made)
@@ -182,8 +214,9 @@ class Server:
         life = WorkerLife(command, worker_process.environment(options.online, options.state), logs, self._inbox)
         self._card_watch = GraphicsCardWatch(options.memory_budget_bytes, options.device)
         calibrations = Calibrations(options.state / CALIBRATIONS_FILE)
+        answers = TransformerAnswers(options.state / TRANSFORMERS_FILE, options.transformers)
         planner = Planner(
-            options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine, calibrations
+            options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine, calibrations, answers
         )
         self._life = life
         self._planning = PlanningQueue(planner, self._inbox, self._on_models)

@@ -184,3 +184,33 @@ def test_a_hundred_small_events_are_a_hundred_small_changes(desk, to_json, make_
     desk.server.want_details("b" * 32)
     desk.tick()
     assert desk.child.asked.count("details") == 1, "the server doesn't have the other one"
+
+
+def test_what_a_transformer_is_said_to_be_is_passed_on_and_planned_with(desk, addon, make_request) -> None:
+    part = addon("jobs.server_proxy").TransformerPart
+    desk.server.name_transformer("/models/mine.safetensors", part.HIGH)
+    desk.server.start()
+    desk.tick(2)
+    assert "name_transformer" not in desk.child.asked, "there was no server"
+    given: list[dict] = []
+    desk.child.do_name_transformer = lambda params: given.append(params) or {}
+    desk.server.plan_query.want(make_request())
+    desk.server.plan_query._wanted_since = 0.0
+    desk.tick()
+    assert desk.child.asked[-1] == "plan"
+    desk.server.name_transformer("/models/mine.safetensors", part.HIGH)
+    assert given == [{"file": "/models/mine.safetensors", "part": "high"}]
+    desk.tick(2)
+    assert desk.child.asked.count("plan") == 2 and "models" in desk.child.asked[-3:]
+
+
+def test_an_answer_that_can_not_be_kept_is_said(desk, addon) -> None:
+    desk.server.start()
+    desk.tick(2)
+    desk.server.name_transformer("/models/mine.safetensors", addon("jobs.server_proxy").TransformerPart.LOW)
+    refusal = {"kind": "disk_full", "sentence": "The answer was not kept: the disk is full."}
+    number = len(desk.child.asked)
+    desk.child.say(id=number, error={"code": -32000, "message": refusal["sentence"], "data": refusal})
+    before = desk.changes
+    desk.tick(2)
+    assert desk.changes > before and desk.server.plan_query.sentence == refusal["sentence"]
