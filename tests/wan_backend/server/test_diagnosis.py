@@ -12,7 +12,7 @@ from wan_backend.catalogue import entries
 from wan_backend.memory import forecast
 from wan_backend.memory.residency_plan import Residency
 from wan_backend.protocol.messages import WorkerStatus
-from wan_backend.server import diagnosis, graphics_card
+from wan_backend.server import cards, diagnosis, graphics_card
 from wan_backend.server.graphics_card import GraphicsCard
 from wan_backend.server.planner import Planner
 
@@ -40,7 +40,7 @@ def said_by_nvidia(monkeypatch, text):
             raise FileNotFoundError(command[0])
         return subprocess.CompletedProcess(command, 0, text, "")
 
-    monkeypatch.setattr(graphics_card.subprocess, "run", run)
+    monkeypatch.setattr(cards.subprocess, "run", run)
 
 
 @pytest.mark.parametrize("wrong", ["absent", "a file", "nul"])
@@ -66,7 +66,7 @@ def test_the_command_line_says_so_too(tmp_path, capsys, monkeypatch):
 
 
 def test_which_card_and_what_is_free_of_it(monkeypatch):
-    said_by_nvidia(monkeypatch, "NVIDIA L4, 20000\nNVIDIA H200, 140000\n")
+    said_by_nvidia(monkeypatch, "GPU-11111111, 24000, 20000, NVIDIA L4\nGPU-22222222, 143000, 140000, NVIDIA H200\n")
     worker = WorkerStatus("ready", H200, "2.13", "", 150 * GB, 200 * GB)
     findings = examined(worker=worker, budget=24 * GB)
     sentence = findings["card"].sentence
@@ -82,7 +82,7 @@ def test_a_card_of_which_nobody_tells_what_is_free(monkeypatch):
     assert "nothing else on the card" in findings["model wan2.1-t2v-1.3b"].sentence
 
 
-@pytest.mark.parametrize("said", ["", "No devices were found\n", "NVIDIA H200, [N/A]\n", "Another, 12\n"])
+@pytest.mark.parametrize("said", ["", "No devices were found\n", "GPU-22222222, 143000, [N/A], NVIDIA H200\n", "GPU-1111, 12, 12, Another\n", "GPU-1111\n"])
 def test_what_nvidia_says_may_be_of_no_use(monkeypatch, said):
     said_by_nvidia(monkeypatch, said)
     assert graphics_card.free_of(H200) is None
@@ -92,7 +92,7 @@ def test_an_nvidia_program_that_hangs(monkeypatch):
     def run(command, timeout, **_):
         raise subprocess.TimeoutExpired(command, timeout)
 
-    monkeypatch.setattr(graphics_card.subprocess, "run", run)
+    monkeypatch.setattr(cards.subprocess, "run", run)
     assert graphics_card.free_of(H200) is None
 
 

@@ -1,0 +1,100 @@
+"""Which graphics cards there are for workers: those that were chosen, or all that NVIDIA's own program lists.
+
+A worker is given its card by the variable CUDA_VISIBLE_DEVICES, which torch and the driver obey, also under ROCm. A
+card is best named by its UUID (`nvidia-smi -L`): numbers change with the slots and with what else is plugged in.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..protocol.messages import CardRow, CardsResult
+from .worker_process import own_group
+
+log = logging.getLogger(__name__)
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+PROGRAM = "nvidia-smi"
+ASK_CARDS = (PROGRAM, "--query-gpu=uuid,memory.total,memory.free,name", "--format=csv,noheader,nounits")
+ASK_SECONDS = 15.0
+"""A machine with many cards of which none is in use takes its time to wake them."""
+MEBIBYTE = 1 << 20
+_ID = re.compile(r"(?:GPU|MIG)-[0-9A-Za-z-]{4,60}(?:/\d{1,3}/\d{1,3})?|\d{1,3}")
+MAX_CARDS = 64
+
+
+@dataclass(frozen=True)
+class Card:
+    """A graphics card of this machine."""
+
+    id: str
+    """As CUDA_VISIBLE_DEVICES takes it: a UUID, or a number."""
+    name: str = ""
+    total_bytes: int = 0
+    """0 if that isn't known."""
+    free_bytes: int | None = None
+    """None if nobody tells."""
+
+
+def is_id(text: str) -> bool:
+    """Whether a card can be named so: a UUID as `nvidia-smi -L` has it, or a number."""
+    return _ID.fullmatch(text) is not None
+
+
+def can_be_listed() -> bool:
+    """Whether this machine has the program that lists its cards."""
+    return shutil.which(PROGRAM) is not None
+
+
+def listed() -> list[Card]:
+    """The cards that NVIDIA's program lists, in its order; empty if it can't say. It may take seconds."""
+    try:
+        output = subprocess.run(
+            ASK_CARDS, capture_output=True, text=True, timeout=ASK_SECONDS, check=True, **own_group()
+        ).stdout
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        log.warning("%s does not list the cards: %s", PROGRAM, error)
+        return []
+    return parse(output)
+
+
+def parse(output: str) -> list[Card]:
+    """The cards in lines of "UUID, MEBIBYTES, FREE MEBIBYTES, NAME"; a line that is something else is passed over."""
+    found = []
+    for line in output.splitlines():
+        uuid, total, free, name = (*(part.strip() for part in line.split(",", 3)), "", "", "", "")[:4]
+        if is_id(uuid) and not uuid.isdigit():
+            found.append(Card(uuid, name, _bytes(total) or 0, _bytes(free)))
+    return found[:MAX_CARDS]
+
+
+def _bytes(mebibytes: str) -> int | None:
+    return int(mebibytes) * MEBIBYTE if mebibytes.isascii() and mebibytes.isdigit() else None
+
+
+def named(ids: Sequence[str]) -> list[Card]:
+    """The cards of these ids, each once, of which nothing more is known."""
+    return [Card(each) for each in dict.fromkeys(ids) if is_id(each)][:MAX_CARDS]
+
+
+def as_rows(found: Sequence[Card], used: Sequence[str]) -> CardsResult:
+    """The cards for a client; those in use come first, in their order."""
+    order = [each for card_id in used for each in found if each.id == card_id]
+    rest = [each for each in found if each not in order]
+    # A single card is its worker's by itself, which need not be told.
+    told = used or [each.id for each in found[:1]]
+    return CardsResult([CardRow(each.id, each.name, each.total_bytes, each.id in told) for each in [*order, *rest]])
+
+
+def left_visible(around: Mapping[str, str] = os.environ) -> list[Card] | None:
+    """The cards that the environment leaves to this process; None if it says nothing of cards."""
+    value = around.get(VISIBLE)
+    if value is None:
+        return None
+    return named([each.strip() for each in value.split(",")])
