@@ -70,6 +70,8 @@ class BackendSettings:
     """A worker that has had nothing to do for so long is ended; 0: never."""
     paused: bool = False
     """True if no job is to be begun."""
+    cards: tuple[str, ...] = ()
+    """The UUIDs of the graphics cards that may be used; empty: all."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         arguments += ["--memory-budget-gib", f"{settings.memory_budget_gib:g}"]
     if settings.idle_minutes > 0:
         arguments += ["--idle-minutes", str(settings.idle_minutes)]
+    for card in settings.cards if settings.device in ("auto", "cuda") else ():
+        arguments += ["--card", card]
     if settings.paused:
         arguments.append("--paused")
     return BackendCommand(arguments, child_environment(settings.package_root, around))

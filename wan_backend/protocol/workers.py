@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from .choices import WorkerState
 from .sentences import NO_SENTENCE, Sentence
+
+_CARD_ID = re.compile(r"(?:GPU|MIG)-[0-9A-Za-z-]{4,60}(?:/[0-9]{1,3}/[0-9]{1,3})?|[0-9]{1,3}")
+
+
+def is_card_id(text: str) -> bool:
+    """Whether a card can be named so: a UUID as `nvidia-smi -L` has it, or a number."""
+    return _CARD_ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..protocol.messages import CardRow, CardsResult
+from ..protocol.workers import is_card_id
 from .worker_process import own_group
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,6 @@ ASK_CARDS = (PROGRAM, "--query-gpu=uuid,memory.total,memory.free,name", "--forma
 ASK_SECONDS = 15.0
 """A machine with many cards of which none is in use takes its time to wake them."""
 MEBIBYTE = 1 << 20
-_ID = re.compile(r"(?:GPU|MIG)-[0-9A-Za-z-]{4,60}(?:/\d{1,3}/\d{1,3})?|\d{1,3}")
 MAX_CARDS = 64
 
 
@@ -40,11 +39,6 @@ class Card:
     """0 if that isn't known."""
     free_bytes: int | None = None
     """None if nobody tells."""
-
-
-def is_id(text: str) -> bool:
-    """Whether a card can be named so: a UUID as `nvidia-smi -L` has it, or a number."""
-    return _ID.fullmatch(text) is not None
 
 
 def can_be_listed() -> bool:
@@ -69,7 +63,7 @@ def parse(output: str) -> list[Card]:
     found = []
     for line in output.splitlines():
         uuid, total, free, name = (*(part.strip() for part in line.split(",", 3)), "", "", "", "")[:4]
-        if is_id(uuid) and not uuid.isdigit():
+        if is_card_id(uuid) and not uuid.isdigit():
             found.append(Card(uuid, name, _bytes(total) or 0, _bytes(free)))
     return found[:MAX_CARDS]
 
@@ -80,7 +74,7 @@ def _bytes(mebibytes: str) -> int | None:
 
 def named(ids: Sequence[str]) -> list[Card]:
     """The cards of these ids, each once, of which nothing more is known."""
-    return [Card(each) for each in dict.fromkeys(ids) if is_id(each)][:MAX_CARDS]
+    return [Card(each) for each in dict.fromkeys(ids) if is_card_id(each)][:MAX_CARDS]
 
 
 def as_rows(found: Sequence[Card], used: Sequence[str]) -> CardsResult:

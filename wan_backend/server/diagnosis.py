@@ -144,7 +144,9 @@ def _workers(workers: Sequence[WorkerStatus]) -> list[Finding]:
         Finding(
             Sentence("worker {number}", number=each.number + 1),
             each.state is not WorkerState.BROKEN,
-            Sentence.joined([*([Sentence("Card {card}.", card=each.card)] if each.card else []), each.sentence or unknown]),
+            Sentence.joined(
+                [*([Sentence("Card {card}.", card=each.card)] if each.card else []), each.sentence or unknown]
+            ),
             Sentence("Retry a job to have it tried again.") if each.state is WorkerState.BROKEN else NO_SENTENCE,
         )
         for each in workers

@@ -30,6 +30,7 @@ from ..protocol.errors import INVALID_REQUEST
 from ..protocol.media import CALIBRATIONS_FILE, MEASURED_TIMES_FILE
 from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
+from ..protocol.workers import is_card_id
 from ..storage import compiled_kernels, private_files
 from ..storage.disk_errors import reason
 from . import cards, log_files, worker_process
@@ -120,7 +121,7 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _card(text: str) -> str:
-    if not cards.is_id(text):
+    if not is_card_id(text):
         raise argparse.ArgumentTypeError(f"'{text}' names no card; `nvidia-smi -L` lists their UUIDs (GPU-...)")
     return text
 

@@ -82,7 +82,16 @@ def test_a_card_of_which_nobody_tells_what_is_free(monkeypatch):
     assert "nothing else on the card" in findings["model wan2.1-t2v-1.3b"].sentence
 
 
-@pytest.mark.parametrize("said", ["", "No devices were found\n", "GPU-22222222, 143000, [N/A], NVIDIA H200\n", "GPU-1111, 12, 12, Another\n", "GPU-1111\n"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "No devices were found\n",
+        "GPU-22222222, 143000, [N/A], NVIDIA H200\n",
+        "GPU-1111, 12, 12, Another\n",
+        "GPU-1111\n",
+    ],
+)
 def test_what_nvidia_says_may_be_of_no_use(monkeypatch, said):
     said_by_nvidia(monkeypatch, said)
     assert graphics_card.free_of(H200) is None
