@@ -41,6 +41,10 @@ SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
 
 def main(options: argparse.Namespace) -> int:
     """Make the take; the exit code."""
+    if options.job is not None:
+        from . import generate_job
+
+        return generate_job.main(options)
     job_id = uuid.uuid4().hex
     try:
         entry = entries.entry(options.model)
