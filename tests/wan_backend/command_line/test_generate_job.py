@@ -98,7 +98,7 @@ def test_what_another_try_may_mend(farm, tmp_path, prompt, code, words):
     [
         ({"model": "wan2.1-t2v-14b"}, "not on this machine"),
         ({"model": "wan9"}, "wan9"),
-        ({"length_frames": 0}, "frame"),
+        ({"length_frames": 0}, "no request can have"),
         ({"task": "extend"}, "."),
     ],
 )
