@@ -1,4 +1,4 @@
-"""`python -m tools.benchmarks.farm [--cards N] [--jobs N]`: a day of a large farm on paper, by figures of our own queue.
+"""`python -m tools.benchmarks.farm`: a day of a large farm on paper, by figures of our own queue.
 
 What one server's queue takes for a job is measured here, on the disk of --folder: to put a job there, to write its
 changes, to hand out a page of the list, to read a queue back. Sizes of media are those of our own files; what a take
