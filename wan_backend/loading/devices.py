@@ -39,8 +39,8 @@ _CARD_FAILED = re.compile(
     r"|CUDNN_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR)|GPU is lost",
     re.IGNORECASE,
 )
-"""How torch says that a card, or the process's part of it, can't be used any more; those that are left out say only that
-a call was wrong."""
+"""How torch says that a card, or the process's part of it, can't be used any more; those that are left out only say
+that a call was wrong."""
 
 
 def choose(wish: str) -> torch.device:
