@@ -15,8 +15,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wan_backend.job_queue.owners import Owner
@@ -107,21 +107,24 @@ def measured(folder: Path, jobs: int = SAMPLE_JOBS) -> QueueCosts:
     queue = JobQueue(folder, owner, lambda *_: None)
     ids = [uuid.UUID(int=random.getrandbits(128)).hex for _ in range(jobs)]
     request, plan = _request(folder), _plan()
-    submit = _seconds(lambda: [_answered(queue.submit(job_id, request, plan)) for job_id in ids]) / jobs
+    submit = _seconds_each(lambda each: _answer(queue.submit(each, request, plan)), ids)
     few = ids[: jobs // 4]
-    begun = _seconds(lambda: [queue.start(job_id, plan) for job_id in few])
-    reports = _seconds(lambda: [_progress(queue, job_id) for job_id in few]) / len(few)
-    take = Take(str(folder), "0001.png", MediaFormat.PNG, 81, 832, 480, FrameRate(16))
-    done = _seconds(lambda: [queue.finish(each, RunResult(take, PhaseSeconds(denoise=1.0))) for each in few])
-    page = _seconds(lambda: [queue.page(ListParams("", 100)) for _ in range(20)]) / 20
+    begun = _seconds_each(lambda each: queue.start(each, plan), few)
+    report = ProgressParams("", JobState.DENOISING, 3, 30, 0.1, 100.0)
+    reports = _seconds_each(lambda each: queue.progress(replace(report, job_id=each)), few)
+    result = RunResult(
+        Take(str(folder), "0001.png", MediaFormat.PNG, 81, 832, 480, FrameRate(16)), PhaseSeconds(denoise=1.0)
+    )
+    done = _seconds_each(lambda each: queue.finish(each, result), few)
+    page = _seconds_each(lambda _: queue.page(ListParams("", 100)), ids[:20])
     size = sum(file.stat().st_size for file in (folder / "jobs").rglob("*") if file.is_file()) / jobs
     queue.close(60.0)
     owner.release()
     new_owner = Owner(folder)
     found = JobQueue(folder, new_owner, lambda *_: None)
-    adopt = _seconds(found.adopt) / jobs
+    adopt = _seconds_each(lambda _: found.adopt(), ids[:1]) / jobs
     new_owner.release()
-    return QueueCosts(submit, (begun + done) / len(few), reports, page, adopt, size)
+    return QueueCosts(submit, begun + done, reports, page, adopt, size)
 
 
 def day(assumed: Assumed, cards: int, jobs: int, keeps_warm: bool, seed: int = 1) -> tuple[float, int]:
@@ -213,20 +216,18 @@ def _plan() -> Plan:
     return Plan("embedded", 832, 480, 81, FrameRate(16), 81, 30, 5.0, 3.0, Sampler.UNIPC)
 
 
-def _progress(queue: JobQueue, job_id: str) -> None:
-    queue.progress(ProgressParams(job_id, JobState.DENOISING, 3, 30, 0.1, 100.0))
-
-
-def _answered(later: Later) -> None:
+def _answer(later: Later) -> None:
     answers: list[object] = []
     later.start(answers.append)
     assert answers and not isinstance(answers[0], Exception), answers
 
 
-def _seconds(do: Callable[[], object]) -> float:
+def _seconds_each(do: Callable[[str], object], ids: Sequence[str]) -> float:
+    """What it takes for a job, on average."""
     began = time.monotonic()
-    do()
-    return time.monotonic() - began
+    for each in ids:
+        do(each)
+    return (time.monotonic() - began) / len(ids)
 
 
 if __name__ == "__main__":
