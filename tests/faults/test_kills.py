@@ -238,8 +238,8 @@ def hold_out(campaign: Campaign, kills: int, seed: int) -> None:
     log.warning("%d kills, %d jobs, all made; %s", campaign.kills.total(), len(jobs), dict(campaign.kills))
     assert len(jobs) >= len(campaign.answered) > 0
     assert all(is_whole_png(file) for file in media.glob("*/*.png"))
-    leftovers = [entry.name for entry in media.iterdir() if entry.name not in jobs]
-    assert leftovers == [], "half-made takes were left behind"
+    takes = sorted(Path(job["take"]["folder"]).name for job in jobs.values())
+    assert sorted(entry.name for entry in media.iterdir()) == takes, "half-made takes were left behind, or one twice"
     assert not [entry for entry in (state / "jobs").glob(".*")]
     assert not list((state / "jobs").glob("*/*.tmp"))
     time.sleep(0.2)
