@@ -12,19 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.command_line.test_generate import FAKE
-from tests.wan_backend.library import tiny_folder
+from tests.wan_backend.command_line.test_generate import FAKE, models_folder
 from tests.wan_backend.server.served import ROOT, request
 from wan_backend.command_line import generate_job
 from wan_backend.command_line.generate_job import GIVE_UP, PASSES, TRY_AGAIN
 from wan_backend.protocol.messages import ProblemKind
 
-
-@pytest.fixture(scope="module")
-def models_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    tiny_folder.write(folder / "embedded")
-    return folder
+__all__ = ["models_folder"]
 
 
 @pytest.fixture
@@ -60,6 +54,14 @@ def job(**changes) -> dict:
 
 def left_over(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.name not in ("job.json", "take"))
+
+
+def wait_for(folder: Path, pattern: str, process: subprocess.Popen[str]) -> None:
+    """Wait until there is such a file, as long as the process lives."""
+    end = time.monotonic() + 60
+    while not list(folder.glob(pattern)):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.1)
 
 
 def test_a_request_becomes_a_take_in_the_folder_that_the_farm_says(farm, tmp_path):
@@ -143,10 +145,7 @@ def test_a_job_file_that_is_not_there_or_no_file_may_be_there_elsewhere(tmp_path
 
 def test_a_try_that_is_ended_goes_on_in_the_next_one(farm, tmp_path):
     slow = farm(job(prompt="slow:1"), wait=False)
-    end = time.monotonic() + 60
-    while not list(tmp_path.glob(".take.*/takes/*.partial/*.png")):
-        assert time.monotonic() < end and slow.poll() is None
-        time.sleep(0.1)
+    wait_for(tmp_path, ".take.*/takes/*.partial/*.png", slow)
     slow.send_signal(signal.SIGTERM)
     _, err = slow.communicate(timeout=60)
     assert slow.returncode == TRY_AGAIN and "goes on" in err
@@ -160,10 +159,7 @@ def test_a_try_that_is_ended_goes_on_in_the_next_one(farm, tmp_path):
 
 def test_after_a_kill_the_next_try_makes_the_take(farm, tmp_path):
     slow = farm(job(prompt="slow:1"), wait=False)
-    end = time.monotonic() + 60
-    while not list(tmp_path.glob(".take.*/state/jobs/*")):
-        assert time.monotonic() < end and slow.poll() is None
-        time.sleep(0.1)
+    wait_for(tmp_path, ".take.*/state/jobs/*", slow)
     slow.kill()
     slow.communicate(timeout=60)
     code, _, err = farm(job(prompt="slow:1"))
