@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -21,11 +22,16 @@ log = logging.getLogger(__name__)
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 PROGRAM = "nvidia-smi"
-ASK_CARDS = (PROGRAM, "--query-gpu=uuid,memory.total,memory.free,name", "--format=csv,noheader,nounits")
+FIELDS = ("uuid", "memory.total", "memory.free", "compute_cap", "name")
+ASK_CARDS = (PROGRAM, f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits")
 ASK_SECONDS = 15.0
 """A machine with many cards of which none is in use takes its time to wake them."""
 MEBIBYTE = 1 << 20
 MAX_CARDS = 64
+LEAST_SHARE = 0.25
+"""A card that has less of the largest one's memory is there for the screen; it may be chosen all the same."""
+LEAST_CAPABILITY = 7.0
+"""Cards before Volta have no kernels in today's torch."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Card:
     """0 if that isn't known."""
     free_bytes: int | None = None
     """None if nobody tells."""
+    capability: float = 0.0
+    """NVIDIA's "compute capability"; 0 if that isn't known."""
 
 
 def can_be_listed() -> bool:
@@ -59,13 +67,29 @@ def listed() -> list[Card]:
 
 
 def parse(output: str) -> list[Card]:
-    """The cards in lines of "UUID, MEBIBYTES, FREE MEBIBYTES, NAME"; a line that is something else is passed over."""
+    """The cards in lines with the values of FIELDS; a line that is something else is passed over."""
     found = []
     for line in output.splitlines():
-        uuid, total, free, name = (*(part.strip() for part in line.split(",", 3)), "", "", "", "")[:4]
+        uuid, total, free, capability, name = (*(part.strip() for part in line.split(",", 4)), "", "", "", "", "")[:5]
         if is_card_id(uuid) and not uuid.isdigit():
-            found.append(Card(uuid, name, _bytes(total) or 0, _bytes(free)))
+            found.append(Card(uuid, name, _bytes(total) or 0, _bytes(free), _number(capability)))
     return found[:MAX_CARDS]
+
+
+def for_takes(found: Sequence[Card]) -> list[Card]:
+    """Those of all cards that are used where nobody chose any: the largest first, and none that is there for the
+    screen alone, or too old."""
+    largest = max((each.total_bytes for each in found), default=0)
+    newest = max((each.capability for each in found), default=0.0)
+    return [
+        each
+        for each in sorted(found, key=lambda card: -card.total_bytes)
+        if each.total_bytes >= largest * LEAST_SHARE and each.capability >= min(newest, LEAST_CAPABILITY)
+    ]
+
+
+def _number(text: str) -> float:
+    return float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text) else 0.0
 
 
 def _bytes(mebibytes: str) -> int | None:

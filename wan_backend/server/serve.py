@@ -253,7 +253,7 @@ class Server:
             threading.Thread(target=self._list_cards, name="cards", daemon=True).start()
 
     def _list_cards(self) -> None:
-        found = cards.listed()
+        found = cards.for_takes(cards.listed())
         self._inbox.put(Call(lambda: self._open_seats(found)))
 
     def _open_seats(self, found: list[Card]) -> None:

@@ -66,7 +66,9 @@ def test_the_command_line_says_so_too(tmp_path, capsys, monkeypatch):
 
 
 def test_which_card_and_what_is_free_of_it(monkeypatch):
-    said_by_nvidia(monkeypatch, "GPU-11111111, 24000, 20000, NVIDIA L4\nGPU-22222222, 143000, 140000, NVIDIA H200\n")
+    said_by_nvidia(
+        monkeypatch, "GPU-11111111, 24000, 20000, 8.9, NVIDIA L4\nGPU-22222222, 143000, 140000, 9.0, NVIDIA H200\n"
+    )
     worker = WorkerStatus("ready", H200, "2.13", "", 150 * GB, 200 * GB)
     findings = examined(worker=worker, budget=24 * GB)
     sentence = findings["card"].sentence
@@ -87,8 +89,8 @@ def test_a_card_of_which_nobody_tells_what_is_free(monkeypatch):
     [
         "",
         "No devices were found\n",
-        "GPU-22222222, 143000, [N/A], NVIDIA H200\n",
-        "GPU-1111, 12, 12, Another\n",
+        "GPU-22222222, 143000, [N/A], 9.0, NVIDIA H200\n",
+        "GPU-1111, 12, 12, 9.0, Another\n",
         "GPU-1111\n",
     ],
 )
