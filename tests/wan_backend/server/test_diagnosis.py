@@ -11,7 +11,7 @@ from tests.wan_backend.library import tiny_folder
 from wan_backend.catalogue import entries
 from wan_backend.memory import forecast
 from wan_backend.memory.residency_plan import Residency
-from wan_backend.protocol.messages import WorkerStatus
+from wan_backend.protocol.messages import WorkerState, WorkerStatus
 from wan_backend.server import cards, diagnosis, graphics_card
 from wan_backend.server.graphics_card import GraphicsCard
 from wan_backend.server.planner import Planner
@@ -166,3 +166,16 @@ def test_a_state_folder_that_is_not_there_yet_is_nothing_wrong(tmp_path):
     findings = {finding.topic: finding for finding in diagnosis.examine(state, [], worker)}
     assert findings["state"].good and "will be in" in findings["state"].sentence
     assert "can't be read" not in findings["disk"].sentence
+
+
+def test_each_of_several_workers_has_a_line_and_so_has_each_card(monkeypatch):
+    said_by_nvidia(
+        monkeypatch, "GPU-11111111, 24000, 20000, 8.9, NVIDIA L4\nGPU-22222222, 143000, 140000, 9.0, NVIDIA H200\n"
+    )
+    monkeypatch.setattr(cards, "can_be_listed", lambda: True)
+    up = WorkerStatus("ready", "cpu", "2.13", "The worker is ready.", 64 * GB, 48 * GB, 0, "GPU-11111111")
+    dead = WorkerStatus(WorkerState.BROKEN, sentence="It died 3 times in a row.", number=1, card="GPU-22222222")
+    found = {each.topic: each for each in diagnosis.examine(None, [], up, workers=[up, dead])}
+    assert found["worker 1"].good and not found["worker 2"].good
+    assert found["worker 2"].sentence == "Card GPU-22222222. It died 3 times in a row."
+    assert "150.0 GB" in found["card GPU-22222222"].sentence
