@@ -178,4 +178,4 @@ def test_each_of_several_workers_has_a_line_and_so_has_each_card(monkeypatch):
     found = {each.topic: each for each in diagnosis.examine(None, [], up, workers=[up, dead])}
     assert found["worker 1"].good and not found["worker 2"].good
     assert found["worker 2"].sentence == "Card GPU-22222222. It died 3 times in a row."
-    assert "150.0 GB" in found["card GPU-22222222"].sentence
+    assert "149.9 GB" in found["card GPU-22222222"].sentence
