@@ -9,6 +9,7 @@ planner               makes a plan from a request and the models that are here
 job_runner            gives the queue's jobs to the workers
 seats                 the workers' places, one for each card, and which of them is the next job's
 cards                 the graphics cards that there are for them
+looks                 small drafts of what is being looked at, while there is no job
 worker_life           start, cancel, kill, and the limit on restarts
 worker_pulse          judges when a worker hangs
 worker_process        one worker as a child process

@@ -19,6 +19,7 @@ from ..job_queue.queue import HELD, JobQueue
 from ..planning.measured_times import MeasuredTimes
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
+from ..protocol.looks import LookParams
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import (
     CANCELED,
@@ -41,6 +42,8 @@ from ..protocol.messages import (
 )
 from ..protocol.sentences import Sentence
 from ..storage.disk_errors import write_problem
+from . import looks
+from .looks import Looks
 from .planning_queue import PlanningQueue, Prepared
 from .seats import NO_CARD, Seat, Seats
 
@@ -82,11 +85,12 @@ class JobRunner:
         idle_seconds: float = 0.0,
         times: MeasuredTimes | None = None,
         cards_chosen: bool = False,
+        looks_folder: Path | None = None,
     ) -> None:
         """`copies_folder`: where a worker may keep its bf16 cache.
 
         A worker that had nothing to do for `idle_seconds` is ended; 0: never. With `cards_chosen`, no job is made on
-        the processor where a card isn't found.
+        the processor where a card isn't found. `looks_folder` is for the looks of this server alone.
         """
         self._queue, self._seats, self._planning = queue, seats, planning
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
@@ -104,6 +108,8 @@ class JobRunner:
         """The places whose workers didn't find their card."""
         self._times = times or MeasuredTimes()
         seats.listen(self)
+        of_looks = looks_folder or state_folder / looks.FOLDER
+        self._looks = Looks(planning, self._times, functools.partial(self._params, ""), of_looks)
 
     def advance(self) -> None:
         """Give the free workers the next jobs, or have workers for those that wait; look after idle ones."""
@@ -126,6 +132,7 @@ class JobRunner:
             if seat is None:
                 continue
             free.remove(seat)
+            self._looks.make_way(seat)
             if seat.life.can_take_a_job:
                 self._plan(seat, job.job_id)
             else:
@@ -147,7 +154,40 @@ class JobRunner:
         one counts."""
         self._to_warm_up = params
 
+    def look(self, params: LookParams) -> Later:
+        """A small draft of what is looked at, made while there is no job; the one before it ends."""
+        return Later(lambda hand_in: self._looks.ask(params, hand_in))
+
+    def _why_no_look(self, free: list[Seat]) -> ProtocolError | None:
+        if self._paused:
+            return Refusal.of(ProblemKind.BUSY, PAUSED)
+        broken = [seat for seat in self._seats if seat.is_broken]
+        if broken and len(broken) == len(self._seats):
+            return Refusal.of(ProblemKind.WORKER_DIED, broken[0].life.status.sentence)
+        if self._seats and not free:
+            return looks.MAKES_WAY
+        return None if not free or any(seat.life.may_warm_up for seat in free) else looks.DIED
+
+    def _begin_look(self, free: list[Seat]) -> None:
+        """Have the look that waits made by one of the `free` workers, or say why it can't be."""
+        refusal = self._why_no_look(free)
+        if refusal is not None:
+            self._looks.refuse(refusal)
+            return
+        seat = self._seats.choose(self._looks.model, [seat for seat in free if seat.life.may_warm_up])
+        if seat is None:  # which cards there are isn't known yet
+            return
+        free.remove(seat)
+        if seat.life.can_warm_up and not seat.watch.is_asking:
+            self._looks.begin(seat, self._seats.machine_of(seat))
+        else:
+            seat.life.want()
+
     def _look_after_idle_workers(self, free: list[Seat]) -> None:
+        if self._looks.waits:
+            self._begin_look(free)
+        elif self._looks.is_on:
+            self._to_warm_up = None  # what a look has loaded stays
         if self._to_warm_up is not None and not self._paused:
             seat = self._seats.choose(self._to_warm_up.request.model, free)
             if seat is not None:
@@ -219,6 +259,8 @@ class JobRunner:
     def pause(self, paused: bool) -> None:
         """Begin no job, or begin them again; the workers' jobs stop, and are the first to resume."""
         self._paused = paused
+        if paused:
+            self._looks.refuse(Refusal.of(ProblemKind.BUSY, PAUSED))
         if not paused:
             self._queue.report_to_next(WAITING)
             return
@@ -263,6 +305,7 @@ class JobRunner:
         """
         working = [seat.life.busy_with for seat in self._seats if seat.life.busy_with]
         self._seats.end(LEAVE_SECONDS)
+        self._looks.leave()
         for job_id in working:
             if goes_on:
                 self._queue.stop(job_id, *self._stopping.get(job_id, (Hold.NONE, WAITING)))
@@ -389,14 +432,17 @@ class JobRunner:
 
     def _start(self, seat: Seat, job_id: str, request: TakeRequest, made: Prepared) -> None:
         self._queue.start(job_id, made.plan)
+        self._looks.hand_over(request, self._queue.work_folder(job_id))
         begun = (self._queue.work_folder(job_id) / STEPS_FILE).exists()
         seat.running = None if begun else made.plan
         seat.warm, self._to_warm_up = (), None
         seat.holds(request.model)
         seat.life.run(self._params(job_id, request, made))
 
-    def _params(self, job_id: str, request: TakeRequest, made: Prepared) -> RunParams:
-        """The job for the worker; one that is only to be got ready has no id, and no folder."""
+    def _params(self, job_id: str, request: TakeRequest, made: Prepared, work_folder: Path | None = None) -> RunParams:
+        """The job for the worker. What is none, as it is only to be got ready or looked at, has no id."""
+        if job_id:
+            work_folder = self._queue.work_folder(job_id)
         return RunParams(
             job_id,
             request,
@@ -408,7 +454,7 @@ class JobRunner:
             tiny_decoder=made.tiny_decoder,
             model_parts=[ComponentFile(Component(name), str(path)) for name, path in made.component_files.items()],
             copies_folder=self._copies_folder,
-            work_folder=str(self._queue.work_folder(job_id)) if job_id else "",
+            work_folder=str(work_folder) if work_folder else "",
             state_folder=str(self._state_folder),
         )
 

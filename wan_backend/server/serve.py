@@ -33,7 +33,7 @@ from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..protocol.workers import is_card_id
 from ..storage import compiled_kernels, private_files
 from ..storage.disk_errors import reason
-from . import cards, log_files, worker_process
+from . import cards, log_files, looks, worker_process
 from .cards import Card
 from .diagnosis import BF16_CACHE_FOLDER
 from .download_process import DownloadCommand
@@ -228,6 +228,7 @@ class Server:
             *(self._on_worker, str(options.state / BF16_CACHE_FOLDER), options.idle_seconds),
             MeasuredTimes(options.state / MEASURED_TIMES_FILE),
             bool(options.cards),
+            options.state / looks.FOLDER / owner.id,
         )
         if options.paused:
             self._runner.pause(True)
@@ -289,6 +290,7 @@ class Server:
     def _tidy(self) -> None:
         """See to what earlier servers left, beside everything else."""
         compiled_kernels.prune(self._state)
+        looks.prune(self._state)
         private_files.tighten_all(self._state)
 
     def _take_one(self) -> None:

@@ -238,6 +238,28 @@ def test_the_plan_of_the_panel_is_got_ready_where_the_next_job_goes(two, media):
     assert two.runs(second) is warming
 
 
+def test_a_look_is_made_beside_the_jobs_and_makes_way_where_one_comes(two, media):
+    (first,) = submit(two, media)
+    busy = two.runs(first)
+    call = two.send("look", request=request(media, "a look"), anew=True)
+    two.until(lambda: any(worker.looks for worker in Worker.living))
+    (looking,) = (worker for worker in Worker.living if worker.looks)
+    assert looking is not busy
+    (second,) = submit(two, media)
+    assert two.runs(second) is looking and looking.made_way == 1
+    assert two.answer(call)["error"]["data"]["kind"] == "busy"
+    call = two.send("look", request=request(media, "a look"), anew=True)
+    assert two.answer(call)["error"]["data"]["kind"] == "busy", "all are at work"
+    busy.finishes()
+    two.ended(first)
+    two.send("look", request=request(media, "a look"), anew=True)
+    two.until(lambda: busy.looks)
+    works = {worker.looks[-1].job.work_folder for worker in (busy, looking)}
+    assert len(works) == 2, "the one that makes way may still write"
+    busy.sees()
+    end_all(two, [second])
+
+
 def test_each_worker_may_have_its_part_of_the_machines_memory(inside, media):
     alone = inside()
     (job,) = submit(alone, media)
