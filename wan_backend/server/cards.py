@@ -60,6 +60,8 @@ def listed() -> list[Card]:
         output = subprocess.run(
             ASK_CARDS, capture_output=True, text=True, timeout=ASK_SECONDS, check=True, **own_group()
         ).stdout
+    except FileNotFoundError:  # no card of NVIDIA's, or no driver
+        return []
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         log.warning("%s does not list the cards: %s", PROGRAM, error)
         return []
