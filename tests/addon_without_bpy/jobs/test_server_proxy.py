@@ -7,8 +7,6 @@ import time
 
 import pytest
 
-from wan_backend.protocol import PROTOCOL_VERSION
-
 
 class Child:
     """A server that answers from a list of jobs; stands in for ChildProcess."""
@@ -35,7 +33,7 @@ class Child:
         return b"".join(json.dumps(message).encode() + b"\n" for message in said)
 
     def do_hello(self, params) -> dict:
-        return {"protocol": PROTOCOL_VERSION, "version": "0", "tasks": [], "pid": 7, "state_folder": "/s", "log": ""}
+        return {"protocol": params["protocol"], "version": "0", "tasks": [], "pid": 7, "state_folder": "/s", "log": ""}
 
     def do_list(self, params) -> dict:
         at = int(params["after"] or 0)
