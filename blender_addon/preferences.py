@@ -75,9 +75,15 @@ class WanPreferences(bpy.types.AddonPreferences):
         default="auto",
         update=_backend_changed,
     )
+    cards: StringProperty(
+        name="Graphics Cards",
+        description="The UUIDs of the graphics cards that may be used, with spaces between, as nvidia-smi -L lists "
+        "them. Each of them makes takes of its own. Leave it empty to use all",
+        update=_backend_changed,
+    )
     memory_budget_gib: FloatProperty(
         name="Memory Budget",
-        description="How much of the card's memory to use, in GiB, leaving the rest for Blender. Zero uses all of it",
+        description="How much of a card's memory to use, in GiB, leaving the rest for Blender. Zero uses all of it",
         default=0.0,
         min=0.0,
         max=1024.0,

@@ -74,6 +74,8 @@ class BackendSettings:
     certificate: str = ""
     """Absolute path of the certificate that signs movies; its file and that of the key are named, never read here."""
     private_key: str = ""
+    cards: tuple[str, ...] = ()
+    """The UUIDs of the graphics cards that may be used; empty: all."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         arguments += ["--memory-budget-gib", f"{settings.memory_budget_gib:g}"]
     if settings.idle_minutes > 0:
         arguments += ["--idle-minutes", str(settings.idle_minutes)]
+    for card in settings.cards if settings.device in ("auto", "cuda") else ():
+        arguments += ["--card", card]
     if settings.paused:
         arguments.append("--paused")
     environment_of_child = child_environment(settings.package_root, around)

@@ -40,5 +40,6 @@ film_footage     the film's other media: what lies elsewhere, what is missing
 collect_report   the list of what a colleague needs
 presets          presets and the last prompts, for all files
 lora_rows        the panel's list of LoRAs
+card_choice      which graphics cards may be used
 folders          where this extension may write
 """

@@ -76,7 +76,9 @@ def seconds_left() -> float | None:
     global _left
     order = session.current().order()
     if _left[0] is not order or time.monotonic() > _left[1]:
-        seconds = queue_time.seconds_left(jobs_of(order.going_on), jobs_of(order.ended[: queue_time.MAX_LOOKED_AT]))
+        ended = jobs_of(order.ended[: queue_time.MAX_LOOKED_AT])
+        workers = session.current().server.working_places
+        seconds = queue_time.seconds_left(jobs_of(order.going_on), ended, workers)
         _left = order, time.monotonic() + LEFT_SECONDS, seconds
     return _left[2]
 

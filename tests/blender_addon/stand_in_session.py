@@ -82,6 +82,8 @@ class StandInServer:
         ]
         self.extras = [quick_lora(messages)]
         self.worker = messages.WorkerStatus(messages.WorkerState.READY, "cuda", "2.13")
+        self.cards: list[Any] = []
+        self.working_places = 1
         self.looking = ""
         self.held_elsewhere = 0
         self.paused = False
@@ -102,6 +104,11 @@ class StandInServer:
         self.downloads = StandInDownloads(asked)
         self.free_card, self.name_transformer = noted["free_card"], noted["name_transformer"]
         self.pause = lambda paused: setattr(self, "paused", paused)
+
+    @property
+    def workers(self) -> list[Any]:
+        """Its one worker."""
+        return [self.worker]
 
     def want(self) -> None:
         """A draw may call this."""

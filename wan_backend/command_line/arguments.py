@@ -42,9 +42,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_generate(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("prompt", help="what the take shows, in a sentence")
+    verb.add_argument("prompt", nargs="?", default="", help="what the take shows, in a sentence")
     verb.add_argument(
-        "-o", "--output", type=Path, required=True, help="file.mp4 (H.264), file.mkv (FFV1, lossless) or a folder (PNG)"
+        "--job",
+        type=Path,
+        metavar="FILE",
+        help="make the take of a request as JSON instead, as take.json has it: for render farms (docs/farms.md)",
+    )
+    verb.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="file.mp4 (H.264), file.mkv (FFV1, lossless) or a folder (PNG); with --job, the take's folder",
     )
     verb.add_argument("--model", default="embedded", help="an id that `models` lists")
     verb.add_argument(

@@ -46,6 +46,10 @@ WORDS = re.compile(r"\s*(\d{1,6})\s*-\s*(\d{1,6})\s*:(.*)", re.DOTALL)
 
 def main(options: argparse.Namespace) -> int:
     """Make the take; the exit code."""
+    if options.job is not None:
+        from . import generate_job
+
+        return generate_job.main(options)
     job_id = uuid.uuid4().hex
     try:
         entry = entries.entry(options.model)

@@ -78,6 +78,7 @@ from .work import (
     RunResult,
     WarmUpParams,
 )
+from .workers import CardRow, CardsResult, WorkersResult, WorkerStatus
 
 __all__ = [
     "CANCELED",
@@ -96,6 +97,8 @@ __all__ = [
     "PROTOCOL_VERSION",
     "READ_PROMPT_CHARACTERS",
     "AliveParams",
+    "CardRow",
+    "CardsResult",
     "Component",
     "ComponentFile",
     "Conform",
@@ -177,6 +180,7 @@ __all__ = [
     "Words",
     "WorkerState",
     "WorkerStatus",
+    "WorkersResult",
     "as_searched",
 ]
 
@@ -238,20 +242,6 @@ class ExtraRow:
     licence: str
     download_bytes: int
     notes: Sentence = NO_SENTENCE
-
-
-@dataclass(frozen=True)
-class WorkerStatus:
-    """The state of the worker process, and the device that it has."""
-
-    state: WorkerState
-    device: str = ""
-    torch: str = ""
-    sentence: Sentence = NO_SENTENCE
-    device_bytes: int = 0
-    """All the memory of the device; 0 if that isn't known."""
-    host_bytes: int = 0
-    """Free memory of the machine when the worker came up."""
 
 
 @dataclass(frozen=True)

@@ -69,12 +69,12 @@ class Planner:
         """All folders that may be searched, whatever is planned."""
         return [*self._models_folders, str(hub_cache.cache_folder())]
 
-    def plan(self, request: TakeRequest) -> Plan:
-        """Plan a request, or say why it can't be done; changes nothing."""
-        return machine_steps.plan_on_machine(request, self._inventory())
+    def plan(self, request: TakeRequest, machine: Machine | None = None) -> Plan:
+        """Plan a request, or say why it can't be done; changes nothing. `machine`: another than the usual one."""
+        return machine_steps.plan_on_machine(request, self._inventory(machine or self._machine()))
 
-    def _inventory(self) -> Inventory:
-        limits = self._machine(), self._memory_budget_bytes
+    def _inventory(self, machine: Machine | None) -> Inventory:
+        limits = machine, self._memory_budget_bytes
         return Inventory(self.find, self._models_folders, *limits, self.unusable_files.problem, self._calibrations)
 
     def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..library.survey import Survey
+from ..memory.forecast import Machine
 from ..planning.unusable_files import UnusableFiles
 from ..protocol.errors import ProtocolError, Refusal, result_or_error
 from ..protocol.messages import (
@@ -195,12 +196,14 @@ class PlanningQueue:
         request: TakeRequest,
         then: Callable[[Prepared | ProtocolError], None],
         set_aside: Callable[[Sentence], None] = lambda _: None,
+        machine: Machine | None = None,
     ) -> None:
         """Prepare a job: plan it and find its files; a Refusal with the problem if it can't be done.
 
         `set_aside` is called, perhaps several times, with the reason why others go before it: a folder doesn't answer.
+        `machine` is what the job's worker has, if that is known.
         """
-        self._tasks.put(_Task(lambda: self._prepare(request), then, _folders_of(request), set_aside))
+        self._tasks.put(_Task(lambda: self._prepare(request, machine), then, _folders_of(request), set_aside))
 
     def rows(self, then: Callable[[ModelsResult | ProtocolError], None]) -> None:
         """The catalogue, and what of it is here now, as far as the folders were looked through."""
@@ -218,8 +221,8 @@ class PlanningQueue:
             answer = self._known
         return answer if isinstance(answer, ModelsResult) else self._known, library.known()
 
-    def _prepare(self, request: TakeRequest) -> Prepared:
-        plan = self._planner.plan(request)
+    def _prepare(self, request: TakeRequest, machine: Machine | None) -> Prepared:
+        plan = self._planner.plan(request, machine)
         if plan.problem is not None:
             raise Refusal(plan.problem)
         try:

@@ -64,11 +64,13 @@ class Desk:
     def __init__(self, addon, monkeypatch, tmp_path) -> None:
         connection, command = addon("backend.connection"), addon("backend.launch_command")
         self.children: list[Child] = []
+        self.cards: list[dict] = []
         self.jobs_there: list[dict] = []
 
         def start(*arguments):
             self.children.append(Child(*arguments))
             self.children[-1].jobs = self.jobs_there
+            self.children[-1].do_cards = lambda params: {"cards": self.cards}
             return self.children[-1]
 
         monkeypatch.setattr(connection, "ChildProcess", start)
@@ -214,3 +216,27 @@ def test_an_answer_that_can_not_be_kept_is_said(desk, addon) -> None:
     before = desk.changes
     desk.tick(2)
     assert desk.changes > before and desk.server.plan_query.sentence == refusal["sentence"]
+
+
+def test_each_worker_of_a_server_is_known_by_its_place(desk) -> None:
+    desk.server.start()
+    desk.tick(3)
+    ready = {"state": "ready", "device": "cuda (NVIDIA L4)", "torch": "2.13"}
+    desk.child.say(method="worker", params={**ready, "number": 1, "device_bytes": 24, "card": "GPU-2222"})
+    desk.child.say(method="worker", params={**ready, "number": 0, "device_bytes": 8, "card": "GPU-1111"})
+    desk.tick()
+    assert [each.card for each in desk.server.workers] == ["GPU-1111", "GPU-2222"]
+    assert desk.server.worker.device_bytes == 24 and desk.server.working_places == 2
+    desk.child.say(method="worker", params={"state": "broken", "number": 1})
+    desk.tick()
+    assert [each.state for each in desk.server.workers] == ["ready", "broken"]
+    assert desk.server.worker.device_bytes == 8 and desk.server.working_places == 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_cards_are_a_choice_where_there_are_several(desk, count) -> None:
+    row = {"name": "NVIDIA L4", "memory_bytes": 24, "used": True}
+    desk.cards = [{"card": f"GPU-{n}000", **row} for n in range(count)]
+    desk.server.start()
+    desk.tick(4)
+    assert len(desk.server.cards) == (count if count > 1 else 0)
