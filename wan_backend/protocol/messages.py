@@ -165,7 +165,7 @@ __all__ = [
     "as_searched",
 ]
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from wan_backend.frames import take_writing
-from wan_backend.frames.take_writing import Movie, PngSequence, TakeFolder
+from wan_backend.frames.take_writing import Movie, PngSequence
 from wan_backend.protocol.messages import MediaFormat
 from wan_backend.storage import whole_file
+from wan_backend.storage.take_folder import TakeFolder
 
 
 def names(folder):
