@@ -90,7 +90,7 @@ SERVER_METHODS = _table(
     Method("put", t.PutParams, t.PutResult, "The next piece of a content."),
     Method("gather", t.GatherParams, t.FolderResult, "A folder of contents that are there, under their names."),
     Method(
-        "place", t.PlaceParams, t.FolderResult, "A folder for the takes of a client that sees no disk of the server's."
+        "place", t.PlaceParams, t.FolderResult, "A folder for takes, of a client that sees none of the server's disks."
     ),
     Method("take_files", t.TakeFilesParams, t.TakeFilesResult, "A take's files so far, with their hashes."),
     Method("take_read", t.TakeReadParams, t.TakeReadResult, "A piece of a take's file, or of a job's preview."),

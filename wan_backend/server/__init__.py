@@ -17,6 +17,7 @@ download_records      the downloads' files on the disk
 download_process      the process that speaks to the hub, as a child
 thumbnail_requests    small pictures of sources, made by a child process
 filmstrip_requests    takes in a few small pictures, made by a child process
+media_requests        media of a client on another machine: contents that it sends, takes that it fetches
 interchange_requests  cuts, written and read by a child process
 diagnosis             what is here, what is missing, how to fix it
 log_files             the server's log and those of its children
