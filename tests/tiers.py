@@ -34,6 +34,7 @@ CI = (
     "wan_backend/loading/test_applying_loras.py",
     "wan_backend/server/test_download_queue.py",
     "wan_backend/server/test_serve_*.py",
+    "wan_backend/relay",
 )
 """Folders and files of `tests` whose tests are of the CI tier."""
 LONG: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from ..protocol import transfer as t
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import GONE
 from ..protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE, SETTINGS_FILE
-from ..protocol.messages import JobParams, JobStatus, Problem, ProblemKind, Take
+from ..protocol.messages import JobParams, JobStatus, Problem, ProblemKind, Take, TakeRequest
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage import file_locks, private_files, whole_file
 from ..storage.byte_sizes import size_in_words
@@ -408,7 +408,7 @@ class Fetcher:
         try:
             landed = self._published(arrival, take, names)
             whole_file.write_json(self._note(arrival.job_id), to_json(landed))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ProtocolError) as error:
             self._disk_failed(arrival, error if isinstance(error, OSError) else OSError(str(error)))
             return
         del self._arrivals[arrival.job_id]
@@ -419,7 +419,8 @@ class Fetcher:
     def _published(self, arrival: _Arrival, take: Take, names: list[str]) -> Take:
         arriving = self._arriving / arrival.job_id
         settings = whole_file.read_json(arriving / SETTINGS_FILE)
-        title = str(settings.get(take_names.TITLE_KEY) or take_names.title_of(Path(take.folder).name))
+        asked = from_json(TakeRequest, settings["request"], "request")
+        title = str(settings.get(take_names.TITLE_KEY) or take_names.title(asked))
         with TakeFolder(Path(arrival.media_folder), arrival.job_id, title) as folder:
             for name in names:
                 if name != SETTINGS_FILE:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 GREETING_SECONDS = 120.0
 """A container may take its time to start."""
 PING_SECONDS = 4.0
-STALLED_SECONDS = 30.0
+STALLED_SECONDS = float(os.environ.get("WAN_VSE_LINE_STALLED_SECONDS", "30"))
 """A line that brings nothing for so long, though it is asked, is cut and begun anew."""
 AGAIN_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 """From the end of a line to the next try, by the number of tries."""

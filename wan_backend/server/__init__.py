@@ -1,6 +1,7 @@
 """The server: answers a client on stdin and stdout, keeps the queue, and looks after its worker.
 
 serve                 start, main loop, end
+stay                  a server that outlasts its line, for a client on another machine
 standard_io           the threads at stdin and stdout
 inbox                 the events that other threads put into the main loop
 handlers              one method for each method of the protocol

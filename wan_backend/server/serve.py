@@ -31,7 +31,7 @@ from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, Progre
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import compiled_kernels, private_files
 from ..storage.disk_errors import reason
-from . import log_files, worker_process
+from . import log_files, stay, worker_process
 from .diagnosis import BF16_CACHE_FOLDER
 from .download_process import DownloadCommand
 from .download_queue import Downloads
@@ -77,7 +77,12 @@ class Options:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `serve`."""
-    parser.add_argument("--state", type=Path, required=True, help="folder of the queue and the logs")
+    parser.add_argument(
+        "--state", type=Path, default=own_state_folder(), help="folder of the queue and the logs (%(default)s)"
+    )
+    parser.add_argument(
+        "--stay", action="store_true", help="go on with the queue when stdin ends; another --stay comes back to it"
+    )
     add_machine_arguments(parser)
     parser.add_argument("--online", action="store_true", help="allow the network")
     parser.add_argument(
@@ -96,8 +101,32 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of the device")
 
 
+def own_state_folder() -> Path:
+    """Where a server that was told no folder keeps its queue: the person's own, by each system's custom."""
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "wan-backend"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "wan-backend"
+    return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "wan-backend"
+
+
+def _flags_of(options: argparse.Namespace) -> list[str]:
+    """The flags with which a keeper starts the server."""
+    flags = ["--device", options.device, "--idle-minutes", str(options.idle_minutes)]
+    for folder in options.models_folder:
+        flags += ["--models-folder", os.path.abspath(folder)]
+    if options.memory_budget_gib:
+        flags += ["--memory-budget-gib", str(options.memory_budget_gib)]
+    if options.worker_command:
+        flags += ["--worker-command", json.dumps(options.worker_command)]
+    return flags + ["--online"] * options.online + ["--paused"] * options.paused
+
+
 def main(options: argparse.Namespace) -> int:
     """Serve until stdin ends; the exit code."""
+    if options.stay and stay.is_possible():
+        return stay.main(options.state.absolute(), _flags_of(options))
     private_files.begin()
     budget = options.memory_budget_gib
     made = Options(
