@@ -11,6 +11,7 @@ from ..server import log_files
 from ..storage import private_files
 from ..storage.disk_errors import reason
 from . import line_test
+from .line import STALLED_SECONDS
 from .places import PathPair
 from .relay import Options, Relay
 
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> int:
         private_files.make_folder(state)
         if options.test:
             return line_test.run(options.name, command, state, pairs)
-        relay = Relay(Options(state, options.name, command, pairs, options.paused))
+        relay = Relay(Options(state, options.name, command, pairs, options.paused, options.stalled_seconds))
     except OSError as error:
         sentence = Sentence("The folder {folder} can't be used ({reason}).", folder=state, reason=reason(error))
         sys.stderr.write(sentence + "\n")
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--pair", nargs=2, action="append", default=[], metavar=("NEAR", "FAR"), help="a shared folder")
     made.add_argument("--paused", action="store_true", help="begin no job before the queue is resumed")
     made.add_argument("--test", action="store_true", help="say what is there, and how quick the line is")
+    made.add_argument("--stalled-seconds", type=float, default=STALLED_SECONDS, help=argparse.SUPPRESS)
     made.add_argument("command", nargs=argparse.REMAINDER, help="the command that starts the server there")
     return made
 

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 GREETING_SECONDS = 120.0
 """A container may take its time to start."""
-PING_SECONDS = 4.0
-STALLED_SECONDS = float(os.environ.get("WAN_VSE_LINE_STALLED_SECONDS", "30"))
+PING_SECONDS = 3.0
+STALLED_SECONDS = 30.0
 """A line that brings nothing for so long, though it is asked, is cut and begun anew."""
 AGAIN_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 """From the end of a line to the next try, by the number of tries."""
@@ -49,6 +49,7 @@ class Line:
         on_open: Callable[[HelloResult], None],
         on_event: Callable[[str, Any], None],
         on_change: Callable[[], None],
+        stalled_seconds: float = STALLED_SECONDS,
     ) -> None:
         self.name = name
         self.is_open = False
@@ -56,6 +57,7 @@ class Line:
         """Why there is no line; empty while there is one."""
         self._command, self._logs, self._inbox = far_words.completed(command), logs, inbox
         self._on_open, self._on_event, self._on_change = on_open, on_event, on_change
+        self._stalled_seconds = stalled_seconds
         self._child: WorkerProcess | None = None
         self._endpoint: Endpoint | None = None
         self._number = self._tries = 0
@@ -100,7 +102,7 @@ class Line:
             if now - self._started_at > GREETING_SECONDS:
                 self._cut(Sentence("{name} does not answer: see that it is on.", name=self.name))
         elif self._ping_waits:
-            if now - max(self._pinged_at, self._child.message_at) > STALLED_SECONDS:
+            if now - max(self._pinged_at, self._child.message_at) > self._stalled_seconds:
                 words = Sentence("The line to {name} has stalled; it is begun anew.", name=self.name)
                 self._cut(words)
         elif now - self._pinged_at > PING_SECONDS:

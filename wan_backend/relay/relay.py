@@ -37,7 +37,7 @@ from ..storage import media_folder, private_files
 from . import places as far_places
 from .contents import Hashes
 from .fetching import Fetcher, is_ours
-from .line import Line
+from .line import STALLED_SECONDS, Line
 from .places import PathPair, Places
 from .sending import Sender, stopped_is_no_failure
 
@@ -62,6 +62,7 @@ class Options:
     command: list[str]
     pairs: list[PathPair] = field(default_factory=list)
     paused: bool = False
+    stalled_seconds: float = STALLED_SECONDS
 
 
 class Relay:
@@ -89,7 +90,8 @@ class Relay:
         state = options.state
         self._places = Places(state, options.pairs)
         self._line = Line(
-            options.name, options.command, state / "logs", self._inbox, self._opened, self._on_event, self._line_changed
+            *(options.name, options.command, state / "logs", self._inbox),
+            *(self._opened, self._on_event, self._note_link, options.stalled_seconds),
         )
         self._sender = Sender(self._line, self._places, Hashes(state), self._in_thread, self._note_link)
         self._fetcher = Fetcher(self._line, self._places, state, self._on_landed, self._note_link)
@@ -391,9 +393,6 @@ class Relay:
         return replace(problem, sentence=words)
 
     # The line
-
-    def _line_changed(self) -> None:
-        self._note_link()
 
     def _note_link(self) -> None:
         self._link_changed = True

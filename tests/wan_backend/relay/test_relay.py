@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.server.served import Served, request, wait_until
+from tests.wan_backend.server.served import request, wait_until
 from wan_backend.protocol.messages import Role, Task
 
 
@@ -80,11 +80,8 @@ def test_of_pictures_only_those_that_are_read_are_sent(relay, media, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["--break-after", "--stall-after"])
-def test_a_line_that_ends_in_the_middle_loses_nothing_and_sends_nothing_twice(
-    relay, media, tmp_path, monkeypatch, fault
-):
-    monkeypatch.setenv("WAN_VSE_LINE_STALLED_SECONDS", "2")
-    near = relay(line=(fault, "400000", "--once", str(tmp_path / "fault")))
+def test_a_line_that_ends_in_the_middle_loses_nothing_and_sends_nothing_twice(relay, media, tmp_path, fault):
+    near = relay("--stalled-seconds", "2", line=(fault, "400000", "--once", str(tmp_path / "fault")))
     shot = footage(tmp_path / "shot", 1, 1_000_000)
     job_id = near.submit(restyle(media, shot))
     near.wait_for(job_id, "done")
@@ -97,7 +94,7 @@ def test_a_line_that_ends_in_the_middle_loses_nothing_and_sends_nothing_twice(
 
 
 def test_a_take_that_breaks_off_on_its_way_home_goes_on(relay, media, tmp_path):
-    near = relay(line=("--break-after", "60000", "--once", str(tmp_path / "fault")))
+    near = relay(line=("--break-after", "60000", "--once", str(tmp_path / "fault")), serve=("--stay",))
     job_id = near.submit(request(media, "frames:600", length_frames=600))
     near.wait_for(job_id, "done")
     assert (tmp_path / "fault").exists()
@@ -189,8 +186,3 @@ def test_no_machine_is_a_sentence_and_plans_say_it(relay, media):
     assert not link["connected"] and "no-such-program can't be run" in link["sentence"]
     refused = near.refused("plan", request=request(media))
     assert refused["data"]["kind"] == "offline" and refused["message"] == link["sentence"]
-
-
-def states(near: Served) -> list[str]:
-    """The states of all jobs."""
-    return [job["state"] for job in near.jobs().values()]
