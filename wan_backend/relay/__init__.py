@@ -7,6 +7,8 @@ relay       the process: its start, main loop, and what it does with each of Ble
 line        the far server's process: started, greeted, watched, lost, started again
 far_words   what ssh and others say when they fail, in sentences of ours
 places      which folder here stands for which folder there
+asked       what was asked for here, as it was
+extracting  the frames that a take reads, in place of long footage
 contents    the files of a request, and their hashes
 sending     brings a request's files over, and then the request
 fetching    brings takes and previews home

@@ -119,7 +119,7 @@ def cargo_of(request: TakeRequest, places: Places, hashes: Hashes, stopped: Call
         shared = places.shared(each.folder)
         if shared is not None:
             return _with(each, shared)
-        names = dict.fromkeys(_read_names(each))
+        names = dict.fromkeys(read_names(each))
         far = group(each.folder, (Path(each.folder, name) for name in names))
         return _with(each, far, shown_files=[])
 
@@ -147,7 +147,7 @@ def _with(source: Source, folder: str, shown_files: list[str] | None = None) -> 
     return replace(source, folder=folder, shown_files=kept)
 
 
-def _read_names(source: Source) -> list[str]:
+def read_names(source: Source) -> list[str]:
     """The files that are read: a movie, or the pictures of the frames."""
     return source.files[:1] if source.is_movie else source.files[: max(1, source.frames)]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import shutil
 import time
@@ -28,6 +27,7 @@ from ..storage import file_locks, private_files, whole_file
 from ..storage.byte_sizes import size_in_words
 from ..storage.disk_errors import write_problem
 from ..storage.take_folder import OF_TAKE, TakeFolder
+from .asked import AskedFor
 from .line import Line
 from .pieces import UNDER_WAY, Pace
 from .places import Places
@@ -76,11 +76,12 @@ class Fetcher:
         self,
         line: Line,
         places: Places,
+        asked: AskedFor,
         state: Path,
         on_landed: Callable[[str], None],
         on_change: Callable[[], None],
     ) -> None:
-        self._line, self._places = line, places
+        self._line, self._places, self._asked = line, places, asked
         self._arriving, self._landed_notes, self._previews = state / "arriving", state / "landed", state / "previews"
         for folder in (self._arriving, self._landed_notes, self._previews):
             private_files.make_folder(folder)
@@ -425,18 +426,18 @@ class Fetcher:
             for name in names:
                 if name != SETTINGS_FILE:
                     shutil.copyfile(arriving / name, folder.partial / name)
-            final = folder.publish(lambda at: self._settings(settings, take, at))
+            final = folder.publish(lambda at: self._settings(arrival.job_id, settings, take, at))
         return replace(take, folder=str(final))
 
-    def _settings(self, settings: dict[str, Any], take: Take, folder: Path) -> dict[str, Any]:
-        """The take's settings with this machine's paths."""
-        near = json.loads(json.dumps(settings))
-        if isinstance(near.get("request"), dict):
-            near["request"] = self._places.paths_here(near["request"])
+    def _settings(self, job_id: str, settings: dict[str, Any], take: Take, folder: Path) -> dict[str, Any]:
+        """The take's settings as they would be had it been made here."""
+        near = dict(settings)
+        asked = self._asked.request(job_id)
+        near["request"] = self._places.paths_here(near["request"]) if asked is None else to_json(asked)
         if isinstance(near.get("plan"), dict):
             near["plan"] = self._places.paths_here(near["plan"])
         near["take"] = to_json(replace(take, folder=str(folder)))
-        return dict(near)
+        return near
 
     def _disk_failed(self, arrival: _Arrival, error: OSError) -> None:
         self._drop_file()

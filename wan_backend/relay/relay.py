@@ -34,8 +34,9 @@ from ..server.inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLin
 from ..server.standard_io import Busy, StandardInput, StandardOutput, exit_hard_after, leave_at_signals, private_stdout
 from ..server.thumbnail_requests import Thumbnails
 from ..storage import media_folder, private_files
+from ..storage.disk_errors import write_problem
 from . import places as far_places
-from .contents import Hashes
+from .asked import AskedFor
 from .fetching import Fetcher, is_ours
 from .line import STALLED_SECONDS, Line
 from .places import PathPair, Places
@@ -93,14 +94,13 @@ class Relay:
             *(options.name, options.command, state / "logs", self._inbox),
             *(self._opened, self._on_event, self._note_link, options.stalled_seconds),
         )
-        self._sender = Sender(self._line, self._places, Hashes(state), self._in_thread, self._note_link)
-        self._fetcher = Fetcher(self._line, self._places, state, self._on_landed, self._note_link)
+        self._sender = Sender(self._line, self._places, state, self._in_thread, self._note_link)
+        self._asked = AskedFor(state)
+        self._fetcher = Fetcher(self._line, self._places, self._asked, state, self._on_landed, self._note_link)
         self._has_pictures = importlib.util.find_spec("cv2") is not None
         self._small_pictures, self._strips = Thumbnails(state / "thumbnails"), Filmstrips(state / "filmstrips")
         self._statuses: dict[str, m.JobStatus] = {}
         """The jobs as the far server has them."""
-        self._media_folders: dict[str, str] = {}
-        """Where the takes of running jobs go; empty while that is asked."""
         self._paused = options.paused
         self._ever_open = False
         self._link: t.LinkStatus | None = None
@@ -183,11 +183,13 @@ class Relay:
     def _submit(self, params: m.SubmitParams) -> Later:
         def start(hand_in: Answer) -> None:
             def answered(status: Any) -> None:
-                if isinstance(status, m.JobStatus):
-                    self._media_folders[params.job_id] = params.request.media_folder
-                    status = self._shown(status)
-                hand_in(self._named(status))
+                hand_in(self._named(self._shown(status) if isinstance(status, m.JobStatus) else status))
 
+            try:
+                self._asked.note(params.job_id, params.request)
+            except OSError as error:
+                hand_in(Refusal(write_problem(error, Sentence("The job was not accepted"))))
+                return
             self._sender.submit(params, answered)
 
         return Later(start)
@@ -248,6 +250,7 @@ class Relay:
             def answered(result: m.JobIdsParams) -> None:
                 for job_id in result.job_ids:
                     self._fetcher.forget(job_id)
+                    self._asked.forget(job_id)
                     self._statuses.pop(job_id, None)
                 hand_in(result)
 
@@ -271,9 +274,12 @@ class Relay:
 
     def _details(self, params: m.JobParams) -> Later:
         def start(hand_in: Answer) -> None:
-            self._line.call(
-                "details", params, lambda details: hand_in(self._places.here(m.JobDetails, details)), hand_in
-            )
+            def answered(details: m.JobDetails) -> None:
+                here = self._places.here(m.JobDetails, details)
+                asked = self._asked.request(params.job_id)
+                hand_in(here if asked is None else replace(here, request=asked))
+
+            self._line.call("details", params, answered, hand_in)
 
         return Later(start)
 
@@ -299,7 +305,6 @@ class Relay:
         self._places.learn_root(hello.state_folder)
         if self._paused:
             self._line.call("pause", m.PauseParams(True))
-        self._media_folders = {job_id: known for job_id, known in self._media_folders.items() if known}
         self._sender.line_opened()
         self._fetcher.line_opened()
         if self._ever_open:
@@ -359,19 +364,9 @@ class Relay:
         return self._fetcher.preview(step, job_id) if far else ""
 
     def _fetch_early(self, job_id: str) -> None:
-        known = self._media_folders.get(job_id)
-        if known:
-            if self._places.shared(known) is None:
-                self._fetcher.early(job_id, known)
-        elif known is None:  # another process has sent this one
-            self._media_folders[job_id] = ""
-
-            def answered(details: m.JobDetails) -> None:
-                near = self._places.near_of_take(details.request.media_folder)
-                if near:
-                    self._media_folders[job_id] = near
-
-            self._line.try_call("details", m.JobParams(job_id), answered, lambda _: None)
+        media = self._asked.media_folder(job_id)
+        if media and self._places.shared(media) is None:
+            self._fetcher.early(job_id, media)
 
     def _on_landed(self, job_id: str) -> None:
         far = self._statuses.get(job_id)

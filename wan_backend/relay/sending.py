@@ -7,22 +7,26 @@ request is answered only once the server has it on its disk: until then Blender 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..protocol import ProtocolError
+from ..protocol import messages as m
 from ..protocol import transfer as t
 from ..protocol.endpoint import Answer
 from ..protocol.errors import GONE, REFUSED, Refusal
 from ..protocol.messages import CANCELED, Problem, ProblemKind, SubmitParams
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage.byte_sizes import size_in_words
+from . import extracting
 from .contents import Cargo, Hashes, NearFile, Stopped, cargo_of
 from .line import Line
 from .pieces import UNDER_WAY, Pace
-from .places import Places
+from .places import Places, planned
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +52,12 @@ class Sender:
     """The requests that are on their way. For the main thread."""
 
     def __init__(
-        self, line: Line, places: Places, hashes: Hashes, in_thread: InThread, on_change: Callable[[], None]
+        self, line: Line, places: Places, state: Path, in_thread: InThread, on_change: Callable[[], None]
     ) -> None:
-        self._line, self._places, self._hashes = line, places, hashes
+        self._line, self._places, self._hashes = line, places, Hashes(state)
+        self._extracted = state / "extracted"
+        shutil.rmtree(self._extracted, ignore_errors=True)
+        self._can_extract = extracting.is_possible()
         self._in_thread, self._on_change = in_thread, on_change
         self._deliveries: deque[_Delivery] = deque()
         self._pace = Pace()
@@ -105,18 +112,30 @@ class Sender:
     def _begin(self) -> None:
         delivery = self._deliveries[0]
         delivery.generation += 1
-        generation = delivery.generation
         self._close_file()
         self._under_way = 0
         if not self._line.is_open:
             return
         if delivery.cargo is not None:
             self._ask_what_lacks(delivery)
-            return
-        anew = delivery.tries > 0
+        elif self._can_extract and extracting.is_worth_asking(delivery.params.request, self._places):
+            asked = m.PlanParams(planned(delivery.params.request, self._places))
+            self._call(delivery, "plan", asked, lambda plan: self._read_files(delivery, plan))
+        else:
+            self._read_files(delivery, None)
+
+    def _read_files(self, delivery: _Delivery, plan: m.Plan | None) -> None:
+        generation, anew = delivery.generation, delivery.tries > 0
+
+        def stopped() -> bool:
+            return delivery.stopped or delivery.generation != generation
 
         def read() -> Cargo:
-            return cargo_of(delivery.params.request, self._places, self._hashes, lambda: delivery.stopped, anew)
+            request = delivery.params.request
+            if plan is not None:
+                folder = self._extracted / delivery.params.job_id
+                request = extracting.with_extracted(request, plan, self._places, folder, stopped)
+            return cargo_of(request, self._places, self._hashes, stopped, anew)
 
         def done(cargo: Any) -> None:
             if delivery.stopped or delivery.generation != generation:
@@ -253,6 +272,7 @@ class Sender:
         delivery.stopped = True
         self._close_file()
         self._deliveries.remove(delivery)
+        shutil.rmtree(self._extracted / delivery.params.job_id, ignore_errors=True)
         self._under_way = 0
         self.done_bytes = self.total_bytes = 0
         delivery.answer(answer)

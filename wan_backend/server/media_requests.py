@@ -57,7 +57,7 @@ class SentMedia:
     def put(self, params: t.PutParams) -> t.PutResult:
         """Take the next piece."""
         content, there = params.content, self._there(params.content)
-        if there == content.size_bytes or params.offset != there:
+        if (there == content.size_bytes and there) or params.offset != there:
             return t.PutResult(there)
         piece = t.piece_bytes(params.piece)
         if there + len(piece) > content.size_bytes:
