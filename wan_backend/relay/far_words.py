@@ -12,8 +12,10 @@ from ..server.process_exit import last_line
 
 SSH_OPTIONS = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=20"]
 """A question of ssh's (a password, a new host) would wait for an answer that nobody can give it here."""
+STAY = "--stay"
 TAIL_BYTES = 8192
-_SERVE = re.compile(r"(?:^|[\s/])serve$")
+_SERVE = re.compile(r"(?:^|\s)serve(?:\s[^|;&<>]*)?$")
+"""The server is what the command ends with, whatever its flags are; what a shell does behind it is no flag."""
 _KNOWN = [
     (
         re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed", re.I),
@@ -68,8 +70,12 @@ def completed(words: Sequence[str]) -> list[str]:
     program = Path(command[0].replace("\\", "/")).name.lower().removesuffix(".exe")
     if program == "ssh":
         command[1:1] = SSH_OPTIONS
-    if program in ("ssh", "docker", "podman", "wan-backend") and _SERVE.search(command[-1]):
-        command.append("--stay")
+    if (
+        program in ("ssh", "docker", "podman", "wan-backend")
+        and _SERVE.search(" ".join(command))
+        and STAY not in command
+    ):
+        command.append(STAY)
     return command
 
 

@@ -33,7 +33,7 @@ STALLED_SECONDS = 30.0
 """A line that brings nothing for so long, though it is asked, is cut and begun anew."""
 AGAIN_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 """From the end of a line to the next try, by the number of tries."""
-UPDATE_COMMAND = "pip install --upgrade wan-backend"
+UPDATE_COMMAND = f"pip install --upgrade wan_backend-{__version__}-py3-none-any.whl"
 
 
 class Line:
