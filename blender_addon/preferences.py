@@ -70,7 +70,11 @@ class WanMachine(bpy.types.PropertyGroup):
         "example ssh box wan-backend serve, or docker run -i --gpus all IMAGE serve",
         update=_backend_changed,
     )
-    pairs: CollectionProperty(type=WanPathPair)
+    pairs: CollectionProperty(
+        name="Shared Folders",
+        description="Folders that this machine and the other one both see",
+        type=WanPathPair,
+    )
 
 
 class WanPreferences(bpy.types.AddonPreferences):
@@ -84,7 +88,11 @@ class WanPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
         update=_backend_changed,
     )
-    machines: CollectionProperty(type=WanMachine)
+    machines: CollectionProperty(
+        name="Machines",
+        description="Other machines on which takes can be made",
+        type=WanMachine,
+    )
     used_machine: IntProperty(
         name="Used Machine",
         description="The number of the machine in the list that makes takes. Zero is this machine",

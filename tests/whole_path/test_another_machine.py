@@ -47,14 +47,17 @@ def files_of(studio, job_id: str) -> dict[str, bytes]:
 def test_a_gap_is_filled_over_ssh_to_the_bit_as_it_is_here(studio, addon, film, tmp_path):
     scene = bpy.context.scene
     strips = studio.compat.strips(scene.sequence_editor)
-    for start in (1, 71):
-        strips.new_movie(f"film {start}", str(film), 1, start, fit_method="FIT")
-    settings = {"task": "FILL_GAP", "seed": 11, "seed_locked": True}
+    sides = [strips.new_movie(f"film {start}", str(film), 1, start, fit_method="FIT") for start in (1, 71)]
+    settings = scene.wan_vse
+    settings.model, settings.quality, settings.seed, settings.seed_locked = "embedded", "DRAFT", 11, True
     scene.frame_set(65)
-    scene.wan_vse.task = "FILL_GAP"
 
     def make() -> dict[str, bytes]:
-        job_id = studio.ask("fog rolling over a forest", **settings)
+        before = {job.job_id for job in studio.session.queue()}
+        for strip in studio.strips():
+            strip.select = strip in sides
+        assert bpy.ops.wan_vse.fill_gap() == {"FINISHED"}
+        (job_id,) = {job.job_id for job in studio.session.queue()} - before
         studio.until(lambda: studio.takes() and studio.state(job_id) == "done")
         made = files_of(studio, job_id)
         for take in studio.takes():
