@@ -499,9 +499,7 @@ def main(arguments: list[str] | None = None) -> int:
             default = "auto" if name == "install" else "cpu"
             verb.add_argument("--torch", default=default, help="auto, cpu, cuda, rocm or mps (default: %(default)s)")
         if name == "demo":
-            verb.add_argument(
-                "--backend", default="", help="make them elsewhere: 'ssh box wan-backend serve'"
-            )
+            verb.add_argument("--backend", default="", help="make them elsewhere: 'ssh box wan-backend serve'")
         if name == "test":
             tiers = verb.add_mutually_exclusive_group()
             tiers.add_argument(

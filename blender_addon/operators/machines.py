@@ -22,7 +22,10 @@ class _OnMachine(Refusing):
     def machine(self) -> preferences.WanMachine | None:
         """The machine; None if the list has none of that number."""
         machines = preferences.get().machines
-        return machines[self.number - 1] if 1 <= self.number <= len(machines) else None
+        if not 1 <= self.number <= len(machines):
+            return None
+        machine: preferences.WanMachine = machines[self.number - 1]
+        return machine
 
 
 class WAN_VSE_OT_add_machine(bpy.types.Operator):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import bpy
 
 from ...wan_backend.protocol.transfer import LinkStatus
@@ -24,7 +26,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: Wa
 def _draw_row(rows: bpy.types.UILayout, preferences: WanPreferences, number: int) -> None:
     used = preferences.used_machine == number
     row = rows.row(align=True)
-    icon = "RADIOBUT_ON" if used else "RADIOBUT_OFF"
+    icon: Literal["RADIOBUT_ON", "RADIOBUT_OFF"] = "RADIOBUT_ON" if used else "RADIOBUT_OFF"
     if number == 0:
         row.operator("wan_vse.use_machine", text="This Machine", icon=icon, depress=used).number = 0
     else:

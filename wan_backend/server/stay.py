@@ -284,13 +284,13 @@ class Keeper:
         """Whether a line was a request whose id no answer could be told by; it is answered here."""
         try:
             message = parse_line(line)
-        except ProtocolError as error:
-            answer = Response.failure(None, error)
+        except ProtocolError as unreadable:
+            answer = Response.failure(None, unreadable)
         else:
             if not isinstance(message, Request):
                 return False
-            error = ProtocolError(INVALID_REQUEST, "Through a keeper, ids are whole numbers right behind the version.")
-            answer = Response.failure(message.id, error)
+            words = "Through a keeper, ids are whole numbers right behind the version."
+            answer = Response.failure(message.id, ProtocolError(INVALID_REQUEST, words))
         with self._lock:
             client = self._clients.get(number)
         if client is not None:
@@ -311,9 +311,9 @@ class Keeper:
             self._answers.put(own)
             return
         with self._lock:
-            client = self._clients.get(number)
-        if client is not None:
-            client.send(own + b"\n")
+            asker = self._clients.get(number)
+        if asker is not None:
+            asker.send(own + b"\n")
 
     def _look_after(self) -> None:
         """Leave once nobody is there and nothing is left to be made. The first client has time to come."""

@@ -14,7 +14,7 @@ MACHINES = ("add_machine", "remove_machine", "use_machine", "test_machine", "add
 """Those of the preferences' list; all but the first need its row."""
 NOT_IN_MENUS = {
     f"WAN_VSE_OT_{name}"
-    for name in ("apply_fix", "choose_task", "confirm_setup", "show_kept_take", *PRESETS, *DOWNLOADS, *MACHINES, *OF_KEYS)
+    for name in ("apply_fix", "choose_task", "confirm_setup", "show_kept_take", *PRESETS, *DOWNLOADS, *OF_KEYS, *MACHINES)
 }  # fmt: skip
 """These mean nothing without the button, or the key, that they belong to."""
 
