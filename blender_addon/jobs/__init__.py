@@ -6,6 +6,8 @@ planned_takes    the takes that a click asks for, by the panel's settings and th
 request          makes a TakeRequest of the settings, the prompt and the target
 sourcing         jobs whose sources are rendered before the server gets them
 rendering        renders those sources with a Blender in the background
+live             small drafts of what the panel shows, while nothing else is made
+looked_at        what Blender says of these: their sources, and whether it has something better to do
 journal, lease   such jobs on the disk, and which Blender that lives owns them
 server_proxy     the server as this side knows it, and its parts:
                  job_list, outbox, server_queries, filmstrips, reels, known_downloads

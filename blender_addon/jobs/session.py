@@ -21,11 +21,12 @@ from ..backend.machine_test import MachineTest
 from ..backend.setup import Setup
 from ..stopwatch import timed
 from ..timeline import compat
-from . import blender_handlers, film_takes, folders, placing, project
+from . import blender_handlers, film_takes, folders, looked_at, placing, project
 from .cleaning import Cleaner
 from .collect import Collector, Wanted
 from .interchange import Interchange
 from .job_list import JobList, JobOrder
+from .live import Live
 from .open_file import OpenFile
 from .placeholder_holds import PlaceholderHolds
 from .planned_takes import PlannedTake
@@ -57,10 +58,10 @@ class Session:
     """What the panel shows and the operators ask for. No call blocks.
 
     `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
-    `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment,
-    `machine_test` tests the backend of a machine,
-    `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads cuts. `on_change`
-    is called from `tick` after anything of these changed.
+    `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment, `machine_test` tests
+    that of a machine, `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads
+    cuts, `live` has what is looked at made as small drafts. `on_change` is called from `tick` after anything of these
+    changed.
     """
 
     def __init__(self) -> None:
@@ -74,6 +75,7 @@ class Session:
         self.server = ServerProxy(self.jobs, folders.backend_settings, self._note_change)
         self.interchange = Interchange(self._note_change)
         self.sourcing = Sourcing(self.jobs, self.server.outbox, folders.user_folder, self._note_change)
+        self.live = Live(looked_at.with_sources, self._note_change)
         self._holds = PlaceholderHolds(self.jobs, self.file, self.server.outbox)
         self._changed = False
         self._shown_late = 0
@@ -305,6 +307,7 @@ class Session:
         self.collector.stop()
         self.interchange.stop()
         self.cleaner.opened()
+        self.live.forget()
         if self.file.waits and not bpy.app.background:
             self.server.want()
         self._note_change()
@@ -336,11 +339,24 @@ class Session:
             self._changed = True
         if self.machine_test.tick(deadline):
             self._changed = True
+        self._look(deadline)
         was_busy = self.setup.busy
         if self.setup.tick(deadline):
             self._changed = True
         if was_busy and not self.setup.busy and self.setup.state == "done":
             self.restart()
+
+    def _look(self, deadline: float) -> None:
+        """Have what the panel shows made as a small draft, while there is nothing better to do."""
+        ready = self.server.status.state == "ready" and time.perf_counter() < deadline
+        self.live.tick(self.server.connection.client if ready else None, self._why_live_rests())
+
+    def _why_live_rests(self) -> str:
+        if not self.live.is_on:
+            return ""
+        if self.jobs.busy or self.sourcing.busy:
+            return "Live rests while takes are made."
+        return "Live rests while the queue is paused." if self.server.paused else looked_at.why_blender_rests()
 
     def _work_on_file(self, deadline: float) -> None:
         if self.collector.tick(deadline):
@@ -409,6 +425,7 @@ class Session:
             or self.cleaner.busy
             or self.interchange.busy
             or self.file.looking
+            or self.live.busy
         )
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:

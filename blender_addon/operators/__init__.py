@@ -2,6 +2,7 @@
 
 make_takes       a take for each task, from the panel's settings
 takes            more takes of a strip, in its place; flipping, marks, notes
+live             what Live shows onto the timeline, or with another seed
 best_takes       drafts once more in Best
 find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
@@ -50,6 +51,7 @@ from . import (
     find_takes,
     interchange,
     list_generated,
+    live,
     machines,
     make_takes,
     order_jobs,
@@ -63,6 +65,7 @@ from . import (
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *make_takes.CLASSES,
     *takes.CLASSES,
+    *live.CLASSES,
     *best_takes.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,

@@ -19,8 +19,8 @@ from .takes import Again, AsksForTakes, again_of, ask_onto, how_made, like_on, t
 
 
 def in_best(made: TakeRequest) -> TakeRequest:
-    """The same request in Best; the number of steps is the model's own then."""
-    return replace(made, quality=Quality.BEST, steps=None)
+    """The same request in Best, at the size that was chosen; the number of steps is the model's own then."""
+    return replace(made, quality=Quality.BEST, steps=None, least_size=False)
 
 
 class WAN_VSE_OT_take_in_best(AsksForTakes, bpy.types.Operator):

@@ -155,7 +155,7 @@ def submit(
         for take in _takes_now(
             scene, settings, task, selected
         ):  # a list: all places are found before a placeholder takes one
-            take = replace(take, request=_within_its_plan(scene, take))
+            take = within_its_plan(scene, take)
             asked += generate_all(scene, take, count_in(settings))
             if take.target is not None and take.target.prompt and settings_in(scene).mute_text_strips:
                 _mute_text_strip(scene, take.target)
@@ -216,12 +216,13 @@ def _takes_now(
     return made
 
 
-def _within_its_plan(scene: bpy.types.Scene, take: planned_takes.PlannedTake) -> TakeRequest:
-    """The request, shortened to the length that its plan says the take will have. Raises Refused."""
+def within_its_plan(scene: bpy.types.Scene, take: planned_takes.PlannedTake) -> planned_takes.PlannedTake:
+    """The take, shortened to the length that its plan says it will have. Raises Refused."""
     asked = request_with_sources(scene, take)
     if isinstance(asked, str):
         raise request.Refused(asked)
-    return request.within_plan(take.request, session.current().server.plan_query.plan_of(asked))
+    plan = session.current().server.plan_query.plan_of(asked)
+    return replace(take, request=request.within_plan(take.request, plan))
 
 
 def _report(asked: list[TakeRequest]) -> str:

@@ -24,3 +24,13 @@ def redraw(types: Collection[str] = SHOWING_US, only: Callable[[Any], bool] = la
 def redraw_previews() -> None:
     """Draw the sequencer's previews again."""
     redraw(SEQUENCERS, only=lambda space: space.view_type != "SEQUENCER")
+
+
+def redraw_sidebars() -> None:
+    """Draw the sequencers' sidebars again, and nothing else of them."""
+    for manager in bpy.data.window_managers:
+        for window in manager.windows:
+            for area in window.screen.areas:
+                for region in area.regions if area.type in SEQUENCERS else ():
+                    if region.type == "UI":
+                        region.tag_redraw()

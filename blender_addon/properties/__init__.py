@@ -421,6 +421,14 @@ class WanJobRow(bpy.types.PropertyGroup):
     """One row of the queue, or of a strip's takes: `name` is the job's id; all else is asked of the session."""
 
 
+def _is_live(panel_state: Any) -> bool:
+    return session.current().live.is_on
+
+
+def _turn_live(panel_state: Any, on: bool) -> None:
+    session.current().live.turn(on)
+
+
 class WanPanelState(bpy.types.PropertyGroup):
     """`window_manager.wan_vse`: what is shown now. Not part of any project."""
 
@@ -443,6 +451,14 @@ class WanPanelState(bpy.types.PropertyGroup):
         description="Show all jobs, including older ones, with this text in their prompt",
         options={"SKIP_SAVE", "TEXTEDIT_UPDATE"},
         update=_search_changed,
+    )
+    live: BoolProperty(
+        name="Live",
+        description="While nothing else is being made, show a small draft of the take that the panel describes, with "
+        "always the same seed. It makes way for takes, playback and renders",
+        options={"SKIP_SAVE"},
+        get=_is_live,
+        set=_turn_live,
     )
     left_out: IntProperty(options={"HIDDEN", "SKIP_SAVE"})
     """How many jobs, or found jobs, have no row."""

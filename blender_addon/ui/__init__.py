@@ -14,6 +14,7 @@ from . import (
     gone_takes,
     live_picture,
     live_preview_icon,
+    look_icons,
     lora_list,
     menus,
     preferences_page,
@@ -50,6 +51,7 @@ def register() -> None:
     thumbnail_icons.register()
     take_thumbnails.register()
     live_preview_icon.register()
+    look_icons.register()
     timeline_overlay.register()
     shown_job.register()
     gone_takes.register()
@@ -72,6 +74,7 @@ def unregister() -> None:
     gone_takes.unregister()
     timeline_overlay.unregister()
     live_picture.unregister()
+    look_icons.unregister()
     live_preview_icon.unregister()
     take_thumbnails.unregister()
     thumbnail_icons.unregister()

@@ -111,16 +111,16 @@ def _read() -> None:
     asked = dict(_asked)
     _asked.clear()
     for path, step in asked.items():
-        picture = _picture(os.path.join(os.path.dirname(path), PREVIEW_PIXELS_FILE))
+        picture = pixels_of(os.path.join(os.path.dirname(path), PREVIEW_PIXELS_FILE))
         if picture is not None:
-            _show(path, picture)
+            show(_kept, path, picture)
             _small[path] = small(step, *picture)
             _steps[path] = step
     if asked:
         redrawing.redraw()
 
 
-def _picture(file: str) -> tuple[int, int, memoryview] | None:
+def pixels_of(file: str) -> tuple[int, int, memoryview] | None:
     """Width, height and packed pixels; None if there are none, as when the take has just been finished."""
     try:
         with open(file, "rb") as stream:
@@ -144,8 +144,9 @@ def small(step: int, width: int, height: int, pixels: memoryview) -> SmallPictur
     return SmallPicture(step, -(-width // apart), len(rows), values)
 
 
-def _show(path: str, picture: tuple[int, int, memoryview]) -> None:
+def show(kept: Any, path: str, picture: tuple[int, int, memoryview]) -> None:
+    """Have the preview of that path in a collection show the picture."""
     width, height, pixels = picture
-    preview = _kept[path] if path in _kept else _kept.new(path)
+    preview = kept[path] if path in kept else kept.new(path)
     preview.image_size = (width, height)
     preview.image_pixels.foreach_set(pixels)

@@ -34,8 +34,9 @@ SHORTCUTS = (
     Shortcut("wan_vse.pie", "Q"),
     Shortcut("wan_vse.browse_takes", "T"),
     Shortcut("wan_vse.make_shown", "RET", ("ctrl",)),
+    Shortcut("wan_vse.land_look", "RET"),
 )
-"""Shift with , . N V F E Q T, and Ctrl with Enter."""
+"""Shift with , . N V F E Q T and Enter, and Ctrl with Enter."""
 
 _WHILE_COMPARING = (
     Shortcut("wan_vse.compare_border", "MOUSEMOVE", ()),

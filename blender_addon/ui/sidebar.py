@@ -22,6 +22,7 @@ from . import (
     download_box,
     example_box,
     fields,
+    live_box,
     lora_list,
     model_rows,
     paragraph,
@@ -69,12 +70,14 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         take = take_box.shown(scene, settings, seen)
         task_box.draw_choice(layout, seen, take)
         if take is not None:
+            session.current().live.show(None)  # what is made already isn't looked at
             take_box.draw(layout, context, scene, settings, take)
         else:
             task_box.draw_heading(layout, context, seen)
             prompt_box.draw(layout, context, scene, settings, seen)
             task_box.draw_button(layout, settings, seen)
             plan_box.draw_status(layout, context, scene, seen)
+            live_box.draw(layout, context, settings, seen)
             example_box.draw(layout, context, scene)
         download_box.draw_for(layout, context, settings.model, seen.task.value)
         draw_color_hint(layout, context, scene)

@@ -24,7 +24,6 @@ MANNER = os.environ.get("FAKE_BACKEND", "")
 STATE = Path(sys.argv[sys.argv.index("--state") + 1])
 JOBS_FILE = STATE / "fake_jobs.json"
 DOWNLOADS_FILE = STATE / "fake_downloads.json"
-PROTOCOL = 5
 PAGE = 3
 """So few jobs are on a page, whatever is asked for: there are more pages than one."""
 ENDED = ("done", "failed", "cancelled", "interrupted")
@@ -149,7 +148,7 @@ class FakeBackend:
         self.send({"id": request_id, **result})
 
     def do_hello(self, params: dict) -> dict:
-        if MANNER == "old" or params["protocol"] != PROTOCOL:
+        if MANNER == "old":
             return {"error": {"code": -32002, "message": "This backend speaks version 0."}}
         names = {"version": "0.0.1", "tasks": ["text_to_video"], "pid": os.getpid()}
         return {"result": {"protocol": params["protocol"], **names, "state_folder": str(STATE), "log": ""}}

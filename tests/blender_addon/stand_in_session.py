@@ -135,6 +135,31 @@ class StandInPlanQuery:
         return self.plan
 
 
+class StandInLive:
+    """Shows what the test says."""
+
+    is_on = is_of_shown = busy = False
+    seen: Any = None
+    rests = sentence = ""
+    landed: Any = None
+    shown: Any = None
+
+    def turn(self, on: bool) -> None:
+        """As the option does."""
+        self.is_on = on
+
+    def show(self, take: Any, seed_locked: bool = False) -> None:
+        """Noted; a draw may call this."""
+        self.shown = take
+
+    def landing(self, take: Any, seed_locked: bool = False) -> Any:
+        """What the test says."""
+        return self.landed
+
+    def another(self) -> None:
+        """Of no use here."""
+
+
 class StandInSession:
     """What the operators and the panel use of the session; every call is noted in `asked`."""
 
@@ -153,6 +178,7 @@ class StandInSession:
         self.machine_test = SimpleNamespace(busy=False, found=None, name="")
         self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
         self.interchange = SimpleNamespace(busy=False, failed=False, sentence="")
+        self.live = StandInLive()
         self.landings: list[Any] = []
         """The jobs whose takes have landed since that was last asked."""
         self.file = SimpleNamespace(

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import clicks
 import downloads
+import live
 import loras
 import reopen
 import takes
@@ -189,6 +190,7 @@ STORIES = {
     "downloads": downloads.story,
     "loras": loras.story,
     "takes": takes.story,
+    "live": live.story,
     "clicks": clicks.story,
 }
 OF_THEIR_OWN = {"pause": reopen.pause, "reopened": reopen.reopened}

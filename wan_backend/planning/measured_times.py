@@ -1,8 +1,8 @@
 """How long takes took on this machine, in a file: from that, how long the next one will probably take.
 
-One measurement of a model is kept for each way of multiplying its matrices, the newest. Time grows with the pixels and
-the frames, and with how often the transformer runs. What loading takes is left out: a panel has the model loaded before
-a take is asked for.
+One measurement of a model is kept for each way of multiplying its matrices, the newest, and one more for looks, which
+are so small that they say little of takes. Time grows with the pixels and the frames, and with how often the
+transformer runs. What loading takes is left out: a panel has the model loaded before a take is asked for.
 """
 
 from __future__ import annotations
@@ -50,25 +50,25 @@ class MeasuredTimes:
         self._lock = threading.Lock()
         self._known = _read(file) if file is not None else {}
 
-    def learn(self, plan: Plan, seconds: PhaseSeconds) -> None:
-        """A take was made by that plan, from its first step to its last."""
+    def learn(self, plan: Plan, seconds: PhaseSeconds, look: bool = False) -> None:
+        """A take, or a look, was made by that plan, from its first step to its last."""
         pixels = _pixels(plan)
         measured = MeasuredTime(seconds.encode, seconds.denoise / (pixels * _passes(plan)), seconds.decode / pixels)
         if not measured.is_sane or seconds.denoise <= 0:
             return
         with self._lock:
-            self._known.pop(_key(plan), None)
-            self._known[_key(plan)] = measured
+            self._known.pop(_key(plan, look), None)
+            self._known[_key(plan, look)] = measured
             while len(self._known) > MAX_MODELS:
                 self._known.pop(next(iter(self._known)))
             known = dict(self._known)
         if self._file is not None:
             threading.Thread(target=_write, args=(self._file, known), name="measured times", daemon=True).start()
 
-    def expected_seconds(self, plan: Plan) -> float | None:
-        """How long a take by that plan will probably take; None if none was made with its model."""
+    def expected_seconds(self, plan: Plan, look: bool = False) -> float | None:
+        """How long a take, or a look, by that plan will probably take; None if none was made with its model."""
         with self._lock:
-            measured = self._known.get(_key(plan))
+            measured = self._known.get(_key(plan, look))
         if measured is None or plan.problem is not None:
             return None
         pixels = _pixels(plan)
@@ -76,8 +76,8 @@ class MeasuredTimes:
         return round(min(whole, LONGEST_SECONDS), 1)
 
 
-def _key(plan: Plan) -> str:
-    return f"{plan.model} {plan.matrix_precision.value}"
+def _key(plan: Plan, look: bool) -> str:
+    return f"{plan.model} {plan.matrix_precision.value}{' look' if look else ''}"
 
 
 def _pixels(plan: Plan) -> int:

@@ -169,7 +169,10 @@ def _note_unread_prompt(draft: Draft) -> Draft:
 
 def _settle_size(draft: Draft) -> Draft:
     request, entry = draft.request, draft.entry
-    size = sizes.snap(entry, request.width, request.height, request.resolution)
+    if request.least_size:
+        size = sizes.least_size(entry, request.width, request.height)
+    else:
+        size = sizes.snap(entry, request.width, request.height, request.resolution)
     if isinstance(size, Problem):
         draft, size = draft.with_problem(size), sizes.default_size(entry)
     return draft.with_plan(*size.notes, width=size.width, height=size.height)

@@ -56,6 +56,14 @@ def snap(entry: ModelEntry, width: int, height: int, resolution: str = "exact") 
     return _snap_named(entry, width / height, named)
 
 
+def least_size(entry: ModelEntry, width: int, height: int) -> SnappedSize | Problem:
+    """The least size in about the aspect of width:height. A Problem if there is no such aspect."""
+    asked = snap(entry, width, height)
+    if isinstance(asked, Problem):
+        return asked
+    return SnappedSize(*_nearest(entry, width / height, smallest_pixels(entry)), [])
+
+
 def default_size(entry: ModelEntry) -> SnappedSize:
     """The size that the model makes if nothing else is asked for."""
     named = entry.size(entry.default_size)

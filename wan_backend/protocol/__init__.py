@@ -10,6 +10,7 @@ takes          a take: its request, sources and LoRAs, its plan and its job
 choices        the enumerations
 work           the messages between the server and its worker
 transfer       the messages by which media crosses a line to another machine
+looks          the messages of looks: small drafts of what is being looked at
 downloads      the messages about downloads
 cut            a cut, as it leaves for other programs and comes from them
 name_runs      file names that count up, as a pattern and a range

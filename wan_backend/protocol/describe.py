@@ -17,12 +17,26 @@ from enum import Enum, EnumType
 from types import ModuleType
 from typing import Any
 
-from . import choices, cut, downloads, errors, framing, media, messages, methods, name_runs, takes, transfer, work
+from . import (
+    choices,
+    cut,
+    downloads,
+    errors,
+    framing,
+    looks,
+    media,
+    messages,
+    methods,
+    name_runs,
+    takes,
+    transfer,
+    work,
+)
 from .conversion import CODEC, Codec
 from .methods import Method
 from .sentences import Sentence
 
-MODULES = (choices, name_runs, takes, messages, work, downloads, cut, transfer)
+MODULES = (choices, name_runs, takes, messages, work, looks, downloads, cut, transfer)
 """The modules of the messages, in the order in which they are described."""
 HOPS = [
     ("Client to server", methods.SERVER_METHODS, "The client calls these; the server answers each."),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from . import cut as c
 from . import downloads as d
+from . import looks as k
 from . import messages as m
 from . import transfer as t
 
@@ -47,6 +48,12 @@ SERVER_METHODS = _table(
         m.WarmParams,
         m.Nothing,
         "Have the worker load the model of a request, if it has nothing else to do; answered at once, never a job.",
+    ),
+    Method(
+        "look",
+        k.LookParams,
+        k.LookResult,
+        "Make a small draft of a request while there is no job; refused with `busy` or `cancelled` where it makes way.",
     ),
     Method("thumbnails", m.ThumbnailsParams, m.ThumbnailsResult, "Small pictures of sources, in their framing."),
     Method("filmstrips", m.FilmstripsParams, m.FilmstripsResult, "Takes in a few small pictures, first frame to last."),
@@ -114,6 +121,8 @@ SERVER_EVENTS = _table(
 WORKER_METHODS = _table(
     Method("run", m.RunParams, m.RunResult, "Do a job; one at a time."),
     Method("warm", m.WarmUpParams, m.Nothing, "Load what a job will need; answered when done, or when a run ended it."),
+    Method("look", k.MakeLookParams, k.MakeLookResult, "Make a small draft while there is no job; a run ends it."),
+    Method("make_way", m.Nothing, m.Nothing, "End the look or the warm-up before its next step."),
     Method("cancel", m.JobParams, m.Nothing, "Stop the job as soon as its arithmetic allows."),
     Method("shutdown", m.Nothing, m.Nothing, "Leave, as at the end of stdin."),
 )

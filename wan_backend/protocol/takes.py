@@ -229,6 +229,8 @@ class TakeRequest:
     guidance_interval: GuidanceInterval | None = None
     """None: guidance in all steps."""
     step_cache: StepCache = StepCache.OFF
+    least_size: bool = False
+    """True: at the fewest pixels that the model makes in that aspect, whatever `resolution` says, as looks are."""
 
     def source(self, role: Role) -> Source | None:
         """The source of that role, or None."""

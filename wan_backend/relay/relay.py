@@ -47,11 +47,6 @@ log = logging.getLogger(__name__)
 LINK_SECONDS = 0.25
 """From one report of what is on its way to the next."""
 LEAVE_SECONDS = 3.0
-FORWARDED = (
-    *("hold", "resume", "move", "settle", "search", "release", "doctor"),
-    *("download_plan", "download", "pause_download", "cancel_download", "downloads", "models"),
-)
-"""Of these the far server's answer is Blender's."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +148,9 @@ class Relay:
                 self._leaving = why
 
     def _answer(self, method: str, params: Any) -> Any:
-        if method in FORWARDED:
-            return self._forwarded(method, params)
-        return getattr(self, f"_{method}")(params)
+        """What has no method of its own here knows no path: the far server's answer is Blender's."""
+        own = getattr(self, f"_{method}", None)
+        return self._forwarded(method, params) if own is None else own(params)
 
     def _do(self, method: str, params: Any) -> None:
         result = self._answer(method, params)
@@ -282,6 +277,10 @@ class Relay:
             self._line.call("details", params, answered, hand_in)
 
         return Later(start)
+
+    def _look(self, params: Any) -> Any:
+        sentence = Sentence("Live drafts are made on this machine alone: {name} makes takes.", name=self._line.name)
+        raise Refusal.of(m.ProblemKind.BAD_SETTING, sentence)
 
     def _nothing_of_that(self, params: Any) -> Any:
         raise Refusal.of(m.ProblemKind.INTERNAL, Sentence("Only the relay asks another machine for that."))

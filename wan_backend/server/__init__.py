@@ -8,6 +8,7 @@ handlers              one method for each method of the protocol
 planning_queue        makes plans on threads of their own, so that a slow disk delays nothing else
 planner               makes a plan from a request and the models that are here
 job_runner            gives the queue's jobs to the worker
+looks                 small drafts of what is being looked at, while there is no job
 worker_life           start, cancel, kill, and the limit on restarts
 worker_pulse          judges when a worker hangs
 worker_process        one worker as a child process

@@ -18,6 +18,7 @@ from ..planning import plan_steps
 from ..protocol import PROTOCOL_VERSION, ProtocolError, Refusal
 from ..protocol import cut as c
 from ..protocol import downloads as d
+from ..protocol import looks as k
 from ..protocol import messages as m
 from ..protocol import transfer as t
 from ..protocol.endpoint import Answer, Later
@@ -107,6 +108,10 @@ class Handlers:
         """Have the worker load a model, as soon as nothing else is to be done."""
         self._runner.warm_up(params)
         return m.Nothing()
+
+    def look(self, params: k.LookParams) -> Later:
+        """A small draft of a request, as soon as the worker has one."""
+        return self._runner.look(params)
 
     def thumbnails(self, params: m.ThumbnailsParams) -> Later:
         """Small pictures of sources, made beside the other work."""

@@ -17,7 +17,8 @@ from ..job_queue.job_table import WAITING
 from ..job_queue.queue import HELD, JobQueue
 from ..planning.measured_times import MeasuredTimes
 from ..protocol import ProtocolError, Refusal
-from ..protocol.endpoint import Later
+from ..protocol.endpoint import Answer, Later
+from ..protocol.looks import LookParams
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import (
     CANCELED,
@@ -39,6 +40,8 @@ from ..protocol.messages import (
 )
 from ..protocol.sentences import Sentence
 from ..storage.disk_errors import write_problem
+from . import looks
+from .looks import Looks
 from .planning_queue import PlanningQueue, Prepared
 from .worker_life import WorkerLife
 
@@ -69,11 +72,12 @@ class JobRunner:
         idle_seconds: float = 0.0,
         may_load: Callable[[], bool] = lambda: True,
         times: MeasuredTimes | None = None,
+        looks_folder: Path | None = None,
     ) -> None:
         """`copies_folder`: where a worker may keep its bf16 cache.
 
         A worker that had nothing to do for `idle_seconds` is ended; 0: never. Nothing is loaded in advance before
-        `may_load()`.
+        `may_load()`. `looks_folder` is for the looks of this server alone.
         """
         self._queue, self._life, self._planning = queue, life, planning
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
@@ -89,6 +93,8 @@ class JobRunner:
         self._stopping: dict[str, tuple[Hold, Sentence]] = {}
         """The worker's job, while it is stopped for a while, with what then keeps it waiting and its sentence."""
         self._times = times or MeasuredTimes()
+        of_looks = looks_folder or state_folder / looks.FOLDER
+        self._looks = Looks(life, planning, self._times, functools.partial(self._params, ""), of_looks)
         self._running: Plan | None = None
         """What the worker makes, if it has begun at the first step: from its time, that of others is told."""
         life.listener = self
@@ -104,6 +110,7 @@ class JobRunner:
         if job is None:
             self._look_after_idle_worker()
             return
+        self._looks.make_way()
         if self._life.status.state is WorkerState.BROKEN:
             self._queue.report_to_next(self._life.status.sentence)
         elif self._life.can_take_a_job:
@@ -115,7 +122,35 @@ class JobRunner:
         """Have the worker get ready for a request once it has nothing else to do; only the newest one counts."""
         self._to_warm_up = params
 
+    def look(self, params: LookParams) -> Later:
+        """A small draft of what is looked at, made while there is no job; the one before it ends."""
+
+        def start(hand_in: Answer) -> None:
+            self._looks.ask(params, hand_in)
+            if self._life.busy_with or self._planned or self._queue.next_queued() is not None:
+                self._looks.make_way()
+
+        return Later(start)
+
+    def _why_no_look(self) -> ProtocolError | None:
+        if self._paused:
+            return Refusal.of(ProblemKind.BUSY, PAUSED)
+        if self._life.status.state is WorkerState.BROKEN:
+            return Refusal.of(ProblemKind.WORKER_DIED, self._life.status.sentence)
+        return None if self._life.may_warm_up else looks.DIED
+
     def _look_after_idle_worker(self) -> None:
+        if self._looks.waits:
+            refusal = self._why_no_look()
+            if refusal is not None:
+                self._looks.refuse(refusal)
+            elif self._life.can_warm_up and self._may_load():
+                self._looks.begin()
+            else:
+                self._life.want()
+            return
+        if self._looks.is_on:
+            self._to_warm_up = None  # what a look has loaded stays
         if self._to_warm_up is not None and not self._paused:
             if self._life.can_warm_up and self._may_load():
                 self._plan_warm_up(self._to_warm_up)
@@ -181,6 +216,8 @@ class JobRunner:
     def pause(self, paused: bool) -> None:
         """Begin no job, or begin them again; the worker's job stops, and is the first to resume."""
         self._paused = paused
+        if paused:
+            self._looks.refuse(Refusal.of(ProblemKind.BUSY, PAUSED))
         working = self._life.busy_with
         if not paused:
             self._queue.report_to_next(WAITING)
@@ -211,6 +248,7 @@ class JobRunner:
         """
         job_id = self._life.busy_with
         self._life.stop(1.0)
+        self._looks.leave()
         if job_id and goes_on:
             self._queue.stop(job_id, *self._stopping.get(job_id, (Hold.NONE, WAITING)))
         elif job_id:
@@ -279,13 +317,16 @@ class JobRunner:
 
     def _start(self, job_id: str, request: TakeRequest, made: Prepared) -> None:
         self._queue.start(job_id, made.plan)
+        self._looks.hand_over(request, self._queue.work_folder(job_id))
         begun = (self._queue.work_folder(job_id) / STEPS_FILE).exists()
         self._running = None if begun else made.plan
         self._warm, self._to_warm_up = (), None
         self._life.run(self._params(job_id, request, made))
 
-    def _params(self, job_id: str, request: TakeRequest, made: Prepared) -> RunParams:
-        """The job for the worker; one that is only to be got ready has no id, and no folder."""
+    def _params(self, job_id: str, request: TakeRequest, made: Prepared, work_folder: Path | None = None) -> RunParams:
+        """The job for the worker. What is none, as it is only to be got ready or looked at, has no id."""
+        if job_id:
+            work_folder = self._queue.work_folder(job_id)
         return RunParams(
             job_id,
             request,
@@ -296,7 +337,7 @@ class JobRunner:
             tiny_decoder=made.tiny_decoder,
             model_parts=[ComponentFile(Component(name), str(path)) for name, path in made.component_files.items()],
             copies_folder=self._copies_folder,
-            work_folder=str(self._queue.work_folder(job_id)) if job_id else "",
+            work_folder=str(work_folder) if work_folder else "",
             state_folder=str(self._state_folder),
         )
 

@@ -31,7 +31,7 @@ from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, Progre
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import compiled_kernels, private_files
 from ..storage.disk_errors import reason
-from . import log_files, stay, worker_process
+from . import log_files, looks, stay, worker_process
 from .diagnosis import BF16_CACHE_FOLDER
 from .download_process import DownloadCommand
 from .download_queue import Downloads
@@ -221,6 +221,7 @@ class Server:
             *(self._on_worker, str(options.state / BF16_CACHE_FOLDER), options.idle_seconds),
             lambda: not self._card_watch.is_asking,
             MeasuredTimes(options.state / MEASURED_TIMES_FILE),
+            options.state / looks.FOLDER / owner.id,
         )
         if options.paused:
             self._runner.pause(True)
@@ -246,6 +247,7 @@ class Server:
     def _tidy(self) -> None:
         """See to what earlier servers left, beside everything else."""
         compiled_kernels.prune(self._state)
+        looks.prune(self._state)
         private_files.tighten_all(self._state)
 
     def _take_one(self) -> None:

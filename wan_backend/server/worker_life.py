@@ -16,6 +16,7 @@ from ..protocol import PROTOCOL_VERSION, ProtocolError
 from ..protocol.conversion import from_json
 from ..protocol.endpoint import Endpoint
 from ..protocol.errors import GONE, LINE_TOO_LONG, REFUSED
+from ..protocol.looks import MakeLookParams, MakeLookResult
 from ..protocol.messages import (
     CANCELED,
     AliveParams,
@@ -95,7 +96,7 @@ class WorkerLife:
         self._quick_deaths = 0
         self._job_id = ""
         self._warming: set[object] = set()
-        """What the worker gets ready that nobody asked for; what goes wrong with that is logged, and no more."""
+        """What the worker does beside jobs: what it gets ready, and looks. What goes wrong there hurts no job."""
         self._may_warm_up = True
         self._idle_since: float | None = None
         self._canceled = False
@@ -127,6 +128,11 @@ class WorkerLife:
     def can_warm_up(self) -> bool:
         """Whether `warm_up` may be called, and no worker has died of it."""
         return self.can_take_a_job and self._may_warm_up
+
+    @property
+    def may_warm_up(self) -> bool:
+        """False if a worker has died of a warm-up or a look, and none has done a job since."""
+        return self._may_warm_up
 
     @property
     def idle_seconds(self) -> float:
@@ -178,18 +184,35 @@ class WorkerLife:
 
     def warm_up(self, params: WarmUpParams) -> None:
         """Have the idle worker get something ready; it may be given a job at any time."""
-        assert self.can_warm_up
-        this = object()
 
         def over(answer: object) -> None:
-            if this in self._warming:
-                self._warming.remove(this)
-                self._idle_since = time.monotonic()
             if isinstance(answer, ProtocolError) and answer.code != GONE:
                 log.info("Nothing was warmed up: %s", answer.message)
 
+        self._do_aside("warm", params, over)
+
+    def look(self, params: MakeLookParams, over: Callable[[MakeLookResult | ProtocolError], None]) -> None:
+        """Have the idle worker make a look; it may be given a job at any time."""
+        self._do_aside("look", params, over)
+
+    def _do_aside(self, method: str, params: Any, over: Callable[[Any], None]) -> None:
+        assert self.can_warm_up
+        this = object()
+
+        def ended(answer: Any) -> None:
+            gone = isinstance(answer, ProtocolError) and answer.code == GONE
+            if this in self._warming and not gone:  # else `_died` has yet to see of what
+                self._warming.remove(this)
+                self._idle_since = time.monotonic()
+            over(answer)
+
         self._warming.add(this)
-        self._endpoint.call("warm", params, over, over)
+        self._endpoint.call(method, params, ended, ended)
+
+    def make_way(self) -> None:
+        """End what the worker does beside jobs."""
+        if self._warming and self._process is not None:
+            self._endpoint.call("make_way")
 
     def cancel(self, job_id: str) -> None:
         """Stop the worker's job; it is killed if it doesn't answer in time."""

@@ -6,6 +6,7 @@ server_connection  the worker's end of the connection to its server, and its hea
 executor           one job after another, with one model kept warm
 warm_model         the model that stays in memory between jobs
 warm_up            gets that model ready while there is no job
+look               a small draft of what is being looked at, and no job
 take_job           one job: prepare, denoise, decode, again with less memory if need be
 skipped_work       what a job leaves out, and what one measures that calibrates the step cache
 overlap            what is done at once on the way to the first step

@@ -1,4 +1,4 @@
-"""`python -m wan_backend.worker`: runs jobs one at a time until stdin ends, and gets ready for the next in between.
+"""`python -m wan_backend.worker`: runs jobs one at a time until stdin ends, and in between looks and warm-ups.
 
 The main thread does the jobs, another reads stdin, a third sends the heartbeat.
 """
@@ -11,7 +11,7 @@ import queue
 from ..protocol import process_setup
 from ..protocol.messages import Nothing, ProgressParams, ReadingParams
 from ..storage import compiled_kernels
-from .server_connection import Channel, RequestListener, WarmUp, WorkerHeartbeat
+from .server_connection import Channel, Look, RequestListener, WarmUp, WorkerHeartbeat
 
 LOOK_SECONDS = 5.0
 """How often an idle worker looks whether other programs need the memory that its model has."""
@@ -43,6 +43,9 @@ def main() -> int:
         if isinstance(task, WarmUp):
             executor.warm_up(task)
             task.answer(Nothing())
+            continue
+        if isinstance(task, Look):
+            task.answer(executor.look(task))
             continue
         heartbeat.job_spoke()
         outcome = executor.run(task)

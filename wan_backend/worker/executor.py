@@ -1,7 +1,7 @@
 """Runs jobs one after another: keeps one model warm, answers for each job, and survives what goes wrong in it.
 
-Between jobs it gets the next one's model ready, and lets go of a model whose memory other programs need. Whatever a job
-or a warm-up raises is caught here, and nowhere below.
+Between jobs it makes looks, gets the next job's model ready, and lets go of a model whose memory other programs need.
+Whatever a job, a look or a warm-up raises is caught here, and nowhere below.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from ..memory.idle import FreeMemory, is_needed_by_others
 from ..pipelines.stopping import Stopped
 from ..protocol import PROTOCOL_VERSION
 from ..protocol.errors import ProtocolError, Refusal
+from ..protocol.looks import MakeLookResult
 from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
 from ..protocol.sentences import Sentence
 from . import failures
-from .server_connection import Run, WarmUp
+from .look import make_look
+from .server_connection import Look, Run, WarmUp
 from .source_reader import SourceReader
 from .take_job import make_take
 from .warm_model import WarmModel
@@ -69,6 +71,21 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - the worker lives on, whatever a job's libraries raise
             refusal = self._refusal(error, run.params)
         # Only here is the error gone, and with its traceback the tensors of the job.
+        self._free_memory(refusal.problem)
+        return refusal
+
+    def look(self, look: Look) -> MakeLookResult | Refusal:
+        """Make a look; returns what it is to be answered with."""
+        self._free_before = []
+        job = look.params.job
+        try:
+            if not look.ended.is_set():
+                warm, read_for = self._warm_model(job), self._reader.for_job
+                return make_look(look.params, warm, look.ended.is_set, read_for, self._on_read)
+            raise Stopped
+        except Exception as error:  # noqa: BLE001 - as of a job
+            refusal = self._refusal(error, job)
+        self._on_read("")
         self._free_memory(refusal.problem)
         return refusal
 

@@ -1,8 +1,8 @@
 """The worker's end of the connection to its server: requests that arrive, lines that leave, and a heartbeat.
 
-A thread reads requests while the main thread works. Runs and warm-ups are handed to the main thread and answered when
-they are through. A run ends the warm-up before it; cancel and shutdown take effect at once. The end of stdin means that
-the server is gone: the process leaves at that moment, whatever it is doing.
+A thread reads requests while the main thread works. Runs, looks and warm-ups are handed to the main thread and answered
+when they are through. A run ends the look or the warm-up before it; cancel and shutdown take effect at once. The end of
+stdin means that the server is gone: the process leaves at that moment, whatever it is doing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from ..protocol.endpoint import Answer, Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST, NO_SUCH_JOB, ProtocolError
+from ..protocol.looks import MakeLookParams
 from ..protocol.messages import AliveParams, JobParams, Nothing, RunParams, WarmUpParams
 from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
 
@@ -62,6 +63,16 @@ class WarmUp:
     ended: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass
+class Look:
+    """A look that is to be made while there is no job; `ended` may be set from the reading thread at any time."""
+
+    params: MakeLookParams
+    answer: Answer
+    """Takes its MakeLookResult, or the ProtocolError that it ended in; once."""
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
 class RequestListener:
     """Reads requests from the descriptor `source` to its end; `tasks` holds what the main thread is to do."""
 
@@ -69,14 +80,14 @@ class RequestListener:
         self, source: int, send: Callable[[bytes], None], leave: Callable[[int], None] = lambda code: os._exit(code)
     ) -> None:
         """`send` writes a line, from any thread; `leave` ends the process."""
-        self.tasks: queue.Queue[Run | WarmUp] = queue.Queue()
+        self.tasks: queue.Queue[Run | WarmUp | Look] = queue.Queue()
         self._endpoint = Endpoint(
             send, serves=WORKER_METHODS, handler=self._serve, sends=WORKER_EVENTS, peer="the server"
         )
         self._source = source
         self._leave = leave
         self._current: Run | None = None
-        self._newest_warm_up: WarmUp | None = None  # only the reading thread uses it
+        self._makes_way: WarmUp | Look | None = None  # only the reading thread uses it
         self._lock = threading.Lock()
 
     @property
@@ -105,7 +116,12 @@ class RequestListener:
         if method == "run":
             return self._begin(params)
         if method == "warm":
-            return self._warm_up(params)
+            return self._do_aside(lambda answer: WarmUp(params, answer))
+        if method == "look":
+            return self._do_aside(lambda answer: Look(params, answer))
+        if method == "make_way":
+            self._end_aside()
+            return Nothing()
         if method == "cancel":
             return self._cancel(params)
         return Later(self._shut_down)
@@ -113,7 +129,7 @@ class RequestListener:
     def _begin(self, params: RunParams) -> Later:
         if self._current is not None:  # only this thread sets it
             raise ProtocolError(INVALID_REQUEST, "The worker is busy; it does one job at a time.")
-        self._end_warm_up()
+        self._end_aside()
 
         def start(answer: Answer) -> None:
             run = Run(params, answer)
@@ -123,22 +139,22 @@ class RequestListener:
 
         return Later(start)
 
-    def _warm_up(self, params: WarmUpParams) -> Later:
+    def _do_aside(self, of_answer: Callable[[Answer], WarmUp | Look]) -> Later:
         if self._current is not None:
-            raise ProtocolError(INVALID_REQUEST, "The worker is busy; it warms up while it has no job.")
-        self._end_warm_up()
+            raise ProtocolError(INVALID_REQUEST, "The worker is busy; it does nothing else while it has a job.")
+        self._end_aside()
 
         def start(answer: Answer) -> None:
-            self._newest_warm_up = WarmUp(params, answer)
-            self.tasks.put(self._newest_warm_up)
+            self._makes_way = of_answer(answer)
+            self.tasks.put(self._makes_way)
 
         return Later(start)
 
-    def _end_warm_up(self) -> None:
-        """Something newer is to be done: what is got ready may not hold it up."""
-        if self._newest_warm_up is not None:
-            self._newest_warm_up.ended.set()
-            self._newest_warm_up = None
+    def _end_aside(self) -> None:
+        """Something newer is to be done: what nobody waits for may not hold it up."""
+        if self._makes_way is not None:
+            self._makes_way.ended.set()
+            self._makes_way = None
 
     def _cancel(self, params: JobParams) -> Nothing:
         with self._lock:

@@ -103,6 +103,12 @@ ENCODING = {
 }
 
 
+WritePictures = Callable[
+    [Iterator[np.ndarray], dict[int, np.ndarray], TakeRequest, Plan, Path, take_pictures.Advance], None
+]
+"""Gets the decoded pictures, the frames that are given, the request and the plan that was followed, and a folder."""
+
+
 @dataclass(frozen=True)
 class TakeJob:
     """What one job is made from and reports to; none of it is exchanged while the job runs."""
@@ -115,8 +121,8 @@ class TakeJob:
     should_stop: ShouldStop
     read: Read
     on_read: Callable[[str], None]
-    marks: Marks
-    """What the take's files say of themselves."""
+    write: WritePictures
+    """Makes of the decoded pictures what is wanted of them."""
 
     @property
     def request(self) -> TakeRequest:
@@ -176,33 +182,48 @@ def make_take(
     warm.keep_prompts(params)
     folder = Path(params.work_folder) if params.work_folder else None
     preview = PreviewFile(folder, LatentColors.of(model.config("vae")))
-    work = TakeWork(plan.width * plan.height * plan.model_frames, _forwards(plan))
+    work = work_of(plan)
     progress = Progress(params.job_id, plan.steps, report, warm.pace.expected(work))
     marks = Marks.of(request, __version__, on_read)
-    job = TakeJob(params, warm, progress, KeptSteps(folder), preview, should_stop, read, on_read, marks)
+    write = partial(take_pictures.write, marks=marks)
+    job = TakeJob(params, warm, progress, KeptSteps(folder), preview, should_stop, read, on_read, write)
     progress.phase(JobState.LOADING, Sentence("Getting ready"))
     problem = media_folder.check(request.media_folder, plan.disk_bytes)
     if problem is not None:
         raise Refusal(problem)
     title = take_names.title(request)
     with TakeFolder(Path(request.media_folder), params.job_id, title) as take_folder, job.steps:
-        state = TakeState(plan, steps=plan.steps)
-        _choose_matrices(job, state)  # first, since memory is planned for the weights as they will be
-        memory = JobMemory(model, params)
-        state.pace = StepPace(warm.pace.longest_step(work, plan.steps))
-        channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
-        while not _try_to_make(job, state, memory, take_folder.partial):
-            # Only here is the error gone, and with its traceback the tensors of the try.
-            progress.phase(JobState.LOADING, Sentence("Out of memory: continuing with less of the model in memory"))
-            model.drop_all()
-            devices.release(model.device)
-        seconds = PhaseSeconds(0.0, **state.seconds)
+        state, memory = make_pictures(job, take_folder.partial)
         if state.resumed is None and not state.spilled:
-            warm.pace.learn(seconds, work)
+            warm.pace.learn(PhaseSeconds(0.0, **state.seconds), work)
         check(should_stop)
-        final = take_folder.publish(lambda folder: _settings(job, state, _result(job, state, memory, folder)))
+        final = take_folder.publish(lambda folder: _settings(job, state, _result(job, state, memory, folder), marks))
         job.steps.remove()
         return _result(job, state, memory, final)
+
+
+def make_pictures(job: TakeJob, folder: Path) -> tuple[TakeState, JobMemory]:
+    """Go the whole way to the job's pictures, which its `write` makes into something in `folder`.
+
+    Raises as `make_take`.
+    """
+    model, plan = job.model, job.params.plan
+    state = TakeState(plan, steps=plan.steps)
+    _choose_matrices(job, state)  # first, since memory is planned for the weights as they will be
+    memory = JobMemory(model, job.params)
+    state.pace = StepPace(job.warm.pace.longest_step(work_of(plan), plan.steps))
+    channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
+    while not _try_to_make(job, state, memory, folder):
+        # Only here is the error gone, and with its traceback the tensors of the try.
+        job.progress.phase(JobState.LOADING, Sentence("Out of memory: continuing with less of the model in memory"))
+        model.drop_all()
+        devices.release(model.device)
+    return state, memory
+
+
+def work_of(plan: Plan) -> TakeWork:
+    """How much a take by that plan has to compute."""
+    return TakeWork(plan.width * plan.height * plan.model_frames, _forwards(plan))
 
 
 def _forwards(plan: Plan) -> int:
@@ -473,7 +494,7 @@ def _decode(
     try:
         with _decoded(job, state, placement, latents) as pictures:
             made = _after_latents(job, pictures)
-            take_pictures.write(made, kept, job.request, state.plan, folder, advance, job.marks)
+            job.write(made, kept, job.request, state.plan, folder, advance)
     except NoPictures as error:
         tiny = state.plan.decoder is Decoder.TINY
         raise Refusal(decoded_no_pictures(job.params, job.model, tiny)) from error
@@ -543,7 +564,7 @@ def _result(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> 
     return RunResult(take, PhaseSeconds(0.0, **state.seconds), [*memory.notes, *added])
 
 
-def _settings(job: TakeJob, state: TakeState, result: RunResult) -> dict[str, Any]:
+def _settings(job: TakeJob, state: TakeState, result: RunResult, marks: Marks) -> dict[str, Any]:
     """The content of take.json: all that is needed to make the take again, and how it was made."""
     return {
         "format": 1,
@@ -554,7 +575,7 @@ def _settings(job: TakeJob, state: TakeState, result: RunResult) -> dict[str, An
         "model_parts": to_json(job.params.model_parts),
         "seconds": to_json(result.seconds),
         "notes": result.notes,
-        "marks": to_json(job.marks),
+        "marks": to_json(marks),
         "backend": {
             "version": __version__,
             "torch": torch.__version__,

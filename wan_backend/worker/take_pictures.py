@@ -26,19 +26,36 @@ from ..protocol.sentences import Sentence
 SPOOL_FILE = "decoded.part"
 
 
+Advance = Callable[[int, int, Sentence], None]
+
+
 def write(
     decoded: Iterator[np.ndarray],
     kept: dict[int, np.ndarray],
     request: TakeRequest,
     plan: Plan,
     folder: Path,
-    advance: Callable[[int, int, Sentence], None],
+    advance: Advance,
     marks: Marks | None = None,
 ) -> None:
-    """Write the media of the take into `folder`. `decoded` are (N, H, W, 3) pictures, `kept` the frames that are given.
+    """Write the media of the take into `folder`; the rest is as of `of_take`. Raises OSError."""
+    with _writer(request, plan, folder, marks) as writer:
+        for picture, indices in of_take(decoded, kept, request, plan, folder, advance):
+            writer.write(picture, indices)
 
-    `advance(done, total, sentence)` is called twice for each picture: when it is decoded, and when it is finished. What
-    it raises ends the work. Raises OSError.
+
+def of_take(
+    decoded: Iterator[np.ndarray],
+    kept: dict[int, np.ndarray],
+    request: TakeRequest,
+    plan: Plan,
+    folder: Path,
+    advance: Advance,
+) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """The take's pictures, each with the consecutive frames that show it; `folder` is for what has to wait in a file.
+
+    `decoded` are (N, H, W, 3) pictures, `kept` the frames that are given. `advance(done, total, sentence)` is called
+    twice for each picture: when it is decoded, and when it is finished. What it raises ends the work. Raises OSError.
     """
     frames, done = plan.model_frames, 0
     schedule = Schedule.of(plan, request)
@@ -58,9 +75,7 @@ def write(
             yield from conformer.feed(number, picture)
         yield from conformer.finish()
 
-    with _writer(request, plan, folder, marks) as writer:
-        for picture, indices in runs(take_pictures()):
-            writer.write(picture, indices)
+    return runs(take_pictures())
 
 
 def _writer(

@@ -33,7 +33,7 @@ class Child:
         return b"".join(json.dumps(message).encode() + b"\n" for message in said)
 
     def do_hello(self, params) -> dict:
-        return {"protocol": 6, "version": "0", "tasks": [], "pid": 7, "state_folder": "/s", "log": ""}
+        return {"protocol": params["protocol"], "version": "0", "tasks": [], "pid": 7, "state_folder": "/s", "log": ""}
 
     def do_list(self, params) -> dict:
         at = int(params["after"] or 0)

@@ -18,6 +18,7 @@ import pytest
 
 from wan_backend.protocol import PROTOCOL_VERSION, ProtocolError, Refusal
 from wan_backend.protocol.endpoint import Answer, Endpoint, Later
+from wan_backend.protocol.looks import MakeLookParams, MakeLookResult
 from wan_backend.protocol.media import frame_file
 from wan_backend.protocol.messages import (
     JobState,
@@ -53,6 +54,10 @@ class Worker:
         self.job: RunParams | None = None
         self.warm_ups: list[WarmUpParams] = []
         """What it was asked to get ready; it is at the last one until `warms_up`."""
+        self.looks: list[MakeLookParams] = []
+        """The looks that it was asked for; it is at the last one until `sees`."""
+        self.made_way = 0
+        self._seen: Answer | None = None
         self._answer: Answer | None = None
         self._warmed: Answer | None = None
         self._inbox = inbox
@@ -103,6 +108,20 @@ class Worker:
         assert told is not None
         told(Nothing())
 
+    def sees(self, seconds: float = 0.5, pictures: bool = True) -> None:
+        """It has made the look, or sees that it would take too long."""
+        files = [str(Path(self.looks[-1].pictures_folder) / "0001.rgba")] if pictures else []
+        self._end_look(MakeLookResult(PhaseSeconds(denoise=seconds), files))
+
+    def sees_nothing(self, problem: Problem) -> None:
+        """It can't make the look, or has made way."""
+        self._end_look(Refusal(problem))
+
+    def _end_look(self, answer: MakeLookResult | ProtocolError) -> None:
+        told, self._seen = self._seen, None
+        assert told is not None
+        told(answer)
+
     def refuses(self, problem: Problem) -> None:
         """It can't make the take."""
         self._end(Refusal(problem))
@@ -131,6 +150,12 @@ class Worker:
             assert self.job is None, "nothing is warmed up beside a job"
             self.warm_ups.append(params)
             return Later(lambda answer: setattr(self, "_warmed", answer))
+        if method == "look":
+            assert self.job is None, "nothing is looked at beside a job"
+            self.looks.append(params)
+            return Later(lambda answer: setattr(self, "_seen", answer))
+        if method == "make_way":
+            self.made_way += 1
         if method == "cancel" and self.job is not None:
             self.refuses(Problem(ProblemKind.CANCELED, "Canceled."))
         return Nothing()
@@ -190,12 +215,22 @@ class InProcess:
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """Call, and give the whole answer."""
+        return self.answer(self.send(method, **params))
+
+    def send(self, method: str, **params: Any) -> int:
+        """Call, and wait for nothing; the call's number."""
         self._ids += 1
-        number, seen = self._ids, len(self.messages)
-        line = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        line = json.dumps({"jsonrpc": "2.0", "id": self._ids, "method": method, "params": params})
         self.server._inbox.put(ClientLine(line.encode()))
-        answered = lambda: next((m for m in self.messages[seen:] if m.get("id") == number and "method" not in m), None)  # noqa: E731
-        return self.until(answered)
+        return self._ids
+
+    def answer(self, number: int) -> dict[str, Any]:
+        """Turn the loop until that call is answered; the whole answer."""
+        return self.until(lambda: self.answered(number))
+
+    def answered(self, number: int) -> dict[str, Any] | None:
+        """The answer to that call, as far as it came."""
+        return next((m for m in self.messages if m.get("id") == number and "method" not in m), None)
 
     def call(self, method: str, **params: Any) -> Any:
         """Call, and give the result."""

@@ -86,6 +86,7 @@ def test_after_such_a_death_the_next_worker_is_left_alone_until_a_job_ran(server
     server.until(lambda: server.worker is None)
     server.call("warm", request=request(media))
     server.until(lambda: server.worker is not None)
+    assert not server.server._life.may_warm_up and not server.server._life.can_warm_up
     for _ in range(5):
         server.call("ping")
     assert not server.worker.warm_ups

@@ -1,0 +1,45 @@
+"""Live: a look at what the panel describes, beside the words, and what lands of it. bpy, on the window's helpers."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+import shots
+import window
+
+PACKAGE = "bl_ext.user_default.wan_vse"
+PROMPT = "an orange circle rises in the sky, the camera pans right"
+Wait = Callable[[], Any]
+
+
+def story(work: Path, out: Path) -> Iterator[Wait | None]:
+    """None waits for a redraw."""
+    scene_name = yield from window.open_film(work, "live")
+    session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
+    window.view_all()
+    scene = bpy.data.scenes[scene_name]
+    scene.frame_set(shots.HOLE_START + 12)
+    settings = scene.wan_vse
+    settings.prompt, settings.model_id, settings.length_mode = PROMPT, "embedded", "GAP"
+    settings.task = "TEXT_TO_VIDEO"
+    yield lambda: session.server.status.state == "ready" and session.server.plan_query.plan
+    window.fill_window()
+    yield None
+    bpy.context.window_manager.wan_vse.live = True
+    yield lambda: session.live.is_of_shown
+    yield None
+    yield None  # its pictures are read, and drawn
+    window.shoot_sidebar(out / "live.png")
+    window.fill_window()
+    yield None
+    with window.in_timeline():
+        result = bpy.ops.wan_vse.land_look()
+    if result != {"FINISHED"}:
+        raise RuntimeError(f"What was seen did not land: {result}.")
+    yield lambda: session.queue()[0].take is not None
+    yield None
+    bpy.context.window_manager.wan_vse.live = False
