@@ -70,7 +70,8 @@ class _Coming:
 
 
 class Fetcher:
-    """The takes that come. For the main thread. `on_landed(job_id)` is called once a take is in its media folder."""
+    """The takes that come. For the main thread. `on_landed(job_id)` is called once a take is in its media
+    folder, or will never be."""
 
     def __init__(
         self,
@@ -89,6 +90,8 @@ class Fetcher:
         self._fetches = False
         self._on_landed, self._on_change = on_landed, on_change
         self._arrivals: dict[str, _Arrival] = {}
+        self._gone: dict[str, Problem] = {}
+        """Takes that were made and can't be fetched any more."""
         self._coming: _Coming | None = None
         self._coming_of = ""
         self._generation = 0
@@ -145,9 +148,14 @@ class Fetcher:
         except (OSError, ValueError, ProtocolError):
             return None
 
+    def gone(self, job_id: str) -> Problem | None:
+        """Why the take will not come, if it won't."""
+        return self._gone.get(job_id)
+
     def forget(self, job_id: str) -> None:
         """The take is made anew, or its job is no longer known: what came of it goes."""
         self._arrivals.pop(job_id, None)
+        self._gone.pop(job_id, None)
         if self._coming_of == job_id:
             self._drop_file()
         self._note(job_id).unlink(missing_ok=True)
@@ -402,9 +410,10 @@ class Fetcher:
         names = sorted(arrival.known)
         if take is None or not whole or SETTINGS_FILE not in names or take.first_file not in names:
             sentence = Sentence("The take is no longer whole on {name}: retry its job.", name=self._line.name)
-            arrival.problem = Problem(ProblemKind.NOT_FOUND, sentence)
             log.warning("%s", sentence)
-            arrival.look_at = time.monotonic() + AGAIN_SECONDS
+            self._gone[arrival.job_id] = Problem(ProblemKind.NOT_FOUND, sentence)
+            del self._arrivals[arrival.job_id]
+            self._on_landed(arrival.job_id)
             return
         try:
             landed = self._published(arrival, take, names)

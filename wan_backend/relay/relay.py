@@ -345,6 +345,11 @@ class Relay:
             landed = self._fetcher.landed(far.job_id)
             if landed is not None:
                 return replace(here, take=landed, preview="")
+            gone = self._fetcher.gone(far.job_id)
+            if gone is not None:
+                return replace(
+                    here, state=m.JobState.FAILED, take=None, problem=gone, sentence=gone.sentence, preview=""
+                )
             self._fetcher.want(far.job_id, far.take, media)
             sentence = self._fetcher.sentence_of(far.job_id)
             return replace(here, state=m.JobState.DECODING, take=None, sentence=sentence, progress=0.99, preview="")

@@ -186,3 +186,43 @@ def test_no_machine_is_a_sentence_and_plans_say_it(relay, media):
     assert not link["connected"] and "no-such-program can't be run" in link["sentence"]
     refused = near.refused("plan", request=request(media))
     assert refused["data"]["kind"] == "offline" and refused["message"] == link["sentence"]
+
+
+def test_a_take_that_is_gone_over_there_is_a_sentence_and_can_be_made_again(relay, media, tmp_path):
+    near = relay(serve=("--stay",))
+    job_id = near.submit(request(media, "slow:0.1 frames:8", length_frames=8))
+    near.wait_for(job_id, "loading", "encoding", "denoising", "decoding")
+    near.end_stdin()
+    wait_until(lambda: bool(list((tmp_path / "far/sent/takes").glob("*/*/take.json"))))
+    (settings,) = (tmp_path / "far/sent/takes").glob("*/*/take.json")
+    settings.unlink()
+    again = relay(serve=("--stay",))
+    again.call("list")
+    failed = again.wait_for(job_id, "failed")
+    assert "no longer whole on box: retry its job" in failed["problem"]["sentence"]
+    again.forget_messages()
+    again.call("retry", job_id=job_id)
+    again.wait_for(job_id, "done")
+    assert len(list(take_of(media, job_id).glob("*.png"))) == 8
+
+
+def test_a_request_that_the_other_machine_refuses_is_refused_here(relay, media):
+    refused = relay().refused("submit", job_id=uuid.uuid4().hex, request=request(media, model="no such model"))
+    assert refused["data"]["kind"] == "model_missing"
+
+
+def test_a_paused_queue_is_paused_over_there(relay, media):
+    near = relay("--paused")
+    job_id = near.submit(request(media))
+    near.call("pause", paused=True)
+    assert near.jobs()[job_id]["state"] == "queued"
+    near.call("pause", paused=False)
+    near.wait_for(job_id, "done")
+
+
+def test_another_version_over_there_says_which_command_updates_it(relay, tmp_path):
+    error = {"code": -32002, "message": "The backend speaks version 4 of the protocol."}
+    answer = json.dumps({"jsonrpc": "2.0", "id": 1, "error": error})
+    near = relay(far=["sh", "-c", f"read line; echo 'Welcome to box'; echo '{answer}'; sleep 60"])
+    link = near.wait(lambda m: m.get("method") == "link" and "Connecting" not in m["params"]["sentence"])["params"]
+    assert "has another version" in link["sentence"] and "pip install --upgrade wan_backend-" in link["sentence"]
