@@ -89,10 +89,12 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     current = session.current()
     backend = current.server.status
     words, icon = WORDS.get(backend.state, (backend.state, "QUESTION"))
+    link = current.server.link if backend.state == "ready" else None
     if backend.state == "failed":
         draw_failure(layout, context)
-    else:
+    elif link is None or link.connected or backend.sentence:
         paragraph.draw(layout, context, backend.sentence or words, icon)
+    machine_list.draw_link(layout, context, link)
     if backend.state == "ready":
         if current.server.looking:
             paragraph.draw(layout, context, current.server.looking, "SORTTIME")

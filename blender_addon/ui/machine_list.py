@@ -25,20 +25,21 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: Wa
 
 def _draw_row(rows: bpy.types.UILayout, preferences: WanPreferences, number: int) -> None:
     used = preferences.used_machine == number
-    row = rows.row(align=True)
+    columns = rows.split(factor=0.84, align=True)
+    row = columns.row(align=True)
     icon: Literal["RADIOBUT_ON", "RADIOBUT_OFF"] = "RADIOBUT_ON" if used else "RADIOBUT_OFF"
     if number == 0:
         row.operator("wan_vse.use_machine", text="This Machine", icon=icon, depress=used).number = 0
     else:
         machine = preferences.machines[number - 1]
-        split = row.split(factor=0.32, align=True)
-        name = split.row(align=True)
-        name.operator("wan_vse.use_machine", text="", icon=icon, depress=used).number = number
-        name.prop(machine, "name", text="")
-        split.prop(machine, "command", text="", placeholder="ssh box wan-backend serve")
-    row.operator("wan_vse.test_machine", text="Test").number = number
+        row.operator("wan_vse.use_machine", text="", icon=icon, depress=used).number = number
+        fields = row.split(factor=0.25, align=True)
+        fields.prop(machine, "name", text="")
+        fields.prop(machine, "command", text="", placeholder="ssh box wan-backend serve")
+    buttons = columns.row(align=True)
+    buttons.operator("wan_vse.test_machine", text="Test").number = number
     if number:
-        row.operator("wan_vse.remove_machine", text="", icon="X").number = number
+        buttons.operator("wan_vse.remove_machine", text="", icon="X").number = number
 
 
 def draw_shared_folders(layout: bpy.types.UILayout, machine: WanMachine, number: int) -> None:

@@ -37,7 +37,6 @@ def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, prefere
         backend_box.draw_missing(box, context)
     else:
         backend_box.draw_state(box, context)
-    machine_list.draw_link(box, context, current.server.link)
     machine_list.draw(box, context, preferences)
     used = preferences.used_machine
     if 1 <= used <= len(preferences.machines):

@@ -9,18 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.library import tiny_folder
+from tests.wan_backend.server.conftest import media, models_folder  # noqa: F401  (fixtures)
 from tests.wan_backend.server.served import FAKE_WORKER, ROOT, Served
 
 SLOW_LINE = Path(__file__).with_name("slow_line.py")
-
-
-@pytest.fixture(scope="session")
-def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with the embedded model in it."""
-    folder = tmp_path_factory.mktemp("models")
-    tiny_folder.write(folder / "embedded")
-    return folder
 
 
 @pytest.fixture
@@ -57,9 +49,3 @@ def relay(
     yield start
     for each in started:
         each.close()
-
-
-@pytest.fixture
-def media(tmp_path: Path) -> Path:
-    """A media folder on this machine, not made yet."""
-    return tmp_path / "media"
