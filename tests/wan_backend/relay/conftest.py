@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.server.conftest import media, models_folder  # noqa: F401  (fixtures)
 from tests.wan_backend.server.served import FAKE_WORKER, ROOT, Served
 
 SLOW_LINE = Path(__file__).with_name("slow_line.py")
