@@ -187,6 +187,7 @@ class Fetcher:
 
     def line_opened(self) -> None:
         """There is a line again: go on."""
+        self._pace.line_opened()
         self._drop_file()
         for arrival in self._arrivals.values():
             arrival.looks, arrival.look_at = False, 0.0

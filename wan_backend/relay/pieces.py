@@ -11,7 +11,7 @@ from ..protocol.transfer import MAX_PIECE_BYTES
 
 UNDER_WAY = 4
 """At most so many pieces are sent and not answered."""
-LEAST_BYTES = 8 << 10
+LEAST_BYTES, FIRST_BYTES = 8 << 10, 64 << 10
 QUICK_SECONDS, SLOW_SECONDS = 0.25, 1.0
 
 
@@ -19,7 +19,11 @@ class Pace:
     """The size of the next piece."""
 
     def __init__(self) -> None:
-        self.piece_bytes = 64 << 10
+        self.piece_bytes = FIRST_BYTES
+
+    def line_opened(self) -> None:
+        """Begin small again: a line that breaks soon must have brought something."""
+        self.piece_bytes = min(self.piece_bytes, FIRST_BYTES)
 
     def sent(self) -> float:
         """The moment at which a piece is sent, for `answered`."""

@@ -106,6 +106,7 @@ class Sender:
 
     def line_opened(self) -> None:
         """There is a line again: go on."""
+        self._pace.line_opened()
         if self._deliveries:
             self._begin()
 

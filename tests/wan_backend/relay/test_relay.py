@@ -226,3 +226,14 @@ def test_another_version_over_there_says_which_command_updates_it(relay, tmp_pat
     near = relay(far=["sh", "-c", f"read line; echo 'Welcome to box'; echo '{answer}'; sleep 60"])
     link = near.wait(lambda m: m.get("method") == "link" and "Connecting" not in m["params"]["sentence"])["params"]
     assert "has another version" in link["sentence"] and "pip install --upgrade wan_backend-" in link["sentence"]
+
+
+def test_a_line_that_breaks_again_and_again_brings_all_over_in_the_end(relay, media, tmp_path):
+    near = relay(line=("--break-after", "400000"), serve=("--stay",))
+    shot = footage(tmp_path / "shot", 1, 800_000)
+    job_id = near.submit(restyle(media, shot, "frames:300"))
+    near.wait_for(job_id, "done")
+    assert list(sent(tmp_path).values()) == [f.read_bytes() for f in shot.iterdir()]
+    assert len(list(take_of(media, job_id).glob("*.png"))) == 300
+    broken = [m for m in near.messages if m.get("method") == "link" and "broke" in m["params"]["sentence"]]
+    assert len(broken) > 1
