@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..frames.marks import mark_alone, mark_of
 from ..protocol.errors import Refusal
 from ..protocol.messages import LoraUse, ProblemKind, Source, TakeRequest
 from ..protocol.sentences import Sentence
 from ..protocol.transfer import Content
-from ..storage import whole_file
+from ..storage import private_files, whole_file
 from ..storage.disk_errors import reason
-from .places import Places, mapped
+from .places import Places, id_of, mapped
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +102,13 @@ class Hashes:
             log.warning("%s can't be written: %s", self._file, error)
 
 
-def cargo_of(request: TakeRequest, places: Places, hashes: Hashes, stopped: Callable[[], bool], anew: bool) -> Cargo:
+def cargo_of(
+    request: TakeRequest, places: Places, hashes: Hashes, marks: Path, stopped: Callable[[], bool], anew: bool
+) -> Cargo:
     """What the request needs. Takes as long as its files are read; `anew`: also those that seem unchanged.
+
+    Files that pictures were rendered of, or frames taken out of, stay here; what they say of being generated themselves
+    goes over, in small files that are made in the folder `marks`.
 
     Raises Refusal if a file can't be read, and Stopped.
     """
@@ -121,7 +127,8 @@ def cargo_of(request: TakeRequest, places: Places, hashes: Hashes, stopped: Call
             return _with(each, shared)
         names = dict.fromkeys(read_names(each))
         far = group(each.folder, (Path(each.folder, name) for name in names))
-        return _with(each, far, shown_files=[])
+        shown = [f"{group(str(file.parent), [file])}/{file.name}" for file in _marks_alone(each, marks)]
+        return _with(each, far, shown_files=shown)
 
     def lora(use: LoraUse) -> LoraUse:
         shared = places.shared(use.path)
@@ -140,6 +147,19 @@ def cargo_of(request: TakeRequest, places: Places, hashes: Hashes, stopped: Call
     sent = replace(mapped(request, source, lora), media_folder=media_folder)
     hashes.save()
     return Cargo(groups, sent, place)
+
+
+def _marks_alone(source: Source, folder: Path) -> list[Path]:
+    """Files with nothing but the marks of what the source's pictures show."""
+    made = []
+    for file in map(Path, source.shown_files):
+        mark = mark_of(file)
+        if mark is not None:
+            alone = folder / id_of(str(file)) / file.name
+            private_files.make_folder(alone.parent)
+            whole_file.write(alone, mark_alone(mark))
+            made.append(alone)
+    return made
 
 
 def _with(source: Source, folder: str, shown_files: list[str] | None = None) -> Source:

@@ -83,7 +83,8 @@ def _extracted(source: Source, plan: Plan, folder: Path, files: list[str]) -> So
         first_frame=0,
         framing=whole,
         pictures=None,
-        shown_files=[],
+        rendered=True,
+        shown_files=source.shown_files if source.rendered else [str(Path(source.folder, source.files[0]))],
     )
 
 

@@ -56,7 +56,9 @@ class Sender:
     ) -> None:
         self._line, self._places, self._hashes = line, places, Hashes(state)
         self._extracted = state / "extracted"
-        shutil.rmtree(self._extracted, ignore_errors=True)
+        self._marks = state / "marks"
+        for folder in (self._extracted, self._marks):
+            shutil.rmtree(folder, ignore_errors=True)
         self._can_extract = extracting.is_possible()
         self._in_thread, self._on_change = in_thread, on_change
         self._deliveries: deque[_Delivery] = deque()
@@ -136,7 +138,7 @@ class Sender:
             if plan is not None:
                 folder = self._extracted / delivery.params.job_id
                 request = extracting.with_extracted(request, plan, self._places, folder, stopped)
-            return cargo_of(request, self._places, self._hashes, stopped, anew)
+            return cargo_of(request, self._places, self._hashes, self._marks, stopped, anew)
 
         def done(cargo: Any) -> None:
             if delivery.stopped or delivery.generation != generation:

@@ -12,11 +12,13 @@ import pytest
 
 from tests.wan_backend.server.served import request, wait_until
 from wan_backend.frames import source_frames
+from wan_backend.frames.marks import GENERATED, Marks, mp4_box
 from wan_backend.frames.schedule import Schedule
 from wan_backend.frames.take_writing import Movie
 from wan_backend.protocol.conversion import from_json
 from wan_backend.protocol.messages import FrameRate, Framing, MediaFormat, Plan, Role, Sampler, TakeRequest, Task
 from wan_backend.relay import extracting
+from wan_backend.relay.contents import Hashes, cargo_of
 from wan_backend.relay.places import Places
 
 PLAN = Plan("embedded", 144, 96, 17, FrameRate(16), 24, 8, 5.0, 3.0, Sampler.UNIPC, kept_before=5, kept_after=4)
@@ -84,3 +86,22 @@ def test_a_request_for_a_film_sends_frames_and_stays_as_it_was_here(relay, media
     contents = list((tmp_path / "far/sent/contents").iterdir())
     assert 1 < len(contents) <= 24 and sum(file.stat().st_size for file in contents) < 2 << 20
     wait_until(lambda: not list((tmp_path / "near/extracted").iterdir()))
+
+
+def test_what_a_film_says_of_being_generated_goes_over_without_it(tmp_path):
+    """Its frames alone are sent, and the pictures that were rendered of another: the take's marks are as made here."""
+    film(tmp_path / "shot.mkv")
+    with open(tmp_path / "shot.mkv", "ab") as stream:
+        stream.write(mp4_box(Marks(GENERATED, "m", "p").xmp()) + b"jumb....c2pa")
+    request = asked(tmp_path, Role.BEFORE, Role.AFTER, task=Task.FILL_GAP)
+    places = Places(tmp_path, [])
+    places.learn_root(str(tmp_path / "far"))
+    sent = extracting.with_extracted(request, PLAN, places, tmp_path / "out", lambda: False)
+    cargo = cargo_of(sent, places, Hashes(tmp_path), tmp_path / "marks", lambda: False, anew=False)
+    for group in cargo.groups:
+        folder = tmp_path / "far/sent/folders" / group.folder_id
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, file in group.files.items():
+            (folder / name).write_bytes(file.path.read_bytes())
+    assert Marks.of(cargo.request, "1").sources == Marks.of(request, "1").sources
+    assert Marks.of(request, "1").sources[0].c2pa
