@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.storage import private_files
-from ..backend.launch_command import BackendSettings
+from ..backend.launch_command import BackendSettings, Machine
 from . import card_choice
 
 PACKAGE = __package__.rsplit(".", 2)[0]
@@ -56,4 +56,14 @@ def backend_settings() -> BackendSettings:
         certificate=bpy.path.abspath(wanted.certificate),
         private_key=bpy.path.abspath(wanted.private_key),
         cards=tuple(card_choice.parsed(wanted.cards)),
+        machine=machine_at(wanted, wanted.used_machine),
     )
+
+
+def machine_at(wanted: Any, number: int) -> Machine | None:
+    """The machine of that number in the preferences; None for 0, which is this one."""
+    if not 1 <= number <= len(wanted.machines):
+        return None
+    entry = wanted.machines[number - 1]
+    pairs = tuple((bpy.path.abspath(pair.near), pair.far) for pair in entry.pairs if pair.near and pair.far)
+    return Machine(entry.name, entry.command, pairs)

@@ -34,6 +34,7 @@ from ...wan_backend.protocol.messages import (
     WorkerStatus,
 )
 from ...wan_backend.protocol.sentences import NO_SENTENCE
+from ...wan_backend.protocol.transfer import LinkStatus
 from ..backend.client import ChildClient
 from ..backend.connection import BackendStatus, Connection
 from ..backend.launch_command import BackendSettings
@@ -63,6 +64,8 @@ class ServerProxy:
         """A sentence on how far the server's first search of the models folders is; empty once it has ended."""
         self.state_folder = ""
         """The folder in which the servers of all windows keep their jobs; empty until it is known."""
+        self.link: LinkStatus | None = None
+        """The line to another machine; None if takes are made on this one."""
         self.held_elsewhere = 0
         """How many jobs of other windows are in no list here."""
         self.workers: list[WorkerStatus] = []
@@ -231,6 +234,14 @@ class ServerProxy:
             self.downloads.receive(message)
         elif name == "elsewhere":
             self._receive_elsewhere(message)
+        elif name == "link":
+            self._receive_link(message)
+
+    def _receive_link(self, link: LinkStatus) -> None:
+        if link.connected and (self.link is None or not self.link.connected):
+            self._forget_plans()  # while there was no line, there were none
+        self.link = link
+        self._on_change()
 
     def _receive_elsewhere(self, report: ElsewhereParams) -> None:
         self.held_elsewhere = report.jobs
@@ -264,6 +275,7 @@ class ServerProxy:
         self.listed = False
         self.workers = []
         self.held_elsewhere = 0
+        self.link = None
         self.looking = NO_SENTENCE
         self._forget_plans()
         self.thumbnail_query.forget()

@@ -17,6 +17,7 @@ from bpy.app.translations import pgettext_iface
 
 from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, TakeRequest
 from .. import translation
+from ..backend.machine_test import MachineTest
 from ..backend.setup import Setup
 from ..stopwatch import timed
 from ..timeline import compat
@@ -60,14 +61,15 @@ class Session:
     """What the panel shows and the operators ask for. No call blocks.
 
     `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
-    `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment and
-    `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads cuts, `live` has
-    what is looked at made as small drafts, `stale` knows takes whose sources have changed, `rebuilding` makes them
-    anew. `on_change` is called from `tick` after anything of these changed.
+    `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment, `machine_test` tests
+    that of a machine, `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads
+    cuts, `live` has what is looked at made as small drafts, `stale` knows takes whose sources have changed, `rebuilding`
+    makes them anew. `on_change` is called from `tick` after anything of these changed.
     """
 
     def __init__(self) -> None:
         self.setup = Setup()
+        self.machine_test = MachineTest()
         self.collector = Collector()
         self.cleaner = Cleaner()
         self.on_change: list[Callable[[], None]] = []
@@ -324,6 +326,7 @@ class Session:
         self.sourcing.close(patience_seconds)
         self.collector.stop()
         self.setup.close(patience_seconds)
+        self.machine_test.close(patience_seconds)
 
     def file_loaded(self) -> None:
         """A file was opened, or the same one again."""
@@ -365,6 +368,8 @@ class Session:
         elif self.server.is_out_of_reach:
             self.interchange.give_up(self.server.status.sentence)
         if self.sourcing.tick(deadline):
+            self._changed = True
+        if self.machine_test.tick(deadline):
             self._changed = True
         self._look(deadline)
         was_busy = self.setup.busy
@@ -458,6 +463,7 @@ class Session:
             running
             or self.server.status.state == "starting"
             or self.setup.busy
+            or self.machine_test.busy
             or self.collector.busy
             or self.cleaner.busy
             or self.interchange.busy

@@ -25,6 +25,7 @@ apply_settings   a take's settings into the panel; fixes of problems
 queue_jobs       cancel, retry, place, clear
 order_jobs       hold, resume, move, pause
 backend_setup    the backend and its environment
+machines         other machines on which takes are made
 text_editors     shows a text in Blender's text editor
 download_models  models and LoRAs that are to be fetched
 snapshot         the scene as panel, overlay and operators see it in one redraw
@@ -54,6 +55,7 @@ from . import (
     interchange,
     list_generated,
     live,
+    machines,
     make_takes,
     order_jobs,
     presets,
@@ -82,6 +84,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *collect_takes.CLASSES,
     *find_takes.CLASSES,
     *backend_setup.CLASSES,
+    *machines.CLASSES,
     *download_models.CLASSES,
     *at_pointer.CLASSES,
     *drag_extension.CLASSES,

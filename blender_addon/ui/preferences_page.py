@@ -12,7 +12,7 @@ from ..jobs import card_choice, session
 from ..preferences import WanPreferences
 from ..stopwatch import timed
 from ..translation import translated
-from . import backend_box, download_box, model_rows, paragraph, shortcuts, wording
+from . import backend_box, download_box, machine_list, model_rows, paragraph, shortcuts, wording
 
 LOOKING = "not found so far; the models folders are still being searched."
 
@@ -29,7 +29,7 @@ def draw(preferences: WanPreferences, context: bpy.types.Context) -> None:
 
 
 def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
-    """The backend's state, its setup, and the field for another one."""
+    """The backend's state, the machines, and this one's setup and field for another backend."""
     box = layout.box()
     box.label(text="Backend")
     current = session.current()
@@ -39,6 +39,11 @@ def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, prefere
         backend_box.draw_missing(box, context)
     else:
         backend_box.draw_state(box, context)
+    machine_list.draw(box, context, preferences)
+    used = preferences.used_machine
+    if 1 <= used <= len(preferences.machines):
+        machine_list.draw_shared_folders(box, preferences.machines[used - 1], used)
+        return
     fields = _fields(box)
     fields.prop(preferences, "backend_command", placeholder="The one that was set up")
     if current.server.status.state != "missing" and current.setup.state in ("idle", "done"):

@@ -85,6 +85,7 @@ class StandInServer:
         self.cards: list[Any] = []
         self.working_places = 1
         self.looking = ""
+        self.link: Any = None
         self.held_elsewhere = 0
         self.paused = False
         self.plan_query, self.job_plan_query = StandInPlanQuery(), StandInPlanQuery()
@@ -181,6 +182,7 @@ class StandInSession:
         self.setup = SimpleNamespace(
             state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
         )
+        self.machine_test = SimpleNamespace(busy=False, found=None, name="")
         self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
         self.interchange = SimpleNamespace(busy=False, failed=False, sentence="")
         self.stale = SimpleNamespace(found={}, stale=frozenset(), unknown={})

@@ -118,10 +118,16 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--extension", required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--backend", default="", help="the command line of a backend on another machine")
     options = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:])
     bpy.ops.extensions.package_install_files(
         filepath=options.extension, repo="user_default", enable_on_install=True, overwrite=True
     )
+    if options.backend:
+        preferences = bpy.context.preferences.addons[PACKAGE].preferences
+        machine = preferences.machines.add()
+        machine.name, machine.command = "the other machine", options.backend
+        preferences.used_machine = len(preferences.machines)
     scene = footage.lay_out(options.out / "media")
     film = options.out / "demo.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(film))

@@ -159,6 +159,12 @@ def mark_of(file: Path) -> SourceMark | None:
     return SourceMark(file.name, kinds[0] if kinds else "", c2pa) if kinds or c2pa else None
 
 
+def mark_alone(mark: SourceMark) -> bytes:
+    """The content of a file of which `mark_of` finds that mark: it goes where the file itself doesn't."""
+    kind = f"DigitalSourceType={quoteattr(mark.digital_source_type)}" if mark.digital_source_type else ""
+    return kind.encode("ascii") + b"\njumb c2pa\n" * mark.c2pa
+
+
 def _ends(file: Path) -> Sequence[bytes]:
     with open(file, "rb") as stream:
         first = stream.read(SEARCHED_BYTES)

@@ -114,6 +114,10 @@ class JobQueue:
         """One job; raises ProtocolError (NO_SUCH_JOB)."""
         return self._table.job(job_id).status
 
+    def media_folder(self, job_id: str) -> str:
+        """The folder in which a job's take is made; raises ProtocolError (NO_SUCH_JOB)."""
+        return self._table.job(job_id).media_folder
+
     def details(self, job_id: str) -> Later:
         """A job's request, and the plan that is carried out for it."""
 

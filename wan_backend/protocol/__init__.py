@@ -5,11 +5,12 @@ so it needs nothing that is installed.
 
 framing        bytes to lines and back, with a limit on a line's length
 envelope       lines to JSON-RPC requests, responses and notifications
-messages       the dataclasses that travel as params and results; the next seven hold some of them
+messages       the dataclasses that travel as params and results; the next eight hold some of them
 takes          a take: its request, sources and LoRAs, its plan and its job
 choices        the enumerations
 work           the messages between the server and a worker
 workers        the messages about a server's workers and their cards
+transfer       the messages by which media crosses a line to another machine
 looks          the messages of looks: small drafts of what is being looked at
 downloads      the messages about downloads
 cut            a cut, as it leaves for other programs and comes from them

@@ -11,6 +11,7 @@ from . import cut as c
 from . import downloads as d
 from . import looks as k
 from . import messages as m
+from . import transfer as t
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,16 @@ SERVER_METHODS = _table(
     Method("pause_download", d.ModelParams, d.DownloadStatus, "Stop for now; what was fetched stays."),
     Method("cancel_download", d.ModelParams, d.DownloadStatus, "Stop, and remove what was fetched for it."),
     Method("downloads", m.Nothing, d.DownloadsResult, "Every download, also those of servers that died."),
+    Method("lacks", t.LacksParams, t.LacksResult, "Which contents of files a server on another machine has already."),
+    Method("put", t.PutParams, t.PutResult, "The next piece of a content."),
+    Method("gather", t.GatherParams, t.FolderResult, "A folder of contents that are there, under their names."),
+    Method(
+        "place", t.PlaceParams, t.FolderResult, "A folder for takes, of a client that sees none of the server's disks."
+    ),
+    Method("take_files", t.TakeFilesParams, t.TakeFilesResult, "A take's files so far, with their hashes."),
+    Method("take_read", t.TakeReadParams, t.TakeReadResult, "A piece of a take's file, or of a job's preview."),
+    Method("take_arrived", m.JobParams, m.Nothing, "The take is whole at the client: its folder here may go."),
+    Method("line_test", t.LineTestParams, t.Piece, "Bytes each way, to measure a line."),
     Method("shutdown", m.Nothing, m.Nothing, "Leave, as at the end of stdin."),
 )
 """Client to server, on the server's stdin; the answers come on its stdout."""
@@ -110,6 +121,7 @@ SERVER_EVENTS = _table(
     Method("worker", m.WorkerStatus, None, "The state of a worker changed."),
     Method("download", d.DownloadStatus, None, "A download changed."),
     Method("elsewhere", m.ElsewhereParams, None, "How many jobs other live servers have changed."),
+    Method("link", t.LinkStatus, None, "The line to another machine changed; from the relay, never from a server."),
 )
 """Server to client, on the server's stdout."""
 
@@ -142,3 +154,6 @@ SETUP_EVENTS = _table(
     Method("setup", m.SetupProgress, None, "Progress of the set-up."),
 )
 """The set-up of the backend's environment (`python -m wan_backend.environment`) to the add-on, on stdout."""
+
+TEST_EVENTS = _table(Method("tested", t.BackendTest, None, "What a test of a backend has found so far."))
+"""The test of a backend (`python -m wan_backend.relay --test`) to the add-on, on stdout."""

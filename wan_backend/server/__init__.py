@@ -1,6 +1,7 @@
 """The server: answers a client on stdin and stdout, keeps the queue, and looks after its workers.
 
 serve                 start, main loop, end
+stay                  a server that outlasts its line, for a client on another machine
 standard_io           the threads at stdin and stdout
 inbox                 the events that other threads put into the main loop
 handlers              one method for each method of the protocol
@@ -20,6 +21,7 @@ download_records      the downloads' files on the disk
 download_process      the process that speaks to the hub, as a child
 thumbnail_requests    small pictures of sources, made by a child process
 filmstrip_requests    takes in a few small pictures, made by a child process
+media_requests        media of a client on another machine: contents that it sends, takes that it fetches
 interchange_requests  cuts, written and read by a child process
 diagnosis             what is here, what is missing, how to fix it
 log_files             the server's log and those of its children

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from ..protocol import cut as c
 from ..protocol import downloads as d
 from ..protocol import looks as k
 from ..protocol import messages as m
+from ..protocol import transfer as t
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import WRONG_VERSION, result_or_error
+from ..protocol.media import PARTIAL_SUFFIX, PREVIEW_FILE, PREVIEW_PIXELS_FILE
 from ..protocol.sentences import Sentence, as_sentence
 from . import cards, diagnosis, interchange_requests
 from .download_process import DownloadCommand
@@ -27,6 +31,7 @@ from .download_queue import Downloads
 from .filmstrip_requests import Filmstrips
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
+from .media_requests import SentMedia
 from .planning_queue import PlanningQueue
 from .seats import Seats
 from .thumbnail_requests import Thumbnails
@@ -58,6 +63,9 @@ class Handlers:
         self._queue, self._planning, self._runner, self._seats = queue, planning, runner, seats
         self._downloads, self._fetch = downloads, fetch
         self._leave = leave
+        self._sent = SentMedia(state_folder)
+        self._media_thread = ThreadPoolExecutor(1, "media")
+        self._media_thread.submit(self._sent.prune)
         self._filmstrips = Filmstrips(state_folder / "filmstrips")
         self._thumbnails = Thumbnails(state_folder / "thumbnails", planning.unusable_files)
 
@@ -246,6 +254,64 @@ class Handlers:
                 self._inbox.put(Call(lambda: hand_in(result)))
 
             threading.Thread(target=do, name=name, daemon=True).start()
+
+        return Later(start)
+
+    def lacks(self, params: t.LacksParams) -> Later:
+        """Which contents are there already."""
+        return self._on_media_thread("lacks", lambda: self._sent.lacks(params))
+
+    def put(self, params: t.PutParams) -> Later:
+        """The next piece of a content."""
+        return self._on_media_thread("put", lambda: self._sent.put(params))
+
+    def gather(self, params: t.GatherParams) -> Later:
+        """A folder of contents under their names."""
+        return self._on_media_thread("gather", lambda: self._sent.gather(params))
+
+    def place(self, params: t.PlaceParams) -> Later:
+        """A folder for a client's takes."""
+        return self._on_media_thread("place", lambda: self._sent.place(params))
+
+    def take_files(self, params: t.TakeFilesParams) -> Later:
+        """A take's files so far."""
+        take, media_folder = self._queue.status(params.job_id).take, self._queue.media_folder(params.job_id)
+        finished = "" if take is None else take.folder
+        return self._on_media_thread("take_files", lambda: self._sent.take_files(params, media_folder, finished))
+
+    def take_read(self, params: t.TakeReadParams) -> Later:
+        """A piece of a take's file, or of a job's preview."""
+        take, media_folder = self._queue.status(params.job_id).take, self._queue.media_folder(params.job_id)
+        folder = Path(media_folder) / (params.job_id + PARTIAL_SUFFIX) if take is None else Path(take.folder)
+        if params.name in (PREVIEW_FILE, PREVIEW_PIXELS_FILE):
+            folder = self._queue.work_folder(params.job_id)
+        return self._on_media_thread("take_read", lambda: self._sent.take_read(params, folder))
+
+    def take_arrived(self, params: m.JobParams) -> Later:
+        """A take is whole at its client."""
+        take = self._queue.status(params.job_id).take
+
+        def remove() -> m.Nothing:
+            if take is not None:
+                self._sent.take_arrived(take.folder)
+            return m.Nothing()
+
+        return self._on_media_thread("take_arrived", remove)
+
+    def line_test(self, params: t.LineTestParams) -> t.Piece:
+        """Bytes each way."""
+        t.piece_bytes(params.piece)
+        return t.Piece(base64.b64encode(os.urandom(max(0, min(params.reply_bytes, t.MAX_PIECE_BYTES)))).decode("ascii"))
+
+    def _on_media_thread(self, name: str, work: Callable[[], Any]) -> Later:
+        """The result of `work`, done behind all that was asked of media before."""
+
+        def start(hand_in: Answer) -> None:
+            def do() -> None:
+                result = result_or_error(work, Sentence("'{name}'", name=name))
+                self._inbox.put(Call(lambda: hand_in(result)))
+
+            self._media_thread.submit(do)
 
         return Later(start)
 

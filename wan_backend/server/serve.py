@@ -42,7 +42,7 @@ from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..protocol.workers import is_card_id
 from ..storage import compiled_kernels, private_files
 from ..storage.disk_errors import reason
-from . import cards, log_files, looks, worker_process
+from . import cards, log_files, looks, stay, worker_process
 from .cards import Card
 from .diagnosis import BF16_CACHE_FOLDER
 from .download_process import DownloadCommand
@@ -96,7 +96,12 @@ class Options:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `serve`."""
-    parser.add_argument("--state", type=Path, required=True, help="folder of the queue and the logs")
+    parser.add_argument(
+        "--state", type=Path, default=own_state_folder(), help="folder of the queue and the logs (%(default)s)"
+    )
+    parser.add_argument(
+        "--stay", action="store_true", help="go on with the queue when stdin ends; another --stay comes back to it"
+    )
     add_machine_arguments(parser)
     parser.add_argument("--online", action="store_true", help="allow the network")
     parser.add_argument(
@@ -163,8 +168,37 @@ def _transformer(text: str) -> tuple[str, TransformerPart]:
     return os.path.abspath(file), TransformerPart(part)
 
 
+def own_state_folder() -> Path:
+    """Where a server that was told no folder keeps its queue: the person's own, by each system's custom."""
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "wan-backend"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "wan-backend"
+    return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "wan-backend"
+
+
+def _flags_of(options: argparse.Namespace) -> list[str]:
+    """The flags with which a keeper starts the server."""
+    flags = ["--device", options.device, "--idle-minutes", str(options.idle_minutes)]
+    for folder in options.models_folder:
+        flags += ["--models-folder", os.path.abspath(folder)]
+    if options.memory_budget_gib:
+        flags += ["--memory-budget-gib", str(options.memory_budget_gib)]
+    if options.worker_command:
+        flags += ["--worker-command", json.dumps(options.worker_command)]
+    for card in options.card:
+        flags += ["--card", card]
+    for file, part in options.transformer:
+        flags += ["--transformer", f"{file}={part.value}"]
+    flags += ["--workers", str(options.workers)] if options.workers else []
+    return flags + ["--online"] * options.online + ["--paused"] * options.paused
+
+
 def main(options: argparse.Namespace) -> int:
     """Serve until stdin ends; the exit code."""
+    if options.stay and stay.is_possible():
+        return stay.main(options.state.absolute(), _flags_of(options))
     private_files.begin()
     budget = options.memory_budget_gib
     made = Options(

@@ -22,7 +22,6 @@ import torch
 from .. import __version__
 from ..frames import source_frames
 from ..frames.marks import PROGRAM, Marks, program_of
-from ..frames.take_writing import TakeFolder
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices, matrix_products
 from ..loading.matrix_products import EightBitProduct, MatrixWidth
@@ -66,6 +65,7 @@ from ..protocol.messages import (
 )
 from ..protocol.sentences import Sentence, in_english
 from ..storage import media_folder, signing
+from ..storage.take_folder import TakeFolder
 from . import overlap, take_pictures
 from .failures import decoded_no_pictures, numbers_ran_over
 from .gather import gather

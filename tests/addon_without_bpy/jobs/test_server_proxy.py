@@ -240,3 +240,20 @@ def test_cards_are_a_choice_where_there_are_several(desk, count) -> None:
     desk.server.start()
     desk.tick(4)
     assert len(desk.server.cards) == (count if count > 1 else 0)
+
+
+def test_the_line_to_another_machine_is_known_until_the_relay_is_gone(desk, addon, monkeypatch, make_request) -> None:
+    monkeypatch.setattr(addon("jobs.server_queries"), "QUIET_SECONDS", 0.0)
+    desk.server.start()
+    desk.tick(2)
+    desk.child.say(method="link", params={"connected": False, "sentence": "box does not answer."})
+    desk.server.plan_query.want(make_request())
+    desk.tick(2)
+    assert not desk.server.link.connected and desk.server.link.sentence == "box does not answer."
+    assert desk.child.asked.count("plan") == 1
+    desk.child.say(method="link", params={"connected": True, "done_bytes": 3, "total_bytes": 7})
+    desk.tick(2)
+    assert desk.child.asked.count("plan") == 2, "without a line there was no plan"
+    assert desk.server.link.total_bytes == 7
+    desk.server.stop()
+    assert desk.server.link is None

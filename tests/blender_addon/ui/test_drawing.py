@@ -63,7 +63,14 @@ def draw_all(addon) -> Recorder:
             panel.draw(SimpleNamespace(layout=layout), bpy.context)
     preferences = addon("preferences").get()
     page = SimpleNamespace(
-        layout=layout, bl_rna=preferences.bl_rna, media_folder="", announce="QUEUE", device="auto", cards=""
+        layout=layout,
+        bl_rna=preferences.bl_rna,
+        media_folder="",
+        announce="QUEUE",
+        device="auto",
+        cards="",
+        machines=preferences.machines,
+        used_machine=preferences.used_machine,
     )
     addon("ui.preferences_page").draw(page, bpy.context)
     queue = addon("ui.queue_list").WAN_VSE_UL_queue
