@@ -63,8 +63,8 @@ class Session:
     `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
     `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment, `machine_test` tests
     that of a machine, `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads
-    cuts, `live` has what is looked at made as small drafts, `stale` knows takes whose sources have changed, `rebuilding`
-    makes them anew. `on_change` is called from `tick` after anything of these changed.
+    cuts, `live` has what is looked at made as small drafts, `stale` knows takes whose sources have changed,
+    `rebuilding` makes them anew. `on_change` is called from `tick` after anything of these changed.
     """
 
     def __init__(self) -> None:
