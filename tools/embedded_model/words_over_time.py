@@ -79,7 +79,8 @@ def changes(trial: Trial, of: str, count: int) -> Iterator[Change]:
     for number, scene in enumerate(trial.scenes(SEED, count, WAYS, camera="static")):
         choices = WAYS if of == "motion" else COLOURS
         other = random.Random(number).choice([each for each in choices if each != getattr(scene, of)])
-        yield Change(of, (scene, replace(scene, **{of: other})))
+        changed = replace(scene, motion=other) if of == "motion" else replace(scene, colour=other)
+        yield Change(of, (scene, changed))
 
 
 @torch.no_grad()

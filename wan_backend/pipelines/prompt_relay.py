@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from ..frames.schedule import Schedule
 from ..loading.chunked_forward import PromptSpan
@@ -96,7 +96,7 @@ def _stretches(request: TakeRequest, plan: Plan) -> list[_Stretch]:
     starts = [schedule.position(frame) - schedule.step / 2 for frame, _ in found[1:]]
     borders = [Fraction(-1), *starts, Fraction(plan.model_frames)]
     texts = [text for _, text in found] or [request.prompt]
-    return [_Stretch(*borders[number : number + 2], text) for number, text in enumerate(texts)]
+    return [_Stretch(*edges, text) for edges, text in zip(pairwise(borders), texts, strict=True)]
 
 
 def _shares(stretches: Sequence[_Stretch], frame: int, numbers: dict[str, int]) -> Shares:
