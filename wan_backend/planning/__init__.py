@@ -5,6 +5,7 @@ plan_steps           the steps from a request to a plan for a model
 machine_steps        the steps after them, with what is on this machine: memory, files, LoRAs
 sizes                the size that a model makes for the one that was asked for
 lengths              how many frames a model makes, and how many of them are its neighbors' own
+handles              how many handle frames a take gets at each end
 looks                the requests of looks: a take as a small draft, or its beginning
 needed_sources       whether the sources are there that the task needs
 skipped_work         the work that a take leaves out, as far as it can be
