@@ -159,7 +159,7 @@ class Laying:
     def _owner(self, meta: str) -> Any:
         """The meta strip of that name, or the timeline."""
         scene = self._here()
-        owner = compat.strip_named(scene, meta) if meta else scene.sequence_editor
+        owner: Any = compat.strip_named(scene, meta) if meta else scene.sequence_editor
         if owner is None or (meta and owner.type != "META"):
             raise Changed
         return owner

@@ -251,7 +251,6 @@ class _Reader:
             self._count(Sentence("effects"))
             speed = 1.0
         own = _own(item)
-        volume, shot = own.get("volume"), own.get("shot")
         return CutClip(
             _name(item.name),
             start,
@@ -264,8 +263,8 @@ class _Reader:
             _channel(own.get("channel")),
             _channel(own.get("speed_channel")),
             own.get("locked") is True,
-            float(volume) if _is_number(volume) and 0 <= volume <= MAX_VOLUME else 1.0,
-            _name(shot),
+            _volume(own.get("volume")),
+            _name(own.get("shot")),
         )
 
     def _media_start(self, item: Any, reference: Any, shown: ClipMedia) -> int:
@@ -411,6 +410,10 @@ def _own(owner: Any) -> Mapping[str, Any]:
 
 def _channel(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= bounds.MAX_NAME else 0
+
+
+def _volume(value: Any) -> float:
+    return float(value) if _is_number(value) and 0 <= value <= MAX_VOLUME else 1.0
 
 
 def _index(reference: Any) -> int:

@@ -85,7 +85,8 @@ def _read(line: str) -> tuple[str, Any]:
     except ValueError as error:
         raise ProtocolError(INVALID_PARAMS, f"{error}") from None
     _expect(isinstance(found, dict) and len(found) == 1, CUT)
-    return next(iter(found.items()))
+    ((key, value),) = found.items()
+    return key, value
 
 
 def _expect(good: bool, where: str) -> None:
