@@ -317,6 +317,11 @@ def held_frames(strip: Strip) -> tuple[int, int]:
     return before, after
 
 
+def part(owner: Any, name: str) -> Any:
+    """What an owner has of that name; None where its kind, or this Blender, has no such thing."""
+    return getattr(owner, name, None)
+
+
 def property_of_others(strip: Strip, group: str, name: str) -> Any:
     """What another add-on keeps on a strip, in a group of its own; None if that is nothing.
 

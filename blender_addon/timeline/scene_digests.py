@@ -197,7 +197,7 @@ def _shape(thing: bpy.types.Object, frames: Sequence[int], shapes: dict[str, str
     data: Any = thing.data
     if data is None:
         return []
-    keys = getattr(data, "shape_keys", None)
+    keys = compat.part(data, "shape_keys")
     values: list[object] = [_curves(data, frames), _curves(keys, frames)]
     if keys is not None:
         values.append([[each.name, None if _moving(keys) else plain(each.value)] for each in keys.key_blocks])
@@ -209,7 +209,7 @@ def _shape(thing: bpy.types.Object, frames: Sequence[int], shapes: dict[str, str
         values.append(_values(data, _OF_LIGHTS, _moving(data)))
     else:
         values.append(_values(data, _OF_CURVES, _moving(data)))
-        for spline in list(getattr(data, "splines", ()))[:MAX_POINTS]:
+        for spline in list(compat.part(data, "splines") or ())[:MAX_POINTS]:
             points = [*spline.points, *spline.bezier_points]
             values.append([plain(point.co) for point in points[:: max(1, len(points) // MAX_POINTS)]])
     return values
@@ -245,12 +245,12 @@ def _world(scene: bpy.types.Scene) -> list[object]:
 
 
 def _values(owner: Any, names: Sequence[str], moving: set[str]) -> list[object]:
-    there = [name for name in names if name not in moving and hasattr(owner, name)]
-    return [[name, plain(getattr(owner, name))] for name in there]
+    there = ((name, compat.part(owner, name)) for name in names if name not in moving)
+    return [[name, plain(value)] for name, value in there if value is not None]
 
 
 def _animations(owner: Any) -> Any:
-    return getattr(owner, "animation_data", None)
+    return compat.part(owner, "animation_data")
 
 
 def _moving(owner: Any) -> set[str]:
@@ -313,7 +313,7 @@ def _views(shown: ShownScene, size: Sequence[float]) -> list[tuple[Matrix, float
 
 def _in_view(thing: bpy.types.Object, shown: ShownScene, views: list[Any]) -> bool:
     """False if no camera can see the object, by a sphere around it; True where that isn't known."""
-    if not views or len(thing.modifiers) or _moving(thing.data) or getattr(thing.data, "shape_keys", None):
+    if not views or len(thing.modifiers) or _moving(thing.data) or compat.part(thing.data, "shape_keys"):
         return True
     corners = [Vector(corner) for corner in thing.bound_box]
     middle = sum(corners, Vector()) / len(corners)

@@ -180,12 +180,12 @@ def _look(scene: bpy.types.Scene, strip: compat.Strip, depth: bool) -> list[obje
     """How the strip's pictures are shown, but for what is animated, which `_curves` has."""
     moving = {_end(each, "]").strip(".") for each in _animating(scene, strip)}
     framing: list[object] = [
-        _values(getattr(strip, "transform", None), _OF_TRANSFORM, moving, "transform."),
-        _values(getattr(strip, "crop", None), _OF_CROP, moving, "crop."),
+        _values(compat.part(strip, "transform"), _OF_TRANSFORM, moving, "transform."),
+        _values(compat.part(strip, "crop"), _OF_CROP, moving, "crop."),
     ]
     if depth:
         return framing
-    space = getattr(strip, "colorspace_settings", None)
+    space = compat.part(strip, "colorspace_settings")
     size = (scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage)
     return [
         *framing,
@@ -195,7 +195,7 @@ def _look(scene: bpy.types.Scene, strip: compat.Strip, depth: bool) -> list[obje
         _values(strip, _OF_EFFECTS, moving),
         "" if space is None else space.name,
         [_modifier(each) for each in strip.modifiers],
-        [each.name for each in (getattr(strip, name, None) for name in ("input_1", "input_2")) if each is not None],
+        [each.name for each in (compat.part(strip, name) for name in ("input_1", "input_2")) if each is not None],
     ]
 
 
@@ -209,13 +209,12 @@ def _animating(scene: bpy.types.Scene, strip: compat.Strip) -> list[bpy.types.FC
 
 def _modifier(modifier: Any) -> list[object]:
     values: list[object] = [_values(modifier, _OF_MODIFIERS, set())]
-    balance = getattr(modifier, "color_balance", None)
+    balance = compat.part(modifier, "color_balance")
     if balance is not None:
         values.append(_values(balance, _OF_MODIFIERS, set()))
-    for name in ("curve_mapping",):
-        mapping = getattr(modifier, name, None)
-        if mapping is not None:
-            values.append([[plain(point.location) for point in curve.points] for curve in mapping.curves])
+    mapping = compat.part(modifier, "curve_mapping")
+    if mapping is not None:
+        values.append([[plain(point.location) for point in curve.points] for curve in mapping.curves])
     return values
 
 
@@ -223,8 +222,8 @@ def _values(owner: Any, names: Sequence[str], moving: set[str], within: str = ""
     """Name and value of those that the owner has, but for the `moving` ones, whose values follow the playhead."""
     if owner is None:
         return []
-    there = [name for name in names if within + name not in moving and hasattr(owner, name)]
-    return [[name, plain(getattr(owner, name))] for name in there]
+    there = ((name, compat.part(owner, name)) for name in names if within + name not in moving)
+    return [[name, plain(value)] for name, value in there if value is not None]
 
 
 def plain(value: Any) -> object:
@@ -236,7 +235,7 @@ def plain(value: Any) -> object:
     try:
         return [plain(each) for each in value]
     except TypeError:
-        return str(getattr(value, "name", ""))
+        return str(compat.part(value, "name") or "")
 
 
 def sampled(frames: Sequence[int]) -> list[int]:
