@@ -26,6 +26,9 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     settings.model_id, settings.quality, settings.image_prompt = "embedded", "DRAFT", PROMPT
     settings.as_long_as_strip, settings.length_mode, settings.length_frames = False, "FRAMES", 24
     window.view_all()
+    scene.frame_set(shots.HOLE_START)
+    yield None
+    window.timeline().tag_redraw()  # the sidebar's tab was chosen after it was drawn
     yield lambda: session.server.status.state == "ready" and session.server.models
     for name in shots.SKIES:
         yield from _take_of(session, scene_name, name)
