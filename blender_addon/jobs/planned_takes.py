@@ -12,6 +12,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import (
+    HANDLE_FRAMES,
     PROMPTLESS_ROLES,
     Conform,
     FrameRate,
@@ -154,6 +155,7 @@ def _target_settings(scene: bpy.types.Scene, settings: Any, model: ModelRow | No
         as_long_as_strip=settings.as_long_as_strip,
         extend_frames=max(1, settings.extend_frames),
         backward=settings.extend_direction == "BACKWARD",
+        handle_frames=HANDLE_FRAMES if settings.handles else 0,
         model_rate=(model.frame_rate if model else _USUAL_RATE).exact(),
         scene_rate=rate.exact(),
     )

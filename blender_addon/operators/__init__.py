@@ -4,6 +4,8 @@ make_takes       a take for each task, from the panel's settings
 takes            more takes of a strip, in its place; flipping, marks, notes
 live             what Live shows onto the timeline, or with another seed
 best_takes       drafts once more in Best
+rebuild_stale    takes whose sources have changed: made anew, gone to, the report
+retry_seams      takes until the worst seam is better
 find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
 take_lanes       a strip's takes as lanes of a meta strip, and back
@@ -23,6 +25,7 @@ apply_settings   a take's settings into the panel; fixes of problems
 queue_jobs       cancel, retry, place, clear
 order_jobs       hold, resume, move, pause
 backend_setup    the backend and its environment
+machines         other machines on which takes are made
 text_editors     shows a text in Blender's text editor
 download_models  models and LoRAs that are to be fetched
 snapshot         the scene as panel, overlay and operators see it in one redraw
@@ -52,11 +55,14 @@ from . import (
     interchange,
     list_generated,
     live,
+    machines,
     make_takes,
     order_jobs,
     presets,
     prompt_dialog,
     queue_jobs,
+    rebuild_stale,
+    retry_seams,
     take_lanes,
     takes,
     words_over_time,
@@ -67,6 +73,8 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *takes.CLASSES,
     *live.CLASSES,
     *best_takes.CLASSES,
+    *rebuild_stale.CLASSES,
+    *retry_seams.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,
@@ -76,6 +84,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *collect_takes.CLASSES,
     *find_takes.CLASSES,
     *backend_setup.CLASSES,
+    *machines.CLASSES,
     *download_models.CLASSES,
     *at_pointer.CLASSES,
     *drag_extension.CLASSES,
@@ -96,10 +105,12 @@ def register() -> None:
         bpy.utils.register_class(one)
     compare_takes.register_handlers()
     check_cut.register_handlers()
+    retry_seams.register_handlers()
 
 
 def unregister() -> None:
     """Remove the operators from Blender."""
+    retry_seams.unregister_handlers()
     check_cut.unregister_handlers()
     compare_takes.unregister_handlers()
     for one in reversed(CLASSES):

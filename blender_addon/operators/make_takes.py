@@ -25,6 +25,7 @@ from ..timeline import (
     scene_format,
     selection,
     strip_columns,
+    strip_takes,
     targets,
     text_strips,
     untrusted,
@@ -389,7 +390,7 @@ def _left_out(strip: compat.Strip) -> int:
     """How many of the take's first frames the strip leaves out."""
     if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
         return identity.offset_frames(strip)
-    return max(0, compat.start(strip) - compat.content_start(strip))
+    return max(0, compat.start(strip) - compat.content_start(strip) - strip_takes.shown_handle(strip))
 
 
 CLASSES = (

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
+from ..jobs import takes_again
 from ..stopwatch import timed
 from ..timeline import compat, free_space
 from . import takes
@@ -34,7 +35,7 @@ class WAN_VSE_OT_words_as_strips(OnTimeline, bpy.types.Operator):
         scene: Any = compat.sequencer_scene(context)
         strip: Any = takes.take_strip(context)
         made: Any = takes.how_made(strip)
-        begin = takes.first_frame(strip)
+        begin = takes_again.first_frame(strip)
         places = [(begin + each.first, begin + each.last + 1) for each in made.words]
         start, end = min(first for first, _ in places), max(after for _, after in places)
         channel = free_space.first_free_channel(scene, start, end, strip.channel + 1)

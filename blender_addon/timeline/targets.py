@@ -38,13 +38,15 @@ class TargetSettings:
     """Image to video: to the end of the picture's strip."""
     extend_frames: int = 24
     backward: bool = False
+    handle_frames: int = 0
+    """How many of a neighbor's frames are wanted as a handle."""
     model_rate: Fraction = Fraction(16)
     scene_rate: Fraction = Fraction(24)
 
     @property
     def neighbor_frames(self) -> int:
-        """How many of the scene's frames of a neighbor the model may need."""
-        return math.ceil((MAX_NEIGHBOR_FRAMES - 1) * self.scene_rate / self.model_rate) + 1
+        """How many of the scene's frames of a neighbor the model may need, or a handle."""
+        return max(math.ceil((MAX_NEIGHBOR_FRAMES - 1) * self.scene_rate / self.model_rate) + 1, self.handle_frames)
 
 
 @dataclass(frozen=True)

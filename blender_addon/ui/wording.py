@@ -24,7 +24,9 @@ from ...wan_backend.protocol.messages import (
 from ...wan_backend.protocol.sentences import Sentence
 from ..jobs import lora_rows
 from ..jobs.sourcing import RENDERING
+from ..operators.retry_seams import figure_words
 from ..properties.task import TASK_ITEMS
+from ..timeline import seams
 from ..translation import translated
 
 STATE_WORDS = {
@@ -265,3 +267,32 @@ def one_line(text: str, max_characters: int) -> str:
         if " " in whole[:max_characters]
         else whole[:max_characters]
     )
+
+
+def seam_grade(number: float) -> int:
+    """0 for a seam that joins, 1 for one that nearly does, 2 for one that jumps."""
+    return (number > seams.JOINS) + (number > seams.NEARLY)
+
+
+def joined(found: seams.Seams) -> str:
+    """ "Start: joins (0.8). End: jumps (2.4)"; empty where nothing is joined."""
+    graded = (
+        (found.start, ("Start: joins ({})", "Start: nearly joins ({})", "Start: jumps ({})")),
+        (found.end, ("End: joins ({})", "End: nearly joins ({})", "End: jumps ({})")),
+    )
+    said = [
+        iface_(words[seam_grade(jump.number)]).format(figure_words(jump.number))
+        for jump, words in graded
+        if jump is not None
+    ]
+    return ". ".join(said)
+
+
+def measured(found: seams.Seams) -> list[str]:
+    """ "Start: motion 0.3, level 0.5, color 0.8", a line for each end that is joined."""
+    words = iface_("Start: motion {}, level {}, color {}"), iface_("End: motion {}, level {}, color {}")
+    return [
+        line.format(*map(figure_words, (jump.motion, jump.level, jump.color)))
+        for line, jump in zip(words, found, strict=True)
+        if jump is not None
+    ]

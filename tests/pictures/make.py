@@ -26,9 +26,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import clicks
 import downloads
+import interchange
 import live
 import loras
 import reopen
+import seams
+import stale
 import takes
 import tasks
 import window
@@ -191,6 +194,9 @@ STORIES = {
     "downloads": downloads.story,
     "loras": loras.story,
     "takes": takes.story,
+    "stale": stale.story,
+    "seams": seams.story,
+    "interchange": interchange.story,
     "live": live.story,
     "clicks": clicks.story,
     "words": words.story,

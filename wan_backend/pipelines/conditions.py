@@ -27,6 +27,8 @@ class Canvas:
     """(model frames, H, W, 3): the frames that are made anew, for a strength of less than 1."""
     look: np.ndarray | None = None
     """A picture of how the take is to look; it isn't one of the take's frames."""
+    handles: dict[int, np.ndarray] = field(default_factory=dict)
+    """The neighbors' own frames that are the take's handles, by the scene's frames, counted from the take's first."""
 
 
 @dataclass(frozen=True)
