@@ -42,6 +42,7 @@ MORE_TAKES: tuple[Entry, ...] = (
     ("take_in_best", "Same in Best", "SHADING_RENDERED", NOTHING),
     ("drafts_in_best", "All Drafts in Best", "SHADING_RENDERED", NOTHING),
     ("retry_worst_seam", "Retry Worst Seam...", "MOD_TIME", NOTHING),
+    ("end_seam_retry", "End Retrying Seam", "X", NOTHING),
     ("note_take", "Note", "TEXT", NOTHING),
     ("keep_take", "Keep as Plain Strip", "CHECKMARK", NOTHING),
     ("takes_as_lanes", "Takes as Lanes", "NLA", NOTHING),
