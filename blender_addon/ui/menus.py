@@ -45,6 +45,7 @@ MORE_TAKES: tuple[Entry, ...] = (
     ("stop_rebuilding", "Stop Rebuilding", "X", NOTHING),
     ("open_rebuild_report", "Open Report of Rebuilding", "TEXT", NOTHING),
     ("retry_worst_seam", "Retry Worst Seam...", "MOD_TIME", NOTHING),
+    ("end_seam_retry", "End Retrying Seam", "X", NOTHING),
     ("note_take", "Note", "TEXT", NOTHING),
     ("keep_take", "Keep as Plain Strip", "CHECKMARK", NOTHING),
     ("takes_as_lanes", "Takes as Lanes", "NLA", NOTHING),
