@@ -296,6 +296,7 @@ def do_demo(options: argparse.Namespace) -> None:
     run(command, _blender_variables(backend, ROOT / "build" / "demo-user") | {"WAN_VSE_SETUP": f"{setup:.1f}"})
     for script in ("measure.py", "contact_sheet.py"):
         run([backend, ROOT / "tests" / "demo" / script, DEMO])
+    run([backend, "-m", "opentimelineio.console.otiotool", "-i", DEMO / "film.otioz", "--stats", "--list-clips"])
     say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
 
 

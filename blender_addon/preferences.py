@@ -119,9 +119,15 @@ class WanPreferences(bpy.types.AddonPreferences):
         default="auto",
         update=_backend_changed,
     )
+    cards: StringProperty(
+        name="Graphics Cards",
+        description="The UUIDs of the graphics cards that may be used, with spaces between, as nvidia-smi -L lists "
+        "them. Each of them makes takes of its own. Leave it empty to use all",
+        update=_backend_changed,
+    )
     memory_budget_gib: FloatProperty(
         name="Memory Budget",
-        description="How much of the card's memory to use, in GiB, leaving the rest for Blender. Zero uses all of it",
+        description="How much of a card's memory to use, in GiB, leaving the rest for Blender. Zero uses all of it",
         default=0.0,
         min=0.0,
         max=1024.0,
@@ -157,6 +163,20 @@ class WanPreferences(bpy.types.AddonPreferences):
         name="Media Folder",
         description="Where takes are kept. Leave it empty to keep them in a folder named wan beside the .blend file",
         subtype="DIR_PATH",
+    )
+    certificate: StringProperty(
+        name="Certificate",
+        description="A file (PEM) with your certificate and those of its authorities, to sign H.264 movies with "
+        "(Content Credentials, C2PA). Leave it empty to sign nothing",
+        subtype="FILE_PATH",
+        update=_backend_changed,
+    )
+    private_key: StringProperty(
+        name="Private Key",
+        description="The file (PEM, without a passphrase) with the certificate's private key. It is read when a movie "
+        "is signed, and never copied",
+        subtype="FILE_PATH",
+        update=_backend_changed,
     )
     announce: EnumProperty(
         name="Announce Takes",

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...wan_backend.protocol.media import CERTIFICATE_VARIABLE, PRIVATE_KEY_VARIABLE
 from ..translation import translated
 
 PYTHON_VARIABLE = "WAN_VSE_BACKEND_PYTHON"
@@ -84,6 +85,11 @@ class BackendSettings:
     """A worker that has had nothing to do for so long is ended; 0: never."""
     paused: bool = False
     """True if no job is to be begun."""
+    certificate: str = ""
+    """Absolute path of the certificate that signs movies; its file and that of the key are named, never read here."""
+    private_key: str = ""
+    cards: tuple[str, ...] = ()
+    """The UUIDs of the graphics cards that may be used; empty: all."""
     machine: Machine | None = None
     """None: this machine. Else models, device and memory are that one's own affair."""
 
@@ -114,9 +120,15 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         arguments += ["--memory-budget-gib", f"{settings.memory_budget_gib:g}"]
     if settings.idle_minutes > 0:
         arguments += ["--idle-minutes", str(settings.idle_minutes)]
+    for card in settings.cards if settings.device in ("auto", "cuda") else ():
+        arguments += ["--card", card]
     if settings.paused:
         arguments.append("--paused")
-    return BackendCommand(arguments, child_environment(settings.package_root, around))
+    environment_of_child = child_environment(settings.package_root, around)
+    for name, path in ((CERTIFICATE_VARIABLE, settings.certificate), (PRIVATE_KEY_VARIABLE, settings.private_key)):
+        if path:
+            environment_of_child[name] = path
+    return BackendCommand(arguments, environment_of_child)
 
 
 def test_command(settings: BackendSettings) -> BackendCommand:

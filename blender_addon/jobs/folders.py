@@ -9,6 +9,7 @@ import bpy
 
 from ...wan_backend.storage import private_files
 from ..backend.launch_command import BackendSettings, Machine
+from . import card_choice
 
 PACKAGE = __package__.rsplit(".", 2)[0]
 """The extension's root package, as Blender names it: "bl_ext.user_default.wan_vse"."""
@@ -52,6 +53,9 @@ def backend_settings() -> BackendSettings:
         memory_budget_gib=wanted.memory_budget_gib,
         warm_up=wanted.warm_up,
         idle_minutes=wanted.idle_minutes,
+        certificate=bpy.path.abspath(wanted.certificate),
+        private_key=bpy.path.abspath(wanted.private_key),
+        cards=tuple(card_choice.parsed(wanted.cards)),
         machine=machine_at(wanted, wanted.used_machine),
     )
 

@@ -55,8 +55,9 @@ def files_of(take: Take) -> take_strips.TakeFiles:
     """The take as the timeline needs it."""
     if take.media_format is MediaFormat.PNG:
         files = tuple(frame_file(index) for index in range(take.frames))
-        return take_strips.TakeFiles(take.folder, files, take.frames, is_movie=False)
-    return take_strips.TakeFiles(take.folder, (take.first_file,), take.frames, is_movie=True)
+        return take_strips.TakeFiles(take.folder, files, take.frames, False, take.handle_before, take.handle_after)
+    movie = (take.first_file,)
+    return take_strips.TakeFiles(take.folder, movie, take.frames, True, take.handle_before, take.handle_after)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,15 @@ def _add_to(found: identity.Marked, status: JobStatus, may_show: bool) -> str:
     if not request_text and (request := request_on_disk(status)) is not None:
         request_text = json.dumps(to_json(request))
     files = files_of(take)
-    kept = strip_takes.KeptTake(job_id, take.folder, take.first_file, take.frames, files.is_movie)
+    kept = strip_takes.KeptTake(
+        job_id,
+        take.folder,
+        take.first_file,
+        take.frames,
+        files.is_movie,
+        handle_before=take.handle_before,
+        handle_after=take.handle_after,
+    )
     strip_takes.set_asked(strip, strip_takes.asked_besides(strip, job_id))
     strip_takes.remember(strip, kept, strip_takes.Made(request_text, json.dumps(to_json(take)), asked.asked))
     shows_the_same = found.job_id == asked.shown

@@ -14,6 +14,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import (
+    HANDLE_FRAMES,
     MAX_PROMPT_CHARACTERS,
     READ_PROMPT_CHARACTERS,
     GuidanceInterval,
@@ -143,6 +144,7 @@ def make_request(
         loras=lora_rows.uses(settings.loras),
         guidance_interval=_guidance_interval(settings),
         step_cache=untrusted.choice(StepCache, settings.step_cache, StepCache.OFF),
+        handle_frames=HANDLE_FRAMES if settings.handles else 0,
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, target.channel, target.start),
     )
 

@@ -4,9 +4,12 @@ make_takes       a take for each task, from the panel's settings
 takes            more takes of a strip, in its place; flipping, marks, notes
 live             what Live shows onto the timeline, or with another seed
 best_takes       drafts once more in Best
+rebuild_stale    takes whose sources have changed: made anew, gone to, the report
+retry_seams      takes until the worst seam is better
 find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
 take_lanes       a strip's takes as lanes of a meta strip, and back
+words_over_time  a take's words over time onto the timeline, as text strips
 browse_takes     all takes on the disk, over the preview; browser_grid is where its cells lie
 clean_takes      takes that nothing uses
 collect_takes    copies takes and footage beside the .blend
@@ -58,8 +61,11 @@ from . import (
     presets,
     prompt_dialog,
     queue_jobs,
+    rebuild_stale,
+    retry_seams,
     take_lanes,
     takes,
+    words_over_time,
 )
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
@@ -67,6 +73,8 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *takes.CLASSES,
     *live.CLASSES,
     *best_takes.CLASSES,
+    *rebuild_stale.CLASSES,
+    *retry_seams.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
     *queue_jobs.CLASSES,
@@ -82,6 +90,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *drag_extension.CLASSES,
     *compare_takes.CLASSES,
     *take_lanes.CLASSES,
+    *words_over_time.CLASSES,
     *check_cut.CLASSES,
     *list_generated.CLASSES,
     *interchange.CLASSES,
@@ -96,10 +105,12 @@ def register() -> None:
         bpy.utils.register_class(one)
     compare_takes.register_handlers()
     check_cut.register_handlers()
+    retry_seams.register_handlers()
 
 
 def unregister() -> None:
     """Remove the operators from Blender."""
+    retry_seams.unregister_handlers()
     check_cut.unregister_handlers()
     compare_takes.unregister_handlers()
     for one in reversed(CLASSES):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import bpy
 
 from . import compat
@@ -34,3 +37,22 @@ def give_curves(scene: bpy.types.Scene, old: Strip, new: Strip) -> None:
     for curve in compat.curves(scene):
         if curve.data_path.startswith("sequence_editor.") and old_path in curve.data_path:
             curve.data_path = curve.data_path.replace(old_path, new_path, 1)
+
+
+@contextmanager
+def unmoved(scene: bpy.types.Scene, strip: Strip) -> Iterator[None]:
+    """Meanwhile the curves that change the strip are those of none: Blender moves them along with a strip's media."""
+    path = f'["{bpy.utils.escape_identifier(strip.name)}"]'
+    its = [curve for curve in compat.curves(scene) if path in curve.data_path]
+    its = [curve for curve in its if curve.data_path.startswith("sequence_editor.")]
+    paths = [curve.data_path for curve in its]
+    for curve in its:
+        curve.data_path = _NOBODYS  # the path of a strip is found anywhere in it
+    try:
+        yield
+    finally:
+        for curve, kept in zip(its, paths, strict=True):
+            curve.data_path = kept
+
+
+_NOBODYS = "wan_vse_unmoved"

@@ -40,6 +40,12 @@ def taken_channels(collection: compat.Collection, start: int, end_exclusive: int
     return {strips.channels[index] for index in strips.overlapping(start, end_exclusive)}
 
 
+def channel_aside(collection: compat.Collection, start: int, end_exclusive: int) -> int:
+    """A free channel to trim a strip on: on its own channel, Blender would bump it to another while it is too long."""
+    taken = taken_channels(collection, start, end_exclusive)
+    return next((channel for channel in range(HIGHEST_CHANNEL, 0, -1) if channel not in taken), HIGHEST_CHANNEL)
+
+
 def _closed(owner: Any, channel: int) -> bool:
     channels = () if owner is None else owner.channels
     if channel >= len(channels):

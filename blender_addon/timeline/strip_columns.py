@@ -66,6 +66,21 @@ def places(collection: Collection) -> tuple[array[int], array[int], array[int], 
     return starts, ends, channels, kinds
 
 
+def contents(collection: Collection) -> tuple[array[int], array[int], array[int]]:
+    """Where the media of every strip begins, and how many frames are held before and after (`compat.held_frames`)."""
+    count = len(collection)
+    begins, *offsets = (_rounded(collection, count, name) for name in (compat.CONTENT_START, *compat.OFFSETS))
+    before, after = (array("i", [max(0, -frames) for frames in column]) for column in offsets)
+    return begins, before, after
+
+
+def _rounded(collection: Collection, count: int, name: str) -> array[int]:
+    values = array("f", bytes(array("f").itemsize * count))
+    if count:
+        collection.foreach_get(name, values)
+    return array("i", map(round, values))
+
+
 def _column(collection: Collection, count: int, name: str) -> array[int]:
     values = array("i", bytes(array("i").itemsize * count))
     if count:

@@ -55,11 +55,16 @@ class KeptTake:
     mark: str = ""
     """STAR, REJECT or nothing."""
     note: str = ""
+    handle_before: int = 0
+    """How many of its first frames are handle frames."""
+    handle_after: int = 0
+    """How many of its last frames are."""
 
     def files(self) -> take_strips.TakeFiles:
         """The take as strips play it."""
         names = (self.first_file,) if self.is_movie else tuple(map(frame_file, range(self.frames)))
-        return take_strips.TakeFiles(self.folder, names, self.frames, self.is_movie)
+        handles = self.handle_before, self.handle_after
+        return take_strips.TakeFiles(self.folder, names, self.frames, self.is_movie, *handles)
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ class Badge:
     """The jobs whose takes are being made for the strip."""
     is_gone: bool = False
     """Whether files of the shown take are gone."""
+    is_stale: bool = False
+    """Whether sources of the shown take have changed."""
 
 
 def badge_of(strip: compat.Strip, shown_job: str) -> Badge | None:
@@ -201,8 +208,9 @@ def show(scene: bpy.types.Scene, strip: compat.Strip, job_id: str) -> str:
         return refusal
     made = made_of(strip, job_id)
     _remember_made(strip, shown_job, _made_of_shown(strip))
-    swap_media.swap(scene, strip, take_strips.path_in_strip(take.folder), take.files().files)
-    strip[identity.JOB], strip[identity.REQUEST], strip[identity.TAKE] = job_id, made.request, made.take
+    earlier = take.handle_before - shown_handle(strip)
+    swap_media.swap(scene, strip, take_strips.path_in_strip(take.folder), take.files().files, earlier)
+    identity.show_take(strip, job_id, made.request, made.take)
     strip[provenance.PROPERTY] = made.asked
     _write_takes(strip, takes)  # again: which of them lie beside the shown one may have changed
     return ""
@@ -212,7 +220,29 @@ def held_frames(strip: compat.Strip, take: KeptTake) -> int:
     """In how many of the strip's last frames the take's last picture would be held, since the take has fewer frames."""
     if compat.has_retiming_keys(strip):
         return 0
-    return max(0, compat.end_exclusive(strip) - (compat.content_start(strip) + take.frames))
+    return max(0, compat.end_exclusive(strip) - (_begins(strip, take) + take.frames))
+
+
+def held_before(strip: compat.Strip, take: KeptTake) -> int:
+    """In how many of the strip's first frames the take's first picture would be held, as it has no handle there."""
+    return 0 if compat.has_retiming_keys(strip) else max(0, _begins(strip, take) - compat.start(strip))
+
+
+def _begins(strip: compat.Strip, take: KeptTake) -> int:
+    """The frame on which the take's media would begin in the strip."""
+    return compat.content_start(strip) + shown_handle(strip) - take.handle_before
+
+
+def shown_handle(strip: compat.Strip) -> int:
+    """How many frames of its media come before the first frame of the take that is none of its handle."""
+    takes, index = takes_of(strip), shown_index(strip)
+    if index is None:
+        return 0
+    take = takes[index]
+    if strip.type == "IMAGE" and swap_media.keeps_length(strip):  # its list is as long as that of an earlier take
+        names, first = [element.filename for element in strip.elements], frame_file(take.handle_before)
+        return next((number for number in reversed(range(len(names))) if names[number] == first), 0)
+    return take.handle_before
 
 
 def set_mark(strip: compat.Strip, job_id: str, mark: str) -> None:
@@ -283,6 +313,14 @@ def provenance_text(strip: compat.Strip, job_id: str) -> str:
     return asked.asked if asked is not None else made_of(strip, job_id).asked
 
 
+def set_provenance(strip: compat.Strip, job_id: str, text: str) -> None:
+    """Let a strip that stands for the job, or waits for its take, know this of the strips that it is made from."""
+    if job_id == untrusted.id_in(strip, identity.JOB):
+        strip[provenance.PROPERTY] = text
+    elif job_id in pending(strip):
+        set_asked(strip, [replace(each, asked=text) if each.job_id == job_id else each for each in asked_for(strip)])
+
+
 def asked_besides(strip: compat.Strip, job_id: str) -> list[Asked]:
     """What a placeholder or a take strip waits for besides that job; a placeholder's own job comes first."""
     others = [each for each in asked_for(strip) if each.job_id != job_id]
@@ -337,11 +375,16 @@ def _refusal(scene: bpy.types.Scene, strip: compat.Strip, take: KeptTake | None)
         if take.is_movie:
             return iface_("The take is a movie, and the strip plays pictures: put the take beside it.")
         return iface_("The take is in pictures, and the strip plays a movie: put the take beside it.")
-    if take.is_movie and compat.has_retiming_keys(strip) and take.frames != _movie_frames(strip):
+    if take.is_movie and compat.has_retiming_keys(strip) and not _fits_retiming(strip, take):
         return iface_("The strip is retimed, and the take has {} frames, not {}: clear the retiming first.").format(
             take.frames, _movie_frames(strip)
         )
     return take_strips.missing_refusal(take.files())
+
+
+def _fits_retiming(strip: compat.Strip, take: KeptTake) -> bool:
+    """Whether a movie has each frame where the retimed one has it."""
+    return take.frames == _movie_frames(strip) and take.handle_before == shown_handle(strip)
 
 
 def _movie_frames(strip: compat.Strip) -> int:
@@ -393,8 +436,10 @@ def _few(takes: Sequence[KeptTake], shown_job: str, most: int) -> list[KeptTake]
 def _entry(take: KeptTake, beside: str) -> dict[str, Any]:
     parent, name = os.path.split(take.folder)
     folder = name if path_rules.are_same(parent, beside) and is_name(name) else take.folder
-    entry = {"job": take.job_id, "folder": folder, "first_file": take.first_file}
-    return {**entry, "frames": take.frames, "movie": take.is_movie, "mark": take.mark, "note": take.note}
+    entry: dict[str, Any] = {"job": take.job_id, "folder": folder, "first_file": take.first_file}
+    entry |= {"frames": take.frames, "movie": take.is_movie, "mark": take.mark, "note": take.note}
+    handles = take.handle_before, take.handle_after
+    return {**entry, "handles": handles} if any(handles) else entry
 
 
 def _at(take: KeptTake, beside: str, played: str) -> KeptTake:
@@ -412,10 +457,13 @@ def _played_folder(strip: compat.Strip) -> str:
 def _shown_take(strip: compat.Strip, job_id: str, played: str) -> KeptTake:
     """The take that the strip shows, by what it plays."""
     is_movie = strip.type == "MOVIE"
+    frames = max(1, _movie_frames(strip) if is_movie else len(strip.elements))
+    made = untrusted.take(untrusted.text_in(strip, identity.TAKE))
+    handles = (made.handle_before, made.handle_after) if made is not None and made.frames == frames else (0, 0)
     if is_movie:
-        return KeptTake(job_id, played, bpy.path.basename(strip.filepath), max(1, _movie_frames(strip)), True)
+        return KeptTake(job_id, played, bpy.path.basename(strip.filepath), frames, True, "", "", *handles)
     first = strip.elements[0].filename if len(strip.elements) else frame_file(0)
-    return KeptTake(job_id, played, first, max(1, len(strip.elements)), False)
+    return KeptTake(job_id, played, first, frames, False, "", "", *handles)
 
 
 @lru_cache(maxsize=_KEPT_TEXTS)
@@ -441,7 +489,16 @@ def _take(entry: Any) -> KeptTake | None:
     mark, note = entry.get("mark"), entry.get("note")
     has_note = isinstance(note, str) and len(note) <= MAX_NOTE_CHARACTERS and "\0" not in note
     has_note = has_note and is_encodable(note, "strict")  # half a character can't be drawn
-    return KeptTake(job_id, folder, first, frames, movie, mark if mark in MARKS else "", note if has_note else "")
+    marked = mark if mark in MARKS else "", note if has_note else ""
+    return KeptTake(job_id, folder, first, frames, movie, *marked, *_handles(entry.get("handles"), frames))
+
+
+def _handles(values: Any, frames: int) -> tuple[int, int]:
+    """The handle frames in an entry; none if such a take can't have them."""
+    if not isinstance(values, list) or len(values) != 2 or not all(map(untrusted.is_frame, values)):
+        return 0, 0
+    before, after = values
+    return (before, after) if bounds.are_sane_handles(before, after, frames) else (0, 0)
 
 
 @lru_cache(maxsize=64)

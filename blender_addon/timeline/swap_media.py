@@ -11,7 +11,7 @@ import os
 import bpy
 
 from ...wan_backend.protocol import bounds
-from . import animation, compat, movie_head, picture_files, strip_media
+from . import animation, compat, free_space, movie_head, picture_files, strip_columns, strip_media
 
 Size = tuple[int, int]
 CROP = "wan_vse_crop"
@@ -19,21 +19,38 @@ CROP = "wan_vse_crop"
 _SIDES = ("min_x", "max_x", "min_y", "max_y")
 
 
-def swap(scene: bpy.types.Scene, strip: compat.Strip, folder: str, names: tuple[str, ...]) -> None:
+def swap(scene: bpy.types.Scene, strip: compat.Strip, folder: str, names: tuple[str, ...], earlier: int = 0) -> None:
     """Let `strip` play `names` from `folder` (as strips keep it), in the same frames, as large in the frame as before.
 
-    The files must be there: a picture that is missing can crash Blender when it renders.
+    The new media begins so many frames `earlier` than the old, as where it alone has a handle. The files must be there:
+    a picture that is missing can crash Blender when it renders.
     """
     place = compat.start(strip), compat.end_exclusive(strip)
     before = _size_shown(strip)
     if strip.type == "IMAGE":
-        _swap_pictures(strip, folder, names)
+        _swap_pictures(strip, folder, names, earlier)
     else:
         _swap_movie(strip, os.path.join(folder, names[0]))
+    if earlier and (strip.type == "MOVIE" or not keeps_length(strip)):
+        _begin_earlier(scene, strip, earlier, place)
     compat.set_handles(strip, *place)  # a list of another length moved the end, where no neighbor was asked
     after = _size_in(os.path.join(bpy.path.abspath(folder), names[0]), strip.type == "MOVIE")
     if before and after and before != after:
         _keep_size(scene, strip, before, after)
+
+
+def _begin_earlier(scene: bpy.types.Scene, strip: compat.Strip, earlier: int, place: tuple[int, int]) -> None:
+    """Move the media under the strip, which stays where it is. It is moved aside: there it can't overlap another."""
+    collection = next(each for each in strip_columns.collections(scene) if each.get(strip.name) == strip)
+    begins = compat.content_start(strip) - earlier
+    frames = compat.content_frames(strip) + abs(earlier)
+    first, last = min(begins, place[0]) - abs(earlier), max(begins, compat.end_exclusive(strip), place[1]) + frames
+    channel = strip.channel
+    strip.channel = free_space.channel_aside(collection, first, last)
+    with animation.unmoved(scene, strip):
+        compat.move_content(strip, -earlier)
+        compat.set_handles(strip, *place)
+    strip.channel = channel
 
 
 def keeps_length(strip: compat.Strip) -> bool:
@@ -41,10 +58,12 @@ def keeps_length(strip: compat.Strip) -> bool:
     return bool(compat.has_retiming_keys(strip) or any(compat.trims(strip)))
 
 
-def _swap_pictures(strip: compat.Strip, folder: str, names: tuple[str, ...]) -> None:
-    elements = strip.elements
-    count = len(elements) if keeps_length(strip) else len(names)
-    wanted = [*names[:count], *[names[-1]] * (count - len(names))]  # the last picture is held
+def _swap_pictures(strip: compat.Strip, folder: str, names: tuple[str, ...], earlier: int) -> None:
+    elements, wanted = strip.elements, list(names)
+    if keeps_length(strip):  # a handle can't come under it: the pictures of the frames are those that it plays
+        last = len(names) - 1
+        wanted = [names[min(max(index + earlier, 0), last)] for index in range(len(elements))]  # others are held
+    count = len(wanted)
     strip.directory = folder
     while len(elements) > count:
         elements.pop(len(elements) - 1)  # not by -1: the list would be counted from its end only in some versions

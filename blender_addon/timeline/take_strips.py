@@ -40,12 +40,21 @@ class TakeFiles:
     files: tuple[str, ...]
     """The names of its PNG files in order, or of its one movie."""
     frames: int
+    """Their number, with those of the handles."""
     is_movie: bool
+    handle_before: int = 0
+    """How many of the first ones come before the frame on which the take begins."""
+    handle_after: int = 0
+
+    @property
+    def own_frames(self) -> int:
+        """How many frames it has without its handles."""
+        return self.frames - self.handle_before - self.handle_after
 
 
 def strip_name(request: TakeRequest) -> str:
     """The prompt's first words, short enough for a strip's name; the task's name if there is no prompt."""
-    words = " ".join(request.prompt.split()) or request.task.replace("_", " ").capitalize()
+    words = " ".join(request.shown_prompt.split()) or request.task.replace("_", " ").capitalize()
     if len(words) <= NAME_CHARACTERS:
         return words or "Take"
     return words[:NAME_CHARACTERS].rsplit(" ", 1)[0].rstrip(" ,.;:") or "Take"
@@ -71,15 +80,16 @@ def add_placeholder(
 def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> compat.Strip:
     """Let the take replace its placeholder and keep its channel, start, length, name, mute, lock, tag and effects.
 
-    The take's files must be there, see `missing_refusal`. `asked_frames` is the length that was asked for.
+    Its handles are hidden by the strip's trims. The take's files must be there, see `missing_refusal`. `asked_frames`
+    is the length that was asked for.
     """
     old = found.strip
     start, length = compat.start(old), compat.length_frames(old)
-    offset = min(identity.offset_frames(old), take.frames - 1)
-    if take.frames < asked_frames:
-        length = min(length, take.frames - offset)  # no model could make more; a gap is better than a held frame
-    channel, begins = old.channel, start - offset
-    aside = _channel_aside(found.collection, min(begins, start), max(begins + take.frames, start + length))
+    offset = min(identity.offset_frames(old), take.own_frames - 1)
+    if take.own_frames < asked_frames:
+        length = min(length, take.own_frames - offset)  # no model could make more; a gap is better than a held frame
+    channel, begins = old.channel, start - offset - take.handle_before
+    aside = free_space.channel_aside(found.collection, min(begins, start), max(begins + take.frames, start + length))
     new = _new_strip(found.scene, found.collection, old.name, take, aside, begins)
     compat.set_handles(new, start, start + length)
     for name in ("mute", "lock", "color_tag", "blend_type", "blend_alpha", "select"):
@@ -99,8 +109,11 @@ def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> 
 def put_on_timeline(
     scene: bpy.types.Scene, name: str, take: TakeFiles, channel: int, start: int, length_frames: int
 ) -> compat.Strip | str:
-    """Put the take on `channel` if it is free there, else on the first free one above or below; or why it can't be."""
-    length = min(length_frames, take.frames)
+    """Put the take on `channel` if it is free there, else on the first free one above or below; or why it can't be.
+
+    The first frame that is none of its handle is at `start`.
+    """
+    length = min(length_frames, take.own_frames)
     scene.sequence_editor_create()
     free = free_space.first_free_channel(scene, start, start + length, channel)
     free = free or free_space.first_free_channel(scene, start, start + length)
@@ -110,8 +123,9 @@ def put_on_timeline(
     if refusal:
         return refusal
     collection = compat.strips(compat.shown_owner(scene))
-    aside = _channel_aside(collection, start, start + take.frames)
-    strip = _new_strip(scene, collection, name, take, aside, start)
+    begins = start - take.handle_before
+    aside = free_space.channel_aside(collection, begins, begins + take.frames)
+    strip = _new_strip(scene, collection, name, take, aside, begins)
     compat.set_handles(strip, start, start + length)
     strip.channel = free
     strip.select = False  # who works on other strips goes on; a click chooses it, see `choose`
@@ -134,13 +148,6 @@ def path_in_strip(folder: str) -> str:
         return folder
     beside = os.path.dirname(os.path.abspath(blend))
     return bpy.path.relpath(path_rules.plain(folder)) if path_rules.lies_in(folder, beside) else folder
-
-
-def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int) -> int:
-    """A free channel to trim a strip on: on its own channel, Blender would bump it to another while it is too long."""
-    taken = free_space.taken_channels(collection, start, end_exclusive)
-    free = (channel for channel in range(free_space.HIGHEST_CHANNEL, 0, -1) if channel not in taken)
-    return next(free, free_space.HIGHEST_CHANNEL)
 
 
 def missing_refusal(take: TakeFiles) -> str:

@@ -38,13 +38,15 @@ class TargetSettings:
     """Image to video: to the end of the picture's strip."""
     extend_frames: int = 24
     backward: bool = False
+    handle_frames: int = 0
+    """How many of a neighbor's frames are wanted as a handle."""
     model_rate: Fraction = Fraction(16)
     scene_rate: Fraction = Fraction(24)
 
     @property
     def neighbor_frames(self) -> int:
-        """How many of the scene's frames of a neighbor the model may need."""
-        return math.ceil((MAX_NEIGHBOR_FRAMES - 1) * self.scene_rate / self.model_rate) + 1
+        """How many of the scene's frames of a neighbor the model may need, or a handle."""
+        return max(math.ceil((MAX_NEIGHBOR_FRAMES - 1) * self.scene_rate / self.model_rate) + 1, self.handle_frames)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,19 @@ def at_playhead(scene: bpy.types.Scene, settings: Any) -> Target | str:
     if channel is None:
         return "Every channel is taken, locked or muted at the playhead: make room there, or move the playhead."
     return Target(Task.TEXT_TO_VIDEO, start, start + frames, channel)
+
+
+def over_text_strips(scene: bpy.types.Scene, selection: Selection) -> Target | str:
+    """The target of one take over all selected text strips, from the first one's start to the last one's end."""
+    start = min(strip.start for strip in selection.texts)
+    end = max(strip.end_exclusive for strip in selection.texts)
+    channel = _free_channel(scene, start, end, 0)
+    if isinstance(channel, str):
+        return channel
+    target = Target(Task.TEXT_TO_VIDEO, start, end, channel)
+    return (
+        too_long(target.length_frames) if target.length_frames > MAX_TAKE_FRAMES else _place_refusal(target) or target
+    )
 
 
 def _range_at_playhead(scene: bpy.types.Scene, settings: Any) -> tuple[int, int] | str:

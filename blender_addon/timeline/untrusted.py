@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ...wan_backend.protocol import ProtocolError, bounds
 from ...wan_backend.protocol.conversion import from_json
-from ...wan_backend.protocol.messages import TakeRequest
+from ...wan_backend.protocol.messages import Take, TakeRequest
 from ...wan_backend.protocol.plain_names import is_id
 
 E = TypeVar("E", bound=Enum)
@@ -91,3 +91,13 @@ def request(text: str) -> TakeRequest | None:
     except (ValueError, TypeError, OverflowError, ProtocolError):
         return None
     return read if bounds.is_sane_request(read) else None
+
+
+@lru_cache(maxsize=1 << 13)
+def take(text: str) -> Take | None:
+    """Parse the finished take that a strip keeps; None if it is not valid. Thousands are asked for again and again."""
+    try:
+        read = from_json(Take, bounds.parsed(text), "take") if text else None
+    except (ValueError, TypeError, OverflowError, ProtocolError):
+        return None
+    return read if read is not None and bounds.is_sane_take(read) else None

@@ -109,12 +109,13 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """What the model runs on, and what is wrong with it."""
-    worker = session.current().server.worker
-    if worker.device:
-        paragraph.draw(layout, context, iface_("Runs on {}, torch {}").format(worker.device, worker.torch), "MEMORY")
-    if worker.state is WorkerState.BROKEN and worker.sentence:
-        paragraph.draw(layout, context, worker.sentence, "ERROR")
+    """What the models run on, and what is wrong with it."""
+    for worker in session.current().server.workers:
+        if worker.device:
+            words = iface_("Runs on {}, torch {}").format(worker.device, worker.torch)
+            paragraph.draw(layout, context, words, "MEMORY")
+        if worker.state is WorkerState.BROKEN and worker.sentence:
+            paragraph.draw(layout, context, worker.sentence, "ERROR")
 
 
 def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:

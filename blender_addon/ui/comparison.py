@@ -20,7 +20,7 @@ from ..jobs import session
 from ..operators import compare_takes, redrawing
 from ..operators.compare_takes import Comparison
 from ..stopwatch import timed
-from ..timeline import compat, scene_format, strip_transform, take_pictures
+from ..timeline import compat, scene_format, strip_takes, strip_transform, take_pictures
 from ..timeline.take_pictures import Picture
 from . import compared_pictures as pictures
 
@@ -88,9 +88,14 @@ def sides(scene: bpy.types.Scene, strip: compat.Strip, now: Comparison, frame: i
     index = take_pictures.index_at(strip, frame)
     if index is None:
         return []
-    shown = Side(take_pictures.of_take(first, index), strip, compare_takes.caption(strip, first))
-    if second is not None:
-        return [shown, Side(take_pictures.of_take(second, index), strip, compare_takes.caption(strip, second))]
+    index -= strip_takes.shown_handle(strip)
+    shown, *other = (
+        Side(take_pictures.of_take(take, index + take.handle_before), strip, compare_takes.caption(strip, take))
+        for take in (first, second)
+        if take is not None
+    )
+    if other:
+        return [shown, *other]
     source = compare_takes.source_strip(scene, strip)
     if source is None:
         return None

@@ -32,6 +32,7 @@ def draw(
     column.prop(settings, "resolution")
     column.row(align=True).prop(settings, "quality", expand=True)
     task_box.draw_settings(body, scene, settings, seen)
+    fields.row(body, "").prop(settings, "handles")
     draw_seed(body, settings)
 
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import bpy
 
-from ..timeline import compat, identity, strip_columns, strip_takes, untrusted
+from ..jobs import session
+from ..timeline import compat, identity, seams, strip_columns, strip_takes, untrusted
 from . import gone_takes
 
 KEPT_SECONDS = 0.7
@@ -44,12 +45,23 @@ class TakePlace(NamedTuple):
     badge: strip_takes.Badge
 
 
+class SeamPlace(NamedTuple):
+    """Frames [start, end_exclusive) and channel of a strip that joins a neighbor, and the figures of its ends."""
+
+    start: int
+    end_exclusive: int
+    channel: int
+    at_start: float | None
+    at_end: float | None
+
+
 @dataclass(frozen=True)
 class Marks:
     """The placeholders and takes among the shown strips."""
 
     placeholders: tuple[Placeholder, ...] = ()
     takes: tuple[TakePlace, ...] = ()
+    seams: tuple[SeamPlace, ...] = ()
     taken: frozenset[str] = field(default_factory=frozenset)
     """The jobs whose takes are shown."""
 
@@ -60,6 +72,7 @@ class _Read(NamedTuple):
     job_id: str
     is_placeholder: bool
     badge: strip_takes.Badge | None
+    measured: seams.Measured = seams.NOTHING
 
 
 class _Reader:
@@ -73,25 +86,32 @@ class _Reader:
         self._due: deque[list[int]] = deque()
         """The indices that are to be read in this redraw and the next ones, READ_AT_ONCE at a time."""
         self._until = 0.0
+        self._contents: object = None
+        """Where the media of the strips begin, as far as seams depend on it."""
         self._gone: frozenset[str] = frozenset()
         """The jobs whose takes have lost files."""
+        self._stale: frozenset[str] = frozenset()
+        """The jobs whose takes have sources that changed."""
 
     @property
     def reading(self) -> bool:
         """True if the next redraws have more to read."""
         return bool(self._due)
 
-    def look(self, shown: compat.Collection, columns: _Places, gone: frozenset[str]) -> None:
+    def look(
+        self, shown: compat.Collection, columns: _Places, gone: frozenset[str], stale: frozenset[str] = frozenset()
+    ) -> None:
         """Follow the strips' places, and read some strips if that is due."""
         starts, ends_exclusive, channels, kinds = columns
         places = (starts.tobytes(), ends_exclusive.tobytes(), channels.tobytes())
-        changed = places != self._places or gone != self._gone
-        self._gone = gone
+        changed = places != self._places or gone != self._gone or stale is not self._stale
+        self._gone, self._stale = gone, stale
         if kinds.tobytes() != self._kinds:
             self._replace(columns)
             changed = True
         elif not self._due and (bpy.app.background or time.monotonic() > self._until):
             self._due = deque(_chunks(range(len(kinds))))
+            changed = self._follow_contents(shown) or changed
         self._kinds, self._places = kinds.tobytes(), places
         deadline = time.perf_counter() + READ_SECONDS
         while self._due:
@@ -100,7 +120,14 @@ class _Reader:
             if time.perf_counter() > deadline and not bpy.app.background:
                 break
         if changed:
-            self.marks = self._made(starts, ends_exclusive, channels)
+            self.marks = self._made(shown, starts, ends_exclusive, channels)
+
+    def _follow_contents(self, shown: compat.Collection) -> bool:
+        """True if a strip was slipped, muted or unmuted, while others join their neighbors."""
+        if not any(read is not None and read.measured is not seams.NOTHING for read in self._strips):
+            return False
+        before, self._contents = self._contents, (strip_columns.contents(shown), strip_columns.columns(shown).mutes)
+        return before != self._contents
 
     def _replace(self, columns: _Places) -> None:
         """Strips were added or removed: what lies where one lay is taken for that one until it is read."""
@@ -123,8 +150,11 @@ class _Reader:
                 self._strips[index], changed = read, True
         return changed
 
-    def _made(self, starts: array[int], ends_exclusive: array[int], channels: array[int]) -> Marks:
-        placeholders, takes, taken = [], [], set()
+    def _made(
+        self, shown: compat.Collection, starts: array[int], ends_exclusive: array[int], channels: array[int]
+    ) -> Marks:
+        placeholders, takes, joined, taken = [], [], [], set()
+        neighbors: seams.Neighbors | None = None
         for index, read in enumerate(self._strips):
             if read is None:
                 continue
@@ -136,9 +166,16 @@ class _Reader:
             badge = read.badge
             if read.job_id in self._gone:
                 badge = replace(badge or strip_takes.Badge(1, 1), is_gone=True)
+            if read.job_id in self._stale:
+                badge = replace(badge or strip_takes.Badge(1, 1), is_stale=True)
             if badge is not None:
                 takes.append(TakePlace(*place, badge))
-        return Marks(tuple(placeholders), tuple(takes), frozenset(taken))
+            if read.measured is not seams.NOTHING:
+                neighbors = neighbors or seams.Neighbors(shown)
+                numbers = [None if jump is None else jump.number for jump in neighbors.seams(read.measured, *place[:2])]
+                if numbers != [None, None]:
+                    joined.append(SeamPlace(*place, *numbers))
+        return Marks(tuple(placeholders), tuple(takes), tuple(joined), frozenset(taken))
 
 
 _Places = tuple["array[int]", "array[int]", "array[int]", "array[int]"]
@@ -158,7 +195,7 @@ def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -
     if key not in _readers and len(_readers) >= _MAX_READERS:
         _readers.clear()
     reader = _readers.setdefault(key, _Reader())
-    reader.look(shown, columns, gone_takes.shown_gone(scene))
+    reader.look(shown, columns, gone_takes.shown_gone(scene), session.current().stale.stale)
     return reader.marks
 
 
@@ -178,4 +215,6 @@ def _read(strip: compat.Strip) -> _Read | None:
     if not role:
         return None
     is_placeholder = role == identity.PLACEHOLDER_ROLE
-    return _Read(job_id, is_placeholder, None if is_placeholder else strip_takes.badge_of(strip, job_id))
+    if is_placeholder:
+        return _Read(job_id, True, None)
+    return _Read(job_id, False, strip_takes.badge_of(strip, job_id), seams.measured(strip))

@@ -13,6 +13,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import JobStatus
 from ..jobs import session
+from ..operators import retry_seams
 from ..operators.queue_jobs import seconds_left
 from ..stopwatch import timed
 from . import wording
@@ -23,6 +24,8 @@ MAX_TITLE = 40
 
 _landed: list[JobStatus] = []
 """The takes that have landed since the notice was last empty."""
+_said = ""
+"""What came of a seam that was retried, in a sentence."""
 _until = 0.0
 """When the notice goes, of time.monotonic()."""
 _announcer = Announcer()
@@ -38,22 +41,23 @@ def register() -> None:
 
 def unregister() -> None:
     """Leave the status bar as it was."""
-    global _shown, _until, _announcer
+    global _shown, _said, _until, _announcer
     header: Any = bpy.types.STATUSBAR_HT_header
     header.remove(_draw)
     if bpy.app.timers.is_registered(_end_notice):
         bpy.app.timers.unregister(_end_notice)
     _landed.clear()
     _announcer = Announcer()
-    _shown, _until = "", 0.0
+    _shown, _said, _until = "", "", 0.0
 
 
 def refresh() -> None:
     """Note what has landed, and redraw the status bar where its words changed."""
-    global _shown, _until
-    landings = session.current().file.pop_landings()
-    if landings:
+    global _shown, _said, _until
+    landings, ended = session.current().file.pop_landings(), retry_seams.pop_ended()
+    if landings or ended:
         _landed.extend(landings)
+        _said = ended[-1] if ended else _said
         _until = time.monotonic() + NOTICE_SECONDS
         if not bpy.app.timers.is_registered(_end_notice):
             bpy.app.timers.register(_end_notice, first_interval=NOTICE_SECONDS)
@@ -65,7 +69,9 @@ def refresh() -> None:
 
 
 def notice() -> str:
-    """What has just landed; empty if that is a while ago."""
+    """What has just landed, or came of a seam that was retried; empty if that is a while ago."""
+    if _said:
+        return _said
     if not _landed:
         return ""
     if len(_landed) > 1:
@@ -84,10 +90,12 @@ def going_on() -> str:
 
 
 def _end_notice() -> float | None:
+    global _said
     left = _until - time.monotonic()
     if left > 0:
         return left
     _landed.clear()
+    _said = ""
     refresh()
     return None
 

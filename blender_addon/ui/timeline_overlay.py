@@ -19,6 +19,7 @@ from gpu_extras.batch import batch_for_shader
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
 from ..jobs import session
 from ..operators import browser_grid, drag_extension, snapshot
+from ..operators.retry_seams import figure_words
 from ..properties import settings_in
 from ..stopwatch import timed
 from ..timeline import compat, strip_columns, strip_takes
@@ -34,8 +35,11 @@ FAILED: Color = (0.75, 0.16, 0.16, 0.75)
 OUTLINE: Color = (0.36, 0.62, 0.96, 0.9)
 INSIDE: Color = (0.36, 0.62, 0.96, 0.10)
 SHADE: Color = (0.0, 0.0, 0.0, 0.55)
+STALE: Color = (0.82, 0.45, 0.02, 0.95)
 STARRED: Color = (1.0, 0.8, 0.2, 1.0)
 REJECTED: Color = (0.9, 0.3, 0.3, 1.0)
+SEAMS: tuple[Color, Color, Color] = ((0.3, 0.8, 0.4, 1.0), (1.0, 0.75, 0.2, 1.0), (0.95, 0.3, 0.3, 1.0))
+"""Of a seam that joins, of one that nearly does, and of one that jumps."""
 TEXT: Color = (1.0, 1.0, 1.0, 0.95)
 _STRIP_LOW, _STRIP_HIGH = 0.05, 0.95
 """A strip's edges within its channel."""
@@ -45,6 +49,8 @@ _BODY_HIGH = 0.62
 """The height of the part of a strip that lies below its name."""
 _STOPPED = (JobState.FAILED, JobState.INTERRUPTED)
 _POINTS = 10
+SEAM_PIXELS = 4
+"""The width of a seam's bar, at 100 %."""
 _ROOM_FOR_SENTENCES = 90
 """On narrower strips stand short words, in pixels at 100 %."""
 MAX_CAPTIONS = 150
@@ -133,8 +139,62 @@ def _draw_marks(
     for job, box in [each for each in placeholders if _has_room(each[1], scale)][:left]:
         _write(captions(job), box, scale)
         left -= 1
+    seams_here = _draw_seams(region, shown_here, scale)
     shown = [each for each in takes if _has_room(each[1], scale)][:left]
-    _draw_badges(shown, scale)
+    _draw_badges([(badge, seams_here.get(box, box)) for badge, box in shown], scale)
+
+
+class _Figure(NamedTuple):
+    """The figure of a seam, and the shade that it stands on."""
+
+    words: str
+    place: Box
+
+
+def _draw_seams(region: bpy.types.Region, marks: shown_marks.Marks, scale: float) -> dict[Box, Box]:
+    """A bar at each end that joins a neighbor, with its figure where there is room; what is left for other words."""
+    bars_of: dict[Color, list[Box]] = {color: [] for color in SEAMS}
+    figures: list[_Figure] = []
+    left: dict[Box, Box] = {}
+    for number, at_end, box in _seams_in_view(region, marks):
+        bar = seam_bar(box, at_end, scale)
+        bars_of[SEAMS[wording.seam_grade(number)]].append(bar)
+        figure = _seam_figure(number, box, bar, scale)
+        if figure is not None:
+            figures.append(figure)
+            left[box] = box._replace(right=figure.place.left) if at_end else left.get(box, box)
+    for color, boxes in bars_of.items():
+        _fill_all(boxes, color)
+    _fill_all([figure.place for figure in figures], SHADE)
+    for words, shade in figures[:MAX_CAPTIONS]:
+        _put(words, shade.left + 2 * scale, shade.bottom + 2 * scale, scale)
+    return left
+
+
+def _seams_in_view(region: bpy.types.Region, marks: shown_marks.Marks) -> Iterator[tuple[float, bool, Box]]:
+    """The figure of each seam, whether it is at the strip's end, and the strip."""
+    place = _Scale(region)
+    for start, end_exclusive, channel, *numbers in marks.seams:
+        if end_exclusive <= place.first or start >= place.last:
+            continue
+        box = place.box(start, end_exclusive, channel)
+        if box.within(region.width, region.height):
+            yield from ((number, bool(end), box) for end, number in enumerate(numbers) if number is not None)
+
+
+def seam_bar(box: Box, at_end: bool, scale: float) -> Box:
+    """The bar at the start or at the end of a strip."""
+    width = min(SEAM_PIXELS * scale, (box.right - box.left) / 3)
+    return box._replace(left=box.right - width) if at_end else box._replace(right=box.left + width)
+
+
+def _seam_figure(number: float, box: Box, bar: Box, scale: float) -> _Figure | None:
+    """The figure of a seam beside its bar, in the lower corner; None where there is no room for it."""
+    words, width = _longest((figure_words(number),), (box.right - box.left) / 2 - 8 * scale, scale)
+    if not words or not _has_room(box, scale):
+        return None
+    left = bar.right if bar.left == box.left else bar.left - width - 4 * scale
+    return _Figure(words, Box(left, box.bottom + 2 * scale, left + width + 4 * scale, box.bottom + 14 * scale))
 
 
 def _picture(job: JobStatus, box: Box, region_width: int, scale: float) -> Box:
@@ -156,13 +216,20 @@ def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
             continue
         right, bottom = box.right - 3 * scale, box.bottom + 2 * scale
         places.append((badge, words, Box(right - width - mark - 6 * scale, bottom, right, bottom + 14 * scale)))
-    for color, is_gone in ((SHADE, False), (FAILED, True)):
-        _fill_all([place for badge, _, place in places if badge.is_gone is is_gone], color)
+    for color in (SHADE, FAILED, STALE):
+        _fill_all([place for badge, _, place in places if shade_of(badge) == color], color)
     for color, kind in ((STARRED, strip_takes.STAR), (REJECTED, strip_takes.REJECT)):
         boxes = [place for badge, _, place in places if badge.mark == kind]
         _shade_all(_star if kind == strip_takes.STAR else _cross, boxes, color, scale)
     for badge, words, place in places:
         _put(words, place.left + 3 * scale + (11 * scale if badge.mark else 0.0), place.bottom + 3.5 * scale, scale)
+
+
+def shade_of(badge: Badge) -> Color:
+    """What is behind the words of a badge."""
+    if badge.is_gone:
+        return FAILED
+    return STALE if badge.is_stale else SHADE
 
 
 def badge_words(badge: Badge) -> tuple[str, ...]:
@@ -173,6 +240,9 @@ def badge_words(badge: Badge) -> tuple[str, ...]:
         gone = iface_("files are gone")
         return (f"{count}, {gone}" if count else gone, gone, "!")
     job = _running(badge)
+    if job is None and badge.is_stale:
+        stale = iface_("stale")
+        return (f"{count}, {stale}" if count else stale, stale, "~")
     if job is None:
         return (count, short)
     done = iface_("{} %").format(int(job.progress * 100))

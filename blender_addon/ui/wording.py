@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
-from ...wan_backend.protocol.messages import FrameRate, Hold, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
+from ...wan_backend.protocol.messages import (
+    FrameRate,
+    Hold,
+    JobState,
+    JobStatus,
+    LoraUse,
+    Plan,
+    SetupProgress,
+    Task,
+    Words,
+)
 from ...wan_backend.protocol.sentences import Sentence
 from ..jobs import lora_rows
 from ..jobs.sourcing import RENDERING
+from ..operators.retry_seams import figure_words
 from ..properties.task import TASK_ITEMS
+from ..timeline import seams
 from ..translation import translated
 
 STATE_WORDS = {
@@ -47,6 +60,19 @@ HOLD_WORDS = {Hold.PERSON: "Held", Hold.NO_PLACEHOLDER: "No placeholder"}
 def title(prompt: str, task: Task) -> str:
     """The prompt; if there is none, the task."""
     return prompt.strip() or iface_("{}, without a prompt").format(iface_(task.replace("_", " ").capitalize()))
+
+
+MAX_WORD_LINES = 3
+"""Words over time that are listed; the others are counted."""
+
+
+def words(parts: Sequence[Words], start: int) -> list[str]:
+    """ "12 to 40: it begins to rain", in frames from `start` on, for the first few."""
+    shown = parts if len(parts) <= MAX_WORD_LINES else parts[: MAX_WORD_LINES - 1]
+    lines = [iface_("{} to {}: {}").format(start + part.first, start + part.last, part.prompt) for part in shown]
+    if len(shown) < len(parts):
+        lines.append(iface_("and {} more").format(len(parts) - len(shown)))
+    return lines
 
 
 def is_held(job: JobStatus) -> bool:
@@ -241,3 +267,32 @@ def one_line(text: str, max_characters: int) -> str:
         if " " in whole[:max_characters]
         else whole[:max_characters]
     )
+
+
+def seam_grade(number: float) -> int:
+    """0 for a seam that joins, 1 for one that nearly does, 2 for one that jumps."""
+    return (number > seams.JOINS) + (number > seams.NEARLY)
+
+
+def joined(found: seams.Seams) -> str:
+    """ "Start: joins (0.8). End: jumps (2.4)"; empty where nothing is joined."""
+    graded = (
+        (found.start, ("Start: joins ({})", "Start: nearly joins ({})", "Start: jumps ({})")),
+        (found.end, ("End: joins ({})", "End: nearly joins ({})", "End: jumps ({})")),
+    )
+    said = [
+        iface_(words[seam_grade(jump.number)]).format(figure_words(jump.number))
+        for jump, words in graded
+        if jump is not None
+    ]
+    return ". ".join(said)
+
+
+def measured(found: seams.Seams) -> list[str]:
+    """ "Start: motion 0.3, level 0.5, color 0.8", a line for each end that is joined."""
+    words = iface_("Start: motion {}, level {}, color {}"), iface_("End: motion {}, level {}, color {}")
+    return [
+        line.format(*map(figure_words, (jump.motion, jump.level, jump.color)))
+        for line, jump in zip(words, found, strict=True)
+        if jump is not None
+    ]

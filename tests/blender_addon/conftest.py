@@ -86,6 +86,7 @@ def ask(addon, session, scene, prompt: str, start: int, frames: int, channel: in
         matrix_precision="EXACT",
         guidance_in_part=False,
         step_cache="OFF",
+        handles=False,
         loras=[],
     )
     scene.frame_set(start)

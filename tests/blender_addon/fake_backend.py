@@ -34,7 +34,9 @@ def write_take(job_id: str, request: dict) -> dict:
     folder = Path(request["media_folder"]) / job_id
     partial = folder.with_name(job_id + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
-    frames = min(request["length_frames"], 65)
+    handle = request.get("handle_frames", 0)
+    frames = min(request["length_frames"], 65) + 2 * handle
+    made_before = len(list(folder.parent.glob("*/take.json")))
     for index in range(frames):
         (partial / f"{index + 1:04d}.png").write_bytes(png(index))
     take = {
@@ -45,11 +47,22 @@ def write_take(job_id: str, request: dict) -> dict:
         "width": WIDTH,
         "height": HEIGHT,
         "frame_rate": request["frame_rate"],
+        "handle_before": handle,
+        "handle_after": handle,
+        "start_jump": jump_of(request["prompt"], made_before),
     }
     settings = {"format": 1, "job_id": job_id, "request": request, "take": take}
     (partial / "take.json").write_text(json.dumps(settings))
     partial.rename(folder)
     return take
+
+
+def jump_of(prompt: str, made_before: int) -> dict | None:
+    """Of a prompt such as "jumps 2.3 0.8": the first take of the film joins at 2.3, and those after it at 0.8."""
+    figures = [float(word) for word in prompt.partition("jumps ")[2].split()]
+    if not figures:
+        return None
+    return {"motion": figures[min(made_before, len(figures) - 1)], "level": 0.1, "color": 0.1}
 
 
 def status(job: dict) -> dict:
@@ -301,7 +314,10 @@ class FakeBackend:
         return {"result": {"job_ids": known}}
 
     def do_release(self, params: dict) -> dict:
-        return {"result": {"state": "none"}}
+        return {"result": {"workers": [{"state": "none"}]}}
+
+    def do_cards(self, params: dict) -> dict:
+        return {"result": {"cards": []}}
 
     def run(self) -> None:
         threading.Thread(target=self.read, daemon=True).start()

@@ -2,7 +2,8 @@
 
     blender -b --factory-startup -P film.py -- --extension ZIP --out FOLDER      or      python film.py ...
 
-FOLDER/media holds the drawn files. Writes demo.blend, the takes' frames, timeline.mp4 and report.json into FOLDER.
+FOLDER/media holds the drawn files. Writes demo.blend, film.otioz, the takes' frames, timeline.mp4 and report.json into
+FOLDER.
 """
 
 from __future__ import annotations
@@ -147,6 +148,10 @@ def main() -> int:
     worker = session.server.worker
     report["backend"] = {"device": worker.device, "torch": worker.torch, "model": scene.wan_vse.model}
     bpy.ops.wm.save_as_mainfile(filepath=str(film))
+    say("writing the film for other programs")
+    session.interchange.begin_export(scene, str(options.out / "film.otioz"))
+    pump(session, lambda: not session.interchange.busy, "film.otioz")
+    say(session.interchange.sentence)
     session.server.stop()
     say("rendering the film")
     rendering.render_film(scene, options.out / "timeline.mp4")

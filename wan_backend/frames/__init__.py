@@ -4,6 +4,8 @@ Processes that only read media import it, so it stays free of torch.
 
 source_frames      a source's frames as the model's pictures
 movie_frames       single frames of a movie, found exactly
+movie_length       how long a movie is, by its header
+movie_copy         pictures in files as one movie
 still_pictures     still pictures, decoded within a budget of memory
 color              RGB by the color tags of a file
 resampling         a source's picture to its place in the model's picture

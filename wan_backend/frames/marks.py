@@ -20,8 +20,8 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from ..protocol.messages import MAX_SHOWN_FILES, TakeRequest
+from ..storage.signing import SOURCE_TYPES
 
-SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED = SOURCE_TYPES + "trainedAlgorithmicMedia"
 """Made by a model from words alone."""
 COMPOSITE = SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
@@ -63,6 +63,8 @@ class Marks:
     """Name and version."""
     sources: list[SourceMark] = field(default_factory=list)
     """Sources that carry marks of their own."""
+    signed: bool = False
+    """True if the take's movie carries Content Credentials (C2PA), signed by the person."""
 
     @classmethod
     def of(cls, request: TakeRequest, version: str, on_read: Callable[[str], None] = lambda _place: None) -> Marks:
@@ -71,7 +73,7 @@ class Marks:
         `on_read(place)` is called before a file is read, and with "" after it.
         """
         kind = COMPOSITE if request.sources else GENERATED
-        return cls(kind, request.model, f"{PROGRAM} {version}", marks_of(_files(request), on_read))
+        return cls(kind, request.model, program_of(version), marks_of(_files(request), on_read))
 
     def xmp(self) -> bytes:
         """The XMP packet, in UTF-8. Of the sources' marks it holds the types alone."""
@@ -110,6 +112,11 @@ class Marks:
             "AI_SYSTEM_USED": self.model,
             "ENCODED_BY": self.program,
         }
+
+
+def program_of(version: str) -> str:
+    """The program of that version, as marks name it."""
+    return f"{PROGRAM} {version}"
 
 
 def png_chunk(xmp: bytes) -> bytes:

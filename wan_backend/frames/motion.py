@@ -7,6 +7,7 @@ shows what is there.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +26,18 @@ CUT_LEVELS = 40.0
 """Two pictures that differ by less on average are of one shot."""
 FOUND = 0.5
 """If more than this share of the difference is left after the motion, the pictures are of two shots."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """By how much one picture differs from another."""
+
+    pixels: float = 0.0
+    """How far its parts have moved, on average."""
+    levels: float = 0.0
+    """The mean difference of its levels, 0..255."""
+    color: float = 0.0
+    """The largest difference of a channel's mean, in levels."""
 
 
 class Motion:
@@ -57,6 +70,16 @@ class Motion:
         return carried(self._second, _where(self._flows[1], -share) * share)
 
     @cached_property
+    def change(self) -> Change:
+        """By how much the second picture differs; nothing where the two are of different shots."""
+        follows = can_be_followed(self._second)
+        if self._same or (follows and self.is_cut):
+            return Change()
+        apart = self._second.astype(np.float32) - self._first
+        pixels = mean_length(self._flows[1]) if follows else 0.0
+        return Change(pixels, float(np.abs(apart).mean()), mean_color(apart))
+
+    @cached_property
     def _same(self) -> bool:
         return bool(np.array_equal(self._first, self._second))
 
@@ -74,6 +97,16 @@ class Motion:
         brought = carried(self._second, self._flows[0], smooth=True)
         left = float(cv2.mean(cv2.absdiff(self._first, brought))[0])
         return bool(left > FOUND * apart)
+
+
+def mean_length(flow: np.ndarray) -> float:
+    """How long a flow's vectors (H, W, 2) are on average, in pixels."""
+    return float(np.hypot(flow[..., 0], flow[..., 1]).mean())
+
+
+def mean_color(difference: np.ndarray) -> float:
+    """The largest mean of a channel of (H, W, 3), without its sign."""
+    return float(np.abs(difference.reshape(-1, difference.shape[-1]).mean(axis=0)).max())
 
 
 def can_be_followed(picture: np.ndarray) -> bool:

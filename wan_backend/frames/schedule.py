@@ -36,11 +36,15 @@ class Schedule:
     """True if each of the model's frames follows a frame of the scene (restyle, previs)."""
     after_frames: int = 0
     """How many frames the source after the take has; 0: as many as are kept."""
+    lead: int = 0
+    """How many handle frames the model makes before the take's first."""
+    tail: int = 0
+    """How many it makes after the last."""
 
     @classmethod
     def of(cls, plan: Plan, request: TakeRequest) -> Schedule:
-        """The schedule of a planned take."""
-        after = request.source(Role.AFTER)
+        """The schedule of a planned take. Where it has a neighbor, the handle is not made: it is the neighbor's."""
+        before, after = request.source(Role.BEFORE), request.source(Role.AFTER)
         return cls(
             plan.model_frame_rate.exact(),
             request.frame_rate.exact(),
@@ -50,6 +54,8 @@ class Schedule:
             plan.kept_after,
             request.source(Role.FOOTAGE) is not None or request.source(Role.DEPTH) is not None,
             0 if after is None else after.frames,
+            plan.handle_before if before is None else 0,
+            plan.handle_after if after is None else 0,
         )
 
     @property
@@ -62,13 +68,13 @@ class Schedule:
         """Where the take's first frame lies among the model's.
 
         The last kept frame before the take is the scene's frame before it; if only frames after it are kept,
-        the first of them is the scene's frame after its last.
+        the first of them is the scene's frame after its last. With neither, the model begins with the handle.
         """
         if self.kept_before:
             return self.kept_before - 1 + self.step
         if self.kept_after:
             return self.model_frames - self.kept_after - self.take_frames * self.step
-        return Fraction(0)
+        return self.lead * self.step
 
     def position(self, take_frame: int) -> Fraction:
         """Where the take's frame lies among the model's frames."""
@@ -131,13 +137,16 @@ SAME_RATE = Fraction(1, 100)
 
 
 class Conformer:
-    """Takes all of the model's frames in order, and yields each of the take's frames as soon as it can be made."""
+    """Takes all of the model's frames in order, and yields each of the take's frames as soon as it can be made.
+
+    They come with their numbers: 0 is the take's first, and the handle frames that are made before it are negative.
+    """
 
     def __init__(self, schedule: Schedule, conform: Conform) -> None:
-        self._frames = schedule.take_frames
+        self._end = schedule.take_frames + schedule.tail
         self._times = [float(time) for time in schedule.times()]
         self._nearest = conform is Conform.REPEAT or 1 <= schedule.step <= 1 + SAME_RATE
-        self._next = 0
+        self._next = -schedule.lead
         self._last: tuple[float, np.ndarray] | None = None
 
     def feed(self, model_frame: int, picture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -145,7 +154,7 @@ class Conformer:
         before, here = self._last, (self._times[model_frame], picture)
         self._last = here
         motion: Motion | None = None
-        while self._next < self._frames and self._next <= here[0]:
+        while self._next < self._end and self._next <= here[0]:
             if before is None or before[0] >= here[0]:
                 made = picture
             else:
@@ -163,6 +172,6 @@ class Conformer:
     def finish(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the frames after the model's last one, which is held."""
         assert self._last is not None, "no frame was fed"
-        while self._next < self._frames:
+        while self._next < self._end:
             yield self._next, self._last[1]
             self._next += 1

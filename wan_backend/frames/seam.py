@@ -8,6 +8,9 @@ Motion: a made frame beside a kept one is close to what should be there, except 
 for things that lag or hurry. Its difference to the continued motion of the kept frames is measured at the frame beside
 the seam, as a shift and as levels. It is added to the frames from there on, carried along with what moves, until it
 has faded. Frames are counted from the seam, to either side.
+
+What is corrected is also how far the take misses its neighbor: the seam's jump. It is measured before the frames are
+eased, for afterwards the frame beside the seam is right by construction, and the frames behind it hurry or lag.
 """
 
 from __future__ import annotations
@@ -19,14 +22,24 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .motion import Motion, can_be_followed, carried, flow
+from ..protocol.messages import MAX_JUMP, Jump
+from .motion import Motion, can_be_followed, carried, flow, mean_color, mean_length
 
 EASED_FRAMES = 6
 """This many made frames beside a seam are changed, less and less: about three eighths of a second."""
 
 
+SEEN_MOTION = 1 / 1000
+"""Of the picture's diagonal: a neighbor that moves less in a frame is taken to move that much, as no one sees less."""
+SEEN_LEVELS = 2.0
+"""The same for its levels (of 255), which grain alone changes that much, and for the mean of a channel."""
+
+
 class Seam:
     """One seam: what is added to the made frames beside it. Pictures are uint8 (H, W, 3) RGB of one size."""
+
+    jump: Jump | None = None
+    """How far the made frame at the seam misses what the neighbor leads to; None if too little of that is known."""
 
     def __init__(self, beside: np.ndarray, shift: np.ndarray | None, left: np.ndarray, frames: int) -> None:
         """`beside` is the made frame at the seam; `shift` (H, W, 2) and then `left` (H, W, 3) correct it.
@@ -41,12 +54,16 @@ class Seam:
 
         `ratio` is the time from `near` to the made frame over the time from `far` to `near`.
         """
-        expected = Motion(far, near).beyond(ratio)
+        kept = Motion(far, near)
+        expected = kept.beyond(ratio)
         between = Motion(expected, beside)
         if not can_be_followed(beside) or between.is_cut:
-            return cls(beside, None, expected.astype(np.float32) - beside, frames)
-        shift = flow(expected, beside)
-        return cls(beside, shift, expected.astype(np.float32) - carried(beside, shift), frames)
+            seam = cls(beside, None, expected.astype(np.float32) - beside, frames)
+        else:
+            shift = flow(expected, beside)
+            seam = cls(beside, shift, expected.astype(np.float32) - carried(beside, shift), frames)
+        seam.jump = seam._jump_from(kept, ratio)
+        return seam
 
     @classmethod
     def of_detail(cls, true: np.ndarray, decoded: np.ndarray, beside: np.ndarray, frames: int) -> Seam:
@@ -55,6 +72,16 @@ class Seam:
         if can_be_followed(beside):
             lost = carried(lost, flow(beside, decoded), smooth=True)
         return cls(beside, None, lost, frames)
+
+    def _jump_from(self, kept: Motion, ratio: float) -> Jump:
+        """What the seam corrects, in units of what the neighbor's own frames change by in the time of a made one."""
+        own = kept.change
+        height, width = self._beside.shape[:2]
+        pixels = max(own.pixels * ratio, SEEN_MOTION * math.hypot(width, height))
+        level, color = max(own.levels * ratio, SEEN_LEVELS), max(own.color * ratio, SEEN_LEVELS)
+        moved = 0.0 if self._shift is None else mean_length(self._shift)
+        figures = moved / pixels, float(np.abs(self._left).mean()) / level, mean_color(self._left) / color
+        return Jump(*(round(min(figure, MAX_JUMP), 2) for figure in figures))
 
     def apply(self, distance: int, picture: np.ndarray) -> np.ndarray:
         """The made frame at `distance` frames from the one beside the seam, corrected."""

@@ -33,17 +33,22 @@ class ClipLengths:
     kept_after: int = 0
 
 
-def choose_lengths(request: TakeRequest, take_frames: int, scene_rate: Fraction, entry: ModelEntry) -> ClipLengths:
-    """The clip for a take of so many frames; a source that is missing counts as one frame."""
+def choose_lengths(
+    request: TakeRequest, take_frames: int, scene_rate: Fraction, entry: ModelEntry, lead: int = 0, tail: int = 0
+) -> ClipLengths:
+    """The clip for a take of so many frames; a source that is missing counts as one frame.
+
+    `lead` and `tail` more frames of the scene are made before and after it, where it has no neighbor.
+    """
     step = entry.frame_rate / scene_rate
     before, after = request.source(Role.BEFORE), request.source(Role.AFTER)
     if request.task is Task.FILL_GAP:
         return _fill(take_frames, step, before, after, entry.max_frames)
     if request.task is Task.EXTEND and before is None and after is not None:
-        return _extend_backward(take_frames, step, after, entry.max_frames)
+        return _extend_backward(lead + take_frames, step, after, entry.max_frames)
     if request.task is Task.EXTEND:
-        return _extend_forward(take_frames, step, before, entry.max_frames)
-    return ClipLengths(model_frames_for(take_frames, scene_rate, entry))
+        return _extend_forward(take_frames + tail, step, before, entry.max_frames)
+    return ClipLengths(model_frames_for(lead + take_frames + tail, scene_rate, entry))
 
 
 def model_frames_for(length_frames: int, scene_rate: Fraction, entry: ModelEntry) -> int:

@@ -36,9 +36,9 @@ from ..protocol.messages import (
 )
 from ..protocol.sentences import Sentence
 from ..storage import media_folder
-from . import needed_sources, sizes, skipped_work
+from . import needed_sources, sizes, skipped_work, words_over_time
 from .draft import Draft, Step, empty_plan, run_steps, unless_refused
-from .lengths import choose_lengths
+from .handles import choose_handles
 
 MIN_FRAME_RATE, MAX_FRAME_RATE = Fraction(1), Fraction(240)
 MAX_MODEL_FRAMES = 4001
@@ -74,6 +74,7 @@ def cleaned(request: TakeRequest) -> TakeRequest:
         request,
         prompt=_readable(request.prompt),
         negative_prompt=_readable(request.negative_prompt),
+        words=[dataclasses.replace(each, prompt=_readable(each.prompt)) for each in request.words],
     )
 
 
@@ -101,7 +102,7 @@ def _check_task(draft: Draft) -> Draft | Problem:
 def _check_prompts(draft: Draft) -> Draft | Problem:
     request = draft.request
     shown = any(source.role in PROMPTLESS_ROLES for source in request.sources)
-    if not shown and not _readable(request.prompt).strip():
+    if not shown and not request.words and not _readable(request.prompt).strip():
         return Problem(
             ProblemKind.BAD_PROMPT, Sentence("The prompt is empty; describe in a sentence what the take shows.")
         )
@@ -119,7 +120,7 @@ def _check_prompts(draft: Draft) -> Draft | Problem:
                     most=f"{MAX_PROMPT_CHARACTERS:,}",
                 ),
             )
-    return draft
+    return words_over_time.problem_of(cleaned(request)) or draft
 
 
 def _check_settings(draft: Draft) -> Draft | Problem:
@@ -193,9 +194,13 @@ def _settle_length(draft: Draft) -> Draft:
     take_frames = request.length_frames
     if not entry.makes_long(request.task):
         take_frames = min(take_frames, int(Fraction(entry.max_frames - 1) / entry.frame_rate * scene_rate) + 1)
-    clip = choose_lengths(request, take_frames, scene_rate, entry)
+    handles = choose_handles(request, take_frames, scene_rate, entry)
+    clip = handles.clip
     draft = draft.with_plan(
+        *([handles.note] if handles.note else []),
         take_frames=take_frames,
+        handle_before=handles.before,
+        handle_after=handles.after,
         model_frames=clip.model_frames,
         kept_before=clip.kept_before,
         kept_after=clip.kept_after,
@@ -297,7 +302,7 @@ def _estimate_memory(draft: Draft) -> Draft:
 def _estimate_disk(draft: Draft) -> Draft:
     """Estimate the take's files, and the model's frames that wait in a file for those after the take."""
     request, made = draft.request, draft.plan
-    pixels, frames = made.width * made.height, made.take_frames
+    pixels, frames = made.width * made.height, made.all_frames
     waiting = any(source.role in (Role.AFTER, Role.LAST) for source in request.sources)
     disk_bytes = int(BYTES_A_PIXEL[request.media_format] * pixels * frames) + 4096 * frames
     return draft.with_plan(disk_bytes=disk_bytes + (3 * pixels * made.model_frames if waiting else 0))
@@ -316,6 +321,7 @@ REQUEST_STEPS: tuple[Step, ...] = (
     _note_unread_prompt,
     _settle_size,
     _settle_length,
+    unless_refused(words_over_time.settle),
     unless_refused(_check_sources),
     unless_refused(_check_loras),
     _settle_sampling,

@@ -13,14 +13,19 @@ from typing import Any
 from .media import first_file
 from .plain_names import MAX_PATH_CHARACTERS, is_encodable, is_folder, is_name
 from .takes import (
+    MAX_HANDLE_FRAMES,
+    MAX_JUMP,
     MAX_PROMPT_CHARACTERS,
     MAX_SHOWN_FILES,
     MAX_TAKE_FRAMES,
+    MAX_WORDS,
     FrameRate,
     Framing,
+    Jump,
     Source,
     Take,
     TakeRequest,
+    Words,
 )
 
 MAX_JSON_CHARACTERS = 1 << 20
@@ -58,12 +63,13 @@ def is_sane_request(request: TakeRequest) -> bool:
     return (
         _is_text(request.prompt, 2 * MAX_PROMPT_CHARACTERS)
         and _is_text(request.negative_prompt, 2 * MAX_PROMPT_CHARACTERS)
-        and all(_is_text(word, MAX_NAME) for word in (request.model, request.resolution, origin.scene))
+        and all(_is_text(word, MAX_NAME) for word in (request.model, request.resolution, origin.scene, origin.shot))
         and _is_text(origin.project_id, MAX_NAME)
         and all(_is_path(path) for path in (request.media_folder, origin.project, *(use.path for use in request.loras)))
         and all(1 <= side <= MAX_PIXELS_A_SIDE for side in (request.width, request.height))
         and 1 <= request.length_frames <= LAST_FRAME
         and is_sane_rate(request.frame_rate)
+        and 0 <= request.handle_frames <= MAX_HANDLE_FRAMES
         and 0 <= request.seed < 1 << 63
         and abs(origin.start) <= LAST_FRAME
         and 0 <= origin.channel <= MAX_NAME
@@ -72,6 +78,8 @@ def is_sane_request(request: TakeRequest) -> bool:
         and (request.guidance_interval is None or all(map(_is_number, vars(request.guidance_interval).values())))
         and len(request.loras) <= MAX_KEPT_LORAS
         and all(_is_number(use.strength) for use in request.loras)
+        and len(request.words) <= MAX_WORDS
+        and all(map(_are_sane_words, request.words))
         and len(request.sources) <= MAX_SOURCES
         and all(map(is_sane_source, request.sources))
     )
@@ -98,12 +106,28 @@ def is_sane_take(take: Take) -> bool:
         and all(1 <= side <= MAX_PIXELS_A_SIDE for side in (take.width, take.height))
         and take.first_file == first_file(take.media_format)
         and is_sane_rate(take.frame_rate)
+        and _is_text(take.program, MAX_NAME)
+        and are_sane_handles(take.handle_before, take.handle_after, take.frames)
+        and all(jump is None or _is_sane_jump(jump) for jump in (take.start_jump, take.end_jump))
     )
+
+
+def are_sane_handles(before: int, after: int, frames: int) -> bool:
+    """Whether a take of so many frames can have so many handle frames at its ends: they leave it one of its own."""
+    return min(before, after) >= 0 and before + after < frames
+
+
+def _is_sane_jump(jump: Jump) -> bool:
+    return all(0 <= value <= MAX_JUMP for value in vars(jump).values())
 
 
 def is_sane_rate(rate: FrameRate) -> bool:
     """Whether a scene can have it."""
     return 1 <= rate.fps <= MAX_PIXELS_A_SIDE and 1e-5 <= rate.fps_base <= 1e6
+
+
+def _are_sane_words(words: Words) -> bool:
+    return 0 <= words.first <= words.last <= LAST_FRAME and _is_text(words.prompt, 2 * MAX_PROMPT_CHARACTERS)
 
 
 def _is_sane_framing(framing: Framing) -> bool:

@@ -31,12 +31,13 @@ from . import (
     takes,
     transfer,
     work,
+    workers,
 )
 from .conversion import CODEC, Codec
 from .methods import Method
 from .sentences import Sentence
 
-MODULES = (choices, name_runs, takes, messages, work, looks, downloads, cut, transfer)
+MODULES = (choices, name_runs, takes, messages, workers, work, looks, downloads, cut, transfer)
 """The modules of the messages, in the order in which they are described."""
 HOPS = [
     ("Client to server", methods.SERVER_METHODS, "The client calls these; the server answers each."),

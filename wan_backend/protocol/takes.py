@@ -40,6 +40,13 @@ MAX_LORAS = 32
 """Each LoRA costs memory and time; nobody means more."""
 MIN_STRENGTH, MAX_STRENGTH = -4.0, 4.0
 MAX_SHOWN_FILES = 32
+HANDLE_FRAMES = 12
+"""Handle frames at each end of a take that has them, in frames of the scene."""
+MAX_HANDLE_FRAMES = 240
+MAX_JUMP = 99.0
+"""A larger figure of a seam would say no more."""
+MAX_WORDS = 32
+"""Times of one take that have words of their own; each costs the text encoder a run."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class Origin:
     scene: str = ""
     channel: int = 1
     start: int = 1
+    shot: str = ""
+    """The shot at that place, as the studio's tracker marked it on the timeline; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +201,17 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Words:
+    """What a part of the take shows, besides what its whole prompt says."""
+
+    first: int
+    """The part's first frame, counted from the take's first one as 0, at the scene's rate."""
+    last: int
+    """Its last frame."""
+    prompt: str
+
+
+@dataclass(frozen=True)
 class TakeRequest:
     """Everything needed to make a take, and to make it again."""
 
@@ -229,8 +249,20 @@ class TakeRequest:
     guidance_interval: GuidanceInterval | None = None
     """None: guidance in all steps."""
     step_cache: StepCache = StepCache.OFF
+    handle_frames: int = 0
+    """Handle frames that are wanted at each end, in frames of the scene, besides those of `length_frames`."""
     least_size: bool = False
     """True: at the fewest pixels that the model makes in that aspect, whatever `resolution` says, as looks are."""
+    words: list[Words] = field(default_factory=list)
+    """Words over time, at most MAX_WORDS, of which no two have a frame in common. Each part's prompt is the whole one
+    followed by its words; where there are none, the whole prompt holds."""
+
+    @property
+    def shown_prompt(self) -> str:
+        """What it is called by: the prompt, or the first words where there is none."""
+        if self.prompt.strip() or not self.words:
+            return self.prompt
+        return min(self.words, key=lambda each: each.first).prompt
 
     def source(self, role: Role) -> Source | None:
         """The source of that role, or None."""
@@ -273,7 +305,7 @@ class Plan:
     """Frames that the model makes, at its own rate: 4k + 1."""
     model_frame_rate: FrameRate
     take_frames: int
-    """Frames that the take will have, at the scene's rate."""
+    """Frames that the take will have, at the scene's rate, without its handles."""
     steps: int
     guidance_scale: float
     flow_shift: float
@@ -298,6 +330,8 @@ class Plan:
     """LoRAs in order: the one that makes the quality possible in few steps, then the person's own."""
     guided_steps: StepRange | None = None
     """The steps that guidance is computed in; None: all."""
+    words: list[Words] = field(default_factory=list)
+    """The words over time that are followed, in order; those of the request that are too short aren't among them."""
     reused_steps: ReusedSteps | None = None
     """What the step cache skips; None: nothing."""
     calibrates: bool = False
@@ -321,6 +355,10 @@ class Plan:
     expected_seconds: float | None = None
     """How long it will probably take here once the model is loaded, by earlier takes; None if that isn't known. Only
     the method `plan` says it."""
+    handle_before: int = 0
+    """Handle frames before the take's first, at the scene's rate."""
+    handle_after: int = 0
+    """Handle frames after its last."""
     notes: list[Sentence] = field(default_factory=list)
     """Sentences: what was snapped, and why."""
     fixes: list[Fix] = field(default_factory=list)
@@ -333,6 +371,28 @@ class Plan:
         """The most of the model's frames that go through its transformer in one pass."""
         return min(self.model_frames, self.window_frames or self.model_frames)
 
+    @property
+    def all_frames(self) -> int:
+        """The take's frames with its handles."""
+        return self.handle_before + self.take_frames + self.handle_after
+
+
+@dataclass(frozen=True)
+class Jump:
+    """How far a take misses the neighbor that it was to join. 1.0 is as much as the neighbor changes in one frame."""
+
+    motion: float
+    """By how much its first frame lies elsewhere than the neighbor's motion leads to."""
+    level: float
+    """By how much the pixels differ besides."""
+    color: float
+    """By how much the picture's mean color differs besides."""
+
+    @property
+    def number(self) -> float:
+        """The largest of the three: what is seen."""
+        return max(self.motion, self.level, self.color)
+
 
 @dataclass(frozen=True)
 class Take:
@@ -344,9 +404,25 @@ class Take:
     """The name of the first PNG file ("0001.png"), or of the movie."""
     media_format: MediaFormat
     frames: int
+    """Their number, with those of the handles."""
     width: int
     height: int
     frame_rate: FrameRate
+    program: str = ""
+    """What made it, with its version, as its files say it; empty for takes of older ones."""
+    handle_before: int = 0
+    """How many of the first frames are handle frames, before the frame on which the take begins."""
+    handle_after: int = 0
+    """How many of the last frames are handle frames."""
+    start_jump: Jump | None = None
+    """How it joins what was before it; None where it was not to join anything, or that wasn't measured."""
+    end_jump: Jump | None = None
+    """How it joins what was after it, likewise."""
+
+    @property
+    def own_frames(self) -> int:
+        """How many frames it has without its handles."""
+        return self.frames - self.handle_before - self.handle_after
 
 
 @dataclass(frozen=True)
@@ -386,7 +462,7 @@ class JobSummary:
     @classmethod
     def of(cls, request: TakeRequest) -> JobSummary:
         """The summary of `request`."""
-        title = " ".join(request.prompt.split())[:MAX_TITLE_CHARACTERS]
+        title = " ".join(request.shown_prompt.split())[:MAX_TITLE_CHARACTERS]
         task, model, seed, frames = request.task, request.model, request.seed, request.length_frames
         return cls(title, task, model, seed, frames, request.origin, len(request.loras))
 

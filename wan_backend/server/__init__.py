@@ -1,4 +1,4 @@
-"""The server: answers a client on stdin and stdout, keeps the queue, and looks after its worker.
+"""The server: answers a client on stdin and stdout, keeps the queue, and looks after its workers.
 
 serve                 start, main loop, end
 stay                  a server that outlasts its line, for a client on another machine
@@ -7,7 +7,9 @@ inbox                 the events that other threads put into the main loop
 handlers              one method for each method of the protocol
 planning_queue        makes plans on threads of their own, so that a slow disk delays nothing else
 planner               makes a plan from a request and the models that are here
-job_runner            gives the queue's jobs to the worker
+job_runner            gives the queue's jobs to the workers
+seats                 the workers' places, one for each card, and which of them is the next job's
+cards                 the graphics cards that there are for them
 looks                 small drafts of what is being looked at, while there is no job
 worker_life           start, cancel, kill, and the limit on restarts
 worker_pulse          judges when a worker hangs

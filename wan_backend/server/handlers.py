@@ -25,7 +25,7 @@ from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import WRONG_VERSION, result_or_error
 from ..protocol.media import PARTIAL_SUFFIX, PREVIEW_FILE, PREVIEW_PIXELS_FILE
 from ..protocol.sentences import Sentence, as_sentence
-from . import diagnosis, interchange_requests
+from . import cards, diagnosis, interchange_requests
 from .download_process import DownloadCommand
 from .download_queue import Downloads
 from .filmstrip_requests import Filmstrips
@@ -33,8 +33,8 @@ from .inbox import Call, Inbox
 from .job_runner import JobRunner
 from .media_requests import SentMedia
 from .planning_queue import PlanningQueue
+from .seats import Seats
 from .thumbnail_requests import Thumbnails
-from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,13 @@ class Handlers:
         queue: JobQueue,
         planning: PlanningQueue,
         runner: JobRunner,
-        life: WorkerLife,
+        seats: Seats,
         downloads: Downloads,
         fetch: DownloadCommand,
         leave: Callable[[str], None],
     ) -> None:
         self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox
-        self._queue, self._planning, self._runner, self._life = queue, planning, runner, life
+        self._queue, self._planning, self._runner, self._seats = queue, planning, runner, seats
         self._downloads, self._fetch = downloads, fetch
         self._leave = leave
         self._sent = SentMedia(state_folder)
@@ -83,7 +83,7 @@ class Handlers:
                 ),
             )
         log.info("Greeted by %.100s", params.client)
-        self._inbox.put(Call(self._life.want))
+        self._inbox.put(Call(self._runner.begin))
         tasks = {m.Task(task): None for entry in entries.load().models.values() for task in entry.tasks}
         return m.HelloResult(
             PROTOCOL_VERSION, __version__, list(tasks), os.getpid(), str(self._state_folder), str(self._log_file)
@@ -98,6 +98,10 @@ class Handlers:
         self._planning.look()
         return self._planning.known
 
+    def name_transformer(self, params: m.NameTransformerParams) -> Later:
+        """Remember what a transformer is, and look at the models folders anew, which all later plans wait for."""
+        return self._in_thread("name_transformer", lambda: self._planning.name_transformer(params))
+
     def plan(self, params: m.PlanParams) -> Later:
         """A plan for a request."""
         return Later(
@@ -105,7 +109,7 @@ class Handlers:
         )
 
     def warm(self, params: m.WarmParams) -> m.Nothing:
-        """Have the worker load a model, as soon as nothing else is to be done."""
+        """Have a worker load a model, as soon as it has nothing else to do."""
         self._runner.warm_up(params)
         return m.Nothing()
 
@@ -215,26 +219,29 @@ class Handlers:
 
         return Later(lambda hand_in: self._queue.when_adopted(lambda: begin(hand_in)))
 
-    def release(self, params: m.Nothing) -> m.WorkerStatus:
-        """End an idle worker, so that other programs have the card's memory; the next job starts another."""
-        self._runner.forgive()
-        self._life.release()
-        return self._life.status
+    def release(self, params: m.Nothing) -> m.WorkersResult:
+        """End the idle workers, so that other programs have the cards' memory; the next job starts another."""
+        return self._runner.release()
+
+    def cards(self, params: m.Nothing) -> Later:
+        """The cards of this machine, listed on a thread of its own: it may take seconds."""
+        used = [seat.card.id for seat in self._seats if seat.card is not None]
+        return self._in_thread("cards", lambda: cards.as_rows(cards.listed(), used))
 
     def doctor(self, params: m.Nothing) -> Later:
         """Look at everything, on a thread of its own: it may take seconds."""
-        worker, planning = self._life.status, self._planning
+        workers, planning = [seat.status for seat in self._seats], self._planning
 
         def examine() -> m.DoctorResult:
             known, survey = planning.search_again(diagnosis.DISK_SECONDS)
             arguments = (
                 self._state_folder,
                 known.models,
-                worker,
+                next((each for each in workers if each.torch), workers[0] if workers else None),
                 planning.models_folders,
                 planning.memory_budget_bytes,
             )
-            return m.DoctorResult(diagnosis.examine(*arguments, survey=survey))
+            return m.DoctorResult(diagnosis.examine(*arguments, survey=survey, workers=workers))
 
         return self._in_thread("doctor", examine)
 

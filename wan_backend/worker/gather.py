@@ -34,7 +34,8 @@ def gather(
     if request.task == Task.IMAGE_TO_VIDEO:
         return Canvas(kept=gatherer.ends())
     if request.task in (Task.FILL_GAP, Task.EXTEND):
-        return Canvas(kept={**gatherer.pictures(Role.BEFORE), **gatherer.pictures(Role.AFTER)})
+        kept = {**gatherer.pictures(Role.BEFORE), **gatherer.pictures(Role.AFTER)}
+        return Canvas(kept=kept, handles=gatherer.handles())
     if request.task == Task.RESTYLE:
         return gatherer.footage()
     if request.task == Task.PREVIS:
@@ -56,6 +57,18 @@ class Gatherer:
         """The pictures of the source of that role, by the model's frames that show it; none without a source."""
         source = self._request.source(role)
         return {} if source is None else dict(self._read(source))
+
+    def handles(self) -> dict[int, np.ndarray]:
+        """The frames of the neighbors that the take has as handles, one for each frame of the scene."""
+        plan, before, after = self._plan, self._request.source(Role.BEFORE), self._request.source(Role.AFTER)
+        handles: dict[int, np.ndarray] = {}
+        if before is not None:
+            frames = range(-plan.handle_before, 0)
+            handles.update(self._shown_by(before, {frame: before.frames + frame for frame in frames}))
+        if after is not None:
+            frames = range(plan.take_frames, plan.take_frames + plan.handle_after)
+            handles.update(self._shown_by(after, {frame: frame - plan.take_frames for frame in frames}))
+        return handles
 
     def ends(self) -> dict[int, np.ndarray]:
         """The first picture at the first frame; the last one from where the take ends to the model's last frame."""
@@ -107,7 +120,12 @@ class Gatherer:
 
     def _read(self, source: Source) -> Iterator[tuple[int, np.ndarray]]:
         """The model's frames that show `source`, in order, each with its picture."""
-        shown = self._schedule.frames_of(source)
+        return self._shown_by(source, self._schedule.frames_of(source))
+
+    def _shown_by(self, source: Source, shown: dict[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+        """The frames of `source` that `shown` has, by its keys, in order."""
+        if not shown:
+            return
         plan, scene_size = self._plan, (self._request.width, self._request.height)
         pictures = self._read_source(source, list(shown.values()), plan.width, plan.height, scene_size)
         for frame, picture in zip(shown, pictures, strict=True):

@@ -18,7 +18,7 @@ import numpy as np
 from ..frames import source_frames
 from ..pipelines.stopping import ShouldStop, Stopped, check
 from ..protocol.looks import MakeLookParams, MakeLookResult
-from ..protocol.messages import JobState, PhaseSeconds, Plan, ProgressParams, TakeRequest
+from ..protocol.messages import JobState, Jump, PhaseSeconds, Plan, ProgressParams, Role, TakeRequest
 from ..storage import private_files, whole_file
 from . import take_pictures
 from .kept_steps import KeptSteps
@@ -98,11 +98,12 @@ def _write(
     written: list[str],
     decoded: Iterator[np.ndarray],
     kept: dict[int, np.ndarray],
+    _handles: dict[int, np.ndarray],
     request: TakeRequest,
     plan: Plan,
     folder: Path,
     advance: take_pictures.Advance,
-) -> None:
+) -> dict[Role, Jump]:
     """Write a few of the take's pictures, small, as Blender takes them; `written` gets their files."""
     wanted = chosen(plan.take_frames)
     written.clear()
@@ -111,6 +112,7 @@ def _write(
             file = folder / f"{frame + 1:04d}.rgba"
             whole_file.write(file, pack_pixels(small(picture)), flushed=False)
             written.append(str(file))
+    return {}  # nobody asks how it joins
 
 
 def chosen(frames: int) -> set[int]:

@@ -21,7 +21,7 @@ import torch
 
 from .. import __version__
 from ..frames import source_frames
-from ..frames.marks import Marks
+from ..frames.marks import PROGRAM, Marks, program_of
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices, matrix_products
 from ..loading.matrix_products import EightBitProduct, MatrixWidth
@@ -51,17 +51,20 @@ from ..protocol.media import KERNELS_FILE, first_file
 from ..protocol.messages import (
     Decoder,
     JobState,
+    Jump,
     MatrixPrecision,
+    MediaFormat,
     PhaseSeconds,
     Plan,
     ProgressParams,
+    Role,
     RunParams,
     RunResult,
     Take,
     TakeRequest,
 )
 from ..protocol.sentences import Sentence, in_english
-from ..storage import media_folder
+from ..storage import media_folder, signing
 from ..storage.take_folder import TakeFolder
 from . import overlap, take_pictures
 from .failures import decoded_no_pictures, numbers_ran_over
@@ -86,6 +89,7 @@ EXACT_MATRICES_NOTE = Sentence(
 PRODUCT_FAILED_NOTE = Sentence(
     "Multiplying in 8 bit failed during the take, so it went on with weights in 8 bit that are multiplied in 16 bit."
 )
+ONLY_MP4 = Sentence("The take isn't signed: of the formats, only H.264 movies can be (More, File Format).")
 FINISHED_SECONDS = 10.0
 """Decoding waits this long for the finished latents to be on the disk; a disk that hangs must not hold the take."""
 
@@ -104,9 +108,19 @@ ENCODING = {
 
 
 WritePictures = Callable[
-    [Iterator[np.ndarray], dict[int, np.ndarray], TakeRequest, Plan, Path, take_pictures.Advance], None
+    [
+        Iterator[np.ndarray],
+        dict[int, np.ndarray],
+        dict[int, np.ndarray],
+        TakeRequest,
+        Plan,
+        Path,
+        take_pictures.Advance,
+    ],
+    dict[Role, Jump],
 ]
-"""Gets the decoded pictures, the frames that are given, the request and the plan that was followed, and a folder."""
+"""Gets the decoded pictures, the frames that are given, those that are handles, the request and the plan that was
+followed, and a folder; gives how the take joins its neighbors."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +176,8 @@ class TakeState:
     """The driver was seen to keep in the machine's memory what should be on the card."""
     late: LateSteps | None = None
     """What finishes the steps; None before the first."""
+    jumps: dict[Role, Jump] = field(default_factory=dict)
+    """How it joins its neighbors, by the roles of these; known once its pictures are written."""
     ahead: ReadAhead = field(default_factory=lambda: ReadAhead([]))
     """What reads the files of components before they are loaded."""
 
@@ -197,6 +213,7 @@ def make_take(
         if state.resumed is None and not state.spilled:
             warm.pace.learn(PhaseSeconds(0.0, **state.seconds), work)
         check(should_stop)
+        marks = _signed(job, state, marks, take_folder.partial)
         final = take_folder.publish(lambda folder: _settings(job, state, _result(job, state, memory, folder), marks))
         job.steps.remove()
         return _result(job, state, memory, final)
@@ -219,6 +236,24 @@ def make_pictures(job: TakeJob, folder: Path) -> tuple[TakeState, JobMemory]:
         model.drop_all()
         devices.release(model.device)
     return state, memory
+
+
+def _signed(job: TakeJob, state: TakeState, marks: Marks, folder: Path) -> Marks:
+    """Sign the take's movie if a person has chosen a certificate; a note says it if that can't be done."""
+    try:
+        signatory = signing.Signatory.named()
+        if signatory is None:
+            return marks
+        if job.request.media_format is not MediaFormat.H264:
+            raise signing.CantSign(ONLY_MP4)
+        title = first_file(job.request.media_format)
+        claim = signing.Claim(title, marks.digital_source_type, marks.model, PROGRAM, __version__)
+        signatory.sign(folder / title, claim)
+    except signing.CantSign as error:
+        log.warning("the take isn't signed: %s", error.sentence)
+        state.plan = replace(state.plan, notes=[*state.plan.notes, error.sentence])
+        return marks
+    return replace(marks, signed=True)
 
 
 def work_of(plan: Plan) -> TakeWork:
@@ -287,14 +322,14 @@ def _make_media(job: TakeJob, state: TakeState, memory: JobMemory, placement: Pl
         with _timed(state, "encode", placement):
             canvas = _read_sources(job, state, placement)
             _resume(job, state, canvas)
-            kept = canvas.kept
+            kept, handles = canvas.kept, canvas.handles
             conditions = None if state.denoised else _prepare(job, state, placement, canvas)
             del canvas
         with _timed(state, "denoise", placement):
             latents = _latents(job, state, memory, placement, conditions)
             del conditions
         with _timed(state, "decode", placement):
-            _decode(job, state, placement, latents, kept, folder)
+            _decode(job, state, placement, latents, kept, handles, folder)
     finally:
         state.seconds["load"] += placement.load_seconds
 
@@ -482,9 +517,10 @@ def _decode(
     placement: PlacedModel,
     latents: torch.Tensor,
     kept: dict[int, np.ndarray],
+    handles: dict[int, np.ndarray],
     folder: Path,
 ) -> None:
-    """Decode the latents, and write the take's media into `folder`; `kept` are the frames that are given."""
+    """Decode the latents, and write the take's media into `folder`; `kept` and `handles` are given (Canvas)."""
 
     def advance(done: int, total: int, sentence: Sentence) -> None:
         check(job.should_stop)
@@ -494,7 +530,7 @@ def _decode(
     try:
         with _decoded(job, state, placement, latents) as pictures:
             made = _after_latents(job, pictures)
-            job.write(made, kept, job.request, state.plan, folder, advance)
+            state.jumps = job.write(made, kept, handles, job.request, state.plan, folder, advance)
     except NoPictures as error:
         tiny = state.plan.decoder is Decoder.TINY
         raise Refusal(decoded_no_pictures(job.params, job.model, tiny)) from error
@@ -555,10 +591,15 @@ def _result(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> 
         folder=str(folder),
         first_file=first_file(request.media_format),
         media_format=request.media_format,
-        frames=plan.take_frames,
+        frames=plan.all_frames,
         width=plan.width,
         height=plan.height,
         frame_rate=request.frame_rate,
+        program=program_of(__version__),
+        handle_before=plan.handle_before,
+        handle_after=plan.handle_after,
+        start_jump=state.jumps.get(Role.BEFORE),
+        end_jump=state.jumps.get(Role.AFTER),
     )
     added = [note for note in plan.notes if note not in job.params.plan.notes]
     return RunResult(take, PhaseSeconds(0.0, **state.seconds), [*memory.notes, *added])

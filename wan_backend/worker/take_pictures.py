@@ -6,6 +6,7 @@ those are decoded, too. Until then it lies in a file, because a long film is mor
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -20,7 +21,7 @@ from ..frames.schedule import Conformer, Schedule
 from ..frames.seam import EASED_FRAMES, ColorMatch, Seam
 from ..frames.take_writing import Movie, PngSequence
 from ..protocol.media import first_file
-from ..protocol.messages import MediaFormat, Plan, TakeRequest
+from ..protocol.messages import Jump, MediaFormat, Plan, Role, TakeRequest
 from ..protocol.sentences import Sentence
 
 SPOOL_FILE = "decoded.part"
@@ -32,16 +33,26 @@ Advance = Callable[[int, int, Sentence], None]
 def write(
     decoded: Iterator[np.ndarray],
     kept: dict[int, np.ndarray],
+    handles: dict[int, np.ndarray],
     request: TakeRequest,
     plan: Plan,
     folder: Path,
     advance: Advance,
     marks: Marks | None = None,
-) -> None:
-    """Write the media of the take into `folder`; the rest is as of `of_take`. Raises OSError."""
+) -> dict[Role, Jump]:
+    """Write the media of the take into `folder`, and return how it joins the neighbors before and after it.
+
+    `handles` are the frames of the neighbors that are written before the take's first and after its last (Canvas); the
+    rest is as of `of_take`. Raises OSError.
+    """
+    jumps: dict[Role, Jump] = {}
+    given = [(picture, [frame]) for frame, picture in sorted(handles.items())]
+    before, after = ([each for each in given if (each[1][0] < 0) is is_before] for is_before in (True, False))
     with _writer(request, plan, folder, marks) as writer:
-        for picture, indices in of_take(decoded, kept, request, plan, folder, advance):
-            writer.write(picture, indices)
+        own = of_take(decoded, kept, request, plan, folder, advance, jumps)
+        for picture, frames in itertools.chain(before, own, after):
+            writer.write(picture, [plan.handle_before + frame for frame in frames])
+    return jumps
 
 
 def of_take(
@@ -51,11 +62,14 @@ def of_take(
     plan: Plan,
     folder: Path,
     advance: Advance,
+    jumps: dict[Role, Jump] | None = None,
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
     """The take's pictures, each with the consecutive frames that show it; `folder` is for what has to wait in a file.
 
-    `decoded` are (N, H, W, 3) pictures, `kept` the frames that are given. `advance(done, total, sentence)` is called
-    twice for each picture: when it is decoded, and when it is finished. What it raises ends the work. Raises OSError.
+    Frames are counted from the take's first: those of a handle that is made before it are negative. `decoded` are
+    (N, H, W, 3) pictures, `kept` the frames that are given, and `jumps` gets those at the seams.
+    `advance(done, total, sentence)` is called twice for each picture: when it is decoded, and when it is finished. What
+    it raises ends the work. Raises OSError.
     """
     frames, done = plan.model_frames, 0
     schedule = Schedule.of(plan, request)
@@ -71,7 +85,8 @@ def of_take(
 
     def take_pictures() -> Iterator[tuple[int, np.ndarray]]:
         made = counted(picture for some in decoded for picture in some)
-        for number, picture in enumerate(counted(finished(made, frames, kept, folder / SPOOL_FILE, times))):
+        seamless = finished(made, frames, kept, folder / SPOOL_FILE, times, jumps)
+        for number, picture in enumerate(counted(seamless)):
             yield from conformer.feed(number, picture)
         yield from conformer.finish()
 
@@ -99,11 +114,13 @@ def finished(
     kept: Mapping[int, np.ndarray],
     spool_file: Path,
     times: Sequence[float] | None = None,
+    jumps: dict[Role, Jump] | None = None,
 ) -> Iterator[np.ndarray]:
     """The model's `frames` pictures in order: the kept ones as their source has them, the made ones eased into them.
 
     `made` yields every decoded picture in order, the kept ones too. `times` are the times of the frames where the kept
     ones are footage, whose motion goes on at the seams; None if they are stills. `spool_file` exists only meanwhile.
+    `jumps` gets the jump at each seam that is measured, by the role of the neighbor.
     Raises OSError if the disk is full.
     """
     before, after = leading(kept), trailing(kept, frames)
@@ -113,10 +130,10 @@ def finished(
         with Spool(spool_file) as spool:
             near = {*before[-SEAM_FRAMES:], *after[:SEAM_FRAMES]}
             pairs = {n: (picture, kept[n]) for n, picture in spool.filled(made) if n in near}
-            finisher = Finisher(pairs, before, after, frames, kept, times)
+            finisher = Finisher(pairs, before, after, frames, kept, times, jumps)
             yield from finisher.finish(spool.pictures())
     else:
-        yield from _from_before(iter(made), before, frames, kept, times)
+        yield from _from_before(iter(made), before, frames, kept, times, jumps)
 
 
 def runs(pictures: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[np.ndarray, list[int]]]:
@@ -195,6 +212,7 @@ def _from_before(
     frames: int,
     kept: Mapping[int, np.ndarray],
     times: Sequence[float] | None,
+    jumps: dict[Role, Jump] | None,
 ) -> Iterator[np.ndarray]:
     """`finished` with kept frames only at the beginning: each picture is finished as it comes."""
     pairs: dict[int, Pair] = {}
@@ -202,7 +220,7 @@ def _from_before(
         pairs[number] = (next(made), kept[number])
         pairs.pop(number - SEAM_FRAMES, None)
         yield kept[number]
-    finisher = Finisher(pairs, before, range(frames, frames), frames, kept, times)
+    finisher = Finisher(pairs, before, range(frames, frames), frames, kept, times, jumps)
     yield from finisher.finish(made, len(before))
 
 
@@ -217,8 +235,10 @@ class Finisher:
         frames: int,
         kept: Mapping[int, np.ndarray],
         times: Sequence[float] | None,
+        jumps: dict[Role, Jump] | None = None,
     ) -> None:
-        """`pairs` are the decoded and the true pictures of the kept frames next to the seams."""
+        """`pairs` are the decoded and the true pictures of the kept frames next to the seams; `jumps` gets theirs."""
+        self._jumps = {} if jumps is None else jumps
         self._pairs, self._before, self._after, self._kept, self._times = pairs, before, after, kept, times
         first, last = before[-1] if before else 0, after[0] if after else frames - 1
         sides = [[pairs[n] for n in side] for side in (before[-SEAM_FRAMES:], after[:SEAM_FRAMES])]
@@ -245,8 +265,8 @@ class Finisher:
         seam: Seam | None = None
         for number, picture in numbered:
             distance = number - self._made.start
-            if 0 <= distance < self._eased:
-                seam = seam or self._seam(self._before[-1], -1, picture)
+            if 0 <= distance < max(self._eased, 1):
+                seam = seam or self._seam(self._before[-1], Role.BEFORE, picture)
                 picture = seam.apply(distance, picture)
             yield number, picture
 
@@ -254,18 +274,19 @@ class Finisher:
         """Ease the last made frames; they wait for one another, because the seam is measured at the very last."""
         waiting: deque[tuple[int, np.ndarray]] = deque()
         for number, picture in numbered:
-            if number < self._made.stop - self._eased or number >= self._made.stop:
+            if number < self._made.stop - max(self._eased, 1) or number >= self._made.stop:
                 yield number, picture
                 continue
             waiting.append((number, picture))
             if number == self._made.stop - 1:
-                seam = self._seam(self._after[0], 1, picture)
+                seam = self._seam(self._after[0], Role.AFTER, picture)
                 while waiting:
                     early, made = waiting.popleft()
                     yield early, seam.apply(number - early, made)
 
-    def _seam(self, near: int, outwards: int, beside: np.ndarray) -> Seam:
-        """The seam at the kept frame `near`; `outwards`, -1 or 1, is the way to the other kept ones."""
+    def _seam(self, near: int, side: Role, beside: np.ndarray) -> Seam:
+        """The seam at `near`, the kept frame of the neighbor on that side; its jump is noted if it is measured."""
+        outwards = -1 if side is Role.BEFORE else 1
         far, made = near + outwards, near - outwards
         times = self._times
         if times is None or far not in self._kept:
@@ -273,4 +294,7 @@ class Finisher:
             return Seam.of_detail(true, self._match.apply(near, decoded), beside, self._eased)
         gap, step = abs(times[near] - times[far]), abs(times[made] - times[near])
         ratio = step / gap if gap else 0.0
-        return Seam.going_on(self._kept[far], self._kept[near], ratio, beside, self._eased)
+        seam = Seam.going_on(self._kept[far], self._kept[near], ratio, beside, self._eased)
+        if seam.jump is not None:
+            self._jumps[side] = seam.jump
+        return seam

@@ -58,6 +58,10 @@ def test_what_the_preferences_say_becomes_flags(command, settings, tmp_path):
     ]
     idle = command.find(settings(command=sys.executable, idle_minutes=30)).arguments
     assert idle[-2:] == ["--idle-minutes", "30"]
+    cards = {"cards": ("GPU-1111", "GPU-2222")}
+    chosen = command.find(settings(command=sys.executable, **cards)).arguments
+    assert chosen[-4:] == ["--card", "GPU-1111", "--card", "GPU-2222"]
+    assert "--card" not in command.find(settings(command=sys.executable, device="cpu", **cards)).arguments
     assert command.find(settings(command=sys.executable, paused=True)).arguments[-1] == "--paused"
     plain = command.find(settings(command=sys.executable)).arguments
     assert plain[-2:] == ["--state", str(tmp_path / "state")]

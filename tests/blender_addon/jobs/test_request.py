@@ -30,6 +30,7 @@ def build(scene, addon):
         "media_format": "FFV1",
         "guidance_in_part": False,
         "step_cache": "OFF",
+        "handles": False,
         "matrix_precision": "FAST_8_BIT",
         "loras": [],
     }

@@ -67,6 +67,8 @@ def draw_all(addon) -> Recorder:
         bl_rna=preferences.bl_rna,
         media_folder="",
         announce="QUEUE",
+        device="auto",
+        cards="",
         machines=preferences.machines,
         used_machine=preferences.used_machine,
     )

@@ -209,3 +209,30 @@ def test_a_list_that_rests_is_not_gone_through(stand_in, queue, addon, monkeypat
     fill(stand_in, 500, 21)
     queue()
     assert calls == ["_shown", "_write"] * 2
+
+
+def test_each_job_that_runs_shows_how_far_it_is(stand_in, queue, addon) -> None:
+    m = stand_in.messages
+    stand_in.all.clear()
+    for index, progress in enumerate((0.25, 0.5)):
+        summary = m.JobSummary(f"prompt {index}", m.Task.TEXT_TO_VIDEO, "big", 7, 81)
+        stand_in.all.append(m.JobStatus(f"{index:032x}", m.JobState.DENOISING, summary, progress=progress))
+    assert len(queue()) == 2
+    words = visible_text(draw_all(addon))
+    assert "25%" in words and "50%" in words
+
+
+def test_cards_are_chosen_in_the_preferences(stand_in, addon) -> None:
+    preferences = addon("preferences").get()
+    row = stand_in.messages.CardRow
+    stand_in.server.cards = [row(f"GPU-{n}000", f"NVIDIA L{n}", 24_000_000_000, True) for n in (1, 2)]
+    try:
+        assert "NVIDIA L2, 24.0 GB" in visible_text(draw_all(addon))
+        assert bpy.ops.wan_vse.use_card(card="GPU-1000") == {"FINISHED"}
+        assert preferences.cards == "GPU-2000"
+        assert bpy.ops.wan_vse.use_card(card="GPU-2000") == {"CANCELLED"}, "the last one stays"
+        assert bpy.ops.wan_vse.use_card(card="GPU-9000") == {"CANCELLED"}
+        assert bpy.ops.wan_vse.use_card(card="GPU-1000") == {"FINISHED"} and preferences.cards == ""
+    finally:
+        preferences.cards = ""
+        stand_in.server.cards = []

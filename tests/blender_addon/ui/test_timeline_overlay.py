@@ -198,3 +198,50 @@ def test_thousands_of_strips_are_read_by_and_by(stand_in, addon, scene, monkeypa
         shown()
     strips.remove(made[0])
     assert sorted(shown()) == list(range(1, 11))
+
+
+def test_a_stale_take_is_marked_on_its_strip(stand_in, addon, scene) -> None:
+    overlay, marks = addon("ui.timeline_overlay"), addon("ui.shown_marks").marks
+    compat, identity = addon("timeline.compat"), addon("timeline.identity")
+    strip = compat.new_color(compat.strips(scene.sequence_editor), "P", 2, 10, 40)
+    identity.mark_take(strip, JOB, "{}", "{}")
+    assert marks(scene).takes == ()
+    stand_in.stale.stale = frozenset({JOB})
+    ((*place, badge),) = marks(scene).takes
+    assert place == [10, 50, 2]
+    assert overlay.badge_words(badge) == ("stale", "stale", "~")
+    assert overlay.shade_of(badge) == overlay.STALE
+    stand_in.stale.stale = frozenset()
+    assert marks(scene).takes == ()
+
+
+def test_what_is_worse_or_goes_on_is_said_before_that_a_take_is_stale(stand_in, addon) -> None:
+    overlay, strip_takes = addon("ui.timeline_overlay"), addon("timeline.strip_takes")
+    stand_in.add(JOB, "denoising", progress=0.5)
+    gone = strip_takes.Badge(2, 3, is_gone=True, is_stale=True)
+    assert overlay.shade_of(gone) == overlay.FAILED and "files are gone" in overlay.badge_words(gone)[0]
+    assert overlay.badge_words(strip_takes.Badge(2, 3, is_stale=True))[0] == "2 of 3, stale"
+    coming = strip_takes.Badge(2, 3, pending=(JOB,), is_stale=True)
+    assert "new take" in overlay.badge_words(coming)[0] and overlay.shade_of(coming) == overlay.STALE
+
+
+def test_the_ends_that_join_are_marked_in_a_color_with_their_figure(addon, scene, monkeypatch) -> None:
+    overlay, marks = addon("ui.timeline_overlay"), addon("ui.shown_marks")
+    badge = addon("timeline.strip_takes").Badge(1, 2)
+    takes = (marks.TakePlace(120, 160, 2, badge),)
+    seams = (marks.SeamPlace(120, 160, 2, 0.8, 12.4), marks.SeamPlace(200, 202, 3, 1.5, None))
+    monkeypatch.setattr(marks, "marks", lambda *_: marks.Marks((), takes, seams))
+    filled, words, room = [], [], []
+    monkeypatch.setattr(overlay, "_fill_all", lambda boxes, color: filled.extend((box, color) for box in boxes))
+    monkeypatch.setattr(overlay, "_put", lambda text, left, bottom, scale: words.append((text, left)))
+    monkeypatch.setattr(overlay, "_draw_badges", lambda shown, scale: room.extend(box.right for _, box in shown))
+    context = SimpleNamespace(
+        region=View(), preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0)), space_data=None
+    )
+    overlay._draw_marks(context, scene)
+    green, yellow, red = overlay.SEAMS
+    bars = {color: box for box, color in filled if color in overlay.SEAMS}
+    assert (bars[green].left, bars[green].right) == (100, 104) and (bars[red].left, bars[red].right) == (296, 300)
+    assert bars[yellow].right - bars[yellow].left < 4, "a narrow strip has a narrower bar, and no figure"
+    assert [text for text, _ in words] == ["0.8", "12"]
+    assert words[0][1] > 104 and words[1][1] < 296 and room[0] < words[1][1], "the badge stands beside the figure"

@@ -147,3 +147,43 @@ def test_a_flat_picture_is_shifted_and_a_wild_one_not_blown_up():
     match = ColorMatch.measured([(picture(1, spread=4), picture(1, spread=60))], [], 0, 9)
     low, high = (int(match.apply(0, np.full((1, 1, 3), level, np.uint8))[0, 0, 0]) for level in (110, 130))
     assert high - low <= 20 * GAIN_LIMITS[1] + 1
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.5, 1.0, 3.0])
+def test_a_seam_is_as_large_as_the_frames_that_it_is_late(lag):
+    jump = Seam.going_on(film(-1), film(0), 1.0, film(1 - lag), EASED_FRAMES).jump
+    assert jump.motion == pytest.approx(lag, abs=0.15) and jump.number == max(jump.motion, jump.level, jump.color)
+    assert jump.level < 0.5 and jump.color < 0.5
+
+
+def test_a_seam_says_what_is_wrong_with_it():
+    redder = np.clip(film(1).astype(int) + np.array((12, 0, 0)), 0, 255).astype(np.uint8)
+    color = Seam.going_on(film(-1), film(0), 1.0, redder, EASED_FRAMES).jump
+    assert color.color > 4 > color.motion and color.number == color.color
+    other = as_bytes(texture(SIZE[1], SIZE[0], 5) * 0.3 + 150)
+    assert Seam.going_on(film(-1), film(0), 1.0, other, EASED_FRAMES).jump.number > 4, "another shot"
+
+
+def test_a_neighbor_that_stands_still_is_measured_by_what_can_be_seen():
+    still = film(0)
+    assert Seam.going_on(still, still.copy(), 1.0, still, EASED_FRAMES).jump.number == 0
+    jump = Seam.going_on(still, still.copy(), 1.0, film(1), EASED_FRAMES).jump
+    assert 1 < jump.motion < 99
+
+
+def test_the_rate_of_the_made_frames_makes_no_difference():
+    """A frame that lies further on in time may differ by as much more."""
+    at_once, later = (
+        Seam.going_on(film(-1), film(0), ratio, film(0), EASED_FRAMES).jump.motion for ratio in (1.0, 1.5)
+    )
+    assert at_once == pytest.approx(later, abs=0.1)
+
+
+def test_where_one_frame_alone_is_kept_nothing_is_known_of_its_motion():
+    assert Seam.of_detail(film(0), soft(film(0)), soft(film(1)), EASED_FRAMES).jump is None
+
+
+def test_tiny_pictures_have_a_jump_of_levels_alone():
+    far, near, made = (np.full((1, 1, 3), level, np.uint8) for level in (10, 20, 90))
+    jump = Seam.going_on(far, near, 1.0, made, 6).jump
+    assert jump.motion == 0 and jump.level == 7.0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.wan_backend.frames.test_motion import as_bytes, moved, texture
+from wan_backend.protocol.messages import Jump, Role
 from wan_backend.worker.take_pictures import finished, leading, runs, trailing
 
 FRAMES = 17
@@ -148,3 +149,30 @@ def test_a_still_gives_the_frames_after_it_its_detail_and_not_its_rest(tmp_path)
     for n in (1, 2):
         left, was = (np.abs(p[n][inner].astype(float) - moving(n)[inner]).mean() for p in (pictures, decoded))
         assert left < 0.6 * was
+
+
+@pytest.mark.parametrize("sides", ["before", "after", "both"])
+def test_the_jump_is_measured_where_a_neighbor_goes_on(tmp_path, sides):
+    first, last = 5 if sides != "after" else 0, 21 if sides != "before" else 25
+    given = {n: moving(n) for n in range(25) if not first <= n < last}
+    jumps: dict[Role, Jump] = {}
+    times = [float(n) for n in range(25)]
+    list(finished(iter(lagging(25, (first, last))), 25, given, tmp_path / "spool", times, jumps))
+    expected = {"before": {Role.BEFORE}, "after": {Role.AFTER}, "both": {Role.BEFORE, Role.AFTER}}
+    assert set(jumps) == expected[sides]
+    assert all(jump.motion == pytest.approx(1.5, abs=0.3) for jump in jumps.values())
+
+
+def test_a_single_frame_between_two_neighbors_is_measured_too(tmp_path):
+    given = {n: moving(n) for n in range(9) if n != 4}
+    jumps: dict[Role, Jump] = {}
+    made = [moving(n) for n in range(9)]
+    pictures = list(finished(iter(made), 9, given, tmp_path / "spool", [float(n) for n in range(9)], jumps))
+    assert set(jumps) == {Role.BEFORE, Role.AFTER} and all(jump.motion < 0.3 for jump in jumps.values())
+    assert np.array_equal(pictures[4], made[4]), "there is no room to ease it"
+
+
+def test_stills_have_no_jump(tmp_path):
+    jumps: dict[Role, Jump] = {}
+    list(finished(iter([moving(n) for n in range(9)]), 9, {0: moving(0)}, tmp_path / "spool", None, jumps))
+    assert jumps == {}
