@@ -75,6 +75,7 @@ QUEUE: tuple[Entry, ...] = (
     ("clear_jobs", "Clear Ended Jobs", "TRASH", NOTHING),
 )
 SETTINGS: tuple[Entry, ...] = (
+    ("land_look", "Land What Live Shows", "PLAY", NOTHING),
     ("new_seed", "New Seed", "FILE_REFRESH", NOTHING),
     ("generate_into_gap", "Generate into Gap", "SNAP_MIDPOINT", NOTHING),
     ("fill_gap", "Fill Gap between Selected", "ARROW_LEFTRIGHT", NOTHING),

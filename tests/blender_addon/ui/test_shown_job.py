@@ -108,7 +108,7 @@ def test_a_row_that_moved_is_moved(addon, old, new, wanted) -> None:
     rows.clear()
     for name in old:
         rows.add().name = name
-    addon("ui.refresh")._write(rows, list(old), list(new))
+    addon("ui.refresh").write_rows(rows, list(old), list(new))
     assert [row.name for row in rows] == list(new)
     rows.clear()
 
