@@ -45,6 +45,7 @@ MORE_TAKES: tuple[Entry, ...] = (
     ("stop_rebuilding", "Stop Rebuilding", "X", NOTHING),
     ("open_rebuild_report", "Open Report of Rebuilding", "TEXT", NOTHING),
     ("retry_worst_seam", "Retry Worst Seam...", "MOD_TIME", NOTHING),
+    ("end_seam_retry", "End Retrying Seam", "X", NOTHING),
     ("note_take", "Note", "TEXT", NOTHING),
     ("keep_take", "Keep as Plain Strip", "CHECKMARK", NOTHING),
     ("takes_as_lanes", "Takes as Lanes", "NLA", NOTHING),
@@ -74,6 +75,7 @@ QUEUE: tuple[Entry, ...] = (
     ("clear_jobs", "Clear Ended Jobs", "TRASH", NOTHING),
 )
 SETTINGS: tuple[Entry, ...] = (
+    ("land_look", "Land What Live Shows", "PLAY", NOTHING),
     ("new_seed", "New Seed", "FILE_REFRESH", NOTHING),
     ("generate_into_gap", "Generate into Gap", "SNAP_MIDPOINT", NOTHING),
     ("fill_gap", "Fill Gap between Selected", "ARROW_LEFTRIGHT", NOTHING),

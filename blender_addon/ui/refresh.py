@@ -94,7 +94,9 @@ def _has_text(job: JobStatus, search: str) -> bool:
     if search in job.summary.title.lower():
         return True
     known = session.current().jobs.request_of(job.job_id)
-    return known is not None and search in as_searched(known.prompt)
+    if known is None:
+        return False
+    return any(search in as_searched(text) for text in (known.prompt, *(each.prompt for each in known.words)))
 
 
 def _moved(old: list[str], ids: list[str]) -> tuple[int, int] | None:

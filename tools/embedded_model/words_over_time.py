@@ -113,6 +113,7 @@ def rows(trial: Trial, paint: ProductPainter, arms: Sequence[str], count: int, m
         "", "embedded", trial.width, trial.height, trial.frames, entries.entry("embedded").rate, 0, str(media)
     )
     for arm in arms:
+        together: list[bool] = []
         for of in ("motion", "colour") if arm != "scene" else ("motion",):
             both, kept = [], []
             for seed, change in enumerate(changes(trial, of, count)):
@@ -120,9 +121,10 @@ def rows(trial: Trial, paint: ProductPainter, arms: Sequence[str], count: int, m
                 both.append(seen(trial, take, of) == change.wanted)
                 answers = trial.judge.answers(take)
                 kept.append(all(answers[name] == getattr(change.halves[0], name) for name in ("shape", "background")))
-            floor = FLOOR if arm == "words" else 0
-            yield share(f"{arm}: {of} of each half as said", both, floor)
+            together += both
+            yield share(f"{arm}: {of} of each half as said", both, 0)
             yield share(f"{arm}: shape and background ({of})", kept, 0)
+        yield share(f"{arm}: what is said of each half", together, FLOOR if arm == "words" else 0)
 
 
 def main(arguments: list[str] | None = None) -> int:

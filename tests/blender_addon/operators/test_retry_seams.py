@@ -23,6 +23,7 @@ class Retried:
         self.compat, self.takes = addon("timeline.compat"), addon("timeline.strip_takes")
         self.state, self.retry = addon("timeline.seam_retry"), addon("operators.retry_seams")
         pumped.session.on_change.append(self.retry.follow)
+        self.retry.pop_ended()
         for index in range(20):
             (folder / f"{index + 1:04d}.png").write_bytes(frames_of_fake.png(index))
         strips = self.compat.strips(scene.sequence_editor)

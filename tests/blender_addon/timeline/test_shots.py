@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import bpy
 import pytest
 
 from wan_backend.protocol.messages import FrameRate, Origin, TakeRequest
@@ -29,8 +30,6 @@ def test_a_take_is_asked_for_with_the_shot_at_its_place(marked, addon, frame, sh
 
 
 def test_a_property_group_names_the_shot_as_well(marked, addon):
-    import bpy
-
     class Kitsu(bpy.types.PropertyGroup):
         shot_name: bpy.props.StringProperty()
         sequence_name: bpy.props.StringProperty()

@@ -87,7 +87,7 @@ def test_the_end_of_a_long_prompt_is_found_too(stand_in, queue, addon) -> None:
     assert [number(job_id) for job_id in queue()] == [3], "the answer came, and nothing else changed"
     job = stand_in.all[5]
     stand_in.jobs.request_of = lambda job_id: (
-        SimpleNamespace(prompt="x " * 300 + "far\nend") if job_id == job.job_id else None
+        SimpleNamespace(prompt="x " * 300 + "far\nend", words=[]) if job_id == job.job_id else None
     )
     stand_in.all[:] = stand_in.all[1:]
     assert [number(job_id) for job_id in queue()] == [3, 5]
