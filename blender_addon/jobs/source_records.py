@@ -20,6 +20,7 @@ from ..timeline.path_rules import shown as shown_path
 from ..timeline.provenance import Provenance
 from ..timeline.seen_sources import SeenFiles, SeenScene, SeenStrip
 from ..timeline.source_looks import Looked
+from . import takes_again
 from .file_digests import Away, FileDigests
 
 CLICK_SECONDS = 0.05
@@ -89,7 +90,7 @@ def once_more(text: str, sources: Sequence[Source], files: FileDigests) -> str:
 def look(scene: bpy.types.Scene, strip: compat.Strip, made_from: Provenance) -> list[Looked]:
     """What is seen now in the sources of a take that the strip shows. Raises source_looks.Unknown."""
     owner = strip.parent_meta() or scene.sequence_editor
-    moved_by = compat.content_start(strip) - made_from.start
+    moved_by = takes_again.first_frame(strip) - made_from.start
     ranges = provenance.wanted_now(scene, made_from, moved_by)
     return [each for one in ranges for each in source_looks.read(scene, one, owner, strip.channel)]
 
