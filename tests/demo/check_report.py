@@ -6,6 +6,7 @@ import json
 import sys
 import zipfile
 from pathlib import Path
+from urllib.parse import unquote
 
 PHASES = {"setup", "queue", "load", "denoise", "decode", "place"}
 PLACES = {
@@ -82,7 +83,7 @@ def check_cut(file: Path) -> None:
     assert several["active_media_reference_key"] == "take 001", several["active_media_reference_key"]
     for take in takes.values():
         first = f"{take['target_url_base']}{take['name_prefix']}{take['start_frame']:04d}{take['name_suffix']}"
-        assert first in names, f"film.otioz has no {first}"
+        assert unquote(first) in names, f"film.otioz has no {first}"
 
 
 def check_pictures(step: dict) -> None:
