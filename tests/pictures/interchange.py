@@ -26,7 +26,6 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.view_all()
     yield None
     window.shoot_area(out / "interchange_before.png", window.timeline())
-    yield from _dialog(work, out)
     places = _places(scene_name)
     with window.in_timeline():
         bpy.ops.wan_vse.export_timeline(filepath=str(work / "film.otioz"), kind=".otioz")
@@ -41,6 +40,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.view_all()
     yield None
     window.shoot_area(out / "interchange_after.png", window.timeline())
+    yield from _dialog(work, out)
 
 
 def _three_takes(scene: bpy.types.Scene, work: Path) -> None:
@@ -103,7 +103,7 @@ def _cut(scene: bpy.types.Scene) -> None:
 
 
 def _dialog(work: Path, out: Path) -> Iterator[Wait | None]:
-    """The export's dialog, which says what is lost."""
+    """The export's dialog, which says what is lost; it stays open."""
     bpy.context.preferences.view.filebrowser_display_type = "SCREEN"
     with window.in_timeline():
         bpy.ops.wan_vse.export_timeline("INVOKE_DEFAULT", filepath=str(work / "film.otio"))
@@ -113,9 +113,6 @@ def _dialog(work: Path, out: Path) -> Iterator[Wait | None]:
     area.spaces.active.show_region_tool_props = True
     yield None
     window.shoot_area(out / "interchange_export.png", area)
-    with bpy.context.temp_override(window=window.main_window(), area=area, region=window.region(area, "WINDOW")):
-        bpy.ops.file.cancel()
-    yield None
 
 
 def _places(scene_name: str) -> list[tuple[Any, ...]]:
