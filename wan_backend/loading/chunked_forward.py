@@ -256,13 +256,7 @@ def _block(
     def rest(tokens: slice, outputs: Pieces) -> Pieces:
         worked = _out(block.attn1, attended[:, tokens])
         chunk, normed = between.gated_normed(block.norm2, hidden[:, tokens], worked, TokenGate(shifts, tokens, 2))
-        query = between.rotated(
-            block.attn2.norm_q, block.attn2.to_q(normed), None, slice(0, 0), block.attn2.heads, None
-        )
-        worked = _read(block.attn2, settings, query, _spans_of(tokens, context), texts)
-        if pictures is not None:
-            worked = worked + _attend(block.attn2, settings, query, *pictures)
-        worked = _out(block.attn2, worked)
+        worked = _cross_attention(block.attn2, settings, normed, _spans_of(tokens, context), texts, pictures)
         chunk, normed = between.added_normed(block.norm3, chunk, worked, ScaleAndShift(shifts, tokens, 4, 3))
         worked = between.run_feed_forward(block.ffn, normed)
         return (between.gated(chunk, worked, TokenGate(shifts, tokens, 5), outputs[0]),)
@@ -339,6 +333,21 @@ def _keys(attn: Any, context: Context) -> tuple[list[Keys], Keys | None]:
 
 def _text_keys(attn: Any, words: Tensor) -> Keys:
     return _by_head(attn, attn.norm_k(attn.to_k(words))), _by_head(attn, attn.to_v(words))
+
+
+def _cross_attention(
+    attn: Any,
+    settings: ForwardSettings,
+    normed: Tensor,
+    spans: list[PromptSpan],
+    texts: list[Keys],
+    pictures: Keys | None,
+) -> Tensor:
+    query = settings.pointwise.rotated(attn.norm_q, attn.to_q(normed), None, slice(0, 0), attn.heads, None)
+    attended = _read(attn, settings, query, spans, texts)
+    if pictures is not None:
+        attended = attended + _attend(attn, settings, query, *pictures)
+    return _out(attn, attended)
 
 
 def _spans_of(tokens: slice, context: Context) -> list[PromptSpan]:
