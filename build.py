@@ -289,11 +289,14 @@ def do_demo(options: argparse.Namespace) -> None:
     backend = backend_environment(options.torch)
     shutil.rmtree(DEMO, ignore_errors=True)
     run([backend, ROOT / "tests" / "demo" / "draw_media.py", DEMO / "media"])
-    command = _in_blender(ROOT / "tests" / "demo" / "film.py", "--extension", build_extension(), "--out", DEMO)
+    elsewhere = ["--backend", options.backend] if options.backend else []
+    film = ROOT / "tests" / "demo" / "film.py"
+    command = _in_blender(film, "--extension", build_extension(), "--out", DEMO, *elsewhere)
     setup = time.monotonic() - started
     run(command, _blender_variables(backend, ROOT / "build" / "demo-user") | {"WAN_VSE_SETUP": f"{setup:.1f}"})
     for script in ("measure.py", "contact_sheet.py"):
         run([backend, ROOT / "tests" / "demo" / script, DEMO])
+    run([backend, "-m", "opentimelineio.console.otiotool", "-i", DEMO / "film.otioz", "--stats", "--list-clips"])
     say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
 
 
@@ -496,6 +499,8 @@ def main(arguments: list[str] | None = None) -> int:
         if name in ("demo", "backend", "bench", "install"):
             default = "auto" if name == "install" else "cpu"
             verb.add_argument("--torch", default=default, help="auto, cpu, cuda, rocm or mps (default: %(default)s)")
+        if name == "demo":
+            verb.add_argument("--backend", default="", help="make them elsewhere: 'ssh box wan-backend serve'")
         if name == "test":
             tiers = verb.add_mutually_exclusive_group()
             tiers.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .jobs import session
 
@@ -45,6 +45,38 @@ def _page(preferences: WanPreferences, context: bpy.types.Context) -> None:
 draw_page = _page
 
 
+class WanPathPair(bpy.types.PropertyGroup):
+    """A folder that two machines see, each under its own path."""
+
+    near: StringProperty(
+        name="Here",
+        description="The shared folder's path on this machine",
+        subtype="DIR_PATH",
+        update=_backend_changed,
+    )
+    far: StringProperty(
+        name="There",
+        description="The same folder's path on the other machine",
+        update=_backend_changed,
+    )
+
+
+class WanMachine(bpy.types.PropertyGroup):
+    """Another machine on which takes can be made; its name is what a person calls it."""
+
+    command: StringProperty(
+        name="Command",
+        description="The command line that starts the backend there, with ssh's own configuration and keys: for "
+        "example ssh box wan-backend serve, or docker run -i --gpus all IMAGE serve",
+        update=_backend_changed,
+    )
+    pairs: CollectionProperty(
+        name="Shared Folders",
+        description="Folders that this machine and the other one both see",
+        type=WanPathPair,
+    )
+
+
 class WanPreferences(bpy.types.AddonPreferences):
     """Settings that hold for every project on this machine."""
 
@@ -54,6 +86,18 @@ class WanPreferences(bpy.types.AddonPreferences):
         name="Backend",
         description="A Python with the backend's packages. Leave it empty to use the one that Set Up Backend installed",
         subtype="FILE_PATH",
+        update=_backend_changed,
+    )
+    machines: CollectionProperty(
+        name="Machines",
+        description="Other machines on which takes can be made",
+        type=WanMachine,
+    )
+    used_machine: IntProperty(
+        name="Used Machine",
+        description="The number of the machine in the list that makes takes. Zero is this machine",
+        default=0,
+        min=0,
         update=_backend_changed,
     )
     models_folder: StringProperty(
@@ -75,9 +119,15 @@ class WanPreferences(bpy.types.AddonPreferences):
         default="auto",
         update=_backend_changed,
     )
+    cards: StringProperty(
+        name="Graphics Cards",
+        description="The UUIDs of the graphics cards that may be used, with spaces between, as nvidia-smi -L lists "
+        "them. Each of them makes takes of its own. Leave it empty to use all",
+        update=_backend_changed,
+    )
     memory_budget_gib: FloatProperty(
         name="Memory Budget",
-        description="How much of the card's memory to use, in GiB, leaving the rest for Blender. Zero uses all of it",
+        description="How much of a card's memory to use, in GiB, leaving the rest for Blender. Zero uses all of it",
         default=0.0,
         min=0.0,
         max=1024.0,
@@ -114,6 +164,20 @@ class WanPreferences(bpy.types.AddonPreferences):
         description="Where takes are kept. Leave it empty to keep them in a folder named wan beside the .blend file",
         subtype="DIR_PATH",
     )
+    certificate: StringProperty(
+        name="Certificate",
+        description="A file (PEM) with your certificate and those of its authorities, to sign H.264 movies with "
+        "(Content Credentials, C2PA). Leave it empty to sign nothing",
+        subtype="FILE_PATH",
+        update=_backend_changed,
+    )
+    private_key: StringProperty(
+        name="Private Key",
+        description="The file (PEM, without a passphrase) with the certificate's private key. It is read when a movie "
+        "is signed, and never copied",
+        subtype="FILE_PATH",
+        update=_backend_changed,
+    )
     announce: EnumProperty(
         name="Announce Takes",
         description="When to call you back while you work elsewhere",
@@ -145,9 +209,11 @@ def get() -> WanPreferences:
 
 def register() -> None:
     """Make the preferences known to Blender."""
-    bpy.utils.register_class(WanPreferences)
+    for one in (WanPathPair, WanMachine, WanPreferences):
+        bpy.utils.register_class(one)
 
 
 def unregister() -> None:
     """Take them back."""
-    bpy.utils.unregister_class(WanPreferences)
+    for one in (WanPreferences, WanMachine, WanPathPair):
+        bpy.utils.unregister_class(one)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 import json
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...wan_backend.protocol.media import CERTIFICATE_VARIABLE, PRIVATE_KEY_VARIABLE
 from ..translation import translated
 
 PYTHON_VARIABLE = "WAN_VSE_BACKEND_PYTHON"
@@ -49,6 +53,17 @@ class BackendMissing(Exception):
 
 
 @dataclass(frozen=True)
+class Machine:
+    """Another machine whose backend is used."""
+
+    name: str
+    command: str
+    """The command line that starts its server, such as `ssh box wan-backend serve`."""
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Folders that both machines see: the path here, the path there."""
+
+
+@dataclass(frozen=True)
 class BackendSettings:
     """What the preferences say about the backend."""
 
@@ -70,6 +85,13 @@ class BackendSettings:
     """A worker that has had nothing to do for so long is ended; 0: never."""
     paused: bool = False
     """True if no job is to be begun."""
+    certificate: str = ""
+    """Absolute path of the certificate that signs movies; its file and that of the key are named, never read here."""
+    private_key: str = ""
+    cards: tuple[str, ...] = ()
+    """The UUIDs of the graphics cards that may be used; empty: all."""
+    machine: Machine | None = None
+    """None: this machine. Else models, device and memory are that one's own affair."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +108,8 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
     Tried in this order: the preferences, the variable WAN_VSE_BACKEND_PYTHON, the environment that was set up.
     """
     around = os.environ if environment is None else environment
+    if settings.machine is not None:
+        return _relayed(settings, settings.machine, around, "--paused" if settings.paused else "")
     python = _from_preferences(settings) or _from_variable(around) or _from_setup(settings)
     arguments = [*python, "-m", "wan_backend", "serve", "--state", str(settings.user_folder / "state")]
     if settings.models_folder:
@@ -96,9 +120,56 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         arguments += ["--memory-budget-gib", f"{settings.memory_budget_gib:g}"]
     if settings.idle_minutes > 0:
         arguments += ["--idle-minutes", str(settings.idle_minutes)]
+    for card in settings.cards if settings.device in ("auto", "cuda") else ():
+        arguments += ["--card", card]
     if settings.paused:
         arguments.append("--paused")
+    environment_of_child = child_environment(settings.package_root, around)
+    for name, path in ((CERTIFICATE_VARIABLE, settings.certificate), (PRIVATE_KEY_VARIABLE, settings.private_key)):
+        if path:
+            environment_of_child[name] = path
+    return BackendCommand(arguments, environment_of_child)
+
+
+def test_command(settings: BackendSettings) -> BackendCommand:
+    """The command that tests the backend of `settings`, on whichever machine. Raises BackendMissing."""
+    here = find(replace(settings, machine=None)) if settings.machine is None else None
+    if here is None:
+        assert settings.machine is not None
+        return _relayed(settings, settings.machine, os.environ, "--test")
+    name = translated("This machine")
+    relay = _relay_command(settings, os.environ, name, "--test", [*here.arguments])
+    return BackendCommand(relay, child_environment(settings.package_root))
+
+
+def _relayed(settings: BackendSettings, machine: Machine, around: Mapping[str, str], flag: str) -> BackendCommand:
+    """The relay to another machine's server. Its words are a person's own, from the preferences alone."""
+    words = split_command(machine.command)
+    if not machine.command.strip() or not words[0]:
+        sentence = translated("{} has no command yet: enter one in the preferences, such as ssh box wan-backend serve.")
+        raise BackendMissing(sentence.format(machine.name), Remedy.NONE)
+    arguments = _relay_command(settings, around, machine.name, flag, words, machine.pairs)
     return BackendCommand(arguments, child_environment(settings.package_root, around))
+
+
+def _relay_command(
+    settings: BackendSettings,
+    around: Mapping[str, str],
+    name: str,
+    flag: str,
+    words: list[str],
+    pairs: tuple[tuple[str, str], ...] = (),
+) -> list[str]:
+    """The relay runs in the backend's Python, which can make small pictures; without one in Blender's own."""
+    try:
+        python = _from_variable(around) or _from_setup(settings)
+    except BackendMissing:
+        python = [sys.executable or shutil.which("python3") or shutil.which("python") or ""]
+    folder = settings.user_folder / "machines" / hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
+    arguments = [*python, "-m", "wan_backend.relay", "--state", str(folder), "--name", name]
+    for near, far in pairs:
+        arguments += ["--pair", near, far]
+    return [*arguments, *([flag] if flag else []), "--", *words]
 
 
 def child_environment(package_root: Path, around: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -114,8 +185,8 @@ def child_environment(package_root: Path, around: Mapping[str, str] | None = Non
 
 
 def is_chosen(settings: BackendSettings) -> bool:
-    """Whether the preferences name a backend."""
-    return bool(settings.command.strip())
+    """Whether the preferences name a Python for the backend of this machine, and that is used."""
+    return settings.machine is None and bool(settings.command.strip())
 
 
 def remedy_of_choice(settings: BackendSettings) -> Remedy:

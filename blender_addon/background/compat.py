@@ -11,6 +11,9 @@ from typing import Any
 
 import bpy
 
+SHOWS_ANIMATED_WEBP = bpy.app.version >= (5, 2, 0)
+"""Whether the first picture of an animated WebP is shown; 5.0 and earlier show nothing."""
+
 
 def strips(owner: Any) -> Any:
     """The strips right inside a sequence editor or a meta strip."""

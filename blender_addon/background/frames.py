@@ -118,11 +118,22 @@ def _pictures_of(scene: Any) -> set[str]:
 
 
 def _can_be_read(path: str) -> bool:
+    if not compat.SHOWS_ANIMATED_WEBP and _is_animated_webp(path):
+        return False
     try:
         imbuf.load(path).free()
     except (OSError, RuntimeError, ValueError):
         return False
     return True
+
+
+def _is_animated_webp(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(21)
+    except OSError:
+        return False
+    return start[8:16] == b"WEBPVP8X" and len(start) > 20 and bool(start[20] & 2)
 
 
 def _is_file(path: str) -> bool:

@@ -18,10 +18,15 @@ pending_takes    what placeholders and other strips of it wait for
 placeholder_holds  holds jobs whose placeholder is gone
 queue_pause      whether the queue is paused, also the next time
 queue_time       how long the queue will take
+stale_takes      which takes have sources that changed, found in slices, and its parts:
+                 source_records (what a source is now, and what differs), file_digests (whether files are as they were)
+rebuilding       makes them anew, behind all else in the queue, and reports
+takes_again      how a take of a strip was made, and how it is made once more
 placing          puts finished takes on the timeline
 project          what the .blend itself records: which jobs are its own, and which of them ended
 unknown_jobs     jobs that a .blend names and that neither this session nor its server knows
 script_trust     whether the open file's own scripts may run
+file_versions    names of files that are written again and again
 interchange      cuts out to other programs and in from them
 take_library     all takes that lie on the disk, with an index
 film_takes       those of the open film: where they lie, which it uses
@@ -35,5 +40,6 @@ film_footage     the film's other media: what lies elsewhere, what is missing
 collect_report   the list of what a colleague needs
 presets          presets and the last prompts, for all files
 lora_rows        the panel's list of LoRAs
+card_choice      which graphics cards may be used
 folders          where this extension may write
 """

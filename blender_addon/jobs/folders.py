@@ -8,7 +8,8 @@ from typing import Any
 import bpy
 
 from ...wan_backend.storage import private_files
-from ..backend.launch_command import BackendSettings
+from ..backend.launch_command import BackendSettings, Machine
+from . import card_choice
 
 PACKAGE = __package__.rsplit(".", 2)[0]
 """The extension's root package, as Blender names it: "bl_ext.user_default.wan_vse"."""
@@ -52,4 +53,17 @@ def backend_settings() -> BackendSettings:
         memory_budget_gib=wanted.memory_budget_gib,
         warm_up=wanted.warm_up,
         idle_minutes=wanted.idle_minutes,
+        certificate=bpy.path.abspath(wanted.certificate),
+        private_key=bpy.path.abspath(wanted.private_key),
+        cards=tuple(card_choice.parsed(wanted.cards)),
+        machine=machine_at(wanted, wanted.used_machine),
     )
+
+
+def machine_at(wanted: Any, number: int) -> Machine | None:
+    """The machine of that number in the preferences; None for 0, which is this one."""
+    if not 1 <= number <= len(wanted.machines):
+        return None
+    entry = wanted.machines[number - 1]
+    pairs = tuple((bpy.path.abspath(pair.near), pair.far) for pair in entry.pairs if pair.near and pair.far)
+    return Machine(entry.name, entry.command, pairs)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import BinaryIO
 
 from ...wan_backend.protocol.plain_names import is_id
 from ...wan_backend.storage import private_files
+from ...wan_backend.storage.file_locks import lock, unlock
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ class Lease:
             return None
         try:
             with self._path(owner).open("r+b") as file:
-                if not _lock(file):
+                if not lock(file):
                     return True
-                _unlock(file)
+                unlock(file)
         except FileNotFoundError:
             return False
         except OSError:
@@ -64,7 +64,7 @@ class Lease:
             return
         with file:
             try:
-                mine = _lock(file)
+                mine = lock(file)
             except OSError:
                 mine = False
             yield mine
@@ -83,41 +83,10 @@ class Lease:
         try:
             private_files.make_folder(self._folder)
             self._file = private_files.opened(self._path(made))
-            if _lock(self._file):
+            if lock(self._file):
                 self._id = made
         except OSError as error:
             log.warning("This Blender's lock can't be kept in %s: %s", self._folder, error)
 
     def _path(self, owner: str) -> Path:
         return self._folder / f"{owner}.lock"
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: BinaryIO) -> bool:
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(file: BinaryIO) -> None:
-        with contextlib.suppress(OSError):
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(file: BinaryIO) -> bool:
-        """Lock the file; False if another process has. Raises OSError if the file system has no locks."""
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(file: BinaryIO) -> None:
-        fcntl.flock(file.fileno(), fcntl.LOCK_UN)

@@ -302,6 +302,12 @@ class OpenFile:
         self._await(job_id)
         return True
 
+    def wait_again(self, strip_id: str, job_id: str, request: TakeRequest, provenance_text: str) -> None:
+        """Let a strip wait once more for a take, as an undo has taken that back; one that is done lands again."""
+        if self.add_pending(strip_id, job_id, request, provenance_text):
+            self.history.decided.discard(job_id)
+            self._due.add(job_id)
+
     def waiting_refusal(self, strip_id: str) -> str:
         """Why the strip can't wait for one more take; empty if it can, or if it is gone."""
         found = identity.find(strip_id)

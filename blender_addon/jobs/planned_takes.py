@@ -21,10 +21,22 @@ from ...wan_backend.protocol.messages import (
     Source,
     TakeRequest,
     Task,
+    Words,
 )
 from ...wan_backend.protocol.plain_names import is_name
-from ..timeline import compat, footage, identity, picture_files, scene_format, selection, targets, untrusted
+from ..timeline import (
+    compat,
+    footage,
+    identity,
+    picture_files,
+    scene_format,
+    selection,
+    targets,
+    text_strips,
+    untrusted,
+)
 from ..timeline.targets import Target, TargetSettings
+from ..timeline.text_strips import NO_WORDS, WordsOver
 from . import request
 
 SOURCES_FOLDER = "sources"
@@ -43,6 +55,8 @@ class PlannedTake:
     """None for another take with the sources of an earlier one."""
     provenance_text: str = ""
     """What the placeholder keeps of the strips (timeline.provenance), if there is no `target` to get it from."""
+    words: WordsOver = NO_WORDS
+    """The text strips whose words the request has."""
 
 
 def targets_of(
@@ -50,7 +64,8 @@ def targets_of(
 ) -> list[Target] | str:
     """The targets of the takes of one click, at least one; or why there is none."""
     if _is_of_prompt_alone(settings, task):
-        target = targets.at_playhead(scene, settings)
+        over_texts = settings.words_over_time and selected.texts
+        target = targets.over_text_strips(scene, selected) if over_texts else targets.at_playhead(scene, settings)
         return target if isinstance(target, str) else [target]
     return targets.find_targets(scene, selected, task, _target_settings(scene, settings, model))
 
@@ -59,19 +74,32 @@ def takes_at(
     scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, found: list[Target] | str
 ) -> list[PlannedTake] | str:
     """The takes that one click would ask for at those targets; or why it can't: also why no target was found."""
-    if _is_of_prompt_alone(settings, task) and (refusal := request.read_prompt(scene, settings).refusal):
+    in_parts = _has_words_over_time(settings)
+    if (
+        not in_parts
+        and _is_of_prompt_alone(settings, task)
+        and (refusal := request.read_prompt(scene, settings).refusal)
+    ):
         return refusal  # what a person would do first
     if isinstance(found, str):
         return found
     takes: list[PlannedTake] = []
     for target in found:
-        prompt = request.styled(_prompt_at(target, scene, settings, task), settings)
-        if prompt.refusal:
-            return prompt.refusal
+        over = text_strips.words_over(scene, target) if in_parts else NO_WORDS
+        if isinstance(over, str):
+            return over
+        prompt = request.styled(_prompt_at(target, scene, settings, task, bool(over.words)), settings)
+        said = [request.check_prompt(each.text) for each in over.words]
+        if not prompt.text:
+            said = [request.styled(each, settings) for each in said]
+        refusal = next(filter(None, (each.refusal for each in (prompt, *said))), "")
+        if refusal:
+            return refusal
         made = request.make_request(scene, settings, preferences, prompt.text, target)
         if isinstance(made, str):
             return made
-        takes.append(PlannedTake(_with_task(made, settings, task), target))
+        words = [Words(each.first, each.last, text.text) for each, text in zip(over.words, said, strict=True)]
+        takes.append(PlannedTake(replace(_with_task(made, settings, task), words=words), target, words=over))
     return takes
 
 
@@ -137,16 +165,21 @@ def _is_of_prompt_alone(settings: Any, task: Task) -> bool:
     return task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP"
 
 
-def _prompt_at(target: Target, scene: bpy.types.Scene, settings: Any, task: Task) -> request.Prompt:
+def _has_words_over_time(settings: Any) -> bool:
+    """Whether text strips give the words for their own time; where they give the prompts, each has a take."""
+    return bool(settings.words_over_time) and settings.prompt_source != "TEXT_STRIP"
+
+
+def _prompt_at(target: Target, scene: bpy.types.Scene, settings: Any, task: Task, has_words: bool) -> request.Prompt:
     """The prompt of the text strip that the take is made for, else the panel's, which footage may make needless.
 
     Where that is empty, what goes on from a take goes on with its prompt.
     """
     if target.prompt:
         return request.check_prompt(target.prompt)
-    may_be_empty = any(wanted.role in PROMPTLESS_ROLES for wanted in target.wanted)
+    may_be_empty = has_words or any(wanted.role in PROMPTLESS_ROLES for wanted in target.wanted)
     prompt = request.read_prompt(scene, settings, may_be_empty, task)
-    if may_be_empty and not prompt.text and not prompt.refusal:
+    if may_be_empty and not has_words and not prompt.text and not prompt.refusal:
         return request.check_prompt(prompt_of_sources(scene, target), may_be_empty)
     return prompt
 

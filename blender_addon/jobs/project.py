@@ -18,7 +18,7 @@ from dataclasses import replace
 import bpy
 
 from ...wan_backend.protocol.messages import Origin, TakeRequest
-from ..timeline import path_rules, untrusted
+from ..timeline import compat, path_rules, shots, untrusted
 
 KEY = "wan_vse_project"
 """A custom property of the scenes; it stays through Save As."""
@@ -56,9 +56,10 @@ def ensure() -> str:
 
 
 def with_own_origin(request: TakeRequest, scene: bpy.types.Scene) -> TakeRequest:
-    """The request with the open file as its origin. Writes the file's id into its scenes."""
+    """The request with the open file as its origin, and the shot there. Writes the file's id into its scenes."""
     planned, real = id_to_be(), ensure()
-    origin = replace(request.origin, project=path(), project_id=real, scene=scene.name_full)
+    shot = shots.Marks(compat.top_strips(scene)).at(request.origin.start)
+    origin = replace(request.origin, project=path(), project_id=real, scene=scene.name_full, shot=shot)
     return replace(request, origin=origin, media_folder=request.media_folder.replace(planned, real))
 
 

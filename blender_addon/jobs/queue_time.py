@@ -1,7 +1,8 @@
-"""How long the queue will take, by the running job and by how long earlier takes took. It needs no Blender."""
+"""How long the queue will take, by the running jobs and by how long earlier takes took. It needs no Blender."""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
 
 from ...wan_backend.protocol.messages import Hold, JobState, JobStatus
@@ -18,21 +19,32 @@ def seconds_made(job: JobStatus) -> float:
     return spent.load + spent.encode + spent.denoise + spent.decode
 
 
-def seconds_left(going_on: Sequence[JobStatus], ended: Iterable[JobStatus]) -> float | None:
+def seconds_left(going_on: Sequence[JobStatus], ended: Iterable[JobStatus], workers: int = 1) -> float | None:
     """Seconds until the last job is done that is not held; None if nobody can know. The newest of `ended` come first.
 
-    A take's time goes by its model and its frames; other settings make it longer or shorter.
+    A take's time goes by its model and its frames; other settings make it longer or shorter. The jobs are in running
+    order, and each goes to that of the `workers` which is free first.
     """
     paces = _paces(going_on, ended)
-    total = 0.0
+    free_in = [0.0] * max(1, workers)
     for job in going_on:
         if job.hold is not Hold.NONE:
             continue
         seconds = _left_of(job, paces)
         if seconds is None:
             return None
-        total += seconds
-    return total
+        heapq.heapreplace(free_in, free_in[0] + seconds)
+    return max(free_in)
+
+
+def seconds_for(
+    wanted: Iterable[tuple[str, int]], going_on: Sequence[JobStatus], ended: Iterable[JobStatus]
+) -> float | None:
+    """Seconds that takes of these models and frames will take one after the other; None if nobody can know."""
+    paces = _paces(going_on, ended)
+    seconds = [paces[model] * frames if model in paces else None for model, frames in wanted]
+    known = [each for each in seconds if each is not None]
+    return sum(known) if len(known) == len(seconds) else None
 
 
 def _left_of(job: JobStatus, paces: dict[str, float]) -> float | None:
@@ -45,10 +57,12 @@ def _left_of(job: JobStatus, paces: dict[str, float]) -> float | None:
 def _paces(going_on: Sequence[JobStatus], ended: Iterable[JobStatus]) -> dict[str, float]:
     """Seconds for each frame, by model."""
     paces: dict[str, float] = {}
-    for job in going_on[:1]:
+    for job in going_on:
+        if job.state is JobState.QUEUED:
+            break
         if job.eta_seconds and job.progress >= LEAST_PROGRESS:
             whole = job.eta_seconds / max(1e-3, 1.0 - job.progress)
-            paces[job.summary.model] = whole / max(1, job.summary.length_frames)
+            paces.setdefault(job.summary.model, whole / max(1, job.summary.length_frames))
     for job in ended:
         if job.state is JobState.DONE and seconds_made(job):
             paces.setdefault(job.summary.model, seconds_made(job) / max(1, job.summary.length_frames))

@@ -12,6 +12,8 @@ from typing import Any
 
 from ...wan_backend.protocol.errors import GONE, ProtocolError
 from ...wan_backend.protocol.messages import (
+    CardRow,
+    CardsResult,
     ElsewhereParams,
     ExtraRow,
     HelloResult,
@@ -21,14 +23,18 @@ from ...wan_backend.protocol.messages import (
     ListResult,
     ModelRow,
     ModelsResult,
+    NameTransformerParams,
     PauseParams,
     ProgressParams,
     TakeRequest,
+    TransformerPart,
     WarmParams,
+    WorkersResult,
     WorkerState,
     WorkerStatus,
 )
 from ...wan_backend.protocol.sentences import NO_SENTENCE
+from ...wan_backend.protocol.transfer import LinkStatus
 from ..backend.client import ChildClient
 from ..backend.connection import BackendStatus, Connection
 from ..backend.launch_command import BackendSettings
@@ -58,9 +64,14 @@ class ServerProxy:
         """A sentence on how far the server's first search of the models folders is; empty once it has ended."""
         self.state_folder = ""
         """The folder in which the servers of all windows keep their jobs; empty until it is known."""
+        self.link: LinkStatus | None = None
+        """The line to another machine; None if takes are made on this one."""
         self.held_elsewhere = 0
         """How many jobs of other windows are in no list here."""
-        self.worker = WorkerStatus(WorkerState.NONE)
+        self.workers: list[WorkerStatus] = []
+        """The workers of the server by their places, as far as it has told of them."""
+        self.cards: list[CardRow] = []
+        """The graphics cards of the machine; empty where there is nothing to choose."""
         self.listed = False
         """True while `jobs` has the server's whole list."""
         self.details = DetailsQuery(on_change)
@@ -85,6 +96,16 @@ class ServerProxy:
     def status(self) -> BackendStatus:
         """Whether the backend runs, starts, is missing or has failed."""
         return self.connection.status
+
+    @property
+    def worker(self) -> WorkerStatus:
+        """The worker with the most of a device's memory, which stands for all where one is asked for."""
+        return max(self.workers, key=lambda each: each.device_bytes, default=WorkerStatus(WorkerState.NONE))
+
+    @property
+    def working_places(self) -> int:
+        """How many takes may be made at once."""
+        return max(1, sum(each.state is not WorkerState.BROKEN for each in self.workers))
 
     @property
     def paused(self) -> bool:
@@ -166,7 +187,17 @@ class ServerProxy:
     def free_card(self) -> None:
         """Have the server unload the model and free its memory, unless a job runs."""
         if self.connection.client is not None:
-            self.connection.client.call("release", answered=self._receive_worker)
+            self.connection.client.call("release", answered=self._receive_workers)
+
+    def name_transformer(self, file: str, part: TransformerPart) -> None:
+        """Have the server remember what a transformer's file is, which only a person can say; then plan anew."""
+
+        def failed(error: ProtocolError) -> None:
+            self.plan_query.refuse(error.message)
+
+        if self.connection.client is not None:
+            params = NameTransformerParams(file, part)
+            self.connection.client.call("name_transformer", params, lambda _: self._models_changed(), failed)
 
     def _on_ready(self, hello: HelloResult) -> None:
         client = self.connection.client
@@ -176,6 +207,7 @@ class ServerProxy:
         client.call("models", answered=self._receive_models)
         self._ask_for_list()
         client.call("downloads", answered=self.downloads.receive_all)
+        client.call("cards", answered=self._receive_cards)
         self._on_change()
 
     def _ask_for_list(self) -> None:
@@ -202,6 +234,14 @@ class ServerProxy:
             self.downloads.receive(message)
         elif name == "elsewhere":
             self._receive_elsewhere(message)
+        elif name == "link":
+            self._receive_link(message)
+
+    def _receive_link(self, link: LinkStatus) -> None:
+        if link.connected and (self.link is None or not self.link.connected):
+            self._forget_plans()  # while there was no line, there were none
+        self.link = link
+        self._on_change()
 
     def _receive_elsewhere(self, report: ElsewhereParams) -> None:
         self.held_elsewhere = report.jobs
@@ -221,7 +261,7 @@ class ServerProxy:
         self._on_change()
 
     def _models_changed(self) -> None:
-        """A model was downloaded: ask for the list of models and for the plan again."""
+        """Another model can be used: ask for the list of models and for the plan again."""
         if self.connection.client is not None:
             self.connection.client.call("models", answered=self._receive_models)
             self._forget_plans()
@@ -233,8 +273,9 @@ class ServerProxy:
 
     def _on_lost(self) -> None:
         self.listed = False
-        self.worker = WorkerStatus(WorkerState.NONE)
+        self.workers = []
         self.held_elsewhere = 0
+        self.link = None
         self.looking = NO_SENTENCE
         self._forget_plans()
         self.thumbnail_query.forget()
@@ -272,5 +313,14 @@ class ServerProxy:
         self._on_change()
 
     def _receive_worker(self, worker: WorkerStatus) -> None:
-        self.worker = worker
+        others = [each for each in self.workers if each.number != worker.number]
+        self.workers = sorted([*others, worker], key=lambda each: each.number)
+        self._on_change()
+
+    def _receive_workers(self, result: WorkersResult) -> None:
+        self.workers = result.workers
+        self._on_change()
+
+    def _receive_cards(self, result: CardsResult) -> None:
+        self.cards = result.cards if len(result.cards) > 1 else []
         self._on_change()

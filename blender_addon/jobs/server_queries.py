@@ -112,10 +112,14 @@ class PlanQuery:
             if error.code == GONE:
                 self._asked = None  # the next server is asked
             elif wanted == self._wanted:
-                self.plan, self.sentence = None, error.message
-                self._on_change()
+                self.refuse(error.message)
 
         client.call("plan", PlanParams(wanted), answered, failed)
+
+    def refuse(self, sentence: str) -> None:
+        """There is no plan, for that reason, until another is asked for."""
+        self.plan, self.sentence = None, sentence
+        self._on_change()
 
     def forget(self) -> None:
         """Ask again: the server, its models, or what it knows of the sources changed."""

@@ -17,6 +17,7 @@ from bpy.app.translations import pgettext_iface
 
 from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, TakeRequest
 from .. import translation
+from ..backend.machine_test import MachineTest
 from ..backend.setup import Setup
 from ..stopwatch import timed
 from ..timeline import compat
@@ -29,9 +30,12 @@ from .live import Live
 from .open_file import OpenFile
 from .placeholder_holds import PlaceholderHolds
 from .planned_takes import PlannedTake
+from .rebuilding import Desk, Rebuilding
 from .request import Refused
 from .server_proxy import ServerProxy
 from .sourcing import Sourcing
+from .stale_takes import SLICE_SECONDS as STALE_SECONDS
+from .stale_takes import StaleTake, StaleTakes
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +61,15 @@ class Session:
     """What the panel shows and the operators ask for. No call blocks.
 
     `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
-    `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment and
-    `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads cuts, `live` has
-    what is looked at made as small drafts. `on_change` is called from `tick` after anything of these changed.
+    `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment, `machine_test` tests
+    that of a machine, `collector` copies takes, `cleaner` finds those that nothing uses, `interchange` writes and reads
+    cuts, `live` has what is looked at made as small drafts, `stale` knows takes whose sources have changed,
+    `rebuilding` makes them anew. `on_change` is called from `tick` after anything of these changed.
     """
 
     def __init__(self) -> None:
         self.setup = Setup()
+        self.machine_test = MachineTest()
         self.collector = Collector()
         self.cleaner = Cleaner()
         self.on_change: list[Callable[[], None]] = []
@@ -72,6 +78,8 @@ class Session:
         self.server = ServerProxy(self.jobs, folders.backend_settings, self._note_change)
         self.interchange = Interchange(self._note_change)
         self.sourcing = Sourcing(self.jobs, self.server.outbox, folders.user_folder, self._note_change)
+        self.stale = StaleTakes(lambda: self.file.rendering)
+        self.rebuilding = Rebuilding(self._desk())
         self.live = Live(looked_at.with_sources, self._note_change)
         self._holds = PlaceholderHolds(self.jobs, self.file, self.server.outbox)
         self._changed = False
@@ -80,6 +88,18 @@ class Session:
         self._next_sweep = 0.0
         self._swept = False
         """True if the strips were looked through, and the jobs are still to be compared with them."""
+
+    def _desk(self) -> Desk:
+        """What `rebuilding` needs."""
+        return Desk(
+            generate=self.generate,
+            going_on=lambda: [job for _, _, job_id in self.order().going_on if (job := self.jobs.get(job_id))],
+            get=self.jobs.get,
+            move=self.move,
+            wait_again=self.file.wait_again,
+            problem=lambda job_id: self.file.problems.get(job_id, ""),
+            may_ask=lambda: not (self.server.is_out_of_reach or self.server.paused),
+        )
 
     # What the panel shows
 
@@ -253,6 +273,16 @@ class Session:
         self.collector.begin(wanted or Wanted())
         self._note_change()
 
+    def rebuild(self, stale: list[StaleTake], in_seconds: float = 0.0) -> None:
+        """Make these stale takes anew, `in_seconds` from now."""
+        self.rebuilding.begin(stale, in_seconds)
+        self._note_change()
+
+    def stop_rebuilding(self) -> None:
+        """Ask for no more takes that are to be made anew."""
+        self.rebuilding.stop()
+        self._note_change()
+
     def look_for_unused(self) -> None:
         """Begin to look for takes of the open film that nothing uses."""
         self.cleaner.begin(self._must_stay)
@@ -296,6 +326,7 @@ class Session:
         self.sourcing.close(patience_seconds)
         self.collector.stop()
         self.setup.close(patience_seconds)
+        self.machine_test.close(patience_seconds)
 
     def file_loaded(self) -> None:
         """A file was opened, or the same one again."""
@@ -303,6 +334,8 @@ class Session:
         self.collector.stop()
         self.interchange.stop()
         self.cleaner.opened()
+        self.stale.opened()
+        self.rebuilding.opened()
         self.live.forget()
         if self.file.waits and not bpy.app.background:
             self.server.want()
@@ -320,9 +353,12 @@ class Session:
 
     def strips_changed(self) -> None:
         """An undo or redo has put other strips in the old ones' place."""
+        self.interchange.strips_changed()
         self.file.strips_changed(time.perf_counter() + SLICE_SECONDS)
         self._next_sweep, self._swept = 0.0, False
         self.cleaner.follow()
+        self.stale.look_again()
+        self.rebuilding.strips_changed()
         self._note_change()
 
     def _run_children(self, deadline: float) -> None:
@@ -332,6 +368,8 @@ class Session:
         elif self.server.is_out_of_reach:
             self.interchange.give_up(self.server.status.sentence)
         if self.sourcing.tick(deadline):
+            self._changed = True
+        if self.machine_test.tick(deadline):
             self._changed = True
         self._look(deadline)
         was_busy = self.setup.busy
@@ -353,12 +391,12 @@ class Session:
         return "Live rests while the queue is paused." if self.server.paused else looked_at.why_blender_rests()
 
     def _work_on_file(self, deadline: float) -> None:
-        if self.collector.tick(deadline):
-            self._changed = True
-        if self.cleaner.tick(deadline):
-            self._changed = True
-        if self.interchange.tick():
-            self._changed = True
+        self._changed |= self.interchange.tick(deadline)
+        if self.interchange.laying:  # what is placed now would be in its undo step
+            return
+        self._changed |= self.collector.tick(deadline)
+        self._changed |= self.cleaner.tick(deadline)
+        self._work_on_stale(deadline)
         knows = self.server.listed or self.server.is_out_of_reach
         if (
             knows
@@ -375,6 +413,17 @@ class Session:
             self._sweep(deadline)
         if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
             self.collector.begin_by_itself()  # what was asked for before the first save goes where that film is
+            self.stale.look_again()
+            self._changed = True
+
+    def _work_on_stale(self, deadline: float) -> None:
+        """Look for takes whose sources have changed, and make those anew that are to be."""
+        if self.file.loading:
+            return
+        now = time.perf_counter()
+        if now < deadline and self.stale.tick(min(deadline, now + STALE_SECONDS)):
+            self._changed = True
+        if time.perf_counter() < deadline and self.rebuilding.tick(self.file.rendering):
             self._changed = True
 
     def _sweep(self, deadline: float) -> None:
@@ -414,10 +463,12 @@ class Session:
             running
             or self.server.status.state == "starting"
             or self.setup.busy
+            or self.machine_test.busy
             or self.collector.busy
             or self.cleaner.busy
             or self.interchange.busy
             or self.file.looking
+            or self.stale.busy
             or self.live.busy
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from ...wan_backend.protocol.messages import (
 from ...wan_backend.protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..stopwatch import timed
 from ..timeline import compat, footage, identity, picture_files, provenance, strip_takes
-from . import planned_takes
+from . import planned_takes, source_records
+from .file_digests import FileDigests
 from .job_list import JobList
 from .journal import Journal
 from .outbox import Outbox
@@ -60,6 +61,7 @@ class Sourcing:
         self._provenance_texts: dict[str, str] = {}
         """The provenance texts by job; kept here, too, because an undo may remove the placeholder."""
         self._journal: Journal | None = None
+        self._files = FileDigests()
 
     @property
     def busy(self) -> bool:
@@ -80,13 +82,14 @@ class Sourcing:
         Call it before the placeholder is added, which would be in the copy that is rendered. Raises Refused.
         """
         if take.target is None:  # once more with the sources of an earlier take
-            self._send(job_id, scene, take.request, take.provenance_text, [])
-            return take.provenance_text
+            provenance_text = source_records.once_more(take.provenance_text, take.request.sources, self._files)
+            self._send(job_id, scene, take.request, provenance_text, [])
+            return provenance_text
         made = planned_takes.sources_of(scene, take, job_id, picture_files.look_at_many)
         if isinstance(made, str):
             raise Refused(made)
         request, to_render = _with_sources(scene, take.request, made)
-        provenance_text = provenance.write(provenance.remember(scene, take.target)) if made else ""
+        provenance_text = self._written(scene, provenance.remember(scene, take.target)) if made else ""
         self._send(job_id, scene, request, provenance_text, to_render)
         return provenance_text
 
@@ -182,7 +185,20 @@ class Sourcing:
             self._at_server.add(job_id)
             if request.sources != asked_before.sources:
                 self._changed.add(job_id)
-        self._send(job_id, scene, request, provenance.write(made_from), to_render)
+        provenance_text = self._written(scene, made_from, wanted_now)
+        for found in identity.all_marked():
+            strip_takes.set_provenance(found.strip, job_id, provenance_text)
+        self._send(job_id, scene, request, provenance_text, to_render)
+
+    def _written(
+        self,
+        scene: bpy.types.Scene,
+        made_from: provenance.Provenance,
+        wanted: Sequence[footage.FootageRange] | None = None,
+    ) -> str:
+        """The provenance text, with what the sources are now; `wanted` are their ranges now, if they were moved."""
+        seen = source_records.at_click(scene, made_from.wanted if wanted is None else wanted, self._files)
+        return provenance.write(replace(made_from, seen=seen))
 
     def _remembered(self, job_id: str) -> provenance.Provenance | None:
         texts = (strip_takes.provenance_text(found.strip, job_id) for found in identity.all_marked())

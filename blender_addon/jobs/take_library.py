@@ -95,7 +95,7 @@ def read_take(folder: Path, stamp: int) -> ListedTake | None:
         str(folder),
         stamp,
         *media,
-        prompt=request.prompt[:SHOWN_PROMPT_CHARACTERS],
+        prompt=request.shown_prompt[:SHOWN_PROMPT_CHARACTERS],
         task=request.task.value,
         model=request.model,
         seed=request.seed,

@@ -4,10 +4,12 @@ make_takes       a take for each task, from the panel's settings
 takes            more takes of a strip, in its place; flipping, marks, notes
 live             what Live shows onto the timeline, or with another seed
 best_takes       drafts once more in Best
+rebuild_stale    takes whose sources have changed: made anew, gone to, the report
 retry_seams      takes until the worst seam is better
 find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
 take_lanes       a strip's takes as lanes of a meta strip, and back
+words_over_time  a take's words over time onto the timeline, as text strips
 browse_takes     all takes on the disk, over the preview; browser_grid is where its cells lie
 clean_takes      takes that nothing uses
 collect_takes    copies takes and footage beside the .blend
@@ -23,6 +25,7 @@ apply_settings   a take's settings into the panel; fixes of problems
 queue_jobs       cancel, retry, place, clear
 order_jobs       hold, resume, move, pause
 backend_setup    the backend and its environment
+machines         other machines on which takes are made
 text_editors     shows a text in Blender's text editor
 download_models  models and LoRAs that are to be fetched
 snapshot         the scene as panel, overlay and operators see it in one redraw
@@ -52,14 +55,17 @@ from . import (
     interchange,
     list_generated,
     live,
+    machines,
     make_takes,
     order_jobs,
     presets,
     prompt_dialog,
     queue_jobs,
+    rebuild_stale,
     retry_seams,
     take_lanes,
     takes,
+    words_over_time,
 )
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
@@ -67,6 +73,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *takes.CLASSES,
     *live.CLASSES,
     *best_takes.CLASSES,
+    *rebuild_stale.CLASSES,
     *retry_seams.CLASSES,
     *apply_settings.CLASSES,
     *choose_inputs.CLASSES,
@@ -77,11 +84,13 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *collect_takes.CLASSES,
     *find_takes.CLASSES,
     *backend_setup.CLASSES,
+    *machines.CLASSES,
     *download_models.CLASSES,
     *at_pointer.CLASSES,
     *drag_extension.CLASSES,
     *compare_takes.CLASSES,
     *take_lanes.CLASSES,
+    *words_over_time.CLASSES,
     *check_cut.CLASSES,
     *list_generated.CLASSES,
     *interchange.CLASSES,

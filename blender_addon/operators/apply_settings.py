@@ -9,7 +9,17 @@ from typing import Any, ClassVar
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from ...wan_backend.protocol.messages import Expert, FixAction, FixSetting, Guide, JobStatus, Role, TakeRequest, Task
+from ...wan_backend.protocol.messages import (
+    Expert,
+    FixAction,
+    FixSetting,
+    Guide,
+    JobStatus,
+    Role,
+    TakeRequest,
+    Task,
+    TransformerPart,
+)
 from ..jobs import lora_rows, session
 from ..jobs.request import PROMPT_FIELDS
 from ..properties import MAX_SEED, WanSettings, scene_of, settings_of, task_of
@@ -65,7 +75,7 @@ def made_refusal(context: bpy.types.Context) -> str:
 
 def fill(settings: WanSettings, request: TakeRequest) -> None:
     """Set the panel to what `request` asked for, with its seed locked."""
-    settings.prompt_source = "FIELD"
+    settings.prompt_source, settings.words_over_time = "FIELD", bool(request.words)
     setattr(settings, PROMPT_FIELDS[request.task], request.prompt)
     settings.negative_prompt = request.negative_prompt
     settings.model_id, settings.resolution_name = request.model, request.resolution
@@ -232,12 +242,21 @@ def _download(model: str) -> Result:
     return result
 
 
+def _name_transformer(file: str, part: TransformerPart) -> Result:
+    session.current().server.name_transformer(file, part)
+    return {"FINISHED"}
+
+
 ACTIONS: dict[FixAction, Callable[[str], Result]] = {
     FixAction.OPEN_PREFERENCES: lambda _: _OURS.open_preferences(),
     FixAction.SETUP_BACKEND: lambda _: _OURS.setup_backend("INVOKE_DEFAULT"),
     FixAction.RESTART_BACKEND: lambda _: _OURS.restart_backend(),
     FixAction.FREE_CARD: lambda _: _OURS.free_card(),
     FixAction.DOWNLOAD: _download,
+    FixAction.TRANSFORMER_WHOLE: partial(_name_transformer, part=TransformerPart.WHOLE),
+    FixAction.TRANSFORMER_HIGH: partial(_name_transformer, part=TransformerPart.HIGH),
+    FixAction.TRANSFORMER_LOW: partial(_name_transformer, part=TransformerPart.LOW),
+    FixAction.TRANSFORMER_UNKNOWN: partial(_name_transformer, part=TransformerPart.UNKNOWN),
 }
 """The actions that a Fix of the backend may have."""
 

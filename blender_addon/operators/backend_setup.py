@@ -14,7 +14,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from ...wan_backend.protocol.messages import WorkerState
 from ...wan_backend.protocol.sentences import as_sentence
 from .. import preferences
-from ..jobs import folders, session
+from ..jobs import card_choice, folders, session
 from ..properties import panel_state_of
 from ..stopwatch import timed
 from ..translation import translated
@@ -169,16 +169,35 @@ class WAN_VSE_OT_free_card(Refusing, bpy.types.Operator):
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         current = session.current()
-        if current.server.status.state != "ready" or current.server.worker.state in (
-            WorkerState.NONE,
-            WorkerState.BROKEN,
-        ):
+        states = {worker.state for worker in current.server.workers} - {WorkerState.NONE, WorkerState.BROKEN}
+        if current.server.status.state != "ready" or not states:
             return "No model is loaded"
-        return "A job is using the card: cancel it first" if current.server.worker.state is WorkerState.BUSY else ""
+        return "A job is using the card: cancel it first" if states == {WorkerState.BUSY} else ""
 
     @timed("operator free_card")
     def execute(self, context: bpy.types.Context) -> Result:
         session.current().server.free_card()
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_use_card(bpy.types.Operator):
+    """Make takes on this graphics card, or leave it to other programs. At least one card is used"""
+
+    bl_idname = "wan_vse.use_card"
+    bl_label = "Wan: Use Graphics Card"
+    bl_options: ClassVar = {"REGISTER", "INTERNAL"}
+
+    card: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    """The card's UUID."""
+
+    @timed("operator use_card")
+    def execute(self, context: bpy.types.Context) -> Result:
+        here = [row.card for row in session.current().server.cards]
+        wanted = preferences.get()
+        text = card_choice.toggled(wanted.cards, self.card, here)
+        if self.card not in here or text == wanted.cards:
+            return {"CANCELLED"}
+        wanted.cards = text  # which restarts the backend, unless that would lose work
         return {"FINISHED"}
 
 
@@ -251,6 +270,7 @@ CLASSES = (
     WAN_VSE_OT_restart_backend,
     WAN_VSE_OT_reset_backend,
     WAN_VSE_OT_free_card,
+    WAN_VSE_OT_use_card,
     WAN_VSE_OT_open_log,
     WAN_VSE_OT_open_preferences,
 )

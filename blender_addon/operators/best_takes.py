@@ -11,11 +11,12 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Quality, TakeRequest
 from ..jobs import request, session
+from ..jobs.takes_again import Again, again_of
 from ..stopwatch import timed
 from ..timeline import compat, identity, strip_takes, untrusted
 from ..translation import translated
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
-from .takes import Again, AsksForTakes, again_of, ask_onto, how_made, like_on, take_strip
+from .takes import AsksForTakes, ask_onto, how_made, like_on, take_strip
 
 
 def in_best(made: TakeRequest) -> TakeRequest:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import textwrap
+import time
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 from bpy_extras.io_utils import ImportHelper
 
-from ..jobs import request, session
+from ..jobs import file_versions, request, session
 from ..stopwatch import timed
 from ..timeline import compat, cut_description
 from ..translation import translated
@@ -18,6 +21,9 @@ from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 from .written_file import WritesFile
 
 LINE_CHARACTERS = 38
+SLICE_SECONDS = 0.03
+"""So long a step of the work takes while a person waits for it alone."""
+TICK_SECONDS = 0.04
 
 
 def _refusal(context: bpy.types.Context) -> str:
@@ -49,6 +55,16 @@ class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, WritesFile):
             (".otioz", "With Media", "The cut and its media, all takes included, in one file"),
         ],
     )
+    as_movies: bpy.props.BoolProperty(
+        name="Pictures as Movies",
+        description="Make a movie of each take and sequence in picture files, for programs that read no sequences",
+    )
+    replace: bpy.props.BoolProperty(
+        name="Replace File",
+        description="Write over a file of that name; else the next free version is written, such as film_v002",
+        options={"SKIP_SAVE"},
+    )
+    check_existing: bpy.props.BoolProperty(default=False, options={"HIDDEN"})
     lost: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
 
     @classmethod
@@ -65,14 +81,45 @@ class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, WritesFile):
         if sentence:
             self.report({"ERROR"}, translated(sentence, rpt_))
             return {"CANCELLED"}
-        self.lost = cut_description.of(scene, scene.name).sentence
-        return WritesFile.invoke(self, context, event)
+        self._describing = cut_description.Describing(scene, scene.name)
+        if self._describing.go_on(time.perf_counter() + SLICE_SECONDS):
+            return self._asked(context)
+        manager: Any = context.window_manager
+        self._timer = manager.event_timer_add(TICK_SECONDS, window=context.window)
+        manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    @timed("modal: export_timeline")
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Any:
+        """Go on with the look through the timeline. Escape ends it."""
+        if event.type == "ESC":
+            context.window_manager.event_timer_remove(self._timer)
+            return {"CANCELLED"}
+        if event.type != "TIMER" or not self._describing.go_on(time.perf_counter() + SLICE_SECONDS):
+            return {"PASS_THROUGH"}
+        context.window_manager.event_timer_remove(self._timer)
+        return self._asked(context)
+
+    def _asked(self, context: bpy.types.Context) -> Any:
+        """Ask for the file, now that it is known what it won't have."""
+        described = self._describing.result
+        if described is None:
+            self.report({"ERROR"}, translated(self._describing.refusal, rpt_))
+            return {"CANCELLED"}
+        self.lost = described.sentence
+        if not self.filepath:
+            stem = os.path.splitext(bpy.data.filepath)[0] or os.path.join(os.path.expanduser("~"), "untitled")
+            self.filepath = file_versions.free(stem + self.kind)
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
 
     def draw(self, context: bpy.types.Context) -> None:
         """The form, and what is lost in it."""
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "kind")
+        layout.prop(self, "as_movies")
+        layout.prop(self, "replace")
         column = layout.column(align=True)
         for line in textwrap.wrap(self.lost, LINE_CHARACTERS):
             column.label(text=line, translate=False)
@@ -80,7 +127,10 @@ class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, WritesFile):
     @timed("operator export_timeline")
     def execute(self, context: bpy.types.Context) -> Result:
         """Begin; the sidebar says how it ended."""
-        return _begun(self, session.current().interchange.begin_export, compat.sequencer_scene(context))
+        work, file = session.current().interchange, bpy.path.abspath(self.filepath)
+        scene = compat.sequencer_scene(context)
+        file = file if self.replace else file_versions.free(file)
+        return _begun(self, file, lambda: work.begin_export(scene, file, self.as_movies))
 
 
 class WAN_VSE_OT_import_timeline(Refusing, bpy.types.Operator, ImportHelper):
@@ -93,26 +143,65 @@ class WAN_VSE_OT_import_timeline(Refusing, bpy.types.Operator, ImportHelper):
     filename_ext = ".otio"
     filepath: bpy.props.StringProperty(name="File", description="The file that is read", subtype="FILE_PATH")
     filter_glob: bpy.props.StringProperty(default="*.otio;*.otioz", options={"HIDDEN"})
+    search_folder: bpy.props.StringProperty(
+        name="Look In",
+        description="A folder in which media is looked for, with all folders in it, by its name and length, where it "
+        "isn't at its path or beside the file",
+        subtype="DIR_PATH",
+    )
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         return _refusal(context)
 
+    def draw(self, context: bpy.types.Context) -> None:
+        """Where media is looked for."""
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "search_folder")
+
     @timed("operator import_timeline")
-    def execute(self, context: bpy.types.Context) -> Result:
+    def execute(self, context: bpy.types.Context) -> Any:
         """Begin; the strips come as soon as the file is read, and the sidebar says how it ended."""
-        return _begun(self, session.current().interchange.begin_import, compat.sequencer_scene(context))
+        work, file = session.current().interchange, bpy.path.abspath(self.filepath)
+        folder = bpy.path.abspath(self.search_folder) if self.search_folder else ""
+        scene = compat.sequencer_scene(context)
+        begun = _begun(self, file, lambda: work.begin_import(scene, file, folder))
+        if begun != {"FINISHED"} or bpy.app.background or context.window is None:
+            return begun
+        manager: Any = context.window_manager
+        self._timer = manager.event_timer_add(TICK_SECONDS, window=context.window)
+        manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    @timed("modal: import_timeline")
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Any:
+        """While strips come, nothing else is done to the timeline: undo would mix both up. Escape takes them back."""
+        work = session.current().interchange
+        if not work.busy:
+            context.window_manager.event_timer_remove(self._timer)
+            context.workspace.status_text_set(None)
+            return {"FINISHED"}
+        if not work.laying:
+            return {"PASS_THROUGH"}
+        if event.type == "ESC":
+            work.break_off(iface_("The import was ended: nothing of it is on the timeline."))
+        elif event.type == "TIMER":
+            percent = round(100 * (work.progress or 0.0))
+            context.workspace.status_text_set(iface_("Importing: {} %   Esc: end").format(percent))
+            work.tick(time.perf_counter() + SLICE_SECONDS)
+        return {"RUNNING_MODAL"}
 
 
-def _begun(operator: Any, begin: Any, scene: bpy.types.Scene) -> Result:
+def _begun(operator: Any, file: str, begin: Callable[[], None]) -> Result:
     try:
-        begin(scene, bpy.path.abspath(operator.filepath))
+        begin()
     except request.Refused as refused:
         operator.report({"ERROR"}, translated(refused.sentence, rpt_))
         return {"CANCELLED"}
     except OSError as error:
         words = rpt_("'{}' can't be written ({}): choose another folder")
-        operator.report({"ERROR"}, words.format(os.path.basename(operator.filepath), error.strerror or error))
+        operator.report({"ERROR"}, words.format(os.path.basename(file), error.strerror or error))
         return {"CANCELLED"}
     session.current().server.want()
     return {"FINISHED"}

@@ -27,6 +27,7 @@ from ..timeline import (
     strip_columns,
     strip_takes,
     targets,
+    text_strips,
     untrusted,
 )
 from ..translation import translated
@@ -158,8 +159,8 @@ def submit(
         ):  # a list: all places are found before a placeholder takes one
             take = within_its_plan(scene, take)
             asked += generate_all(scene, take, count_in(settings))
-            if take.target is not None and take.target.prompt and settings_in(scene).mute_text_strips:
-                _mute_text_strip(scene, take.target)
+            if take.target is not None and settings_in(scene).mute_text_strips:
+                _mute_text_strips(scene, take.target, take.words)
     except request.Refused as refused:
         operator.report({"WARNING"}, translated(refused.sentence, rpt_))
         if not asked:
@@ -169,8 +170,14 @@ def submit(
     return {"FINISHED"}
 
 
-def _mute_text_strip(scene: bpy.types.Scene, target: targets.Target) -> None:
-    """Mute the text strip that a take is made for: its words were meant for the model."""
+def _mute_text_strips(scene: bpy.types.Scene, target: targets.Target, over: text_strips.WordsOver) -> None:
+    """Mute the text strips that a take is made for: their words were meant for the model."""
+    for name in {each.strip_name for each in over.words}:
+        strip = compat.strip_named(scene, name)
+        if strip is not None:
+            strip.mute = True
+    if not target.prompt:
+        return
     for strip in strip_columns.selected_strips(scene, selection.MAX_STRIPS):
         is_there = (compat.start(strip), compat.end_exclusive(strip)) == (target.start, target.end_exclusive)
         if strip.type == "TEXT" and is_there and " ".join(strip.text.split()) == target.prompt:

@@ -76,7 +76,9 @@ def seconds_left() -> float | None:
     global _left
     order = session.current().order()
     if _left[0] is not order or time.monotonic() > _left[1]:
-        seconds = queue_time.seconds_left(jobs_of(order.going_on), jobs_of(order.ended[: queue_time.MAX_LOOKED_AT]))
+        ended = jobs_of(order.ended[: queue_time.MAX_LOOKED_AT])
+        workers = session.current().server.working_places
+        seconds = queue_time.seconds_left(jobs_of(order.going_on), ended, workers)
         _left = order, time.monotonic() + LEFT_SECONDS, seconds
     return _left[2]
 
@@ -257,11 +259,12 @@ class WAN_VSE_OT_show_take(OnJob, bpy.types.Operator):
             return {"CANCELLED"}
         take_strips.choose(shown, here.strip)
         shown.frame_current = compat.start(here.strip)
-        _bring_into_view(context)
+        bring_into_view(context)
         return {"FINISHED"}
 
 
-def _bring_into_view(context: Any) -> None:
+def bring_into_view(context: Any) -> None:
+    """Scroll the timeline to the playhead."""
     area = context.area
     if area is None or area.type != "SEQUENCE_EDITOR" or bpy.app.background:
         return

@@ -19,13 +19,14 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobState
 from ..jobs import blender_handlers, request, session
+from ..jobs.takes_again import again_of
 from ..properties import MAX_SEED
 from ..stopwatch import timed
 from ..timeline import compat, identity, seam_retry, seams, strip_columns, strip_takes, untrusted
 from ..timeline.seam_retry import Retry
 from ..translation import translated
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
-from .takes import NO_SETTINGS, again_of, planned_onto, take_strip
+from .takes import NO_SETTINGS, planned_onto, take_strip
 
 NOTHING_MEASURED = (
     "No seam is measured: only a take that fills a gap or extends a strip has one, where it still touches its neighbor"

@@ -19,7 +19,17 @@ from ..jobs import planned_takes, project, request, session
 from ..properties import OverriddenSettings, WanSettings
 from ..properties.prompts import TAKE_SETTINGS, PromptSettings, take_of
 from ..properties.task import TaskSettings, choices, chosen
-from ..timeline import compat, free_space, identity, scene_format, selection, strip_columns, targets, untrusted
+from ..timeline import (
+    compat,
+    free_space,
+    identity,
+    scene_format,
+    selection,
+    strip_columns,
+    targets,
+    text_strips,
+    untrusted,
+)
 from ..timeline.targets import Target
 
 ANY_PROMPT = "any"
@@ -132,6 +142,7 @@ def _read_key(
         *(getattr(settings, name) for name in _SETTINGS),
         tuple((row.path, row.use, row.strength, row.expert) for row in settings.loras),
         request.read_prompt(scene, settings),
+        text_strips.texts(scene) if settings.words_over_time else (),
         tuple(session.current().server.models),
         project.path(),
         project.id_to_be(),

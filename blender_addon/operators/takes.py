@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.app.translations import pgettext_tip as tip_
 
-from ...wan_backend.protocol.messages import JobState, MediaFormat, Origin, TakeRequest
-from .. import preferences
-from ..jobs import project, request, session
+from ...wan_backend.protocol.messages import JobState, TakeRequest
+from ..jobs import request, session, takes_again
 from ..jobs.planned_takes import PlannedTake
+from ..jobs.takes_again import Again, again_of
 from ..properties import MAX_SEED, settings_in
 from ..stopwatch import timed
-from ..timeline import compat, identity, scene_format, strip_takes, untrusted
+from ..timeline import compat, identity, strip_takes, untrusted
 from ..translation import translated
 from .make_takes import MAX_COUNT, generate_all, planned_again
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
@@ -240,26 +240,10 @@ def _goes_on(strip: compat.Strip | None) -> bool:
     return any((status := jobs.get(job_id)) is not None and not status.state.ended for job_id in waiting)
 
 
-@dataclass(frozen=True)
-class Again:
-    """How a take is made anew, and how its first try was made."""
-
-    made: TakeRequest
-    asked: str
-    """The Provenance as JSON."""
-
-
 def how_made(strip: compat.Strip, job_id: str = "") -> TakeRequest | None:
     """What one of the strip's takes was asked for; by default the one that it shows. None if that can't be read."""
     again = again_of(strip, job_id or untrusted.id_in(strip, identity.JOB))
     return again.made if again is not None else None
-
-
-def again_of(strip: compat.Strip, job_id: str) -> Again | None:
-    """The same of any take, with what is known of the strips that it was made from."""
-    text = strip_takes.request_text(strip, job_id)
-    made = untrusted.request(text) if text else None
-    return Again(made, strip_takes.provenance_text(strip, job_id)) if made is not None else None
 
 
 class AsksForTakes(Refusing):
@@ -356,30 +340,7 @@ def ask_onto(scene: bpy.types.Scene, strip: compat.Strip, again: Again, count: i
 
 def planned_onto(scene: bpy.types.Scene, strip: compat.Strip, again: Again) -> PlannedTake:
     """A take that comes onto the strip, and is as long as the one that was made. Raises Refused."""
-    asked = replace(
-        again.made,
-        frame_rate=scene_format.rate_of(scene),
-        media_format=_format_played(strip, again.made.media_format),
-        media_folder=request.media_folder(preferences.get()),
-        origin=Origin(project.path(), project.id_to_be(), scene.name_full, strip.channel, _first_frame(strip)),
-    )
-    return planned_again(scene, strip, asked, again.asked)
-
-
-def _first_frame(strip: compat.Strip) -> int:
-    """The frame of the scene on which the take's first frame falls."""
-    if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
-        return compat.start(strip) - identity.offset_frames(strip)
-    return compat.content_start(strip) + strip_takes.shown_handle(strip)
-
-
-def _format_played(strip: compat.Strip, asked: MediaFormat) -> MediaFormat:
-    """The file format that the strip can show in place: pictures, or a movie."""
-    if strip.type == "IMAGE":
-        return MediaFormat.PNG
-    if strip.type == "MOVIE" and asked is MediaFormat.PNG:
-        return MediaFormat.H264 if str(strip.filepath).endswith(".mp4") else MediaFormat.FFV1
-    return asked
+    return planned_again(scene, strip, takes_again.in_place(scene, strip, again.made), again.asked)
 
 
 def like_on(strip: compat.Strip, wanted: TakeRequest) -> strip_takes.KeptTake | strip_takes.Asked | None:
@@ -399,10 +360,11 @@ def like_on(strip: compat.Strip, wanted: TakeRequest) -> strip_takes.KeptTake | 
 
 def _is_like(text: str, wanted: TakeRequest) -> bool:
     other = untrusted.request(text) if text else None
-    return other is not None and (other.quality, other.seed, other.prompt) == (
+    return other is not None and (other.quality, other.seed, other.prompt, other.words) == (
         wanted.quality,
         wanted.seed,
         wanted.prompt,
+        wanted.words,
     )
 
 

@@ -236,6 +236,12 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
         description="Mute the text strips that takes are made for, so that the film doesn't show their words over them",
         default=True,
     )
+    words_over_time: BoolProperty(
+        name="Words over Time",
+        description="Make one take whose words change: each text strip over its frames says what it shows in the "
+        "strip's own time, besides the prompt. Select text strips to make it over all of them",
+        default=False,
+    )
     negative_prompt: StringProperty(
         name="Negative Prompt",
         description="What to avoid, such as blur, text or watermarks",
@@ -423,6 +429,15 @@ def _take_row_chosen(panel_state: Any, context: Any) -> None:
         callback(panel_state, context)
 
 
+on_stale_row_chosen: list[Callable[[Any, Any], None]] = []
+"""The same for the list of stale takes."""
+
+
+def _stale_row_chosen(panel_state: Any, context: Any) -> None:
+    for callback in on_stale_row_chosen:
+        callback(panel_state, context)
+
+
 class WanJobRow(bpy.types.PropertyGroup):
     """One row of the queue, or of a strip's takes: `name` is the job's id; all else is asked of the session."""
 
@@ -451,6 +466,13 @@ class WanPanelState(bpy.types.PropertyGroup):
         description="The take that the strip shows. Click another to show that one in its place",
         options={"SKIP_SAVE"},
         update=_take_row_chosen,
+    )
+    stale_rows: CollectionProperty(type=WanJobRow)
+    active_stale: IntProperty(
+        name="Stale Take",
+        description="A take whose sources have changed. Click another to go to its strip",
+        options={"SKIP_SAVE"},
+        update=_stale_row_chosen,
     )
     search: StringProperty(
         name="Search",

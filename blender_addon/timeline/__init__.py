@@ -17,8 +17,12 @@ picture_files    whether picture files are there, and what their first bytes say
 movie_head       what the head of a movie file tells about its pictures
 movie_codecs     how many bits a movie's samples have
 provenance       what a placeholder remembers of the strips that its take is made from, and how it follows them
+seen_sources     what a take's sources were when it was asked for, as its strip keeps it
+source_looks     what they are made of now: strips, and the files and scenes that these play
+scene_digests    what a scene strip shows: the camera, and the objects in its view
 take_pictures    which picture a take shows at a frame, and where in the frame it lies
 take_strips      puts placeholders onto the timeline, and takes in their place
+strip_mark       what a strip says of itself: generated, by which model
 strip_takes      the takes that a strip keeps, and those that are being made for it
 swap_media       lets a strip play other files in place
 cut_description  a timeline as a cut for other programs

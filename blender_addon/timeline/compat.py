@@ -44,6 +44,11 @@ MAX_BIT_DEPTH_SHOWN = (
 """How many bits a movie's samples may have for Blender to show them correctly. Of deeper ones, 4.2 shows RGB pale; 4.5
 and later show what transparent parts hide, and grayscale too dark."""
 
+SHOWS_COVERS_OF_SOUND = bpy.app.version >= (4, 5, 0)
+"""Whether a file of sound with a cover is shown as that cover; 4.2 shows nothing."""
+SHOWS_ANIMATED_WEBP = bpy.app.version >= (5, 2, 0)
+"""Whether the first picture of an animated WebP is shown; 5.0 and earlier show nothing."""
+
 SHOWS_BELOW_OPEN_METAS = bpy.app.version < (5, 2, 0)
 """True if an adjustment strip with nothing below it in the open meta strip shows what lies below the meta strip."""
 
@@ -170,6 +175,39 @@ def has_retiming_keys(strip: Strip) -> bool:
     return hasattr(strip, "retiming_keys") and len(strip.retiming_keys) > 0
 
 
+def steady_speed(strip: Strip, media_frames: int) -> float | None:
+    """How many of that many frames of its media a retimed strip plays in each of the scene's, if always as many.
+
+    None where that isn't known: Blender tells at which frames the speed changes, but not to what.
+    """
+    keys = [key.timeline_frame for key in strip.retiming_keys]
+    if len(keys) != 2 or keys[0] != content_start(strip) or keys[1] <= keys[0]:
+        return None
+    return round(media_frames / (keys[1] - keys[0]), 6)
+
+
+def new_meta(collection: Collection, name: str, channel: int, start: int) -> Strip:
+    """Add an empty meta strip."""
+    return collection.new_meta(name=name, channel=channel, frame_start=start)
+
+
+def new_speed(
+    collection: Collection, name: str, channel: int, start: int, length_frames: int, of: Strip, speed: float
+) -> Strip:
+    """Add an effect over [start, start + length_frames) that plays another strip faster or slower; at 0 it is held."""
+    parameters = collection.bl_rna.functions["new_effect"].parameters
+    place = {"name": name, "type": "SPEED", "channel": channel, "frame_start": start}
+    place["input1" if "input1" in parameters else "seq1"] = of
+    length = {"length": length_frames} if _effects_take_length(collection) else {"frame_end": start + length_frames}
+    effect = collection.new_effect(**place, **length)
+    effect.speed_control = "MULTIPLY" if speed else "FRAME_NUMBER"
+    if speed:
+        effect.speed_factor = speed
+    else:
+        effect.speed_frame_number = 0.0
+    return effect
+
+
 def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:
     """Let the strip cover [start, end_exclusive) without moving its media.
 
@@ -185,7 +223,16 @@ def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:
 
 def new_color(collection: Collection, name: str, channel: int, start: int, length_frames: int) -> Strip:
     """Add a color strip over [start, start + length_frames)."""
-    place = {"name": name, "type": "COLOR", "channel": channel, "frame_start": start}
+    return _new_effect(collection, "COLOR", name, channel, start, length_frames)
+
+
+def new_text(collection: Collection, name: str, channel: int, start: int, length_frames: int) -> Strip:
+    """Add a text strip over [start, start + length_frames)."""
+    return _new_effect(collection, "TEXT", name, channel, start, length_frames)
+
+
+def _new_effect(collection: Collection, kind: str, name: str, channel: int, start: int, length_frames: int) -> Strip:
+    place: dict[str, Any] = {"name": name, "type": kind, "channel": channel, "frame_start": start}
     if _effects_take_length(collection):
         return collection.new_effect(**place, length=length_frames)
     return collection.new_effect(**place, frame_end=start + length_frames)
@@ -242,6 +289,20 @@ def curves(scene: bpy.types.Scene) -> list[Any]:
     return [curve for bag in bags for curve in bag.fcurves]
 
 
+def curves_of(animation: Any) -> list[Any]:
+    """The animation curves that change the owner of this `animation_data`, not its drivers or tracks."""
+    action = None if animation is None else animation.action
+    if action is None:
+        return []
+    if not hasattr(action, "layers"):
+        return list(action.fcurves)
+    slot = animation.action_slot  # an action may hold the curves of several owners, each in a slot
+    if slot is None:
+        return []
+    bags = (bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags)
+    return [curve for bag in bags if bag.slot_handle == slot.handle for curve in bag.fcurves]
+
+
 def turn_shown(turn: int | None) -> int | None:
     """By how many degrees clockwise Blender turns a movie whose file asks for `turn`; None if that isn't known.
 
@@ -256,6 +317,23 @@ def held_frames(strip: Strip) -> tuple[int, int]:
     """How many frames the strip covers before and after its media, where Blender holds the first or last picture."""
     before, after = (max(0, -round(getattr(strip, name))) for name in OFFSETS)
     return before, after
+
+
+def part(owner: Any, name: str) -> Any:
+    """What an owner has of that name; None where its kind, or this Blender, has no such thing."""
+    return getattr(owner, name, None)
+
+
+def property_of_others(strip: Strip, group: str, name: str) -> Any:
+    """What another add-on keeps on a strip, in a group of its own; None if that is nothing.
+
+    While that add-on isn't enabled, its group is a plain property up to 4.5, and later can't be read.
+    """
+    found = getattr(strip, group, None)
+    if found is not None:
+        return getattr(found, name, None)
+    plain = strip.get(group)
+    return plain.get(name) if hasattr(plain, "get") else None
 
 
 def view_layer_name(strip: Strip) -> str:

@@ -1,52 +1,46 @@
 """A scene's timeline as a cut for other programs, and in words what such a cut has no place for. Changes nothing.
 
-Other programs dissolve between two clips of one track, where Blender lays an effect over two strips that overlap: the
-second strip joins the track of the first if it has room there, and the cut between them is amid the dissolve.
+It is described a few strips at a time, so that the window goes on. Where strips came or went meanwhile, it begins anew.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_n as n_
 
-from ...wan_backend.protocol import name_runs
 from ...wan_backend.protocol.cut import (
+    MAX_CLIPS,
+    MAX_NESTED_DEPTH,
     ClipMedia,
     ClipMediaKind,
     Cut,
-    CutClip,
     CutDissolve,
     CutMarker,
     CutTrack,
+    NestedCut,
     TrackKind,
-    is_sane_media,
 )
-from . import compat, generated_ranges, identity, path_rules, scene_format, strip_media, strip_takes, untrusted
+from . import compat, cut_clips, cut_dissolves, generated_ranges, path_rules, scene_format, shots
+from .cut_clips import PLAYED, Placed
 
-MAX_STRIPS = 1000
-"""Blender's window waits while they are described."""
+MAX_STRIPS = MAX_CLIPS
 DISSOLVES = ("CROSS", "GAMMA_CROSS")
-PLAYED = ("MOVIE", "IMAGE", "SOUND", "COLOR")
+MAX_RESTARTS = 20
 LOST_KINDS = {
     "TEXT": n_("text strips"),
     "META": n_("meta strips"),
     "SCENE": n_("scene strips"),
     "ADJUSTMENT": n_("adjustment strips"),
 }
-OTHERS, FRAMING, OPACITY, MODIFIERS, SPEED, DISSOLVE = (
-    n_("effects and other strips"),
-    n_("crops, positions and turns"),
-    n_("opacities"),
-    n_("modifiers"),
-    n_("speeds"),
-    n_("dissolves between more than two clips"),
-)
-
+OTHERS, DISSOLVE = n_("effects and other strips"), n_("dissolves between more than two clips")
 ONE_OF = {
     "text strips": n_("text strip"),
     "meta strips": n_("meta strip"),
@@ -55,25 +49,16 @@ ONE_OF = {
     "effects and other strips": n_("effect or other strip"),
     "crops, positions and turns": n_("crop, position or turn"),
     "opacities": n_("opacity"),
+    "blend modes": n_("blend mode"),
     "modifiers": n_("modifier"),
     "speeds": n_("speed"),
+    "pans and changes of volume": n_("pan or change of volume"),
     "dissolves between more than two clips": n_("dissolve between more than two clips"),
 }
 """What each is called where there is one."""
-TOO_MANY = n_("The timeline has more than 1000 strips, which is more than can be exported at once.")
-
-
-@dataclass
-class _Placed:
-    strip: compat.Strip
-    clip: CutClip
-    kind: TrackKind
-    track: int
-    fades_until: int = 0
-
-    @property
-    def end(self) -> int:
-        return self.clip.start + self.clip.length
+TOO_MANY = n_("The timeline has more than 20000 strips, which is more than can be exported at once.")
+RESTLESS = n_("The timeline changes all the time: export it once nothing is placed any more.")
+GONE = n_("The scene is gone.")
 
 
 @dataclass(frozen=True)
@@ -92,154 +77,167 @@ class Described:
         return iface_("Not in the file: {}.").format(", ".join(parts)) if parts else ""
 
 
+class Describing:
+    """Describes a scene's timeline in slices."""
+
+    def __init__(self, scene: bpy.types.Scene, name: str) -> None:
+        self.result: Described | None = None
+        self.refusal = refusal(scene)
+        """Why there will be no result; empty if there will be."""
+        self._scene, self._name = scene.name, name
+        self._work: _Work | None = None
+        self._steps: Iterator[None] = iter(())
+        self._strips: list[int] = []
+        self._restarts = -1
+
+    @property
+    def progress(self) -> float:
+        """How much of the timeline is described, from 0 to 1."""
+        return 0.0 if self._work is None else min(1.0, self._work.done / max(1, len(self._strips)))
+
+    def go_on(self, deadline: float) -> bool:
+        """Describe more until `deadline` (of time.perf_counter); True once there is a result or a refusal."""
+        scene = compat.own_scene(self._scene)
+        if scene is None:
+            self.refusal = GONE
+        if self.refusal or scene is None or self.result is not None:
+            return True
+        strips = _addresses()
+        if self._work is None or strips != self._strips:  # what was kept of strips that are gone isn't asked again
+            self._restarts += 1
+            if self._restarts > MAX_RESTARTS:
+                self.refusal = RESTLESS
+                return True
+            self._work, self._strips = _Work(scene, self._name), strips
+            self._steps = self._work.steps()
+        for _ in self._steps:
+            if time.perf_counter() > deadline:
+                return False
+        self.result = Described(self._work.cut, self._work.lost)
+        return True
+
+
 def refusal(scene: bpy.types.Scene) -> str:
-    """Why the timeline can't be described without Blender's window standing still; empty if it can."""
-    return TOO_MANY if len(compat.top_strips(scene)) > MAX_STRIPS else ""
+    """Why the timeline can't be described; empty if it can."""
+    return TOO_MANY if len(compat.all_strips(scene)) > MAX_STRIPS else ""
 
 
 def of(scene: bpy.types.Scene, name: str) -> Described:
-    """The scene's timeline as a cut of that name."""
-    strips = sorted(compat.top_strips(scene), key=lambda strip: (compat.start(strip), strip.channel))
-    first = min([scene.frame_start, *map(compat.start, strips)])
-    lost: Counter[str] = Counter()
-    placed = [_placed(scene, strip, first, lost) for strip in strips if strip.type in PLAYED]
-    dissolves = _dissolved(placed, strips, lost)
-    for strip in strips:
-        if strip.type not in (*PLAYED, *DISSOLVES):
-            lost[LOST_KINDS.get(strip.type, OTHERS)] += 1
-    keys = sorted({(each.track, each.kind is TrackKind.AUDIO) for each in placed})
-    tracks = [_track(scene, track, is_audio, placed, dissolves) for track, is_audio in keys]
-    cut = Cut(name, scene_format.rate_of(scene), tracks, _markers(scene, first), first)
-    return Described(cut, lost)
+    """The scene's timeline as a cut of that name, at once."""
+    describing = Describing(scene, name)
+    describing.go_on(math.inf)
+    assert describing.result is not None
+    return describing.result
 
 
-def _placed(scene: bpy.types.Scene, strip: compat.Strip, first: int, lost: Counter[str]) -> _Placed:
-    _count_lost(strip, lost)
-    media, active = _media(scene, strip)
-    backwards = strip.type in ("MOVIE", "IMAGE") and strip.use_reverse_frames
-    held = media[active].kind is ClipMediaKind.PICTURES and len(media[active].files) == 1
-    begins = 0
-    if strip.type != "COLOR" and not held:
-        begins = compat.start(strip) - compat.content_start(strip) + compat.trims(strip)[backwards]
-    clip = CutClip(
-        path_rules.shown(strip.name),
-        compat.start(strip) - first,
-        compat.length_frames(strip),
-        media,
-        active,
-        begins,
-        -1.0 if backwards else 1.0,
-        not strip.mute,
-        strip.channel,
+def _addresses() -> list[int]:
+    """Where all strips lie in memory: as long as these stay the same, those that are kept are there."""
+    return [each.as_pointer() for scene in bpy.data.scenes for each in (scene, *compat.all_strips(scene))]
+
+
+@dataclass
+class _Work:
+    scene: bpy.types.Scene
+    name: str
+    done: int = 0
+    """Strips that are described."""
+    lost: Counter[str] = field(default_factory=Counter)
+    cut: Any = None
+    """Once all steps are done."""
+    _nested: list[NestedCut] = field(default_factory=list)
+
+    def steps(self) -> Iterator[None]:
+        """Describe a strip in each step; nothing but these steps may hold a strip."""
+        strips = list(compat.top_strips(self.scene))
+        first = min([self.scene.frame_start, *map(compat.start, strips)])
+        tracks = yield from self._tracks(self.scene.sequence_editor, strips, first, 1)
+        markers = [CutMarker(path_rules.shown(each.name), each.frame - first) for each in self.scene.timeline_markers]
+        found = []
+        for each in generated_ranges.each(self.scene, self.scene.frame_start, self.scene.frame_end + 1):
+            found.append(each)
+            yield
+        markers += [_generated(each, first) for each in generated_ranges.in_order(found)]
+        rate = scene_format.rate_of(self.scene)
+        self.cut = Cut(self.name, rate, tracks, markers, first, self._nested)
+
+    def _tracks(
+        self, owner: Any, strips: list[compat.Strip], first: int, depth: int
+    ) -> Generator[None, None, list[CutTrack]]:
+        strips.sort(key=lambda strip: (compat.start(strip), strip.channel))
+        speeds = {strip.input_1.name: strip for strip in strips if strip.type == "SPEED" and _is_over_input(strip)}
+        named = shots.Marks(strips)
+        placed: list[Placed] = []
+        for strip in strips:
+            self.done += 1
+            yield
+            nested = None
+            if strip.type == "META" and depth < MAX_NESTED_DEPTH:
+                nested = yield from self._meta(strip, depth)
+            if strip.type in PLAYED and (nested is not None or strip.type != "META"):
+                clip = cut_clips.placed(self.scene, strip, first, speeds.get(strip.name), nested, self.lost)
+                clip.clip = replace(clip.clip, shot=clip.clip.shot or named.at(compat.start(strip)))
+                placed.append(clip)
+            elif strip.type == "SPEED":
+                self.lost[cut_clips.SPEED] += not _is_over_input(strip)
+            elif strip.type not in DISSOLVES:
+                self.lost[LOST_KINDS.get(strip.type, OTHERS)] += 1
+        rows = cut_dissolves.Rows(placed)
+        yield
+        dissolves = self._dissolves(rows, placed, strips)
+        yield
+        return [_track(owner, row, rows.by_row[row], dissolves) for row in sorted(rows.by_row)]
+
+    def _meta(self, strip: compat.Strip, depth: int) -> Generator[None, None, ClipMedia]:
+        inner = list(compat.strips(strip))
+        tracks = yield from self._tracks(strip, inner, compat.content_start(strip), depth + 1)
+        self._nested.append(NestedCut(tracks))
+        name, place = path_rules.shown(strip.name), len(self._nested) - 1
+        return ClipMedia(ClipMediaKind.NESTED, name, frames=max(0, compat.content_frames(strip)), nested=place)
+
+    def _dissolves(
+        self, rows: cut_dissolves.Rows, placed: list[Placed], strips: Iterable[compat.Strip]
+    ) -> dict[str, CutDissolve]:
+        """The dissolves by the name of their first strip; both clips of each come to lie on one track."""
+        by_name = {each.name: each for each in placed}
+        for strip in strips:
+            if strip.type == "SPEED" and _is_over_input(strip) and strip.input_1.name in by_name:
+                by_name[strip.name] = by_name[strip.input_1.name]
+        found: dict[str, CutDissolve] = {}
+        for effect in (strip for strip in strips if strip.type in DISSOLVES):
+            inputs = (effect.input_1, effect.input_2)
+            first, second = (by_name.get(each.name) if each is not None else None for each in inputs)
+            dissolve = None
+            if first and second and first is not second:
+                start, length = compat.start(effect), compat.length_frames(effect)
+                dissolve = cut_dissolves.joined(rows, first, second, (effect.name, effect.channel, start, length))
+            if dissolve is None or first is None:
+                self.lost[DISSOLVE] += 1
+            else:
+                found[first.name] = dissolve
+        return found
+
+
+def _is_over_input(effect: compat.Strip) -> bool:
+    """Whether an effect covers just what its input does, which is what a cut can say of a speed."""
+    below = effect.input_1
+    return (
+        below is not None
+        and below.type in PLAYED
+        and compat.start(below) == compat.start(effect)
+        and compat.length_frames(below) == compat.length_frames(effect)
     )
-    kind = TrackKind.AUDIO if strip.type == "SOUND" else TrackKind.VIDEO
-    return _Placed(strip, clip, kind, strip.channel)
 
 
-def _count_lost(strip: compat.Strip, lost: Counter[str]) -> None:
-    lost[MODIFIERS] += len(strip.modifiers)
-    lost[SPEED] += compat.has_retiming_keys(strip)
-    if strip.type in ("MOVIE", "IMAGE"):
-        moved, cropped = strip.transform, strip.crop
-        values = (moved.offset_x, moved.offset_y, moved.rotation)
-        sides = (cropped.min_x, cropped.max_x, cropped.min_y, cropped.max_y)
-        lost[FRAMING] += any(values) or any(sides)
-        lost[OPACITY] += strip.blend_alpha < 1.0
-
-
-def _media(scene: bpy.types.Scene, strip: compat.Strip) -> tuple[list[ClipMedia], int]:
-    """What may play in a strip, and which of it does."""
-    name = path_rules.shown(strip.name)
-    if strip.type == "COLOR":
-        text = untrusted.text_in(strip, identity.REQUEST)
-        if text and untrusted.request(text) is not None:
-            return [ClipMedia(ClipMediaKind.PLACEHOLDER, name, request=text)], 0
-        return [ClipMedia(ClipMediaKind.COLOR, name, color=[min(max(level, 0.0), 1.0) for level in strip.color])], 0
-    takes = strip_takes.takes_of(strip)
-    media = [_of_take(take) for take in takes] if takes else [_of_strip(scene, strip)]
-    missing = [ClipMedia(ClipMediaKind.MISSING, name) if not is_sane_media(each) else each for each in media]
-    return missing, (strip_takes.shown_index(strip) or 0)
-
-
-def _of_take(take: strip_takes.KeptTake) -> ClipMedia:
-    kind = ClipMediaKind.FILE if take.is_movie else ClipMediaKind.PICTURES
-    files = list(take.files().files)
-    return ClipMedia(kind, "", take.folder, files, take.frames, job_id=take.job_id, mark=take.mark, note=take.note)
-
-
-def _of_strip(scene: bpy.types.Scene, strip: compat.Strip) -> ClipMedia:
-    frames = compat.content_frames(strip) + sum(compat.trims(strip))
-    if strip.type == "SOUND":
-        path = bpy.path.abspath(strip.sound.filepath, library=strip.sound.library) if strip.sound else ""
-        folder, _, name = path.replace("\\", "/").rpartition("/")
-        return ClipMedia(ClipMediaKind.FILE, "", folder, [name], frames)
-    folder = strip_media.folder_of(scene, strip)
-    if strip.type == "MOVIE":
-        rate = float(scene_format.rate_of(scene).exact())
-        own = strip.fps if strip.fps > 0 and abs(strip.fps - rate) > rate * 1e-5 else 0.0
-        return ClipMedia(ClipMediaKind.FILE, "", folder, [bpy.path.basename(strip.filepath)], frames, own)
-    files = [element.filename for element in strip.elements[: name_runs.MAX_NAMES + 1]]
-    return ClipMedia(ClipMediaKind.PICTURES, "", folder, files, len(files))
-
-
-def _dissolved(placed: list[_Placed], strips: Sequence[compat.Strip], lost: Counter[str]) -> dict[str, CutDissolve]:
-    """The dissolves by the name of their first strip; both clips of each come to lie on one track."""
-    by_name = {each.strip.name: each for each in placed}
-    found: dict[str, CutDissolve] = {}
-    for effect in (strip for strip in strips if strip.type in DISSOLVES):
-        inputs = (effect.input_1, effect.input_2)
-        first, second = (by_name.get(each.name) if each is not None else None for each in inputs)
-        dissolve = _joined(first, second, effect, placed) if first and second and first is not second else None
-        if dissolve is None or first is None:
-            lost[DISSOLVE] += 1
-        else:
-            found[first.strip.name] = dissolve
-    return found
-
-
-def _joined(first: _Placed, second: _Placed, effect: compat.Strip, placed: list[_Placed]) -> CutDissolve | None:
-    begin, end = second.clip.start, first.end
-    middle = (begin + end) // 2
-    if (
-        not first.clip.start < begin < end < second.end
-        or compat.length_frames(effect) != end - begin
-        or compat.start(effect) - compat.start(second.strip)
-        or middle < first.fades_until
-        or any(other.track == first.track and other.kind is first.kind and other not in (first, second)
-               and other.clip.start < second.end and other.end > middle for other in placed)
-    ):  # fmt: skip
-        return None
-    first.clip = replace(first.clip, length=middle - first.clip.start)
-    late = middle - begin
-    held = len(second.clip.media[second.clip.active].files) == 1 and not second.clip.media_start
-    is_held = second.strip.type == "COLOR" or (second.strip.type == "IMAGE" and held)
-    media_start = second.clip.media_start + (0 if is_held else late)
-    second.clip = replace(second.clip, start=middle, length=second.clip.length - late, media_start=media_start)
-    second.track, second.fades_until = first.track, end
-    return CutDissolve(0, middle - begin, end - middle, path_rules.shown(effect.name), effect.channel)
-
-
-def _track(
-    scene: bpy.types.Scene, track: int, is_audio: bool, placed: list[_Placed], dissolves: dict[str, CutDissolve]
-) -> CutTrack:
+def _track(owner: Any, row: cut_dissolves.Row, clips: list[Placed], dissolves: dict[str, CutDissolve]) -> CutTrack:
+    channel, is_audio, _ = row
+    joined = [replace(dissolves[each.name], clip=at) for at, each in enumerate(clips) if each.name in dissolves]
+    name = path_rules.shown(owner.channels[channel].name) if channel < len(owner.channels) else ""
     kind = TrackKind.AUDIO if is_audio else TrackKind.VIDEO
-    here = sorted((e for e in placed if (e.track, e.kind) == (track, kind)), key=lambda each: each.clip.start)
-    joined = [
-        replace(dissolves[each.strip.name], clip=index)
-        for index, each in enumerate(here)
-        if each.strip.name in dissolves
-    ]
-    channels = scene.sequence_editor.channels
-    name = path_rules.shown(channels[track].name) if track < len(channels) else ""
-    return CutTrack(kind, name, [each.clip for each in here], joined)
+    return CutTrack(kind, name, [each.clip for each in clips], joined)
 
 
-def _markers(scene: bpy.types.Scene, first: int) -> list[CutMarker]:
-    """The scene's markers, and the stretches in which generated footage plays."""
-    found = [CutMarker(path_rules.shown(each.name), each.frame - first) for each in scene.timeline_markers]
-    for each in generated_ranges.of(scene, scene.frame_start, scene.frame_end + 1):
-        words = "generated with footage" if each.composite else "generated"
-        note = ", ".join(filter(None, (words, each.model)))
-        name = path_rules.shown(each.strip)
-        found.append(CutMarker(name, each.start - first, each.end_exclusive - each.start, True, note))
-    return found
+def _generated(found: generated_ranges.GeneratedRange, first: int) -> CutMarker:
+    words = "generated with footage" if found.composite else "generated"
+    note = ", ".join(filter(None, (words, found.model)))
+    length = found.end_exclusive - found.start
+    return CutMarker(path_rules.shown(found.strip), found.start - first, length, True, note)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
 
 from ...wan_backend.protocol.messages import Quality
-from . import compat, identity, layers, strip_media, strip_transform
+from . import compat, identity, layers, strip_mark, strip_media, strip_transform
 
 MAX_DEPTH = 16
 """So many scene strips inside one another are followed."""
@@ -37,10 +37,18 @@ class GeneratedRange:
 
 def of(scene: bpy.types.Scene, start: int, end_exclusive: int) -> list[GeneratedRange]:
     """Those in [start, end_exclusive) that aren't muted, in order; also in meta strips and timelines of scenes."""
-    if scene.sequence_editor is None:
-        return []
-    looks = iter(range(MAX_LOOKS))
-    found = list(_within(scene, scene.sequence_editor, range(start, end_exclusive), (scene,), looks))
+    return in_order(each(scene, start, end_exclusive))
+
+
+def each(scene: bpy.types.Scene, start: int, end_exclusive: int) -> Iterator[GeneratedRange]:
+    """As `of`, one by one as they are found. It holds strips: once some are gone, it must not be asked for more."""
+    if scene.sequence_editor is not None:
+        frames = range(start, end_exclusive)
+        yield from _within(scene, scene.sequence_editor, frames, (scene,), iter(range(MAX_LOOKS)))
+
+
+def in_order(found: Iterable[GeneratedRange]) -> list[GeneratedRange]:
+    """Each once, the earliest first."""
     return sorted(set(found), key=lambda each: (each.start, each.channel, each.end_exclusive, each.strip))
 
 
@@ -51,7 +59,7 @@ def _within(
         part = range(max(frames.start, compat.start(strip)), min(frames.stop, compat.end_exclusive(strip)))
         if not part:
             continue
-        if identity.role_of(strip) == identity.TAKE_ROLE:
+        if identity.role_of(strip) == identity.TAKE_ROLE or strip_mark.of(strip) is not None:
             yield _range(strip, part)
         elif strip.type == "META":
             if next(looks, None) is None:
@@ -92,6 +100,8 @@ def _range(strip: compat.Strip, part: range) -> GeneratedRange:
     made = identity.request_of(strip)
     found = GeneratedRange(part.start, part.stop, strip.name, strip.channel)
     if made is None:
-        return found
+        mark = strip_mark.of(strip)
+        composite = mark is not None and mark.kind == strip_mark.COMPOSITE
+        return replace(found, model=mark.model if mark is not None else "", composite=composite)
     draft = made.quality is Quality.DRAFT
     return replace(found, model=made.model, task=made.task.value, composite=bool(made.sources), draft=draft)

@@ -16,7 +16,7 @@ import bpy
 
 from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.messages import TakeRequest
-from . import compat, strip_columns, untrusted
+from . import compat, strip_columns, strip_mark, untrusted
 
 JOB = "wan_vse_job"
 STRIP = "wan_vse_strip"
@@ -76,8 +76,14 @@ def mark_placeholder(strip: compat.Strip, job_id: str, request_json: str) -> Non
 
 def mark_take(strip: compat.Strip, job_id: str, request_json: str, take_json: str) -> None:
     """Tie a take to its job, with everything that is needed to make it again."""
-    strip[JOB], strip[STRIP], strip[ROLE] = job_id, new_id(), TAKE_ROLE
-    strip[REQUEST], strip[TAKE] = request_json, take_json
+    strip[STRIP], strip[ROLE] = new_id(), TAKE_ROLE
+    show_take(strip, job_id, request_json, take_json)
+
+
+def show_take(strip: compat.Strip, job_id: str, request_json: str, take_json: str) -> None:
+    """Let the strip say of which job its pictures are, and that they are generated."""
+    strip[JOB], strip[REQUEST], strip[TAKE] = job_id, request_json, take_json
+    strip_mark.write(strip, request_json, take_json)
 
 
 def new_id() -> str:

@@ -16,16 +16,24 @@ HIDING_BLENDS = frozenset({"REPLACE", "CROSS"})
 
 
 def below(
-    scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: picture_files.FileLook
+    scene: bpy.types.Scene,
+    frames: range,
+    chosen: list[compat.Strip],
+    look: picture_files.FileLook,
+    owner: Any = None,
 ) -> list[compat.Strip]:
-    """The strips below the chosen ones that the preview may show in those frames; empty if they are hidden."""
+    """The strips below the chosen ones that the preview may show in those frames; empty if they are hidden.
+
+    `owner` is the editor or meta strip that holds the chosen ones, where that need not be the one that is open.
+    """
     if not chosen:
         return []
     highest = max(strip.channel for strip in chosen)
     if len(chosen) == 1 and _hides_below(scene, chosen[0]):
         return []
-    found = [strip for strip in seen(compat.shown_owner(scene), frames, highest) if strip not in chosen]
-    if any(_shows_outside(strip) for strip in chosen):
+    within = compat.shown_owner(scene) if owner is None else owner
+    found = [strip for strip in seen(within, frames, highest) if strip not in chosen]
+    if owner is None and any(_shows_outside(strip) for strip in chosen):
         found += _around_metas(scene, frames)
     if found and len(chosen) == 1 and _covers(scene, chosen[0], frames, look):
         return []

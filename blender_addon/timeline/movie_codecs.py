@@ -22,6 +22,14 @@ class UnusualMovie(Exception):
     """The head is damaged, or describes a movie that the backend may not decode as Blender does."""
 
 
+class BlackMovie(UnusualMovie):
+    """Every Blender shows the movie black, though it says its length and its rate."""
+
+
+class CoverAlone(UnusualMovie):
+    """The file is sound with a cover, which Blender 4.2 shows black."""
+
+
 @dataclass(frozen=True)
 class BitDepth:
     """How many bits samples may have: 8 or DEEP. YUV samples have no entry: all depths are decoded alike."""
@@ -129,9 +137,15 @@ def bit_depth_in_mp4(codec: str, bits: int, configurations: dict[bytes, bytes], 
         return BitDepth(alpha=DEEP if head[25] & 0x0F else 0)
     if codec == "png ":
         return _png(sample(26))
-    if codec == "rle " and bits in (16, 24, 32):
-        return BitDepth(alpha=8 if bits == 32 else 0)
+    if codec == "rle ":
+        return _animation(bits)
     raise UnusualMovie
+
+
+def _animation(bits: int) -> BitDepth:
+    if bits not in (16, 24, 32):
+        raise BlackMovie  # up to 256 colors or grays, by a palette that Blender leaves out
+    return BitDepth(alpha=8 if bits == 32 else 0)
 
 
 def bit_depth_in_matroska(codec: str, private: bytes, is_rgb: bool, sample: Sample) -> BitDepth:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 from .movie_codecs import (
     BitDepth,
+    BlackMovie,
+    CoverAlone,
     LimitedFile,
     MovieHead,
     Sample,
@@ -26,12 +28,24 @@ from .movie_codecs import (
 
 _EBML = b"\x1a\x45\xdf\xa3"
 
-_known_heads: dict[str, tuple[tuple[int, int], MovieHead | None]] = {}
+_Known = MovieHead | type[UnusualMovie] | None
+_known_heads: dict[str, tuple[tuple[int, int], _Known]] = {}
 _MAX_KNOWN_HEADS = 2_000
 
 
 def head_of(path: str) -> MovieHead | None:
     """Read a file's head, once for each version of the file; None if it isn't known what the movie holds."""
+    known = _known(path)
+    return known if isinstance(known, MovieHead) else None
+
+
+def is_shown_black(path: str, shows_covers: bool = True) -> bool:
+    """True if Blender shows nothing of the movie; `shows_covers` says whether it shows the cover of mere sound."""
+    known = _known(path)
+    return known is BlackMovie or (known is CoverAlone and not shows_covers)
+
+
+def _known(path: str) -> _Known:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -47,11 +61,13 @@ def head_of(path: str) -> MovieHead | None:
         return None
 
 
-def _read(path: str) -> MovieHead | None:
+def _read(path: str) -> _Known:
     try:
         with open(path, "rb") as stream:
             file = LimitedFile(stream)
             return read_matroska(file) if file.at(0, 4) == _EBML else read_mp4(file)
+    except (BlackMovie, CoverAlone) as found:
+        return type(found)
     except (UnusualMovie, struct.error, ValueError, ArithmeticError, LookupError, StopIteration):
         return None
 
@@ -108,7 +124,7 @@ def read_mp4(file: LimitedFile) -> MovieHead:
         raise UnusualMovie
     shown = [track for track in map(lambda box: _picture_track(file, box), inner) if track is not None]
     if len(shown) != 1:
-        raise UnusualMovie
+        raise UnusualMovie if shown or b"trak" not in kinds else CoverAlone
     return shown[0]
 
 

@@ -52,6 +52,7 @@ class PictureHead(NamedTuple):
     """True if no pixel can be transparent."""
     is_known: bool = True
     """False if the first bytes are of no format that Blender is known to read."""
+    is_animated_webp: bool = False
 
 
 _known_heads: dict[str, tuple[tuple[int, int], PictureHead]] = {}
@@ -88,10 +89,15 @@ def _read(file: BinaryIO) -> PictureHead:
             file.seek(2)
             (width, height), is_opaque = _jpeg(file), True
         else:
-            return PictureHead(None, is_known=start.startswith(_OTHERS) or _may_be_tga(start))
+            is_known = start.startswith(_OTHERS) or _may_be_tga(start)
+            return PictureHead(None, is_known=is_known, is_animated_webp=_is_animated_webp(start))
     except (struct.error, EOFError):
         return PictureHead(None)
     return PictureHead((width, height), is_opaque) if width and height else PictureHead(None)
+
+
+def _is_animated_webp(start: bytes) -> bool:
+    return start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X" and len(start) > 20 and bool(start[20] & 2)
 
 
 def _may_be_tga(start: bytes) -> bool:

@@ -15,8 +15,9 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.messages import Role, Task
-from . import compat, free_space, identity, untrusted
+from . import compat, free_space, identity, seen_sources, untrusted
 from .footage import FootageRange
+from .seen_sources import SeenStrip
 from .selection import summarize
 from .targets import Target
 
@@ -52,6 +53,8 @@ class Provenance:
     end_exclusive: int
     sources: tuple[SourceStrip, ...] = ()
     wanted: tuple[FootageRange, ...] = ()
+    seen: tuple[SeenStrip, ...] = ()
+    """What these showed, so that a change is found later; nothing in files of earlier versions."""
 
 
 def remember(scene: bpy.types.Scene, target: Target) -> Provenance:
@@ -67,7 +70,8 @@ def remember(scene: bpy.types.Scene, target: Target) -> Provenance:
 
 def write(made_from: Provenance) -> str:
     """The JSON that a placeholder keeps (the provenance text)."""
-    return json.dumps(asdict(made_from))
+    values = asdict(replace(made_from, seen=()))
+    return json.dumps({**values, "seen": seen_sources.as_json(made_from.seen)} if made_from.seen else values)
 
 
 def read(text: str) -> Provenance | None:
@@ -76,8 +80,8 @@ def read(text: str) -> Provenance | None:
         values = bounds.parsed(text)
         sources = tuple(_source(each) for each in _few(values["sources"]))
         wanted = tuple(_wanted(each) for each in _few(values["wanted"]))
-        task = Task(_name(values["task"]))
-        return Provenance(task.value, _frame(values["start"]), _frame(values["end_exclusive"]), sources, wanted)
+        task, seen = Task(_name(values["task"])), seen_sources.read(values.get("seen"))
+        return Provenance(task.value, _frame(values["start"]), _frame(values["end_exclusive"]), sources, wanted, seen)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
@@ -87,14 +91,17 @@ def of(strip: compat.Strip) -> Provenance | None:
     return read(untrusted.text_in(strip, PROPERTY))
 
 
-def wanted_now(scene: bpy.types.Scene, made_from: Provenance) -> list[FootageRange]:
-    """The ranges that the take needs, where the source strips are now."""
+def wanted_now(scene: bpy.types.Scene, made_from: Provenance, moved_by: int = 0) -> list[FootageRange]:
+    """The ranges that the take needs, where the source strips are now.
+
+    One without strips is of all that the film shows there: it moves along with the take, by `moved_by` frames.
+    """
     moves = ((source, shift(source, strip_of(scene, source))) for source in made_from.sources)
     shifts = {source.name: by for source, by in moves if by is not None}
     moved = []
     for wanted in made_from.wanted:
         all_by = {shifts[name] for name in wanted.strip_names if name in shifts}
-        by = all_by.pop() if len(all_by) == 1 else 0
+        by = all_by.pop() if len(all_by) == 1 else 0 if wanted.strip_names else moved_by
         moved.append(replace(wanted, start=wanted.start + by, end_exclusive=wanted.end_exclusive + by))
     return moved
 
@@ -103,9 +110,8 @@ def target_again(scene: bpy.types.Scene, made_from: Provenance, start: int, end_
     """The target of another take that is made from these strips, at another place."""
     there = [strip for source in made_from.sources if (strip := strip_of(scene, source)) is not None]
     picked = tuple(summarize(strip, set()) for strip in there)
-    return Target(
-        Task(made_from.task), start, end_exclusive, channel, tuple(wanted_now(scene, made_from)), sources=picked
-    )
+    wanted = tuple(wanted_now(scene, made_from, start - made_from.start))
+    return Target(Task(made_from.task), start, end_exclusive, channel, wanted, sources=picked)
 
 
 def shift(source: SourceStrip, strip: compat.Strip | None) -> int | None:

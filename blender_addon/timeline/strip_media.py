@@ -144,12 +144,19 @@ def files_refusal(
         ).format(strip.name, path_rules.shown(first), path_rules.shown(folder))
     if strip.type == "IMAGE":
         return _unreadable_refusal(strip, folder, names)
-    if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
+    if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0 and _is_shown(folder, names)):
         return iface_(
             "'{}' plays {}, which Blender can't read: convert it to H.264 in MP4, for example, and use "
             "that in its place."
         ).format(strip.name, names[0])
     return ""
+
+
+def _is_shown(folder: str, names: list[str]) -> bool:
+    """Whether Blender shows anything of a movie of which it tells the length and the rate."""
+    return not any(
+        movie_head.is_shown_black(os.path.join(folder, name), compat.SHOWS_COVERS_OF_SOUND) for name in names[:1]
+    )
 
 
 def _unreadable_refusal(strip: compat.Strip, folder: str, names: list[str]) -> str:
@@ -159,7 +166,7 @@ def _unreadable_refusal(strip: compat.Strip, folder: str, names: list[str]) -> s
     """
     for name in {*names[:1], *names[-1:]}:
         path = os.path.join(folder, name)
-        if not _is_known(path) and not _blender_reads(path):
+        if not _is_read(path):
             return iface_(
                 "'{}' shows {}, which Blender can't read: convert it to PNG or JPEG, for example, and use "
                 "that in its place."
@@ -167,15 +174,18 @@ def _unreadable_refusal(strip: compat.Strip, folder: str, names: list[str]) -> s
     return ""
 
 
-def _is_known(path: str) -> bool:
+def _is_read(path: str) -> bool:
+    """Whether this Blender reads a picture; it is tried if its format isn't one of those known to be read."""
     try:
-        return picture_files.head_of(path).is_known
+        head = picture_files.head_of(path)
     except (OSError, ValueError):
         return True  # whether it is there was looked at before
+    if head.is_animated_webp and not compat.SHOWS_ANIMATED_WEBP:
+        return False
+    return head.is_known or _blender_reads(path)
 
 
 def _blender_reads(path: str) -> bool:
-    """Whether this Blender reads a picture of a format that isn't one of those known to be read."""
     try:
         imbuf.load(path).free()
     except (OSError, RuntimeError, ValueError):

@@ -105,6 +105,8 @@ class Badge:
     """The jobs whose takes are being made for the strip."""
     is_gone: bool = False
     """Whether files of the shown take are gone."""
+    is_stale: bool = False
+    """Whether sources of the shown take have changed."""
 
 
 def badge_of(strip: compat.Strip, shown_job: str) -> Badge | None:
@@ -208,7 +210,7 @@ def show(scene: bpy.types.Scene, strip: compat.Strip, job_id: str) -> str:
     _remember_made(strip, shown_job, _made_of_shown(strip))
     earlier = take.handle_before - shown_handle(strip)
     swap_media.swap(scene, strip, take_strips.path_in_strip(take.folder), take.files().files, earlier)
-    strip[identity.JOB], strip[identity.REQUEST], strip[identity.TAKE] = job_id, made.request, made.take
+    identity.show_take(strip, job_id, made.request, made.take)
     strip[provenance.PROPERTY] = made.asked
     _write_takes(strip, takes)  # again: which of them lie beside the shown one may have changed
     return ""
@@ -309,6 +311,14 @@ def provenance_text(strip: compat.Strip, job_id: str) -> str:
     """What the strip keeps of the strips that a job's take is made from; else empty."""
     asked = next((each for each in asked_for(strip) if each.job_id == job_id), None)
     return asked.asked if asked is not None else made_of(strip, job_id).asked
+
+
+def set_provenance(strip: compat.Strip, job_id: str, text: str) -> None:
+    """Let a strip that stands for the job, or waits for its take, know this of the strips that it is made from."""
+    if job_id == untrusted.id_in(strip, identity.JOB):
+        strip[provenance.PROPERTY] = text
+    elif job_id in pending(strip):
+        set_asked(strip, [replace(each, asked=text) if each.job_id == job_id else each for each in asked_for(strip)])
 
 
 def asked_besides(strip: compat.Strip, job_id: str) -> list[Asked]:

@@ -54,7 +54,7 @@ class TakeFiles:
 
 def strip_name(request: TakeRequest) -> str:
     """The prompt's first words, short enough for a strip's name; the task's name if there is no prompt."""
-    words = " ".join(request.prompt.split()) or request.task.replace("_", " ").capitalize()
+    words = " ".join(request.shown_prompt.split()) or request.task.replace("_", " ").capitalize()
     if len(words) <= NAME_CHARACTERS:
         return words or "Take"
     return words[:NAME_CHARACTERS].rsplit(" ", 1)[0].rstrip(" ,.;:") or "Take"

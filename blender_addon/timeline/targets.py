@@ -104,6 +104,19 @@ def at_playhead(scene: bpy.types.Scene, settings: Any) -> Target | str:
     return Target(Task.TEXT_TO_VIDEO, start, start + frames, channel)
 
 
+def over_text_strips(scene: bpy.types.Scene, selection: Selection) -> Target | str:
+    """The target of one take over all selected text strips, from the first one's start to the last one's end."""
+    start = min(strip.start for strip in selection.texts)
+    end = max(strip.end_exclusive for strip in selection.texts)
+    channel = _free_channel(scene, start, end, 0)
+    if isinstance(channel, str):
+        return channel
+    target = Target(Task.TEXT_TO_VIDEO, start, end, channel)
+    return (
+        too_long(target.length_frames) if target.length_frames > MAX_TAKE_FRAMES else _place_refusal(target) or target
+    )
+
+
 def _range_at_playhead(scene: bpy.types.Scene, settings: Any) -> tuple[int, int] | str:
     """The first frame and the number of frames that the panel's length means; or why there are none."""
     start, gap = scene.frame_current, None

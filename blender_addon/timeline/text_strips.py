@@ -1,11 +1,38 @@
-"""Text strips over footage: where a take is made from what the preview shows, their words are in it."""
+"""Text strips over a take's frames: their words are in the picture that it is made from, or say what it shows when."""
 
 from __future__ import annotations
 
-import bpy
+from dataclasses import dataclass
 
-from . import compat, free_space, strip_columns
+import bpy
+from bpy.app.translations import pgettext_iface as iface_
+
+from ...wan_backend.protocol.messages import MAX_WORDS
+from . import compat, free_space, selection, strip_columns
 from .targets import Target
+
+
+@dataclass(frozen=True)
+class TimedWords:
+    """What a text strip says, and for which frames, counted from the take's first one as 0."""
+
+    strip_name: str
+    first: int
+    last: int
+    text: str
+    """Its lines joined by spaces; of a far too long text only the beginning."""
+
+
+@dataclass(frozen=True)
+class WordsOver:
+    """The words of the text strips over a take, in the order of their times."""
+
+    words: tuple[TimedWords, ...] = ()
+    covered: tuple[str, str] | None = None
+    """A strip that lies over another one, and that one, whose words don't hold there."""
+
+
+NO_WORDS = WordsOver()
 
 
 def burnt_into(scene: bpy.types.Scene, target: Target | None) -> list[str]:
@@ -27,3 +54,68 @@ def burnt_into(scene: bpy.types.Scene, target: Target | None) -> list[str]:
                 if strip.type == "TEXT" and strip.text.strip() and strip.name not in found:
                     found.append(strip.name)
     return found
+
+
+def words_over(scene: bpy.types.Scene, target: Target) -> WordsOver | str:
+    """The words for the frames of `target`; or why they are too many. Safe in a draw.
+
+    Muted strips count: they are words for the model, which the film needn't show. What lies below the strips that the
+    take is made from doesn't. Where two overlap, the upper one's words hold.
+    """
+    lowest = min((strip.channel for strip in target.sources), default=0)
+    strips = sorted(
+        (strip for strip in _text_strips_at(scene, target.start, target.end_exclusive) if strip.channel > lowest),
+        key=lambda strip: -strip.channel,
+    )
+    if len(strips) > selection.MAX_STRIPS:
+        words = "{} text strips lie over the take: mark its words with at most {}."
+        return iface_(words).format(len(strips), selection.MAX_STRIPS)
+    found: list[TimedWords] = []
+    covered = None
+    for strip in strips:
+        text = one_line(strip.text)
+        if not text:
+            continue
+        whole = (
+            max(compat.start(strip), target.start) - target.start,
+            min(compat.end_exclusive(strip), target.end_exclusive) - target.start - 1,
+        )
+        above = next((each for each in found if each.first <= whole[1] and whole[0] <= each.last), None)
+        if above is not None:
+            covered = (above.strip_name, strip.name)
+        found += [TimedWords(strip.name, first, last, text) for first, last in _uncovered(*whole, found)]
+    if len(found) > MAX_WORDS:
+        words = "The text strips change the words {} times, and a take has at most {}: use fewer strips."
+        return iface_(words).format(len(found), MAX_WORDS)
+    return WordsOver(tuple(sorted(found, key=lambda each: each.first)), covered)
+
+
+def one_line(text: str) -> str:
+    """A text with its lines joined by spaces; only the beginning if it is far too long for a prompt."""
+    return " ".join(text[: selection.MAX_TEXT_CHARACTERS].split())
+
+
+def texts(scene: bpy.types.Scene) -> tuple[str, ...]:
+    """What all text strips of the shown timeline say, to see whether that changed. Safe in a draw."""
+    strips = strip_columns.of_kinds(compat.shown_strips(scene), "TEXT")
+    return tuple(strip.text[: selection.MAX_TEXT_CHARACTERS] for strip in strips)
+
+
+def _text_strips_at(scene: bpy.types.Scene, start: int, end_exclusive: int) -> list[compat.Strip]:
+    return [
+        strip
+        for strip in strip_columns.of_kinds(compat.shown_strips(scene), "TEXT")
+        if compat.start(strip) < end_exclusive and compat.end_exclusive(strip) > start
+    ]
+
+
+def _uncovered(first: int, last: int, above: list[TimedWords]) -> list[tuple[int, int]]:
+    """The parts of frames `first` to `last` in which no words above hold."""
+    parts, begin = [], first
+    for each in sorted(above, key=lambda each: each.first):
+        if each.last < begin or each.first > last:
+            continue
+        if each.first > begin:
+            parts.append((begin, each.first - 1))
+        begin = each.last + 1
+    return [*parts, (begin, last)] if begin <= last else parts

@@ -24,6 +24,7 @@ from . import (
     shortcuts,
     shown_job,
     sidebar,
+    stale_list,
     status_bar,
     take_browser,
     take_list,
@@ -36,6 +37,7 @@ CLASSES = (
     queue_list.WAN_VSE_UL_queue,
     lora_list.WAN_VSE_UL_loras,
     take_list.WAN_VSE_UL_takes,
+    stale_list.WAN_VSE_UL_stale,
     *menus.CLASSES,
     *prompt_menus.CLASSES,
     *sidebar.CLASSES,
@@ -56,6 +58,7 @@ def register() -> None:
     shown_job.register()
     gone_takes.register()
     take_list.register()
+    stale_list.register()
     status_bar.register()
     take_browser.register()
     comparison.register()
@@ -70,6 +73,7 @@ def unregister() -> None:
     take_browser.unregister()
     status_bar.unregister()
     take_list.unregister()
+    stale_list.unregister()
     shown_job.unregister()
     gone_takes.unregister()
     timeline_overlay.unregister()

@@ -8,7 +8,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.messages import WorkerState
 from ..jobs import session
 from ..properties import panel_state_of
-from . import paragraph, wording
+from . import machine_list, paragraph, wording
 
 WORDS = {
     "off": ("The backend has not been started.", "PAUSE"),
@@ -44,6 +44,7 @@ def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         for sentence in (current.server.status.sentence, current.server.looking):
             if sentence:
                 paragraph.draw(layout, context, sentence, "SORTTIME")
+        machine_list.draw_link(layout, context, current.server.link)
 
 
 def draw_missing(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -88,10 +89,12 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     current = session.current()
     backend = current.server.status
     words, icon = WORDS.get(backend.state, (backend.state, "QUESTION"))
+    link = current.server.link if backend.state == "ready" else None
     if backend.state == "failed":
         draw_failure(layout, context)
-    else:
+    elif link is None or link.connected or backend.sentence:
         paragraph.draw(layout, context, backend.sentence or words, icon)
+    machine_list.draw_link(layout, context, link)
     if backend.state == "ready":
         if current.server.looking:
             paragraph.draw(layout, context, current.server.looking, "SORTTIME")
@@ -106,12 +109,13 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """What the model runs on, and what is wrong with it."""
-    worker = session.current().server.worker
-    if worker.device:
-        paragraph.draw(layout, context, iface_("Runs on {}, torch {}").format(worker.device, worker.torch), "MEMORY")
-    if worker.state is WorkerState.BROKEN and worker.sentence:
-        paragraph.draw(layout, context, worker.sentence, "ERROR")
+    """What the models run on, and what is wrong with it."""
+    for worker in session.current().server.workers:
+        if worker.device:
+            words = iface_("Runs on {}, torch {}").format(worker.device, worker.torch)
+            paragraph.draw(layout, context, words, "MEMORY")
+        if worker.state is WorkerState.BROKEN and worker.sentence:
+            paragraph.draw(layout, context, worker.sentence, "ERROR")
 
 
 def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -41,6 +41,9 @@ MORE_TAKES: tuple[Entry, ...] = (
     ("new_take", "Same Seed", "LOOP_BACK", {"same_seed": True}),
     ("take_in_best", "Same in Best", "SHADING_RENDERED", NOTHING),
     ("drafts_in_best", "All Drafts in Best", "SHADING_RENDERED", NOTHING),
+    ("rebuild_stale", "Rebuild Stale Takes...", "FILE_REFRESH", NOTHING),
+    ("stop_rebuilding", "Stop Rebuilding", "X", NOTHING),
+    ("open_rebuild_report", "Open Report of Rebuilding", "TEXT", NOTHING),
     ("retry_worst_seam", "Retry Worst Seam...", "MOD_TIME", NOTHING),
     ("end_seam_retry", "End Retrying Seam", "X", NOTHING),
     ("note_take", "Note", "TEXT", NOTHING),
@@ -72,6 +75,7 @@ QUEUE: tuple[Entry, ...] = (
     ("clear_jobs", "Clear Ended Jobs", "TRASH", NOTHING),
 )
 SETTINGS: tuple[Entry, ...] = (
+    ("land_look", "Land What Live Shows", "PLAY", NOTHING),
     ("new_seed", "New Seed", "FILE_REFRESH", NOTHING),
     ("generate_into_gap", "Generate into Gap", "SNAP_MIDPOINT", NOTHING),
     ("fill_gap", "Fill Gap between Selected", "ARROW_LEFTRIGHT", NOTHING),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import ExtraRow
-from ..jobs import session
+from ..jobs import card_choice, session
 from ..preferences import WanPreferences
 from ..stopwatch import timed
 from ..translation import translated
-from . import backend_box, download_box, model_rows, paragraph, shortcuts
+from . import backend_box, download_box, machine_list, model_rows, paragraph, shortcuts, wording
 
 LOOKING = "not found so far; the models folders are still being searched."
 
@@ -27,7 +29,7 @@ def draw(preferences: WanPreferences, context: bpy.types.Context) -> None:
 
 
 def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
-    """The backend's state, its setup, and the field for another one."""
+    """The backend's state, the machines, and this one's setup and field for another backend."""
     box = layout.box()
     box.label(text="Backend")
     current = session.current()
@@ -37,6 +39,11 @@ def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, prefere
         backend_box.draw_missing(box, context)
     else:
         backend_box.draw_state(box, context)
+    machine_list.draw(box, context, preferences)
+    used = preferences.used_machine
+    if 1 <= used <= len(preferences.machines):
+        machine_list.draw_shared_folders(box, preferences.machines[used - 1], used)
+        return
     fields = _fields(box)
     fields.prop(preferences, "backend_command", placeholder="The one that was set up")
     if current.server.status.state != "missing" and current.setup.state in ("idle", "done"):
@@ -51,11 +58,30 @@ def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferen
     fields.prop(preferences, "models_folder", placeholder="The Hugging Face cache")
     fields.prop(preferences, "loras_folder", placeholder="For example ComfyUI's models/loras")
     fields.prop(preferences, "device")
+    if preferences.device in ("auto", "cuda"):
+        draw_cards(fields, preferences)
     fields.prop(preferences, "memory_budget_gib", text="Memory Budget (GiB)")
     fields.prop(preferences, "warm_up")
     fields.prop(preferences, "idle_minutes", text="Unload After (Minutes)")
     model_rows.draw(box, context)
     draw_extras(layout, context)
+
+
+def draw_cards(fields: bpy.types.UILayout, preferences: WanPreferences) -> None:
+    """A checkbox for each graphics card, where there are several; the text where it names what isn't listed."""
+    cards = session.current().server.cards
+    chosen = card_choice.parsed(preferences.cards)
+    listed = [row.card for row in cards]
+    if any(card not in listed for card in chosen):
+        fields.prop(preferences, "cards")
+    if not cards:
+        return
+    column = fields.column(align=True, heading="Graphics Cards")
+    for row in cards:
+        used = row.card in chosen or not chosen
+        words = f"{row.name}, {wording.size(row.memory_bytes)}"
+        icon: Any = "CHECKBOX_HLT" if used else "CHECKBOX_DEHLT"
+        column.operator("wan_vse.use_card", text=words, icon=icon, depress=used, translate=False).card = row.card
 
 
 def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -87,6 +113,9 @@ def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferenc
     box.label(text="Takes")
     fields = _fields(box)
     fields.prop(preferences, "media_folder", placeholder="wan/ beside the .blend file")
+    fields.prop(preferences, "certificate", placeholder="None: movies aren't signed")
+    if preferences.certificate:
+        fields.prop(preferences, "private_key")
     fields.prop(preferences, "announce")
     if preferences.announce != "NEVER":
         fields.prop(preferences, "announce_by_sound")

@@ -11,7 +11,7 @@ from ..jobs import planned_takes, request
 from ..operators.snapshot import Snapshot
 from ..properties import WanSettings
 from ..timeline import selection
-from . import paragraph
+from . import paragraph, wording
 
 OPTIONAL = (Task.FILL_GAP, Task.EXTEND)
 """Tasks whose strips say enough."""
@@ -38,7 +38,26 @@ def draw(
             paragraph.draw_line(row, context, text, translate=False)
         else:
             row.label(text="Select a text strip in the timeline.")
+    if settings.prompt_source != "TEXT_STRIP":
+        row.prop(settings, "words_over_time", text="", icon="TIME")
     draw_more(row)
+
+
+def draw_words(layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSettings, seen: Snapshot) -> None:
+    """What the text strips over the first take say when, or that there are none; nothing where that isn't asked for."""
+    if not settings.words_over_time or settings.prompt_source == "TEXT_STRIP":
+        return
+    column = layout.column(align=True)
+    take = next((take for take in seen.takes.planned if take.target is not None), None)
+    if take is None or take.target is None or not take.request.words:
+        paragraph.draw_line(column, context, "No text strip lies over these frames", "INFO")
+        return
+    for line in wording.words(take.request.words, take.target.start):
+        paragraph.draw_line(column, context, line, "TIME", translate=False)
+    if take.words.covered is not None:
+        words = iface_("'{}' lies over '{}': there, the upper one's words hold")
+        paragraph.draw(column, context, words.format(*take.words.covered), "INFO", translate=False)
+    column.prop(settings, "mute_text_strips")
 
 
 def draw_of_take(layout: bpy.types.UILayout, settings: WanSettings) -> None:

@@ -25,6 +25,7 @@ def refresh() -> None:
     managers: Any = bpy.data.window_managers
     for manager in managers:
         mirror_rows(manager.wan_vse)
+        mirror_stale(manager.wan_vse)
     status_bar.refresh()
     redrawing.redraw()
 
@@ -49,8 +50,16 @@ def mirror_rows(panel_state: WanPanelState) -> None:
     _mirrored = _Mirrored(now, search, found, ids)
     chosen = old[panel_state.active_row] if 0 <= panel_state.active_row < len(old) else ""
     if ids != old:
-        _write(panel_state.rows, old, ids)
+        write_rows(panel_state.rows, old, ids)
     shown_job.show(panel_state, ids, chosen)
+
+
+def mirror_stale(panel_state: WanPanelState) -> None:
+    """Make the rows of the list of stale takes what was found."""
+    ids = list(session.current().stale.found)
+    old = [row.name for row in panel_state.stale_rows]
+    if ids != old:
+        write_rows(panel_state.stale_rows, old, ids)
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,9 @@ def _has_text(job: JobStatus, search: str) -> bool:
     if search in job.summary.title.lower():
         return True
     known = session.current().jobs.request_of(job.job_id)
-    return known is not None and search in as_searched(known.prompt)
+    if known is None:
+        return False
+    return any(search in as_searched(text) for text in (known.prompt, *(each.prompt for each in known.words)))
 
 
 def _moved(old: list[str], ids: list[str]) -> tuple[int, int] | None:
@@ -107,7 +118,7 @@ def _are(rows: Any, ids: list[str]) -> bool:
     return len(rows) == len(ids) and all(rows[end].name == ids[end] for end in ends)
 
 
-def _write(rows: Any, old: list[str], ids: list[str]) -> None:
+def write_rows(rows: Any, old: list[str], ids: list[str]) -> None:
     """Write the ids into the rows, changing as few rows as possible: each change costs Blender time."""
     moved = _moved(old, ids) if len(rows) == len(old) else None
     if moved is not None:

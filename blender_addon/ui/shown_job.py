@@ -1,4 +1,4 @@
-"""Which job of the queue is shown: the running one, until a person chooses another row, or a strip with a job.
+"""Which job of the queue is shown: the first that runs, until a person chooses another row, or a strip with a job.
 
 A chosen row selects its strip, and a selected strip its row.
 """
@@ -17,7 +17,7 @@ from ..stopwatch import timed
 from ..timeline import compat, identity, untrusted
 
 _chosen = ""
-"""The job that a person has chosen; empty where the running one is to be followed."""
+"""The job that a person has chosen; empty where the first running one is to be followed."""
 _noted = ""
 """The job of the active strip, as the panel last drew it."""
 _by_hand = True
@@ -95,7 +95,8 @@ def _row_chosen(panel_state: WanPanelState, context: bpy.types.Context) -> None:
     if not _by_hand or not 0 <= panel_state.active_row < len(rows):
         return
     job_id = rows[panel_state.active_row].name
-    _chosen = "" if _runs(job_id) else job_id
+    followed = panel_state.active_row == 0 and _runs(job_id)  # of several that run, the others are a choice
+    _chosen = "" if followed else job_id
     scene = compat.sequencer_scene(context)
     if scene is None or scene.library is not None:
         return

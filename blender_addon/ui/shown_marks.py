@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import bpy
 
+from ..jobs import session
 from ..timeline import compat, identity, seams, strip_columns, strip_takes, untrusted
 from . import gone_takes
 
@@ -89,18 +90,22 @@ class _Reader:
         """Where the media of the strips begin, as far as seams depend on it."""
         self._gone: frozenset[str] = frozenset()
         """The jobs whose takes have lost files."""
+        self._stale: frozenset[str] = frozenset()
+        """The jobs whose takes have sources that changed."""
 
     @property
     def reading(self) -> bool:
         """True if the next redraws have more to read."""
         return bool(self._due)
 
-    def look(self, shown: compat.Collection, columns: _Places, gone: frozenset[str]) -> None:
+    def look(
+        self, shown: compat.Collection, columns: _Places, gone: frozenset[str], stale: frozenset[str] = frozenset()
+    ) -> None:
         """Follow the strips' places, and read some strips if that is due."""
         starts, ends_exclusive, channels, kinds = columns
         places = (starts.tobytes(), ends_exclusive.tobytes(), channels.tobytes())
-        changed = places != self._places or gone != self._gone
-        self._gone = gone
+        changed = places != self._places or gone != self._gone or stale is not self._stale
+        self._gone, self._stale = gone, stale
         if kinds.tobytes() != self._kinds:
             self._replace(columns)
             changed = True
@@ -161,6 +166,8 @@ class _Reader:
             badge = read.badge
             if read.job_id in self._gone:
                 badge = replace(badge or strip_takes.Badge(1, 1), is_gone=True)
+            if read.job_id in self._stale:
+                badge = replace(badge or strip_takes.Badge(1, 1), is_stale=True)
             if badge is not None:
                 takes.append(TakePlace(*place, badge))
             if read.measured is not seams.NOTHING:
@@ -188,7 +195,7 @@ def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -
     if key not in _readers and len(_readers) >= _MAX_READERS:
         _readers.clear()
     reader = _readers.setdefault(key, _Reader())
-    reader.look(shown, columns, gone_takes.shown_gone(scene))
+    reader.look(shown, columns, gone_takes.shown_gone(scene), session.current().stale.stale)
     return reader.marks
 
 

@@ -30,6 +30,7 @@ from . import (
     prompt_box,
     queue_list,
     settings_box,
+    stale_list,
     take_box,
     task_box,
 )
@@ -78,6 +79,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
             task_box.draw_button(layout, settings, seen)
             plan_box.draw_status(layout, context, scene, seen)
             live_box.draw(layout, context, settings, seen)
+            prompt_box.draw_words(layout, context, settings, seen)
             example_box.draw(layout, context, scene)
         download_box.draw_for(layout, context, settings.model, seen.task.value)
         draw_color_hint(layout, context, scene)
@@ -111,6 +113,22 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
             column.prop(settings, name)
         draw_skipped_work(layout, context, settings)
         draw_media_folder(layout, context)
+
+
+class WAN_VSE_PT_stale(_InSequencer, bpy.types.Panel):
+    """Takes whose sources have changed, and how making them anew goes."""
+
+    bl_idname = "WAN_VSE_PT_stale"
+    bl_label = "Stale Takes"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """There is mostly nothing to show."""
+        return stale_list.has_something()
+
+    @timed("draw: stale takes")
+    def draw(self, context: bpy.types.Context) -> None:
+        stale_list.draw(self.layout, context)
 
 
 class WAN_VSE_PT_queue(_InSequencer, bpy.types.Panel):
@@ -173,6 +191,10 @@ def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
         box.operator("wan_vse.collect_takes", text="Collect Takes")
     if current.collector.sentence and not current.collector.busy:
         paragraph.draw(layout, context, current.collector.sentence, "INFO")
+    if current.interchange.busy:
+        progress = current.interchange.progress
+        words = iface_("Importing") if current.interchange.laying else iface_("Exchanging the timeline")
+        layout.progress(factor=progress or 0.0, type="BAR" if progress is not None else "RING", text=words)
     if current.interchange.sentence:
         paragraph.draw(layout, context, current.interchange.sentence, "ERROR" if current.interchange.failed else "INFO")
 
@@ -219,6 +241,7 @@ def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) ->
 CLASSES = (
     WAN_VSE_PT_generate,
     WAN_VSE_PT_more,
+    WAN_VSE_PT_stale,
     WAN_VSE_PT_queue,
     WAN_VSE_PT_models,
     WAN_VSE_PT_backend,

@@ -35,6 +35,7 @@ FAILED: Color = (0.75, 0.16, 0.16, 0.75)
 OUTLINE: Color = (0.36, 0.62, 0.96, 0.9)
 INSIDE: Color = (0.36, 0.62, 0.96, 0.10)
 SHADE: Color = (0.0, 0.0, 0.0, 0.55)
+STALE: Color = (0.82, 0.45, 0.02, 0.95)
 STARRED: Color = (1.0, 0.8, 0.2, 1.0)
 REJECTED: Color = (0.9, 0.3, 0.3, 1.0)
 SEAMS: tuple[Color, Color, Color] = ((0.3, 0.8, 0.4, 1.0), (1.0, 0.75, 0.2, 1.0), (0.95, 0.3, 0.3, 1.0))
@@ -215,13 +216,20 @@ def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
             continue
         right, bottom = box.right - 3 * scale, box.bottom + 2 * scale
         places.append((badge, words, Box(right - width - mark - 6 * scale, bottom, right, bottom + 14 * scale)))
-    for color, is_gone in ((SHADE, False), (FAILED, True)):
-        _fill_all([place for badge, _, place in places if badge.is_gone is is_gone], color)
+    for color in (SHADE, FAILED, STALE):
+        _fill_all([place for badge, _, place in places if shade_of(badge) == color], color)
     for color, kind in ((STARRED, strip_takes.STAR), (REJECTED, strip_takes.REJECT)):
         boxes = [place for badge, _, place in places if badge.mark == kind]
         _shade_all(_star if kind == strip_takes.STAR else _cross, boxes, color, scale)
     for badge, words, place in places:
         _put(words, place.left + 3 * scale + (11 * scale if badge.mark else 0.0), place.bottom + 3.5 * scale, scale)
+
+
+def shade_of(badge: Badge) -> Color:
+    """What is behind the words of a badge."""
+    if badge.is_gone:
+        return FAILED
+    return STALE if badge.is_stale else SHADE
 
 
 def badge_words(badge: Badge) -> tuple[str, ...]:
@@ -232,6 +240,9 @@ def badge_words(badge: Badge) -> tuple[str, ...]:
         gone = iface_("files are gone")
         return (f"{count}, {gone}" if count else gone, gone, "!")
     job = _running(badge)
+    if job is None and badge.is_stale:
+        stale = iface_("stale")
+        return (f"{count}, {stale}" if count else stale, stale, "~")
     if job is None:
         return (count, short)
     done = iface_("{} %").format(int(job.progress * 100))

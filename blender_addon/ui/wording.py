@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
-from ...wan_backend.protocol.messages import FrameRate, Hold, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
+from ...wan_backend.protocol.messages import (
+    FrameRate,
+    Hold,
+    JobState,
+    JobStatus,
+    LoraUse,
+    Plan,
+    SetupProgress,
+    Task,
+    Words,
+)
 from ...wan_backend.protocol.sentences import Sentence
 from ..jobs import lora_rows
 from ..jobs.sourcing import RENDERING
@@ -49,6 +60,19 @@ HOLD_WORDS = {Hold.PERSON: "Held", Hold.NO_PLACEHOLDER: "No placeholder"}
 def title(prompt: str, task: Task) -> str:
     """The prompt; if there is none, the task."""
     return prompt.strip() or iface_("{}, without a prompt").format(iface_(task.replace("_", " ").capitalize()))
+
+
+MAX_WORD_LINES = 3
+"""Words over time that are listed; the others are counted."""
+
+
+def words(parts: Sequence[Words], start: int) -> list[str]:
+    """ "12 to 40: it begins to rain", in frames from `start` on, for the first few."""
+    shown = parts if len(parts) <= MAX_WORD_LINES else parts[: MAX_WORD_LINES - 1]
+    lines = [iface_("{} to {}: {}").format(start + part.first, start + part.last, part.prompt) for part in shown]
+    if len(shown) < len(parts):
+        lines.append(iface_("and {} more").format(len(parts) - len(shown)))
+    return lines
 
 
 def is_held(job: JobStatus) -> bool:

@@ -123,7 +123,7 @@ def test_a_models_folder_that_is_slow_to_look_through_stops_nobody(desk, tmp_pat
     one.start()
     one.until(lambda: one.server.models)
     assert one.server.looking, "it was answered before all was looked at"
-    assert type(one.ask("release")).__name__ == "WorkerStatus", "and so is any other call"
+    assert type(one.ask("release")).__name__ == "WorkersResult", "and so is any other call"
     assert one.server.looking
     (tmp_path / "go").touch()
     one.until(lambda: not one.server.looking)
@@ -141,7 +141,7 @@ def test_what_is_too_large_for_a_line_is_a_sentence_and_ends_nobody(desk, messag
     one.server.outbox.submit("a" * 32, request)
     one.until(lambda: one.jobs.get("a" * 32).state.ended)
     assert "too much for one message" in one.jobs.get("a" * 32).problem.sentence
-    assert type(one.ask("release")).__name__ == "WorkerStatus"
+    assert type(one.ask("release")).__name__ == "WorkersResult"
     assert len(one.pids) == 1
 
 

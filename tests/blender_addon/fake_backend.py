@@ -314,7 +314,10 @@ class FakeBackend:
         return {"result": {"job_ids": known}}
 
     def do_release(self, params: dict) -> dict:
-        return {"result": {"state": "none"}}
+        return {"result": {"workers": [{"state": "none"}]}}
+
+    def do_cards(self, params: dict) -> dict:
+        return {"result": {"cards": []}}
 
     def run(self) -> None:
         threading.Thread(target=self.read, daemon=True).start()

@@ -82,7 +82,10 @@ class StandInServer:
         ]
         self.extras = [quick_lora(messages)]
         self.worker = messages.WorkerStatus(messages.WorkerState.READY, "cuda", "2.13")
+        self.cards: list[Any] = []
+        self.working_places = 1
         self.looking = ""
+        self.link: Any = None
         self.held_elsewhere = 0
         self.paused = False
         self.plan_query, self.job_plan_query = StandInPlanQuery(), StandInPlanQuery()
@@ -100,8 +103,13 @@ class StandInServer:
         self.wished: list[str] = []
         self.is_out_of_reach = False
         self.downloads = StandInDownloads(asked)
-        self.free_card = noted["free_card"]
+        self.free_card, self.name_transformer = noted["free_card"], noted["name_transformer"]
         self.pause = lambda paused: setattr(self, "paused", paused)
+
+    @property
+    def workers(self) -> list[Any]:
+        """Its one worker."""
+        return [self.worker]
 
     def want(self) -> None:
         """A draw may call this."""
@@ -165,7 +173,7 @@ class StandInSession:
     def __init__(self, messages: Any, job_list: Any) -> None:
         self.messages, self._job_list = messages, job_list
         self.asked: list[tuple[Any, ...]] = []
-        self.server = StandInServer(messages, self.asked, self._notes("free_card"))
+        self.server = StandInServer(messages, self.asked, self._notes("free_card", "name_transformer"))
         self.requests: dict[str, Any] = {}
         """Those that the backend has told of."""
         self.planned: list[Any] = []
@@ -174,8 +182,11 @@ class StandInSession:
         self.setup = SimpleNamespace(
             state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
         )
+        self.machine_test = SimpleNamespace(busy=False, found=None, name="")
         self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
         self.interchange = SimpleNamespace(busy=False, failed=False, sentence="")
+        self.stale = SimpleNamespace(found={}, stale=frozenset(), unknown={})
+        self.rebuilding = SimpleNamespace(entries=[], report="", busy=False, waits=False, count=lambda state: 0)
         self.live = StandInLive()
         self.landings: list[Any] = []
         """The jobs whose takes have landed since that was last asked."""
@@ -193,7 +204,7 @@ class StandInSession:
         self._order: Any = None
         self.placeable: set[str] = set()
         self.elsewhere: set[str] = set()
-        noted = self._notes("cancel", "retry", "clear", "restart", "collect", "hold", "resume", "move")
+        noted = self._notes("cancel", "retry", "clear", "restart", "collect", "hold", "resume", "move", "rebuild")
         for name, call in noted.items():
             setattr(self, name, call)
 

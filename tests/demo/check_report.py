@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from pathlib import Path
+from urllib.parse import unquote
 
 PHASES = {"setup", "queue", "load", "denoise", "decode", "place"}
 PLACES = {
@@ -41,6 +43,7 @@ def check(folder: Path) -> None:
         check_place(step, len(list((folder / "frames" / f"{number:02d}").glob("*.png"))))
         check_pictures(step)
         check_takes(step, folder / "frames", number)
+    check_cut(folder / "film.otioz")
     sources = report["sources"]
     assert len(sources["before"]) >= 5, sources["before"]
     for name, was in sources["before"].items():
@@ -67,6 +70,20 @@ def check_takes(step: dict, frames: Path, number: int) -> None:
     films = [tuple(file.read_bytes() for file in sorted(folder.glob("*.png"))) for folder in folders]
     assert all(len(film) == step["asked"]["length_frames"] for film in films), f"{step['task']}: {folders}"
     assert len(set(films)) == len(films), f"{step['task']}: two of its takes are the same"
+
+
+def check_cut(file: Path) -> None:
+    """The film for other programs has all takes of the place that several were asked for, with their pictures."""
+    with zipfile.ZipFile(file) as packed:
+        names, cut = set(packed.namelist()), json.loads(packed.read("content.otio"))
+    clips = [clip for track in cut["tracks"]["children"] for clip in track["children"] if "media_references" in clip]
+    (several,) = [clip for clip in clips if len(clip["media_references"]) > 1]
+    takes = several["media_references"]
+    assert sorted(takes) == ["take 001", "take 002", "take 003"], f"film.otioz: {sorted(takes)}"
+    assert several["active_media_reference_key"] == "take 001", several["active_media_reference_key"]
+    for take in takes.values():
+        first = f"{take['target_url_base']}{take['name_prefix']}{take['start_frame']:04d}{take['name_suffix']}"
+        assert unquote(first) in names, f"film.otioz has no {first}"
 
 
 def check_pictures(step: dict) -> None:

@@ -2,7 +2,8 @@
 
     blender -b --factory-startup -P film.py -- --extension ZIP --out FOLDER      or      python film.py ...
 
-FOLDER/media holds the drawn files. Writes demo.blend, the takes' frames, timeline.mp4 and report.json into FOLDER.
+FOLDER/media holds the drawn files. Writes demo.blend, film.otioz, the takes' frames, timeline.mp4 and report.json into
+FOLDER.
 """
 
 from __future__ import annotations
@@ -117,10 +118,16 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--extension", required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--backend", default="", help="the command line of a backend on another machine")
     options = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:])
     bpy.ops.extensions.package_install_files(
         filepath=options.extension, repo="user_default", enable_on_install=True, overwrite=True
     )
+    if options.backend:
+        preferences = bpy.context.preferences.addons[PACKAGE].preferences
+        machine = preferences.machines.add()
+        machine.name, machine.command = "the other machine", options.backend
+        preferences.used_machine = len(preferences.machines)
     scene = footage.lay_out(options.out / "media")
     film = options.out / "demo.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(film))
@@ -141,6 +148,10 @@ def main() -> int:
     worker = session.server.worker
     report["backend"] = {"device": worker.device, "torch": worker.torch, "model": scene.wan_vse.model}
     bpy.ops.wm.save_as_mainfile(filepath=str(film))
+    say("writing the film for other programs")
+    session.interchange.begin_export(scene, str(options.out / "film.otioz"))
+    pump(session, lambda: not session.interchange.busy, "film.otioz")
+    say(session.interchange.sentence)
     session.server.stop()
     say("rendering the film")
     rendering.render_film(scene, options.out / "timeline.mp4")

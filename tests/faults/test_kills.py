@@ -176,6 +176,25 @@ class RealCampaign(Campaign):
             os.kill(killed, signal.SIGKILL)
 
 
+class FourWorkers(Campaign):
+    """The same with four workers side by side, and more jobs."""
+
+    def start(self) -> Served:
+        return Served(self.state, self.models, "--workers", "4", MARK=f"{MARK}-{os.getpid()}").__enter__()
+
+    def submit_some(self) -> None:
+        for _ in range(2):
+            super().submit_some()
+
+    def kill_worker(self) -> None:
+        workers = [pid for pid in self.processes() if pid != self.server.process.pid]
+        if not workers:
+            return
+        self.kills[f"one of {len(workers)} workers"] += 1
+        with contextlib.suppress(OSError):
+            os.kill(self.random.choice(workers), signal.SIGKILL)
+
+
 @pytest.mark.long
 def test_no_kill_of_any_process_loses_anything_where_takes_are_made_in_truth(tmp_path, models_folder, media):
     seed = int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))
@@ -187,6 +206,13 @@ def test_no_kill_loses_anything(tmp_path, models_folder, media, record_property,
     seed = int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))
     record_property("seed", seed)
     hold_out(Campaign(tmp_path / "state", models_folder, media, seed), kills, seed)
+
+
+@pytest.mark.parametrize("kills", [12, pytest.param(KILLS, marks=pytest.mark.long)])
+def test_no_kill_loses_anything_of_four_workers(tmp_path, models_folder, media, record_property, kills):
+    seed = int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))
+    record_property("seed", seed)
+    hold_out(FourWorkers(tmp_path / "state", models_folder, media, seed), kills, seed)
 
 
 def hold_out(campaign: Campaign, kills: int, seed: int) -> None:

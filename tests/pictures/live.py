@@ -13,6 +13,7 @@ import window
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "an orange circle rises in the sky, the camera pans right"
+TRIES = 5
 Wait = Callable[[], Any]
 
 
@@ -29,8 +30,13 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     yield lambda: session.server.status.state == "ready" and session.server.plan_query.plan
     window.fill_window()
     yield None
-    bpy.context.window_manager.wan_vse.live = True
-    yield lambda: session.live.is_of_shown
+    for _ in range(TRIES):  # a machine that is busy is called too slow
+        bpy.context.window_manager.wan_vse.live = True
+        yield lambda: session.live.is_of_shown or session.live.sentence
+        if session.live.is_of_shown:
+            break
+        bpy.context.window_manager.wan_vse.live = False
+        yield None
     yield None
     yield None  # its pictures are read, and drawn
     window.shoot_sidebar(out / "live.png")

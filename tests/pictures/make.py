@@ -26,13 +26,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import clicks
 import downloads
+import interchange
 import live
 import loras
 import reopen
 import seams
+import stale
 import takes
 import tasks
 import window
+import words
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "an orange circle rises in the sky, the camera pans right"
@@ -191,9 +194,12 @@ STORIES = {
     "downloads": downloads.story,
     "loras": loras.story,
     "takes": takes.story,
+    "stale": stale.story,
     "seams": seams.story,
+    "interchange": interchange.story,
     "live": live.story,
     "clicks": clicks.story,
+    "words": words.story,
 }
 OF_THEIR_OWN = {"pause": reopen.pause, "reopened": reopen.reopened}
 """Stories that need a Blender each."""

@@ -21,6 +21,15 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     """None waits for a redraw."""
     scene_name = yield from window.open_film(work, "takes")
     session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
+    yield from three_takes(session, scene_name)
+    yield from _shown(scene_name, out)
+    yield from _compared(out)
+    yield from _pie(out)
+    yield from _browsed(session, out)
+
+
+def three_takes(session: Any, scene_name: str) -> Iterator[Wait | None]:
+    """Three drafts for the gap."""
     window.view_all()
     scene = bpy.data.scenes[scene_name]
     scene.frame_set(shots.HOLE_START + 12)
@@ -33,10 +42,6 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     _select_take(scene_name)
     yield None
     yield from _make(session, lambda: bpy.ops.wan_vse.new_take(count=2))
-    yield from _shown(scene_name, out)
-    yield from _compared(out)
-    yield from _pie(out)
-    yield from _browsed(session, out)
 
 
 def _make(session: Any, ask: Callable[[], set[str]]) -> Iterator[Wait | None]:

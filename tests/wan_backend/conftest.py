@@ -1,4 +1,4 @@
-"""Tiny checkpoints for every test of the backend; torch is imported only where one is asked for."""
+"""Tiny checkpoints and folders for every test of the backend; torch is imported only where one is asked for."""
 
 from __future__ import annotations
 
@@ -87,3 +87,19 @@ def _picture_checkpoint(factory: pytest.TempPathFactory, architecture: str) -> P
     from tests.wan_backend.loading import small_checkpoints
 
     return small_checkpoints.write(factory.mktemp(architecture) / "model", architecture)
+
+
+@pytest.fixture(scope="session")
+def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with the embedded model in it."""
+    from tests.wan_backend.library import tiny_folder
+
+    folder = tmp_path_factory.mktemp("models")
+    tiny_folder.write(folder / "embedded")
+    return folder
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    """A media folder, not made yet."""
+    return tmp_path / "media"

@@ -165,6 +165,8 @@ ENTRIES = (
     Entry("MPEG-2 in MXF", "XDCAM, XAVC", movie("clip.mxf", "mpeg2video", rate=Fraction(25)), None, "rendered"),
     Entry("H.264 in FLV", "streams", movie("clip.flv"), None, "rendered"),
     Entry("an animated GIF", "portals", movie("clip.gif", "gif", "rgb8", rate=Fraction(25)), None, "rendered"),
+    Entry("Animation of 256 grays", "old titles; every Blender shows it black",
+          movie("clip.mov", "qtrle", "gray"), None, "clip.mov, which Blender can't read", short=True),
     Entry("ProRes 4444 with transparency", "titles, effects", movie("clip.mov", "prores_ks", "yuva444p10le")),
     Entry("gray of ten bits", "scanners", movie("clip.mkv", "ffv1", "gray10le", options={"level": "3"})),
     Entry("RGB of sixteen bits", "film scanners", movie("clip.mkv", "ffv1", "gbrp16le", options={"level": "3"})),

@@ -82,6 +82,38 @@ def renamed(name: str, before: str = "", **more: tuple[int, ...]) -> Make:
     return make
 
 
+def packed_otherwise(name: str, ending: str, beside: str = "") -> Make:
+    """A 1.3B whose matrices have another ending, or something beside each."""
+
+    def make(folder: Path) -> Path:
+        from tests.wan_backend.library import heads_only
+
+        shapes: dict[str, tuple[int, ...]] = {}
+        for tensor, shape in heads_only.transformer().items():
+            packed = tensor.startswith("blocks.") and len(shape) == 2 and tensor.endswith(".weight")
+            shapes[tensor.removesuffix("weight") + ending if packed else tensor] = shape
+            if packed and beside:
+                shapes[tensor + beside] = (shape[0],)
+        heads_only.write(folder / name, shapes)
+        return folder
+
+    return make
+
+
+def piece(name: str, blocks: range) -> Make:
+    """Those blocks of a 1.3B, and nothing else."""
+
+    def make(folder: Path) -> Path:
+        from tests.wan_backend.library import heads_only
+
+        names = tuple(f"blocks.{number}." for number in blocks)
+        shapes = {tensor: shape for tensor, shape in heads_only.transformer().items() if tensor.startswith(names)}
+        heads_only.write(folder / name, shapes)
+        return folder
+
+    return make
+
+
 def beside(make: Make, **contents: bytes) -> Make:
     """The same folder with files beside; __ in a name is a dot."""
 
@@ -152,6 +184,24 @@ ENTRIES = (
     Entry(
         "a compiled model's names", "torch.compile, then saved", renamed("wan.safetensors", "module._orig_mod."),
         parts_are(transformer="wan.safetensors"),
+    ),
+    Entry(
+        "a numbered module's names", "the first of an nn.Sequential, saved", renamed("wan.safetensors", "model.0."),
+        parts_are(transformer="wan.safetensors"),
+    ),
+    Entry(
+        "SVDQuant", "Nunchaku", packed_otherwise("wan2.1_svdq.safetensors", "qweight"),
+        model_refused("wan2.1_svdq.safetensors", "packed in a way", "get it in bf16, fp8 scaled or GGUF"),
+    ),
+    Entry(
+        "nf4 of bitsandbytes", "diffusers' save_pretrained",
+        packed_otherwise("wan2.1_nf4.safetensors", "weight", ".absmax"),
+        model_refused("wan2.1_nf4.safetensors", "packed in a way", "get it in bf16, fp8 scaled or GGUF"),
+    ),
+    Entry(
+        "a later piece of several", "one file of a repository",
+        piece("diffusion_pytorch_model-00002-of-00003.safetensors", range(10, 20)),
+        model_refused("diffusion_pytorch_model-00002-of-00003.safetensors", "one of the 3 pieces of a model"),
     ),
     Entry(
         "a marker tensor", "Kijai's files name themselves so", renamed("wan.safetensors", model_type__Wan2_1=(1,)),

@@ -176,6 +176,19 @@ def gif_of(name: str, screen: int, frame: int, count: int) -> Make:
     return make
 
 
+def animated(name: str) -> Make:
+    """Several pictures in one file, by Pillow."""
+
+    def make(folder: Path) -> Path:
+        from PIL import Image
+
+        first = Image.fromarray(drawn())
+        first.save(folder / name, save_all=True, append_images=[first.rotate(9), first.rotate(20)], lossless=True)
+        return folder / name
+
+    return make
+
+
 def written(name: str, content: bytes) -> Make:
     """Those bytes."""
 
@@ -210,6 +223,8 @@ ENTRIES = (
     Entry("a clear PNG of 16 bits", "renderers", deep("shot.png", 4), looks_like(drawn, 45)),
     Entry("a clear PNG", "titles, logos", clear("shot.png"), read_or_refused()),
     Entry("a WebP", "portals", saved("shot.webp", quality=95), looks_like(drawn, 30)),
+    Entry("an animated WebP", "portals, stickers; Blender 5.0 and earlier show nothing", animated("shot.webp"),
+          read_or_refused(), short=True),
     Entry("a TGA", "games", saved("shot.tga"), looks_like(drawn, 100)),
     Entry("a BMP", "Windows", saved("shot.bmp"), looks_like(drawn, 100)),
     Entry("a GIF", "portals", saved("shot.gif", "P"), read_or_refused()),

@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BACKEND = os.environ.get("WAN_VSE_BACKEND_PYTHON", "")
 WIDTH, HEIGHT = 160, 64
 FRAMES = 6
+DARK = 16
+"""Something is brighter than that in each entry's first frames."""
 SAME_DECIBELS = 27.0
 """Bars and soft pictures that differ by rounding and chroma alone are above; another frame is far below."""
 
@@ -68,6 +70,8 @@ def check(scene, addon, file: Path, is_movie: bool, says: str, folder: Path) -> 
     source, rendered = found
     assert says in ("", "rendered" if rendered else "straight"), f"it is {'rendered' if rendered else 'read straight'}"
     if rendered:
+        shown = render_range(scene, range(1, 1 + frames), folder / "rendered")
+        assert max(picture.max() for picture in shown) > DARK, "it is rendered, and Blender shows it black"
         return
     conversion = addon("backend.connection").__package__.split(".blender_addon")[0] + ".wan_backend.protocol.conversion"
     asked = {

@@ -99,7 +99,8 @@ class Trial:
         return tasks.prepare([task], [scene], self.draw(scene), random.Random(seed))
 
 
-def _share(claim: str, rights: Sequence[bool], floor: float = 90) -> Row:
+def share(claim: str, rights: Sequence[bool], floor: float = 90) -> Row:
+    """How many of some takes are right."""
     return Row(claim, 100 * sum(rights) / max(1, len(rights)), floor, "%", len(rights))
 
 
@@ -139,7 +140,7 @@ def word_rows(trial: Trial, count: int) -> list[Row]:
         if scene.motion not in ("spin", "still") and not scene.camera.startswith("zoom"):
             seen = trial.motion(measures.sight(masks, trial.height, trial.width))
             rights["motion"].append(seen == scene.motion)
-    return [_share(f"text to video: {name} as said", right) for name, right in rights.items()]
+    return [share(f"text to video: {name} as said", right) for name, right in rights.items()]
 
 
 def image_rows(trial: Trial, count: int) -> list[Row]:
@@ -168,7 +169,7 @@ def fill_rows(trial: Trial, count: int) -> list[Row]:
     return [
         _least("fill gap: first frame", first, 28),
         _least("fill gap: last frame", last, 28),
-        _share("fill gap: the path goes one way", monotone),
+        share("fill gap: the path goes one way", monotone),
     ]
 
 
@@ -183,7 +184,7 @@ def extend_rows(trial: Trial, count: int) -> list[Row]:
         take = trial.paint(prompts.plain(scene), i, tasks.Condition(kept, torch.zeros_like(kept), mask[None]))
         seen = trial.seen(take[:, kept_frames - 1 :])
         rights.append(trial.motion(seen) == scene.motion)
-    return [_share("extend: goes on as it went", rights)]
+    return [share("extend: goes on as it went", rights)]
 
 
 def guided_rows(trial: Trial, count: int) -> list[Row]:
@@ -206,8 +207,8 @@ def guided_rows(trial: Trial, count: int) -> list[Row]:
         apart = torch.stack([seen.x - drawn.x, seen.y - drawn.y, seen.size - drawn.size]).abs().amax(0)
         followed.append(float(apart.median()) <= limit)
     return [
-        _share("restyle: the look asked for, shape in place", restyled),
-        _share("depth control: place and size follow", followed),
+        share("restyle: the look asked for, shape in place", restyled),
+        share("depth control: place and size follow", followed),
     ]
 
 
@@ -216,8 +217,8 @@ def seed_rows(trial: Trial) -> list[Row]:
     prompt = prompts.plain(trial.scenes(SEED + 600, 1)[0])
     one, same, other = (trial.paint(prompt, seed, None) for seed in (1, 1, 2))
     return [
-        _share("same seed, same take", [torch.equal(one, same)], 100),
-        _share("other seed, other take", [float((one - other).abs().mean()) > 0.01], 100),
+        share("same seed, same take", [torch.equal(one, same)], 100),
+        share("other seed, other take", [float((one - other).abs().mean()) > 0.01], 100),
     ]
 
 

@@ -72,7 +72,7 @@ class ProductPainter:
         """CTHW in 0..1."""
         key = _key(prompt, seed, condition)
         if key not in self._conditions:
-            self._conditions[key] = self._prepare(prompt, seed, condition)
+            self._conditions[key] = self.prepare(prompt, seed, condition)
         latents = self.denoise(self._conditions[key])
         pictures = np.concatenate(list(decode(self.model.vae, latents)))
         take = torch.from_numpy(pictures).permute(3, 0, 1, 2).float() / 255
@@ -104,10 +104,11 @@ class ProductPainter:
         measured = MagnitudeRatios()
         self.skipped = SkippedWork(measured=measured)
         with torch.no_grad():
-            self.denoise(self._prepare(prompt, CALIBRATING_SEED, None))
+            self.denoise(self.prepare(prompt, CALIBRATING_SEED, None))
         return {branch: [row[step] for step in range(self.steps)] for branch, row in measured.ratios.items()}
 
-    def _prepare(self, prompt: str, seed: int, condition: tasks.Condition | None) -> Conditions:
+    def prepare(self, prompt: str, seed: int, condition: tasks.Condition | None) -> Conditions:
+        """The conditions of a take."""
         canvas = Canvas()
         if condition is not None:
             shown = _pictures(condition.inactive + condition.reactive)

@@ -1,12 +1,13 @@
 """The backend's command line, `python -m wan_backend ...`, for a person at a terminal.
 
-arguments    the verbs and their flags
-generate     makes a take of a prompt
-take_output  puts the take where `-o` says
-calibrate    measures what the step cache needs to know of a model
-serve_child  starts a server and speaks the protocol with it
-models       lists the models, and downloads one
-doctor       says what is missing and how to fix it
+arguments     the verbs and their flags
+generate      makes a take of a prompt
+generate_job  makes the take of a request in a file, for render farms
+take_output   puts the take where `-o` says
+calibrate     measures what the step cache needs to know of a model
+serve_child   starts a server and speaks the protocol with it
+models        lists the models, and downloads one
+doctor        says what is missing and how to fix it
 
 Results go to stdout; progress and logs go to stderr.
 """

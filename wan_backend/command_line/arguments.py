@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..protocol.messages import MatrixPrecision, Quality
-from ..server.serve import add_arguments, add_machine_arguments
+from ..server.serve import add_arguments, add_machine_arguments, add_transformer_argument
 
 VERBS = {
     "serve": "wan_backend.server.serve",
@@ -42,9 +42,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_generate(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("prompt", help="what the take shows, in a sentence")
+    verb.add_argument("prompt", nargs="?", default="", help="what the take shows, in a sentence")
     verb.add_argument(
-        "-o", "--output", type=Path, required=True, help="file.mp4 (H.264), file.mkv (FFV1, lossless) or a folder (PNG)"
+        "--job",
+        type=Path,
+        metavar="FILE",
+        help="make the take of a request as JSON instead, as take.json has it: for render farms (docs/farms.md)",
+    )
+    verb.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="file.mp4 (H.264), file.mkv (FFV1, lossless) or a folder (PNG); with --job, the take's folder",
     )
     verb.add_argument("--model", default="embedded", help="an id that `models` lists")
     verb.add_argument(
@@ -55,10 +65,22 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--size", help="as 832x480, or a size of the model by name")
     verb.add_argument("--seed", type=int, default=1)
     verb.add_argument("--negative", default="", help="what to avoid")
+    verb.add_argument(
+        "--words",
+        action="append",
+        default=[],
+        metavar="FIRST-LAST:TEXT",
+        help="what the take shows in those of its frames, counted from 0, besides the prompt, which may be empty then; "
+        "may be given several times",
+    )
     verb.add_argument("--steps", type=int)
     verb.add_argument("--guidance", type=float)
     verb.add_argument(
-        "--lora", action="append", default=[], metavar="FILE[=STRENGTH]", help="may be given several times"
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[=STRENGTH][,EXPERT]",
+        help="EXPERT is high, low or both, of a model with two experts; may be given several times",
     )
     verb.add_argument("--quality", choices=[quality.value for quality in Quality], default="standard")
     verb.add_argument(
@@ -94,6 +116,7 @@ def _add_calibrate(verb: argparse.ArgumentParser) -> None:
 def _add_models(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder")
+    add_transformer_argument(verb)
     verb.add_argument("--download", metavar="MODEL", help="download it from the Hugging Face hub into its cache")
     verb.add_argument("--yes", action="store_true", help="don't ask before downloading")
     verb.add_argument(
@@ -106,4 +129,5 @@ def _add_models(verb: argparse.ArgumentParser) -> None:
 def _add_doctor(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder")
+    add_transformer_argument(verb)
     verb.add_argument("--state", type=Path, help="a server's folder of queue and logs")

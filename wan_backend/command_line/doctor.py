@@ -7,7 +7,9 @@ import json
 import os
 import sys
 
+from ..library.transformer_answers import TransformerAnswers
 from ..protocol.conversion import to_json
+from ..protocol.media import TRANSFORMERS_FILE
 from ..protocol.messages import Finding
 from ..protocol.sentences import in_english
 from ..server import diagnosis
@@ -17,7 +19,8 @@ from ..server.planner import Planner
 def main(options: argparse.Namespace) -> int:
     """Examine the backend and print the findings; the exit code is 1 if one is wrong."""
     folders = [os.path.abspath(folder) for folder in options.models_folder]
-    planner = Planner(folders, None)
+    remembered = options.state / TRANSFORMERS_FILE if options.state else None
+    planner = Planner(folders, None, answers=TransformerAnswers(remembered, dict(options.transformer)))
     survey = planner.library.refresh()
     findings = diagnosis.examine(options.state, planner.rows(), None, folders, survey=survey)
     sys.stdout.write(json.dumps(in_english(to_json(findings)), indent=1) + "\n" if options.json else lines(findings))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -20,6 +21,7 @@ from ..catalogue.entries import ModelEntry
 from ..library import locate
 from ..protocol import ProtocolError, Refusal
 from ..protocol.messages import (
+    Expert,
     FixAction,
     JobParams,
     JobState,
@@ -30,17 +32,24 @@ from ..protocol.messages import (
     Quality,
     SubmitParams,
     TakeRequest,
+    Words,
 )
 from ..storage.disk_errors import reason
 from .serve_child import ServeChild
 from .take_output import TakeOutput, choose
 
 FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
+LORA_EXPERTS = [expert.value for expert in Expert if expert is not Expert.AUTO]
 SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
+WORDS = re.compile(r"\s*(\d{1,6})\s*-\s*(\d{1,6})\s*:(.*)", re.DOTALL)
 
 
 def main(options: argparse.Namespace) -> int:
     """Make the take; the exit code."""
+    if options.job is not None:
+        from . import generate_job
+
+        return generate_job.main(options)
     job_id = uuid.uuid4().hex
     try:
         entry = entries.entry(options.model)
@@ -79,18 +88,31 @@ def build_request(options: argparse.Namespace, entry: ModelEntry, output: TakeOu
         loras=[_lora(text) for text in options.lora],
         media_folder=str(output.work_folder),
         media_format=output.media_format,
+        words=[_words(text) for text in options.words],
     )
 
 
+def _words(text: str) -> Words:
+    """FIRST-LAST:TEXT; raises ValueError with a sentence."""
+    found = WORDS.fullmatch(text)
+    if found is None:
+        raise ValueError(f"'{text[:100]}' has no times; give words as '0-40: the sun rises'.")
+    return Words(int(found[1]), int(found[2]), found[3].strip())
+
+
 def _lora(text: str) -> LoraUse:
-    """FILE or FILE=STRENGTH; raises ValueError with a sentence."""
+    """FILE, FILE=STRENGTH, FILE=EXPERT or FILE=STRENGTH,EXPERT; raises ValueError with a sentence."""
     if Path(text).exists() or "=" not in text:
         return LoraUse(str(Path(text).absolute()))
-    path, _, strength = text.rpartition("=")
+    path, _, said = text.rpartition("=")
+    strength, _, expert = said.rpartition(",")
+    if expert not in LORA_EXPERTS:
+        strength, expert = said, Expert.AUTO
     try:
-        return LoraUse(str(Path(path).absolute()), float(strength))
+        return LoraUse(str(Path(path).absolute()), float(strength) if strength or not said else 1.0, Expert(expert))
     except ValueError:
-        raise ValueError(f"'{strength}' is not a strength; give a LoRA as FILE or FILE=0.8.") from None
+        example = f"FILE, FILE=0.8 or FILE=0.8,high ({', '.join(LORA_EXPERTS)})"
+        raise ValueError(f"'{strength}' is not a strength; give a LoRA as {example}.") from None
 
 
 def size_of(wanted: str, entry: ModelEntry) -> tuple[int, int, str]:
@@ -114,7 +136,7 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
                 sys.stderr.write(note + "\n")
             status = follow(server, status)
     except Refusal as refusal:
-        return exit_with(refusal.message + _how_to_fetch(refusal, request.model), REFUSED)
+        return exit_with(refusal.message + _in_place_of_buttons(refusal, request.model), REFUSED)
     except ProtocolError as error:
         return exit_with(str(error), NOT_STARTED)
     except KeyboardInterrupt:
@@ -122,10 +144,15 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
     return _deliver(status, output)
 
 
-def _how_to_fetch(refusal: Refusal, model: str) -> str:
-    """At a terminal there is no button: the command that fetches the model."""
-    fetched = any(fix.action is FixAction.DOWNLOAD for fix in refusal.problem.fixes)
-    return f"\nDownload it with {locate.download_command(model)}" if fetched else ""
+def _in_place_of_buttons(refusal: Refusal, model: str) -> str:
+    """At a terminal there is no button: the flag that says what a file is, the command that fetches the model."""
+    words = ""
+    for fix in refusal.problem.fixes:
+        if fix.action is FixAction.TRANSFORMER_WHOLE:
+            words += f"\nSay it with --transformer {shlex.quote(fix.value)}=whole (or =high, =low)"
+        elif fix.action is FixAction.DOWNLOAD:
+            words += f"\nDownload it with {locate.download_command(model)}"
+    return words
 
 
 def follow(server: ServeChild, status: JobStatus) -> JobStatus:

@@ -11,6 +11,7 @@ import sys
 from ..catalogue import entries
 from ..downloads import model_download
 from ..library import locate
+from ..library.transformer_answers import TransformerAnswers
 from ..protocol.conversion import to_json
 from ..protocol.downloads import DownloadPlan, DownloadStatus
 from ..protocol.messages import ExtraRow, ModelRow
@@ -26,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
     folders = [os.path.abspath(folder) for folder in options.models_folder]
     if options.download:
         return fetch(options.download, options.yes, folders, options.accept_changes)
-    planner = Planner(folders, None)
+    planner = Planner(folders, None, answers=TransformerAnswers(given=dict(options.transformer)))
     planner.library.refresh()
     rows = planner.rows()
     words = (

@@ -145,8 +145,12 @@ def _as_refusal(error: ProtocolError) -> ProtocolError:
 
 def _flags(options: argparse.Namespace) -> list[str]:
     flags = ["--device", options.device]
+    for card in options.card:
+        flags += ["--card", card]
     for folder in options.models_folder:
         flags += ["--models-folder", os.path.abspath(folder)]
+    for file, part in options.transformer:
+        flags += ["--transformer", f"{file}={part.value}"]
     if options.memory_budget_gib:
         flags += ["--memory-budget-gib", str(options.memory_budget_gib)]
     if options.worker_command:

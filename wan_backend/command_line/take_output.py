@@ -22,12 +22,19 @@ class TakeOutput:
     target: Path
     media_format: MediaFormat
     work_folder: Path
+    in_folder: bool = False
+    """True if a movie stays in its take's folder, too."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the target is a take's folder, and not a file."""
+        return self.in_folder or self.media_format is MediaFormat.PNG
 
     def publish(self, take: Take) -> None:
         """Move the finished take to the target. Raises OSError."""
         folder = Path(take.folder)
         self._write_new_place(folder / SETTINGS_FILE)
-        if self.media_format is MediaFormat.PNG:
+        if self.is_folder:
             if self.target.is_dir():
                 shutil.rmtree(self.target)  # empty, or an earlier take that may be replaced: see `choose`
             os.rename(folder, self.target)
@@ -39,7 +46,7 @@ class TakeOutput:
     def _write_new_place(self, settings: Path) -> None:
         """Have the take's settings name where it comes to lie, not the folder in which it was made."""
         written = whole_file.read_json(settings)
-        if self.media_format is MediaFormat.PNG:
+        if self.is_folder:
             written["take"]["folder"] = str(self.target)
         else:
             written["take"] |= {"folder": str(self.target.parent), "first_file": self.target.name}
@@ -61,19 +68,22 @@ def choose(path: Path, job_id: str, overwrite: bool) -> TakeOutput:
     output = TakeOutput(
         target, FORMAT_OF_SUFFIX[target.suffix.lower()], target.with_name(f".{target.name}.{job_id[:8]}")
     )
-    if not target.parent.is_dir():
-        raise ValueError(f"There is no folder {target.parent}; make it, or choose another.")
-    if output.media_format is not MediaFormat.PNG:
-        if target.is_dir():
-            raise ValueError(f"{target} is a folder; choose another name.")
-        if target.exists() and not overwrite:
-            raise ValueError(f"{target} exists already; choose another name, or add --overwrite.")
-    elif target.exists():
-        _check_folder(target, overwrite)
+    if output.media_format is MediaFormat.PNG:
+        check_folder(target, overwrite)
+        return output
+    _check_parent(target)
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder; choose another name.")
+    if target.exists() and not overwrite:
+        raise ValueError(f"{target} exists already; choose another name, or add --overwrite.")
     return output
 
 
-def _check_folder(target: Path, overwrite: bool) -> None:
+def check_folder(target: Path, overwrite: bool) -> None:
+    """See that a take's folder may become `target`. Raises ValueError with a sentence for a person."""
+    _check_parent(target)
+    if not target.exists():
+        return
     if not target.is_dir():
         raise ValueError(f"{target} is a file; choose another name.")
     if not any(target.iterdir()):
@@ -82,3 +92,8 @@ def _check_folder(target: Path, overwrite: bool) -> None:
         raise ValueError(f"{target} has other files in it; choose another name.")
     if not overwrite:
         raise ValueError(f"{target} has a take in it already; choose another name, or add --overwrite.")
+
+
+def _check_parent(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise ValueError(f"There is no folder {target.parent}; make it, or choose another.")

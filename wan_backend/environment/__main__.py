@@ -1,4 +1,4 @@
-"""Sets the backend up: `python -m wan_backend.environment plan|create --folder F --torch auto`.
+"""Sets the backend up: `python -m wan_backend.environment plan|create|signing --folder F --torch auto`.
 
 Events go to stdout, what uv or pip says to stderr. In the folder lie:
 
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 BACKEND_FILE = "backend.json"
 """Written beside the environment once it is whole: {"python": path}; the add-on looks for it."""
 NOTHING = Amount()
+SIGNING = create.InstallStep(Sentence("Installing c2pa-python"), (*create.LISTED, str(create.LOCK_SIGNING)))
 TELL_SECONDS = 0.25
 SHARES = (0.0, 0.04, 0.08, 0.95, 1.0)
 """How much of the bar each step of `make` has."""
@@ -44,11 +45,13 @@ ROOM = 2.5
 def main(arguments: list[str] | None = None) -> int:
     """Plan or make the environment; exit code 0 if it is or would be good."""
     parser = argparse.ArgumentParser(prog="wan_backend.environment", description=__doc__)
-    parser.add_argument("verb", choices=["plan", "create"])
+    parser.add_argument("verb", choices=["plan", "create", "signing"])
     parser.add_argument("--folder", type=Path, required=True, help="all of it goes in there")
     parser.add_argument("--torch", default="auto", help="auto, cpu, cuda, rocm or mps")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    if options.verb == "signing":
+        return _add_signing(options.folder.absolute())
     plan = make_plan(options.folder, options.torch)
     if options.verb == "plan":
         _send("setup_plan", plan)
@@ -130,6 +133,20 @@ def _create(plan: SetupPlan, wish: str) -> int:
     except OSError as error:
         return _failed(Problem(ProblemKind.SETUP, as_sentence(str(error))))
     _send("setup", SetupProgress(SetupState.DONE, make.COUNT, make.COUNT, 1.0, Sentence("The backend is set up.")))
+    return 0
+
+
+def _add_signing(folder: Path) -> int:
+    """Install what signs movies into the environment that is used. Another set-up begins without it."""
+    try:
+        used = Path(json.loads((folder / BACKEND_FILE).read_text("utf-8"))["python"])
+        make.add(used.parent.parent, SIGNING, make.Places(folder / "tools", folder / "python", folder / "cache"))
+    except SetupFailed as error:
+        return _failed(Problem(error.kind, error.sentence))
+    except (OSError, ValueError, KeyError, TypeError):
+        words = Sentence("No environment was set up in {folder}: set the backend up first.", folder=folder)
+        return _failed(Problem(ProblemKind.SETUP, words))
+    _send("setup", SetupProgress(SetupState.DONE, 1, 1, 1.0, Sentence("Movies can be signed.")))
     return 0
 
 

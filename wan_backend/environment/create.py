@@ -41,6 +41,8 @@ CONSTRAINTS = HERE / "constraints.txt"
 LOCK, LOCK_TORCH = HERE / "lock.txt", HERE / "lock_torch.txt"
 LOCK_HOPPER = HERE / "lock_hopper.txt"
 """FlashAttention 3 for Hopper cards; this list is written by hand, since no other package needs it."""
+LOCK_SIGNING = HERE / "lock_signing.txt"
+"""What signs movies, for those who ask for it; written by hand, too."""
 REACH = ("proxy", "cert", "client-cert", "timeout", "retries")
 """Of a person's settings of pip, how the network is reached; these are kept."""
 MIRROR = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host")

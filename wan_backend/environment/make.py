@@ -102,6 +102,15 @@ def make(folder: Path, wanted: Wanted, places: Places, report: Report) -> Path:
     return create.python_of(folder)
 
 
+def add(folder: Path, step: create.InstallStep, places: Places) -> None:
+    """Install one more step into an environment that is ready, and stays it. Raises SetupFailed."""
+    wanted = Wanted([step])
+    uv, why_not = _tool(wanted, places, lambda *_: None)
+    if uv is None:
+        raise SetupFailed(why_not)
+    uv_install.add(uv, folder, step, way(True, step.hashed), places.cache)
+
+
 def way(isolated: bool, hashed: bool) -> Reach:
     """How the network is reached: for what is compared with checksums, from wherever a person's settings say."""
     settings = create.reach_of(reach.pip_settings(), hashed or not isolated)

@@ -162,6 +162,15 @@ def install(
         tell()
 
 
+def add(uv: Path, folder: Path, step: InstallStep, reach: Reach, cache: Path | None) -> None:
+    """Install one step into the environment in `folder`. Raises SetupFailed with the cause."""
+    here = ["--cache-dir", str(cache)] if cache else []
+    plan = _plan(uv, folder, step, reach, here, cache or _usual_cache(uv, reach))
+    ended = processes.run([*_pip(uv, "install", folder, reach), *here, *plan.arguments], reach.variables)
+    if ended.code:
+        raise causes.of_words(step.sentence, ended.words, reach, folder)
+
+
 def _make_venv(command: list[str], folder: Path, reach: Reach) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):

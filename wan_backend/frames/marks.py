@@ -20,8 +20,8 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from ..protocol.messages import MAX_SHOWN_FILES, TakeRequest
+from ..storage.signing import SOURCE_TYPES
 
-SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED = SOURCE_TYPES + "trainedAlgorithmicMedia"
 """Made by a model from words alone."""
 COMPOSITE = SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
@@ -63,6 +63,8 @@ class Marks:
     """Name and version."""
     sources: list[SourceMark] = field(default_factory=list)
     """Sources that carry marks of their own."""
+    signed: bool = False
+    """True if the take's movie carries Content Credentials (C2PA), signed by the person."""
 
     @classmethod
     def of(cls, request: TakeRequest, version: str, on_read: Callable[[str], None] = lambda _place: None) -> Marks:
@@ -71,7 +73,7 @@ class Marks:
         `on_read(place)` is called before a file is read, and with "" after it.
         """
         kind = COMPOSITE if request.sources else GENERATED
-        return cls(kind, request.model, f"{PROGRAM} {version}", marks_of(_files(request), on_read))
+        return cls(kind, request.model, program_of(version), marks_of(_files(request), on_read))
 
     def xmp(self) -> bytes:
         """The XMP packet, in UTF-8. Of the sources' marks it holds the types alone."""
@@ -112,6 +114,11 @@ class Marks:
         }
 
 
+def program_of(version: str) -> str:
+    """The program of that version, as marks name it."""
+    return f"{PROGRAM} {version}"
+
+
 def png_chunk(xmp: bytes) -> bytes:
     """The chunk of a PNG file that holds an XMP packet, uncompressed so that a search finds it."""
     content = b"XML:com.adobe.xmp\0" + b"\0\0" + b"\0" + b"\0" + xmp
@@ -150,6 +157,12 @@ def mark_of(file: Path) -> SourceMark | None:
     kinds = [found.group(1).decode("ascii") for end in ends if (found := _SOURCE_TYPE.search(end)) is not None]
     c2pa = any(_C2PA.search(end) is not None for end in ends)
     return SourceMark(file.name, kinds[0] if kinds else "", c2pa) if kinds or c2pa else None
+
+
+def mark_alone(mark: SourceMark) -> bytes:
+    """The content of a file of which `mark_of` finds that mark: it goes where the file itself doesn't."""
+    kind = f"DigitalSourceType={quoteattr(mark.digital_source_type)}" if mark.digital_source_type else ""
+    return kind.encode("ascii") + b"\njumb c2pa\n" * mark.c2pa
 
 
 def _ends(file: Path) -> Sequence[bytes]:

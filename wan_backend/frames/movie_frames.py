@@ -39,7 +39,7 @@ class MovieFrames:
     """The decoded frames of one file; used as `with MovieFrames(path) as movie`."""
 
     def __init__(self, path: Path) -> None:
-        self._container = _opened(path)
+        self._container = opened(path)
         videos = self._container.streams.video
         if not videos:
             self._container.close()
@@ -172,7 +172,7 @@ class MovieFrames:
             yield frame
 
 
-def _opened(path: Path) -> Any:
+def opened(path: Path) -> Any:
     """The file's container. Raises OSError, UnreadableSource, what ffmpeg raises."""
     try:
         container = av.open(str(path), "r")

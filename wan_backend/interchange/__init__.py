@@ -3,11 +3,13 @@
 Its files come from anywhere, so they are read and written by a process of their own, with limits of memory and time.
 Nothing that they name is run or fetched, and OpenTimelineIO's plug-ins stay out.
 
-process     the process: reads an order, writes or reads one file
-writing     a cut as an OpenTimelineIO timeline
-reading     an OpenTimelineIO timeline as a cut
-media_urls  files as the URLs of media references, and back
-endings     the files that a clip may play
-finding     where the media of a cut is on this machine
-bundle      the files of an .otioz, packed and unpacked
+process       the process: reads an order, writes or reads one file
+writing       a cut as an OpenTimelineIO timeline
+reading       an OpenTimelineIO timeline as a cut
+movies        movies in the place of picture sequences
+media_urls    files as the URLs of media references, and back
+endings       the files that a clip may play
+finding       where the media of a cut is on this machine
+media_search  media that has moved, by its name and length
+bundle        the files of an .otioz, packed and unpacked
 """

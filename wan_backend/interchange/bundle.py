@@ -198,4 +198,4 @@ def _refused(what: Sentence) -> Refusal:
 def files_of(cut: Cut) -> Iterable[ClipMedia]:
     """All media of the cut that has files."""
     kinds = (ClipMediaKind.FILE, ClipMediaKind.PICTURES)
-    return (media for track in cut.tracks for clip in track.clips for media in clip.media if media.kind in kinds)
+    return (media for track in cut.all_tracks() for clip in track.clips for media in clip.media if media.kind in kinds)

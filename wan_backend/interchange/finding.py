@@ -1,7 +1,7 @@
-"""Where the media of a cut is on this machine: at its path, else by its name beside the file that names it.
+"""Where the media of a cut is on this machine: at its path, by its name beside the file, or in a folder to look in.
 
-Files are only looked for, never opened. A take is believed to be one where it lies in the film's media folders or
-beside the file; elsewhere it is a clip like any other.
+Files are only looked for; where several have one name, `media_search` chooses. A take is believed to be one where it
+lies in the film's media folders, beside the file or in the folder to look in; elsewhere it is a clip like any other.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..protocol.cut import ClipMedia, ClipMediaKind, Cut, CutClip
+from ..protocol.cut import ClipMedia, ClipMediaKind, Cut, CutClip, CutTrack
 from ..protocol.plain_names import is_below, is_folder
 from . import media_urls
 from .endings import ALL
+from .media_search import Search
 
 BESIDE = ("", "media")
 
@@ -24,15 +25,24 @@ class Finder:
 
     base: str
     media_folders: Sequence[str]
+    search_folder: str = ""
     missing: int = 0
     """Clips whose media isn't here."""
     lost_takes: int = 0
+    moved: int = 0
+    """Clips whose media was found in the folder to look in."""
     _there: dict[str, frozenset[str]] = field(default_factory=dict)
+    _rate: float = 24.0
+    _search: Search | None = None
 
     def found(self, cut: Cut) -> Cut:
         """The cut with its media as it is here; what isn't here is missing."""
-        tracks = [replace(track, clips=[self._clip(clip) for clip in track.clips]) for track in cut.tracks]
-        return replace(cut, tracks=tracks)
+        self._rate = float(cut.frame_rate.exact())
+        nested = [replace(each, tracks=self._tracks(each.tracks)) for each in cut.nested]
+        return replace(cut, tracks=self._tracks(cut.tracks), nested=nested)
+
+    def _tracks(self, tracks: list[CutTrack]) -> list[CutTrack]:
+        return [replace(track, clips=[self._clip(clip) for clip in track.clips]) for track in tracks]
 
     def _clip(self, clip: CutClip) -> CutClip:
         looked = [self._media(media) for media in clip.media]
@@ -50,8 +60,20 @@ class Finder:
             for folder in self._candidates(media.folder):
                 if is_folder(folder) and self._has(folder, media.files):
                     return self._as_take(replace(media, folder=folder))
+            for folder in self._searched(media):
+                if self._has(folder, media.files):
+                    self.moved += 1
+                    return self._as_take(replace(media, folder=folder))
         name = media.name or media.files[0]
         return ClipMedia(ClipMediaKind.MISSING, name, frames=media.frames, rate=media.rate)
+
+    def _searched(self, media: ClipMedia) -> list[str]:
+        """Where it may be in the folder to look in."""
+        if not self.search_folder:
+            return []
+        if self._search is None:
+            self._search = Search(self.search_folder)
+        return self._search.candidates(media, media_urls.split(media.folder.rstrip("/\\"))[1], self._rate)
 
     def _candidates(self, folder: str) -> Iterator[str]:
         if os.path.isabs(folder):
@@ -74,7 +96,10 @@ class Finder:
                 self._there[folder] = frozenset()
         return self._there[folder].issuperset(names)
 
+    def _places(self) -> list[str]:
+        return [self.base, *self.media_folders, *([self.search_folder] if self.search_folder else [])]
+
     def _as_take(self, media: ClipMedia) -> ClipMedia:
-        if not media.job_id or is_below(media.folder, [self.base, *self.media_folders]):
+        if not media.job_id or is_below(media.folder, self._places()):
             return media
         return replace(media, job_id="", mark="", note="")

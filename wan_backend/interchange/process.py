@@ -8,8 +8,10 @@ result, or the problem. FOLDER is where the media of an .otioz is unpacked; it m
 from __future__ import annotations
 
 import faulthandler
+import itertools
 import json
 import os
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..frames import process_limits
-from ..protocol import process_setup
+from ..protocol import cut_file, process_setup
 from ..protocol.conversion import from_json, to_json
 from ..protocol.cut import (
     MAX_CUT_BYTES,
@@ -33,7 +35,7 @@ from ..protocol.messages import ProblemKind
 from ..protocol.sentences import Sentence
 from ..storage import whole_file
 from ..storage.disk_errors import reason
-from . import bundle, reading, writing
+from . import bundle, movies, reading, writing
 from .finding import Finder
 
 MEMORY_BYTES = 3 << 30
@@ -47,6 +49,43 @@ def export(params: ExportTimelineParams) -> ExportTimelineResult:
     cut = read_cut(Path(params.cut_file))
     file = Path(params.file)
     lost: list[Sentence] = []
+    packed = file.suffix.lower() == BUNDLE
+    folder = _new_folder(file, passing=packed) if params.as_movies else None
+    try:
+        if folder is not None:
+            cut = _with_movies(cut, folder, lost)
+        return _exported(cut, file, packed, lost)
+    except BaseException:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        if folder is not None and packed:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(file: Path, passing: bool) -> Path:
+    """Where movies are made: a folder that isn't there yet."""
+    names = (f"{file.stem}_movies{'' if number == 1 else f'-{number}'}" for number in itertools.count(1))
+    folders = (file.with_name(f".{name}.partial" if passing else name) for name in names)
+    return next(each for each in folders if not each.exists())
+
+
+def _with_movies(cut: Cut, folder: Path, lost: list[Sentence]) -> Cut:
+    made = movies.Movies(folder, cut.frame_rate.exact())
+    cut = made.of(cut)
+    if made.left:
+        lost.append(
+            Sentence(
+                "Picture sequences of which no movie was made, since their sizes are odd or differ, they can't be read "
+                "or there was no time: {count}.",
+                count=made.left,
+            )
+        )
+    return cut
+
+
+def _exported(cut: Cut, file: Path, packed: bool, lost: list[Sentence]) -> ExportTimelineResult:
     irregular = sum(len(each.files) > 1 and not writing.is_sequence(each) for each in bundle.files_of(cut))
     if irregular:
         lost.append(
@@ -55,7 +94,7 @@ def export(params: ExportTimelineParams) -> ExportTimelineResult:
                 count=irregular,
             )
         )
-    if file.suffix.lower() == BUNDLE:
+    if packed:
         packer = bundle.Packer()
         packer.write(file, writing.text_of(writing.timeline_of(cut, packer.place)))
         if packer.missing:
@@ -64,7 +103,7 @@ def export(params: ExportTimelineParams) -> ExportTimelineResult:
             )
     else:
         whole_file.write(file, writing.text_of(writing.timeline_of(cut)).encode("utf-8"))
-    clips = [clip for track in cut.tracks for clip in track.clips]
+    clips = [clip for track in cut.all_tracks() for clip in track.clips]
     takes = sum(bool(media.job_id) for clip in clips for media in clip.media)
     return ExportTimelineResult(len(clips), takes, lost)
 
@@ -83,28 +122,32 @@ def import_(params: ImportTimelineParams, folder: Path | None) -> ImportTimeline
     found = reading.read(text, base)
     if folder is not None and base == str(folder):
         bundle.unpack(file, folder)
-    finder = Finder(base, params.media_folders)
+    finder = Finder(base, params.media_folders, params.search_folder)
     cut = finder.found(found.cut)
     if not is_sane_cut(cut):
         raise Refusal.of(ProblemKind.BAD_SOURCE, Sentence("{file} holds values that no cut has.", file=file.name))
     lost = list(found.lost)
+    if finder.moved:
+        lost.append(
+            Sentence("Media that was found in {folder}: {count}.", folder=params.search_folder, count=finder.moved)
+        )
     if finder.lost_takes:
         lost.append(Sentence("Other takes of clips that weren't found: {count}.", count=finder.lost_takes))
-    whole_file.write_json(Path(params.cut_file), to_json(cut))
-    return ImportTimelineResult(sum(len(track.clips) for track in cut.tracks), finder.missing, lost)
+    whole_file.write(Path(params.cut_file), "".join(cut_file.lines_of(cut)).encode("ascii"))
+    return ImportTimelineResult(sum(len(track.clips) for track in cut.all_tracks()), finder.missing, lost)
 
 
 def read_cut(file: Path) -> Cut:
     """The cut in a file of JSON. Raises Refusal and OSError."""
     try:
-        cut = from_json(Cut, whole_file.read_json(file, MAX_CUT_BYTES), "cut")
+        if file.stat().st_size > MAX_CUT_BYTES:
+            raise ValueError("it is too large")
+        with open(file, encoding="ascii") as lines:
+            return cut_file.read(lines)
     except (ValueError, ProtocolError) as error:
         raise Refusal.of(
             ProblemKind.BAD_SOURCE, Sentence("The cut can't be read ({error}).", error=str(error)[:200])
         ) from None
-    if not is_sane_cut(cut):
-        raise Refusal.of(ProblemKind.BAD_SOURCE, Sentence("The cut holds values that no cut has."))
-    return cut
 
 
 def answer(work: Callable[[], Any], name: str) -> dict[str, Any]:

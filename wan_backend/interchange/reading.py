@@ -6,11 +6,12 @@ what there is no place for is told. Media is named here as the file names it; `f
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, TypeGuard
 
@@ -22,9 +23,12 @@ from ..protocol.cut import (
     MAX_LOST,
     MAX_MARKERS,
     MAX_MEDIA,
+    MAX_NESTED,
+    MAX_NESTED_DEPTH,
     MAX_NOTE_CHARACTERS,
     MAX_SPEED,
     MAX_TRACKS,
+    MAX_VOLUME,
     ClipMedia,
     ClipMediaKind,
     Cut,
@@ -32,6 +36,7 @@ from ..protocol.cut import (
     CutDissolve,
     CutMarker,
     CutTrack,
+    NestedCut,
     TrackKind,
 )
 from ..protocol.errors import Refusal
@@ -44,6 +49,8 @@ from .endings import PICTURES
 from .writing import METADATA, SOLID_COLOR, TAKE_TO_BE, first_used
 
 NAME_CHARACTERS = 200
+MAX_ITEMS = 4 * MAX_CLIPS
+"""Clips, gaps and transitions that are looked at; those behind them are counted."""
 NTSC = Fraction(1000, 1001)
 
 
@@ -86,20 +93,22 @@ class _Reader:
         self._timeline, self._base = timeline, base
         self._lost: Counter[Sentence] = Counter()
         self._clips = 0
+        self._items = 0
+        self._nested: list[NestedCut] = []
+        self._depth = 1
+        self._markers: list[CutMarker] = []
         self._frame_rate = self._rate_of_cut()
         self._rate = float(self._frame_rate.exact())
 
     def read(self) -> Read:
         """The whole cut."""
-        tracks = [each for each in self._timeline.tracks if isinstance(each, otio.schema.Track)]
-        self._count(Sentence("parts that are no tracks"), len(self._timeline.tracks) - len(tracks))
-        if len(tracks) > MAX_TRACKS:
-            self._count(Sentence("tracks"), len(tracks) - MAX_TRACKS)
-        made = [self._track(track) for track in tracks[:MAX_TRACKS]]
+        made = self._tracks(self._timeline.tracks)
         markers = [self._marker(each) for each in list(self._timeline.tracks.markers)[:MAX_MARKERS]]
+        markers += self._markers[: MAX_MARKERS - len(markers)]
         first = _own(self._timeline).get("first_frame")
         is_frame = isinstance(first, int) and not isinstance(first, bool) and abs(first) < bounds.LAST_FRAME // 2
-        cut = Cut(_name(self._timeline.name), self._frame_rate, made, markers, first if is_frame else None)
+        first = first if is_frame else None
+        cut = Cut(_name(self._timeline.name), self._frame_rate, made, markers, first, self._nested)
         counted = [(count, what) for what, count in self._lost.items() if count]
         lost = [Sentence("{count} {what}", count=count, what=what) for count, what in counted[:MAX_LOST]]
         left_out = Sentence("Left out: {parts}.", parts=Sentence.joined(lost, ", ")) if lost else None
@@ -117,18 +126,24 @@ class _Reader:
                 return rate
         rates: Counter[float] = Counter()
         for track in self._timeline.tracks:
-            for item in track if isinstance(track, otio.schema.Track) else ():
+            for item in itertools.islice(track, MAX_ITEMS) if isinstance(track, otio.schema.Track) else ():
                 span = getattr(item, "source_range", None)
                 if span is not None:
                     rates[span.duration.rate] += 1
         return _frame_rate(max(rates, key=lambda rate: rates[rate], default=24.0))
+
+    def _tracks(self, stack: Any) -> list[CutTrack]:
+        """Those of a stack; what lies in it by itself is a track of its own."""
+        parts = list(stack) if isinstance(stack, otio.schema.Stack) else [stack]
+        self._count(Sentence("tracks"), max(0, len(parts) - MAX_TRACKS))
+        return [self._track(part) for part in parts[:MAX_TRACKS]]
 
     def _track(self, track: Any) -> CutTrack:
         clips: list[CutClip] = []
         dissolves: list[CutDissolve] = []
         at = Fraction(0)
         waiting: Any = None
-        for item in track:
+        for item in self._first_items(track if isinstance(track, otio.schema.Track) else [track]):
             if isinstance(item, otio.schema.Transition):
                 waiting = item
                 continue
@@ -143,8 +158,16 @@ class _Reader:
             if clip is not None:
                 clips.append(clip)
         self._count(Sentence("transitions"), waiting is not None)
-        kind = TrackKind.AUDIO if track.kind == otio.schema.TrackKind.Audio else TrackKind.VIDEO
-        return CutTrack(kind, _name(track.name), clips, dissolves)
+        is_audio = getattr(track, "kind", "") == otio.schema.TrackKind.Audio
+        return CutTrack(TrackKind.AUDIO if is_audio else TrackKind.VIDEO, _name(track.name), clips, dissolves)
+
+    def _first_items(self, items: Any) -> list[Any]:
+        """As many of a track's as there is room for."""
+        room = MAX_ITEMS - self._items
+        self._count(Sentence("clips"), max(0, len(items) - max(0, room)))
+        found = list(itertools.islice(items, max(0, room)))
+        self._items += len(found)
+        return found
 
     def _length(self, item: Any) -> Fraction:
         """In frames of the cut."""
@@ -175,11 +198,39 @@ class _Reader:
             self._count(Sentence("clips"))
             return None
         self._clips += 1
+        self._note_markers(item, start)
         if isinstance(item, otio.schema.Clip):
             return self._clip(item, start, end)
-        self._count(Sentence("nested timelines"))
-        missing = ClipMedia(ClipMediaKind.MISSING, _name(item.name))
-        return CutClip(_name(item.name) or "Nested", start, end - start, [missing])
+        return self._nested_clip(item, start, end)
+
+    def _note_markers(self, item: Any, start: int) -> None:
+        """Markers of clips are the cut's where they are at a place of it."""
+        for marker in item.markers if self._depth == 1 else ():
+            if len(self._markers) >= MAX_MARKERS:
+                return
+            found = self._marker(marker)
+            at = found.start + start - self._media_start(item, None, ClipMedia(ClipMediaKind.MISSING))
+            if abs(at) < bounds.LAST_FRAME:
+                self._markers.append(replace(found, start=at))
+
+    def _nested_clip(self, item: Any, start: int, end: int) -> CutClip:
+        """Tracks that play as one clip."""
+        name = _name(item.name) or "Nested"
+        is_known = isinstance(item, otio.schema.Stack | otio.schema.Track)
+        if not is_known or self._depth >= MAX_NESTED_DEPTH or len(self._nested) >= MAX_NESTED:
+            self._count(Sentence("nested timelines"))
+            return self._clip_with(item, start, end, [ClipMedia(ClipMediaKind.MISSING, name)], 0, None)
+        self._depth += 1
+        tracks = self._tracks(item)
+        self._depth -= 1
+        frames = _own(item).get("frames")
+        frames = frames if isinstance(frames, int) and 0 < frames < bounds.LAST_FRAME else 0
+        if len(self._nested) >= MAX_NESTED:
+            self._count(Sentence("nested timelines"))
+            return self._clip_with(item, start, end, [ClipMedia(ClipMediaKind.MISSING, name)], 0, None)
+        self._nested.append(NestedCut(tracks))
+        media = ClipMedia(ClipMediaKind.NESTED, name, frames=frames, nested=len(self._nested) - 1)
+        return self._clip_with(item, start, end, [media], 0, None)
 
     def _clip(self, item: Any, start: int, end: int) -> CutClip:
         references = dict(item.media_references())
@@ -189,19 +240,31 @@ class _Reader:
             keys = [*keys[:-1], active] if active in references and keys else keys
         media = [self._media(references[key], item) for key in keys] or [ClipMedia(ClipMediaKind.MISSING)]
         place = keys.index(active) if active in keys else 0
+        return self._clip_with(item, start, end, media, place, references.get(active))
+
+    def _clip_with(
+        self, item: Any, start: int, end: int, media: list[ClipMedia], place: int, reference: Any
+    ) -> CutClip:
         shown = media[place]
         speed = round(self._speed(item) * (shown.rate or self._rate) / self._rate, 9)
-        channel = _own(item).get("channel")
+        if speed and not 1 / MAX_SPEED <= abs(speed) <= MAX_SPEED:
+            self._count(Sentence("effects"))
+            speed = 1.0
+        own = _own(item)
         return CutClip(
             _name(item.name),
             start,
             end - start,
             media,
             place,
-            first_used(self._media_start(item, references.get(active), shown), end - start, speed, shown.frames),
+            first_used(self._media_start(item, reference, shown), end - start, speed, shown.frames),
             speed,
             bool(item.enabled),
-            channel if isinstance(channel, int) and 0 < channel <= bounds.MAX_NAME else 0,
+            _channel(own.get("channel")),
+            _channel(own.get("speed_channel")),
+            own.get("locked") is True,
+            _volume(own.get("volume")),
+            _name(own.get("shot")),
         )
 
     def _media_start(self, item: Any, reference: Any, shown: ClipMedia) -> int:
@@ -218,15 +281,16 @@ class _Reader:
         return round(frames) if abs(frames) < bounds.LAST_FRAME else 0
 
     def _speed(self, item: Any) -> float:
+        """In frames of the media at its own rate for each at the cut's; 0 where one is held."""
         speed = 1.0
         for effect in item.effects:
-            if isinstance(effect, otio.schema.LinearTimeWarp) and not isinstance(effect, otio.schema.FreezeFrame):
-                scalar = effect.time_scalar
-                if _is_number(scalar) and 1 / MAX_SPEED <= abs(scalar) <= MAX_SPEED / 100:
-                    speed *= scalar
-                    continue
-            self._count(Sentence("effects"))
-        return speed if 1 / MAX_SPEED <= abs(speed) <= MAX_SPEED / 100 else 1.0
+            if isinstance(effect, otio.schema.FreezeFrame):
+                speed = 0.0
+            elif isinstance(effect, otio.schema.LinearTimeWarp) and _is_number(effect.time_scalar):
+                speed *= effect.time_scalar
+            else:
+                self._count(Sentence("effects"))
+        return speed
 
     def _dissolve(self, item: Any, clips: list[CutClip], second: CutClip | None) -> CutDissolve | None:
         is_known = item.transition_type == otio.schema.TransitionTypes.SMPTE_Dissolve
@@ -240,9 +304,7 @@ class _Reader:
         before, after = max(0, min(before, clips[-1].length)), max(0, min(after, second.length))
         if not before + after:
             return None
-        channel = _own(item).get("channel")
-        channel = channel if isinstance(channel, int) and 0 < channel <= bounds.MAX_NAME else 0
-        return CutDissolve(len(clips) - 1, before, after, _name(item.name), channel)
+        return CutDissolve(len(clips) - 1, before, after, _name(item.name), _channel(_own(item).get("channel")))
 
     def _media(self, reference: Any, clip: Any) -> ClipMedia:
         own = _own(reference)
@@ -344,6 +406,14 @@ class _Reader:
 def _own(owner: Any) -> Mapping[str, Any]:
     found = owner.metadata.get(METADATA)
     return found if isinstance(found, Mapping) else {}
+
+
+def _channel(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= bounds.MAX_NAME else 0
+
+
+def _volume(value: Any) -> float:
+    return float(value) if _is_number(value) and 0 <= value <= MAX_VOLUME else 1.0
 
 
 def _index(reference: Any) -> int:

@@ -31,8 +31,8 @@ def timeline_of(cut: Cut, place: Place = lambda media: media.folder) -> Any:
     if cut.first_frame is not None:
         own["first_frame"] = cut.first_frame
     made.metadata[METADATA] = own
-    for track in cut.tracks:
-        made.tracks.append(_track(track, rate, place))
+    for track in _Writer(cut, place).tracks():
+        made.tracks.append(track)
     for marker in cut.markers:
         made.tracks.markers.append(_marker(marker, rate))
     return made
@@ -51,39 +51,68 @@ def is_sequence(media: ClipMedia) -> bool:
     return len(packed) == 1 and isinstance(packed[0], dict) and packed[0]["digits"] > 0 and packed[0]["step"] > 0
 
 
-def _track(track: CutTrack, rate: float, place: Place) -> Any:
-    kind = otio.schema.TrackKind.Audio if track.kind is TrackKind.AUDIO else otio.schema.TrackKind.Video
-    made = otio.schema.Track(name=track.name, kind=kind)
-    dissolves = {each.clip: each for each in track.dissolves}
-    at = 0
-    for index, clip in enumerate(track.clips):
-        if clip.start > at:
-            made.append(otio.schema.Gap(source_range=_span(0, clip.start - at, rate)))
-        made.append(_clip(clip, rate, place))
-        if index in dissolves:
-            made.append(_dissolve(dissolves[index], rate))
-        at = clip.start + clip.length
-    return made
+class _Writer:
+    def __init__(self, cut: Cut, place: Place) -> None:
+        self._cut, self._place = cut, place
+        self._rate = float(cut.frame_rate.exact())
+
+    def tracks(self) -> list[Any]:
+        """The tracks of the cut, with what is nested in them."""
+        return [self._track(track) for track in self._cut.tracks]
+
+    def _track(self, track: CutTrack) -> Any:
+        kind = otio.schema.TrackKind.Audio if track.kind is TrackKind.AUDIO else otio.schema.TrackKind.Video
+        made = otio.schema.Track(name=track.name, kind=kind)
+        dissolves = {each.clip: each for each in track.dissolves}
+        at = 0
+        for index, clip in enumerate(track.clips):
+            if clip.start > at:
+                made.append(otio.schema.Gap(source_range=_span(0, clip.start - at, self._rate)))
+            made.append(self._item(clip))
+            if index in dissolves:
+                made.append(_dissolve(dissolves[index], self._rate))
+            at = clip.start + clip.length
+        return made
+
+    def _item(self, clip: CutClip) -> Any:
+        """A clip, or the tracks that play as one."""
+        shown = clip.media[clip.active]
+        is_nested = shown.kind is ClipMediaKind.NESTED
+        own_rate = shown.rate or self._rate
+        made = otio.schema.Stack(name=clip.name) if is_nested else otio.schema.Clip(name=clip.name)
+        first = first_used(clip.media_start, clip.length, clip.speed, shown.frames)
+        start = otio.opentime.RationalTime(first, own_rate)
+        made.source_range = otio.opentime.TimeRange(start, otio.opentime.RationalTime(clip.length, self._rate))
+        if is_nested:
+            for track in self._cut.nested[shown.nested].tracks:
+                made.append(self._track(track))
+        else:
+            self._give_media(made, clip)
+        made.enabled = clip.enabled
+        facts = _facts_of_clip(clip)
+        if is_nested and shown.frames:
+            facts["frames"] = shown.frames
+        if facts:
+            made.metadata[METADATA] = facts
+        scalar = clip.speed * self._rate / own_rate
+        if not clip.speed:
+            made.effects.append(otio.schema.FreezeFrame(name="speed"))
+        elif abs(scalar - 1) > 1e-9:
+            made.effects.append(otio.schema.LinearTimeWarp(name="speed", time_scalar=scalar))
+        return made
+
+    def _give_media(self, made: Any, clip: CutClip) -> None:
+        references, keys = {}, _keys(clip.media)
+        for index, (key, media) in enumerate(zip(keys, clip.media, strict=True)):
+            references[key] = _reference(media, self._rate, self._place)
+            references[key].metadata[METADATA] = _facts(media, index)
+        made.set_media_references(references, keys[clip.active])
 
 
-def _clip(clip: CutClip, rate: float, place: Place) -> Any:
-    shown = clip.media[clip.active]
-    own_rate = shown.rate or rate
-    start = otio.opentime.RationalTime(first_used(clip.media_start, clip.length, clip.speed, shown.frames), own_rate)
-    made = otio.schema.Clip(name=clip.name)
-    made.source_range = otio.opentime.TimeRange(start, otio.opentime.RationalTime(clip.length, rate))
-    references, keys = {}, _keys(clip.media)
-    for index, (key, media) in enumerate(zip(keys, clip.media, strict=True)):
-        references[key] = _reference(media, rate, place)
-        references[key].metadata[METADATA] = _facts(media, index)
-    made.set_media_references(references, keys[clip.active])
-    made.enabled = clip.enabled
-    if clip.channel:
-        made.metadata[METADATA] = {"channel": clip.channel}
-    scalar = clip.speed * rate / own_rate
-    if abs(scalar - 1) > 1e-9:
-        made.effects.append(otio.schema.LinearTimeWarp(name="speed", time_scalar=scalar))
-    return made
+def _facts_of_clip(clip: CutClip) -> dict[str, Any]:
+    """What a clip has no place for; only what isn't as usual."""
+    facts = {"channel": clip.channel, "speed_channel": clip.speed_channel, "locked": clip.locked, "shot": clip.shot}
+    return {key: value for key, value in facts.items() if value} | ({} if clip.volume == 1 else {"volume": clip.volume})
 
 
 def first_used(media_start: int, length: int, speed: float, frames: int) -> int:
@@ -100,7 +129,7 @@ def _keys(media: list[ClipMedia]) -> list[str]:
 
 def _reference(media: ClipMedia, rate: float, place: Place) -> Any:
     available = _span(0, media.frames, media.rate or rate) if media.frames else None
-    if media.kind is ClipMediaKind.MISSING:
+    if media.kind in (ClipMediaKind.MISSING, ClipMediaKind.NESTED):
         return otio.schema.MissingReference(name=media.name, available_range=available)
     if media.kind is ClipMediaKind.COLOR:
         parameters = {"color": list(media.color)}

@@ -6,7 +6,7 @@ import bisect
 import heapq
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from ..protocol import ProtocolError
 from ..protocol.errors import INVALID_PARAMS
@@ -71,15 +71,22 @@ class Turns:
         if has_turn(job):
             heapq.heappush(self._heap, (job.order, job.status.job_id))
 
-    def first(self) -> Job | None:
-        """The queued job before all others that are neither set aside nor held."""
+    def first(self, passed: Collection[str] = ()) -> Job | None:
+        """The queued job before all others that are neither set aside nor held, nor among those `passed` over."""
+        put_back = []
         while self._heap:
             order, job_id = self._heap[0]
             job = self._jobs.get(job_id)
-            if job is not None and has_turn(job) and job.order == order:
-                return job
-            heapq.heappop(self._heap)
-        return None
+            waits = job is not None and has_turn(job) and job.order == order
+            if waits and job_id not in passed:
+                break
+            entry = heapq.heappop(self._heap)
+            if waits:
+                put_back.append(entry)
+        first = self._jobs[self._heap[0][1]] if self._heap else None
+        for entry in put_back:
+            heapq.heappush(self._heap, entry)
+        return first
 
     def order_before(self, job: Job, before: Job) -> dict[str, int]:
         """The orders to give so that `job` comes right before `before`: its own, and of those that make room for it.

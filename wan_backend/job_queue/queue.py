@@ -12,7 +12,7 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from ..protocol import ProtocolError
@@ -66,7 +66,7 @@ MAX_PAGE_BYTES = 1 << 19
 
 
 class JobQueue:
-    """A queue of jobs, whose `Turns` say which is the next. One worker at a time has a job."""
+    """A queue of jobs, whose `Turns` say which is the next."""
 
     def __init__(
         self,
@@ -113,6 +113,10 @@ class JobQueue:
     def status(self, job_id: str) -> JobStatus:
         """One job; raises ProtocolError (NO_SUCH_JOB)."""
         return self._table.job(job_id).status
+
+    def media_folder(self, job_id: str) -> str:
+        """The folder in which a job's take is made; raises ProtocolError (NO_SUCH_JOB)."""
+        return self._table.job(job_id).media_folder
 
     def details(self, job_id: str) -> Later:
         """A job's request, and the plan that is carried out for it."""
@@ -173,9 +177,10 @@ class JobQueue:
 
     # Turns
 
-    def next_queued(self) -> JobStatus | None:
-        """The job whose turn it is; None also while it can't begin, as its files are still looked at."""
-        while (job := self._table.turns.first()) is not None and _waits_too_long(job):
+    def next_queued(self, passed: Collection[str] = ()) -> JobStatus | None:
+        """The job whose turn it is after those `passed` over, which others see to; None also while it can't begin, as
+        its files are still looked at."""
+        while (job := self._table.turns.first(passed)) is not None and _waits_too_long(job):
             self.set_aside(job.status.job_id, MEDIA_FOLDER_SILENT.with_values(folder=job.media_folder))
         if job is None or job.media_cleanups or self._saving.is_on_its_way(job.status.job_id):
             return None

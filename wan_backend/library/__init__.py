@@ -10,6 +10,7 @@ tensor_formats   how a file stores its tensors: number formats, scales, shapes
 tensor_names     the names of Wan's tensors, as Wan, diffusers and transformers have them
 recognize        which components a file holds, by the names and shapes of its tensors
 a14b_experts     which expert of a Wan 2.2 A14B a transformer's file is
+transformer_answers  what a person said of those that nothing else tells
 configs          a component's configuration, from the shapes of its tensors
 compose          a model out of components that lie in several places
 component_files  where each component of a model is

@@ -7,8 +7,8 @@ partner beside.
 
 A model is never run with one of its experts missing. Of a shape that some two-expert model has, a transformer that is
 said to be of Wan 2.2 is used if it is known which expert it is, or that both are merged in it; one whose version
-nothing says isn't used, for it may be either. A shape that no two-expert model has is never taken for an expert,
-whatever its name.
+nothing says isn't used, for it may be either: a person is asked (`transformer_answers`). A shape that no two-expert
+model has is never taken for an expert, whatever its name.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Sequence
+from types import MappingProxyType
 
 from ..catalogue.architecture import Architecture
+from ..protocol.choices import TransformerPart
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from . import weights_head
 from .recognize import Candidate
+from .transformer_answers import Answers
 
 HIGH, LOW = "high", "low"
 OTHER = {HIGH: LOW, LOW: HIGH}
@@ -28,6 +31,8 @@ UNKNOWN_EXPERT = "unknown_expert"
 """In the place of an expert: the transformer is one of two, and nobody knows which."""
 UNKNOWN_VERSION = "unknown_version"
 """In the place of an expert: the transformer may as well be a whole Wan 2.1, for nothing says its version."""
+ASKED = (UNKNOWN_EXPERT, UNKNOWN_VERSION)
+"""What a person can say more about."""
 UNSUPPORTED = "unsupported"
 """In the place of an expert: the transformer is part of a two-expert model that this version doesn't run."""
 TWO_EXPERT_ARCHITECTURES = (Architecture.TEXT, Architecture.PICTURES, Architecture.CONTROL)
@@ -146,13 +151,24 @@ def expert_beside(name: str, other: str) -> str:
     return experts[0] if len(experts) == 1 else ""
 
 
-def assign_experts(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates with the expert that each one is; empty for a whole model, or why it can't be known."""
+def assign_experts(candidates: Sequence[Candidate], answers: Answers = MappingProxyType({})) -> list[Candidate]:
+    """The candidates with the expert that each one is; empty for a whole model, or why it can't be known.
+
+    `answers` are what a person said of those that nothing else tells.
+    """
     neighbors = _Neighbors([each for each in candidates if _may_be_expert(each)])
-    return [
-        dataclasses.replace(each, expert=_expert(each, neighbors)) if _may_be_expert(each) else each
-        for each in candidates
-    ]
+    return [_assigned(each, neighbors, answers) if _may_be_expert(each) else each for each in candidates]
+
+
+def _assigned(candidate: Candidate, neighbors: _Neighbors, answers: Answers) -> Candidate:
+    expert = _expert(candidate, neighbors)
+    answer = answers.get((str(candidate.path), candidate.length)) if expert in ASKED else None
+    if answer is None:
+        return dataclasses.replace(candidate, expert=expert)
+    expert = "" if answer is TransformerPart.WHOLE else answer.value
+    if expert and candidate.architecture is Architecture.CONTROL:
+        expert = UNSUPPORTED
+    return dataclasses.replace(candidate, expert=expert, is_answered=True)
 
 
 def are_partners(high: Candidate, low: Candidate) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..catalogue.architecture import Architecture
 from ..catalogue.entries import ModelEntry
+from ..protocol.messages import Fix, FixAction
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from . import a14b_experts
 from .recognize import Candidate
@@ -40,6 +41,12 @@ WHAT_TO_GET = {
     "transformer": Sentence("the high-noise expert; put it beside the other"),
     "transformer_2": Sentence("the low-noise expert; put it beside the other"),
 }
+ANSWERS = {
+    FixAction.TRANSFORMER_WHOLE: Sentence("It Is a Whole Model"),
+    FixAction.TRANSFORMER_HIGH: Sentence("It Is the High-Noise Expert"),
+    FixAction.TRANSFORMER_LOW: Sentence("It Is the Low-Noise Expert"),
+}
+"""The buttons that say what a transformer is."""
 TOKENIZER_REPO = "Wan-AI/Wan2.1-VACE-1.3B-diffusers"
 SCHEDULER = {
     "_class_name": "UniPCMultistepScheduler",
@@ -60,6 +67,8 @@ class ComposedModel:
     sentence: Sentence
     others: list[str] = field(default_factory=list)
     """Files that would do for the transformer, too."""
+    answered: list[Path] = field(default_factory=list)
+    """Transformers of which a person said what they are."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,8 @@ class IncompleteModel:
 
     sentence: Sentence
     """It says what to get or to do."""
+    fixes: tuple[Fix, ...] = ()
+    """The buttons that answer what the sentence asks."""
 
 
 def compose_model(
@@ -76,10 +87,9 @@ def compose_model(
     """The model of components that were found; None if its transformer isn't here. `entries` are all models."""
     fitting = [found for found in survey.of("transformer") if _fits(entry, found, list(entries))]
     transformers = _choose_transformers(entry, fitting)
-    if transformers is None:
-        return _unusable(entry, [found for found in survey.unusable if _has_same_shape(entry, found)])
-    if isinstance(transformers, IncompleteModel):
-        return transformers
+    if transformers is None or isinstance(transformers, IncompleteModel):
+        unusable = [found for found in survey.unusable if _has_same_shape(entry, found)]
+        return _unusable(entry, unusable) or transformers
     chosen = dict(transformers)
     first = next(iter(chosen.values()))
     for component, test in _needed_components(first).items():
@@ -100,7 +110,8 @@ def compose_model(
         )
     components = {component: found.path for component, found in chosen.items()} | {"tokenizer": tokenizer}
     others = [found.path.name for found in fitting if found.path not in components.values()]
-    return ComposedModel(components, _sentence(chosen), others)
+    answered = [found.path for found in chosen.values() if found.is_answered]
+    return ComposedModel(components, _sentence(chosen), others, answered)
 
 
 def why_unused(found: Candidate, survey: Survey, entries: Iterable[ModelEntry]) -> Sentence:
@@ -186,23 +197,35 @@ def _unusable(entry: ModelEntry, alike: list[Candidate]) -> IncompleteModel | No
     found = next((candidate for candidate in alike if candidate.expert in wanted), None)
     if found is None:
         return None
-    if not two:
+    if found.expert == a14b_experts.UNSUPPORTED:
         why = a14b_experts.why_unusable(found.expert)
         return IncompleteModel(
             Sentence("{model}: {file} isn't used because {why}.", model=entry.label, file=found.path, why=why)
         )
-    sentence = (
-        Sentence(
-            "{model}: one of its experts is {file}, but this machine lacks any sign of which; put 'high_noise' or "
+    if not two:
+        sentence = Sentence(
+            "{model}: {file} may be it, or one expert of a Wan 2.2, and no name says which; say which, or put 'wan2.1' "
+            "into its name, or 'high_noise' or 'low_noise'."
+        )
+    elif found.expert == a14b_experts.UNKNOWN_EXPERT:
+        sentence = Sentence(
+            "{model}: {file} is one of its experts, and nothing says which; say which, or put 'high_noise' or "
             "'low_noise' into its name ('wan2.1' where it is a whole model)."
         )
-        if found.expert == a14b_experts.UNKNOWN_EXPERT
-        else Sentence(
-            "{model}: one of its experts may be {file}, but this machine lacks any sign of which; put 'high_noise' or "
+    else:
+        sentence = Sentence(
+            "{model}: {file} may be one of its experts, and no name says which; say which, or put 'high_noise' or "
             "'low_noise' into its name ('wan2.1' where it is a whole model)."
         )
-    )
-    return IncompleteModel(sentence.with_values(model=entry.label, file=found.path))
+    return IncompleteModel(sentence.with_values(model=entry.label, file=found.path), _answers(found))
+
+
+def _answers(found: Candidate) -> tuple[Fix, ...]:
+    """The buttons that say what a transformer is; an expert of a VACE isn't run, so none says that it is one."""
+    actions = [FixAction.TRANSFORMER_WHOLE]
+    if found.architecture is not Architecture.CONTROL:
+        actions += [FixAction.TRANSFORMER_HIGH, FixAction.TRANSFORMER_LOW]
+    return tuple(Fix(ANSWERS[action], value=str(found.path), action=action) for action in actions)
 
 
 def _has_same_shape(entry: ModelEntry, found: Candidate) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .survey import Survey, survey
+from .transformer_answers import TransformerAnswers
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +23,15 @@ FRESH_FACTOR = 10
 class LibraryIndex:
     """The last survey of the folders. Its methods may be called from any thread."""
 
-    def __init__(self, folders: Iterable[str], snapshots: Callable[[], Iterable[Path]] = tuple) -> None:
+    def __init__(
+        self,
+        folders: Iterable[str],
+        snapshots: Callable[[], Iterable[Path]] = tuple,
+        answers: TransformerAnswers | None = None,
+    ) -> None:
         """`snapshots` returns the folders of fetched models, anew at each refresh."""
         self._folders, self._snapshots = [Path(folder) for folder in folders], snapshots
+        self.answers = answers or TransformerAnswers()
         self._known: Survey | None = None
         self._fresh_until = 0.0
         self._one_at_a_time = threading.Lock()
@@ -54,7 +61,9 @@ class LibraryIndex:
             with self._changed:
                 self._is_refreshing, self._progress_at, turn = True, began, self._turn
             try:
-                found = survey(self._folders, self._snapshots(), functools.partial(self._on_file, turn))
+                found = survey(
+                    self._folders, self._snapshots(), functools.partial(self._on_file, turn), self.answers.all()
+                )
             except Exception:  # the edge of a thread: whatever a folder does, those who wait get their answer
                 log.exception("The models folders could not be looked at")
                 found = self._known or Survey()

@@ -37,6 +37,8 @@ class LocatedModel:
     """The file or folder of each component; empty if all are in `folder`."""
     words: Sentence = NO_SENTENCE
     """Where it was found, in a sentence; empty if `folder` says it."""
+    answered: list[Path] = field(default_factory=list)
+    """Transformers of which a person said what they are."""
 
     @property
     def sentence(self) -> Sentence:
@@ -94,7 +96,7 @@ def _composed(entry: ModelEntry, survey: Survey) -> LocatedModel | UnavailableMo
     """The model composed of single components; None if its transformer isn't here."""
     made = compose.compose_model(entry, survey, entries.load().models.values())
     if isinstance(made, compose.IncompleteModel):
-        return UnavailableModel(Problem(ProblemKind.MODEL_MISSING, made.sentence))
+        return UnavailableModel(Problem(ProblemKind.MODEL_MISSING, made.sentence, list(made.fixes)))
     if made is None:
         return None
     sentences, others = [made.sentence], ", ".join(made.others[:3])
@@ -103,7 +105,8 @@ def _composed(entry: ModelEntry, survey: Survey) -> LocatedModel | UnavailableMo
         sentences.append(Sentence("Also here: {files} and {count} more.", files=others, count=count))
     elif others:
         sentences.append(Sentence("Also here: {files}.", files=others))
-    return LocatedModel(made.components["transformer"].parent, dict(made.components), Sentence.joined(sentences))
+    words = Sentence.joined(sentences)
+    return LocatedModel(made.components["transformer"].parent, dict(made.components), words, made.answered)
 
 
 def snapshots() -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ..catalogue.architecture import Architecture
 from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..storage.guarded_files import UnusableFile
 from . import configs, tensor_formats, tensor_names
-from .weights_head import StoredTensor, WeightsHead, read_head
+from .weights_head import SUFFIXES, StoredTensor, WeightsHead, read_head
 
 PREFIXES = {
     "transformer": ("", "model.diffusion_model.", "diffusion_model.", "model."),
@@ -45,9 +45,18 @@ LEFT_BEHIND = re.compile(
 CLIP's scale (which ComfyUI saves with every text encoder), counters of a training."""
 MAX_LEFT_BEHIND = 1024
 """Such a tensor has no more numbers than this."""
+ATTENTION = re.compile(r"(?:^|\.)blocks\.\d+\.(?:self_attn|cross_attn|attn1|attn2)\.")
+"""A Wan's transformer has such tensors, however they are packed."""
+PACKED_OTHERWISE = Sentence(
+    "its matrices are packed in a way that this version can't read; get it in bf16, fp8 scaled or GGUF"
+)
+PACKED = re.compile(
+    r"\.(?:quant_state\.\w+|absmax|quant_map|nested_absmax|nested_quant_map|qweight|qzeros|wscales|g_idx)$"
+)
+"""What bitsandbytes, GPTQ, AWQ and SVDQuant put beside or in the place of a weight."""
 WRAPS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Torch puts these into names if a model was compiled, or trained on several cards, when it was saved."""
-PREFIX = re.compile(r"(?:[A-Za-z_]+[A-Za-z0-9_]*\.)+")
+PREFIX = re.compile(r"(?:[A-Za-z0-9_]+\.)+")
 PIECE_OF_MANY = re.compile(r"-\d{5}-of-0*(\d+)$")
 """This ends the name of a file that is one of several."""
 OWN_ANCHORS = (
@@ -92,7 +101,7 @@ class FileComponent:
     architecture: Architecture | None = None
     """None for all but transformers."""
     expert: str = ""
-    """"high" or "low" for a transformer of a Wan 2.2 A14B; `a14b_experts` tells it by names, for the tensors don't."""
+    """"high" or "low" for a transformer of a Wan 2.2 A14B; `a14b_experts` tells it, for the tensors don't."""
     titles: tuple[str, ...] = ()
     """What its maker called it, in metadata of the file."""
 
@@ -111,7 +120,7 @@ class FileComponent:
             "transformer for {task}, {layers} layers{expert}, {format}",
             task=self.architecture.words,
             layers=self.config["num_layers"],
-            expert=Sentence(", by its name the {expert}-noise expert", expert=self.expert) if self.expert else "",
+            expert=Sentence(", the {expert}-noise expert", expert=self.expert) if self.expert else "",
             format=self.number_format,
         )
 
@@ -134,6 +143,13 @@ class Candidate:
     """The length of a file; 0 for a folder."""
     one_of_many: bool = False
     """True if the file holds other components beside: such a checkpoint is a whole model."""
+    is_answered: bool = False
+    """True if a person said which expert it is, or that it is none."""
+
+    @property
+    def length(self) -> int:
+        """The length of a file; 0 for a folder."""
+        return self.size_bytes if self.path.suffix.lower() in SUFFIXES else 0
 
     @classmethod
     def of_file(cls, found: FileComponent, size_bytes: int, one_of_many: bool) -> Candidate:
@@ -170,7 +186,21 @@ def recognize_components(head: WeightsHead) -> list[FileComponent]:
         if prefix is not None:
             under = {name.removeprefix(prefix): source for name, source in names.items() if name.startswith(prefix)}
             found += _component(head, component, under)
+    if not found and any(ATTENTION.search(name) for name in names):
+        _check_not_packed(head, names)
     return found
+
+
+def _check_not_packed(head: WeightsHead, names: Iterable[str]) -> None:
+    """Raise UnusableFile if these are a Wan's transformer without its first block, or with all matrices renamed.
+
+    Those of a LoRA have other names: there are differences and factors in the place of weights.
+    """
+    piece = _as_piece(head)
+    if piece:
+        raise UnusableFile(piece)
+    if any(name.endswith(("patch_embedding.weight", "patch_embedding.bias")) for name in names):
+        raise UnusableFile(PACKED_OTHERWISE)
 
 
 def _names(head: WeightsHead) -> dict[str, str]:
@@ -333,6 +363,8 @@ def _check_whole(
         expected = tensor_names.expected_text_encoder_names(config["num_layers"])
     elif component == "image_encoder":
         expected = tensor_names.expected_image_encoder_names(config["num_hidden_layers"])
+    if any(PACKED.search(name) for name in unknown):
+        raise UnusableFile(PACKED_OTHERWISE)
     missing, surplus = sorted(expected - here), sorted([*(here - expected), *unknown])
     if missing:
         raise UnusableFile(

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..protocol import spoken
@@ -22,6 +23,7 @@ from ..storage import guarded_files, unresponsive_folders
 from ..storage.guarded_files import Stamp, UnusableFile
 from . import a14b_experts, configs, integrity, weights_head
 from .recognize import Candidate, FileComponent, recognize_components
+from .transformer_answers import Answers
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +85,15 @@ class Survey:
 
 
 def survey(
-    folders: Iterable[Path], snapshots: Iterable[Path] = (), on_file: Callable[[int], None] = lambda _: None
+    folders: Iterable[Path],
+    snapshots: Iterable[Path] = (),
+    on_file: Callable[[int], None] = lambda _: None,
+    answers: Answers = MappingProxyType({}),
 ) -> Survey:
     """Look into every file of `folders`, and at the diffusers folders among them and among `snapshots`.
 
     Never raises for what lies there: a file or folder that can't be looked at is a row that says why. `on_file` gets
-    the number of files after each.
+    the number of files after each. `answers` are what a person said of transformers that nothing else tells.
     """
     surveyor = _Surveyor()
     seen: set[Path] = set()
@@ -99,7 +104,7 @@ def survey(
             on_file(len(seen))
     for child in (child for snapshot in snapshots for child in _children(snapshot)):
         surveyor.add(child, is_folder=True)
-    return surveyor.survey()
+    return surveyor.survey(answers)
 
 
 class _Surveyor:
@@ -127,9 +132,9 @@ class _Surveyor:
             if not _is_of_a_cache(place):  # there it may be on its way, and the list of models says what is missing
                 self._files[place] = SurveyedFile(place, why=as_sentence(str(why)))
 
-    def survey(self) -> Survey:
+    def survey(self, answers: Answers) -> Survey:
         """All that was found; here the experts of Wan 2.2 are told apart, for that takes all names at once."""
-        candidates = a14b_experts.assign_experts(self._candidates)
+        candidates = a14b_experts.assign_experts(self._candidates, answers)
         for each in candidates:
             self._note_expert(each)
         usable = tuple(each for each in candidates if not a14b_experts.why_unusable(each.expert))

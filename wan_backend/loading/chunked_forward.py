@@ -9,7 +9,8 @@ what is between the layers, are computed by the fastest kernels that the card ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -69,6 +70,30 @@ class BlockResidual(Protocol):
         """Take what the blocks have added, on the device that they ran on."""
 
 
+@dataclass(frozen=True)
+class PromptSpan:
+    """Consecutive latent frames, and what they read of the prompts: by cross-attention to each of `shares`."""
+
+    start: int
+    end_exclusive: int
+    shares: tuple[tuple[int, float], ...]
+    """Numbers of prompts, each with its share of what is read; the shares add up to 1."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the tokens read by cross-attention."""
+
+    texts: Tensor
+    """(prompts, N, C): tokens of pictures, if there are some, then those of each prompt."""
+    spans: tuple[PromptSpan, ...] = ()
+    """Which tokens read which prompts, counted in tokens and in order; empty if there is one prompt for all."""
+
+
+Keys = tuple[Tensor, Tensor]
+"""Keys and values (1, N, heads, D)."""
+
+
 def _chunks(hidden: Tensor, widest: int, chunk_bytes: int) -> Iterator[slice]:
     """Slices of the tokens of (1, S, C) of which `widest` numbers each take `chunk_bytes` at most, and about alike."""
     tokens = hidden.shape[1]
@@ -114,17 +139,19 @@ def _forward(
     control_hidden_states: Tensor | None = None,
     return_dict: bool = False,
     residual: BlockResidual | None = None,
+    spans: Sequence[PromptSpan] = (),
 ) -> tuple[Tensor]:
     """The flow of (1, C, T, H, W) latents, in their shape. `timestep` is (1) or, one for each token, (1, S).
 
-    With a `residual` that is reused, no block runs.
+    With a `residual` that is reused, no block runs. Of several prompts, (prompts, N, C), `spans` says which latent
+    frames read which.
     """
     del return_dict  # a tuple, always
     grid = [side // patch for side, patch in zip(hidden_states.shape[2:], transformer.config.patch_size, strict=True)]
     which = None
     if timestep.ndim == 2:  # a clip has few different times: those of what is given, and of the rest
         timestep, which = torch.unique(timestep[0], return_inverse=True)
-    time, shifts, context, seen = transformer.condition_embedder(
+    time, shifts, texts, seen = transformer.condition_embedder(
         timestep, encoder_hidden_states, encoder_hidden_states_image
     )
     if residual is not None and residual.reused is not None:
@@ -132,7 +159,9 @@ def _forward(
         hidden += residual.reused.to(hidden)
     else:
         times = TimeModulation(shifts.unflatten(1, (6, -1)).unsqueeze(0), which)
-        context = context if seen is None else torch.cat([seen, context], dim=1)
+        if seen is not None:
+            texts = torch.cat([seen.expand(texts.shape[0], -1, -1), texts], dim=1)
+        context = Context(texts, _in_tokens(spans, grid[1] * grid[2]))
         rotary = settings.pointwise.prepare(transformer.rope(hidden_states))
         hidden = _through_blocks(transformer, hidden_states, control_hidden_states, context, times, rotary)
         if residual is not None:  # the tokens are made anew, so that they aren't held while the blocks run
@@ -140,8 +169,13 @@ def _forward(
     return (_pictures(transformer, settings, hidden, TimeModulation(time.unsqueeze(0).unsqueeze(2), which), grid),)
 
 
+def _in_tokens(spans: Sequence[PromptSpan], tokens: int) -> tuple[PromptSpan, ...]:
+    """Spans of latent frames, counted in tokens, of which a frame has so many."""
+    return tuple(PromptSpan(span.start * tokens, span.end_exclusive * tokens, span.shares) for span in spans)
+
+
 def _through_blocks(
-    transformer: Any, latents: Tensor, control: Tensor | None, context: Tensor, times: TimeModulation, rotary: Any
+    transformer: Any, latents: Tensor, control: Tensor | None, context: Context, times: TimeModulation, rotary: Any
 ) -> Tensor:
     """The tokens (1, S, C) of `latents` after all blocks, with the control's hints if there is a control."""
     hidden = _tokens(transformer.patch_embedding(latents))
@@ -164,7 +198,7 @@ def _hints(
     transformer: Any,
     beginning: Tensor,
     control: Tensor,
-    context: Tensor,
+    context: Context,
     times: TimeModulation,
     rotary: Any,
 ) -> Iterator[Tensor]:
@@ -197,7 +231,7 @@ def _control_block(
     block: Any,
     settings: ForwardSettings,
     beginning: Tensor,
-    context: Tensor,
+    context: Context,
     control: Tensor,
     times: TimeModulation,
     rotary: Any,
@@ -210,7 +244,7 @@ def _control_block(
 
 
 def _block(
-    block: Any, settings: ForwardSettings, hidden: Tensor, context: Tensor, times: TimeModulation, rotary: Any
+    block: Any, settings: ForwardSettings, hidden: Tensor, context: Context, times: TimeModulation, rotary: Any
 ) -> Tensor:
     """One transformer block on all tokens (1, S, C); as diffusers' WanTransformerBlock."""
     between = settings.pointwise
@@ -222,7 +256,13 @@ def _block(
     def rest(tokens: slice, outputs: Pieces) -> Pieces:
         worked = _out(block.attn1, attended[:, tokens])
         chunk, normed = between.gated_normed(block.norm2, hidden[:, tokens], worked, TokenGate(shifts, tokens, 2))
-        worked = _cross_attention(block.attn2, settings, normed, texts, pictures)
+        query = between.rotated(
+            block.attn2.norm_q, block.attn2.to_q(normed), None, slice(0, 0), block.attn2.heads, None
+        )
+        worked = _read(block.attn2, settings, query, _spans_of(tokens, context), texts)
+        if pictures is not None:
+            worked = worked + _attend(block.attn2, settings, query, *pictures)
+        worked = _out(block.attn2, worked)
         chunk, normed = between.added_normed(block.norm3, chunk, worked, ScaleAndShift(shifts, tokens, 4, 3))
         worked = between.run_feed_forward(block.ffn, normed)
         return (between.gated(chunk, worked, TokenGate(shifts, tokens, 5), outputs[0]),)
@@ -286,28 +326,45 @@ def _out(attn: Any, attended: Tensor) -> Tensor:
     return projected
 
 
-def _keys(attn: Any, context: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
-    """Keys and values (1, N, heads, D) of the prompt, and of the pictures if there are some."""
-    pictures, words = None, context
-    if attn.add_k_proj is not None:
-        before = context.shape[1] - TEXT_TOKENS
-        pictures, words = context[:, :before], context[:, before:]
-    texts = _by_head(attn, attn.norm_k(attn.to_k(words))), _by_head(attn, attn.to_v(words))
-    if pictures is None:
+def _keys(attn: Any, context: Context) -> tuple[list[Keys], Keys | None]:
+    """Those of each prompt, and those of the pictures if there are some."""
+    before = context.texts.shape[1] - TEXT_TOKENS if attn.add_k_proj is not None else 0
+    texts = [_text_keys(attn, text.unsqueeze(0)) for text in context.texts[:, before:]]
+    if attn.add_k_proj is None:
         return texts, None
+    pictures = context.texts[:1, :before]
     key = _by_head(attn, attn.norm_added_k(attn.add_k_proj(pictures)))
     return texts, (key, _by_head(attn, attn.add_v_proj(pictures)))
 
 
-def _cross_attention(
-    attn: Any,
-    settings: ForwardSettings,
-    normed: Tensor,
-    texts: tuple[Tensor, Tensor],
-    pictures: tuple[Tensor, Tensor] | None,
-) -> Tensor:
-    query = settings.pointwise.rotated(attn.norm_q, attn.to_q(normed), None, slice(0, 0), attn.heads, None)
-    attended = _attend(attn, settings, query, *texts)
-    if pictures is not None:
-        attended = attended + _attend(attn, settings, query, *pictures)
-    return _out(attn, attended)
+def _text_keys(attn: Any, words: Tensor) -> Keys:
+    return _by_head(attn, attn.norm_k(attn.to_k(words))), _by_head(attn, attn.to_v(words))
+
+
+def _spans_of(tokens: slice, context: Context) -> list[PromptSpan]:
+    """The spans within a chunk, counted from its first token; a single one where there is one prompt."""
+    if not context.spans:
+        return [PromptSpan(0, tokens.stop - tokens.start, ((0, 1.0),))]
+    cut = (
+        PromptSpan(
+            max(span.start, tokens.start) - tokens.start,
+            min(span.end_exclusive, tokens.stop) - tokens.start,
+            span.shares,
+        )
+        for span in context.spans
+    )
+    return [span for span in cut if span.start < span.end_exclusive]
+
+
+def _read(attn: Any, settings: ForwardSettings, query: Tensor, spans: list[PromptSpan], texts: list[Keys]) -> Tensor:
+    """What a chunk's queries read of the prompts, (1, S, C): each span by itself, so that any kernel can do it."""
+    pieces = [_read_span(attn, settings, query, span, texts) for span in spans]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
+
+
+def _read_span(attn: Any, settings: ForwardSettings, query: Tensor, span: PromptSpan, texts: list[Keys]) -> Tensor:
+    own = query[:, span.start : span.end_exclusive]
+    if len(span.shares) == 1:
+        return _attend(attn, settings, own, *texts[span.shares[0][0]])
+    parts = (share * _attend(attn, settings, own, *texts[prompt]) for prompt, share in span.shares)
+    return functools.reduce(torch.add, parts)

@@ -34,6 +34,15 @@ _OF_MACHINE = re.compile(
 )
 
 
+_CARD_FAILED = re.compile(
+    r"(?:CUDA|HIP) error: (?!invalid (?:argument|device ordinal|configuration)|no kernel image)"
+    r"|CUDNN_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR)|GPU is lost",
+    re.IGNORECASE,
+)
+"""How torch says that a card, or the process's part of it, can't be used any more; those that are left out only say
+that a call was wrong."""
+
+
 def choose(wish: str) -> torch.device:
     """The device for `wish`: "auto", "cuda" (also AMD cards with ROCm), "mps" or "cpu".
 
@@ -101,6 +110,17 @@ def release(device: torch.device) -> None:
 def is_out_of_memory(error: BaseException) -> bool:
     """True if `error`, or what it came of, says that the card's or the machine's memory is spent."""
     return any(_is_of_card(each) or guarded_files.is_out_of_memory(each) for each in _chain(error))
+
+
+def card_failure(error: BaseException) -> str:
+    """The line of `error` that says that nothing runs on the card in this process any more; empty if none does.
+
+    After such an error each further call fails, as the driver has given up the process's work.
+    """
+    if is_out_of_memory(error):
+        return ""
+    lines = (line for each in _chain(error) if isinstance(each, RuntimeError) for line in str(each).splitlines())
+    return next((line.strip() for line in lines if _CARD_FAILED.search(line)), "")
 
 
 def is_out_of_machines_memory(error: BaseException) -> bool:

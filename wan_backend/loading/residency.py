@@ -60,10 +60,12 @@ def room_for(
     frames: int,
     budget_bytes: int | None = None,
     loras: Sequence[LoraUse] = (),
+    host_budget_bytes: int | None = None,
 ) -> Room:
     """What a take of `model` needs, of so many frames of width x height pixels at once, and what is free for it now.
 
-    `budget_bytes` limits what the job may have on the device.
+    `budget_bytes` limits what the job may have on the device, `host_budget_bytes` what of the machine's memory, which
+    other workers have a part of.
     """
     needs = _needs(model, width, height, frames)
     needs = replace(needs, transformer=needs.transformer + applying_loras.file_bytes(loras))
@@ -71,7 +73,11 @@ def room_for(
     if budget_bytes is not None:
         free = min(free, budget_bytes)
     host = psutil.virtual_memory().available + _held_bytes(model, "cpu")
-    return Room(needs, free, host, model.device.type != "cuda")
+    on_cpu = model.device.type != "cuda"
+    if host_budget_bytes is not None:
+        host = min(host, host_budget_bytes)
+        free = min(free, host_budget_bytes) if on_cpu else free
+    return Room(needs, free, host, on_cpu)
 
 
 def transformer_width(model: WanModel) -> TransformerWidth:

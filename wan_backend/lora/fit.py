@@ -177,6 +177,8 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         raise UnusableLora(
             Sentence("is an adapter of the kind {kind}, which can't be loaded; only LoRA can", kind=kind[:20])
         )
+    if settings.get("use_dora") is True:  # its magnitudes, which nothing else says, would be refused by their names
+        raise UnusableLora(Sentence("is a DoRA by its settings, and its magnitudes are missing; get it as a LoRA"))
     start = str(settings.get("init_lora_weights"))
     if start.lower().startswith(CHANGED_STARTS):
         raise UnusableLora(

@@ -11,6 +11,7 @@ noised_footage              restyle on a text to video model
 vace_control                control latents of a VACE model
 depth_guide                 the depth of footage, as a guide
 prompt_encoding             prompts to embeddings
+prompt_relay                which latent frames read which of a take's prompts
 encode                      pixels to latents
 sampling                    the scheduler of a job, by the sampler's name
 host_unipc                  UniPC with its coefficients on the CPU

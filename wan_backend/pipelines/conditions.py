@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from ..loading.chunked_forward import PromptSpan
+from . import prompt_relay
 from .windows import Window, section
 
 
@@ -34,7 +36,7 @@ class Conditions:
     """Everything that the denoising loop works from; all tensors are on the transformer's device."""
 
     prompt_embeds: torch.Tensor
-    """(1, 512, text width), in the transformer's dtype."""
+    """(1, 512, text width), in the transformer's dtype; (prompts, 512, text width) if there are `spans`."""
     negative_prompt_embeds: torch.Tensor | None
     """(1, 512, text width) for the negative prompt; None if there is no guidance."""
     latents: torch.Tensor
@@ -57,6 +59,8 @@ class Conditions:
     latents of the film that has them alone. None for a transformer that takes latents only."""
     image_embeds: torch.Tensor | None = None
     """(pictures, tokens, width): what the image encoder sees, in the transformer's dtype; else None."""
+    spans: tuple[PromptSpan, ...] = ()
+    """Which latent frames, the references among them, read which of the prompts; empty if there is one for all."""
     given: torch.Tensor | None = None
     """(1, C, n, H, W), float32: the first n latent frames, clean, for a transformer that takes a time for each
     token; None if all frames are to be made."""
@@ -75,8 +79,11 @@ class Conditions:
         def own(whole: torch.Tensor | None) -> torch.Tensor | None:
             return None if whole is None else section(whole, self.references, window)
 
+        used, spans = prompt_relay.cut(self.spans, self.references, window)
         return replace(
             self,
+            prompt_embeds=self.prompt_embeds[used] if self.spans else self.prompt_embeds,
+            spans=spans,
             control=own(self.control),
             released=own(self.released),
             joined=own(self.joined),

@@ -220,7 +220,10 @@ def _velocity(
         fixed["control_hidden_states"] = control
     if conditions.image_embeds is not None:
         fixed["encoder_hidden_states_image"] = conditions.image_embeds
-    prediction = forward(Branch.PROMPT, encoder_hidden_states=conditions.prompt_embeds, **fixed)
+    words: dict[str, Any] = {"encoder_hidden_states": conditions.prompt_embeds}
+    if conditions.spans:
+        words["spans"] = conditions.spans
+    prediction = forward(Branch.PROMPT, **words, **fixed)
     if guidance_scale <= 1 or conditions.negative_prompt_embeds is None:
         return prediction
     away = forward(Branch.NEGATIVE, encoder_hidden_states=conditions.negative_prompt_embeds, **fixed)

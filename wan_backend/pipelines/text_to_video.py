@@ -12,8 +12,9 @@ from ..catalogue.architecture import Architecture
 from ..loading import finite
 from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, ProblemKind, TakeRequest
+from ..protocol.messages import Plan, ProblemKind, Role, TakeRequest
 from ..protocol.sentences import Sentence
+from . import prompt_relay
 from .conditions import Conditions
 from .encode import latent_frames, spatial_factor
 from .preparation import Preparation
@@ -54,9 +55,12 @@ def start(job: Preparation, references: int = 0) -> Conditions:
     transformer, vae = model.config("transformer"), model.config("vae")
     _check(transformer, vae, plan)
     dtype = model.precision.transformer
-    embeds = [each.to(model.device, dtype) for each in read_prompts(job)]
+    relay = prompt_relay.relay_of(request, plan, references)
+    embeds = [each.to(model.device, dtype) for each in _embeds(job, [*relay.prompts, *_negative(request, plan)])]
+    words = len(relay.prompts)
     latents = noise(request.seed, plan, int(vae.get("z_dim", 16)), spatial_factor(vae), references).to(model.device)
-    return Conditions(embeds[0], embeds[1] if len(embeds) > 1 else None, latents, references=references)
+    negative = embeds[words] if len(embeds) > words else None
+    return Conditions(torch.cat(embeds[:words]), negative, latents, references=references, spans=relay.spans)
 
 
 def prompts_are_known(request: TakeRequest, plan: Plan, cache: PromptCache) -> bool:
@@ -65,7 +69,7 @@ def prompts_are_known(request: TakeRequest, plan: Plan, cache: PromptCache) -> b
 
 
 def read_prompts(job: Preparation) -> list[torch.Tensor]:
-    """(1, 512, width) for the prompt, and for the negative one if it counts; the job's cache has them then.
+    """(1, 512, width) for each prompt, and for the negative one if it counts; the job's cache has them then.
 
     Raises Refusal, Stopped.
     """
@@ -73,9 +77,14 @@ def read_prompts(job: Preparation) -> list[torch.Tensor]:
 
 
 def _prompts(request: TakeRequest, plan: Plan) -> list[str]:
-    """The prompt, and the negative one if it counts."""
+    """The prompt, or those of the take's times, and the negative one if it counts."""
+    references = 0 if request.source(Role.LOOK) is None else 1  # which read the scene's prompt
+    return [*prompt_relay.relay_of(request, plan, references).prompts, *_negative(request, plan)]
+
+
+def _negative(request: TakeRequest, plan: Plan) -> list[str]:
     guided = max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0) > 1
-    return [request.prompt, request.negative_prompt] if guided else [request.prompt]
+    return [request.negative_prompt] if guided else []
 
 
 def noise(seed: int, plan: Plan, channels: int, factor: int, references: int = 0) -> torch.Tensor:
@@ -111,18 +120,19 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
 def _embeds(job: Preparation, prompts: list[str]) -> list[torch.Tensor]:
     """(1, 512, width) for each prompt; the text encoder is not even loaded if all of them are known."""
     placement, cache = job.placement, job.cache.prompts
-    new = [prompt for prompt in prompts if cache.get(clean(prompt)) is None]
+    known = {prompt: cache.get(clean(prompt)) for prompt in prompts}
+    new = [prompt for prompt, embeds in known.items() if embeds is None]
     if new:
         tokenizer = placement.model.tokenizer
         with placement.use("text_encoder") as text_encoder:
             for prompt in new:
                 check(job.should_stop)
-                made = encode(tokenizer, text_encoder, prompt, job.should_stop)
+                made = encode(tokenizer, text_encoder, prompt, job.should_stop).to("cpu")
                 if not finite.are_numbers(made):
                     raise Refusal.of(ProblemKind.MODEL_BROKEN, _no_embeddings(placement))
                 cache.put(clean(prompt), made)
-    found = [cache.get(clean(prompt)) for prompt in prompts]
-    return [embeds for embeds in found if embeds is not None]
+                known[prompt] = made
+    return [embeds for prompt in prompts if (embeds := known[prompt]) is not None]
 
 
 def _no_embeddings(placement: PlacedModel) -> Sentence:

@@ -34,6 +34,7 @@ from ..protocol.messages import (
     Task,
 )
 from ..protocol.sentences import Sentence, as_sentence
+from ..storage import guarded_files
 from ..storage.byte_sizes import size_in_words
 from . import plan_steps, skipped_work
 from .draft import Draft, Inventory, Step, empty_plan, run_steps, unless_refused
@@ -148,8 +149,18 @@ def _fit_into_budget(draft: Draft) -> Draft:
 
 def _check_model(draft: Draft) -> Draft | Problem:
     if isinstance(draft.model, LocatedModel):
-        return draft
-    return dataclasses.replace(draft.model.problem, fixes=_ways_to_another_model(draft.request, draft.inventory))
+        again = [
+            Fix(
+                guarded_files.encodable(Sentence("Ask Again What {file} Is", file=file.name)),
+                value=str(file),
+                action=FixAction.TRANSFORMER_UNKNOWN,
+            )
+            for file in draft.model.answered
+        ]
+        return draft.with_plan(fixes=[*draft.plan.fixes, *again])
+    problem = draft.model.problem
+    others = _ways_to_another_model(draft.request, draft.inventory)
+    return dataclasses.replace(problem, fixes=[*problem.fixes, *others])
 
 
 def _check_depth_model(draft: Draft) -> Draft | Problem:

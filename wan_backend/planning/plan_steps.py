@@ -36,7 +36,7 @@ from ..protocol.messages import (
 )
 from ..protocol.sentences import Sentence
 from ..storage import media_folder
-from . import needed_sources, sizes, skipped_work
+from . import needed_sources, sizes, skipped_work, words_over_time
 from .draft import Draft, Step, empty_plan, run_steps, unless_refused
 from .handles import choose_handles
 
@@ -74,6 +74,7 @@ def cleaned(request: TakeRequest) -> TakeRequest:
         request,
         prompt=_readable(request.prompt),
         negative_prompt=_readable(request.negative_prompt),
+        words=[dataclasses.replace(each, prompt=_readable(each.prompt)) for each in request.words],
     )
 
 
@@ -101,7 +102,7 @@ def _check_task(draft: Draft) -> Draft | Problem:
 def _check_prompts(draft: Draft) -> Draft | Problem:
     request = draft.request
     shown = any(source.role in PROMPTLESS_ROLES for source in request.sources)
-    if not shown and not _readable(request.prompt).strip():
+    if not shown and not request.words and not _readable(request.prompt).strip():
         return Problem(
             ProblemKind.BAD_PROMPT, Sentence("The prompt is empty; describe in a sentence what the take shows.")
         )
@@ -119,7 +120,7 @@ def _check_prompts(draft: Draft) -> Draft | Problem:
                     most=f"{MAX_PROMPT_CHARACTERS:,}",
                 ),
             )
-    return draft
+    return words_over_time.problem_of(cleaned(request)) or draft
 
 
 def _check_settings(draft: Draft) -> Draft | Problem:
@@ -320,6 +321,7 @@ REQUEST_STEPS: tuple[Step, ...] = (
     _note_unread_prompt,
     _settle_size,
     _settle_length,
+    unless_refused(words_over_time.settle),
     unless_refused(_check_sources),
     unless_refused(_check_loras),
     _settle_sampling,

@@ -5,13 +5,16 @@ so it needs nothing that is installed.
 
 framing        bytes to lines and back, with a limit on a line's length
 envelope       lines to JSON-RPC requests, responses and notifications
-messages       the dataclasses that travel as params and results; the next five hold some of them
+messages       the dataclasses that travel as params and results; the next eight hold some of them
 takes          a take: its request, sources and LoRAs, its plan and its job
 choices        the enumerations
-work           the messages between the server and its worker
+work           the messages between the server and a worker
+workers        the messages about a server's workers and their cards
+transfer       the messages by which media crosses a line to another machine
 looks          the messages of looks: small drafts of what is being looked at
 downloads      the messages about downloads
 cut            a cut, as it leaves for other programs and comes from them
+cut_file       a cut as lines in a file
 name_runs      file names that count up, as a pattern and a range
 methods        the methods and events of each hop, with their messages
 conversion     dataclasses to JSON and back, checked

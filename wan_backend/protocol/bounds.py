@@ -18,12 +18,14 @@ from .takes import (
     MAX_PROMPT_CHARACTERS,
     MAX_SHOWN_FILES,
     MAX_TAKE_FRAMES,
+    MAX_WORDS,
     FrameRate,
     Framing,
     Jump,
     Source,
     Take,
     TakeRequest,
+    Words,
 )
 
 MAX_JSON_CHARACTERS = 1 << 20
@@ -61,7 +63,7 @@ def is_sane_request(request: TakeRequest) -> bool:
     return (
         _is_text(request.prompt, 2 * MAX_PROMPT_CHARACTERS)
         and _is_text(request.negative_prompt, 2 * MAX_PROMPT_CHARACTERS)
-        and all(_is_text(word, MAX_NAME) for word in (request.model, request.resolution, origin.scene))
+        and all(_is_text(word, MAX_NAME) for word in (request.model, request.resolution, origin.scene, origin.shot))
         and _is_text(origin.project_id, MAX_NAME)
         and all(_is_path(path) for path in (request.media_folder, origin.project, *(use.path for use in request.loras)))
         and all(1 <= side <= MAX_PIXELS_A_SIDE for side in (request.width, request.height))
@@ -76,6 +78,8 @@ def is_sane_request(request: TakeRequest) -> bool:
         and (request.guidance_interval is None or all(map(_is_number, vars(request.guidance_interval).values())))
         and len(request.loras) <= MAX_KEPT_LORAS
         and all(_is_number(use.strength) for use in request.loras)
+        and len(request.words) <= MAX_WORDS
+        and all(map(_are_sane_words, request.words))
         and len(request.sources) <= MAX_SOURCES
         and all(map(is_sane_source, request.sources))
     )
@@ -102,6 +106,7 @@ def is_sane_take(take: Take) -> bool:
         and all(1 <= side <= MAX_PIXELS_A_SIDE for side in (take.width, take.height))
         and take.first_file == first_file(take.media_format)
         and is_sane_rate(take.frame_rate)
+        and _is_text(take.program, MAX_NAME)
         and are_sane_handles(take.handle_before, take.handle_after, take.frames)
         and all(jump is None or _is_sane_jump(jump) for jump in (take.start_jump, take.end_jump))
     )
@@ -119,6 +124,10 @@ def _is_sane_jump(jump: Jump) -> bool:
 def is_sane_rate(rate: FrameRate) -> bool:
     """Whether a scene can have it."""
     return 1 <= rate.fps <= MAX_PIXELS_A_SIDE and 1e-5 <= rate.fps_base <= 1e6
+
+
+def _are_sane_words(words: Words) -> bool:
+    return 0 <= words.first <= words.last <= LAST_FRAME and _is_text(words.prompt, 2 * MAX_PROMPT_CHARACTERS)
 
 
 def _is_sane_framing(framing: Framing) -> bool:

@@ -114,6 +114,19 @@ class FixSetting(StrEnum):
     LORA_LOW = "lora_low"
 
 
+class TransformerPart(StrEnum):
+    """What a transformer's file is, where Wan 2.1 and the two experts of Wan 2.2 A14B have one shape."""
+
+    WHOLE = "whole"
+    """A model by itself: a Wan 2.1, or both experts merged into one."""
+    HIGH = "high"
+    """The high-noise expert."""
+    LOW = "low"
+    """The low-noise expert."""
+    UNKNOWN = "unknown"
+    """Nobody has said it, or that is taken back."""
+
+
 class FixAction(StrEnum):
     """An action that a fix may take."""
 
@@ -122,6 +135,12 @@ class FixAction(StrEnum):
     SETUP_BACKEND = "setup_backend"
     RESTART_BACKEND = "restart_backend"
     FREE_CARD = "free_card"
+    TRANSFORMER_WHOLE = "transformer_whole"
+    """Say that the transformer in the file `value` is a whole model; the next two name an expert."""
+    TRANSFORMER_HIGH = "transformer_high"
+    TRANSFORMER_LOW = "transformer_low"
+    TRANSFORMER_UNKNOWN = "transformer_unknown"
+    """Take back what was said of the transformer in the file `value`."""
 
 
 class Sampler(StrEnum):

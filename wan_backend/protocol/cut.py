@@ -1,12 +1,13 @@
 """The messages that describe a cut, as it leaves a timeline for other programs or comes back from them.
 
-A cut is as long as its film, so it travels as a file of JSON in this form, whose path is in the message. Positions and
+A cut is as long as its film, so it travels as a file, as `cut_file` has it, whose path is in the message. Positions and
 lengths are whole frames at the cut's rate, counted from where its tracks begin.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -18,11 +19,14 @@ from .takes import MAX_TAKE_FRAMES, FrameRate
 
 MAX_CUT_BYTES = 64 << 20
 MAX_TRACKS = 256
+MAX_NESTED = 2000
+MAX_NESTED_DEPTH = 16
 MAX_CLIPS = 20_000
 MAX_MEDIA = 1000
 """Of one clip."""
 MAX_MARKERS = 20_000
 MAX_SPEED = 1000.0
+MAX_VOLUME = 100.0
 MAX_NOTE_CHARACTERS = 1000
 MAX_LOST = 100
 """Sentences about what could not be kept."""
@@ -47,6 +51,8 @@ class ClipMediaKind(StrEnum):
     """A take that isn't made yet."""
     MISSING = "missing"
     """Files that aren't to be found; those that were named are told."""
+    NESTED = "nested"
+    """Tracks of their own."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ class ClipMedia:
     """Of a take, what a person wrote about it."""
     request: str = ""
     """Of a PLACEHOLDER, the TakeRequest as JSON."""
+    nested: int = 0
+    """Of NESTED, which of the cut's nested ones; those inside of nested ones stand before them."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +98,17 @@ class CutClip:
     media_start: int = 0
     """The frame of the media that plays first, from 0; of media that plays backwards, counted from its end."""
     speed: float = 1.0
-    """Frames of the media for each of the cut; negative: backwards."""
+    """Frames of the media for each of the cut; negative: backwards; 0: the first is held."""
     enabled: bool = True
     channel: int = 0
     """The channel that it lay on; 0 if that isn't known."""
+    speed_channel: int = 0
+    """The channel of the effect that gives it its speed; 0 if there is none, or that isn't known."""
+    locked: bool = False
+    volume: float = 1.0
+    """Of sound."""
+    shot: str = ""
+    """The shot that it belongs to, as the studio's tracker calls it."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +135,14 @@ class CutTrack:
 
 
 @dataclass(frozen=True)
+class NestedCut:
+    """Tracks that play as one clip; their positions are counted from where the clip's media begins."""
+
+    tracks: list[CutTrack] = field(default_factory=list)
+    """The lowest first."""
+
+
+@dataclass(frozen=True)
 class CutMarker:
     """A marker, or a stretch in which generated footage plays."""
 
@@ -141,6 +164,14 @@ class Cut:
     markers: list[CutMarker] = field(default_factory=list)
     first_frame: int | None = None
     """The frame of the scene on which the tracks begin; None if that isn't known."""
+    nested: list[NestedCut] = field(default_factory=list)
+    """What plays in clips whose media is NESTED."""
+
+    def all_tracks(self) -> Iterator[CutTrack]:
+        """Its tracks, and those of what is nested."""
+        for nested in self.nested:
+            yield from nested.tracks
+        yield from self.tracks
 
 
 @dataclass(frozen=True)
@@ -148,9 +179,11 @@ class ExportTimelineParams:
     """A cut that is to be written. A file of that name is replaced once the new one is whole."""
 
     cut_file: str
-    """A file of JSON with the Cut."""
+    """A file with the Cut."""
     file: str
     """What is written: its name ends in .otio, or in .otioz, which carries the media as well."""
+    as_movies: bool = False
+    """Whether pictures that count up are told as movies, which are made of them beside the file."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +203,12 @@ class ImportTimelineParams:
 
     file: str
     cut_file: str
-    """Where the Cut is written, as JSON."""
+    """Where the Cut is written."""
     media_folders: list[str]
     """Where takes of the film may lie; the media of an .otioz goes into a new folder in the first."""
+    search_folder: str = ""
+    """Where media is looked for by its name and length, with all folders in it, if it isn't at its path or beside the
+    file."""
 
 
 @dataclass(frozen=True)
@@ -188,28 +224,56 @@ class ImportTimelineResult:
 
 def is_sane_cut(cut: Cut) -> bool:
     """Whether every value of it is within what can be meant, and its clips are in order."""
+    return has_sane_form(cut) and all(is_sane_clip(clip) for track in cut.all_tracks() for clip in track.clips)
+
+
+def has_sane_form(cut: Cut) -> bool:
+    """As `is_sane_cut`, of clips that are."""
+    tracks = list(cut.all_tracks())
     return (
         _is_name(cut.name)
         and bounds.is_sane_rate(cut.frame_rate)
         and (cut.first_frame is None or abs(cut.first_frame) < bounds.LAST_FRAME)
         and len(cut.tracks) <= MAX_TRACKS
-        and sum(len(track.clips) for track in cut.tracks) <= MAX_CLIPS
+        and len(cut.nested) <= MAX_NESTED
+        and all(len(each.tracks) <= MAX_TRACKS for each in cut.nested)
+        and sum(len(track.clips) for track in tracks) <= MAX_CLIPS
         and len(cut.markers) <= MAX_MARKERS
-        and all(map(_is_sane_track, cut.tracks))
+        and all(map(_is_sane_track, tracks))
         and all(_is_name(each.name) and _is_name(each.note) and _is_span(each) for each in cut.markers)
+        and _is_nested_well(cut)
     )
 
 
 def _is_sane_track(track: CutTrack) -> bool:
     at = 0
     for clip in track.clips:
-        if not _is_sane_clip(clip) or clip.start < at:
+        if clip.start < at:
             return False
         at = clip.start + clip.length
     pairs = [each.clip for each in track.dissolves]
     return (
         _is_name(track.name) and pairs == sorted(set(pairs)) and all(_is_sane(each, track) for each in track.dissolves)
     )
+
+
+def _is_nested_well(cut: Cut) -> bool:
+    """Whether nothing is nested in itself, too deep, or twice: each would play its part over and over."""
+    depths: list[int] = []
+    used: list[int] = []
+    for place, tracks in enumerate([*(each.tracks for each in cut.nested), cut.tracks]):
+        inner = [
+            media.nested
+            for track in tracks
+            for clip in track.clips
+            for media in clip.media
+            if media.kind is ClipMediaKind.NESTED
+        ]
+        if not all(0 <= each < place for each in inner):
+            return False
+        used += inner
+        depths.append(1 + max((depths[each] for each in inner), default=0))
+    return len(set(used)) == len(used) and max(depths) <= MAX_NESTED_DEPTH
 
 
 def _is_sane(dissolve: CutDissolve, track: CutTrack) -> bool:
@@ -226,14 +290,18 @@ def _is_sane(dissolve: CutDissolve, track: CutTrack) -> bool:
     )
 
 
-def _is_sane_clip(clip: CutClip) -> bool:
+def is_sane_clip(clip: CutClip) -> bool:
+    """Whether every value of it is within what can be meant."""
     return (
         _is_name(clip.name)
         and _is_span(clip)
         and clip.length > 0
         and abs(clip.media_start) < bounds.MAX_MOVIE_FRAMES
-        and 0 < abs(clip.speed) <= MAX_SPEED
+        and abs(clip.speed) <= MAX_SPEED
         and 0 <= clip.channel <= bounds.MAX_NAME
+        and 0 <= clip.speed_channel <= bounds.MAX_NAME
+        and 0 <= clip.volume <= MAX_VOLUME
+        and _is_name(clip.shot)
         and 0 < len(clip.media) <= MAX_MEDIA
         and 0 <= clip.active < len(clip.media)
         and all(map(is_sane_media, clip.media))

@@ -17,12 +17,27 @@ from enum import Enum, EnumType
 from types import ModuleType
 from typing import Any
 
-from . import choices, cut, downloads, errors, framing, looks, media, messages, methods, name_runs, takes, work
+from . import (
+    choices,
+    cut,
+    downloads,
+    errors,
+    framing,
+    looks,
+    media,
+    messages,
+    methods,
+    name_runs,
+    takes,
+    transfer,
+    work,
+    workers,
+)
 from .conversion import CODEC, Codec
 from .methods import Method
 from .sentences import Sentence
 
-MODULES = (choices, name_runs, takes, messages, work, looks, downloads, cut)
+MODULES = (choices, name_runs, takes, messages, workers, work, looks, downloads, cut, transfer)
 """The modules of the messages, in the order in which they are described."""
 HOPS = [
     ("Client to server", methods.SERVER_METHODS, "The client calls these; the server answers each."),
@@ -35,6 +50,7 @@ HOPS = [
         "Lines on the stdout of `python -m wan_backend.downloads`.",
     ),
     ("Set-up to add-on: events", methods.SETUP_EVENTS, "Lines on the stdout of `python -m wan_backend.environment`."),
+    ("Test to add-on: events", methods.TEST_EVENTS, "Lines on the stdout of `python -m wan_backend.relay --test`."),
 ]
 
 INTRODUCTION = f"""\

@@ -47,6 +47,10 @@ CALIBRATIONS_FILE = "calibrations.json"
 """In the state folder, too: what was measured of models for the step cache."""
 MEASURED_TIMES_FILE = "measured_times.json"
 """There, too: how long takes took."""
+TRANSFORMERS_FILE = "transformers.json"
+"""There, too: which parts of models files are, as a person said."""
+CERTIFICATE_VARIABLE, PRIVATE_KEY_VARIABLE = "WAN_VSE_CERTIFICATE", "WAN_VSE_PRIVATE_KEY"
+"""Environment variables that name the files with which a person signs movies."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
 
 

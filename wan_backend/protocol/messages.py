@@ -27,6 +27,7 @@ from .choices import (
     SetupState,
     StepCache,
     Task,
+    TransformerPart,
     WorkerState,
 )
 from .sentences import NO_SENTENCE, Sentence
@@ -41,6 +42,7 @@ from .takes import (
     MAX_STRENGTH,
     MAX_TAKE_FRAMES,
     MAX_TITLE_CHARACTERS,
+    MAX_WORDS,
     MIN_STRENGTH,
     READ_PROMPT_CHARACTERS,
     Expert,
@@ -63,6 +65,7 @@ from .takes import (
     StepRange,
     Take,
     TakeRequest,
+    Words,
     as_searched,
 )
 from .work import (
@@ -75,6 +78,7 @@ from .work import (
     RunResult,
     WarmUpParams,
 )
+from .workers import CardRow, CardsResult, WorkersResult, WorkerStatus
 
 __all__ = [
     "CANCELED",
@@ -87,11 +91,14 @@ __all__ = [
     "MAX_STRENGTH",
     "MAX_TAKE_FRAMES",
     "MAX_TITLE_CHARACTERS",
+    "MAX_WORDS",
     "MIN_STRENGTH",
     "PROMPTLESS_ROLES",
     "PROTOCOL_VERSION",
     "READ_PROMPT_CHARACTERS",
     "AliveParams",
+    "CardRow",
+    "CardsResult",
     "Component",
     "ComponentFile",
     "Conform",
@@ -129,6 +136,7 @@ __all__ = [
     "ModelRow",
     "ModelsResult",
     "MoveParams",
+    "NameTransformerParams",
     "Nothing",
     "Origin",
     "PauseParams",
@@ -166,10 +174,13 @@ __all__ = [
     "Thumbnail",
     "ThumbnailsParams",
     "ThumbnailsResult",
+    "TransformerPart",
     "WarmParams",
     "WarmUpParams",
+    "Words",
     "WorkerState",
     "WorkerStatus",
+    "WorkersResult",
     "as_searched",
 ]
 
@@ -234,20 +245,6 @@ class ExtraRow:
 
 
 @dataclass(frozen=True)
-class WorkerStatus:
-    """The state of the worker process, and the device that it has."""
-
-    state: WorkerState
-    device: str = ""
-    torch: str = ""
-    sentence: Sentence = NO_SENTENCE
-    device_bytes: int = 0
-    """All the memory of the device; 0 if that isn't known."""
-    host_bytes: int = 0
-    """Free memory of the machine when the worker came up."""
-
-
-@dataclass(frozen=True)
 class Finding:
     """One line of the doctor's report."""
 
@@ -293,6 +290,15 @@ class ModelsResult:
     looking: Sentence = NO_SENTENCE
     """Progress of the first search of the models folders, in a sentence; empty once it is over. Until then, what is
     not here may yet be found; the event `models` reports that."""
+
+
+@dataclass(frozen=True)
+class NameTransformerParams:
+    """What the transformer in a file is, as a person says. It is remembered, and counts where no name says it."""
+
+    file: str
+    """The file, or the folder in the diffusers layout, as a plan's problem names it."""
+    part: TransformerPart
 
 
 @dataclass(frozen=True)

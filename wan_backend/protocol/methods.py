@@ -11,6 +11,7 @@ from . import cut as c
 from . import downloads as d
 from . import looks as k
 from . import messages as m
+from . import transfer as t
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ SERVER_METHODS = _table(
     ),
     Method("models", m.Nothing, m.ModelsResult, "The catalogue and what of it is known to be here; never waits."),
     Method(
+        "name_transformer",
+        m.NameTransformerParams,
+        m.Nothing,
+        "Remember which part of a model a file is, where only a person can say; answered once plans know of it.",
+    ),
+    Method(
         "plan",
         m.PlanParams,
         m.Plan,
@@ -46,7 +53,7 @@ SERVER_METHODS = _table(
         "warm",
         m.WarmParams,
         m.Nothing,
-        "Have the worker load the model of a request, if it has nothing else to do; answered at once, never a job.",
+        "Have a worker load the model of a request, if one has nothing else to do; answered at once, never a job.",
     ),
     Method(
         "look",
@@ -73,14 +80,15 @@ SERVER_METHODS = _table(
         "pause",
         m.PauseParams,
         m.PauseResult,
-        "Begin no job until this is taken back or the server ends; the one that runs stops, and stays the first.",
+        "Begin no job until this is taken back or the server ends; those that run stop, and stay the first.",
     ),
     Method("list", m.ListParams, m.ListResult, "A page of the jobs."),
     Method("search", m.SearchParams, m.SearchResult, "The jobs with a text in their prompt, beyond what the list has."),
     Method("details", m.JobParams, m.JobDetails, "A job's request and plan."),
     Method("settle", m.JobIdsParams, m.JobIdsParams, "The saved project knows how these ended; gives those settled."),
     Method("clear", m.JobIdsParams, m.JobIdsParams, "Forget jobs that ended; gives those forgotten. Media stays."),
-    Method("release", m.Nothing, m.WorkerStatus, "Free the card: end the worker if no job runs."),
+    Method("release", m.Nothing, m.WorkersResult, "Free the cards: end the workers that have no job."),
+    Method("cards", m.Nothing, m.CardsResult, "The graphics cards of this machine, as far as they can be listed."),
     Method("doctor", m.Nothing, m.DoctorResult, "What is here, what is missing, how to fix it."),
     Method(
         "download_plan",
@@ -92,6 +100,16 @@ SERVER_METHODS = _table(
     Method("pause_download", d.ModelParams, d.DownloadStatus, "Stop for now; what was fetched stays."),
     Method("cancel_download", d.ModelParams, d.DownloadStatus, "Stop, and remove what was fetched for it."),
     Method("downloads", m.Nothing, d.DownloadsResult, "Every download, also those of servers that died."),
+    Method("lacks", t.LacksParams, t.LacksResult, "Which contents of files a server on another machine has already."),
+    Method("put", t.PutParams, t.PutResult, "The next piece of a content."),
+    Method("gather", t.GatherParams, t.FolderResult, "A folder of contents that are there, under their names."),
+    Method(
+        "place", t.PlaceParams, t.FolderResult, "A folder for takes, of a client that sees none of the server's disks."
+    ),
+    Method("take_files", t.TakeFilesParams, t.TakeFilesResult, "A take's files so far, with their hashes."),
+    Method("take_read", t.TakeReadParams, t.TakeReadResult, "A piece of a take's file, or of a job's preview."),
+    Method("take_arrived", m.JobParams, m.Nothing, "The take is whole at the client: its folder here may go."),
+    Method("line_test", t.LineTestParams, t.Piece, "Bytes each way, to measure a line."),
     Method("shutdown", m.Nothing, m.Nothing, "Leave, as at the end of stdin."),
 )
 """Client to server, on the server's stdin; the answers come on its stdout."""
@@ -100,9 +118,10 @@ SERVER_EVENTS = _table(
     Method("job", m.JobStatus, None, "A job's state changed."),
     Method("progress", m.ProgressParams, None, "Progress of a job."),
     Method("models", m.ModelsResult, None, "The models known to be here changed, or the progress of the first search."),
-    Method("worker", m.WorkerStatus, None, "The state of the worker changed."),
+    Method("worker", m.WorkerStatus, None, "The state of a worker changed."),
     Method("download", d.DownloadStatus, None, "A download changed."),
     Method("elsewhere", m.ElsewhereParams, None, "How many jobs other live servers have changed."),
+    Method("link", t.LinkStatus, None, "The line to another machine changed; from the relay, never from a server."),
 )
 """Server to client, on the server's stdout."""
 
@@ -135,3 +154,6 @@ SETUP_EVENTS = _table(
     Method("setup", m.SetupProgress, None, "Progress of the set-up."),
 )
 """The set-up of the backend's environment (`python -m wan_backend.environment`) to the add-on, on stdout."""
+
+TEST_EVENTS = _table(Method("tested", t.BackendTest, None, "What a test of a backend has found so far."))
+"""The test of a backend (`python -m wan_backend.relay --test`) to the add-on, on stdout."""

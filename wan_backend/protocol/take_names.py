@@ -33,7 +33,7 @@ _UNDER_WAY = (".partial", ".replaced")
 def title(request: TakeRequest) -> str:
     """The first words of the prompt and the seed, as any system can have them in a name; the task without a prompt."""
     seed = f", seed {request.seed}"
-    words = _plain(request.prompt) or request.task.value.replace("_", " ").capitalize()
+    words = _plain(request.shown_prompt) or request.task.value.replace("_", " ").capitalize()
     return _cut(words, MAX_CHARACTERS - _NUMBER_ROOM - len(seed), MAX_BYTES - _NUMBER_ROOM - len(seed)) + seed
 
 

@@ -45,6 +45,8 @@ HANDLE_FRAMES = 12
 MAX_HANDLE_FRAMES = 240
 MAX_JUMP = 99.0
 """A larger figure of a seam would say no more."""
+MAX_WORDS = 32
+"""Times of one take that have words of their own; each costs the text encoder a run."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Origin:
     scene: str = ""
     channel: int = 1
     start: int = 1
+    shot: str = ""
+    """The shot at that place, as the studio's tracker marked it on the timeline; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,17 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Words:
+    """What a part of the take shows, besides what its whole prompt says."""
+
+    first: int
+    """The part's first frame, counted from the take's first one as 0, at the scene's rate."""
+    last: int
+    """Its last frame."""
+    prompt: str
+
+
+@dataclass(frozen=True)
 class TakeRequest:
     """Everything needed to make a take, and to make it again."""
 
@@ -238,6 +253,16 @@ class TakeRequest:
     """Handle frames that are wanted at each end, in frames of the scene, besides those of `length_frames`."""
     least_size: bool = False
     """True: at the fewest pixels that the model makes in that aspect, whatever `resolution` says, as looks are."""
+    words: list[Words] = field(default_factory=list)
+    """Words over time, at most MAX_WORDS, of which no two have a frame in common. Each part's prompt is the whole one
+    followed by its words; where there are none, the whole prompt holds."""
+
+    @property
+    def shown_prompt(self) -> str:
+        """What it is called by: the prompt, or the first words where there is none."""
+        if self.prompt.strip() or not self.words:
+            return self.prompt
+        return min(self.words, key=lambda each: each.first).prompt
 
     def source(self, role: Role) -> Source | None:
         """The source of that role, or None."""
@@ -305,6 +330,8 @@ class Plan:
     """LoRAs in order: the one that makes the quality possible in few steps, then the person's own."""
     guided_steps: StepRange | None = None
     """The steps that guidance is computed in; None: all."""
+    words: list[Words] = field(default_factory=list)
+    """The words over time that are followed, in order; those of the request that are too short aren't among them."""
     reused_steps: ReusedSteps | None = None
     """What the step cache skips; None: nothing."""
     calibrates: bool = False
@@ -381,6 +408,8 @@ class Take:
     width: int
     height: int
     frame_rate: FrameRate
+    program: str = ""
+    """What made it, with its version, as its files say it; empty for takes of older ones."""
     handle_before: int = 0
     """How many of the first frames are handle frames, before the frame on which the take begins."""
     handle_after: int = 0
@@ -433,7 +462,7 @@ class JobSummary:
     @classmethod
     def of(cls, request: TakeRequest) -> JobSummary:
         """The summary of `request`."""
-        title = " ".join(request.prompt.split())[:MAX_TITLE_CHARACTERS]
+        title = " ".join(request.shown_prompt.split())[:MAX_TITLE_CHARACTERS]
         task, model, seed, frames = request.task, request.model, request.seed, request.length_frames
         return cls(title, task, model, seed, frames, request.origin, len(request.loras))
 

@@ -42,6 +42,10 @@ class RunParams:
     model_folder: str
     device: str = "auto"
     memory_budget_bytes: int | None = None
+    """The most that it may have of the device's memory; None for all that is free."""
+    host_budget_bytes: int | None = None
+    """The most that it may have of the machine's memory, where other workers have the rest; None for all that is
+    free."""
     tiny_decoder: str = ""
     """The file of the tiny autoencoder for this model's latents; empty if it is not here."""
     model_parts: list[ComponentFile] = field(default_factory=list)

@@ -24,10 +24,10 @@ from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
 from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerState, WorkerStatus
 from ..protocol.methods import WORKER_EVENTS
 from ..protocol.sentences import NO_SENTENCE, Sentence
-from ..storage import guarded_files
+from ..storage import guarded_files, signing
 from ..storage.byte_sizes import existing_ancestor, free_bytes_at, size_in_words
 from ..storage.disk_errors import reason
-from . import process_exit
+from . import cards, process_exit
 from .graphics_card import GraphicsCard
 from .inbox import Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
@@ -44,9 +44,10 @@ MARKS = Finding(
     True,
     Sentence(
         "Takes say that they are generated, and by what: PNG and MP4 files in XMP, Matroska in tags and attached XMP. "
-        "They aren't signed (C2PA), and a film rendered from them says nothing of it."
+        "A film rendered from them says nothing of it: list its generated ranges."
     ),
 )
+UNSIGNED = Sentence("Takes aren't signed (C2PA); a certificate in the preferences signs H.264 movies.")
 SET_UP = Sentence("Set up the backend again with the button in the add-on's preferences.")
 
 
@@ -57,8 +58,12 @@ def examine(
     models_folders: Sequence[str] = (),
     memory_budget_bytes: int | None = None,
     survey: Survey | None = None,
+    workers: Sequence[WorkerStatus] = (),
 ) -> list[Finding]:
-    """All findings; takes seconds if no worker is up to be asked. `survey`: what the models folders hold."""
+    """All findings; takes seconds if no worker is up to be asked. `survey`: what the models folders hold.
+
+    `workers` are all that the server has, where there are several.
+    """
     state = [] if state_folder is None else [_folder(state_folder), _kept(state_folder)]
     copies = [] if state_folder is None else _copies(state_folder / BF16_CACHE_FOLDER)
     torch, found = _torch(worker)
@@ -67,9 +72,24 @@ def examine(
     disk = _disk(state_folder or Path.home())
     files = [] if survey is None else _files(survey)
     return [
-        *(_python(), torch, card.finding(), *state, *copies, disk, _cache(), MARKS),
+        *(_python(), torch, card.finding(), *_cards(), *_workers(workers)),
+        *(*state, *copies, disk, _cache(), MARKS, _signing()),
         *(*folders, *_models(rows, card), *files),
     ]
+
+
+def _signing() -> Finding:
+    """Whether movies are signed, by trying it."""
+    name = Sentence("signing")
+    try:
+        signatory = signing.Signatory.named()
+        if signatory is None:
+            return Finding(name, True, UNSIGNED)
+        signatory.check()
+    except signing.CantSign as error:
+        return Finding(name, False, error.sentence)
+    words = Sentence("H.264 movies are signed with {file}; PNG and FFV1 takes aren't.", file=signatory.certificate)
+    return Finding(name, True, words)
 
 
 def _python() -> Finding:
@@ -113,6 +133,39 @@ def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
         WorkerState.NONE, ready.device, ready.torch, NO_SENTENCE, ready.device_bytes, ready.host_bytes
     )
     return _torch_found(ready.torch, ready.device), status
+
+
+def _cards() -> list[Finding]:
+    """The cards with the ids by which they are chosen, where there is a choice."""
+    found = cards.listed() if cards.can_be_listed() else []
+    if len(found) < 2:
+        return []
+    return [
+        Finding(
+            Sentence("card {card}", card=each.id),
+            True,
+            Sentence("{name}, {size} of memory.", name=each.name, size=size_in_words(each.total_bytes)),
+        )
+        for each in found
+    ]
+
+
+def _workers(workers: Sequence[WorkerStatus]) -> list[Finding]:
+    """The worker of each place, where there are several."""
+    if len(workers) < 2:
+        return []
+    unknown = Sentence("It starts once there is a job for it.")
+    return [
+        Finding(
+            Sentence("worker {number}", number=each.number + 1),
+            each.state is not WorkerState.BROKEN,
+            Sentence.joined(
+                [*([Sentence("Card {card}.", card=each.card)] if each.card else []), each.sentence or unknown]
+            ),
+            Sentence("Retry a job to have it tried again.") if each.state is WorkerState.BROKEN else NO_SENTENCE,
+        )
+        for each in workers
+    ]
 
 
 def _first_ready(inbox: Inbox) -> ReadyParams | None:

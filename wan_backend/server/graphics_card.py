@@ -7,10 +7,8 @@ models take later therefore counts as free, because the next job may have it.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
-import subprocess
 import threading
 from dataclasses import dataclass
 
@@ -20,13 +18,11 @@ from ..memory.forecast import Machine
 from ..protocol.messages import Finding, WorkerStatus
 from ..protocol.sentences import Sentence
 from ..storage.byte_sizes import size_in_words
-from .worker_process import own_group
+from . import cards
+from .cards import Card
 
 log = logging.getLogger(__name__)
 
-ASK_NVIDIA = ("nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits")
-NVIDIA_SECONDS = 5.0
-MEBIBYTE = 1 << 20
 CARD = Sentence("card")
 UNKNOWN = Sentence("How it would run is unknown until a take is made.")
 
@@ -47,7 +43,7 @@ class GraphicsCard:
         """The card that the worker runs on."""
         if worker is None or not worker.device or not worker.host_bytes:
             return cls()
-        free_bytes = free_of(worker.device) if worker.device.startswith("cuda") else worker.host_bytes
+        free_bytes = free_of(worker.device, worker.card) if worker.device.startswith("cuda") else worker.host_bytes
         return cls(worker.device, worker.device_bytes, free_bytes, worker.host_bytes, budget_bytes)
 
     @property
@@ -103,25 +99,23 @@ class GraphicsCard:
         return words
 
 
-def free_of(device: str) -> int | None:
-    """Free memory of the NVIDIA card that a worker calls "cuda (NAME)"; None if nvidia-smi doesn't say it."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        output = subprocess.run(
-            ASK_NVIDIA, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True, **own_group()
-        ).stdout
-        for line in output.splitlines():
-            name, _, free = line.rpartition(",")
-            if name.strip() and f"({name.strip()})" in device and free.strip().isdigit():
-                return int(free) * MEBIBYTE
+def free_of(device: str, card: str = "") -> int | None:
+    """Free memory of an NVIDIA card; None if nvidia-smi doesn't say it.
+
+    `card` is its UUID; where that is empty, the card is found by its name in `device`, as a worker reports that.
+    """
+    for each in cards.listed():
+        if each.id == card if card.startswith("GPU-") else each.name and f"({each.name})" in device:
+            return each.free_bytes
     return None
 
 
 class GraphicsCardWatch:
     """Follows the worker's state, and knows the machine that a job would have."""
 
-    def __init__(self, budget_bytes: int | None, device: str = "auto") -> None:
-        """`device` is the wish that jobs come with: auto, cuda, mps or cpu."""
-        self._budget_bytes, self._wish = budget_bytes, device
+    def __init__(self, budget_bytes: int | None, device: str = "auto", card: Card | None = None) -> None:
+        """`device` is the wish that jobs come with: auto, cuda, mps or cpu. `card`: the one that workers are given."""
+        self._budget_bytes, self._wish, self._id = budget_bytes, device, "" if card is None else card.id
         self._card = GraphicsCard()
         self._lock = threading.Lock()
         self._state = "none"
@@ -155,7 +149,7 @@ class GraphicsCardWatch:
         threading.Thread(target=self._ask, args=(known,), daemon=True, name="card").start()
 
     def _ask(self, known: GraphicsCard) -> None:
-        free = free_of(known.device)
+        free = free_of(known.device, self._id)
         log.info("%s: %s bytes are free", known.device, free)
         with self._lock:
             if self._card is known:  # else another worker has come up meanwhile

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +20,21 @@ from ..protocol import cut as c
 from ..protocol import downloads as d
 from ..protocol import looks as k
 from ..protocol import messages as m
+from ..protocol import transfer as t
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import WRONG_VERSION, result_or_error
+from ..protocol.media import PARTIAL_SUFFIX, PREVIEW_FILE, PREVIEW_PIXELS_FILE
 from ..protocol.sentences import Sentence, as_sentence
-from . import diagnosis, interchange_requests
+from . import cards, diagnosis, interchange_requests
 from .download_process import DownloadCommand
 from .download_queue import Downloads
 from .filmstrip_requests import Filmstrips
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
+from .media_requests import SentMedia
 from .planning_queue import PlanningQueue
+from .seats import Seats
 from .thumbnail_requests import Thumbnails
-from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +54,18 @@ class Handlers:
         queue: JobQueue,
         planning: PlanningQueue,
         runner: JobRunner,
-        life: WorkerLife,
+        seats: Seats,
         downloads: Downloads,
         fetch: DownloadCommand,
         leave: Callable[[str], None],
     ) -> None:
         self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox
-        self._queue, self._planning, self._runner, self._life = queue, planning, runner, life
+        self._queue, self._planning, self._runner, self._seats = queue, planning, runner, seats
         self._downloads, self._fetch = downloads, fetch
         self._leave = leave
+        self._sent = SentMedia(state_folder)
+        self._media_thread = ThreadPoolExecutor(1, "media")
+        self._media_thread.submit(self._sent.prune)
         self._filmstrips = Filmstrips(state_folder / "filmstrips")
         self._thumbnails = Thumbnails(state_folder / "thumbnails", planning.unusable_files)
 
@@ -75,7 +83,7 @@ class Handlers:
                 ),
             )
         log.info("Greeted by %.100s", params.client)
-        self._inbox.put(Call(self._life.want))
+        self._inbox.put(Call(self._runner.begin))
         tasks = {m.Task(task): None for entry in entries.load().models.values() for task in entry.tasks}
         return m.HelloResult(
             PROTOCOL_VERSION, __version__, list(tasks), os.getpid(), str(self._state_folder), str(self._log_file)
@@ -90,6 +98,10 @@ class Handlers:
         self._planning.look()
         return self._planning.known
 
+    def name_transformer(self, params: m.NameTransformerParams) -> Later:
+        """Remember what a transformer is, and look at the models folders anew, which all later plans wait for."""
+        return self._in_thread("name_transformer", lambda: self._planning.name_transformer(params))
+
     def plan(self, params: m.PlanParams) -> Later:
         """A plan for a request."""
         return Later(
@@ -97,7 +109,7 @@ class Handlers:
         )
 
     def warm(self, params: m.WarmParams) -> m.Nothing:
-        """Have the worker load a model, as soon as nothing else is to be done."""
+        """Have a worker load a model, as soon as it has nothing else to do."""
         self._runner.warm_up(params)
         return m.Nothing()
 
@@ -207,26 +219,29 @@ class Handlers:
 
         return Later(lambda hand_in: self._queue.when_adopted(lambda: begin(hand_in)))
 
-    def release(self, params: m.Nothing) -> m.WorkerStatus:
-        """End an idle worker, so that other programs have the card's memory; the next job starts another."""
-        self._runner.forgive()
-        self._life.release()
-        return self._life.status
+    def release(self, params: m.Nothing) -> m.WorkersResult:
+        """End the idle workers, so that other programs have the cards' memory; the next job starts another."""
+        return self._runner.release()
+
+    def cards(self, params: m.Nothing) -> Later:
+        """The cards of this machine, listed on a thread of its own: it may take seconds."""
+        used = [seat.card.id for seat in self._seats if seat.card is not None]
+        return self._in_thread("cards", lambda: cards.as_rows(cards.listed(), used))
 
     def doctor(self, params: m.Nothing) -> Later:
         """Look at everything, on a thread of its own: it may take seconds."""
-        worker, planning = self._life.status, self._planning
+        workers, planning = [seat.status for seat in self._seats], self._planning
 
         def examine() -> m.DoctorResult:
             known, survey = planning.search_again(diagnosis.DISK_SECONDS)
             arguments = (
                 self._state_folder,
                 known.models,
-                worker,
+                next((each for each in workers if each.torch), workers[0] if workers else None),
                 planning.models_folders,
                 planning.memory_budget_bytes,
             )
-            return m.DoctorResult(diagnosis.examine(*arguments, survey=survey))
+            return m.DoctorResult(diagnosis.examine(*arguments, survey=survey, workers=workers))
 
         return self._in_thread("doctor", examine)
 
@@ -239,6 +254,64 @@ class Handlers:
                 self._inbox.put(Call(lambda: hand_in(result)))
 
             threading.Thread(target=do, name=name, daemon=True).start()
+
+        return Later(start)
+
+    def lacks(self, params: t.LacksParams) -> Later:
+        """Which contents are there already."""
+        return self._on_media_thread("lacks", lambda: self._sent.lacks(params))
+
+    def put(self, params: t.PutParams) -> Later:
+        """The next piece of a content."""
+        return self._on_media_thread("put", lambda: self._sent.put(params))
+
+    def gather(self, params: t.GatherParams) -> Later:
+        """A folder of contents under their names."""
+        return self._on_media_thread("gather", lambda: self._sent.gather(params))
+
+    def place(self, params: t.PlaceParams) -> Later:
+        """A folder for a client's takes."""
+        return self._on_media_thread("place", lambda: self._sent.place(params))
+
+    def take_files(self, params: t.TakeFilesParams) -> Later:
+        """A take's files so far."""
+        take, media_folder = self._queue.status(params.job_id).take, self._queue.media_folder(params.job_id)
+        finished = "" if take is None else take.folder
+        return self._on_media_thread("take_files", lambda: self._sent.take_files(params, media_folder, finished))
+
+    def take_read(self, params: t.TakeReadParams) -> Later:
+        """A piece of a take's file, or of a job's preview."""
+        take, media_folder = self._queue.status(params.job_id).take, self._queue.media_folder(params.job_id)
+        folder = Path(media_folder) / (params.job_id + PARTIAL_SUFFIX) if take is None else Path(take.folder)
+        if params.name in (PREVIEW_FILE, PREVIEW_PIXELS_FILE):
+            folder = self._queue.work_folder(params.job_id)
+        return self._on_media_thread("take_read", lambda: self._sent.take_read(params, folder))
+
+    def take_arrived(self, params: m.JobParams) -> Later:
+        """A take is whole at its client."""
+        take = self._queue.status(params.job_id).take
+
+        def remove() -> m.Nothing:
+            if take is not None:
+                self._sent.take_arrived(take.folder)
+            return m.Nothing()
+
+        return self._on_media_thread("take_arrived", remove)
+
+    def line_test(self, params: t.LineTestParams) -> t.Piece:
+        """Bytes each way."""
+        t.piece_bytes(params.piece)
+        return t.Piece(base64.b64encode(os.urandom(max(0, min(params.reply_bytes, t.MAX_PIECE_BYTES)))).decode("ascii"))
+
+    def _on_media_thread(self, name: str, work: Callable[[], Any]) -> Later:
+        """The result of `work`, done behind all that was asked of media before."""
+
+        def start(hand_in: Answer) -> None:
+            def do() -> None:
+                result = result_or_error(work, Sentence("'{name}'", name=name))
+                self._inbox.put(Call(lambda: hand_in(result)))
+
+            self._media_thread.submit(do)
 
         return Later(start)
 

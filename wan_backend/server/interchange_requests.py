@@ -53,6 +53,10 @@ def import_(params: ImportTimelineParams) -> ImportTimelineResult:
         raise Refusal.of(
             ProblemKind.FOLDER, Sentence("The media folder is no full path: choose another in the preferences.")
         )
+    if params.search_folder and not is_folder(params.search_folder):
+        raise Refusal.of(
+            ProblemKind.FOLDER, Sentence("The folder to look in is no full path: choose it anew, or none.")
+        )
     target = _new_folder(Path(params.media_folders[0]), Path(params.file).stem)
     try:
         return _done(["import", str(target)], params, ImportTimelineResult, params.file)

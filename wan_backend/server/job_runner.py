@@ -1,11 +1,12 @@
-"""Gives the queue's jobs to the worker, and brings its results back.
+"""Gives the queue's jobs to the workers, and brings their results back.
 
 A job is planned anew when its turn comes, because disks and models change while it waits. Whatever goes wrong then
-fails this one job, with a sentence, and the queue goes on.
+fails this one job, with a sentence, and the queue goes on. A job whose worker dies goes on with another one, once.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import logging
@@ -17,7 +18,7 @@ from ..job_queue.job_table import WAITING
 from ..job_queue.queue import HELD, JobQueue
 from ..planning.measured_times import MeasuredTimes
 from ..protocol import ProtocolError, Refusal
-from ..protocol.endpoint import Answer, Later
+from ..protocol.endpoint import Later
 from ..protocol.looks import LookParams
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import (
@@ -35,6 +36,7 @@ from ..protocol.messages import (
     TakeRequest,
     WarmParams,
     WarmUpParams,
+    WorkersResult,
     WorkerState,
     WorkerStatus,
 )
@@ -43,7 +45,7 @@ from ..storage.disk_errors import write_problem
 from . import looks
 from .looks import Looks
 from .planning_queue import PlanningQueue, Prepared
-from .worker_life import WorkerLife
+from .seats import NO_CARD, Seat, Seats
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +56,26 @@ STATE_OF_PROBLEM = {ProblemKind.CANCELED: JobState.CANCELED, ProblemKind.INTERRU
 PAUSED = Sentence("The queue is paused.")
 NO_PROMPT = Sentence("A prompt that is not written yet.")
 """Stands for the prompt of a warm-up that has none: what is loaded doesn't depend on it."""
+CRASHES = (ProblemKind.WORKER_DIED, ProblemKind.INTERRUPTED)
+"""A worker's end in the middle of a job, by itself or because it hung."""
+TOO_SMALL = (ProblemKind.OUT_OF_MEMORY, ProblemKind.TOO_LARGE)
+"""What a card with more memory may do."""
+MAX_CRASHES = 2
+"""A job at which so many workers ended isn't given to another: it may be what ends them."""
+ELSEWHERE = Sentence("Its worker ended; another one goes on with it.")
+TOO_LARGE = Sentence("It waits for a card with more memory.")
+MAX_PASSED = 32
+"""So many jobs that may not go to any worker that is free are passed over for others behind them."""
+LEAVE_SECONDS = 1.0
 
 
 class JobRunner:
-    """Gives jobs to the worker, and updates the queue by its reports."""
+    """Gives jobs to the workers, and updates the queue by their reports."""
 
     def __init__(
         self,
         queue: JobQueue,
-        life: WorkerLife,
+        seats: Seats,
         planning: PlanningQueue,
         device: str,
         memory_budget_bytes: int | None,
@@ -70,115 +83,145 @@ class JobRunner:
         on_worker: Callable[[WorkerStatus], None],
         copies_folder: str = "",
         idle_seconds: float = 0.0,
-        may_load: Callable[[], bool] = lambda: True,
         times: MeasuredTimes | None = None,
+        cards_chosen: bool = False,
         looks_folder: Path | None = None,
     ) -> None:
         """`copies_folder`: where a worker may keep its bf16 cache.
 
-        A worker that had nothing to do for `idle_seconds` is ended; 0: never. Nothing is loaded in advance before
-        `may_load()`. `looks_folder` is for the looks of this server alone.
+        A worker that had nothing to do for `idle_seconds` is ended; 0: never. With `cards_chosen`, no job is made on
+        the processor where a card isn't found. `looks_folder` is for the looks of this server alone.
         """
-        self._queue, self._life, self._planning = queue, life, planning
+        self._queue, self._seats, self._planning = queue, seats, planning
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
         self._state_folder, self._copies_folder, self._on_worker = state_folder, copies_folder, on_worker
-        self._planned = ""
-        """The job that is being planned; it stays queued meanwhile, and may be canceled."""
         self._to_warm_up: WarmParams | None = None
-        """What the idle worker is to get ready."""
-        self._warm: tuple[object, ...] = ()
-        """What it has got ready, or has been asked to."""
-        self._idle_seconds, self._may_load = idle_seconds, may_load
+        """What an idle worker is to get ready."""
+        self._idle_seconds, self._cards_chosen = idle_seconds, cards_chosen
         self._paused = False
         self._stopping: dict[str, tuple[Hold, Sentence]] = {}
-        """The worker's job, while it is stopped for a while, with what then keeps it waiting and its sentence."""
+        """The workers' jobs that are being stopped for a while, with what then keeps each waiting and its sentence."""
+        self._barred: dict[str, set[int]] = {}
+        """The places that a job doesn't go to any more, as its worker ended there, or it is too large for them."""
+        self._crashes: collections.Counter[str] = collections.Counter()
+        self._without_card: set[int] = set()
+        """The places whose workers didn't find their card."""
         self._times = times or MeasuredTimes()
+        seats.listen(self)
         of_looks = looks_folder or state_folder / looks.FOLDER
-        self._looks = Looks(life, planning, self._times, functools.partial(self._params, ""), of_looks)
-        self._running: Plan | None = None
-        """What the worker makes, if it has begun at the first step: from its time, that of others is told."""
-        life.listener = self
+        self._looks = Looks(planning, self._times, functools.partial(self._params, ""), of_looks)
 
     def advance(self) -> None:
-        """Give the worker the next job, or have a worker if one waits; with no job, look after an idle worker."""
-        if self._life.busy_with or self._planned:
+        """Give the free workers the next jobs, or have workers for those that wait; look after idle ones."""
+        free = [seat for seat in self._seats if seat.is_free]
+        if not self._paused:
+            self._give_jobs(free)
+        self._look_after_idle_workers(free)
+
+    def _give_jobs(self, free: list[Seat]) -> None:
+        """Give jobs to those of the `free` places that are the best for them, which are taken out of the list."""
+        broken = [seat for seat in self._seats if seat.is_broken]
+        if broken and len(broken) == len(self._seats):
+            self._queue.report_to_next(broken[0].life.status.sentence)
             return
-        if self._paused:
-            self._look_after_idle_worker()
-            return
-        job = self._queue.next_queued()
-        if job is None:
-            self._look_after_idle_worker()
-            return
-        self._looks.make_way()
-        if self._life.status.state is WorkerState.BROKEN:
-            self._queue.report_to_next(self._life.status.sentence)
-        elif self._life.can_take_a_job:
-            self._plan(job.job_id)
-        else:
-            self._life.want()
+        passed = {seat.planned for seat in self._seats if seat.planned}
+        most = len(passed) + len(free) + MAX_PASSED
+        while free and len(passed) < most and (job := self._queue.next_queued(passed)) is not None:
+            passed.add(job.job_id)
+            seat = self._seats.choose(job.summary.model, free, self._barred_for(job.job_id))
+            if seat is None:
+                continue
+            free.remove(seat)
+            self._looks.make_way(seat)
+            if seat.life.can_take_a_job:
+                self._plan(seat, job.job_id)
+            else:
+                seat.life.want()
+
+    def _barred_for(self, job_id: str) -> set[int]:
+        """The places that a job doesn't go to; where no others are left, those in which its worker ended are given
+        another chance."""
+        barred = self._barred.get(job_id, set())
+        left = any(seat.number not in barred for seat in self._seats if not seat.is_broken)
+        return barred if left else set()
+
+    def begin(self) -> None:
+        """Have a worker ready by the time the first job comes, and tell of them all."""
+        self._seats.want_one()
 
     def warm_up(self, params: WarmParams) -> None:
-        """Have the worker get ready for a request once it has nothing else to do; only the newest one counts."""
+        """Have the worker that would get such a job get ready for it once it has nothing else to do; only the newest
+        one counts."""
         self._to_warm_up = params
 
     def look(self, params: LookParams) -> Later:
         """A small draft of what is looked at, made while there is no job; the one before it ends."""
+        return Later(lambda hand_in: self._looks.ask(params, hand_in))
 
-        def start(hand_in: Answer) -> None:
-            self._looks.ask(params, hand_in)
-            if self._life.busy_with or self._planned or self._queue.next_queued() is not None:
-                self._looks.make_way()
-
-        return Later(start)
-
-    def _why_no_look(self) -> ProtocolError | None:
+    def _why_no_look(self, free: list[Seat]) -> ProtocolError | None:
         if self._paused:
             return Refusal.of(ProblemKind.BUSY, PAUSED)
-        if self._life.status.state is WorkerState.BROKEN:
-            return Refusal.of(ProblemKind.WORKER_DIED, self._life.status.sentence)
-        return None if self._life.may_warm_up else looks.DIED
+        broken = [seat for seat in self._seats if seat.is_broken]
+        if broken and len(broken) == len(self._seats):
+            return Refusal.of(ProblemKind.WORKER_DIED, broken[0].life.status.sentence)
+        if self._seats and not free:
+            return looks.MAKES_WAY
+        return None if not free or any(seat.life.may_warm_up for seat in free) else looks.DIED
 
-    def _look_after_idle_worker(self) -> None:
-        if self._looks.waits:
-            refusal = self._why_no_look()
-            if refusal is not None:
-                self._looks.refuse(refusal)
-            elif self._life.can_warm_up and self._may_load():
-                self._looks.begin()
-            else:
-                self._life.want()
+    def _begin_look(self, free: list[Seat]) -> None:
+        """Have the look that waits made by one of the `free` workers, or say why it can't be."""
+        refusal = self._why_no_look(free)
+        if refusal is not None:
+            self._looks.refuse(refusal)
             return
-        if self._looks.is_on:
+        seat = self._seats.choose(self._looks.model, [seat for seat in free if seat.life.may_warm_up])
+        if seat is None:  # which cards there are isn't known yet
+            return
+        free.remove(seat)
+        if seat.life.can_warm_up and not seat.watch.is_asking:
+            self._looks.begin(seat, self._seats.machine_of(seat))
+        else:
+            seat.life.want()
+
+    def _look_after_idle_workers(self, free: list[Seat]) -> None:
+        if self._looks.waits:
+            self._begin_look(free)
+        elif self._looks.is_on:
             self._to_warm_up = None  # what a look has loaded stays
         if self._to_warm_up is not None and not self._paused:
-            if self._life.can_warm_up and self._may_load():
-                self._plan_warm_up(self._to_warm_up)
-                self._to_warm_up = None
-            else:
-                self._life.want()  # one that may not be started isn't
-        elif 0 < self._idle_seconds <= self._life.idle_seconds:
-            log.info("The worker had nothing to do for %.0f s; it is ended", self._life.idle_seconds)
-            self._life.release()
+            seat = self._seats.choose(self._to_warm_up.request.model, free)
+            if seat is not None:
+                free.remove(seat)
+                if seat.life.can_warm_up and not seat.watch.is_asking:
+                    self._plan_warm_up(seat, self._to_warm_up)
+                    self._to_warm_up = None
+                else:
+                    seat.life.want()  # one that may not be started isn't
+        for seat in free:
+            if 0 < self._idle_seconds <= seat.life.idle_seconds:
+                log.info("A worker had nothing to do for %.0f s; it is ended", seat.life.idle_seconds)
+                seat.life.release()
 
-    def _plan_warm_up(self, wanted: WarmParams) -> None:
+    def _plan_warm_up(self, seat: Seat, wanted: WarmParams) -> None:
         request = wanted.request
-        if not request.prompt.strip():
+        if not request.shown_prompt.strip():
             request = dataclasses.replace(request, prompt=NO_PROMPT)
 
         def begin(made: Prepared | ProtocolError) -> None:
             if isinstance(made, ProtocolError):
                 log.info("Nothing is warmed up: %s", made.message)
                 return
-            loaded = (self._life.number, str(made.folder), made.component_files, made.plan.loras)
-            if not self._life.can_warm_up or self._queue.next_queued() is not None or self._planned:
+            loaded = (seat.life.number, str(made.folder), made.component_files, made.plan.loras)
+            comes = self._queue.next_queued({each.planned for each in self._seats if each.planned})
+            if not seat.life.can_warm_up or not seat.is_free or comes is not None:
                 return
-            if loaded == self._warm and not wanted.read_prompt:
+            if loaded == seat.warm and not wanted.read_prompt:
                 return
-            self._warm = loaded
-            self._life.warm_up(WarmUpParams(self._params("", request, made), wanted.read_prompt))
+            seat.warm = loaded
+            seat.holds(request.model)
+            seat.life.warm_up(WarmUpParams(self._params("", request, made), wanted.read_prompt))
 
-        self._planning.start(request, begin)
+        self._planning.start(request, begin, machine=self._seats.machine_of(seat))
 
     def with_time(self, made: Plan | ProtocolError) -> Plan | ProtocolError:
         """A plan for a client, with how long the take will probably take.
@@ -190,17 +233,17 @@ class JobRunner:
         return dataclasses.replace(made, expected_seconds=self._times.expected_seconds(made))
 
     def cancel(self, job_id: str) -> None:
-        """End a job; one that the worker has ends within the worker's time for it. Raises ProtocolError."""
+        """End a job; one that a worker has ends within the worker's time for it. Raises ProtocolError."""
         status = self._queue.status(job_id)
         if status.state is JobState.QUEUED:
-            self._queue.end(job_id, JobState.CANCELED, CANCELED)
+            self._end(job_id, JobState.CANCELED, CANCELED)
         elif is_working(status):
             self._stopping.pop(job_id, None)
             self._queue.set_sentence(job_id, Sentence("Canceling."))
-            self._life.cancel(job_id)
+            self._cancel(job_id)
 
     def hold(self, job_id: str, hold: Hold) -> None:
-        """Let a job wait until `resume`; one that the worker has stops, and the next begins. Raises ProtocolError."""
+        """Let a job wait until `resume`; one that a worker has stops, and the next begins. Raises ProtocolError."""
         if is_working(self._queue.status(job_id)):
             self._stop(job_id, hold, HELD[hold])
         else:
@@ -214,21 +257,28 @@ class JobRunner:
             self._queue.resume(job_id)
 
     def pause(self, paused: bool) -> None:
-        """Begin no job, or begin them again; the worker's job stops, and is the first to resume."""
+        """Begin no job, or begin them again; the workers' jobs stop, and are the first to resume."""
         self._paused = paused
         if paused:
             self._looks.refuse(Refusal.of(ProblemKind.BUSY, PAUSED))
-        working = self._life.busy_with
         if not paused:
             self._queue.report_to_next(WAITING)
-        elif working and working not in self._stopping and self._queue.has(working):
-            self._stop(working, Hold.NONE, PAUSED)
+            return
+        for seat in self._seats:
+            working = seat.life.busy_with
+            if working and working not in self._stopping and self._queue.has(working):
+                self._stop(working, Hold.NONE, PAUSED)
 
     def _stop(self, job_id: str, hold: Hold, sentence: Sentence) -> None:
-        """Have the worker stop its job, whose steps are kept; `job_failed` follows."""
+        """Have a worker stop its job, whose steps are kept; `job_failed` follows."""
         self._stopping[job_id] = hold, sentence
         self._queue.set_sentence(job_id, Sentence("Stopping."))
-        self._life.cancel(job_id)
+        self._cancel(job_id)
+
+    def _cancel(self, job_id: str) -> None:
+        seat = self._seats.with_job(job_id)
+        if seat is not None:
+            seat.life.cancel(job_id)
 
     def retry(self, job_id: str) -> Later:
         """Queue a job again, and forgive the workers that died."""
@@ -237,91 +287,157 @@ class JobRunner:
 
     def forgive(self) -> None:
         """Let workers be started again."""
-        if self._life.status.state is WorkerState.BROKEN:
+        if any(seat.is_broken for seat in self._seats):
             self._queue.report_to_next(WAITING)
-        self._life.reset()
+        for seat in self._seats:
+            seat.life.reset()
+
+    def release(self) -> WorkersResult:
+        """End the workers that have no job, and forgive those that died."""
+        self.forgive()
+        self._seats.free_cards()
+        return WorkersResult([seat.status for seat in self._seats])
 
     def leave(self, goes_on: bool = False) -> None:
         """The server ends; queued jobs stay for the next one.
 
-        So does the job that runs where it `goes_on`, as the client left as usual; else it is interrupted.
+        So do the jobs that run where they go on (`goes_on`), as the client left as usual; else they are interrupted.
         """
-        job_id = self._life.busy_with
-        self._life.stop(1.0)
+        working = [seat.life.busy_with for seat in self._seats if seat.life.busy_with]
+        self._seats.end(LEAVE_SECONDS)
         self._looks.leave()
-        if job_id and goes_on:
-            self._queue.stop(job_id, *self._stopping.get(job_id, (Hold.NONE, WAITING)))
-        elif job_id:
-            self._queue.end(job_id, JobState.INTERRUPTED, BACKEND_ENDED)
+        for job_id in working:
+            if goes_on:
+                self._queue.stop(job_id, *self._stopping.get(job_id, (Hold.NONE, WAITING)))
+            else:
+                self._queue.end(job_id, JobState.INTERRUPTED, BACKEND_ENDED)
 
-    def worker_changed(self, status: WorkerStatus) -> None:
-        """Follow the worker: one came up, ended, or may not be started any more."""
+    # What the workers tell
+
+    def worker_changed(self, seat: Seat, status: WorkerStatus) -> None:
+        """Follow a worker: one came up, ended, or may not be started any more."""
         self._on_worker(status)
+        if status.state is WorkerState.READY and status.device:
+            self._seats.note_memory(status.host_bytes)
+            if seat.card is not None and not status.device.startswith("cuda"):
+                self._on_card_missing(seat)
+
+    def _on_card_missing(self, seat: Seat) -> None:
+        """A worker doesn't find its card. It must not make takes on the processor beside others that have cards."""
+        if len(self._seats) == 1 and not self._cards_chosen:
+            return  # it does what it can
+        log.error("There is no card %s", seat.status.card)
+        self._without_card.add(seat.number)
+        seat.life.give_up(NO_CARD.with_values(card=seat.status.card))
+        if not self._cards_chosen and len(self._without_card) == len(self._seats):
+            # The driver knows cards, and the backend's torch knows none: it is the one for processors.
+            seat.card = None
+            seat.life.reset()
+            self._seats.open([seat])
 
     def job_progressed(self, report: ProgressParams) -> None:
-        """The worker's job went on."""
+        """A worker's job went on."""
         self._queue.progress(report)
 
-    def job_finished(self, job_id: str, result: RunResult) -> None:
-        """The worker made the take."""
+    def job_finished(self, seat: Seat, job_id: str, result: RunResult) -> None:
+        """A worker made the take."""
         self._stopping.pop(job_id, None)
+        self._forget(job_id)
         self._queue.finish(job_id, result)
-        if self._running is not None:
-            self._times.learn(self._running, result.seconds)
-        self._running = None
+        if seat.running is not None:
+            self._times.learn(seat.running, result.seconds)
+        seat.running = None
 
-    def job_failed(self, job_id: str, problem: Problem) -> None:
-        """The worker could not, or died, or hung."""
+    def job_failed(self, seat: Seat, job_id: str, problem: Problem) -> None:
+        """A worker could not, or died, or hung."""
         stopping = self._stopping.pop(job_id, None)
         if stopping is not None and problem.kind is ProblemKind.CANCELED:
             self._queue.stop(job_id, *stopping)
-            return
-        self._queue.end(job_id, STATE_OF_PROBLEM.get(problem.kind, JobState.FAILED), problem)
+        elif self._goes_elsewhere(seat, job_id, problem):
+            self._queue.stop(job_id, *(stopping or (Hold.NONE, ELSEWHERE)))
+        else:
+            self._end(job_id, STATE_OF_PROBLEM.get(problem.kind, JobState.FAILED), problem)
 
-    def _plan(self, job_id: str) -> None:
-        self._planned = job_id
-        self._guarded(job_id, lambda: self._queue.request(job_id, lambda request: self._on_request(job_id, request)))
+    def _goes_elsewhere(self, seat: Seat, job_id: str, problem: Problem) -> bool:
+        """Whether another place may do better with a job that failed at this one; then it doesn't come back here."""
+        crash = problem.kind in CRASHES
+        if crash:
+            self._crashes[job_id] += 1
+        elif problem.kind not in TOO_SMALL:
+            return False
+        barred = {seat.number, *self._barred.get(job_id, ())}
+        others = [each for each in self._seats if each.number not in barred and not each.is_broken]
+        if not crash:
+            others = [each for each in others if each.device_bytes > seat.device_bytes]
+        if not others or self._crashes[job_id] >= MAX_CRASHES:
+            return False
+        log.warning("The job %s doesn't go to place %d again: %s", job_id, seat.number, problem.sentence)
+        self._barred[job_id] = barred
+        return True
 
-    def _on_request(self, job_id: str, request: TakeRequest | ProtocolError) -> None:
+    def _end(self, job_id: str, state: JobState, problem: Problem) -> None:
+        self._forget(job_id)
+        self._queue.end(job_id, state, problem)
+
+    def _forget(self, job_id: str) -> None:
+        """The job has ended; if it is queued again, it may go anywhere."""
+        self._barred.pop(job_id, None)
+        self._crashes.pop(job_id, None)
+
+    # What is planned
+
+    def _plan(self, seat: Seat, job_id: str) -> None:
+        seat.planned = job_id
+        got = functools.partial(self._on_request, seat, job_id)
+        self._guarded(seat, job_id, lambda: self._queue.request(job_id, got))
+
+    def _on_request(self, seat: Seat, job_id: str, request: TakeRequest | ProtocolError) -> None:
         if not self._still_waits(job_id):
-            self._planned = ""
+            seat.planned = ""
         elif isinstance(request, ProtocolError):
-            self._planned = ""
+            seat.planned = ""
             if isinstance(request, Refusal):
+                self._forget(job_id)
                 self._queue.damaged(job_id, request.problem)
             else:
-                self._queue.end(job_id, JobState.FAILED, _problem_of(request))
+                self._end(job_id, JobState.FAILED, _problem_of(request))
         else:
-            made = functools.partial(self._on_prepared, job_id, request)
-            aside = functools.partial(self._on_set_aside, job_id)
-            self._guarded(job_id, lambda: self._planning.start(request, made, aside))
+            made = functools.partial(self._on_prepared, seat, job_id, request)
+            aside = functools.partial(self._on_set_aside, seat, job_id)
+            machine = self._seats.machine_of(seat)
+            self._guarded(seat, job_id, lambda: self._planning.start(request, made, aside, machine))
 
-    def _on_set_aside(self, job_id: str, sentence: Sentence) -> None:
+    def _on_set_aside(self, seat: Seat, job_id: str, sentence: Sentence) -> None:
         """A disk that the job needs doesn't answer; the next goes on."""
-        if self._planned == job_id:
-            self._planned = ""
+        if seat.planned == job_id:
+            seat.planned = ""
         if self._still_waits(job_id):
             self._queue.set_aside(job_id, sentence)
 
-    def _on_prepared(self, job_id: str, request: TakeRequest, made: Prepared | ProtocolError) -> None:
-        if self._planned != job_id:  # it was set aside, and is planned anew in its turn
+    def _on_prepared(self, seat: Seat, job_id: str, request: TakeRequest, made: Prepared | ProtocolError) -> None:
+        if seat.planned != job_id:  # it was set aside, and is planned anew in its turn
             self._queue.take_back(job_id)
             return
-        self._planned = ""
+        seat.planned = ""
         if not self._still_waits(job_id):
             return
         if isinstance(made, ProtocolError):
-            self._queue.end(job_id, JobState.FAILED, _problem_of(made))
-        elif self._life.can_take_a_job:  # else it is planned again, once there is a worker
-            self._guarded(job_id, lambda: self._start(job_id, request, made))
+            problem = _problem_of(made)
+            if self._goes_elsewhere(seat, job_id, problem):
+                self._queue.set_sentence(job_id, TOO_LARGE)
+            else:
+                self._end(job_id, JobState.FAILED, problem)
+        elif seat.life.can_take_a_job:  # else it is planned again, once there is a worker
+            self._guarded(seat, job_id, lambda: self._start(seat, job_id, request, made))
 
-    def _start(self, job_id: str, request: TakeRequest, made: Prepared) -> None:
+    def _start(self, seat: Seat, job_id: str, request: TakeRequest, made: Prepared) -> None:
         self._queue.start(job_id, made.plan)
         self._looks.hand_over(request, self._queue.work_folder(job_id))
         begun = (self._queue.work_folder(job_id) / STEPS_FILE).exists()
-        self._running = None if begun else made.plan
-        self._warm, self._to_warm_up = (), None
-        self._life.run(self._params(job_id, request, made))
+        seat.running = None if begun else made.plan
+        seat.warm, self._to_warm_up = (), None
+        seat.holds(request.model)
+        seat.life.run(self._params(job_id, request, made))
 
     def _params(self, job_id: str, request: TakeRequest, made: Prepared, work_folder: Path | None = None) -> RunParams:
         """The job for the worker. What is none, as it is only to be got ready or looked at, has no id."""
@@ -334,6 +450,7 @@ class JobRunner:
             str(made.folder),
             self._device,
             self._memory_budget_bytes,
+            self._seats.host_budget_bytes,
             tiny_decoder=made.tiny_decoder,
             model_parts=[ComponentFile(Component(name), str(path)) for name, path in made.component_files.items()],
             copies_folder=self._copies_folder,
@@ -348,15 +465,15 @@ class JobRunner:
         status = self._queue.status(job_id)
         return status.state is JobState.QUEUED and status.hold is Hold.NONE
 
-    def _guarded(self, job_id: str, do: Callable[[], None]) -> None:
+    def _guarded(self, seat: Seat, job_id: str, do: Callable[[], None]) -> None:
         """Call `do`; if it raises an error that nobody foresaw, the job fails."""
         try:
             do()
         except Exception as error:
             log.exception("The job %s could not be started", job_id)
-            self._planned = ""
+            seat.planned = ""
             if self._queue.has(job_id) and not self._queue.status(job_id).state.ended:
-                self._queue.end(job_id, JobState.FAILED, _problem_of_start(error))
+                self._end(job_id, JobState.FAILED, _problem_of_start(error))
 
 
 def _problem_of_start(error: Exception) -> Problem:

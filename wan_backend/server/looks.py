@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..catalogue import entries
+from ..memory.forecast import Machine
 from ..planning import looks
 from ..planning.measured_times import MeasuredTimes
 from ..protocol import ProtocolError, Refusal
@@ -36,7 +37,7 @@ from ..protocol.messages import (
 )
 from ..protocol.sentences import Sentence
 from .planning_queue import PlanningQueue, Prepared
-from .worker_life import WorkerLife
+from .seats import Seat
 
 log = logging.getLogger(__name__)
 
@@ -80,16 +81,18 @@ class Looks:
 
     def __init__(
         self,
-        life: WorkerLife,
         planning: PlanningQueue,
         times: MeasuredTimes,
         run_params: Callable[[TakeRequest, Prepared, Path], RunParams],
         folder: Path,
     ) -> None:
         """`run_params` gives a worker's params for a request and a work folder; `folder` is this server's alone."""
-        self._life, self._planning, self._times, self._run_params = life, planning, times, run_params
+        self._planning, self._times, self._run_params = planning, times, run_params
         self._folder = folder
         self._wanted: _Wanted | None = None
+        self._seat: Seat | None = None
+        """Where the look is made that was begun."""
+        self._machine: Machine | None = None
         self._made: LookResult | None = None
         """The look whose finished latents are in the work folder."""
         self._number = 0
@@ -122,14 +125,21 @@ class Looks:
         """Answer the look that waits, or that is being made, which ends."""
         self._end(why)
 
-    def make_way(self) -> None:
-        """A job comes: end the look before its next step."""
-        self._end(MAKES_WAY)
+    @property
+    def model(self) -> str:
+        """The model of the look that waits."""
+        return "" if self._wanted is None else self._wanted.request.model
 
-    def begin(self) -> None:
-        """Begin the look that waits: the worker is free, and may load its model."""
+    def make_way(self, seat: Seat) -> None:
+        """A job comes to that place: end the look that is made there before its next step."""
+        if self._seat is seat and self._wanted is not None and self._wanted.begun:
+            self._end(MAKES_WAY)
+
+    def begin(self, seat: Seat, machine: Machine | None) -> None:
+        """Begin the look that waits: the worker of `seat` is free, and may load its model."""
         assert self._wanted is not None
         self._wanted.begun = True
+        self._seat, self._machine = seat, machine
         self._plan(self._wanted, self._wanted.choices())
 
     def hand_over(self, request: TakeRequest, work_folder: Path) -> None:
@@ -139,7 +149,7 @@ class Looks:
         self._made = None
         try:
             work_folder.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(self._folder / WORK_FOLDER, work_folder)
+            os.rename(self._work_folder, work_folder)
         except OSError as error:  # the job makes its steps itself
             log.warning("What was looked at can't be handed over to its job: %s", error)
 
@@ -150,8 +160,8 @@ class Looks:
     def _end(self, why: ProtocolError) -> None:
         wanted, self._wanted = self._wanted, None
         if wanted is not None:
-            if wanted.begun:
-                self._life.make_way()
+            if wanted.begun and self._seat is not None:
+                self._seat.life.make_way()
             wanted.hand_in(why)
 
     def _answer(self, wanted: _Wanted, answer: LookResult | ProtocolError) -> None:
@@ -178,7 +188,7 @@ class Looks:
             if wanted is self._wanted:
                 self._answer(wanted, Refusal.of(ProblemKind.FOLDER, why))
 
-        self._planning.start(request, planned, silent)
+        self._planning.start(request, planned, silent, self._machine)
 
     def _choose(self, wanted: _Wanted, choices: list[TakeRequest], made: Prepared) -> None:
         expected = None if wanted.tries else self._times.expected_seconds(made.plan, look=True)
@@ -192,6 +202,11 @@ class Looks:
         else:
             self._answer(wanted, _too_slow(expected))
 
+    @property
+    def _work_folder(self) -> Path:
+        """Of the newest look; that of the one before may still be written to by a worker that makes way."""
+        return self._folder / f"{WORK_FOLDER}-{self._number}"
+
     def _has_made(self, request: TakeRequest) -> bool:
         return self._made is not None and _seen(self._made.request) == _seen(request)
 
@@ -200,17 +215,19 @@ class Looks:
             whole = _is_whole(request, wanted)
             self._answer(wanted, replace(self._made, request=request, whole=whole))
             return
-        if not self._life.can_warm_up:
+        if self._seat is None or not self._seat.life.can_warm_up:
             self._answer(wanted, MAKES_WAY)
             return
+        shutil.rmtree(self._work_folder, ignore_errors=True)
         self._made, self._number = None, self._number + 1
         shutil.rmtree(self._folder / str(self._number - KEPT_LOOKS), ignore_errors=True)
+        self._seat.holds(request.model)
         params = MakeLookParams(
-            self._run_params(request, made, self._folder / WORK_FOLDER),
+            self._run_params(request, made, self._work_folder),
             str(self._folder / str(self._number)),
             MOST_SECONDS,
         )
-        self._life.look(params, lambda answer: self._on_made(wanted, request, made, answer))
+        self._seat.life.look(params, lambda answer: self._on_made(wanted, request, made, answer))
 
     def _on_made(
         self, wanted: _Wanted, request: TakeRequest, made: Prepared, answer: MakeLookResult | ProtocolError

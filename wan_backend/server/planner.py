@@ -9,6 +9,7 @@ from ..catalogue import entries
 from ..catalogue.entries import LoraEntry, ModelEntry, TinyEntry
 from ..library import extras, hub_cache, locate
 from ..library.library_index import LibraryIndex
+from ..library.transformer_answers import TransformerAnswers
 from ..memory.forecast import Machine
 from ..memory.needs import calculate_from_catalogue
 from ..planning import machine_steps
@@ -38,13 +39,15 @@ class Planner:
         memory_budget_bytes: int | None,
         machine: Callable[[], Machine | None] = lambda: None,
         calibrations: Calibrations | None = None,
+        answers: TransformerAnswers | None = None,
     ) -> None:
-        """`machine` returns the machine that takes are made on, with the memory that is free now."""
+        """`machine` returns the machine that takes are made on, with the memory that is free now; `answers` are what a
+        person said of transformers."""
         self._calibrations = calibrations or Calibrations()
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
-        self.library = LibraryIndex(models_folders, locate.snapshots)
+        self.library = LibraryIndex(models_folders, locate.snapshots, answers)
         self.unusable_files = UnusableFiles()
 
     @property
@@ -66,12 +69,12 @@ class Planner:
         """All folders that may be searched, whatever is planned."""
         return [*self._models_folders, str(hub_cache.cache_folder())]
 
-    def plan(self, request: TakeRequest) -> Plan:
-        """Plan a request, or say why it can't be done; changes nothing."""
-        return machine_steps.plan_on_machine(request, self._inventory())
+    def plan(self, request: TakeRequest, machine: Machine | None = None) -> Plan:
+        """Plan a request, or say why it can't be done; changes nothing. `machine`: another than the usual one."""
+        return machine_steps.plan_on_machine(request, self._inventory(machine or self._machine()))
 
-    def _inventory(self) -> Inventory:
-        limits = self._machine(), self._memory_budget_bytes
+    def _inventory(self, machine: Machine | None) -> Inventory:
+        limits = machine, self._memory_budget_bytes
         return Inventory(self.find, self._models_folders, *limits, self.unusable_files.problem, self._calibrations)
 
     def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:

@@ -19,11 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from ..library.survey import Survey
+from ..memory.forecast import Machine
 from ..planning.unusable_files import UnusableFiles
 from ..protocol.errors import ProtocolError, Refusal, result_or_error
-from ..protocol.messages import ModelsResult, Plan, Problem, ProblemKind, TakeRequest
+from ..protocol.messages import (
+    ModelsResult,
+    NameTransformerParams,
+    Nothing,
+    Plan,
+    Problem,
+    ProblemKind,
+    TakeRequest,
+)
 from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
-from ..storage import unresponsive_folders
+from ..storage import disk_errors, unresponsive_folders
 from .inbox import Call, Inbox
 from .planner import Planner
 
@@ -154,6 +163,19 @@ class PlanningQueue:
         """Have the models folders looked through anew; `on_models` is told if something changed."""
         self._planner.library.request_refresh()
 
+    def name_transformer(self, params: NameTransformerParams) -> Nothing:
+        """Remember what a transformer is, and wait until the folders were looked through with that in mind.
+
+        It waits for the disk, so other threads call it. Raises Refusal.
+        """
+        library = self._planner.library
+        try:
+            library.answers.record(Path(params.file), params.part)
+        except OSError as error:
+            raise Refusal(disk_errors.write_problem(error, Sentence("The answer was not kept"))) from error
+        library.wait(library.request_refresh(), HANGS_SECONDS)
+        return Nothing()
+
     def plan(self, request: TakeRequest, then: Callable[[Plan | ProtocolError], None], is_job: bool = False) -> None:
         """Plan `request`; `is_job`: it is to be done, so it isn't given up for later ones, and waits
         for places that don't answer."""
@@ -174,12 +196,14 @@ class PlanningQueue:
         request: TakeRequest,
         then: Callable[[Prepared | ProtocolError], None],
         set_aside: Callable[[Sentence], None] = lambda _: None,
+        machine: Machine | None = None,
     ) -> None:
         """Prepare a job: plan it and find its files; a Refusal with the problem if it can't be done.
 
         `set_aside` is called, perhaps several times, with the reason why others go before it: a folder doesn't answer.
+        `machine` is what the job's worker has, if that is known.
         """
-        self._tasks.put(_Task(lambda: self._prepare(request), then, _folders_of(request), set_aside))
+        self._tasks.put(_Task(lambda: self._prepare(request, machine), then, _folders_of(request), set_aside))
 
     def rows(self, then: Callable[[ModelsResult | ProtocolError], None]) -> None:
         """The catalogue, and what of it is here now, as far as the folders were looked through."""
@@ -197,8 +221,8 @@ class PlanningQueue:
             answer = self._known
         return answer if isinstance(answer, ModelsResult) else self._known, library.known()
 
-    def _prepare(self, request: TakeRequest) -> Prepared:
-        plan = self._planner.plan(request)
+    def _prepare(self, request: TakeRequest, machine: Machine | None) -> Prepared:
+        plan = self._planner.plan(request, machine)
         if plan.problem is not None:
             raise Refusal(plan.problem)
         try:

@@ -7,6 +7,7 @@ the others.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import os
@@ -14,24 +15,35 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..job_queue.owners import Owner
 from ..job_queue.queue import JobQueue
+from ..library.transformer_answers import TransformerAnswers
 from ..planning.calibrations import Calibrations
 from ..planning.measured_times import MeasuredTimes
 from ..protocol import ProtocolError
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
-from ..protocol.media import CALIBRATIONS_FILE, MEASURED_TIMES_FILE
-from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
+from ..protocol.media import CALIBRATIONS_FILE, MEASURED_TIMES_FILE, TRANSFORMERS_FILE
+from ..protocol.messages import (
+    ElsewhereParams,
+    JobStatus,
+    ModelsResult,
+    ProgressParams,
+    TransformerPart,
+    WorkerStatus,
+)
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
+from ..protocol.workers import is_card_id
 from ..storage import compiled_kernels, private_files
 from ..storage.disk_errors import reason
-from . import log_files, looks, worker_process
+from . import cards, log_files, looks, stay, worker_process
+from .cards import Card
 from .diagnosis import BF16_CACHE_FOLDER
 from .download_process import DownloadCommand
 from .download_queue import Downloads
@@ -41,6 +53,7 @@ from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
 from .planner import Planner
 from .planning_queue import PlanningQueue
+from .seats import MAX_SEATS, Seat, Seats, environments, take_seats
 from .standard_io import Busy, StandardInput, StandardOutput, exit_hard_after, leave_at_signals, private_stdout
 from .worker_life import WorkerLife
 
@@ -73,17 +86,36 @@ class Options:
     worker_command: list[str] = field(default_factory=list)
     paused: bool = False
     """Begin no job before the client resumes the queue."""
+    transformers: Mapping[str, TransformerPart] = field(default_factory=dict)
+    """What transformers' files are of which nothing else tells it, by path."""
+    cards: list[str] = field(default_factory=list)
+    """The cards that may be used, in the order in which jobs go to them; empty: all."""
+    workers: int = 0
+    """How many workers there may be; 0: one for each card."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `serve`."""
-    parser.add_argument("--state", type=Path, required=True, help="folder of the queue and the logs")
+    parser.add_argument(
+        "--state", type=Path, default=own_state_folder(), help="folder of the queue and the logs (%(default)s)"
+    )
+    parser.add_argument(
+        "--stay", action="store_true", help="go on with the queue when stdin ends; another --stay comes back to it"
+    )
     add_machine_arguments(parser)
     parser.add_argument("--online", action="store_true", help="allow the network")
     parser.add_argument(
         "--idle-minutes", type=float, default=0.0, metavar="X", help="end a worker that is idle for so long; 0: never"
     )
     parser.add_argument("--paused", action="store_true", help="begin no job before the queue is resumed")
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="how many workers make takes side by side: at most one on a card, and so many on the processor "
+        "(one for each card, else one)",
+    )
     parser.add_argument("--worker-command", type=json.loads, default=[], help=argparse.SUPPRESS)
 
 
@@ -92,12 +124,81 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder"
     )
+    add_transformer_argument(parser)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
-    parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of the device")
+    parser.add_argument(
+        "--card",
+        action="append",
+        default=[],
+        type=_card,
+        metavar="UUID",
+        help="a card that may be used, as `nvidia-smi -L` names it, or by its number; may be given several times (all)",
+    )
+    parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of each device")
+
+
+def _card(text: str) -> str:
+    if not is_card_id(text):
+        raise argparse.ArgumentTypeError(f"'{text}' names no card; `nvidia-smi -L` lists their UUIDs (GPU-...)")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= MAX_SEATS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of workers; give 1 to {MAX_SEATS}")
+    return int(text)
+
+
+def add_transformer_argument(parser: argparse.ArgumentParser) -> None:
+    """The flag that says what a transformer's file is."""
+    parser.add_argument(
+        "--transformer",
+        action="append",
+        type=_transformer,
+        default=[],
+        metavar="FILE=PART",
+        help="a file that may be a whole 14B model or one expert of a Wan 2.2: whole, high or low",
+    )
+
+
+def _transformer(text: str) -> tuple[str, TransformerPart]:
+    file, is_said, part = text.rpartition("=")
+    if not is_said or part not in (TransformerPart.WHOLE, TransformerPart.HIGH, TransformerPart.LOW):
+        raise argparse.ArgumentTypeError(f"'{text}' doesn't end in =whole, =high or =low")
+    return os.path.abspath(file), TransformerPart(part)
+
+
+def own_state_folder() -> Path:
+    """Where a server that was told no folder keeps its queue: the person's own, by each system's custom."""
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "wan-backend"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "wan-backend"
+    return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "wan-backend"
+
+
+def _flags_of(options: argparse.Namespace) -> list[str]:
+    """The flags with which a keeper starts the server."""
+    flags = ["--device", options.device, "--idle-minutes", str(options.idle_minutes)]
+    for folder in options.models_folder:
+        flags += ["--models-folder", os.path.abspath(folder)]
+    if options.memory_budget_gib:
+        flags += ["--memory-budget-gib", str(options.memory_budget_gib)]
+    if options.worker_command:
+        flags += ["--worker-command", json.dumps(options.worker_command)]
+    for card in options.card:
+        flags += ["--card", card]
+    for file, part in options.transformer:
+        flags += ["--transformer", f"{file}={part.value}"]
+    flags += ["--workers", str(options.workers)] if options.workers else []
+    return flags + ["--online"] * options.online + ["--paused"] * options.paused
 
 
 def main(options: argparse.Namespace) -> int:
     """Serve until stdin ends; the exit code."""
+    if options.stay and stay.is_possible():
+        return stay.main(options.state.absolute(), _flags_of(options))
     private_files.begin()
     budget = options.memory_budget_gib
     made = Options(
@@ -109,6 +210,9 @@ def main(options: argparse.Namespace) -> int:
         max(0.0, options.idle_minutes) * 60,
         options.worker_command,
         options.paused,
+        dict(options.transformer),
+        options.card,
+        options.workers,
     )
     try:
         server = Server(made)
@@ -173,33 +277,68 @@ class Server:
         )  # fmt: skip
 
     def _make_components(self, options: Options, log_file: Path, fetch: DownloadCommand) -> None:
-        """Make the queue, the worker's life, planning, downloads and the handlers."""
-        owner, logs = self._owner, log_file.parent
+        """Make the queue, the workers' places, planning, downloads and the handlers."""
+        owner = self._owner
         self._queue = JobQueue(
             options.state, owner, self._on_job, lambda do: self._inbox.put(Call(do)), self._on_elsewhere
         )
-        command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
-        life = WorkerLife(command, worker_process.environment(options.online, options.state), logs, self._inbox)
-        self._card_watch = GraphicsCardWatch(options.memory_budget_bytes, options.device)
+        self._options, self._logs, self._numbers = options, log_file.parent, itertools.count(1)
+        self._seats = Seats()
         calibrations = Calibrations(options.state / CALIBRATIONS_FILE)
+        answers = TransformerAnswers(options.state / TRANSFORMERS_FILE, options.transformers)
         planner = Planner(
-            options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine, calibrations
+            options.models_folders, options.memory_budget_bytes, lambda: self._seats.machine, calibrations, answers
         )
-        self._life = life
         self._planning = PlanningQueue(planner, self._inbox, self._on_models)
         self._runner = JobRunner(
-            *(self._queue, life, self._planning, options.device, options.memory_budget_bytes, options.state),
+            *(self._queue, self._seats, self._planning, options.device, options.memory_budget_bytes, options.state),
             *(self._on_worker, str(options.state / BF16_CACHE_FOLDER), options.idle_seconds),
-            lambda: not self._card_watch.is_asking,
             MeasuredTimes(options.state / MEASURED_TIMES_FILE),
+            bool(options.cards),
             options.state / looks.FOLDER / owner.id,
         )
         if options.paused:
             self._runner.pause(True)
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         self._handlers = Handlers(
-            *(options.state, log_file, self._inbox, self._queue, self._planning, self._runner, life),
+            *(options.state, log_file, self._inbox, self._queue, self._planning, self._runner, self._seats),
             *(self._downloads, fetch, self._leave),
+        )
+        self._find_cards()
+
+    def _find_cards(self) -> None:
+        """Open the workers' places; where the cards have to be asked for, beside everything else."""
+        options = self._options
+        if options.device not in ("auto", "cuda"):
+            self._open_seats([])
+        elif options.cards:
+            self._open_seats(cards.named(options.cards))
+        elif (left := cards.left_visible()) is not None:
+            self._open_seats(left if len(left) > 1 else [])  # a single one is the worker's by itself
+        elif not cards.can_be_listed():
+            self._open_seats([])
+        else:
+            threading.Thread(target=self._list_cards, name="cards", daemon=True).start()
+
+    def _list_cards(self) -> None:
+        found = cards.for_takes(cards.listed())
+        self._inbox.put(Call(lambda: self._open_seats(found)))
+
+    def _open_seats(self, found: list[Card]) -> None:
+        """Have a place for each card that was found, or for as many workers as were asked for."""
+        options = self._options
+        places = take_seats(options.workers, found)
+        command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
+        around = environments(places, worker_process.environment(options.online, options.state))
+        log.info("Workers: %d; cards: %s", len(places), ", ".join(f"{each.id} {each.name}" for each in found) or "any")
+        self._seats.open(
+            Seat(
+                number,
+                WorkerLife(command, environment, self._logs, self._inbox, numbers=self._numbers),
+                card,
+                GraphicsCardWatch(options.memory_budget_bytes, options.device, card),
+            )
+            for number, (card, environment) in enumerate(zip(places, around, strict=True))
         )
 
     def run(self) -> None:
@@ -231,7 +370,7 @@ class Server:
             if event is not None:
                 self._handle(event)
             self._busy.name_work("the queue")
-            self._life.tick()
+            self._seats.tick()
             self._planning.tick()
             self._send_progress()
             if self._methods.greeted:
@@ -250,9 +389,9 @@ class Server:
                 self._input.handled(line)
                 self._endpoint.take(line)
             case WorkerLine():
-                self._life.on_line(event)
+                self._seats.on_line(event)
             case WorkerExit():
-                self._life.on_exit(event)
+                self._seats.on_exit(event)
             case Call(do):
                 do()
             case Leave(why):
@@ -276,7 +415,7 @@ class Server:
         waits = [IDLE_SECONDS]
         if self._progress:
             waits.append(max(0.0, self._sent_at + PROGRESS_SECONDS - time.monotonic()))
-        deadline = self._life.seconds_to_deadline()
+        deadline = self._seats.seconds_to_deadline()
         if deadline is not None:
             waits.append(deadline)
         return min(waits)
@@ -292,7 +431,6 @@ class Server:
         self._send_event("elsewhere", ElsewhereParams(jobs))
 
     def _on_worker(self, status: WorkerStatus) -> None:
-        self._card_watch.worker_changed(status)
         self._send_event("worker", status)
 
     def _on_models(self, known: ModelsResult) -> None:

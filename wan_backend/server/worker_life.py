@@ -6,9 +6,10 @@ States: none, starting, ready, busy, broken. Single-threaded: all methods are ca
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,8 +82,10 @@ class WorkerLife:
         inbox: Inbox,
         timeouts: Timeouts | None = None,
         read_signs: Callable[[int], Signs | None] = read_signs,
+        numbers: Iterator[int] | None = None,
     ) -> None:
-        """`read_signs` reads the signs of a process."""
+        """`read_signs` reads the signs of a process; `numbers` are given to one worker after the next, and to those of
+        the other lives that share the inbox."""
         self._command, self._environment, self._logs, self._inbox = command, environment, logs, inbox
         self._timeouts, self._read_signs = timeouts or Timeouts(), read_signs
         self.listener: Listener
@@ -90,7 +93,7 @@ class WorkerLife:
         self._process: WorkerProcess | None = None
         self._endpoint = self._new_endpoint()
         self._pulse = Pulse(self._timeouts, lambda: None, time.monotonic())
-        self._started = 0
+        self._numbers, self._started = numbers or itertools.count(1), 0
         self._started_at = 0.0
         self._answered = False
         self._quick_deaths = 0
@@ -144,7 +147,7 @@ class WorkerLife:
         """Have a worker, unless there is one or none may be started."""
         if self._process is not None or self.status.state is WorkerState.BROKEN:
             return
-        self._started += 1
+        self._started = next(self._numbers)
         self._answered = self._expected_end = self._killed = False
         self._idle_since = None
         self._warming.clear()
@@ -238,12 +241,31 @@ class WorkerLife:
         if self.status.state is WorkerState.BROKEN:
             self._set(WorkerStatus(WorkerState.NONE))
 
-    def stop(self, timeout_seconds: float) -> None:
-        """End the worker at once: the server leaves."""
+    def give_up(self, sentence: Sentence) -> None:
+        """End the worker, and start none until `reset`: none can do anything here."""
         if self._process is not None:
             self._expected_end = True
             self._process.kill()
-            self._process.wait(timeout_seconds)
+            self._forget_process()
+        self._set(WorkerStatus(WorkerState.BROKEN, sentence=sentence))
+
+    def stop(self, timeout_seconds: float) -> None:
+        """End the worker at once, and wait for that: the server leaves."""
+        self.kill()
+        self.wait_for_end(timeout_seconds)
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        if self._process is not None:
+            self._expected_end = True
+            self._process.kill()
+
+    def wait_for_end(self, timeout_seconds: float) -> float:
+        """Wait for the end of a worker that was killed; how many seconds that took."""
+        begun = time.monotonic()
+        if self._process is not None:
+            self._process.wait(max(0.0, timeout_seconds))
+        return time.monotonic() - begun
 
     def seconds_to_deadline(self) -> float | None:
         """When `tick` has something to do."""

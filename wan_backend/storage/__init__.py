@@ -2,7 +2,10 @@
 
 whole_file            files that are either whole or not there
 private_files         files that nobody else on the machine may read
+file_locks            locks that the system releases with their process
 guarded_files         reads people's own files: a bad one affects only itself
+signing               signs movies with a person's certificate
+take_folder           the folder of a take, which appears only when it is whole
 media_folder          whether a take can be written where it is to go
 byte_sizes            sizes in words, and what a disk has free
 disk_errors           the system's errors, as a person reads them

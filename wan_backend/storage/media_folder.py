@@ -5,15 +5,22 @@ It changes nothing: a plan is asked for at every key press in the panel.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import sys
 from pathlib import Path
 
+from ..protocol import take_names
 from ..protocol.messages import Problem, ProblemKind
 from ..protocol.sentences import Sentence
 from .byte_sizes import existing_ancestor, size_in_words
 from .disk_errors import reason
 
+WINDOWS_PATH_CHARACTERS = 259
+"""Windows takes no longer path, unless a person has it allow them."""
+TAKE_CHARACTERS = take_names.MAX_CHARACTERS + 2 + 24
+"""Room for a take's folder and for the name of a file in it, while that is written as well."""
 RESERVE_BYTES = 16 << 20
 """Left free beside the take, for its settings, the queue and the logs."""
 
@@ -25,6 +32,15 @@ def check(folder: str, needed_bytes: int) -> Problem | None:
     )
     if not folder or not os.path.isabs(folder):
         return _problem(not_a_path)
+    if not are_long_paths_allowed() and is_too_long_for_windows(folder):
+        return _problem(
+            Sentence(
+                "The path of the media folder {folder} is too long for Windows: with the files of a take it comes to "
+                "more than {most} characters; choose a shorter one, or allow long paths in Windows.",
+                folder=_shown(folder),
+                most=WINDOWS_PATH_CHARACTERS,
+            )
+        )
     try:
         return _check_folder(Path(folder), needed_bytes)
     except ValueError:  # a zero in it, or half a character that no system has
@@ -37,6 +53,23 @@ def check(folder: str, needed_bytes: int) -> Problem | None:
                 reason=reason(error),
             )
         )
+
+
+def is_too_long_for_windows(folder: str) -> bool:
+    """Whether a take in that folder would have files whose paths are longer than Windows takes by itself."""
+    if folder.startswith("\\\\?\\"):
+        return False
+    return len(folder.encode("utf-16-le", "surrogatepass")) // 2 + TAKE_CHARACTERS > WINDOWS_PATH_CHARACTERS
+
+
+def are_long_paths_allowed() -> bool:
+    """Whether this system takes longer paths: every one but Windows, and that where a person allows it."""
+    if sys.platform != "win32":
+        return True
+    try:
+        return bool(ctypes.WinDLL("ntdll").RtlAreLongPathsEnabled())
+    except (OSError, AttributeError):
+        return False
 
 
 def _shown(folder: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,9 @@ from .warm_model import WarmModel
 from .warm_up import get_ready
 
 log = logging.getLogger(__name__)
+
+CARD_FAILED = 70
+"""The exit code of a worker whose card can't be used any more."""
 
 
 class Executor:
@@ -70,6 +74,8 @@ class Executor:
             return self._make(run)
         except Exception as error:  # noqa: BLE001 - the worker lives on, whatever a job's libraries raise
             refusal = self._refusal(error, run.params)
+            if failure := devices.card_failure(error):
+                _end_with_card(failure)
         # Only here is the error gone, and with its traceback the tensors of the job.
         self._free_memory(refusal.problem)
         return refusal
@@ -192,6 +198,16 @@ class Executor:
             self._warm.model.drop_all()  # the next job reads again whatever was moved in part
         devices.release(self._warm.model.device)
         log.info("memory given back in %.2f s", time.monotonic() - began)
+
+
+def _end_with_card(failure: str) -> None:
+    """End this process, so that its job can go on with another one: here, every job from now on would fail.
+
+    At once: Python's own end would wait for the card.
+    """
+    sys.stderr.write(failure + "\n")
+    sys.stderr.flush()
+    os._exit(CARD_FAILED)
 
 
 def _free_memory(device: torch.device) -> list[FreeMemory]:

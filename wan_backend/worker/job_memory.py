@@ -31,7 +31,8 @@ class JobMemory:
     def __init__(self, model: WanModel, params: RunParams) -> None:
         plan = params.plan
         at_once = plan.frames_at_once
-        self._room = room_for(model, plan.width, plan.height, at_once, params.memory_budget_bytes, plan.loras)
+        budgets = params.memory_budget_bytes, plan.loras, params.host_budget_bytes
+        self._room = room_for(model, plan.width, plan.height, at_once, *budgets)
         self._history = OutOfMemoryHistory(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
         device = f"{devices.name(model.device)}, torch {torch.__version__}, backend {__version__}"
         free_bytes = self._room.device_bytes

@@ -21,8 +21,7 @@ import torch
 
 from .. import __version__
 from ..frames import source_frames
-from ..frames.marks import Marks
-from ..frames.take_writing import TakeFolder
+from ..frames.marks import PROGRAM, Marks, program_of
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices, matrix_products
 from ..loading.matrix_products import EightBitProduct, MatrixWidth
@@ -54,6 +53,7 @@ from ..protocol.messages import (
     JobState,
     Jump,
     MatrixPrecision,
+    MediaFormat,
     PhaseSeconds,
     Plan,
     ProgressParams,
@@ -64,7 +64,8 @@ from ..protocol.messages import (
     TakeRequest,
 )
 from ..protocol.sentences import Sentence, in_english
-from ..storage import media_folder
+from ..storage import media_folder, signing
+from ..storage.take_folder import TakeFolder
 from . import overlap, take_pictures
 from .failures import decoded_no_pictures, numbers_ran_over
 from .gather import gather
@@ -88,6 +89,7 @@ EXACT_MATRICES_NOTE = Sentence(
 PRODUCT_FAILED_NOTE = Sentence(
     "Multiplying in 8 bit failed during the take, so it went on with weights in 8 bit that are multiplied in 16 bit."
 )
+ONLY_MP4 = Sentence("The take isn't signed: of the formats, only H.264 movies can be (More, File Format).")
 FINISHED_SECONDS = 10.0
 """Decoding waits this long for the finished latents to be on the disk; a disk that hangs must not hold the take."""
 
@@ -211,6 +213,7 @@ def make_take(
         if state.resumed is None and not state.spilled:
             warm.pace.learn(PhaseSeconds(0.0, **state.seconds), work)
         check(should_stop)
+        marks = _signed(job, state, marks, take_folder.partial)
         final = take_folder.publish(lambda folder: _settings(job, state, _result(job, state, memory, folder), marks))
         job.steps.remove()
         return _result(job, state, memory, final)
@@ -233,6 +236,24 @@ def make_pictures(job: TakeJob, folder: Path) -> tuple[TakeState, JobMemory]:
         model.drop_all()
         devices.release(model.device)
     return state, memory
+
+
+def _signed(job: TakeJob, state: TakeState, marks: Marks, folder: Path) -> Marks:
+    """Sign the take's movie if a person has chosen a certificate; a note says it if that can't be done."""
+    try:
+        signatory = signing.Signatory.named()
+        if signatory is None:
+            return marks
+        if job.request.media_format is not MediaFormat.H264:
+            raise signing.CantSign(ONLY_MP4)
+        title = first_file(job.request.media_format)
+        claim = signing.Claim(title, marks.digital_source_type, marks.model, PROGRAM, __version__)
+        signatory.sign(folder / title, claim)
+    except signing.CantSign as error:
+        log.warning("the take isn't signed: %s", error.sentence)
+        state.plan = replace(state.plan, notes=[*state.plan.notes, error.sentence])
+        return marks
+    return replace(marks, signed=True)
 
 
 def work_of(plan: Plan) -> TakeWork:
@@ -574,6 +595,7 @@ def _result(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> 
         width=plan.width,
         height=plan.height,
         frame_rate=request.frame_rate,
+        program=program_of(__version__),
         handle_before=plan.handle_before,
         handle_after=plan.handle_after,
         start_jump=state.jumps.get(Role.BEFORE),

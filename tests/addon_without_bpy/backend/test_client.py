@@ -51,10 +51,10 @@ def test_answers_find_their_questions_in_any_order(talk):
     talk.call("list")
     talk.call("release")
     assert [message["method"] for message in talk.child.sent] == ["list", "release"]
-    talk.child.says(id=2, result={"state": "none"})
+    talk.child.says(id=2, result={"workers": [{"state": "none"}]})
     talk.child.says(id=1, result={"jobs": []})
     assert talk.tick()
-    assert [type(answer).__name__ for answer in talk.answers] == ["WorkerStatus", "ListResult"]
+    assert [type(answer).__name__ for answer in talk.answers] == ["WorkersResult", "ListResult"]
     assert not talk.tick()
 
 
@@ -95,10 +95,10 @@ def test_an_answer_longer_than_a_line_fails_its_own_call_alone(talk, errors):
     talk.call("list")
     talk.call("release")
     talk.child.incoming.append(b'{"jsonrpc":"2.0","id":1,"result":{"jobs":["' + b"x" * (1 << 20) + b'"]}}')
-    talk.child.says(id=2, result={"state": "none"})
+    talk.child.says(id=2, result={"workers": [{"state": "none"}]})
     talk.tick()
     assert [error.code for error in talk.failures] == [errors.LINE_TOO_LONG]
-    assert [type(answer).__name__ for answer in talk.answers] == ["WorkerStatus"]
+    assert [type(answer).__name__ for answer in talk.answers] == ["WorkersResult"]
 
 
 def test_what_is_too_long_to_be_sent_is_a_failure_with_a_sentence(talk, errors, messages, make_request):

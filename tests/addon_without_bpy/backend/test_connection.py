@@ -283,7 +283,7 @@ def test_last_words_are_read_before_its_end_is_told(life) -> None:
     life.begin()
     answers: list = []
     life.connection.client.call("release", answered=answers.append)
-    life.child.answers("release", state="none")
+    life.child.answers("release", workers=[{"state": "none"}])
     life.child.exit_code = 0
     life.tick()
     assert len(answers) == 1 and life.lost == 1

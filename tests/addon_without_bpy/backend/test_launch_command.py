@@ -58,6 +58,10 @@ def test_what_the_preferences_say_becomes_flags(command, settings, tmp_path):
     ]
     idle = command.find(settings(command=sys.executable, idle_minutes=30)).arguments
     assert idle[-2:] == ["--idle-minutes", "30"]
+    cards = {"cards": ("GPU-1111", "GPU-2222")}
+    chosen = command.find(settings(command=sys.executable, **cards)).arguments
+    assert chosen[-4:] == ["--card", "GPU-1111", "--card", "GPU-2222"]
+    assert "--card" not in command.find(settings(command=sys.executable, device="cpu", **cards)).arguments
     assert command.find(settings(command=sys.executable, paused=True)).arguments[-1] == "--paused"
     plain = command.find(settings(command=sys.executable)).arguments
     assert plain[-2:] == ["--state", str(tmp_path / "state")]
@@ -126,3 +130,44 @@ def test_what_a_button_can_do_is_known_of_each_way_of_missing(command, settings,
     for content in ("{", '{"python": "/gone"}'):
         note.write_text(content)
         assert remedy({}) is command.Remedy.SET_UP
+
+
+def test_another_machine_is_reached_by_the_relay_with_what_it_needs(command, settings, tmp_path):
+    pairs = (("/mnt/shots", "/srv/shots"),)
+    box = command.Machine("the box", "ssh -p 7 box wan-backend serve", pairs)
+    python = tmp_path / "python"
+    python.touch()
+    asked = settings(machine=box, models_folder="/models", device="cuda", idle_minutes=5, paused=True)
+    found = command.find(asked, {command.PYTHON_VARIABLE: str(python)})
+    assert found.arguments[:3] == [str(python), "-m", "wan_backend.relay"]
+    end = found.arguments.index("--")
+    assert found.arguments[end + 1 :] == ["ssh", "-p", "7", "box", "wan-backend", "serve"]
+    given = " ".join(found.arguments[3:end])
+    assert "--name the box" in given and "--pair /mnt/shots /srv/shots" in given and given.endswith("--paused")
+    assert "/models" not in given and "cuda" not in given  # that machine's own affair
+
+
+def test_without_a_backend_here_blenders_own_python_is_the_relay(command, settings):
+    found = command.find(settings(machine=command.Machine("box", "ssh box wan-backend serve")), {})
+    assert found.arguments[0] == sys.executable
+
+
+def test_each_machine_has_a_folder_of_its_own(command, settings):
+    folders = {
+        command.find(settings(machine=command.Machine(name, "ssh box serve")), {}).arguments[4]
+        for name in ("box", "box/..", "cloud")
+    }
+    assert len(folders) == 3 and all(".." not in folder for folder in folders)
+
+
+def test_a_machine_without_a_command_is_a_sentence(command, settings):
+    with pytest.raises(command.BackendMissing, match="box has no command yet"):
+        command.find(settings(machine=command.Machine("box", "  ")), {})
+
+
+def test_this_machine_is_tested_by_the_same_relay(command, settings, tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.touch()
+    monkeypatch.setenv(command.PYTHON_VARIABLE, str(python))
+    words = command.test_command(settings()).arguments
+    assert "--test" in words and words[words.index("--") + 1 :][1:4] == ["-m", "wan_backend", "serve"]

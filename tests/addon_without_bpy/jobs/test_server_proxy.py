@@ -64,11 +64,13 @@ class Desk:
     def __init__(self, addon, monkeypatch, tmp_path) -> None:
         connection, command = addon("backend.connection"), addon("backend.launch_command")
         self.children: list[Child] = []
+        self.cards: list[dict] = []
         self.jobs_there: list[dict] = []
 
         def start(*arguments):
             self.children.append(Child(*arguments))
             self.children[-1].jobs = self.jobs_there
+            self.children[-1].do_cards = lambda params: {"cards": self.cards}
             return self.children[-1]
 
         monkeypatch.setattr(connection, "ChildProcess", start)
@@ -184,3 +186,74 @@ def test_a_hundred_small_events_are_a_hundred_small_changes(desk, to_json, make_
     desk.server.want_details("b" * 32)
     desk.tick()
     assert desk.child.asked.count("details") == 1, "the server doesn't have the other one"
+
+
+def test_what_a_transformer_is_said_to_be_is_passed_on_and_planned_with(desk, addon, make_request) -> None:
+    part = addon("jobs.server_proxy").TransformerPart
+    desk.server.name_transformer("/models/mine.safetensors", part.HIGH)
+    desk.server.start()
+    desk.tick(2)
+    assert "name_transformer" not in desk.child.asked, "there was no server"
+    given: list[dict] = []
+    desk.child.do_name_transformer = lambda params: given.append(params) or {}
+    desk.server.plan_query.want(make_request())
+    desk.server.plan_query._wanted_since = 0.0
+    desk.tick()
+    assert desk.child.asked[-1] == "plan"
+    desk.server.name_transformer("/models/mine.safetensors", part.HIGH)
+    assert given == [{"file": "/models/mine.safetensors", "part": "high"}]
+    desk.tick(2)
+    assert desk.child.asked.count("plan") == 2 and "models" in desk.child.asked[-3:]
+
+
+def test_an_answer_that_can_not_be_kept_is_said(desk, addon) -> None:
+    desk.server.start()
+    desk.tick(2)
+    desk.server.name_transformer("/models/mine.safetensors", addon("jobs.server_proxy").TransformerPart.LOW)
+    refusal = {"kind": "disk_full", "sentence": "The answer was not kept: the disk is full."}
+    number = len(desk.child.asked)
+    desk.child.say(id=number, error={"code": -32000, "message": refusal["sentence"], "data": refusal})
+    before = desk.changes
+    desk.tick(2)
+    assert desk.changes > before and desk.server.plan_query.sentence == refusal["sentence"]
+
+
+def test_each_worker_of_a_server_is_known_by_its_place(desk) -> None:
+    desk.server.start()
+    desk.tick(3)
+    ready = {"state": "ready", "device": "cuda (NVIDIA L4)", "torch": "2.13"}
+    desk.child.say(method="worker", params={**ready, "number": 1, "device_bytes": 24, "card": "GPU-2222"})
+    desk.child.say(method="worker", params={**ready, "number": 0, "device_bytes": 8, "card": "GPU-1111"})
+    desk.tick()
+    assert [each.card for each in desk.server.workers] == ["GPU-1111", "GPU-2222"]
+    assert desk.server.worker.device_bytes == 24 and desk.server.working_places == 2
+    desk.child.say(method="worker", params={"state": "broken", "number": 1})
+    desk.tick()
+    assert [each.state for each in desk.server.workers] == ["ready", "broken"]
+    assert desk.server.worker.device_bytes == 8 and desk.server.working_places == 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_cards_are_a_choice_where_there_are_several(desk, count) -> None:
+    row = {"name": "NVIDIA L4", "memory_bytes": 24, "used": True}
+    desk.cards = [{"card": f"GPU-{n}000", **row} for n in range(count)]
+    desk.server.start()
+    desk.tick(4)
+    assert len(desk.server.cards) == (count if count > 1 else 0)
+
+
+def test_the_line_to_another_machine_is_known_until_the_relay_is_gone(desk, addon, monkeypatch, make_request) -> None:
+    monkeypatch.setattr(addon("jobs.server_queries"), "QUIET_SECONDS", 0.0)
+    desk.server.start()
+    desk.tick(2)
+    desk.child.say(method="link", params={"connected": False, "sentence": "box does not answer."})
+    desk.server.plan_query.want(make_request())
+    desk.tick(2)
+    assert not desk.server.link.connected and desk.server.link.sentence == "box does not answer."
+    assert desk.child.asked.count("plan") == 1
+    desk.child.say(method="link", params={"connected": True, "done_bytes": 3, "total_bytes": 7})
+    desk.tick(2)
+    assert desk.child.asked.count("plan") == 2, "without a line there was no plan"
+    assert desk.server.link.total_bytes == 7
+    desk.server.stop()
+    assert desk.server.link is None

@@ -106,6 +106,21 @@ def test_nothing_is_known_of_the_rest(tmp_path, head_of, name):
     assert head_of(str(file)) is None
 
 
+def test_what_every_blender_shows_black_is_told(tmp_path, addon, plain):
+    is_shown_black = addon("timeline.movie_head").is_shown_black
+    assert is_shown_black(str(written(tmp_path, "gray qtrle.mov", *UNKNOWN["gray qtrle.mov"])))
+    assert not is_shown_black(str(written(tmp_path, "qtrle.mov", *KNOWN["qtrle.mov"][:3])))
+    sound = bytearray(plain["h264.mp4"])
+    place = boxed(sound, b"hdlr") + 8
+    sound[place : place + 4] = b"soun"
+    (tmp_path / "song.m4a").write_bytes(sound)
+    for shows_covers in (False, True):
+        assert is_shown_black(str(tmp_path / "song.m4a"), shows_covers) is not shows_covers
+    for name in ("nothing.mov", "text.mov"):
+        (tmp_path / "text.mov").write_text("hello")
+        assert not is_shown_black(str(tmp_path / name), False)
+
+
 def remuxed(
     file: Path, to: Path, options: dict[str, str] | None = None, tracks: int = 1, said: dict[str, str] | None = None
 ) -> Path:

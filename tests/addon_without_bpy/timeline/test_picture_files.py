@@ -68,6 +68,14 @@ def test_other_formats_are_rendered(tmp_path, head_of, ending):
     assert head.is_known
 
 
+@pytest.mark.parametrize("pictures", [1, 3])
+def test_a_webp_of_several_pictures_is_told_from_one(tmp_path, head_of, pictures):
+    several = [Image.new("RGBA", SIZE, (number, 9, 9, 99)) for number in range(pictures)]
+    several[0].save(tmp_path / "a.webp", save_all=True, append_images=several[1:], lossless=True)
+    head = head_of(str(tmp_path / "a.webp"))
+    assert head.is_known and head.is_animated_webp is (pictures > 1)
+
+
 @pytest.mark.parametrize(
     "begins",
     [b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", b"\0\0\0\x20ftypavif\0\0\0\0mif1avif", b"\xff\x0a\x7f\x24\x08",

@@ -78,6 +78,12 @@ def test_every_fix_of_the_backend_is_understood(stand_in, addon) -> None:
     assert set(module.ACTIONS) == set(m.FixAction)
 
 
+@pytest.mark.parametrize("part", ["whole", "high", "low", "unknown"])
+def test_what_a_transformer_is_said_to_be_goes_to_the_server(stand_in, settings, part: str) -> None:
+    assert bpy.ops.wan_vse.apply_fix(action=f"transformer_{part}", value="/models/mine.safetensors") == FINISHED
+    assert stand_in.asked[-1] == ("name_transformer", "/models/mine.safetensors", part)
+
+
 @pytest.mark.parametrize("setting", ["steps", "guidance_scale", "flow_shift"])
 def test_what_the_panel_leaves_to_the_quality_is_not_set(stand_in, settings, setting: str) -> None:
     before = settings.quality

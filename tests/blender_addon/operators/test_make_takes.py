@@ -358,3 +358,56 @@ def test_regenerate_covers_the_strip_from_above(stand_in, take, seed: str, same:
 
 def test_a_take_that_landed_is_not_undone_by_adjusting_the_order_for_it(addon) -> None:
     assert "REGISTER" not in addon("operators.make_takes").WAN_VSE_OT_regenerate.bl_options
+
+
+def words_of(take) -> list[tuple[int, int, str]]:
+    return [(each.first, each.last, each.prompt) for each in take.request.words]
+
+
+def test_text_strips_over_a_take_are_its_words_over_time(stand_in, film) -> None:
+    settings = film.scene.wan_vse
+    film.text("rain", 1, 21)
+    film.text("fog", 21, 41)
+    film.select("A")
+    bpy.ops.wan_vse.restyle()
+    assert stand_in.planned[-1].request.words == [], "not without being asked for"
+    settings.words_over_time = True
+    assert bpy.ops.wan_vse.restyle() == FINISHED
+    take = stand_in.planned[-1]
+    assert words_of(take) == [(0, 19, "rain"), (20, 39, "fog")] and take.request.prompt
+    assert film.strips["rain"].mute and film.strips["fog"].mute
+    assert bpy.ops.wan_vse.restyle() == FINISHED
+    assert words_of(stand_in.planned[-1]) == words_of(take), "muted words still are words"
+
+
+def test_selected_text_strips_make_one_take_or_one_each(stand_in, film) -> None:
+    settings = film.scene.wan_vse
+    film.text("rain", 300, 330)
+    film.text("fog", 340, 360)
+    film.select("rain", "fog")
+    settings.words_over_time, settings.style_words, settings.mute_text_strips = True, "grainy", False
+    set_prompts(settings, "")
+    assert bpy.ops.wan_vse.generate() == FINISHED
+    (take,) = stand_in.planned
+    assert (take.request.origin.start, take.request.length_frames, take.request.prompt) == (300, 60, "")
+    assert words_of(take) == [(0, 29, "rain, grainy"), (40, 59, "fog, grainy")]
+    assert not film.strips["rain"].mute
+    settings.prompt_source = "TEXT_STRIP"
+    assert bpy.ops.wan_vse.generate() == FINISHED
+    assert [(one.request.prompt, one.request.words) for one in stand_in.planned[1:]] == [
+        ("rain, grainy", []),
+        ("fog, grainy", []),
+    ]
+
+
+def test_without_words_a_prompt_is_still_asked_for(stand_in, film, addon) -> None:
+    film.scene.wan_vse.words_over_time = True
+    set_prompts(film.scene.wan_vse, "")
+    film.select("A")
+    restyle = addon("operators.make_takes").WAN_VSE_OT_restyle
+    assert "prompt is empty" in restyle.words_refusal(bpy.context)
+    words = film.text("x" * 6000, 1, 41)
+    if len(words.text) == 6000:  # Blender 4.2 keeps 511 characters
+        assert "6,000 characters" in why_not("restyle")
+    words.text = "rain"
+    assert restyle.words_refusal(bpy.context) == "", "the panel sees that a text was written"

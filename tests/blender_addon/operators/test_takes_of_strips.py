@@ -281,3 +281,29 @@ def test_a_take_that_is_there_in_best_is_not_asked_for_twice(shot):
     assert not why_not("drafts_in_best") and not why_not("take_in_best")
     shot.takes.set_asked(shot.strip, [shot.takes.Asked("e" * 32, A, best)])
     assert "No take" in why_not("drafts_in_best") and "waits" in why_not("take_in_best")
+
+
+def with_words(shot: Shot) -> None:
+    words = shot.stand_in.messages.Words
+    text = shot.text(A, words=[words(0, 11, "rain"), words(12, 23, "fog\nover it")])
+    shot.identity.mark_take(shot.strip, A, text, "{}")
+
+
+def test_a_new_take_keeps_the_words_over_time(shot) -> None:
+    with_words(shot)
+    assert bpy.ops.wan_vse.new_take() == FINISHED
+    words = shot.stand_in.planned[-1].request.words
+    assert [(each.first, each.last, each.prompt) for each in words] == [(0, 11, "rain"), (12, 23, "fog\nover it")]
+
+
+def test_words_over_time_are_put_back_as_text_strips(shot) -> None:
+    assert not bpy.ops.wan_vse.words_as_strips.poll(), "a take without words"
+    with_words(shot)
+    bpy.ops.wan_vse.load_settings()
+    assert shot.scene.wan_vse.words_over_time
+    begin = shot.compat.content_start(shot.strip)
+    assert bpy.ops.wan_vse.words_as_strips() == FINISHED
+    texts = [strip for strip in shot.compat.shown_strips(shot.scene) if strip.type == "TEXT"]
+    places = [(shot.compat.start(each), shot.compat.end_exclusive(each), each.text) for each in texts]
+    assert sorted(places) == [(begin, begin + 12, "rain"), (begin + 12, begin + 24, "fog\nover it")]
+    assert all(each.mute and each.channel > shot.strip.channel for each in texts)

@@ -173,7 +173,15 @@ def test_what_a_strip_says_of_its_take_has_its_handles(shot, addon):
     root = type(shot.long).__module__.partition(".blender_addon")[0]
     messages = sys.modules[f"{root}.wan_backend.protocol.messages"]
     take = messages.Take(
-        shot.long.folder, "0001.png", messages.MediaFormat.PNG, 48, 64, 64, messages.FrameRate(24), HANDLE, HANDLE
+        shot.long.folder,
+        "0001.png",
+        messages.MediaFormat.PNG,
+        48,
+        64,
+        64,
+        messages.FrameRate(24),
+        handle_before=HANDLE,
+        handle_after=HANDLE,
     )
     strip = shot.take_strips.put_on_timeline(shot.scene, "One", shot.long.files(), 7, 400, LENGTH)
     to_json = sys.modules[messages.__name__.replace("messages", "conversion")].to_json

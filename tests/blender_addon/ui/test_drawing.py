@@ -62,7 +62,9 @@ def draw_all(addon) -> Recorder:
         if not hasattr(panel, "poll") or panel.poll(bpy.context):
             panel.draw(SimpleNamespace(layout=layout), bpy.context)
     preferences = addon("preferences").get()
-    page = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna, media_folder="", announce="QUEUE")
+    known = {prop.identifier for prop in preferences.bl_rna.properties} - {"rna_type"}
+    values = {name: getattr(preferences, name) for name in known} | {"media_folder": "", "announce": "QUEUE"}
+    page = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna, **values)
     addon("ui.preferences_page").draw(page, bpy.context)
     queue = addon("ui.queue_list").WAN_VSE_UL_queue
     for row in bpy.context.window_manager.wan_vse.rows:

@@ -87,7 +87,7 @@ def test_the_end_of_a_long_prompt_is_found_too(stand_in, queue, addon) -> None:
     assert [number(job_id) for job_id in queue()] == [3], "the answer came, and nothing else changed"
     job = stand_in.all[5]
     stand_in.jobs.request_of = lambda job_id: (
-        SimpleNamespace(prompt="x " * 300 + "far\nend") if job_id == job.job_id else None
+        SimpleNamespace(prompt="x " * 300 + "far\nend", words=[]) if job_id == job.job_id else None
     )
     stand_in.all[:] = stand_in.all[1:]
     assert [number(job_id) for job_id in queue()] == [3, 5]
@@ -114,7 +114,7 @@ def test_nothing_is_done_while_the_queue_is_the_same(stand_in, queue, addon, mon
     fill(stand_in, 300, 20)
     before = queue()
     written = []
-    monkeypatch.setattr(addon("ui.refresh"), "_write", lambda *values: written.append(values))
+    monkeypatch.setattr(addon("ui.refresh"), "write_rows", lambda *values: written.append(values))
     monkeypatch.setattr(addon("ui.refresh"), "_shown", lambda *values: written.append(values))
     order = stand_in.order()
     monkeypatch.setattr(stand_in, "order", lambda: order)
@@ -195,17 +195,44 @@ def test_a_paused_queue_says_so_though_it_is_empty(stand_in, queue, addon) -> No
 def test_a_list_that_rests_is_not_gone_through(stand_in, queue, addon, monkeypatch) -> None:
     """Refreshes come with each step of a job. While the same jobs are there, no row is looked at or written."""
     refresh, calls = addon("ui.refresh"), []
-    for name in ("_shown", "_write"):
+    for name in ("_shown", "write_rows"):
         function = getattr(refresh, name)
         monkeypatch.setattr(
             refresh, name, lambda *values, name=name, function=function: calls.append(name) or function(*values)
         )
     fill(stand_in, 500, 20)
     queue()
-    assert calls == ["_shown", "_write"]
+    assert calls == ["_shown", "write_rows"]
     queue()
     queue()
-    assert calls == ["_shown", "_write"]
+    assert calls == ["_shown", "write_rows"]
     fill(stand_in, 500, 21)
     queue()
-    assert calls == ["_shown", "_write"] * 2
+    assert calls == ["_shown", "write_rows"] * 2
+
+
+def test_each_job_that_runs_shows_how_far_it_is(stand_in, queue, addon) -> None:
+    m = stand_in.messages
+    stand_in.all.clear()
+    for index, progress in enumerate((0.25, 0.5)):
+        summary = m.JobSummary(f"prompt {index}", m.Task.TEXT_TO_VIDEO, "big", 7, 81)
+        stand_in.all.append(m.JobStatus(f"{index:032x}", m.JobState.DENOISING, summary, progress=progress))
+    assert len(queue()) == 2
+    words = visible_text(draw_all(addon))
+    assert "25%" in words and "50%" in words
+
+
+def test_cards_are_chosen_in_the_preferences(stand_in, addon) -> None:
+    preferences = addon("preferences").get()
+    row = stand_in.messages.CardRow
+    stand_in.server.cards = [row(f"GPU-{n}000", f"NVIDIA L{n}", 24_000_000_000, True) for n in (1, 2)]
+    try:
+        assert "NVIDIA L2, 24.0 GB" in visible_text(draw_all(addon))
+        assert bpy.ops.wan_vse.use_card(card="GPU-1000") == {"FINISHED"}
+        assert preferences.cards == "GPU-2000"
+        assert bpy.ops.wan_vse.use_card(card="GPU-2000") == {"CANCELLED"}, "the last one stays"
+        assert bpy.ops.wan_vse.use_card(card="GPU-9000") == {"CANCELLED"}
+        assert bpy.ops.wan_vse.use_card(card="GPU-1000") == {"FINISHED"} and preferences.cards == ""
+    finally:
+        preferences.cards = ""
+        stand_in.server.cards = []

@@ -41,6 +41,18 @@ def test_the_running_job_is_shown_until_a_person_chooses_another(stand_in, shown
     assert shown() == A, "the running one was chosen, so the running one is followed"
 
 
+def test_of_several_that_run_any_can_be_chosen(stand_in, shown) -> None:
+    stand_in.add(A, "denoising")
+    stand_in.add(B, "denoising")
+    first = shown()
+    other = B if first == A else A
+    choose(other)
+    assert shown() == other, "it isn't taken for the first one"
+    choose(first)
+    stand_in.all[:] = [job for job in stand_in.all if job.job_id != first]
+    assert shown() == other, "the first one is followed again"
+
+
 def test_what_was_chosen_and_is_gone_gives_way_to_the_running_one(stand_in, shown) -> None:
     stand_in.add(C, "queued")
     stand_in.add(A, "denoising")
@@ -96,7 +108,7 @@ def test_a_row_that_moved_is_moved(addon, old, new, wanted) -> None:
     rows.clear()
     for name in old:
         rows.add().name = name
-    addon("ui.refresh")._write(rows, list(old), list(new))
+    addon("ui.refresh").write_rows(rows, list(old), list(new))
     assert [row.name for row in rows] == list(new)
     rows.clear()
 

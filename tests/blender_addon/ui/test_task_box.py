@@ -191,6 +191,21 @@ def test_several_text_strips_are_counted(panel, cut, settings) -> None:
     assert any("2 takes; the first" in word for word in drawn.words)
 
 
+def test_words_over_time_are_listed_with_their_frames(panel, cut, settings) -> None:
+    settings.words_over_time = True
+    assert "No text strip lies over these frames" in panel("A").words
+    cut.text("rain", 1, 21)
+    cut.text("fog", 11, 31, 6)
+    drawn = panel("A").words
+    assert {"1 to 10: rain", "11 to 30: fog"} <= set(drawn)
+    assert any("'fog' lies over 'rain'" in word for word in drawn)
+    for number in range(3):
+        cut.text(f"more {number}", 31 + 2 * number, 33 + 2 * number)
+    assert {"1 to 10: rain", "11 to 30: fog", "and 3 more"} <= set(panel("A").words)
+    settings.prompt_source = "TEXT_STRIP"
+    assert not any("rain" in word for word in panel("A").words)
+
+
 def test_a_refusal_is_said_in_the_panel(panel, cut) -> None:
     cut.shot("Muted", 300, 320).mute = True
     assert any("muted" in word for word in panel("Muted").words)

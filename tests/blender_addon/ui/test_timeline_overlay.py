@@ -200,6 +200,31 @@ def test_thousands_of_strips_are_read_by_and_by(stand_in, addon, scene, monkeypa
     assert sorted(shown()) == list(range(1, 11))
 
 
+def test_a_stale_take_is_marked_on_its_strip(stand_in, addon, scene) -> None:
+    overlay, marks = addon("ui.timeline_overlay"), addon("ui.shown_marks").marks
+    compat, identity = addon("timeline.compat"), addon("timeline.identity")
+    strip = compat.new_color(compat.strips(scene.sequence_editor), "P", 2, 10, 40)
+    identity.mark_take(strip, JOB, "{}", "{}")
+    assert marks(scene).takes == ()
+    stand_in.stale.stale = frozenset({JOB})
+    ((*place, badge),) = marks(scene).takes
+    assert place == [10, 50, 2]
+    assert overlay.badge_words(badge) == ("stale", "stale", "~")
+    assert overlay.shade_of(badge) == overlay.STALE
+    stand_in.stale.stale = frozenset()
+    assert marks(scene).takes == ()
+
+
+def test_what_is_worse_or_goes_on_is_said_before_that_a_take_is_stale(stand_in, addon) -> None:
+    overlay, strip_takes = addon("ui.timeline_overlay"), addon("timeline.strip_takes")
+    stand_in.add(JOB, "denoising", progress=0.5)
+    gone = strip_takes.Badge(2, 3, is_gone=True, is_stale=True)
+    assert overlay.shade_of(gone) == overlay.FAILED and "files are gone" in overlay.badge_words(gone)[0]
+    assert overlay.badge_words(strip_takes.Badge(2, 3, is_stale=True))[0] == "2 of 3, stale"
+    coming = strip_takes.Badge(2, 3, pending=(JOB,), is_stale=True)
+    assert "new take" in overlay.badge_words(coming)[0] and overlay.shade_of(coming) == overlay.STALE
+
+
 def test_the_ends_that_join_are_marked_in_a_color_with_their_figure(addon, scene, monkeypatch) -> None:
     overlay, marks = addon("ui.timeline_overlay"), addon("ui.shown_marks")
     badge = addon("timeline.strip_takes").Badge(1, 2)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.wan_backend.library import tiny_folder
 from tests.wan_backend.server.served import FAKE_WORKER, ROOT, processes_with
+from wan_backend.command_line import generate as generate_verb
 
 FAKE = ["--worker-command", json.dumps([sys.executable, str(FAKE_WORKER)])]
 
@@ -61,11 +62,34 @@ def visible(folder: Path) -> set[str]:
 
 def test_loras_are_sent_with_their_strengths_and_refused_in_a_sentence(generate, tmp_path):
     code, _, err = generate("fog", "take", "--lora", "style.safetensors=0.5x")
-    assert code == 2 and "'0.5x' is not a strength; give a LoRA as FILE or FILE=0.8." in err
+    assert code == 2 and "'0.5x' is not a strength; give a LoRA as FILE, FILE=0.8 or FILE=0.8,high" in err
     (tmp_path / "style.pt").write_bytes(b"")
     code, _, err = generate("fog", "take", "--lora", "style.pt=0.5")
     assert code == 2 and 'The LoRA "style.pt" is a pickled file' in err
     assert visible(tmp_path) == {"style.pt"}
+
+
+def test_words_are_given_with_their_frames_or_refused_in_a_sentence(generate, tmp_path):
+    code, _, err = generate("fog", "take", "--words", "the sun rises")
+    assert code == 2 and "'the sun rises' has no times; give words as '0-40: the sun rises'." in err
+    code, _, err = generate("", "take", "--words", "0-9: fog", "--words", "9-20: rain: a lot")
+    assert code == 2 and "Frames 9 to 9 have two words at once" in err
+    assert generate("", "take", "--words", "0-9: fog", "--words", "10-20: rain: a lot")[0] == 0
+    assert visible(tmp_path) == {"take"}
+
+
+@pytest.mark.parametrize(("said", "strength", "expert"), [
+    ("", 1, "auto"), ("=0.5", 0.5, "auto"), ("=high", 1, "high"), ("=0.5,low", 0.5, "low"), ("=-1,both", -1, "both"),
+])  # fmt: skip
+def test_a_lora_may_say_its_strength_and_its_expert(tmp_path, said, strength, expert):
+    use = generate_verb._lora(f"{tmp_path}/a=b,c.safetensors{said}" if said else f"{tmp_path}/c.safetensors")
+    assert (use.strength, use.expert, Path(use.path).parent) == (strength, expert, tmp_path)
+
+
+@pytest.mark.parametrize("said", ["=", "=0.5,", "=0.5,auto", "=,", "=high,0.5", "=0.5,HIGH"])
+def test_a_lora_that_says_something_else(said):
+    with pytest.raises(ValueError, match="is not a strength; give a LoRA as FILE"):
+        generate_verb._lora(f"a.safetensors{said}")
 
 
 def test_a_folder_of_frames(generate, tmp_path):

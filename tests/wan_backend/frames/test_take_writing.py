@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from wan_backend.frames import take_writing
-from wan_backend.frames.take_writing import Movie, PngSequence, TakeFolder
+from wan_backend.frames.take_writing import Movie, PngSequence
 from wan_backend.protocol.messages import MediaFormat
-from wan_backend.storage import whole_file
+from wan_backend.storage import take_folder, whole_file
+from wan_backend.storage.take_folder import TakeFolder
 
 
 def names(folder):
@@ -109,14 +110,14 @@ def test_a_take_made_again_replaces_the_old_one_at_the_end(tmp_path, old_name):
 
 def test_the_old_take_stays_where_the_new_one_can_not_be_named(tmp_path, monkeypatch):
     old = made(tmp_path, content=b"old")
-    rename = take_writing.os.rename
+    rename = take_folder.os.rename
 
     def refuse(source, target):
         if str(source).endswith(".partial"):
             raise OSError(13, "Permission denied")
         rename(source, target)
 
-    monkeypatch.setattr(take_writing.os, "rename", refuse)
+    monkeypatch.setattr(take_folder.os, "rename", refuse)
     with pytest.raises(OSError, match="Permission"):
         made(tmp_path)
     assert names(tmp_path) == [old.name]
@@ -302,7 +303,7 @@ def test_what_a_person_put_into_a_take_outlasts_its_being_made_again(tmp_path):
 @pytest.mark.parametrize("died_at", [1, 2])
 def test_a_worker_that_dies_between_two_names_loses_no_take(tmp_path, monkeypatch, died_at):
     folder = made(tmp_path, content=b"old")
-    rename, renamed = take_writing.os.rename, []
+    rename, renamed = take_folder.os.rename, []
 
     def dies(source, target):
         if len(renamed) >= died_at:
@@ -311,8 +312,8 @@ def test_a_worker_that_dies_between_two_names_loses_no_take(tmp_path, monkeypatc
         rename(source, target)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(take_writing.os, "rename", dies)
-        patched.setattr(take_writing.shutil, "rmtree", lambda *_, **__: dies(None, None) if len(renamed) > 1 else None)
+        patched.setattr(take_folder.os, "rename", dies)
+        patched.setattr(take_folder.shutil, "rmtree", lambda *_, **__: dies(None, None) if len(renamed) > 1 else None)
         made(tmp_path)
     assert made(tmp_path) == folder and (folder / "0001.png").read_bytes() == b"new"
     assert names(tmp_path) == [folder.name]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import stat
-import subprocess
-import sys
-import zipfile
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
-from wan_backend.interchange import bundle, process
-from wan_backend.protocol.conversion import to_json
+from tests.wan_backend.interchange.cut_files import JOBS, cut_of, export, import_, take, tool
+from wan_backend.frames import movie_length
+from wan_backend.frames.marks import GENERATED, Marks, mark_of, marked_png, png_chunk
+from wan_backend.frames.take_writing import Movie
+from wan_backend.interchange import process
+from wan_backend.protocol import cut_file
+from wan_backend.protocol.choices import MediaFormat
 from wan_backend.protocol.cut import (
     ClipMedia,
     ClipMediaKind,
@@ -25,50 +28,7 @@ from wan_backend.protocol.cut import (
     ImportTimelineParams,
 )
 from wan_backend.protocol.errors import Refusal
-from wan_backend.protocol.messages import FrameRate
 from wan_backend.server import interchange_requests
-
-JOBS = [digit * 32 for digit in "abc"]
-
-
-def take(media: Path, job: str, frames: int = 3) -> ClipMedia:
-    """A take's files, and what a cut says of it."""
-    folder = media / job
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [f"{index + 1:04d}.png" for index in range(frames)]
-    for name in (*names, "take.json"):
-        (folder / name).write_text(job + name)
-    return ClipMedia(ClipMediaKind.PICTURES, "", str(folder), names, frames, job_id=job, mark="star")
-
-
-def cut_of(*media: ClipMedia, active: int = 0) -> Cut:
-    """A cut with one clip."""
-    clip = CutClip("Shot", 4, 3, list(media), active, channel=2)
-    return Cut("Film", FrameRate(24), [CutTrack(clips=[clip])], first_frame=1)
-
-
-@pytest.fixture
-def film(tmp_path: Path) -> Cut:
-    """A cut of one clip with three takes, the middle one shown."""
-    return cut_of(*(take(tmp_path / "wan", job) for job in JOBS), active=1)
-
-
-def export(cut: Cut, file: Path) -> Any:
-    order = file.with_name("cut.json")
-    order.write_text(json.dumps(to_json(cut)))
-    return process.export(ExportTimelineParams(str(order), str(file)))
-
-
-def import_(file: Path, media: Path, folder: Path | None = None) -> tuple[Any, Cut]:
-    read = media.parent / "read.json"
-    result = process.import_(ImportTimelineParams(str(file), str(read), [str(media)]), folder)
-    return result, process.read_cut(read)
-
-
-def tool(name: str, *arguments: object) -> str:
-    """What one of OpenTimelineIO's own tools says."""
-    words = [sys.executable, "-m", f"opentimelineio.console.{name}", *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.ci
@@ -128,64 +88,6 @@ def test_missing_media_is_said_and_keeps_its_place(film: Cut, tmp_path: Path) ->
     assert (clip.active, clip.start, clip.length) == (1, 4, 3)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://host/x.mov", "//host/share/x.mov", "file://host/x.mov", "/etc/passwd", "x.m3u8", "\\\\host\\x.mov"]
-)
-def test_nothing_is_asked_of_the_network_or_of_files_that_are_no_media(tmp_path: Path, url: str) -> None:
-    export(cut_of(ClipMedia(ClipMediaKind.FILE, "", str(tmp_path), ["x.mov"], 9)), tmp_path / "film.otio")
-    timeline = json.loads((tmp_path / "film.otio").read_text())
-    (reference,) = timeline["tracks"]["children"][0]["children"][1]["media_references"].values()
-    reference["target_url"] = url
-    (tmp_path / "film.otio").write_text(json.dumps(timeline))
-    (tmp_path / "x.m3u8").write_text("#EXTM3U")
-    result, cut = import_(tmp_path / "film.otio", tmp_path)
-    assert result.missing == 1 and cut.tracks[0].clips[0].media[0].kind is ClipMediaKind.MISSING
-
-
-def hostile_zip(file: Path, name: str, content: bytes = b"x", mode: int = stat.S_IFREG) -> Path:
-    """A cut's zip with one more entry."""
-    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as packed:
-        info = zipfile.ZipInfo(name)
-        info.external_attr = mode << 16
-        info.compress_type = zipfile.ZIP_DEFLATED
-        packed.writestr(info, content)
-    return file
-
-
-@pytest.mark.parametrize(
-    "name", ["../out.png", "/tmp/out.png", "media/../../out.png", "media/a\\..\\b.png", "media/CON.png", "C:/x.png"]
-)
-def test_a_zip_whose_files_would_lie_elsewhere_is_refused(film: Cut, tmp_path: Path, name: str) -> None:
-    export(film, tmp_path / "film.otioz")
-    hostile_zip(tmp_path / "film.otioz", name)
-    with pytest.raises(Refusal, match="outside of its folder"):
-        import_(tmp_path / "film.otioz", tmp_path / "new", tmp_path / "new" / "film")
-    assert not (tmp_path / "new").exists() and not (tmp_path / "out.png").exists()
-
-
-def test_a_zip_with_a_link_or_a_bomb_is_refused(film: Cut, tmp_path: Path) -> None:
-    export(film, tmp_path / "film.otioz")
-    linked = hostile_zip(tmp_path / "film.otioz", "media/a.png", b"/etc", stat.S_IFLNK)
-    with pytest.raises(Refusal, match="link"):
-        bundle.content_of(linked)
-    export(film, tmp_path / "bomb.otioz")
-    bomb = hostile_zip(tmp_path / "bomb.otioz", "media/a.png", bytes(80 << 20))
-    with pytest.raises(Refusal, match="many times as large"):
-        bundle.content_of(bomb)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", '{"OTIO_SCHEMA": "Clip.2"}', '{"OTIO_SCHEMA": "Timeline.99", "tracks": 3}']
-)
-def test_a_file_that_is_no_timeline_ends_in_a_sentence(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "film.otio"
-    file.write_text(text)
-    params = ImportTimelineParams(str(file), str(tmp_path / "read.json"), [str(tmp_path)])
-    said = process.answer(lambda: process.import_(params, None), file.name)
-    assert said["problem"]["sentence"]
-    assert not (tmp_path / "read.json").exists()
-
-
 def test_a_film_of_three_thousand_clips_is_written_and_read(tmp_path: Path) -> None:
     media = take(tmp_path / "wan", JOBS[0])
     clips = [CutClip(f"Shot {index}", 3 * index, 3, [media], channel=1) for index in range(3000)]
@@ -195,17 +97,9 @@ def test_a_film_of_three_thousand_clips_is_written_and_read(tmp_path: Path) -> N
 
 
 @pytest.mark.ci
-def test_a_file_that_ends_its_process_ends_in_a_sentence(tmp_path: Path) -> None:
-    file = tmp_path / "film.otio"
-    file.write_text("[" * 1_000_000)
-    with pytest.raises(Refusal, match=r"film\.otio"):
-        interchange_requests.import_(ImportTimelineParams(str(file), str(tmp_path / "read.json"), [str(tmp_path)]))
-
-
-@pytest.mark.ci
 def test_the_server_writes_and_reads(film: Cut, tmp_path: Path) -> None:
     order, file = tmp_path / "cut.json", tmp_path / "film.otioz"
-    order.write_text(json.dumps(to_json(film)))
+    order.write_text("".join(cut_file.lines_of(film)))
     assert interchange_requests.export(ExportTimelineParams(str(order), str(file))).takes == 3
     media = tmp_path / "new"
     params = ImportTimelineParams(str(file), str(order), [str(media)])
@@ -216,3 +110,62 @@ def test_the_server_writes_and_reads(film: Cut, tmp_path: Path) -> None:
     assert sorted(each.name for each in media.iterdir()) == ["film", "film-2"]
     with pytest.raises(Refusal, match=r"must end in \.otio"):
         interchange_requests.export(ExportTimelineParams(str(order), str(tmp_path / "film.txt")))
+
+
+def movie(file: Path, frames: int) -> ClipMedia:
+    """A movie of so many frames, and what a cut says of it where it lay before."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with Movie(file, MediaFormat.H264, Fraction(24), 16, 16) as made:
+        made.write(np.zeros((16, 16, 3), np.uint8), list(range(frames)))
+    return ClipMedia(ClipMediaKind.FILE, "", "/gone/reel", [file.name], frames)
+
+
+@pytest.mark.ci
+def test_of_two_movies_of_one_name_the_one_as_long_as_the_cut_says_is_taken(tmp_path: Path) -> None:
+    footage = tmp_path / "footage"
+    movie(footage / "day 1" / "A001.mp4", 24)
+    wanted = movie(footage / "day 2" / "A001.mp4", 48)
+    movie(footage / "day 3" / "A001.mp4", 72)
+    export(cut_of(wanted), tmp_path / "film.otio")
+    assert import_(tmp_path / "film.otio", tmp_path / "wan")[0].missing == 1
+    result, cut = import_(tmp_path / "film.otio", tmp_path / "wan", search=footage)
+    assert (result.missing, result.lost) == (0, [f"Media that was found in {footage}: 1."])
+    assert cut.tracks[0].clips[0].media[0].folder == str(footage / "day 2")
+
+
+def test_a_take_that_has_moved_is_found_by_its_folder_and_is_a_take_again(film: Cut, tmp_path: Path) -> None:
+    export(film, tmp_path / "film.otio")
+    (tmp_path / "wan").rename(tmp_path / "elsewhere")
+    (clip,) = import_(tmp_path / "film.otio", tmp_path / "no", search=tmp_path)[1].tracks[0].clips
+    assert [each.folder for each in clip.media] == [str(tmp_path / "elsewhere" / job) for job in JOBS]
+    assert [each.job_id for each in clip.media] == JOBS
+
+
+def pictures(folder: Path, count: int, side: int) -> ClipMedia:
+    """A take in pictures that can be decoded, marked as generated."""
+    folder.mkdir(parents=True)
+    names = [f"{index + 1:04d}.png" for index in range(count)]
+    chunk = png_chunk(Marks(GENERATED, "wan-x", "Wan VSE").xmp())
+    for index, name in enumerate(names):
+        _, png = cv2.imencode(".png", np.full((side, side, 3), 40 * index, np.uint8))
+        (folder / name).write_bytes(marked_png(png.tobytes(), chunk))
+    return ClipMedia(ClipMediaKind.PICTURES, "", str(folder), names, count, job_id=folder.name)
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("ending", [".otio", ".otioz"])
+def test_pictures_leave_as_movies_that_say_that_they_were_generated(tmp_path: Path, ending: str) -> None:
+    good, odd = pictures(tmp_path / "wan" / JOBS[0], 5, 16), pictures(tmp_path / "wan" / JOBS[1], 3, 15)
+    result = export(cut_of(good, odd), tmp_path / f"film{ending}", as_movies=True)
+    assert len(result.lost) == 1 and str(result.lost[0]).endswith("there was no time: 1.")
+    unpacked = tmp_path / "new" / "film" if ending == ".otioz" else None
+    (clip,) = import_(tmp_path / f"film{ending}", tmp_path / "wan", unpacked)[1].tracks[0].clips
+    first, second = clip.media
+    assert (first.kind, first.files, first.frames) == (ClipMediaKind.FILE, [f"{JOBS[0]}.mp4"], 5)
+    assert second.kind is ClipMediaKind.PICTURES
+    file = Path(first.folder, first.files[0])
+    assert round(movie_length.seconds_of(file) * 24) == 5
+    mark = mark_of(file)
+    assert mark is not None and mark.digital_source_type == GENERATED
+    left = [each.name for each in tmp_path.iterdir() if "movies" in each.name]
+    assert left == ([] if ending == ".otioz" else ["film_movies"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wan_backend.interchange import reading, writing
+from wan_backend.protocol import cut_file
 from wan_backend.protocol.cut import (
     ClipMedia,
     ClipMediaKind,
@@ -17,6 +19,7 @@ from wan_backend.protocol.cut import (
     CutDissolve,
     CutMarker,
     CutTrack,
+    NestedCut,
     TrackKind,
     is_sane_cut,
 )
@@ -33,7 +36,7 @@ NOTES = st.sampled_from(["", "a note"])
 @st.composite
 def medias(draw: Any) -> ClipMedia:
     """Media of each kind."""
-    kind = draw(st.sampled_from(ClipMediaKind))
+    kind = draw(st.sampled_from([each for each in ClipMediaKind if each is not ClipMediaKind.NESTED]))
     name, frames = draw(WORDS), draw(st.integers(1, 200))
     if kind is ClipMediaKind.FILE:
         rate = draw(st.sampled_from([0.0, 25.0, 48.0]))
@@ -60,20 +63,44 @@ def medias(draw: Any) -> ClipMedia:
 
 
 @st.composite
-def tracks(draw: Any) -> CutTrack:
-    """A track with gaps and dissolves."""
+def tracks(draw: Any, nested: int = 0) -> CutTrack:
+    """A track with gaps and dissolves, in which the first so many clips are nested ones."""
     clips, dissolves, at = [], [], 0
-    for index in range(draw(st.integers(0, 4))):
+    for index in range(draw(st.integers(nested, 4))):
         gap = draw(st.integers(0, 3))
         length = draw(st.integers(1, 100))
         media = draw(st.lists(medias(), min_size=1, max_size=3))
+        if index < nested:
+            media = [ClipMedia(ClipMediaKind.NESTED, "Scene", frames=draw(st.sampled_from([0, 90])), nested=index)]
+        name = "Scene" if index < nested else draw(WORDS)
         if index and not gap and draw(st.booleans()):
             before, after = min(5, clips[-1].length), min(3, length)
             dissolves.append(CutDissolve(index - 1, before, after, "Cross", draw(st.integers(0, 9))))
-        speed = draw(st.sampled_from([1.0, 2.0, -1.0, 0.5]))
+        speed = draw(st.sampled_from([1.0, 2.0, -1.0, 0.5, 0.0]))
         active, start = draw(st.integers(0, len(media) - 1)), draw(st.integers(0, 30))
         enabled, channel = draw(st.booleans()), draw(st.integers(0, 12))
-        clips.append(CutClip(draw(WORDS), at + gap, length, media, active, start, speed, enabled, channel))
+        locked, volume, shot = (
+            draw(st.booleans()),
+            draw(st.sampled_from([1.0, 0.25])),
+            draw(st.sampled_from(["", "SH 010"])),
+        )
+        clips.append(
+            CutClip(
+                name,
+                at + gap,
+                length,
+                media,
+                active,
+                start,
+                speed,
+                enabled,
+                channel,
+                draw(st.sampled_from([0, 7])),
+                locked,
+                volume,
+                shot,
+            )
+        )
         at += gap + length
     return CutTrack(draw(st.sampled_from(TrackKind)), draw(WORDS), clips, dissolves)
 
@@ -83,7 +110,16 @@ def cuts(draw: Any) -> Cut:
     """Any cut."""
     marks = [CutMarker(draw(WORDS), 3, draw(st.integers(0, 9)), draw(st.booleans()), draw(NOTES))]
     first = draw(st.sampled_from([None, 1, -20, 86400]))
-    return Cut(draw(WORDS), draw(RATES), draw(st.lists(tracks(), max_size=3)), marks, first)
+    inner = NestedCut(draw(st.lists(tracks(), max_size=2)))
+    outer = NestedCut([draw(tracks(nested=1))])
+    nested = [inner, outer][: draw(st.integers(0, 2))]
+    top = draw(st.lists(tracks(), max_size=3))
+    if nested:
+        holds = draw(tracks(nested=1))
+        first_clip = holds.clips[0]
+        last = replace(first_clip.media[0], nested=len(nested) - 1)
+        top = [*top, replace(holds, clips=[replace(first_clip, media=[last]), *holds.clips[1:]])]
+    return Cut(draw(WORDS), draw(RATES), top, marks, first, nested)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -93,3 +129,9 @@ def test_what_was_written_is_read(cut: Cut) -> None:
     read = reading.read(writing.text_of(writing.timeline_of(cut)), "/elsewhere")
     assert read.cut == cut
     assert not read.lost
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(cuts())
+def test_the_file_between_blender_and_the_backend_has_the_whole_cut(cut: Cut) -> None:
+    assert cut_file.read("".join(cut_file.lines_of(cut)).splitlines()) == cut

@@ -110,3 +110,44 @@ def test_to_make_it_lean_twice_changes_nothing():
     first = lean(**asked("text"))[0]
     chunked_forward.make_chunked(lean)
     assert torch.equal(lean(**asked("text"))[0], first)
+
+
+def spans(*shares: tuple[tuple[int, float], ...]) -> list[chunked_forward.PromptSpan]:
+    """One for each latent frame."""
+    return [chunked_forward.PromptSpan(frame, frame + 1, each) for frame, each in enumerate(shares)]
+
+
+def of_two_prompts(kind: str, *shares: tuple[tuple[int, float], ...]) -> dict[str, Any]:
+    """The inputs of `asked` with a second prompt."""
+    inputs = asked(kind)
+    words = torch.cat([inputs["encoder_hidden_states"], torch.randn(1, 512, 16)])
+    return {**inputs, "encoder_hidden_states": words, "spans": spans(*shares)}
+
+
+@pytest.mark.parametrize("chunk_bytes", [None, SEVEN_TOKENS])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_prompts_that_are_equal_at_all_times_are_one_prompt_but_for_rounding(kind, chunk_bytes):
+    lean = made(kind)
+    chunked_forward.make_chunked(lean, chunk_bytes=chunk_bytes)
+    expected = lean(**asked(kind))[0]
+    inputs = of_two_prompts(kind, ((0, 1.0),), ((0, 0.25), (1, 0.75)), ((1, 1.0),))
+    inputs["encoder_hidden_states"] = asked(kind)["encoder_hidden_states"].expand(2, -1, -1)
+    assert (lean(**inputs)[0] - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_each_latent_frame_reads_its_own_prompt(kind):
+    """A block without self-attention shows it: frame by frame, it gives what one prompt for all gives there."""
+    lean = made(kind)
+    for block in [*lean.blocks, *getattr(lean, "vace_blocks", ())]:
+        block.attn1.to_out[0].weight.zero_()
+    chunked_forward.make_chunked(lean, chunk_bytes=SEVEN_TOKENS)
+    inputs = of_two_prompts(kind, ((0, 1.0),), ((0, 0.5), (1, 0.5)), ((1, 1.0),))
+    words = inputs["encoder_hidden_states"]
+    relayed = lean(**inputs)[0]
+    first, second = (
+        lean(**{**asked(kind), "encoder_hidden_states": words[number : number + 1]})[0] for number in (0, 1)
+    )
+    assert (relayed[:, :, 0] - first[:, :, 0]).abs().max() < 1e-5
+    assert (relayed[:, :, 2] - second[:, :, 2]).abs().max() < 1e-5
+    assert (relayed[:, :, 1] - first[:, :, 1]).abs().max() > 1e-3 < (relayed[:, :, 1] - second[:, :, 1]).abs().max()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -96,6 +98,18 @@ def test_the_budget_is_the_most_and_what_is_free_is_too(model, monkeypatch):
     assert room_for(model, 832, 480, 81).device_bytes == 8 * GB
     assert room_for(model, 832, 480, 81, budget_bytes=3 * GB).device_bytes == 3 * GB
     assert room_for(model, 832, 480, 81, budget_bytes=90 * GB).device_bytes == 8 * GB
+
+
+def test_of_the_machines_memory_a_worker_beside_others_has_its_part_alone(model, monkeypatch):
+    monkeypatch.setattr(devices, "free_bytes", lambda _device: 64 * GB)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=64 * GB))
+    alone, shared = room_for(model, 832, 480, 81), room_for(model, 832, 480, 81, host_budget_bytes=16 * GB)
+    assert (alone.host_bytes, alone.device_bytes) == (64 * GB, 64 * GB)
+    assert (shared.host_bytes, shared.device_bytes) == (16 * GB, 16 * GB), "on the processor it is the same memory"
+    assert alone.plan().transformer is Residency.RESIDENT and shared.plan().text_encoder is Residency.RELOADED
+    model.device = torch.device("cuda")
+    on_card = room_for(model, 832, 480, 81, host_budget_bytes=16 * GB)
+    assert (on_card.host_bytes, on_card.device_bytes) == (16 * GB, 64 * GB)
 
 
 def test_what_the_model_holds_already_counts_as_free(model, monkeypatch):

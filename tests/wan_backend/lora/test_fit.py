@@ -229,6 +229,11 @@ def test_patterns_that_might_be_looked_for_without_end_are_refused(pattern):
     assert "alpha_pattern" in why_not(lora(SMALL), SMALL, {"lora_alpha": 8, "alpha_pattern": {pattern: 4}})
 
 
+def test_a_dora_that_lost_its_magnitudes_is_none():
+    assert "magnitudes are missing" in why_not(lora(SMALL), SMALL, {"use_dora": True})
+    assert check_fit(LoraHead(lora(SMALL), {"use_dora": False}), shapes(SMALL)).layers
+
+
 @pytest.mark.parametrize("start", ["pissa", "pissa_niter_16", "olora", "corda", "loftq"])
 def test_one_whose_model_was_changed_before_is_refused(start):
     assert "weights that were changed before" in why_not(lora(SMALL), SMALL, {"init_lora_weights": start})

@@ -8,7 +8,17 @@ import math
 import pytest
 
 from wan_backend.protocol import bounds
-from wan_backend.protocol.messages import FrameRate, Framing, MediaFormat, Origin, Role, Source, Take, TakeRequest
+from wan_backend.protocol.messages import (
+    FrameRate,
+    Framing,
+    MediaFormat,
+    Origin,
+    Role,
+    Source,
+    Take,
+    TakeRequest,
+    Words,
+)
 from wan_backend.protocol.takes import GuidanceInterval, LoraUse
 
 SOURCE = Source(Role.FOOTAGE, "/shots", ["a.png", "b.png"], frames=2, framing=Framing(64, 36, 0.0, 0.0, 64.0, 36.0))
@@ -53,6 +63,11 @@ def test_what_is_written_here_is_sane() -> None:
         {"loras": [LoraUse("/x", math.nan)]},
         {"loras": [LoraUse("/x\0", 1.0)]},
         {"loras": [LoraUse("/x")] * 100},
+        {"words": [Words(0, 3, "x")] * 100},
+        {"words": [Words(-1, 3, "x")]},
+        {"words": [Words(4, 3, "x")]},
+        {"words": [Words(0, 1 << 40, "x")]},
+        {"words": [Words(0, 3, "x" * 20_000)]},
         {"sources": [SOURCE] * 100},
         *({"sources": [dataclasses.replace(SOURCE, files=[name])]} for name in ("../a", "/etc/x", "a\0", "", "..")),
         {"sources": [dataclasses.replace(SOURCE, files=[])]},

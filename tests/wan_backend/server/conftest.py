@@ -7,16 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.library import tiny_folder
 from tests.wan_backend.server.served import Served
-
-
-@pytest.fixture(scope="session")
-def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with the embedded model in it."""
-    folder = tmp_path_factory.mktemp("models")
-    tiny_folder.write(folder / "embedded")
-    return folder
 
 
 @pytest.fixture
@@ -32,9 +23,3 @@ def serve(tmp_path: Path, models_folder: Path) -> Iterator[Callable[..., Served]
     yield start
     for served in started:
         served.close()
-
-
-@pytest.fixture
-def media(tmp_path: Path) -> Path:
-    """A media folder, not made yet."""
-    return tmp_path / "media"

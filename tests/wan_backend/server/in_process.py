@@ -47,9 +47,11 @@ class Worker:
     """Stands for a worker process, as the server sees one."""
 
     living: ClassVar[list[Worker]] = []
+    device: ClassVar[str] = "cpu"
+    """What each says that it has."""
 
     def __init__(self, number: int, command: list[str], around: dict[str, str], logs: Path, inbox: Receiver) -> None:
-        self.number, self.pid = number, os.getpid()
+        self.number, self.pid, self.around = number, os.getpid(), around
         self.log_file = logs / f"worker-{number}.log"
         self.job: RunParams | None = None
         self.warm_ups: list[WarmUpParams] = []
@@ -65,7 +67,8 @@ class Worker:
             self._say, serves=WORKER_METHODS, handler=self._serve, sends=WORKER_EVENTS, peer="the server"
         )
         Worker.living.append(self)
-        self._endpoint.notify("ready", ReadyParams(PROTOCOL_VERSION, "cpu", "in process", self.pid))
+        sizes = (24 << 30, 64 << 30)
+        self._endpoint.notify("ready", ReadyParams(PROTOCOL_VERSION, self.device, "in process", self.pid, *sizes))
 
     @property
     def message_at(self) -> float:
@@ -187,8 +190,9 @@ class Input:
 class InProcess:
     """A server whose loop the test turns; greeted, with a worker."""
 
-    def __init__(self, state: Path, models: Path, paused: bool = False) -> None:
-        options = serve.Options(state, [str(models)], "cpu", worker_command=["in", "process"], paused=paused)
+    def __init__(self, state: Path, models: Path, **options: Any) -> None:
+        made: dict[str, Any] = {"device": "cpu", "worker_command": ["in", "process"], **options}
+        options = serve.Options(state, [str(models)], **made)
         self.server = serve.Server(options)
         self.server._planning.begin()
         self.server._queue.adopt()
@@ -243,16 +247,27 @@ class InProcess:
         return self.call("submit", job_id=job_id or uuid.uuid4().hex, request=request)["job_id"]
 
     def runs(self, job_id: str) -> Worker:
-        """Turn the loop until the worker has that job."""
-        self.until(lambda: self.worker and self.worker.job and self.worker.job.job_id == job_id)
-        assert self.worker is not None
-        return self.worker
+        """Turn the loop until a worker has that job; which one."""
+        return self.until(lambda: self.worker_of(job_id))
+
+    def worker_of(self, job_id: str) -> Worker | None:
+        """The worker that has that job now."""
+        return next((each for each in Worker.living if each.job and each.job.job_id == job_id), None)
+
+    def settle(self) -> None:
+        """Turn the loop until it has done all that there is to do now."""
+        for _ in range(5):
+            self.call("ping")
 
     def ended(self, job_id: str) -> dict[str, Any]:
         """Turn the loop until that job has ended; how."""
         return self.until(
             lambda: next((job for job in self.told(job_id) if JobState(job["state"]).ended), None)
         )  # fmt: skip
+
+    def last(self, job_id: str) -> dict[str, Any]:
+        """What the client was last told of that job; it was answered to `submit`, if nothing since."""
+        return self.told(job_id)[-1] if self.told(job_id) else {"state": "queued"}
 
     def told(self, job_id: str) -> list[dict[str, Any]]:
         """What the client was told of that job, in order."""
@@ -283,8 +298,8 @@ def inside(tmp_path: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Worker, "living", [])
     begun: list[InProcess] = []
 
-    def begin(state: Path = tmp_path / "state", paused: bool = False) -> InProcess:
-        begun.append(InProcess(state, models_folder, paused))
+    def begin(state: Path = tmp_path / "state", **options: Any) -> InProcess:
+        begun.append(InProcess(state, models_folder, **options))
         return begun[-1]
 
     yield begin

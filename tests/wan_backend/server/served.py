@@ -34,13 +34,15 @@ class Served:
         *flags: str,
         command: list[str] | None = None,
         prefix: tuple[str, ...] = (),
+        instead: list[str] | None = None,
         **environment: str,
     ):
+        """`instead` is the whole command line of something else that speaks as a server."""
         worker = command or [sys.executable, str(FAKE_WORKER)]
         self.started = time.monotonic()
         given = ["--state", str(state), "--models-folder", str(models), "--worker-command", json.dumps(worker), *flags]
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "wan_backend", "serve", *given],
+            instead or [*prefix, sys.executable, "-m", "wan_backend", "serve", *given],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

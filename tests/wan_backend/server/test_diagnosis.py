@@ -11,8 +11,8 @@ from tests.wan_backend.library import tiny_folder
 from wan_backend.catalogue import entries
 from wan_backend.memory import forecast
 from wan_backend.memory.residency_plan import Residency
-from wan_backend.protocol.messages import WorkerStatus
-from wan_backend.server import diagnosis, graphics_card
+from wan_backend.protocol.messages import WorkerState, WorkerStatus
+from wan_backend.server import cards, diagnosis, graphics_card
 from wan_backend.server.graphics_card import GraphicsCard
 from wan_backend.server.planner import Planner
 
@@ -40,7 +40,7 @@ def said_by_nvidia(monkeypatch, text):
             raise FileNotFoundError(command[0])
         return subprocess.CompletedProcess(command, 0, text, "")
 
-    monkeypatch.setattr(graphics_card.subprocess, "run", run)
+    monkeypatch.setattr(cards.subprocess, "run", run)
 
 
 @pytest.mark.parametrize("wrong", ["absent", "a file", "nul"])
@@ -66,7 +66,9 @@ def test_the_command_line_says_so_too(tmp_path, capsys, monkeypatch):
 
 
 def test_which_card_and_what_is_free_of_it(monkeypatch):
-    said_by_nvidia(monkeypatch, "NVIDIA L4, 20000\nNVIDIA H200, 140000\n")
+    said_by_nvidia(
+        monkeypatch, "GPU-11111111, 24000, 20000, 8.9, NVIDIA L4\nGPU-22222222, 143000, 140000, 9.0, NVIDIA H200\n"
+    )
     worker = WorkerStatus("ready", H200, "2.13", "", 150 * GB, 200 * GB)
     findings = examined(worker=worker, budget=24 * GB)
     sentence = findings["card"].sentence
@@ -82,7 +84,16 @@ def test_a_card_of_which_nobody_tells_what_is_free(monkeypatch):
     assert "nothing else on the card" in findings["model wan2.1-t2v-1.3b"].sentence
 
 
-@pytest.mark.parametrize("said", ["", "No devices were found\n", "NVIDIA H200, [N/A]\n", "Another, 12\n"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "No devices were found\n",
+        "GPU-22222222, 143000, [N/A], 9.0, NVIDIA H200\n",
+        "GPU-1111, 12, 12, 9.0, Another\n",
+        "GPU-1111\n",
+    ],
+)
 def test_what_nvidia_says_may_be_of_no_use(monkeypatch, said):
     said_by_nvidia(monkeypatch, said)
     assert graphics_card.free_of(H200) is None
@@ -92,7 +103,7 @@ def test_an_nvidia_program_that_hangs(monkeypatch):
     def run(command, timeout, **_):
         raise subprocess.TimeoutExpired(command, timeout)
 
-    monkeypatch.setattr(graphics_card.subprocess, "run", run)
+    monkeypatch.setattr(cards.subprocess, "run", run)
     assert graphics_card.free_of(H200) is None
 
 
@@ -155,3 +166,16 @@ def test_a_state_folder_that_is_not_there_yet_is_nothing_wrong(tmp_path):
     findings = {finding.topic: finding for finding in diagnosis.examine(state, [], worker)}
     assert findings["state"].good and "will be in" in findings["state"].sentence
     assert "can't be read" not in findings["disk"].sentence
+
+
+def test_each_of_several_workers_has_a_line_and_so_has_each_card(monkeypatch):
+    said_by_nvidia(
+        monkeypatch, "GPU-11111111, 24000, 20000, 8.9, NVIDIA L4\nGPU-22222222, 143000, 140000, 9.0, NVIDIA H200\n"
+    )
+    monkeypatch.setattr(cards, "can_be_listed", lambda: True)
+    up = WorkerStatus("ready", "cpu", "2.13", "The worker is ready.", 64 * GB, 48 * GB, 0, "GPU-11111111")
+    dead = WorkerStatus(WorkerState.BROKEN, sentence="It died 3 times in a row.", number=1, card="GPU-22222222")
+    found = {each.topic: each for each in diagnosis.examine(None, [], up, workers=[up, dead])}
+    assert found["worker 1"].good and not found["worker 2"].good
+    assert found["worker 2"].sentence == "Card GPU-22222222. It died 3 times in a row."
+    assert "149.9 GB" in found["card GPU-22222222"].sentence

@@ -20,7 +20,9 @@ READY = WorkerStatus("ready", "cuda (NVIDIA L4)", "2.13", "", 24 * GB, 60 * GB)
 def free(monkeypatch) -> list[int | None]:
     """What NVIDIA's program says, one answer a question; the last one goes on."""
     answers: list[int | None] = [20 * GB]
-    monkeypatch.setattr(graphics_card, "free_of", lambda _device: answers.pop(0) if len(answers) > 1 else answers[0])
+    monkeypatch.setattr(
+        graphics_card, "free_of", lambda _device, _card: answers.pop(0) if len(answers) > 1 else answers[0]
+    )
     return answers
 
 
@@ -61,7 +63,7 @@ def test_where_nobody_tells_all_of_the_card_counts(free):
 def test_nothing_is_to_be_loaded_while_it_is_asked(monkeypatch):
     asked, answer = threading.Event(), threading.Event()
 
-    def wait(_device: str) -> int:
+    def wait(_device: str, _card: str) -> int:
         asked.set()
         assert answer.wait(60)
         return 20 * GB

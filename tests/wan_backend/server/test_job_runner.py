@@ -26,6 +26,7 @@ from wan_backend.protocol.messages import (
 )
 from wan_backend.server.job_runner import JobRunner
 from wan_backend.server.planning_queue import Prepared
+from wan_backend.server.seats import Seat, Seats
 
 A, B = "a" * 32, "b" * 32
 PREPARED = Prepared(take_plan(), Path("/models/embedded"), {"vae": Path("/vae")}, "")
@@ -79,7 +80,7 @@ class Desk:
     def __init__(self) -> None:
         self.asked = []
 
-    def start(self, request, then, set_aside=None):
+    def start(self, request, then, set_aside=None, machine=None):
         self.asked.append((request, then))
         self.set_aside = set_aside
 
@@ -90,7 +91,7 @@ def parts(tmp_path):
     owner = Owner(tmp_path)
     queue = JobQueue(tmp_path, owner, lambda *_: None)
     life, planning = Life(), Desk()
-    runner = JobRunner(queue, life, planning, "cpu", None, tmp_path, lambda _: None)
+    runner = JobRunner(queue, Seats([Seat(0, life)]), planning, "cpu", None, tmp_path, lambda _: None)
     for job_id in (A, B):
         answered(queue.submit(job_id, take_request(tmp_path / "media", seed=int(job_id[0], 16)), take_plan()))
     yield queue, life, planning, runner
@@ -217,10 +218,10 @@ def test_a_job_canceled_and_retried_while_it_was_set_aside_runs_once(parts):
     ],
 )
 def test_how_the_worker_ended_a_job_says_its_state(parts, kind, state):
-    queue, _, planning, runner = parts
+    queue, life, planning, runner = parts
     runner.advance()
     planning.asked[0][1](PREPARED)
-    runner.job_failed(A, Problem(kind, "It ended."))
+    life.listener.job_failed(A, Problem(kind, "It ended."))
     assert queue.status(A).state is state and queue.status(A).sentence == "It ended."
     assert answered(runner.retry(A)).state is JobState.QUEUED
 
@@ -236,23 +237,23 @@ def test_a_worker_that_is_not_started_again_is_told_to_who_waits_next(parts):
 
 
 def test_a_take_tells_how_long_the_next_one_will_take(parts):
-    queue, _, planning, runner = parts
+    queue, life, planning, runner = parts
     assert runner.with_time(take_plan()).expected_seconds is None
     runner.advance()
     planning.asked[0][1](PREPARED)
     assert queue.status(A).state is JobState.LOADING
-    runner.job_finished(A, RunResult(TAKE, PhaseSeconds(denoise=10.0)))
+    life.listener.job_finished(A, RunResult(TAKE, PhaseSeconds(denoise=10.0)))
     assert runner.with_time(take_plan()).expected_seconds == pytest.approx(10.0, abs=0.1)
     refusal = Refusal(Problem(ProblemKind.MODEL_MISSING, "It is not here; download it."))
     assert runner.with_time(refusal) is refusal
 
 
 def test_a_take_that_was_resumed_tells_nothing_of_others(parts):
-    queue, _, planning, runner = parts
+    queue, life, planning, runner = parts
     runner.advance()
     work = queue.work_folder(A)
     work.mkdir(parents=True, exist_ok=True)
     (work / "steps.safetensors").write_bytes(b"")
     planning.asked[0][1](PREPARED)
-    runner.job_finished(A, RunResult(TAKE, PhaseSeconds(denoise=10.0)))
+    life.listener.job_finished(A, RunResult(TAKE, PhaseSeconds(denoise=10.0)))
     assert runner.with_time(take_plan()).expected_seconds is None

@@ -14,9 +14,10 @@ import pytest
 from tests.wan_backend.job_queue.written_jobs import take_request
 from tests.wan_backend.library import heads_only, tiny_folder
 from wan_backend.library import library_index, locate, survey
+from wan_backend.library.transformer_answers import TransformerAnswers
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
-from wan_backend.protocol.messages import ModelsResult, Plan
+from wan_backend.protocol.messages import ModelsResult, NameTransformerParams, Plan, TransformerPart
 from wan_backend.server import planning_queue
 from wan_backend.server.inbox import Call
 from wan_backend.server.planner import Planner
@@ -231,3 +232,23 @@ def test_the_machine_is_that_of_the_time_of_planning(tmp_path):
     main.planning.begin()
     assert dataclasses.is_dataclass(main.ask(main.planning.plan, wish(tmp_path)))
     assert asked == ["planning"]
+
+
+def test_what_a_transformer_is_said_to_be_counts_in_the_next_plan(tmp_path):
+    models, memory = tmp_path / "models", tmp_path / "transformers.json"
+    heads_only.write(models / "umt5.safetensors", heads_only.text_encoder())
+    heads_only.write(models / "vae.safetensors", heads_only.vae())
+    file = heads_only.write(models / "mine.safetensors", heads_only.transformer(5120, 40), "F16")
+    main = Main(models, answers=TransformerAnswers(memory))
+    main.planning.begin()
+    asked = wish(tmp_path, model="wan2.1-t2v-14b", width=832, height=480)
+    first = main.ask(main.planning.plan, asked)
+    assert first.problem is not None and "no name says which" in first.problem.sentence
+    main.planning.name_transformer(NameTransformerParams(str(file), TransformerPart.WHOLE))
+    assert main.ask(main.planning.plan, asked).problem is None and memory.exists()
+    main.planning.name_transformer(NameTransformerParams(str(file), TransformerPart.UNKNOWN))
+    assert main.ask(main.planning.plan, asked).problem == first.problem
+    memory.unlink()
+    memory.mkdir()
+    with pytest.raises(Refusal, match=r"The answer was not kept: .* can't be written"):
+        main.planning.name_transformer(NameTransformerParams(str(file), TransformerPart.WHOLE))

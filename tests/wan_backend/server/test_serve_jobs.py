@@ -165,7 +165,7 @@ def test_a_worker_that_never_starts_is_said_so(serve, media):
     broken = server.wait_for_worker("broken")
     assert "ImportError: no module named torch" in broken["sentence"]
     assert server.call("cancel", job_id=job_id)["state"] == "cancelled"
-    assert server.call("release")["state"] == "none"
+    assert server.call("release")["workers"][0]["state"] == "none"
 
 
 def test_a_worker_command_that_is_no_program_is_said_so(serve, media):
@@ -178,7 +178,7 @@ def test_release_ends_an_idle_worker_and_the_next_job_starts_one(serve, media):
     server = serve()
     server.wait_for_worker("ready")
     pid = next(iter(_children(server.process.pid)))
-    assert server.call("release")["state"] == "none"
+    assert server.call("release")["workers"][0]["state"] == "none"
     for _ in range(40):
         if not is_alive(pid):
             break
@@ -191,7 +191,7 @@ def test_release_leaves_a_running_job_alone(serve, media):
     server = serve()
     job_id = server.submit(request(media, "slow:0.1"))
     server.wait_for(job_id, "decoding")
-    assert server.call("release")["state"] == "busy"
+    assert server.call("release")["workers"][0]["state"] == "busy"
     server.wait_for(job_id, "done")
 
 

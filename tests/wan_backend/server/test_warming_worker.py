@@ -15,6 +15,7 @@ from wan_backend.job_queue.queue import JobQueue
 from wan_backend.protocol import Refusal
 from wan_backend.protocol.messages import Problem, ProblemKind, WarmParams, WorkerState
 from wan_backend.server.job_runner import NO_PROMPT, JobRunner
+from wan_backend.server.seats import Seat, Seats
 from wan_backend.server.worker_life import QUICK_DEATHS
 
 __all__ = ["inside"]
@@ -86,7 +87,8 @@ def test_after_such_a_death_the_next_worker_is_left_alone_until_a_job_ran(server
     server.until(lambda: server.worker is None)
     server.call("warm", request=request(media))
     server.until(lambda: server.worker is not None)
-    assert not server.server._life.may_warm_up and not server.server._life.can_warm_up
+    (seat,) = server.server._seats
+    assert not seat.life.may_warm_up and not seat.life.can_warm_up
     for _ in range(5):
         server.call("ping")
     assert not server.worker.warm_ups
@@ -101,7 +103,9 @@ def parts(tmp_path):
     """(queue, life, desk, runner) with no job."""
     owner = Owner(tmp_path)
     queue, life, desk = JobQueue(tmp_path, owner, lambda *_: None), Life(), Desk()
-    yield queue, life, desk, JobRunner(queue, life, desk, "cpu", None, tmp_path, lambda _: None, idle_seconds=1800.0)
+    seats = Seats([Seat(0, life)])
+    runner = JobRunner(queue, seats, desk, "cpu", None, tmp_path, lambda _: None, idle_seconds=1800.0)
+    yield queue, life, desk, runner
     owner.release()
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from wan_backend.frames.take_writing import TakeFolder
 from wan_backend.storage import private_files
+from wan_backend.storage.take_folder import TakeFolder
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
 

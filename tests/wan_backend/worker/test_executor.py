@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -55,6 +56,39 @@ def test_out_of_memory_is_said_and_the_next_job_works(executor, run, monkeypatch
     assert not any(executor._warm.model.loaded(component) for component in ("transformer", "vae", "text_encoder"))
     monkeypatch.undo()
     assert isinstance(executor.run(run()), RunResult)
+
+
+class Ended(BaseException):
+    """The process ended."""
+
+
+@pytest.mark.parametrize(
+    ("words", "ends"),
+    [
+        ("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be reported later.", True),
+        ("CUDA error: uncorrectable ECC error encountered", True),
+        ("CUDA error: out of memory", False),
+        ("CUDA error: invalid argument", False),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_a_worker_whose_card_fails_ends_so_that_no_further_job_is_given_to_it(
+    executor, run, monkeypatch, capfd, words, ends
+):
+    def fails(*_arguments, **_more):
+        raise RuntimeError(words)
+
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr(chunked_forward, "_forward", fails)
+    monkeypatch.setattr(os, "_exit", end)
+    if ends:
+        with pytest.raises(Ended):
+            executor.run(run())
+        assert capfd.readouterr().err.strip().endswith(words.splitlines()[0])
+    else:
+        assert executor.run(run()).problem.kind in ("internal", "out_of_memory")
 
 
 def test_memory_is_given_back_only_once_the_error_is_gone(executor, run, monkeypatch):

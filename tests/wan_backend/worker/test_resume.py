@@ -36,6 +36,7 @@ from wan_backend.protocol.messages import (
     StepRange,
     TakeRequest,
     Task,
+    Words,
 )
 
 RATE = FrameRate(16)
@@ -115,6 +116,7 @@ SKIPS = {
     "reused_steps": ReusedSteps([n for n in range(4, 30) if n % 4], [n for n in range(4, 20) if n % 3]),
 }
 """Steps 4, 8, 16, 20, ... need nothing of those before."""
+WORDS = {"words": [Words(0, 7, "rain"), Words(8, 12, "sun")]}
 CASES = {
     "text": ("vace_folder", {}),
     "windows": ("vace_folder", {"window": 9}),
@@ -131,10 +133,13 @@ CASES = {
     "two experts": ("text_experts_folder", {}),
     "skipped work": ("vace_folder", {"window": 9, "skips": SKIPS}),
     "skipped work of two experts": ("text_experts_folder", {"skips": SKIPS}),
+    "words over time": ("vace_folder", {"window": 9, "skips": {**SKIPS, **WORDS}}),
+    "words of two experts": ("text_experts_folder", {"skips": WORDS}),
     "given latent": ("first_latent_folder", {"task": Task.IMAGE_TO_VIDEO, "sources": {Role.FIRST: range(3, 4)}}),
 }
 
-LONG = ("text", "windows", "look and depth", "extend", "picture", "two experts", "skipped work of two experts")
+LONG = ("text", "windows", "look and depth", "extend", "picture", "two experts", "skipped work of two experts",
+        "words of two experts")  # fmt: skip
 """Of these, CI has the like: windows of text with skipped work, footage that guides, a latent, and experts below."""
 
 

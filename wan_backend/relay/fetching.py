@@ -1,0 +1,483 @@
+"""Brings takes home: their files as they are written, each checked by its hash, then the whole under a name of its own.
+
+What has come lies in this machine's state until the take is whole; a broken line, and a Blender that is closed, lose
+nothing of it. Of several windows one fetches, the others wait for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..protocol import ProtocolError, take_names
+from ..protocol import transfer as t
+from ..protocol.conversion import from_json, to_json
+from ..protocol.errors import GONE
+from ..protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE, SETTINGS_FILE
+from ..protocol.messages import JobParams, JobStatus, Problem, ProblemKind, Take, TakeRequest
+from ..protocol.sentences import NO_SENTENCE, Sentence
+from ..storage import file_locks, private_files, whole_file
+from ..storage.byte_sizes import size_in_words
+from ..storage.disk_errors import write_problem
+from ..storage.take_folder import OF_TAKE, TakeFolder
+from .asked import AskedFor
+from .line import Line
+from .pieces import UNDER_WAY, Pace
+from .places import Places
+
+log = logging.getLogger(__name__)
+
+EARLY_SECONDS = 1.0
+"""From one look for new files of a take that is still made to the next."""
+PREVIEW_SECONDS = 0.5
+AGAIN_SECONDS = 10.0
+"""A take that this machine's disk doesn't take is tried again after so long."""
+
+
+@dataclass
+class _Arrival:
+    """A take that is on its way."""
+
+    job_id: str
+    media_folder: str
+    take: Take | None = None
+    """As the far server has it, once it is whole there."""
+    known: dict[str, t.TakeFile] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    looks: bool = False
+    look_at: float = 0.0
+    problem: Problem | None = None
+
+
+@dataclass
+class _Coming:
+    """The file that comes now."""
+
+    file: t.TakeFile
+    stream: BinaryIO
+    digest: Any
+    asked: int = 0
+    """Up to where it was asked for."""
+    written: int = 0
+    under_way: int = 0
+
+
+class Fetcher:
+    """The takes that come. For the main thread. `on_landed(job_id)` is called once a take is in its media
+    folder, or will never be."""
+
+    def __init__(
+        self,
+        line: Line,
+        places: Places,
+        asked: AskedFor,
+        state: Path,
+        on_landed: Callable[[str], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._line, self._places, self._asked = line, places, asked
+        self._arriving, self._landed_notes, self._previews = state / "arriving", state / "landed", state / "previews"
+        for folder in (self._arriving, self._landed_notes, self._previews):
+            private_files.make_folder(folder)
+        self._lock_file = private_files.opened(state / "fetching.lock", "ab")
+        self._fetches = False
+        self._on_landed, self._on_change = on_landed, on_change
+        self._arrivals: dict[str, _Arrival] = {}
+        self._gone: dict[str, Problem] = {}
+        """Takes that were made and can't be fetched any more."""
+        self._coming: _Coming | None = None
+        self._coming_of = ""
+        self._generation = 0
+        self._pace = Pace()
+        self._preview_at: dict[str, float] = {}
+        self._preview_steps: dict[str, int] = {}
+
+    @property
+    def sentence(self) -> Sentence:
+        """What is on its way; empty if nothing is."""
+        whole = [arrival for arrival in self._arrivals.values() if arrival.take is not None]
+        if not whole:
+            return NO_SENTENCE
+        return self.sentence_of(whole[0].job_id)
+
+    def sentence_of(self, job_id: str) -> Sentence:
+        """How far a take is that is whole over there."""
+        arrival = self._arrivals.get(job_id)
+        if arrival is None:
+            return NO_SENTENCE
+        if arrival.problem is not None:
+            return arrival.problem.sentence
+        total = sum(file.size_bytes for file in arrival.known.values())
+        return Sentence(
+            "The take comes from {name}: {done} of {total}.",
+            name=self._line.name,
+            done=size_in_words(self.done_bytes(job_id)),
+            total=size_in_words(total),
+        )
+
+    def done_bytes(self, job_id: str) -> int:
+        """How much of a take is here."""
+        arrival = self._arrivals.get(job_id)
+        if arrival is None:
+            return 0
+        missing = set(arrival.missing)
+        done = sum(file.size_bytes for name, file in arrival.known.items() if name not in missing)
+        return done + (self._coming.written if self._coming is not None and self._coming_of == job_id else 0)
+
+    def total_bytes(self, job_id: str) -> int:
+        """How large a take is, as far as it is known."""
+        arrival = self._arrivals.get(job_id)
+        return 0 if arrival is None else sum(file.size_bytes for file in arrival.known.values())
+
+    @property
+    def current(self) -> str:
+        """The job whose take comes now; empty if none does."""
+        return self._coming_of if self._coming is not None else ""
+
+    def landed(self, job_id: str) -> Take | None:
+        """The take as it lies here; None if it isn't here."""
+        try:
+            return from_json(Take, whole_file.read_json(self._note(job_id)))
+        except (OSError, ValueError, ProtocolError):
+            return None
+
+    def gone(self, job_id: str) -> Problem | None:
+        """Why the take will not come, if it won't."""
+        return self._gone.get(job_id)
+
+    def forget(self, job_id: str) -> None:
+        """The take is made anew, or its job is no longer known: what came of it goes."""
+        self._arrivals.pop(job_id, None)
+        self._gone.pop(job_id, None)
+        if self._coming_of == job_id:
+            self._drop_file()
+        self._note(job_id).unlink(missing_ok=True)
+        shutil.rmtree(self._arriving / job_id, ignore_errors=True)
+        shutil.rmtree(self._previews / job_id, ignore_errors=True)
+
+    def want(self, job_id: str, far_take: Take, media_folder: str) -> None:
+        """Fetch a take that is whole over there."""
+        arrival = self._arrivals.setdefault(job_id, _Arrival(job_id, media_folder))
+        if arrival.take is None:
+            arrival.take, arrival.look_at = far_take, 0.0
+            arrival.known.clear()  # what came before may have been replaced
+            arrival.missing.clear()
+            if self._coming_of == job_id:
+                self._drop_file()
+            self._go_on()
+
+    def early(self, job_id: str, media_folder: str) -> None:
+        """A take is being written over there: fetch what is there of it."""
+        arrival = self._arrivals.setdefault(job_id, _Arrival(job_id, media_folder))
+        if arrival.take is None and time.monotonic() >= arrival.look_at:
+            self._go_on()
+
+    def not_made(self, job_id: str) -> None:
+        """The job ended without a take."""
+        arrival = self._arrivals.pop(job_id, None)
+        if arrival is not None and self._coming_of == job_id:
+            self._drop_file()
+
+    def line_opened(self) -> None:
+        """There is a line again: go on."""
+        self._pace.line_opened()
+        self._drop_file()
+        for arrival in self._arrivals.values():
+            arrival.looks, arrival.look_at = False, 0.0
+        self._preview_at.clear()
+        self._go_on()
+
+    def tick(self) -> None:
+        """Look again where something was waited for."""
+        if any(time.monotonic() >= arrival.look_at for arrival in self._arrivals.values()):
+            self._go_on()
+
+    def preview(self, status_step: int, job_id: str) -> str:
+        """The path of the preview that is here; the one of that step is asked for."""
+        file = self._previews / job_id / PREVIEW_FILE
+        now = time.monotonic()
+        if self._preview_steps.get(job_id) != status_step and now >= self._preview_at.get(job_id, 0.0):
+            self._preview_at[job_id] = now + 600.0  # until it has come
+            self._ask_preview(job_id, PREVIEW_PIXELS_FILE, status_step)
+        return str(file) if job_id in self._preview_steps and file.is_file() else ""
+
+    def _ask_preview(self, job_id: str, name: str, step: int) -> None:
+        def came(result: t.TakeReadResult) -> None:
+            content = t.piece_bytes(result.piece)
+            if len(content) != result.size_bytes:
+                return  # a picture so large is none
+            with contextlib.suppress(OSError):
+                private_files.make_folder(self._previews / job_id)
+                whole_file.write(self._previews / job_id / name, content)
+            if name == PREVIEW_PIXELS_FILE:
+                self._ask_preview(job_id, PREVIEW_FILE, step)
+            else:
+                self._preview_steps[job_id] = step
+                self._preview_at[job_id] = time.monotonic() + PREVIEW_SECONDS
+
+        def failed(error: ProtocolError) -> None:
+            self._preview_at[job_id] = time.monotonic() + PREVIEW_SECONDS
+
+        self._line.try_call("take_read", t.TakeReadParams(job_id, name), came, failed)
+
+    # One file after another
+
+    def _go_on(self) -> None:
+        if self._coming is not None or not self._line.is_open:
+            return
+        if not self._may_fetch():
+            self._look_what_others_brought()
+            return
+        due = sorted(self._arrivals.values(), key=lambda arrival: arrival.take is None)  # whole ones first
+        for arrival in due:
+            if arrival.missing:
+                self._start_file(arrival)
+                return
+            if not arrival.looks and time.monotonic() >= arrival.look_at:
+                self._look(arrival)
+                return
+
+    def _may_fetch(self) -> bool:
+        if not self._fetches:
+            try:
+                self._fetches = file_locks.lock(self._lock_file)
+            except OSError:  # no locks on that disk: then there is hardly another window on it
+                self._fetches = True
+        return self._fetches
+
+    def _look_what_others_brought(self) -> None:
+        for job_id, arrival in list(self._arrivals.items()):
+            arrival.look_at = time.monotonic() + EARLY_SECONDS
+            if arrival.take is not None and self.landed(job_id) is not None:
+                del self._arrivals[job_id]
+                self._on_landed(job_id)
+
+    def _look(self, arrival: _Arrival) -> None:
+        """Ask which files there are beyond those that are known."""
+        arrival.looks = True
+        after = max(arrival.known, default="")
+        wants_whole = arrival.take is not None
+
+        def came(result: t.TakeFilesResult) -> None:
+            if self._arrivals.get(arrival.job_id) is not arrival:
+                return
+            arrival.looks = False
+            arrival.look_at = time.monotonic() + EARLY_SECONDS
+            if wants_whole != (arrival.take is not None):
+                arrival.look_at = 0.0
+            else:
+                self._note_files(arrival, result.files)
+                if result.more:
+                    arrival.look_at = 0.0
+                elif arrival.take is not None and not arrival.missing:
+                    self._finish(arrival, result.whole)
+            self._go_on()
+            self._on_change()
+
+        def failed(error: ProtocolError) -> None:
+            arrival.looks = False
+            arrival.look_at = time.monotonic() + AGAIN_SECONDS
+            if error.code != GONE:
+                log.warning("The files of take %s are not known: %s", arrival.job_id, error.message)
+
+        self._line.try_call("take_files", t.TakeFilesParams(arrival.job_id, after), came, failed)
+
+    def _note_files(self, arrival: _Arrival, files: list[t.TakeFile]) -> None:
+        for file in files:
+            if OF_TAKE.fullmatch(file.name) and t.is_sha256(file.sha256):
+                arrival.known[file.name] = file
+                if not self._has(arrival, file):
+                    arrival.missing.append(file.name)
+
+    def _has(self, arrival: _Arrival, file: t.TakeFile) -> bool:
+        path = self._arriving / arrival.job_id / file.name
+        try:
+            return path.stat().st_size == file.size_bytes and _digest(path).hexdigest() == file.sha256
+        except OSError:
+            return False
+
+    def _start_file(self, arrival: _Arrival) -> None:
+        file = arrival.known[arrival.missing[0]]
+        part = self._part(arrival.job_id, file)
+        try:
+            private_files.make_folder(part.parent)
+            digest = _digest(part) if part.exists() else hashlib.sha256()
+            there = part.stat().st_size if part.exists() else 0
+            if there > file.size_bytes:
+                part.unlink()
+                there, digest = 0, hashlib.sha256()
+            stream = private_files.opened(part, "ab", buffering=0)
+        except OSError as error:
+            self._disk_failed(arrival, error)
+            return
+        self._generation += 1
+        self._coming = _Coming(file, stream, digest, there, there)
+        self._coming_of = arrival.job_id
+        if there == file.size_bytes:
+            self._file_ended(arrival)
+        else:
+            self._ask_pieces(arrival)
+
+    def _ask_pieces(self, arrival: _Arrival) -> None:
+        coming, generation = self._coming, self._generation
+        while coming is not None and coming.asked < coming.file.size_bytes and coming.under_way < UNDER_WAY:
+            offset, length = coming.asked, min(self._pace.piece_bytes, coming.file.size_bytes - coming.asked)
+            coming.asked += length
+            coming.under_way += 1
+            sent_at = self._pace.sent()
+
+            def came(result: t.TakeReadResult, offset: int = offset, sent_at: float = sent_at) -> None:
+                if generation == self._generation and self._coming is not None:
+                    self._pace.answered(sent_at)
+                    self._take_piece(arrival, offset, result)
+
+            def failed(error: ProtocolError) -> None:
+                if generation == self._generation and self._coming is not None:
+                    self._drop_file()
+                    if error.code != GONE:
+                        arrival.missing.clear()  # it was replaced, or is gone: look again
+                        arrival.known.clear()
+                        arrival.look_at = time.monotonic() + EARLY_SECONDS
+
+            params = t.TakeReadParams(arrival.job_id, coming.file.name, offset, length)
+            self._line.try_call("take_read", params, came, failed)
+            if generation != self._generation:
+                return
+
+    def _take_piece(self, arrival: _Arrival, offset: int, result: t.TakeReadResult) -> None:
+        coming = self._coming
+        assert coming is not None
+        coming.under_way -= 1
+        try:
+            piece = t.piece_bytes(result.piece)
+        except ProtocolError:
+            piece = b""
+        if offset != coming.written or not piece or result.size_bytes != coming.file.size_bytes:
+            self._file_is_other(arrival)
+            return
+        try:
+            coming.stream.write(piece)
+        except OSError as error:
+            self._disk_failed(arrival, error)
+            return
+        coming.digest.update(piece)
+        coming.written += len(piece)
+        if coming.written < coming.asked and not coming.under_way:
+            coming.asked = coming.written  # a piece was shorter than asked for
+        if coming.written == coming.file.size_bytes:
+            self._file_ended(arrival)
+        else:
+            self._ask_pieces(arrival)
+        self._on_change()
+
+    def _file_ended(self, arrival: _Arrival) -> None:
+        coming = self._coming
+        assert coming is not None
+        if coming.digest.hexdigest() != coming.file.sha256:
+            self._file_is_other(arrival)
+            return
+        part = self._part(arrival.job_id, coming.file)
+        self._drop_file()
+        try:
+            whole_file.replace(part, part.with_name(coming.file.name))
+        except OSError as error:
+            self._disk_failed(arrival, error)
+            return
+        arrival.missing.remove(coming.file.name)
+        if not arrival.missing:
+            arrival.look_at = 0.0
+        self._go_on()
+
+    def _file_is_other(self, arrival: _Arrival) -> None:
+        """It isn't the file that was announced: it was replaced over there, or what lay here of it was of another."""
+        coming = self._coming
+        assert coming is not None
+        self._drop_file()
+        self._part(arrival.job_id, coming.file).unlink(missing_ok=True)
+        arrival.known.clear()
+        arrival.missing.clear()
+        arrival.look_at = time.monotonic() + EARLY_SECONDS
+
+    def _finish(self, arrival: _Arrival, whole: bool) -> None:
+        """All files are here: put the take into its media folder."""
+        take = arrival.take
+        names = sorted(arrival.known)
+        if take is None or not whole or SETTINGS_FILE not in names or take.first_file not in names:
+            sentence = Sentence("The take is no longer whole on {name}: retry its job.", name=self._line.name)
+            log.warning("%s", sentence)
+            self._gone[arrival.job_id] = Problem(ProblemKind.NOT_FOUND, sentence)
+            del self._arrivals[arrival.job_id]
+            self._on_landed(arrival.job_id)
+            return
+        try:
+            landed = self._published(arrival, take, names)
+            whole_file.write_json(self._note(arrival.job_id), to_json(landed))
+        except (OSError, ValueError, KeyError, TypeError, ProtocolError) as error:
+            self._disk_failed(arrival, error if isinstance(error, OSError) else OSError(str(error)))
+            return
+        del self._arrivals[arrival.job_id]
+        shutil.rmtree(self._arriving / arrival.job_id, ignore_errors=True)
+        self._line.call("take_arrived", JobParams(arrival.job_id))
+        self._on_landed(arrival.job_id)
+
+    def _published(self, arrival: _Arrival, take: Take, names: list[str]) -> Take:
+        arriving = self._arriving / arrival.job_id
+        settings = whole_file.read_json(arriving / SETTINGS_FILE)
+        asked = from_json(TakeRequest, settings["request"], "request")
+        title = str(settings.get(take_names.TITLE_KEY) or take_names.title(asked))
+        with TakeFolder(Path(arrival.media_folder), arrival.job_id, title) as folder:
+            for name in names:
+                if name != SETTINGS_FILE:
+                    shutil.copyfile(arriving / name, folder.partial / name)
+            final = folder.publish(lambda at: self._settings(arrival.job_id, settings, take, at))
+        return replace(take, folder=str(final))
+
+    def _settings(self, job_id: str, settings: dict[str, Any], take: Take, folder: Path) -> dict[str, Any]:
+        """The take's settings as they would be had it been made here."""
+        near = dict(settings)
+        asked = self._asked.request(job_id)
+        near["request"] = self._places.paths_here(near["request"]) if asked is None else to_json(asked)
+        if isinstance(near.get("plan"), dict):
+            near["plan"] = self._places.paths_here(near["plan"])
+        near["take"] = to_json(replace(take, folder=str(folder)))
+        return near
+
+    def _disk_failed(self, arrival: _Arrival, error: OSError) -> None:
+        self._drop_file()
+        arrival.problem = write_problem(error, Sentence("The take has not come home yet"))
+        arrival.look_at = time.monotonic() + AGAIN_SECONDS
+        log.warning("%s", arrival.problem.sentence)
+        self._on_change()
+
+    def _drop_file(self) -> None:
+        self._generation += 1
+        if self._coming is not None:
+            with contextlib.suppress(OSError):
+                self._coming.stream.close()
+        self._coming, self._coming_of = None, ""
+
+    def _part(self, job_id: str, file: t.TakeFile) -> Path:
+        return self._arriving / job_id / f"{file.name}.{file.sha256[:16]}{whole_file.UNFINISHED_SUFFIX}"
+
+    def _note(self, job_id: str) -> Path:
+        return self._landed_notes / f"{job_id}.json"
+
+
+def _digest(path: Path) -> Any:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest
+
+
+def is_ours(status: JobStatus, places: Places) -> str:
+    """The media folder here that the job's take is for; empty if it is no job of this machine's."""
+    return "" if status.take is None else places.near_of_take(status.take.folder)
