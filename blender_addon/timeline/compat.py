@@ -26,6 +26,8 @@ HANDLES = (
 
 CONTENT_START = "content_start" if "content_start" in STRIP_TYPE.bl_rna.properties else "frame_start"
 """The property of a strip that holds the frame at which its media begins."""
+CONTENT_FRAMES = "content_duration" if "content_duration" in STRIP_TYPE.bl_rna.properties else "frame_duration"
+"""The property that holds how many frames its media has."""
 OFFSETS = (
     ("left_handle_offset", "right_handle_offset")
     if "left_handle_offset" in STRIP_TYPE.bl_rna.properties
@@ -148,7 +150,7 @@ def move_content(strip: Strip, by: int) -> None:
 
 def content_frames(strip: Strip) -> int:
     """How many frames the strip's media has, without those that were trimmed off (not merely hidden)."""
-    return strip.content_duration if hasattr(strip, "content_duration") else strip.frame_duration
+    return int(getattr(strip, CONTENT_FRAMES))
 
 
 def trim_start(strip: Strip) -> int:

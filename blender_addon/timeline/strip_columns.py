@@ -67,10 +67,17 @@ def places(collection: Collection) -> tuple[array[int], array[int], array[int], 
 
 
 def contents(collection: Collection) -> tuple[array[int], array[int], array[int]]:
-    """Where the media of every strip begins, and how many frames are held before and after (`compat.held_frames`)."""
+    """Where the media of every strip begins, and how many frames are held before and after (`compat.held_frames`).
+
+    A single picture isn't held: it lasts as long as its strip.
+    """
     count = len(collection)
     begins, *offsets = (_rounded(collection, count, name) for name in (compat.CONTENT_START, *compat.OFFSETS))
-    before, after = (array("i", [max(0, -frames) for frames in column]) for column in offsets)
+    lengths = _column(collection, count, compat.CONTENT_FRAMES)
+    before, after = (
+        array("i", [max(0, -frames) if length > 1 else 0 for frames, length in zip(column, lengths, strict=True)])
+        for column in offsets
+    )
     return begins, before, after
 
 

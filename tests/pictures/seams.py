@@ -47,7 +47,6 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     yield None
     window.fill_window()
     yield None
-    window.shoot_sidebar(out / "seams_retry.png")
     yield lambda: all(job.take is not None for job in session.queue()) and len(session.queue()) >= 2
     for _ in range(4):
         yield None

@@ -109,6 +109,13 @@ def test_a_split_neighbor_still_joins(cut):
     assert cut.found() == (0.8, 2.4)
 
 
+def test_a_single_picture_lasts_as_long_as_its_strip(cut):
+    cut.compat.strips(cut.scene.sequence_editor).remove(cut.named("Left"))
+    still = cut.compat.new_image(cut.compat.strips(cut.scene.sequence_editor), "Left", str(cut.picture), 1, 10)
+    cut.compat.set_handles(still, 10, START)
+    assert cut.found() == (0.8, 2.4)
+
+
 def test_a_muted_neighbor_joins_nothing(cut):
     cut.named("Left").mute = True
     assert cut.found() == (None, 2.4)
