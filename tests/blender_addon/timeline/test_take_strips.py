@@ -233,5 +233,5 @@ def test_it_fills_the_frame(timeline, take):
     ],
 )
 def test_strips_are_named_after_the_prompt(addon, prompt, name):
-    request = SimpleNamespace(prompt=prompt, task="fill_gap")
+    request = SimpleNamespace(shown_prompt=prompt, task="fill_gap")
     assert addon("timeline.take_strips").strip_name(request) == name
