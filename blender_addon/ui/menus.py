@@ -58,7 +58,7 @@ MORE_TAKES: tuple[Entry, ...] = (
     ("empty_take_trash", "Empty Trash of Takes", "X", NOTHING),
     ("collect_takes", "Collect Takes", "FILE_FOLDER", NOTHING),
     ("load_settings", "Load Settings from Strip", "COPYDOWN", NOTHING),
-    ("words_as_strips", "Words as Text Strips", "TEXT", NOTHING),
+    ("words_as_strips", "Words as Text Strips", "FONT_DATA", NOTHING),
     ("regenerate", "Another Take Above", "FILE_REFRESH", {"seed": "NEW"}),
 )
 QUEUE: tuple[Entry, ...] = (
