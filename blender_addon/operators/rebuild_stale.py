@@ -93,7 +93,7 @@ class WAN_VSE_OT_rebuild_stale(OnTimeline, bpy.types.Operator):
         row.prop(self, "when", expand=True)
         hour = row.row(align=True)
         hour.enabled = self.when == AT_HOUR
-        hour.prop(self, "hour", text="")
+        hour.prop(self, "hour")
 
     @timed("operator rebuild_stale")
     def execute(self, context: bpy.types.Context) -> Result:
@@ -128,7 +128,8 @@ def question() -> list[str]:
         unknown = iface_("{}. How long that takes isn't known: no such take has been made yet.").format(words)
         rest = (
             iface_("Each has its own settings and seed, and its sources as they are then."),
-            iface_("The takes before stay on their strips. Whatever else is in the queue goes first."),
+            iface_("The takes before stay on their strips."),
+            iface_("Whatever else is in the queue goes first."),
         )
         _asked = jobs, [about or unknown, *rest]
     return _asked[1]

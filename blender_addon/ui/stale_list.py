@@ -83,9 +83,14 @@ def has_something() -> bool:
 
 
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """The list, the button, and how the last run went."""
+    """The button first, as the list below it may be cut off in a small window; how the last run went; the list."""
     current = session.current()
     panel_state = panel_state_of(context)
+    count = len(rebuild_stale.to_rebuild())
+    if count:
+        words = iface_("Rebuild 1 Stale Take...") if count == 1 else iface_("Rebuild {} Stale Takes...").format(count)
+        layout.operator("wan_vse.rebuild_stale", text=words, icon=ICON, translate=False)
+    _draw_run(layout, context, current.rebuilding)
     if current.stale.found:
         layout.template_list(
             WAN_VSE_UL_stale.bl_idname,
@@ -107,11 +112,6 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     more = len(current.stale.unknown) - MAX_UNKNOWN
     if more > 0:
         layout.label(text=iface_("and {} more that can't be looked at").format(more), icon="BLANK1", translate=False)
-    _draw_run(layout, context, current.rebuilding)
-    count = len(rebuild_stale.to_rebuild())
-    if count:
-        words = iface_("Rebuild 1 Stale Take...") if count == 1 else iface_("Rebuild {} Stale Takes...").format(count)
-        layout.operator("wan_vse.rebuild_stale", text=words, icon=ICON, translate=False)
 
 
 def _draw_run(layout: bpy.types.UILayout, context: bpy.types.Context, run: rebuilding.Rebuilding) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,15 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.shoot_sidebar(out / "stale_panel.png")
     window.fill_window()
     yield None
+    area = window.timeline()
+    window.main_window().cursor_warp(area.x + area.width // 3, area.y + area.height // 2)
+    yield None
     with window.in_timeline():
         bpy.ops.wan_vse.rebuild_stale("INVOKE_DEFAULT")
     yield None
-    window.shoot_area(out / "stale_question.png", window.timeline())
+    window.shoot_area(out / "stale_question.png", area)
+    subprocess.run(["xdotool", "key", "Escape"], check=True)
+    yield None
     with window.in_timeline():
         bpy.ops.wan_vse.rebuild_stale("EXEC_DEFAULT")
     yield lambda: session.rebuilding.report and not session.stale.found
@@ -76,6 +82,7 @@ def _take_of(session: Any, scene_name: str, name: str) -> Iterator[Wait | None]:
             scene.frame_set(strip.frame_final_start)
     jobs = len(session.queue())
     yield None
+    yield _can_be_asked
     with window.in_timeline():
         result = bpy.ops.wan_vse.animate_picture()
     if result != {"FINISHED"}:
@@ -83,3 +90,8 @@ def _take_of(session: Any, scene_name: str, name: str) -> Iterator[Wait | None]:
     yield lambda: len(session.queue()) > jobs and all(job.take is not None for job in session.queue())
     yield None
     yield None  # it has landed
+
+
+def _can_be_asked() -> bool:
+    with window.in_timeline():
+        return bool(bpy.ops.wan_vse.animate_picture.poll())

@@ -12,9 +12,7 @@ OF_KEYS = ("pie", "compare_next", "compare_end", "compare_border", "warn_of_unfi
 PRESETS = ("use_preset", "remove_preset", "use_prompt", "star_prompt", "enter_prompt")
 MACHINES = ("add_machine", "remove_machine", "use_machine", "test_machine", "add_path_pair", "remove_path_pair")
 """Those of the preferences' list; all but the first need its row."""
-OF_BUTTONS = (
-    *("another_look", "apply_fix", "choose_task", "confirm_setup", "show_kept_take", "show_stale", "use_card"),
-)
+OF_BUTTONS = ("another_look", "apply_fix", "choose_task", "confirm_setup", "show_kept_take", "show_stale", "use_card")
 NOT_IN_MENUS = {f"WAN_VSE_OT_{name}" for name in (*OF_BUTTONS, *PRESETS, *DOWNLOADS, *OF_KEYS, *MACHINES)}
 """These mean nothing without the button, or the key, that they belong to."""
 
