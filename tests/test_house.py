@@ -54,6 +54,12 @@ def test_a_rooms_docstring_lists_its_modules(room):
     assert sorted(listed) == sorted(file.stem for file in folder.glob("[!_]*.py"))
 
 
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by their names alone, and can't collect a second one."""
+    names = [path.name for path in TESTS.rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_spelling_is_american():
     folders = ("blender_addon", "wan_backend", "tests", "docs", "tools/benchmarks")
     files = [file for name in folders for file in (ROOT / name).rglob("*") if file.suffix in (".py", ".md")]
