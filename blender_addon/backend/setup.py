@@ -16,12 +16,14 @@ from ..translation import translated
 from .child_process import ChildProcess
 from .client import ChildClient
 from .launch_command import BackendCommand, BackendMissing, BackendSettings, child_environment
+from .reporting_child import ReportingChild
 
 
-class Setup:
+class Setup(ReportingChild):
     """The setup of the backend's environment; the session has one (`session.current().setup`)."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.state = "idle"
         """One of idle, planning, planned, running, done and failed."""
         self.plan: SetupPlan | None = None
@@ -30,14 +32,6 @@ class Setup:
         """A sentence about what is being done or what went wrong."""
         self.log = ""
         """Path of the log file; empty before the first start."""
-        self._child: ChildProcess | None = None
-        self._client: ChildClient | None = None
-        self._leaving: list[ChildProcess] = []
-
-    @property
-    def busy(self) -> bool:
-        """True while a child is at work."""
-        return self._child is not None
 
     def ask(self, settings: BackendSettings) -> None:
         """Find out what would be done; `plan` holds it when `state` is planned."""
@@ -56,24 +50,9 @@ class Setup:
             self.state, self.sentence = "idle", "The setup was stopped; the next one resumes from there."
 
     def close(self, patience_seconds: float) -> None:
-        """End the children, by force after `patience_seconds`, because Blender or the add-on ends."""
+        """Stop, and end the children, by force after `patience_seconds`."""
         self.cancel()
-        for child in self._leaving:
-            child.end_now(patience_seconds)
-        self._leaving.clear()
-
-    def tick(self, deadline: float) -> bool:
-        """Read the child's reports until `deadline` (of time.perf_counter); True if something changed."""
-        self._leaving = [child for child in self._leaving if not child.has_ended()]
-        child, client = self._child, self._client
-        if child is None or client is None:
-            return False
-        exit_code = child.exit_code
-        changed = client.tick(deadline)
-        if exit_code is not None and self._child is child and not client.behind:
-            self._ended(child, exit_code)
-            changed = True
-        return changed
+        super().close(patience_seconds)
 
     def _begin(self, settings: BackendSettings, verb: str, state: str, sentence: str) -> None:
         self.cancel()
@@ -102,7 +81,6 @@ class Setup:
         self.state = report.state.value
 
     def _ended(self, child: ChildProcess, exit_code: int) -> None:
-        self._drop()
         if self.state in ("planning", "running"):
             self.state = "failed"
             self.sentence = _death_sentence(exit_code, child.last_log_line())
@@ -111,12 +89,6 @@ class Setup:
                 sentence=as_sentence(self.sentence),
                 problem=Problem(ProblemKind.SETUP, as_sentence(self.sentence), log=self.log),
             )
-
-    def _drop(self) -> None:
-        if self._child is not None:
-            self._child.leave()
-            self._leaving.append(self._child)
-            self._child = self._client = None
 
 
 def _death_sentence(exit_code: int, words: str) -> str:
