@@ -25,7 +25,7 @@ from ..stopwatch import timed
 from ..timeline import compat, identity, seam_retry, seams, strip_columns, strip_takes, untrusted
 from ..timeline.seam_retry import Retry
 from ..translation import translated
-from .refusing import Refusing, Result, backend_refusal, timeline_refusal
+from .refusing import OnTimeline, Result, backend_refusal
 from .takes import NO_SETTINGS, planned_onto, take_strip
 
 NOTHING_MEASURED = (
@@ -41,7 +41,7 @@ _ended: list[str] = []
 """What is to be said of searches that have ended."""
 
 
-class WAN_VSE_OT_retry_worst_seam(Refusing, bpy.types.Operator):
+class WAN_VSE_OT_retry_worst_seam(OnTimeline, bpy.types.Operator):
     """Make takes with new seeds until the worst seam of the selected strips, or of the cut, is better"""
 
     bl_idname = "wan_vse.retry_worst_seam"
@@ -57,8 +57,8 @@ class WAN_VSE_OT_retry_worst_seam(Refusing, bpy.types.Operator):
     )
 
     @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        return timeline_refusal(context) or backend_refusal()
+    def refusal_there(cls, context: bpy.types.Context) -> str:
+        return backend_refusal()
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Ask how many takes to make at most, unless there is no seam to be retried."""
@@ -101,7 +101,7 @@ class WAN_VSE_OT_retry_worst_seam(Refusing, bpy.types.Operator):
         return {"CANCELLED"}
 
 
-class WAN_VSE_OT_end_seam_retry(Refusing, bpy.types.Operator):
+class WAN_VSE_OT_end_seam_retry(OnTimeline, bpy.types.Operator):
     """Make no more takes for the seam and show the best one; or take what came of it off the panel"""
 
     bl_idname = "wan_vse.end_seam_retry"
@@ -109,10 +109,7 @@ class WAN_VSE_OT_end_seam_retry(Refusing, bpy.types.Operator):
     bl_options: ClassVar = {"UNDO"}
 
     @classmethod
-    def refusal(cls, context: bpy.types.Context) -> str:
-        sentence = timeline_refusal(context)
-        if sentence:
-            return sentence
+    def refusal_there(cls, context: bpy.types.Context) -> str:
         strip = take_strip(context)
         return "" if strip is not None and seam_retry.of(strip) is not None else "No seam of this strip is retried"
 
@@ -142,7 +139,7 @@ def _ask(scene: bpy.types.Scene, strip: compat.Strip, retry: Retry) -> Retry:
     if again is None:
         raise request.Refused(f"{rpt_(NO_SETTINGS)}.")
     strip_id, key = untrusted.id_in(strip, identity.STRIP), (retry.retry_id, len(retry.jobs))
-    current, job_id = session.current(), _asked.get((retry.retry_id, len(retry.jobs)), "")
+    current, job_id = session.current(), _asked.get(key, "")
     made = current.request_of(job_id) if job_id and current.jobs.get(job_id) is not None else None
     if made is None or not current.file.add_pending(strip_id, job_id, made, again.asked):
         other = replace(again, made=replace(again.made, seed=secrets.randbelow(MAX_SEED + 1)))
