@@ -38,9 +38,8 @@ class LibraryIndex:
         self._changed = threading.Condition()
         """Guards what follows."""
         self._is_wanted = self._is_coming = self._is_refreshing = False
-        self._refreshes = 0
-        self._abandoned = 0
-        """Refreshes that were promised and will never be over."""
+        self._begun = self._refreshes = 0
+        """The numbers of the last refresh that began and of the last that is over."""
         self._turn = 0
         """Grows when a refresh is given up; what a thread of an earlier turn finds is ignored."""
         self._progress_at = 0.0
@@ -60,6 +59,8 @@ class LibraryIndex:
             began = time.monotonic()
             with self._changed:
                 self._is_refreshing, self._progress_at, turn = True, began, self._turn
+                self._begun += 1
+                number = self._begun
             try:
                 found = survey(
                     self._folders, self._snapshots(), functools.partial(self._on_file, turn), self.answers.all()
@@ -72,8 +73,7 @@ class LibraryIndex:
             with self._changed:
                 if turn != self._turn:
                     return found
-                self._known, self._refreshes, self._is_refreshing = found, self._refreshes + 1 + self._abandoned, False
-                self._abandoned = 0
+                self._known, self._refreshes, self._is_refreshing = found, number, False
                 self._fresh_until = time.monotonic() + max(FRESH_SECONDS, FRESH_FACTOR * took)
                 self._changed.notify_all()
         self.on_refreshed()
@@ -82,11 +82,11 @@ class LibraryIndex:
     def request_refresh(self) -> int:
         """Have the folders surveyed on a thread; once more if that goes on already.
 
-        Returns how many refreshes will be over when that one is.
+        Returns the number of that refresh, which begins after this call.
         """
         with self._changed:
             self._is_wanted = True
-            after = self._refreshes + (2 if self._is_refreshing else 1)
+            after = self._begun + 1
             if self._is_coming:
                 return after
             self._is_coming = True
@@ -101,23 +101,22 @@ class LibraryIndex:
     def abandon_refresh(self) -> int:
         """Give up the refresh that goes on, for it hangs, and begin another, past places that are known not to answer.
 
-        Returns how many refreshes will be over when that one is.
+        Returns the number of the new one.
         """
         with self._changed:
             self._turn += 1
-            self._abandoned += self._is_refreshing
             self._one_at_a_time = threading.Lock()
             self._is_refreshing = self._is_coming = False
-        return self.request_refresh() + self._abandoned
+        return self.request_refresh()
 
-    def wait(self, refreshes: int = 1, seconds: float | None = None) -> bool:
-        """Wait until so many refreshes are over; False if they were not within `seconds`."""
+    def wait(self, number: int = 1, seconds: float | None = None) -> bool:
+        """Wait until the refresh of this number or a later one is over; False if none was within `seconds`."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._refreshes >= refreshes, seconds)
+            return self._changed.wait_for(lambda: self._refreshes >= number, seconds)
 
     @property
     def refreshes(self) -> int:
-        """How many refreshes are over."""
+        """The number of the last refresh that is over; 0 before the first."""
         return self._refreshes
 
     def known(self) -> Survey | None:
