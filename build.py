@@ -139,7 +139,7 @@ def environment(name: str, versions: tuple[str, ...], steps: list[create.Install
 
 def backend_environment(torch: str) -> Path:
     """The backend's environment, with the packages of the tests and the checks."""
-    steps = create.backend_steps(torch_build.choose(torch), test_packages("test", "check"))
+    steps = create.backend_steps(torch_build.choose(torch), test_packages("test", "check"), tuple(create.EXTRAS))
     python = environment("backend", interpreters.PREFERRED, steps)
     create.link_package(ENVIRONMENTS / "backend")
     return python
@@ -426,13 +426,21 @@ def do_messages(_options: argparse.Namespace) -> None:
 
 
 def do_lock(_options: argparse.Namespace) -> None:
-    """Make lock.txt and lock_torch.txt anew, with the checksums that PyPI has."""
-    command = [str(_uv()), "pip", "compile", "--no-config", "--universal", "--python-version", "3.11"]
-    made = subprocess.run(
-        [*command, "--generate-hashes", "--no-annotate", "--no-header", "--default-index", "https://pypi.org/simple",
-         "--constraint", str(create.CONSTRAINTS), str(create.REQUIREMENTS)], capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    lock.write(made, create.LOCK, create.LOCK_TORCH)
+    """Make lock.txt, lock_torch.txt and those of the extras anew, with the checksums that PyPI has."""
+    lock.write(_resolved(create.REQUIREMENTS), create.LOCK, create.LOCK_TORCH)
+    for extra in lock.RESOLVED_EXTRAS:
+        made = _resolved(create.HERE / f"requirements_{extra}.txt", "--constraint", create.REQUIREMENTS)
+        lock.write_extra(made, create.HERE / f"lock_{extra}.txt", create.LOCK, extra)
+
+
+def _resolved(requirements: Path, *more: object) -> str:
+    """What uv makes of the requirements, for every system."""
+    command = [
+        _uv(), "pip", "compile", "--no-config", "--universal", "--python-version", "3.11", "--generate-hashes",
+        "--no-annotate", "--no-header", "--default-index", "https://pypi.org/simple", "--constraint",
+        create.CONSTRAINTS, *more, requirements,
+    ]  # fmt: skip
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout
 
 
 def do_install(options: argparse.Namespace) -> None:

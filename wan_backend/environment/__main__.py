@@ -1,4 +1,4 @@
-"""Sets the backend up: `python -m wan_backend.environment plan|create|signing --folder F --torch auto`.
+"""Sets the backend up: `python -m wan_backend.environment plan|create|EXTRA --folder F --torch auto`.
 
 Events go to stdout, what uv or pip says to stderr. In the folder lie:
 
@@ -34,7 +34,12 @@ log = logging.getLogger(__name__)
 BACKEND_FILE = "backend.json"
 """Written beside the environment once it is whole: {"python": path}; the add-on looks for it."""
 NOTHING = Amount()
-SIGNING = create.InstallStep(Sentence("Installing c2pa-python"), (*create.LISTED, str(create.LOCK_SIGNING)))
+ADDED = {
+    "signing": Sentence("Movies can be signed."),
+    "cluster": Sentence("Workers can run on a Ray cluster."),
+    "web": Sentence("The page for a browser can be served."),
+    "cards": Sentence("One take can run on several cards."),
+}
 TELL_SECONDS = 0.25
 SHARES = (0.0, 0.04, 0.08, 0.95, 1.0)
 """How much of the bar each step of `make` has."""
@@ -45,13 +50,13 @@ ROOM = 2.5
 def main(arguments: list[str] | None = None) -> int:
     """Plan or make the environment; exit code 0 if it is or would be good."""
     parser = argparse.ArgumentParser(prog="wan_backend.environment", description=__doc__)
-    parser.add_argument("verb", choices=["plan", "create", "signing"])
+    parser.add_argument("verb", choices=["plan", "create", *create.EXTRAS])
     parser.add_argument("--folder", type=Path, required=True, help="all of it goes in there")
     parser.add_argument("--torch", default="auto", help="auto, cpu, cuda, rocm or mps")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    if options.verb == "signing":
-        return _add_signing(options.folder.absolute())
+    if options.verb in create.EXTRAS:
+        return _add(options.verb, options.folder.absolute())
     plan = make_plan(options.folder, options.torch)
     if options.verb == "plan":
         _send("setup_plan", plan)
@@ -136,17 +141,18 @@ def _create(plan: SetupPlan, wish: str) -> int:
     return 0
 
 
-def _add_signing(folder: Path) -> int:
-    """Install what signs movies into the environment that is used. Another set-up begins without it."""
+def _add(extra: str, folder: Path) -> int:
+    """Install one of EXTRAS into the environment that is used. Another set-up begins without it."""
     try:
         used = Path(json.loads((folder / BACKEND_FILE).read_text("utf-8"))["python"])
-        make.add(used.parent.parent, SIGNING, make.Places(folder / "tools", folder / "python", folder / "cache"))
+        places = make.Places(folder / "tools", folder / "python", folder / "cache")
+        make.add(used.parent.parent, create.extra_step(extra), places)
     except SetupFailed as error:
         return _failed(Problem(error.kind, error.sentence))
     except (OSError, ValueError, KeyError, TypeError):
         words = Sentence("No environment was set up in {folder}: set the backend up first.", folder=folder)
         return _failed(Problem(ProblemKind.SETUP, words))
-    _send("setup", SetupProgress(SetupState.DONE, 1, 1, 1.0, Sentence("Movies can be signed.")))
+    _send("setup", SetupProgress(SetupState.DONE, 1, 1, 1.0, ADDED[extra]))
     return 0
 
 

@@ -41,8 +41,13 @@ CONSTRAINTS = HERE / "constraints.txt"
 LOCK, LOCK_TORCH = HERE / "lock.txt", HERE / "lock_torch.txt"
 LOCK_HOPPER = HERE / "lock_hopper.txt"
 """FlashAttention 3 for Hopper cards; this list is written by hand, since no other package needs it."""
-LOCK_SIGNING = HERE / "lock_signing.txt"
-"""What signs movies, for those who ask for it; written by hand, too."""
+EXTRAS = {
+    "signing": Sentence("Installing what signs movies"),
+    "cluster": Sentence("Installing Ray"),
+    "web": Sentence("Installing Gradio"),
+    "cards": Sentence("Installing cache-dit"),
+}
+"""What is added for those who ask for it, and what is said meanwhile; lock_<name>.txt lists the packages of each."""
 REACH = ("proxy", "cert", "client-cert", "timeout", "retries")
 """Of a person's settings of pip, how the network is reached; these are kept."""
 MIRROR = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host")
@@ -78,8 +83,11 @@ def python_of(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def backend_steps(torch: TorchBuild, more: Sequence[str] = ()) -> list[InstallStep]:
-    """The pip calls of the backend's environment; `more` are further pinned packages, as the tests'."""
+def backend_steps(torch: TorchBuild, more: Sequence[str] = (), extras: Sequence[str] = ()) -> list[InstallStep]:
+    """The pip calls of the backend's environment, with some of EXTRAS.
+
+    `more` are further pinned packages, as the tests'.
+    """
     (torch_pin,) = [pin for pin in pins() if pin.startswith("torch==")]
     said = Sentence(
         "Installing {torch_pin} ({torch} build; about {download} GB in all)",
@@ -94,6 +102,7 @@ def backend_steps(torch: TorchBuild, more: Sequence[str] = ()) -> list[InstallSt
     steps = [
         first,
         InstallStep(Sentence("Installing diffusers, transformers and what they need"), (*LISTED, str(LOCK))),
+        *map(extra_step, extras),
     ]
     if torch is torch_build.BUILDS["cuda"] and torch_build.has_hopper():
         steps.append(
@@ -106,6 +115,11 @@ def backend_steps(torch: TorchBuild, more: Sequence[str] = ()) -> list[InstallSt
         if more
         else steps
     )
+
+
+def extra_step(extra: str) -> InstallStep:
+    """The pip call that adds one of EXTRAS to an environment."""
+    return InstallStep(EXTRAS[extra], (*LISTED, str(HERE / f"lock_{extra}.txt")))
 
 
 def pins() -> list[str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 OF_TORCH = re.compile(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==")
 """What lock_torch.txt has: torch as PyPI has it, and what it needs for NVIDIA's cards on Linux."""
+RESOLVED_EXTRAS = ("cluster", "web", "cards")
+"""The extras whose lists are made here; that of `signing` is written by hand."""
 EXTRAS = re.compile(r"^([\w.-]+)\[[^\]]*\]==")
 NO_BROWSER = re.compile(r" ; sys_platform != 'emscripten'(?= |$)")
 HEAD = """# {what}
@@ -29,6 +31,22 @@ def write(resolved: str, rest: Path, torch: Path) -> None:
     ):
         held = [line for line in kept if bool(OF_TORCH.match(line)) is wanted]
         file.write_text(HEAD.format(what=what) + "\n".join(held) + "\n", "utf-8")
+
+
+def write_extra(resolved: str, file: Path, known: Path, extra: str) -> None:
+    """Write the list of what an extra needs beside `known`; `resolved` as above, with `known` as constraints."""
+    names = {line.split("==")[0] for line in known.read_text("utf-8").splitlines()}
+    lines = [_line(line) for line in re.sub(r"\s*\\\n\s+", " ", resolved).splitlines() if re.match(r"\w", line)]
+    held = [
+        line
+        for line in lines
+        if line.split("==")[0] not in names and not OF_TORCH.match(line) and "sys_platform == 'emscripten'" not in line
+    ]
+    what = f"What '{extra}' takes beside lock.txt, for those who ask for it."
+    file.write_text(
+        HEAD.format(what=what).replace("requirements.txt", f"requirements_{extra}.txt") + "\n".join(held) + "\n",
+        "utf-8",
+    )
 
 
 def _line(line: str) -> str:
