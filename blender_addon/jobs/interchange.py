@@ -138,7 +138,10 @@ class Interchange:
             params = ExportTimelineParams(str(order.cut_file), order.file, order.as_movies)
             client.call("export_timeline", params, exported, failed)
         else:
-            into = ImportTimelineParams(order.file, str(order.cut_file), film_takes.places(), order.search_folder)
+            scene = compat.own_scene(order.scene)
+            rate = scene_format.rate_of(scene) if scene is not None else FrameRate(24)
+            places = film_takes.places()
+            into = ImportTimelineParams(order.file, str(order.cut_file), places, order.search_folder, rate)
             client.call("import_timeline", into, imported, failed)
 
     def give_up(self, sentence: str) -> None:

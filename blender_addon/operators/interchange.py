@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
+from bpy.app.translations import pgettext_n as n_
 from bpy.app.translations import pgettext_rpt as rpt_
 from bpy_extras.io_utils import ImportHelper
 
@@ -20,7 +21,24 @@ from ..translation import translated
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 from .written_file import WritesFile
 
+ENDINGS = (".otio", ".otioz", ".xml", ".aaf", ".edl")
+PATTERN = ";".join(f"*{ending}" for ending in ENDINGS)
 LINE_CHARACTERS = 38
+LOST_IN = {
+    ".xml": n_(
+        "Pictures leave as movies. Lost are held frames, volumes, requests of placeholders and takes that aren't shown."
+    ),
+    ".aaf": n_(
+        "Pictures leave as movies, and meta strips as what is in them. Lost are speeds, colors, markers, volumes, muted "
+        "strips, requests of placeholders and takes that aren't shown."
+    ),
+    ".edl": n_(
+        "Pictures leave as movies, and meta strips as what is in them. Lost are all tracks but the lowest one of pictures "
+        "and four of sounds, colors, markers, volumes, muted strips, requests of placeholders and takes that aren't "
+        "shown."
+    ),
+}
+"""What each of the other formats has no place for."""
 SLICE_SECONDS = 0.03
 """So long a step of the work takes while a person waits for it alone."""
 TICK_SECONDS = 0.04
@@ -37,22 +55,25 @@ def _refusal(context: bpy.types.Context) -> str:
 
 
 class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, WritesFile):
-    """Write the timeline as OpenTimelineIO, with the takes of each strip, for other editing programs"""
+    """Write the timeline for other editing programs: as OpenTimelineIO with the takes of each strip, or as XML, AAF or EDL"""
 
     bl_idname = "wan_vse.export_timeline"
     bl_label = "Wan: Export Timeline"
     bl_options: ClassVar = {"REGISTER"}
 
-    endings: ClassVar = (".otio", ".otioz")
+    endings: ClassVar = ENDINGS
     filename_ext = ".otio"
     filepath: bpy.props.StringProperty(name="File", description="Where the timeline is written", subtype="FILE_PATH")
-    filter_glob: bpy.props.StringProperty(default="*.otio;*.otioz", options={"HIDDEN"})
+    filter_glob: bpy.props.StringProperty(default=PATTERN, options={"HIDDEN"})
     kind: bpy.props.EnumProperty(
         name="Format",
         description="The form of the file",
         items=[
             (".otio", "Timeline", "The cut alone; the media stays where it is"),
             (".otioz", "With Media", "The cut and its media, all takes included, in one file"),
+            (".xml", "Final Cut Pro XML", "For Premiere Pro, Resolve and others"),
+            (".aaf", "AAF", "For Media Composer; speeds are lost"),
+            (".edl", "EDL", "One track of pictures with its dissolves and speeds, and sounds"),
         ],
     )
     as_movies: bpy.props.BoolProperty(
@@ -118,10 +139,13 @@ class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, WritesFile):
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "kind")
-        layout.prop(self, "as_movies")
+        row = layout.row()
+        row.enabled = self.kind not in LOST_IN
+        row.prop(self, "as_movies")
         layout.prop(self, "replace")
         column = layout.column(align=True)
-        for line in textwrap.wrap(self.lost, LINE_CHARACTERS):
+        lost = " ".join(filter(None, (iface_(LOST_IN.get(self.kind, "")), self.lost)))
+        for line in textwrap.wrap(lost, LINE_CHARACTERS):
             column.label(text=line, translate=False)
 
     @timed("operator export_timeline")
@@ -134,7 +158,7 @@ class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, WritesFile):
 
 
 class WAN_VSE_OT_import_timeline(Refusing, bpy.types.Operator, ImportHelper):
-    """Put the cut of an OpenTimelineIO file onto this timeline, above what is there"""
+    """Put the cut of another editing program (OpenTimelineIO, XML, AAF, EDL) onto this timeline, above what is there"""
 
     bl_idname = "wan_vse.import_timeline"
     bl_label = "Wan: Import Timeline"
@@ -142,7 +166,7 @@ class WAN_VSE_OT_import_timeline(Refusing, bpy.types.Operator, ImportHelper):
 
     filename_ext = ".otio"
     filepath: bpy.props.StringProperty(name="File", description="The file that is read", subtype="FILE_PATH")
-    filter_glob: bpy.props.StringProperty(default="*.otio;*.otioz", options={"HIDDEN"})
+    filter_glob: bpy.props.StringProperty(default=PATTERN, options={"HIDDEN"})
     search_folder: bpy.props.StringProperty(
         name="Look In",
         description="A folder in which media is looked for, with all folders in it, by its name and length, where it "

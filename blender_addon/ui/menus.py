@@ -234,11 +234,11 @@ def _in_strip_menu(self: Any, context: bpy.types.Context) -> None:
 
 
 def _in_export_menu(self: Any, context: bpy.types.Context) -> None:
-    self.layout.operator("wan_vse.export_timeline", text="OpenTimelineIO (.otio/.otioz)")
+    self.layout.operator("wan_vse.export_timeline", text="Timeline (.otio/.otioz/.xml/.aaf/.edl)")
 
 
 def _in_import_menu(self: Any, context: bpy.types.Context) -> None:
-    self.layout.operator("wan_vse.import_timeline", text="OpenTimelineIO (.otio/.otioz)")
+    self.layout.operator("wan_vse.import_timeline", text="Timeline (.otio/.otioz/.xml/.aaf/.edl)")
 
 
 def _in_add_menu(self: Any, context: bpy.types.Context) -> None:

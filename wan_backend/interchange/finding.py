@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from ..frames import movie_length
+from ..protocol.bounds import MAX_MOVIE_FRAMES
 from ..protocol.cut import ClipMedia, ClipMediaKind, Cut, CutClip, CutTrack
 from ..protocol.plain_names import is_below, is_folder
 from . import media_urls
 from .endings import ALL
-from .media_search import Search
+from .media_search import MAX_OPENED, Search
+from .writing import first_used
 
 BESIDE = ("", "media")
 
@@ -34,6 +38,7 @@ class Finder:
     _there: dict[str, frozenset[str]] = field(default_factory=dict)
     _rate: float = 24.0
     _search: Search | None = None
+    _opened: int = 0
 
     def found(self, cut: Cut) -> Cut:
         """The cut with its media as it is here; what isn't here is missing."""
@@ -49,9 +54,23 @@ class Finder:
         shown = looked[clip.active]
         if shown.kind is ClipMediaKind.MISSING:
             self.missing += 1
+        if clip.speed < 0 and shown.kind is ClipMediaKind.FILE and not shown.frames:
+            shown, clip = self._measured(shown, clip)
+            looked[clip.active] = shown
         kept = [each for each in looked if each is shown or each.kind is not ClipMediaKind.MISSING]
         self.lost_takes += len(looked) - len(kept)
         return replace(clip, media=kept, active=next(at for at, each in enumerate(kept) if each is shown))
+
+    def _measured(self, media: ClipMedia, clip: CutClip) -> tuple[ClipMedia, CutClip]:
+        """Media that plays backwards is counted from its end, which a file may leave unsaid: the movie is asked."""
+        self._opened += 1
+        file = os.path.join(media.folder, media.files[0])
+        seconds = movie_length.seconds_of(Path(file)) if self._opened <= MAX_OPENED else None
+        frames = round((seconds or 0.0) * (media.rate or self._rate))
+        if not 0 < frames <= MAX_MOVIE_FRAMES:
+            return media, replace(clip, media_start=0)
+        starts = max(0, first_used(clip.media_start, clip.length, clip.speed, frames))
+        return replace(media, frames=frames), replace(clip, media_start=starts)
 
     def _media(self, media: ClipMedia) -> ClipMedia:
         if media.kind not in (ClipMediaKind.FILE, ClipMediaKind.PICTURES):

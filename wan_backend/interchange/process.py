@@ -15,6 +15,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ from ..protocol.cut import (
     is_sane_cut,
 )
 from ..protocol.errors import ProtocolError, Refusal
-from ..protocol.messages import ProblemKind
+from ..protocol.messages import FrameRate, ProblemKind
 from ..protocol.sentences import Sentence
 from ..storage import whole_file
 from ..storage.disk_errors import reason
-from . import bundle, movies, reading, writing
+from . import bundle, movies, other_formats, reading, writing
 from .finding import Finder
 
 MEMORY_BYTES = 3 << 30
@@ -49,8 +50,10 @@ def export(params: ExportTimelineParams) -> ExportTimelineResult:
     cut = read_cut(Path(params.cut_file))
     file = Path(params.file)
     lost: list[Sentence] = []
-    packed = file.suffix.lower() == BUNDLE
-    folder = _new_folder(file, passing=packed) if params.as_movies else None
+    ending = file.suffix.lower()
+    packed = ending == BUNDLE
+    as_movies = params.as_movies or ending in other_formats.ENDINGS
+    folder = _new_folder(file, passing=packed) if as_movies else None
     try:
         if folder is not None:
             cut = _with_movies(cut, folder, lost)
@@ -101,6 +104,8 @@ def _exported(cut: Cut, file: Path, packed: bool, lost: list[Sentence]) -> Expor
             lost.append(
                 Sentence("Media that isn't on the disk, and so not in the file: {count}.", count=packer.missing)
             )
+    elif file.suffix.lower() in other_formats.ENDINGS:
+        other_formats.write(cut, file, lost)
     else:
         whole_file.write(file, writing.text_of(writing.timeline_of(cut)).encode("utf-8"))
     clips = [clip for track in cut.all_tracks() for clip in track.clips]
@@ -113,13 +118,7 @@ def import_(params: ImportTimelineParams, folder: Path | None) -> ImportTimeline
     file = Path(params.file)
     if not file.is_file():
         raise Refusal.of(ProblemKind.BAD_SOURCE, Sentence("There is no file {file}: choose another.", file=file.name))
-    if zipfile.is_zipfile(file):
-        text, base = bundle.content_of(file), str(folder)
-    else:
-        if file.stat().st_size > MAX_CUT_BYTES:
-            raise Refusal.of(ProblemKind.TOO_LARGE, Sentence("{file} is too large to be a cut.", file=file.name))
-        text, base = file.read_bytes().decode("utf-8", "replace"), str(file.parent)
-    found = reading.read(text, base)
+    found, base = _read(file, folder, params.frame_rate)
     if folder is not None and base == str(folder):
         bundle.unpack(file, folder)
     finder = Finder(base, params.media_folders, params.search_folder)
@@ -135,6 +134,20 @@ def import_(params: ImportTimelineParams, folder: Path | None) -> ImportTimeline
         lost.append(Sentence("Other takes of clips that weren't found: {count}.", count=finder.lost_takes))
     whole_file.write(Path(params.cut_file), "".join(cut_file.lines_of(cut)).encode("ascii"))
     return ImportTimelineResult(sum(len(track.clips) for track in cut.all_tracks()), finder.missing, lost)
+
+
+def _read(file: Path, folder: Path | None, frame_rate: FrameRate) -> tuple[reading.Read, str]:
+    """The cut in a file, and the folder by which its media's paths are meant. Raises Refusal and OSError."""
+    if file.suffix.lower() in other_formats.ENDINGS:
+        lost: list[Sentence] = []
+        timeline = other_formats.read(file, frame_rate, lost)
+        found = reading.of(timeline, str(file.parent))
+        return replace(found, lost=[*lost, *found.lost]), str(file.parent)
+    if zipfile.is_zipfile(file):
+        return reading.read(bundle.content_of(file), str(folder)), str(folder)
+    if file.stat().st_size > MAX_CUT_BYTES:
+        raise Refusal.of(ProblemKind.TOO_LARGE, Sentence("{file} is too large to be a cut.", file=file.name))
+    return reading.read(file.read_bytes().decode("utf-8", "replace"), str(file.parent)), str(file.parent)
 
 
 def read_cut(file: Path) -> Cut:
@@ -185,6 +198,7 @@ def main() -> int:
     process_limits.limit_memory(MEMORY_BYTES)
     faulthandler.dump_traceback_later(SECONDS, exit=True)
     order = json.load(sys.stdin)
+    answers, sys.stdout = sys.stdout, sys.stderr  # adapters print
     if sys.argv[1] == "export":
         exported = from_json(ExportTimelineParams, order, "params")
         said = answer(lambda: export(exported), Path(exported.file).name)
@@ -192,8 +206,8 @@ def main() -> int:
         imported = from_json(ImportTimelineParams, order, "params")
         folder = Path(sys.argv[2]) if len(sys.argv) > 2 else None
         said = answer(lambda: import_(imported, folder), Path(imported.file).name)
-    sys.stdout.write(json.dumps(said) + "\n")
-    sys.stdout.flush()
+    answers.write(json.dumps(said) + "\n")
+    answers.flush()
     os._exit(0)
 
 

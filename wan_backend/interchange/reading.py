@@ -72,6 +72,11 @@ def read(text: str, base: str) -> Read:
         raise Refusal.of(
             ProblemKind.BAD_SOURCE, Sentence("The file can't be read as OpenTimelineIO ({error}).", error=words)
         ) from None
+    return of(found, base)
+
+
+def of(found: Any, base: str) -> Read:
+    """The cut in what was read from a file that lies in the folder `base`. Raises Refusal."""
     timeline = next(_timelines(found), None)
     if timeline is None:
         raise Refusal.of(

@@ -181,7 +181,7 @@ class ExportTimelineParams:
     cut_file: str
     """A file with the Cut."""
     file: str
-    """What is written: its name ends in .otio, or in .otioz, which carries the media as well."""
+    """What is written: its name ends in .otio, in .otioz, which carries the media as well, or in .xml, .aaf or .edl."""
     as_movies: bool = False
     """Whether pictures that count up are told as movies, which are made of them beside the file."""
 
@@ -209,6 +209,8 @@ class ImportTimelineParams:
     search_folder: str = ""
     """Where media is looked for by its name and length, with all folders in it, if it isn't at its path or beside the
     file."""
+    frame_rate: FrameRate = FrameRate(24)
+    """That of the scene: an .edl names none, and is read at this one."""
 
 
 @dataclass(frozen=True)

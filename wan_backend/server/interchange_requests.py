@@ -34,15 +34,18 @@ T = TypeVar("T")
 PROCESS = "wan_backend.interchange.process"
 PATIENCE_SECONDS = 600.0
 """An .otioz may carry a film."""
-BUNDLE, PARTIAL_SUFFIX = ".otioz", ".partial"
+WRITTEN = (".otio", ".otioz", ".xml", ".aaf", ".edl")
+PARTIAL_SUFFIX = ".partial"
 MAX_FOLDERS = 10_000
 
 
 def export(params: ExportTimelineParams) -> ExportTimelineResult:
     """Write a cut. Takes up to minutes. Raises ProtocolError."""
     _check(params.file, params.cut_file)
-    if Path(params.file).suffix.lower() not in (".otio", BUNDLE):
-        raise Refusal.of(ProblemKind.FOLDER, Sentence("The file's name must end in .otio or .otioz."))
+    if Path(params.file).suffix.lower() not in WRITTEN:
+        raise Refusal.of(
+            ProblemKind.FOLDER, Sentence("The file's name must end in {endings}.", endings=", ".join(WRITTEN))
+        )
     return _done(["export"], params, ExportTimelineResult, params.file)
 
 
