@@ -34,6 +34,8 @@ LEVELS = ("red", "green", "blue")
 
 def prepare(timeline: Any) -> None:
     """Say in the adapter's words what it has no others for."""
+    for track in _tracks(timeline.tracks):
+        track.metadata[METADATA] = {"enabled": "TRUE", "locked": "FALSE"}  # some programs fail without them
     for item in _items(timeline.tracks):
         own: dict[str, Any] = {} if item.enabled else {"enabled": "FALSE"}
         warp = next((each for each in item.effects if isinstance(each, otio.schema.LinearTimeWarp)), None)
@@ -65,6 +67,8 @@ def read(text: bytes) -> Any:
     found = otio.adapters.read_from_string(ElementTree.tostring(root, encoding="unicode"), ADAPTER)
     if isinstance(found, otio.schema.SerializableCollection):
         found = max(found, key=lambda each: sum(len(track) for track in each.tracks))
+    for track in _tracks(found.tracks):
+        track.enabled = _is_enabled(track)
     for item in _items(found.tracks):
         _understand(item)
     for marker in found.tracks.markers:
@@ -72,15 +76,19 @@ def read(text: bytes) -> Any:
     return found
 
 
+def _tracks(stack: Any) -> Iterator[Any]:
+    """All tracks, those of nested stacks too."""
+    for track in stack:
+        yield track
+        for item in track:
+            if isinstance(item, otio.schema.Stack):
+                yield from _tracks(item)
+
+
 def _items(stack: Any) -> Iterator[Any]:
     """All clips and nested stacks."""
-    for track in stack:
-        for item in track:
-            if isinstance(item, otio.schema.Clip):
-                yield item
-            elif isinstance(item, otio.schema.Stack):
-                yield item
-                yield from _items(item)
+    for track in _tracks(stack):
+        yield from (item for item in track if isinstance(item, otio.schema.Clip | otio.schema.Stack))
 
 
 def _retime(item: Any, speed: float, to_file: bool) -> None:
@@ -135,7 +143,7 @@ def _color(reference: Any) -> Any:
 
 def _understand(item: Any) -> None:
     """Give an item what the adapter kept as words that it doesn't know."""
-    item.enabled = item.enabled and str(_own(item).get("enabled", "TRUE")).upper() != "FALSE"
+    item.enabled = _is_enabled(item)
     reference = getattr(item, "media_reference", None)
     if isinstance(reference, otio.schema.GeneratorReference) and reference.generator_kind == COLOR:
         levels = _parameters(_own(reference)).get("fillcolor")
@@ -151,6 +159,10 @@ def _understand(item: Any) -> None:
             item.effects.remove(effect)
             item.effects.append(otio.schema.LinearTimeWarp(name="speed", time_scalar=speed))
             _retime(item, speed, to_file=False)
+
+
+def _is_enabled(owner: Any) -> bool:
+    return str(_own(owner).get("enabled", "TRUE")).upper() != "FALSE"
 
 
 def _own(owner: Any) -> Mapping[str, Any]:

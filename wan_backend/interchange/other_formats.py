@@ -27,6 +27,8 @@ _ROOMS = {XML: final_cut.ROOM, AAF: media_composer.ROOM, EDL: edit_list.ROOM}
 _ADAPTERS = {XML: final_cut.ADAPTER, AAF: media_composer.ADAPTER, EDL: edit_list.ADAPTER}
 MAX_AAF_BYTES = 4 << 30
 """It may hold sounds."""
+MAX_AAF_CLIPS = 8000
+"""Each takes tens of milliseconds, and the process has minutes."""
 
 
 def write(cut: Cut, file: Path, lost: list[Sentence]) -> None:
@@ -45,7 +47,13 @@ def write(cut: Cut, file: Path, lost: list[Sentence]) -> None:
         )
     plain = Plain(_ROOMS[ending])
     told = plain.cut(cut)
-    if not any(track.clips for track in told.tracks):
+    clips = sum(len(track.clips) for track in told.all_tracks())
+    if ending == AAF and clips > MAX_AAF_CLIPS:
+        raise Refusal.of(
+            ProblemKind.TOO_LARGE,
+            Sentence("AAF takes too long for {count} clips: export .xml or .otio instead.", count=clips),
+        )
+    if not clips:
         raise Refusal.of(
             ProblemKind.BAD_SOURCE, Sentence("{format} has a place for nothing of this cut.", format=NAMES[ending])
         )
@@ -75,7 +83,7 @@ def _write(cut: Cut, file: Path, ending: str) -> None:
         whole_file.write(file, final_cut.text_of(timeline).encode("utf-8"))
         return
     media_composer.prepare(timeline)
-    partial = file.with_name(f"{file.stem}.partial{file.suffix}")
+    partial = file.with_name(file.name + ".partial")
     try:
         media_composer.write(timeline, partial)
         partial.replace(file)

@@ -102,6 +102,8 @@ class _Reader:
         self._nested: list[NestedCut] = []
         self._depth = 1
         self._markers: list[CutMarker] = []
+        self._is_heard = True
+        """Whether the track that is read is one that plays."""
         self._frame_rate = self._rate_of_cut()
         self._rate = float(self._frame_rate.exact())
 
@@ -148,6 +150,7 @@ class _Reader:
         dissolves: list[CutDissolve] = []
         at = Fraction(0)
         waiting: Any = None
+        self._is_heard = bool(getattr(track, "enabled", True))
         for item in self._first_items(track if isinstance(track, otio.schema.Track) else [track]):
             if isinstance(item, otio.schema.Transition):
                 waiting = item
@@ -226,7 +229,9 @@ class _Reader:
             self._count(Sentence("nested timelines"))
             return self._clip_with(item, start, end, [ClipMedia(ClipMediaKind.MISSING, name)], 0, None)
         self._depth += 1
+        is_heard = self._is_heard
         tracks = self._tracks(item)
+        self._is_heard = is_heard
         self._depth -= 1
         frames = _own(item).get("frames")
         frames = frames if isinstance(frames, int) and 0 < frames < bounds.LAST_FRAME else 0
@@ -264,7 +269,7 @@ class _Reader:
             place,
             first_used(self._media_start(item, reference, shown), end - start, speed, shown.frames),
             speed,
-            bool(item.enabled),
+            bool(item.enabled) and self._is_heard,
             _channel(own.get("channel")),
             _channel(own.get("speed_channel")),
             own.get("locked") is True,

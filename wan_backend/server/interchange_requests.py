@@ -46,7 +46,10 @@ def export(params: ExportTimelineParams) -> ExportTimelineResult:
         raise Refusal.of(
             ProblemKind.FOLDER, Sentence("The file's name must end in {endings}.", endings=", ".join(WRITTEN))
         )
-    return _done(["export"], params, ExportTimelineResult, params.file)
+    try:
+        return _done(["export"], params, ExportTimelineResult, params.file)
+    finally:
+        Path(params.file + PARTIAL_SUFFIX).unlink(missing_ok=True)
 
 
 def import_(params: ImportTimelineParams) -> ImportTimelineResult:
