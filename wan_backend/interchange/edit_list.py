@@ -137,6 +137,8 @@ def read(text: str, rate: float, lost: list[Sentence]) -> Any:
             Sentence("has times at the scene's frame rate, for which there is no timecode: set 24, 25, 30 or another")
         )
     plain = "\n".join(_set_right(lines))
+    if not any(line[0].isdigit() for line in plain.splitlines()):
+        raise _refused(Sentence("has no clips: export one from the program that it comes from"))
     hour = otio.opentime.from_timecode("01:00:00;00" if _DROPS.search(text) else "01:00:00:00", rate).value
     try:
         found = otio.adapters.read_from_string(plain, ADAPTER, rate=rate)

@@ -62,8 +62,9 @@ def read(text: bytes) -> Any:
     root = _parsed(text)
     if root.tag != "xmeml":
         raise _refused(Sentence("is not Final Cut Pro 7's XML: export it so from the program that it comes from"))
-    _check_played(root)
-    _lift_tracks(root)
+    wholes = _wholes(root)
+    _check_played(root, wholes)
+    _spell_out(root, wholes)
     found = otio.adapters.read_from_string(ElementTree.tostring(root, encoding="unicode"), ADAPTER)
     if isinstance(found, otio.schema.SerializableCollection):
         found = max(found, key=lambda each: sum(len(track) for track in each.tracks))
@@ -222,22 +223,28 @@ def _parsed(text: bytes) -> ElementTree.Element:
         raise _refused(Sentence("is no whole XML ({error})", error=str(error)[:200])) from None
 
 
-def _check_played(root: ElementTree.Element) -> None:
-    """Refuse sequences that play themselves, or one another without end."""
+def _wholes(root: ElementTree.Element) -> dict[str, ElementTree.Element]:
+    """Of each sequence's identifier, the element that has its tracks; others only name it."""
     wholes: dict[str, ElementTree.Element] = {}
     for sequence in root.iter("sequence"):
-        wholes.setdefault(sequence.get("id", ""), sequence)
+        name = sequence.get("id")
+        if name and (name not in wholes or wholes[name].find("media") is None):
+            wholes[name] = sequence
+    return wholes
+
+
+def _check_played(root: ElementTree.Element, wholes: Mapping[str, ElementTree.Element]) -> None:
+    """Refuse sequences that play themselves, or one another without end."""
     counted: dict[int, int] = {}
 
     def played(sequence: ElementTree.Element, depth: int) -> int:
-        whole = wholes[sequence.get("id", "")] if sequence.get("id") else sequence
+        whole = wholes.get(sequence.get("id", ""), sequence)
         if depth > MAX_NESTED_DEPTH:
             raise _refused(Sentence("has sequences that play each other without end"))
         if id(whole) not in counted:
             clips = list(_clips_of(whole))
-            counted[id(whole)] = len(clips) + sum(
-                played(inner, depth + 1) for clip in clips for inner in clip.findall("sequence")
-            )
+            inner = [each for clip in clips for each in clip.findall("sequence")]
+            counted[id(whole)] = len(clips) + sum(played(each, depth + 1) for each in inner)
         if counted[id(whole)] > MAX_PLAYED:
             raise _refused(Sentence("has sequences that play each other without end"))
         return counted[id(whole)]
@@ -246,17 +253,17 @@ def _check_played(root: ElementTree.Element) -> None:
         played(sequence, 0)
 
 
-def _lift_tracks(root: ElementTree.Element) -> None:
-    """Put tracks of sequences that play in others one step higher, where the adapter looks for them."""
+def _spell_out(root: ElementTree.Element, wholes: Mapping[str, ElementTree.Element]) -> None:
+    """Give each clip that plays a sequence its tracks, one step higher than they stand, where the adapter looks."""
     inner = list(root.iterfind(".//clipitem/sequence"))
-    wanted = {each.get("id") for each in inner} - {None}
+    parts: list[list[ElementTree.Element]] = []
     for sequence in inner:
-        for media in sequence.findall("media"):
-            sequence.extend(media)
-            sequence.remove(media)
-    for sequence in list(root.iter("sequence")):
-        if sequence.get("id") in wanted:
-            sequence.extend(part for media in sequence.findall("media") for part in media)
+        whole = wholes.get(sequence.get("id", ""), sequence)
+        parts.append([each for each in whole if each.tag != "media"])
+        parts[-1] += [part for media in whole.findall("media") for part in media]
+    for sequence, each in zip(inner, parts, strict=True):
+        sequence.clear()
+        sequence.extend(each)
 
 
 def _clips_of(sequence: ElementTree.Element) -> Iterable[ElementTree.Element]:

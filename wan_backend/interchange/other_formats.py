@@ -112,12 +112,14 @@ def read(file: Path, frame_rate: FrameRate, lost: list[Sentence]) -> Any:
             )
         else:
             found = media_composer.read(file)
-    except otio.exceptions.OTIOError as error:
-        words = " ".join(str(error).split())[:200]
+    except (Refusal, OSError, MemoryError):
+        raise
+    except Exception as error:  # adapters fail at hostile files in whatever way, with assertions too
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise Refusal.of(
             ProblemKind.BAD_SOURCE,
             Sentence("{file} can't be read as {format} ({error}).", file=file.name, format=NAMES[ending], error=words),
-        ) from None
+        ) from error
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.wan_backend.interchange.cut_files import JOBS, cut_of, export, take, tool
+from tests.wan_backend.interchange.cut_files import JOBS, cut_of, export, take
 from wan_backend.frames.take_writing import Movie
 from wan_backend.interchange import other_formats, process
 from wan_backend.protocol.choices import MediaFormat
@@ -30,7 +30,12 @@ from wan_backend.protocol.cut import (
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate
 
-RATES = [FrameRate(24), FrameRate(24, 1.001), FrameRate(30, 1.001), FrameRate(25)]
+RATES = [
+    pytest.param(FrameRate(24), marks=pytest.mark.ci, id="24"),
+    pytest.param(FrameRate(24, 1.001), marks=pytest.mark.long, id="23.976"),
+    pytest.param(FrameRate(30, 1.001), marks=pytest.mark.ci, id="29.97"),
+    pytest.param(FrameRate(25), marks=pytest.mark.long, id="25"),
+]
 NAME = "Öne / 日本 🎬 <&>"
 
 
@@ -92,7 +97,6 @@ def own_start(rate: FrameRate) -> int:
     return round(2 * float(rate.exact()))
 
 
-@pytest.mark.ci
 @pytest.mark.parametrize("rate", RATES)
 def test_final_cut_pro_xml_comes_back(tmp_path: Path, rate: FrameRate) -> None:
     (said,) = export(full_cut(tmp_path, rate), tmp_path / "film.xml").lost
@@ -121,10 +125,8 @@ def test_final_cut_pro_xml_comes_back(tmp_path: Path, rate: FrameRate) -> None:
     assert [clip.start for track in cut.tracks[1:] for clip in track.clips] == [20, 6]
     assert [told(track)[0][:4] for track in cut.nested[0].tracks] == [("Inside", 0, 10, 3), ("Over", 4, 9, 0)]
     assert cut.markers == [CutMarker("Here", 4, 0, False, "a note")]
-    assert "Two" in tool("otiotool", "-i", tmp_path / "film.xml", "--list-clips")
 
 
-@pytest.mark.ci
 @pytest.mark.parametrize("rate", RATES)
 def test_aaf_comes_back(tmp_path: Path, rate: FrameRate) -> None:
     (said,) = export(full_cut(tmp_path, rate), tmp_path / "film.aaf").lost
@@ -152,11 +154,9 @@ def test_aaf_comes_back(tmp_path: Path, rate: FrameRate) -> None:
         ("Sound", 6, 30, 0),
     ]
     assert all(len(clip.media) == 1 for track in cut.tracks for clip in track.clips)
-    assert "Two" in tool("otiotool", "-i", tmp_path / "film.aaf", "--list-clips")
     assert sorted(each.suffix for each in tmp_path.iterdir() if "film" in each.name) == [".aaf"]
 
 
-@pytest.mark.ci
 @pytest.mark.parametrize("rate", RATES)
 def test_an_edit_list_comes_back(tmp_path: Path, rate: FrameRate) -> None:
     (said,) = export(full_cut(tmp_path, rate), tmp_path / "film.edl").lost
@@ -183,8 +183,6 @@ def test_an_edit_list_comes_back(tmp_path: Path, rate: FrameRate) -> None:
     assert (dissolve.clip, dissolve.frames_before, dissolve.frames_after) == (0, 0, 6)
     assert cut.tracks[0].clips[1].media[0].files == ["b.mp4"]
     assert told(cut.tracks[1]) == [("Sound", 6, 30, 0, 1.0, True, "file")]
-    if rate == FrameRate(24):  # the tools ask for no rate, and take 24
-        assert "Two" in tool("otiotool", "-i", tmp_path / "film.edl", "--list-clips")
 
 
 def test_an_edit_lists_reverse_is_counted_from_the_movies_end(tmp_path: Path) -> None:
