@@ -83,6 +83,8 @@ class _Writer:
         yield self._event(channel, "C", first, ends, 0)
         yield self._event(channel, f"D    {frames:03d}", clip, -dissolve.frames_before, length)
         yield f"* FROM CLIP NAME:  {_line(first.name)}"
+        if first.media[0].files:
+            yield f"* SOURCE FILE: {first.media[0].files[0]}"
         yield from self._remarks(clip, "TO")
 
     def _event(self, channel: str, kind: str, clip: CutClip, begin: int, length: int) -> str:
@@ -106,6 +108,7 @@ class _Writer:
         if not clip.speed:
             yield "* * FREEZE FRAME"
         if media.files:
+            yield f"* SOURCE FILE: {media.files[0]}"
             yield f"* {side} CLIP: {media_urls.url_of(media.folder.rstrip('/') + '/' + media.files[0])}"
 
     def _reel(self, media: ClipMedia) -> str:

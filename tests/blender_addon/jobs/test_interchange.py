@@ -246,6 +246,28 @@ def test_speeds_and_held_frames_come_back(desk, cut, addon):
 
 
 @pytest.mark.compat
+@pytest.mark.parametrize("ending", [".xml", ".aaf", ".edl"])
+def test_the_other_formats_come_back_as_far_as_they_go(desk, cut, addon, ending):
+    compat = addon("timeline.compat")
+    cut.still("Still", 1, 20)
+    meta = compat.new_meta(cut.strips, "Meta", 1, 30)
+    inside = compat.new_image(compat.strips(meta), "Inside", str(cut.folder / "0000.png"), 1, 30)
+    compat.set_handles(inside, 30, 50)
+    compat.set_handles(meta, 30, 50)
+    cut.effect("Red", "COLOR", 60, 80, 1).color = (1.0, 0.0, 0.0)
+    cut.still("Muted", 90, 100).mute = True
+    desk.export(f"film{ending}")
+    desk.clear()
+    desk.bring(f"film{ending}")
+    told = {name: (start, end) for name, start, end, _ in cut.places()}
+    of_meta, of_red = ("Nested" if ending == ".xml" else "Inside"), ("Red" if ending == ".xml" else "Missing: Red")
+    assert told["Still"] == (1, 20)
+    assert next(told[name] for name in told if name.startswith((of_meta, "Meta"))) == (30, 50)
+    assert told[of_red] == (60, 80)
+    assert ("Muted" in told) is (ending == ".xml")
+
+
+@pytest.mark.compat
 def test_what_plays_at_a_speed_is_the_same_picture_again(desk, cut, addon):
     compat = addon("timeline.compat")
     cut.scene.render.resolution_x = cut.scene.render.resolution_y = 32

@@ -68,7 +68,7 @@ def test_pycmx_reads_the_list(tmp_path: Path) -> None:
     assert (read.title, len(events)) == ("Film", 12)
     first, dissolved, fast = events[0].edits[0], events[1].edits, events[2].edits[0]
     assert (first.clip_name, first.source_out, first.record_in) == (NAME, "00:00:00;07", "00:00:00;12")
-    assert first.source_file == (tmp_path / "a b ü%?#.mp4").as_uri()
+    assert first.source_file == "a b ü%?#.mp4"
     assert (dissolved[1].transition.dissolve, int(dissolved[1].transition.operand)) == (True, 6)
     assert (fast.source_in, fast.source_out) == ("00:00:00;08", "00:00:00;28")  # as much of the media as it plays
     assert events[-1].edits[0].channels.a1 and not events[-1].edits[0].channels.video
