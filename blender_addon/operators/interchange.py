@@ -29,13 +29,13 @@ LOST_IN = {
         "Pictures leave as movies. Lost are held frames, volumes, requests of placeholders and takes that aren't shown."
     ),
     ".aaf": n_(
-        "Pictures leave as movies, and meta strips as what is in them. Lost are speeds, colors, markers, volumes, muted "
-        "strips, requests of placeholders and takes that aren't shown."
+        "Pictures leave as movies, and meta strips as what is in them. Lost are speeds, colors, markers, volumes, "
+        "muted strips, requests of placeholders and takes that aren't shown."
     ),
     ".edl": n_(
-        "Pictures leave as movies, and meta strips as what is in them. Lost are all tracks but the lowest one of pictures "
-        "and four of sounds, colors, markers, volumes, muted strips, requests of placeholders and takes that aren't "
-        "shown."
+        "Pictures leave as movies, and meta strips as what is in them. Lost are all tracks but the lowest one of "
+        "pictures and four of sounds, colors, markers, volumes, muted strips, requests of placeholders and takes that "
+        "aren't shown."
     ),
 }
 """What each of the other formats has no place for."""
@@ -55,7 +55,7 @@ def _refusal(context: bpy.types.Context) -> str:
 
 
 class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, WritesFile):
-    """Write the timeline for other editing programs: as OpenTimelineIO with the takes of each strip, or as XML, AAF or EDL"""
+    """Write the timeline for other editing programs: OpenTimelineIO with each strip's takes, XML, AAF or EDL"""
 
     bl_idname = "wan_vse.export_timeline"
     bl_label = "Wan: Export Timeline"

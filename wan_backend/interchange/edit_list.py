@@ -1,8 +1,8 @@
 """CMX 3600's EDL: one track of pictures with its cuts, dissolves and speeds, and up to four of sounds.
 
 It is written here, since OpenTimelineIO's adapter gives a clip that has a speed the wrong part of its media, and reels
-names with spaces, which its own reader takes for further columns. That adapter reads the lists, after what it gets wrong
-has been set right: the media of the second clip of a dissolve, and where the first clip begins.
+names with spaces, which its own reader takes for further columns. That adapter reads the lists, after what it gets
+wrong has been set right: the media of the second clip of a dissolve, and where the first clip begins.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_LINE = 1 << 16
 _SPEED = re.compile(r"(M2\s+\S.{0,200}?)\s+(-?\d{1,6}(?:\.\d{0,9})?)\s+(\d\d[:;]\d\d[:;]\d\d[:;]\d\d)")
 _DROPS = re.compile(r"\d\d:\d\d:\d\d;\d\d")
 SPEED_REMARK = "WAN_VSE SPEED"
-"""The adapter keeps it as a remark, and leaves out the speed itself of a clip as long as its media, such as a reverse."""
+"""The adapter keeps it as a remark, and drops the speed itself of a clip as long as its media, such as a reverse."""
 MISREAD = Sentence("The times of the list contradict each other: clips were laid after one another where they do.")
 
 

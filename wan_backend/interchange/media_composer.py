@@ -1,8 +1,8 @@
 """AAF, as Media Composer reads and writes it, by OpenTimelineIO's adapter.
 
-The adapter writes a dissolve from the metadata that it keeps of one it has read, so a dissolve is given the same. A clip
-is named by its master clip there; the identifier of that one is made of the file and the name, so it is one master clip
-however often it plays, and the same in the next version.
+The adapter writes a dissolve from the metadata that it keeps of one it has read, so a dissolve is given the same. A
+clip is named by its master clip there; the identifier of that one is made of the file and the name, so it is one master
+clip however often it plays, and the same in the next version.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Cuts of programs that read no OpenTimelineIO: Final Cut Pro 7's XML, AAF and CMX 3600's EDL.
 
 Each has a place for less. What it hasn't is taken out before and counted, so that no writer fails at it or drops it in
-silence. Files from elsewhere are looked through before an adapter of OpenTimelineIO sees them, and what it makes of them
-is read as any other timeline.
+silence. Files from elsewhere are looked through before an adapter of OpenTimelineIO sees them, and what it makes of
+them is read as any other timeline.
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ def read(file: Path, frame_rate: FrameRate, lost: list[Sentence]) -> Any:
         elif ending == EDL:
             rate = float(frame_rate.exact())
             found = edit_list.read(_text(file.read_bytes()), rate, lost)
-            lost.append(
-                Sentence("An EDL names no frame rate: it was read at the scene's, {rate}.", rate=f"{rate:.6g}")
-            )
+            lost.append(Sentence("An EDL names no frame rate: it was read at the scene's, {rate}.", rate=f"{rate:.6g}"))
         else:
             found = media_composer.read(file)
     except (Refusal, OSError, MemoryError):

@@ -209,7 +209,7 @@ class ImportTimelineParams:
     search_folder: str = ""
     """Where media is looked for by its name and length, with all folders in it, if it isn't at its path or beside the
     file."""
-    frame_rate: FrameRate = FrameRate(24)
+    frame_rate: FrameRate = field(default_factory=lambda: FrameRate(24))
     """That of the scene: an .edl names none, and is read at this one."""
 
 

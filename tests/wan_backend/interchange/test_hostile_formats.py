@@ -1,4 +1,4 @@
-"""XML, AAF and EDL from somebody who means harm, or from a program that is wrong: a sentence, and nothing else happens."""
+"""XML, AAF and EDL from somebody who means harm, or a program that is wrong: a sentence, and nothing else happens."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ BOMB = "".join(f'<!ENTITY e{at} "{f"&e{at - 1};" * 10 if at else "x" * 10}">' fo
 )
 def test_xml_that_declares_entities_is_refused(tmp_path: Path, subset: str) -> None:
     file = tmp_path / "film.xml"
-    file.write_text(f"<?xml version='1.0'?><!DOCTYPE xmeml [{subset}]><xmeml><sequence><name>&e9;</name></sequence></xmeml>")
+    file.write_text(
+        f"<?xml version='1.0'?><!DOCTYPE xmeml [{subset}]><xmeml><sequence><name>&e9;</name></sequence></xmeml>"
+    )
     assert refused(file) == "The file declares entities, as no cut does."
 
 
@@ -71,7 +73,10 @@ def test_xml_that_declares_entities_is_refused(tmp_path: Path, subset: str) -> N
         ("<fcpxml version='1.8'/>", "is not Final Cut Pro 7's XML"),
         ("<xmeml/>", "can't be read"),
         ("<a>" * 300 + "</a>" * 300, "deeper, than any cut"),
-        ("<xmeml><sequence><media><video><track><clipitem/></track></video></media></sequence></xmeml>", "can't be read"),
+        (
+            "<xmeml><sequence><media><video><track><clipitem/></track></video></media></sequence></xmeml>",
+            "can't be read",
+        ),
     ],
 )
 def test_xml_that_is_no_cut_ends_in_a_sentence(tmp_path: Path, text: str, words: str) -> None:
@@ -222,7 +227,9 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path, monkeypatch:
             read(tmp_path / f"film{ending}")
 
 
-def test_an_aaf_of_more_clips_than_there_is_time_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_aaf_of_more_clips_than_there_is_time_for_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(other_formats, "MAX_AAF_CLIPS", 0)
     with pytest.raises(Refusal, match=r"export \.xml or \.otio instead"):
         film(tmp_path, other_formats.AAF)

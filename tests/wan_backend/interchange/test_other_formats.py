@@ -74,7 +74,10 @@ def full_cut(folder: Path, rate: FrameRate) -> Cut:
     above = CutTrack(TrackKind.VIDEO, "V2", [CutClip("Above", 20, 10, [two])])
     sounds = CutTrack(TrackKind.AUDIO, "A1", [CutClip("Sound", 6, 30, [media(folder, "s.wav")], volume=0.5)])
     inner = NestedCut(
-        [CutTrack(clips=[CutClip("Inside", 0, 10, [one], media_start=3)]), CutTrack(clips=[CutClip("Over", 4, 9, [two])])]
+        [
+            CutTrack(clips=[CutClip("Inside", 0, 10, [one], media_start=3)]),
+            CutTrack(clips=[CutClip("Over", 4, 9, [two])]),
+        ]
     )
     return Cut("Film", rate, [pictures, above, sounds], [CutMarker("Here", 4, 0, False, "a note")], 1, [inner])
 
@@ -254,7 +257,10 @@ def test_a_dissolve_that_the_media_is_too_short_for_is_left_out(tmp_path: Path, 
 
 def test_dissolves_one_after_another_stay_in_an_edit_list(tmp_path: Path) -> None:
     one, two = media(tmp_path, "a.mp4"), media(tmp_path, "b.mp4")
-    clips = [CutClip(name, 20 * at, 20, [each], media_start=30) for at, (name, each) in enumerate((("A", one), ("B", two), ("C", one)))]
+    clips = [
+        CutClip(name, 20 * at, 20, [each], media_start=30)
+        for at, (name, each) in enumerate((("A", one), ("B", two), ("C", one)))
+    ]
     dissolves = [CutDissolve(0, 4, 2), CutDissolve(1, 5, 5)]
     cut = replace(cut_of(one), tracks=[CutTrack(clips=clips, dissolves=dissolves)])
     export(cut, tmp_path / "film.edl")

@@ -1,7 +1,7 @@
 """Cuts in the other formats, as programs read them that know nothing of ours.
 
-OpenTimelineIO's own tools do; for AAF, pyaaf2; for lists, pycmx; and for XML the importer of OpenShot, as Debian's package
-openshot-qt ships it. The last two are asked where they are installed.
+OpenTimelineIO's own tools do; for AAF, pyaaf2; for lists, pycmx; and for XML the importer of OpenShot, as Debian's
+package openshot-qt ships it. The last two are asked where they are installed.
 """
 
 from __future__ import annotations
