@@ -30,10 +30,12 @@ from wan_backend.protocol.cut import (
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate
 
+pytestmark = pytest.mark.ci
+
 RATES = [
-    pytest.param(FrameRate(24), marks=pytest.mark.ci, id="24"),
+    pytest.param(FrameRate(24), marks=pytest.mark.long, id="24"),
     pytest.param(FrameRate(24, 1.001), marks=pytest.mark.long, id="23.976"),
-    pytest.param(FrameRate(30, 1.001), marks=pytest.mark.ci, id="29.97"),
+    pytest.param(FrameRate(30, 1.001), id="29.97"),
     pytest.param(FrameRate(25), marks=pytest.mark.long, id="25"),
 ]
 NAME = "Öne / 日本 🎬 <&>"

@@ -36,6 +36,7 @@ def test_its_own_tools_read_it(tmp_path: Path, ending: str) -> None:
     assert "Own" in said and "own.mp4" in said
 
 
+@pytest.mark.ci
 def test_pyaaf2_reads_the_aaf(tmp_path: Path) -> None:
     aaf2 = pytest.importorskip("aaf2")
     export(full_cut(tmp_path, NTSC), tmp_path / "film.aaf")
