@@ -57,8 +57,8 @@ def text_of(timeline: Any) -> str:
     return str(otio.adapters.write_to_string(timeline, ADAPTER))
 
 
-def read(text: bytes) -> Any:
-    """The timeline in a file. Raises Refusal, and what the adapter raises."""
+def read(text: bytes, lost: list[Sentence]) -> Any:
+    """The timeline in a file; of several, the longest that plays in no other. Raises Refusal, and what the adapter does."""
     root = _parsed(text)
     if root.tag != "xmeml":
         raise _refused(Sentence("is not Final Cut Pro 7's XML: export it so from the program that it comes from"))
@@ -67,7 +67,11 @@ def read(text: bytes) -> Any:
     _spell_out(root, wholes)
     found = otio.adapters.read_from_string(ElementTree.tostring(root, encoding="unicode"), ADAPTER)
     if isinstance(found, otio.schema.SerializableCollection):
+        count = len(found)
         found = max(found, key=lambda each: sum(len(track) for track in each.tracks))
+        lost.append(
+            Sentence("The file holds {count} timelines, of which {name} was read.", count=count, name=found.name)
+        )
     for track in _tracks(found.tracks):
         track.enabled = _is_enabled(track)
     for item in _items(found.tracks):
@@ -261,9 +265,13 @@ def _spell_out(root: ElementTree.Element, wholes: Mapping[str, ElementTree.Eleme
         whole = wholes.get(sequence.get("id", ""), sequence)
         parts.append([each for each in whole if each.tag != "media"])
         parts[-1] += [part for media in whole.findall("media") for part in media]
+    played = {each.get("id", "") for each in inner}
     for sequence, each in zip(inner, parts, strict=True):
         sequence.clear()
         sequence.extend(each)
+    for holder in root.iter("children"):
+        for sequence in [each for each in holder if each.tag == "sequence" and each.get("id") in played]:
+            holder.remove(sequence)
 
 
 def _clips_of(sequence: ElementTree.Element) -> Iterable[ElementTree.Element]:

@@ -103,7 +103,7 @@ def read(file: Path, frame_rate: FrameRate, lost: list[Sentence]) -> Any:
         raise Refusal.of(ProblemKind.TOO_LARGE, Sentence("{file} is too large to be a cut.", file=file.name))
     try:
         if ending == XML:
-            found = final_cut.read(file.read_bytes())
+            found = final_cut.read(file.read_bytes(), lost)
         elif ending == EDL:
             rate = float(frame_rate.exact())
             found = edit_list.read(_text(file.read_bytes()), rate, lost)

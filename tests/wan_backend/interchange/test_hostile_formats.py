@@ -118,11 +118,19 @@ def test_sequences_that_play_each_other_without_end_are_refused(tmp_path: Path, 
 
 
 def test_a_sequence_that_plays_in_another_is_read_where_it_is_only_named(tmp_path: Path) -> None:
-    both = sequence("outer", "inner", "inner") + sequence("inner")
+    both = sequence("outer", "inner", "inner") + sequence("inner", "leaf", "leaf", "leaf") + sequence("leaf")
     (tmp_path / "film.xml").write_text(f"<xmeml><project><children>{both}</children></project></xmeml>")
-    _, cut = read(tmp_path / "film.xml")
+    result, cut = read(tmp_path / "film.xml")
+    assert (cut.name, result.lost) == ("outer", [])
     assert [clip.media[0].kind for clip in cut.tracks[0].clips] == [ClipMediaKind.NESTED] * 2
-    assert [len(each.tracks) for each in cut.nested] == [1, 1]
+    assert sorted(len(each.tracks[0].clips) for each in cut.nested) == [0] * 6 + [3, 3]
+
+
+def test_of_several_timelines_the_longest_is_read_and_it_is_said(tmp_path: Path) -> None:
+    both = sequence("short", "leaf") + sequence("long", "leaf", "leaf") + sequence("leaf")
+    (tmp_path / "film.xml").write_text(f"<xmeml><project><children>{both}</children></project></xmeml>")
+    result, cut = read(tmp_path / "film.xml")
+    assert (cut.name, result.lost) == ("long", ["The file holds 2 timelines, of which long was read."])
 
 
 @pytest.mark.parametrize(
