@@ -58,7 +58,7 @@ def text_of(timeline: Any) -> str:
 
 
 def read(text: bytes, lost: list[Sentence]) -> Any:
-    """The timeline in a file; of several, the longest that plays in no other. Raises Refusal, and what the adapter does."""
+    """The timeline in a file; of several, the longest that plays in no other. Raises Refusal, and as the adapter."""
     root = _parsed(text)
     if root.tag != "xmeml":
         raise _refused(Sentence("is not Final Cut Pro 7's XML: export it so from the program that it comes from"))
