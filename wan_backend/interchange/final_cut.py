@@ -219,7 +219,6 @@ def _parsed(text: bytes) -> ElementTree.Element:
     parser.StartElementHandler, parser.EndElementHandler = begin, end
     parser.CharacterDataHandler = builder.data
     parser.EntityDeclHandler = declared
-    parser.ExternalEntityRefHandler = declared
     try:
         parser.Parse(text, True)
         return builder.close()
