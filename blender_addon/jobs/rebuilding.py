@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import Enum
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
@@ -22,6 +21,8 @@ from ..timeline import compat, identity, provenance, strip_takes, untrusted
 from ..translation import translated
 from . import blender_handlers, takes_again
 from .planned_takes import PlannedTake
+from .rebuild_report import show_text, written
+from .rebuild_run import Entry, State
 from .request import Refused
 from .stale_takes import StaleTake
 
@@ -29,36 +30,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 2
 """So many of its jobs are in the queue: while one is made, the sources of the next are rendered."""
-TEXT = "Rebuilt Takes"
-"""The name of the text that holds the report."""
 Generate = Callable[[bpy.types.Scene, PlannedTake, str, str], str]
-
-
-class State(Enum):
-    """How far one of them is."""
-
-    WAITS = "waits"
-    ASKED = "asked"
-    REBUILT = "rebuilt"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclass
-class Entry:
-    """A take that is to be made anew."""
-
-    stale: StaleTake
-    state: State = State.WAITS
-    job_id: str = ""
-    """The job that makes it anew."""
-    why: str = ""
-    """Why it failed or was skipped, in a sentence."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.state not in (State.WAITS, State.ASKED)
 
 
 @dataclass(frozen=True)
@@ -265,49 +237,3 @@ def _sources(entry: Entry) -> set[str]:
     if made_from is None:
         return set()
     return {each.name for each in made_from.sources} | {each.name for each in made_from.seen}
-
-
-# The report
-
-
-def summary(entries: list[Entry]) -> str:
-    """How the run went, in a sentence."""
-    rebuilt, failed, skipped = (
-        sum(entry.state is state for entry in entries) for state in (State.REBUILT, State.FAILED, State.SKIPPED)
-    )
-    text = iface_("{} of {} stale takes were rebuilt").format(rebuilt, len(entries))
-    if failed:
-        text = iface_("{}, {} failed").format(text, failed)
-    if skipped:
-        text = iface_("{}, {} skipped").format(text, skipped)
-    return iface_("{}.").format(text)
-
-
-def written(entries: list[Entry]) -> str:
-    """The report, to be read."""
-    lines = [summary(entries), time.strftime("%Y-%m-%d %H:%M"), ""]
-    titles = {State.REBUILT: "Rebuilt", State.FAILED: "Failed", State.SKIPPED: "Skipped"}
-    for state, title in titles.items():
-        there = [entry for entry in entries if entry.state is state]
-        if not there:
-            continue
-        lines.append(iface_("{}: {}").format(iface_(title), len(there)))
-        for entry in there:
-            place = (entry.stale.strip, entry.stale.scene, entry.stale.frame)
-            lines.append("  " + iface_("'{}' in scene '{}', frame {}").format(*place))
-            lines.append("      " + iface_("Was stale: {}").format(entry.stale.reason))
-            lines += ["      " + entry.why] if entry.why else []
-        lines.append("")
-    if any(entry.state is State.REBUILT for entry in entries):
-        lines.append(iface_("The take before each new one stays on its strip: Previous Take shows it again."))
-    return "\n".join(lines)
-
-
-def show_text(report: str) -> bpy.types.Text:
-    """The report as a text of the open file."""
-    text: bpy.types.Text | None = bpy.data.texts.get(TEXT)
-    if text is None or text.library is not None:
-        text = bpy.data.texts.new(TEXT)
-    text.from_string(report.encode("utf-8", "replace").decode())
-    text.cursor_set(0)
-    return text

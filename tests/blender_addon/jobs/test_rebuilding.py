@@ -119,17 +119,17 @@ def test_they_go_behind_what_a_person_asks_for(desk) -> None:
     desk.session.hold(own)
     other = desk.pumped.ask(desk.scene, start=400)
     desk.session.rebuild(stale)
-    rebuilding = desk.addon("jobs.rebuilding")
+    states = desk.addon("jobs.rebuild_run").State
     for _ in range(3):
         desk.session.rebuilding.tick(False)
     state = desk.session.rebuilding.entries[0].state
-    assert state is rebuilding.State.WAITS or desk.session.jobs.get(other).state.ended
+    assert state is states.WAITS or desk.session.jobs.get(other).state.ended
     assert desk.rebuilt()[0][1] == "rebuilt", "what is held bars no way"
     assert not desk.session.jobs.get(own).state.ended
 
 
 def test_what_comes_later_passes_those_that_wait(desk, addon, make_job) -> None:
-    rebuilding = addon("jobs.rebuilding")
+    rebuilding, states = addon("jobs.rebuilding"), addon("jobs.rebuild_run").State
     moved = []
     jobs = [make_job("a", "denoising"), make_job("b", "queued"), make_job("c", "queued"), make_job("d", "queued")]
     run = rebuilding.Rebuilding(
@@ -146,7 +146,7 @@ def test_what_comes_later_passes_those_that_wait(desk, addon, make_job) -> None:
     stale = addon("jobs.stale_takes").StaleTake
     run.begin([stale(letter, "Scene", letter, letter, 1, "x") for letter in "xyz"])
     for entry, letter in zip(run.entries, "ab", strict=False):
-        entry.state, entry.job_id = rebuilding.State.ASKED, letter
+        entry.state, entry.job_id = states.ASKED, letter
     for _ in range(3):
         run.tick(False)
     assert moved == [("c", "b"), ("d", "b")]
