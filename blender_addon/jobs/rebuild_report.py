@@ -26,9 +26,9 @@ def summary(entries: list[Entry]) -> str:
     return iface_("{}.").format(text)
 
 
-def written(entries: list[Entry]) -> str:
-    """The report, to be read."""
-    lines = [summary(entries), time.strftime("%Y-%m-%d %H:%M"), ""]
+def written(entries: list[Entry], ended_at: float) -> str:
+    """The report, to be read, of a run that ended then, in seconds since 1970."""
+    lines = [summary(entries), time.strftime("%Y-%m-%d %H:%M", time.localtime(ended_at)), ""]
     titles = {State.REBUILT: "Rebuilt", State.FAILED: "Failed", State.SKIPPED: "Skipped"}
     for state, title in titles.items():
         there = [entry for entry in entries if entry.state is state]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import time
 from types import SimpleNamespace
@@ -128,7 +129,7 @@ def test_they_go_behind_what_a_person_asks_for(desk) -> None:
     assert not desk.session.jobs.get(own).state.ended
 
 
-def test_what_comes_later_passes_those_that_wait(desk, addon, make_job) -> None:
+def test_what_comes_later_passes_those_that_wait(desk, addon, make_job, messages, tmp_path) -> None:
     rebuilding, states = addon("jobs.rebuilding"), addon("jobs.rebuild_run").State
     moved = []
     jobs = [make_job("a", "denoising"), make_job("b", "queued"), make_job("c", "queued"), make_job("d", "queued")]
@@ -141,7 +142,13 @@ def test_what_comes_later_passes_those_that_wait(desk, addon, make_job) -> None:
             wait_again=lambda *_: None,
             problem=lambda job_id: "",
             may_ask=lambda: True,
-        )
+            film=messages.Origin,
+            is_wanted=lambda job: True,
+            knows_all=lambda: True,
+            retry=lambda job_id: None,
+            want=lambda: None,
+        ),
+        addon("jobs.kept_runs").KeptRuns(lambda: tmp_path, lambda film: False),
     )
     stale = addon("jobs.stale_takes").StaleTake
     run.begin([stale(letter, "Scene", letter, letter, 1, "x") for letter in "xyz"])
@@ -153,10 +160,12 @@ def test_what_comes_later_passes_those_that_wait(desk, addon, make_job) -> None:
 
 
 @pytest.fixture
-def make_job(extension):
-    import importlib
+def messages(extension):
+    return importlib.import_module(f"{extension}.wan_backend.protocol.messages")
 
-    messages = importlib.import_module(f"{extension}.wan_backend.protocol.messages")
+
+@pytest.fixture
+def make_job(messages):
     rate = messages.FrameRate(24)
     summary = messages.JobSummary.of(messages.TakeRequest("fog", "embedded", 64, 36, 4, rate, 7, "/tmp/wan"))
     return lambda job_id, state: messages.JobStatus(job_id, messages.JobState(state), summary)

@@ -75,7 +75,7 @@ def test_how_a_run_goes_and_went(stand_in, addon, drawn, stale) -> None:
     kind = addon("jobs.stale_takes").StaleTake
     entries = [module.Entry(kind(str(index), "Scene", "Take", "b" * 32, 1, "x")) for index in range(4)]
     entries[0].state = module.State.REBUILT
-    run = addon("jobs.rebuilding").Rebuilding(None)
+    run = addon("jobs.rebuilding").Rebuilding(None, None)
     run.entries = entries
     stand_in.rebuilding = run
     assert "Rebuilt 1 of 4" in drawn().words
