@@ -115,7 +115,7 @@ class Live:
     @property
     def busy(self) -> bool:
         """Whether something is to be done soon."""
-        return self.is_on and (self.is_looking or self._waits)
+        return self.is_on and (self.is_looking or (self._waits and not self.rests))
 
     @property
     def is_of_shown(self) -> bool:
@@ -140,11 +140,11 @@ class Live:
 
     def tick(self, client: ChildClient | None, rests: str) -> None:
         """Ask for what is shown, once it is its time; `rests` says why nothing may be looked at now."""
-        if client is None:
-            return
         if rests != self.rests:
             self.rests = rests
             self._on_change()
+        if client is None:
+            return
         if self._tell_server or (rests and self.is_looking):
             self._end(client)
         if self.is_on and not rests and self._is_due():

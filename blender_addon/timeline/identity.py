@@ -10,7 +10,7 @@ import math
 import time
 import uuid
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import bpy
 
@@ -127,20 +127,49 @@ def _own_scenes() -> list[bpy.types.Scene]:
     return [scene for scene in bpy.data.scenes if scene.library is None]
 
 
+def all_collections() -> list[compat.Collection]:
+    """The timelines of the open file's own scenes, and the insides of their meta strips."""
+    return [collection for scene in _own_scenes() for collection in strip_columns.collections(scene)]
+
+
 def count_unrecognized() -> int:
     """How many strips of the open file have a job's mark that this add-on did not write; they are ignored."""
-    collections = [collection for scene in _own_scenes() for collection in strip_columns.collections(scene)]
-    strips = [strip for collection in collections for strip in strip_columns.carrying(collection, JOB)]
+    strips = [strip for collection in all_collections() for strip in strip_columns.carrying(collection, JOB)]
     return sum(not (untrusted.id_in(strip, JOB) and role_of(strip)) for strip in strips)
 
 
 def find(strip_id: str) -> Marked | None:
-    """The strip with this id, wherever it is in the open file."""
+    """The strip with this id, wherever it is in the open file.
+
+    It is looked for first under the name that it had the last time: some are asked for whenever anything has changed.
+    """
+    found = _found_again(strip_id)
+    if found is not None:
+        return found
     for scene in _own_scenes():
         for strip, collection in strip_columns.walk(scene):
             if strip.get(STRIP) == strip_id and (found := _read(scene, collection, strip)) is not None:
+                if len(_last_found) >= _MOST_REMEMBERED:
+                    _last_found.clear()
+                _last_found[strip_id] = scene.name, strip.name
                 return found
     return None
+
+
+_last_found: dict[str, tuple[str, str]] = {}
+"""By id, the names of the scene and the strip. They may have changed since: the id decides."""
+_MOST_REMEMBERED = 1 << 12
+
+
+def _found_again(strip_id: str) -> Marked | None:
+    """The strip, if it still lies on the timeline of the same scene under the same name; not one in a meta strip."""
+    names = _last_found.get(strip_id)
+    scene = compat.own_scene(names[0]) if names is not None else None
+    if names is None or scene is None:
+        return None
+    collection: Any = compat.top_strips(scene)
+    strip = collection.get(names[1]) if len(collection) else None
+    return _read(scene, collection, strip) if strip is not None and strip.get(STRIP) == strip_id else None
 
 
 _swept: tuple[object, ...] = ()

@@ -86,6 +86,7 @@ class StandInServer:
         self.working_places = 1
         self.looking = ""
         self.link: Any = None
+        self.machine_name = ""
         self.held_elsewhere = 0
         self.paused = False
         self.plan_query, self.job_plan_query = StandInPlanQuery(), StandInPlanQuery()
