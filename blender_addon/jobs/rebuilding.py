@@ -78,6 +78,8 @@ class Rebuilding:
         """The moment of time.monotonic at which it begins, wherever the clock has been set meanwhile."""
         self._ended_at = 0.0
         self._moved: set[tuple[str, str]] = set()
+        self._stuck: list[State] = []
+        """The states in which all that wait are made from others of them, so that none can be asked for."""
         self._undone = False
         self._to_find = True
         """The open film may have a run on the disk."""
@@ -241,8 +243,11 @@ class Rebuilding:
         if others:
             self._let_pass(going_on, asked)
             return False
-        entry = self._next() if len(asked) < AT_ONCE else None
+        if len(asked) >= AT_ONCE or self._states() == self._stuck:
+            return False
+        entry = self._next()
         if entry is None:
+            self._stuck = self._states()
             return False
         entry.state = State.ASKING
         self._note([entry])  # were Blender to end of it, it would do so each time that the film is opened
@@ -254,6 +259,9 @@ class Rebuilding:
             entry.state, entry.why = State.SKIPPED, translated(refused.sentence)
         self._note([entry])
         return True
+
+    def _states(self) -> list[State]:
+        return [entry.state for entry in self.entries]
 
     def _let_pass(self, going_on: list[JobStatus], asked: set[str]) -> None:
         """Give what a person has asked for meanwhile its turn before ours that wait."""
@@ -342,7 +350,7 @@ def _sources(entry: Entry) -> set[str]:
     """The names of the strips that it is made from."""
     scene = compat.own_scene(entry.stale.scene)
     strip = compat.strip_named(scene, entry.stale.strip) if scene is not None else None
-    made_from = provenance.read(untrusted.text_in(strip, provenance.PROPERTY)) if strip is not None else None
+    made_from = provenance.known(untrusted.text_in(strip, provenance.PROPERTY)) if strip is not None else None
     if made_from is None:
         return set()
     return {each.name for each in made_from.sources} | {each.name for each in made_from.seen}

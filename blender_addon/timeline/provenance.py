@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import bpy
@@ -84,6 +85,10 @@ def read(text: str) -> Provenance | None:
         return Provenance(task.value, _frame(values["start"]), _frame(values["end_exclusive"]), sources, wanted, seen)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+known = lru_cache(maxsize=1 << 12)(read)
+"""`read`, for texts that are asked for again and again."""
 
 
 def of(strip: compat.Strip) -> Provenance | None:

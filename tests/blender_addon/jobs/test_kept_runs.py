@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import sys
@@ -205,8 +206,6 @@ def test_a_run_of_another_blender_is_left_to_it(desk, film, addon) -> None:
 def test_one_at_which_blender_ended_is_not_asked_for_again(desk, film, monkeypatch) -> None:
     def dies(*_: object) -> str:
         raise SystemExit
-
-    import dataclasses
 
     run = desk.session.rebuilding
     monkeypatch.setattr(run, "_desk", dataclasses.replace(run._desk, generate=dies))

@@ -193,6 +193,23 @@ def test_a_take_of_a_take_is_made_after_that_one(desk, addon) -> None:
     assert shown_then[first] != shown_then[second], "it is made from the new take"
 
 
+def test_many_takes_of_one_that_is_made_are_looked_at_once(desk, addon, monkeypatch) -> None:
+    """Two hundred that wait for one another, at every tick, would hold the window up."""
+    rebuilding, entry = addon("jobs.rebuilding"), addon("jobs.rebuild_run").Entry
+    states, stale = addon("jobs.rebuild_run").State, addon("jobs.stale_takes").StaleTake
+    looked = []
+    monkeypatch.setattr(rebuilding, "_sources", lambda entry: looked.append(entry) or {"First"})
+    run = desk.session.rebuilding
+    names = ["First", *(f"Take {number}" for number in range(200))]
+    run.entries = [entry(stale("a" * 32, desk.scene.name, name, "b" * 32, 1, "x")) for name in names]
+    run.entries[0].state, run.entries[0].job_id = states.ASKED, "c" * 32
+    monkeypatch.setattr(run, "_has_ended", lambda entry: False)
+    for _ in range(5):
+        run.tick(False)
+    assert len(looked) == 200
+    run.opened()
+
+
 def test_an_undo_takes_no_rebuilt_take_away(desk) -> None:
     name = desk.take("One")
     desk.change("One")
