@@ -218,6 +218,9 @@ class Rebuilding:
             return True
         if not status.state.ended:
             self._retried.discard(entry.job_id)
+            if status.hold is Hold.NO_PLACEHOLDER and not _has(entry) and entry.job_id not in self._unsure:
+                entry.state, entry.why = State.SKIPPED, iface_("Its strip is no longer there.")
+                return True
         if not status.state.ended or entry.job_id in self._unsure | self._retried:
             return False
         if status.state is JobState.DONE:
@@ -237,8 +240,9 @@ class Rebuilding:
         return True
 
     def _ask_next(self) -> bool:
-        asked = {entry.job_id for entry in self.entries if entry.state is State.ASKED}
         going_on = [job for job in self._desk.going_on() if job.hold is Hold.NONE]
+        asked = {entry.job_id for entry in self.entries if entry.state is State.ASKED}
+        asked &= {job.job_id for job in going_on}  # one that is held, or that has come, keeps none waiting
         others = [job for job in going_on if job.job_id not in asked]
         if others:
             self._let_pass(going_on, asked)

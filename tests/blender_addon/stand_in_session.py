@@ -156,7 +156,7 @@ class StandInLive:
         """As the option does."""
         self.is_on = on
 
-    def show(self, take: Any, seed_locked: bool = False) -> None:
+    def show(self, take: Any, seed_locked: bool = False, window: int = 0) -> None:
         """Noted; a draw may call this."""
         self.shown = take
 

@@ -276,3 +276,19 @@ def test_why_it_rests_is_known_without_a_server_and_asks_for_no_ticks(desk) -> N
     desk.rests = words
     desk.after(10.0)
     assert desk.asked == [] and desk.client.ends == 0, "nothing is tried"
+
+
+def test_two_windows_do_not_take_turns_for_ever(desk) -> None:
+    def draw_both(one: str, two: str) -> None:
+        for window, prompt in ((1, one), (2, two)):
+            desk.live.show(Take(desk.make_request(prompt)), window=window)
+
+    for _ in range(8):
+        draw_both("fog", "rain")
+        desk.after(0.5)
+        if desk.live.is_looking:
+            desk.answer(0.1)
+    assert desk.asked == ["rain"] and not desk.live.busy
+    draw_both("snow", "rain")
+    desk.after(0.5)
+    assert desk.asked == ["rain", "snow"], "whoever edits there sees that"

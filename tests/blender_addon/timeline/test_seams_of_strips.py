@@ -116,6 +116,20 @@ def test_a_single_picture_lasts_as_long_as_its_strip(cut):
     assert cut.found() == (0.8, 2.4)
 
 
+def test_what_the_preview_leaves_out_has_no_seam(cut):
+    cut.named("Take").mute = True
+    assert cut.found() == (None, None) and cut.seams.worst_of(cut.scene) is None
+    cut.named("Take").mute = False
+    cut.named("Take").channel = 3
+    assert cut.found() == (0.8, 2.4)
+    for channel in (1, 3):  # of its neighbors, and its own
+        cut.scene.sequence_editor.channels[channel].mute = True
+        assert cut.found() == (None, None) and cut.seams.worst_of(cut.scene) is None
+        cut.scene.sequence_editor.channels[channel].mute = False
+    cut.scene.sequence_editor.channels[1].lock = True
+    assert cut.found() == (0.8, 2.4), "what is locked plays"
+
+
 def test_a_muted_neighbor_joins_nothing(cut):
     cut.named("Left").mute = True
     assert cut.found() == (None, 2.4)
