@@ -129,34 +129,59 @@ def test_they_go_behind_what_a_person_asks_for(desk) -> None:
     assert not desk.session.jobs.get(own).state.ended
 
 
-def test_what_comes_later_passes_those_that_wait(desk, addon, make_job, messages, tmp_path) -> None:
+@pytest.fixture
+def run_of(desk, addon, messages, tmp_path):
+    """run_of(jobs, letters) is a run of strips "a", "b", ..., the first of which are asked for as these jobs."""
     rebuilding, states = addon("jobs.rebuilding"), addon("jobs.rebuild_run").State
-    moved = []
-    jobs = [make_job("a", "denoising"), make_job("b", "queued"), make_job("c", "queued"), make_job("d", "queued")]
-    run = rebuilding.Rebuilding(
-        rebuilding.Desk(
-            generate=lambda *_: pytest.fail("others wait"),
-            going_on=lambda: jobs,
-            get=lambda job_id: next(job for job in jobs if job.job_id == job_id),
-            move=lambda *pair: moved.append(pair),
-            wait_again=lambda *_: None,
-            problem=lambda job_id: "",
-            may_ask=lambda: True,
-            film=messages.Origin,
-            is_wanted=lambda job: True,
-            knows_all=lambda: True,
-            retry=lambda job_id: None,
-            want=lambda: None,
-        ),
-        addon("jobs.kept_runs").KeptRuns(lambda: tmp_path, lambda film: False),
-    )
     stale = addon("jobs.stale_takes").StaleTake
-    run.begin([stale(letter, "Scene", letter, letter, 1, "x") for letter in "xyz"])
-    for entry, letter in zip(run.entries, "ab", strict=False):
-        entry.state, entry.job_id = states.ASKED, letter
+
+    def make(jobs, asked: str, waiting: str = ""):
+        run = rebuilding.Rebuilding(
+            rebuilding.Desk(
+                generate=lambda *_: pytest.fail("others wait"),
+                going_on=lambda: [job for job in jobs if not job.state.ended],
+                get=lambda job_id: next(job for job in jobs if job.job_id == job_id),
+                move=lambda *pair: run.moved.append(pair),
+                wait_again=lambda *_: None,
+                problem=lambda job_id: "",
+                may_ask=lambda: True,
+                film=messages.Origin,
+                is_wanted=lambda job: True,
+                knows_all=lambda: True,
+                retry=lambda job_id: None,
+                want=lambda: None,
+            ),
+            addon("jobs.kept_runs").KeptRuns(lambda: tmp_path, lambda film: False),
+        )
+        run.moved = []
+        run.begin([stale(letter, "Scene", letter, letter, 1, "x") for letter in asked + waiting])
+        for entry, letter in zip(run.entries, asked, strict=False):
+            entry.state, entry.job_id = states.ASKED, letter
+        return run
+
+    return make
+
+
+def test_what_comes_later_passes_those_that_wait(run_of, make_job) -> None:
+    jobs = [make_job("a", "denoising"), make_job("b", "queued"), make_job("c", "queued"), make_job("d", "queued")]
+    run = run_of(jobs, "ab", "z")
     for _ in range(3):
         run.tick(False)
-    assert moved == [("c", "b"), ("d", "b")]
+    assert run.moved == [("c", "b"), ("d", "b")]
+
+
+def test_a_strip_that_was_deleted_meanwhile_ends_it_in_a_sentence(run_of, make_job, messages) -> None:
+    run = run_of([dataclasses.replace(make_job("a", "queued"), hold=messages.Hold.NO_PLACEHOLDER)], "a")
+    run.tick(False)
+    assert "Its strip is no longer there." in run.report
+
+
+def test_what_a_person_holds_keeps_none_waiting(run_of, make_job, messages) -> None:
+    held = [dataclasses.replace(make_job(letter, "queued"), hold=messages.Hold.PERSON) for letter in "ab"]
+    run = run_of(held, "ab", "c")
+    run.tick(False)
+    assert run.entries[2].why == "Its strip is no longer there.", "its turn has come"
+    assert run.busy
 
 
 @pytest.fixture
