@@ -133,7 +133,7 @@ def test_they_go_behind_what_a_person_asks_for(desk) -> None:
 def run_of(desk, addon, messages, tmp_path):
     """run_of(jobs, letters) is a run of strips "a", "b", ..., the first of which are asked for as these jobs."""
     rebuilding, states = addon("jobs.rebuilding"), addon("jobs.rebuild_run").State
-    stale = addon("jobs.stale_takes").StaleTake
+    stale, made = addon("jobs.stale_takes").StaleTake, []
 
     def make(jobs, asked: str, waiting: str = ""):
         run = rebuilding.Rebuilding(
@@ -153,13 +153,16 @@ def run_of(desk, addon, messages, tmp_path):
             ),
             addon("jobs.kept_runs").KeptRuns(lambda: tmp_path, lambda film: False),
         )
+        made.append(run)
         run.moved = []
         run.begin([stale(letter, "Scene", letter, letter, 1, "x") for letter in asked + waiting])
         for entry, letter in zip(run.entries, asked, strict=False):
             entry.state, entry.job_id = states.ASKED, letter
         return run
 
-    return make
+    yield make
+    for run in made:
+        run.close()
 
 
 def test_what_comes_later_passes_those_that_wait(run_of, make_job) -> None:

@@ -78,7 +78,7 @@ def test_over_a_line_it_says_so_at_the_option_and_nothing_lands(addon, stand_in,
     with pytest.raises(RuntimeError, match="another one makes the takes"):
         bpy.ops.wan_vse.land_look()
     live.is_on = False
-    assert session._why_live_rests(stand_in) == "" and draw().words == []
+    assert session._why_live_rests(stand_in) == "" and not any(draw().words)
 
 
 def test_what_was_seen_is_asked_for_in_its_place(stand_in, settings, draw, look_of) -> None:
