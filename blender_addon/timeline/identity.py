@@ -32,6 +32,8 @@ WAS_LENGTH = "wan_vse_was_length"
 """Start and length of a placeholder, in frames of the scene, when it was last looked at."""
 DECLINED = "wan_vse_declined"
 """Set on a placeholder whose take was placed and undone: the take is not placed again by itself."""
+SEARCH = "wan_vse_seam_retry"
+"""What timeline.seam_retry keeps of the takes that are made for one of a strip's seams."""
 
 PLACEHOLDER_ROLE = "placeholder"
 TAKE_ROLE = "take"
@@ -162,14 +164,14 @@ _MOST_REMEMBERED = 1 << 12
 
 
 def _found_again(strip_id: str) -> Marked | None:
-    """The strip, if it still lies on the timeline of the same scene under the same name; not one in a meta strip."""
+    """The strip, if it still is in the same scene under the same name."""
     names = _last_found.get(strip_id)
     scene = compat.own_scene(names[0]) if names is not None else None
-    if names is None or scene is None:
+    strip: Any = compat.strip_named(scene, names[1]) if names is not None and scene is not None else None
+    if scene is None or strip is None or strip.get(STRIP) != strip_id:
         return None
-    collection: Any = compat.top_strips(scene)
-    strip = collection.get(names[1]) if len(collection) else None
-    return _read(scene, collection, strip) if strip is not None and strip.get(STRIP) == strip_id else None
+    meta = strip.parent_meta()
+    return _read(scene, compat.top_strips(scene) if meta is None else compat.strips(meta), strip)
 
 
 _swept: tuple[object, ...] = ()
@@ -231,6 +233,8 @@ class Sweep:
 
     def _renew(self, each: Marked) -> None:
         strip_id = each.strip_id
+        if strip_id in self._ids and SEARCH in each.strip:
+            del each.strip[SEARCH]  # it goes on with the original
         if not strip_id or strip_id in self._ids:
             strip_id = each.strip[STRIP] = new_id()
         self._ids.add(strip_id)

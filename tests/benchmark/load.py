@@ -30,7 +30,7 @@ from pathlib import Path
 
 import bpy
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "demo")]
 
 import film
 import marked_cut
