@@ -30,7 +30,8 @@ from pathlib import Path
 
 import bpy
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "demo")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 import film
 import marked_cut
