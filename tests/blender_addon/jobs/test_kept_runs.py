@@ -203,6 +203,17 @@ def test_a_run_of_another_blender_is_left_to_it(desk, film, addon) -> None:
     desk.pumped.until(lambda: desk.session.rebuilding.entries)
 
 
+def test_a_blender_that_was_killed_has_nothing(desk, film, addon) -> None:
+    desk.session.rebuild(desk.stale(1), HOUR)
+    (kept,) = files(addon)
+    owner = json.loads(kept.read_text().split("\n", 1)[0])["owner"]
+    quit_blender(desk)
+    (kept.parent / "owners" / f"{owner}.lock").touch()  # its lock is gone, and the file is still there
+    open_again(desk, film)
+    desk.pumped.until(lambda: desk.session.rebuilding.entries)
+    assert desk.session.rebuilding.waits
+
+
 def test_one_at_which_blender_ended_is_not_asked_for_again(desk, film, monkeypatch) -> None:
     def dies(*_: object) -> str:
         raise SystemExit
