@@ -261,7 +261,11 @@ class Rebuilding:
             entry.state = State.ASKED
         except Refused as refused:
             entry.state, entry.why = State.SKIPPED, translated(refused.sentence)
-        self._note([entry])
+        except Exception:
+            entry.state, entry.why = State.FAILED, iface_("It could not be asked for: Blender's console says why.")
+            raise  # and it isn't tried again at every tick
+        finally:
+            self._note([entry])
         return True
 
     def _states(self) -> list[State]:

@@ -238,6 +238,20 @@ def test_many_takes_of_one_that_is_made_are_looked_at_once(desk, addon, monkeypa
     run.opened()
 
 
+def test_an_error_at_asking_costs_that_take_alone(desk, monkeypatch) -> None:
+    name, run = desk.take("One"), desk.session.rebuilding
+    desk.change("One")
+
+    def breaks(*_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run, "_desk", dataclasses.replace(run._desk, generate=breaks))
+    desk.session.rebuild(desk.stale(1))
+    with pytest.raises(ZeroDivisionError):
+        desk.pumped.until(lambda: False)
+    assert desk.rebuilt() == [(name, "failed")]
+
+
 def test_an_undo_takes_no_rebuilt_take_away(desk) -> None:
     name = desk.take("One")
     desk.change("One")
