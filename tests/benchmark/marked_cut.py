@@ -63,16 +63,7 @@ class MarkedCut:
 
     def _made_from(self, neighbors: list[Any], start: int) -> Any:
         end, roles = start + FRAMES, self.footage.Role
-        sources = tuple(
-            self.provenance.SourceStrip(
-                each.name,
-                self.compat.start(each),
-                self.compat.end_exclusive(each),
-                self.compat.content_start(each),
-                each.channel,
-            )
-            for each in neighbors
-        )
+        sources = tuple(map(self.provenance.source_of, neighbors))
         ranges = ((roles.BEFORE, start - FRAMES, start), (roles.AFTER, end, end + FRAMES))
         wanted = tuple(
             self.footage.FootageRange(*each, (strip.name,)) for each, strip in zip(ranges, neighbors, strict=True)

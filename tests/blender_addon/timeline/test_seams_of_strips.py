@@ -35,16 +35,7 @@ class Cut:
             "height": 64, "frame_rate": {"fps": 24, "fps_base": 1.0}, "start_jump": JUMP, "end_jump": WORSE,
         }  # fmt: skip
         addon("timeline.identity").mark_take(take, A, "{}", json.dumps(told))
-        sources = tuple(
-            self.provenance.SourceStrip(
-                each.name,
-                self.compat.start(each),
-                self.compat.end_exclusive(each),
-                self.compat.content_start(each),
-                1,
-            )
-            for each in (left, right)
-        )
+        sources = tuple(map(self.provenance.source_of, (left, right)))
         wanted = tuple(
             footage.FootageRange(role, start, end, (name,))
             for role, start, end, name in (
