@@ -27,6 +27,7 @@ class _Tally:
     worst_seconds: float = 0.0
     worst_processor_seconds: float = 0.0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    recent_processor: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
 
 
 _tallies: dict[str, _Tally] = {}
@@ -79,6 +80,7 @@ def note(name: str, seconds: float, processor_seconds: float = 0.0) -> None:
     tally.worst_seconds = max(tally.worst_seconds, seconds)
     tally.worst_processor_seconds = max(tally.worst_processor_seconds, processor_seconds)
     tally.recent.append(seconds)
+    tally.recent_processor.append(processor_seconds)
 
 
 class Row(NamedTuple):
@@ -90,12 +92,20 @@ class Row(NamedTuple):
     worst_seconds: float
     worst_processor_seconds: float
     """That of the thread alone, of whichever call had most of it."""
+    median_processor_seconds: float
+    """Likewise, of the last `_KEPT` calls."""
 
 
 def report() -> dict[str, Row]:
     """The rows by name."""
     return {
-        name: Row(tally.count, statistics.median(tally.recent), tally.worst_seconds, tally.worst_processor_seconds)
+        name: Row(
+            tally.count,
+            statistics.median(tally.recent),
+            tally.worst_seconds,
+            tally.worst_processor_seconds,
+            statistics.median(tally.recent_processor),
+        )
         for name, tally in sorted(_tallies.items())
     }
 

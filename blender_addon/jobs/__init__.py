@@ -20,7 +20,8 @@ queue_pause      whether the queue is paused, also the next time
 queue_time       how long the queue will take
 stale_takes      which takes have sources that changed, found in slices, and its parts:
                  source_records (what a source is now, and what differs), file_digests (whether files are as they were)
-rebuilding       makes them anew, behind all else in the queue, and reports
+rebuilding       makes them anew, behind all else in the queue, and its parts:
+                 rebuild_run (how far each is), kept_runs (that on the disk), rebuild_report
 takes_again      how a take of a strip was made, and how it is made once more
 placing          puts finished takes on the timeline
 project          what the .blend itself records: which jobs are its own, and which of them ended

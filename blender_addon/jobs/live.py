@@ -36,6 +36,8 @@ MAX_SEED = 2**31 - 1
 WAYS = (ProblemKind.CANCELED, ProblemKind.BUSY)
 """Why a look was ended that may be asked for again."""
 
+_NOTHING_YET = ("nothing was shown yet",)
+
 FindSources = Callable[["PlannedTake"], TakeRequest | str]
 """Gives a take's request with its sources, or a sentence on why it can't be looked at."""
 
@@ -68,6 +70,9 @@ class Live:
         """Why nothing is looked at now, such as a take that is being made; "" if nothing prevents it."""
         self._seed = random.randint(0, MAX_SEED)
         self._wanted: Wanted | None = None
+        self._shown_in: dict[int, tuple[Any, ...] | None] = {}
+        """By window, the key of what its panel shows."""
+        self._window = 0
         self._edited_at = self._unseen_since = 0.0
         self._asked: Wanted | None = None
         """The look that the server makes."""
@@ -90,11 +95,18 @@ class Live:
         self.is_on, self._anew = on, on
         self.forget()
 
-    def show(self, take: PlannedTake | None, seed_locked: bool = False) -> None:
-        """The panel shows this take, or none that could be looked at; a locked seed is its own. Safe in a draw."""
+    def show(self, take: PlannedTake | None, seed_locked: bool = False, window: int = 0) -> None:
+        """The panel shows this take, or none that could be looked at; a locked seed is its own. Safe in a draw.
+
+        Of several windows, that one counts whose panel has changed last: else two of them would take turns for ever.
+        """
         if not self.is_on:
             return
         wanted = self._wanted_of(take, seed_locked) if take is not None else None
+        key = wanted and wanted.key
+        if window != self._window and self._shown_in.get(window, _NOTHING_YET) == key:
+            return
+        self._shown_in[window], self._window = key, window
         if (wanted and wanted.key) != (self._wanted and self._wanted.key):
             now = self._clock()
             if not self._waits:
@@ -115,7 +127,7 @@ class Live:
     @property
     def busy(self) -> bool:
         """Whether something is to be done soon."""
-        return self.is_on and (self.is_looking or self._waits)
+        return self.is_on and (self.is_looking or (self._waits and not self.rests))
 
     @property
     def is_of_shown(self) -> bool:
@@ -140,11 +152,11 @@ class Live:
 
     def tick(self, client: ChildClient | None, rests: str) -> None:
         """Ask for what is shown, once it is its time; `rests` says why nothing may be looked at now."""
-        if client is None:
-            return
         if rests != self.rests:
             self.rests = rests
             self._on_change()
+        if client is None:
+            return
         if self._tell_server or (rests and self.is_looking):
             self._end(client)
         if self.is_on and not rests and self._is_due():
@@ -153,6 +165,7 @@ class Live:
     def forget(self) -> None:
         """Another file was opened, or nobody looks any more: end the look, and let its pictures go."""
         self._tell_server = self._was_asked
+        self._shown_in.clear()
         self._wanted = self._asked = self.seen = self._seen_key = self._settled = None
         self.sentence = ""
         self._on_change()

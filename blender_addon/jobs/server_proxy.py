@@ -66,6 +66,8 @@ class ServerProxy:
         """The folder in which the servers of all windows keep their jobs; empty until it is known."""
         self.link: LinkStatus | None = None
         """The line to another machine; None if takes are made on this one."""
+        self.machine_name = ""
+        """The name of the other machine that was chosen when the server was started last; empty for this one."""
         self.held_elsewhere = 0
         """How many jobs of other windows are in no list here."""
         self.workers: list[WorkerStatus] = []
@@ -177,7 +179,9 @@ class ServerProxy:
     def _settings_to_start_with(self) -> BackendSettings:
         """A server that begins now is told of the pause before it has begun any job."""
         self._told_paused = self.paused
-        return replace(self._settings(), paused=self.paused)
+        settings = self._settings()
+        self.machine_name = settings.machine.name if settings.machine is not None else ""
+        return replace(settings, paused=self.paused)
 
     def _tell_paused(self, client: ChildClient) -> None:
         if self.paused != self._told_paused:

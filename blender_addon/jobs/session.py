@@ -11,11 +11,13 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import bpy
 from bpy.app.translations import pgettext_iface
 
-from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, TakeRequest
+from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, Origin, TakeRequest
+from ...wan_backend.protocol.sentences import Sentence
 from .. import translation
 from ..backend.machine_test import MachineTest
 from ..backend.setup import Setup
@@ -26,6 +28,7 @@ from .cleaning import Cleaner
 from .collect import Collector, Wanted
 from .interchange import Interchange
 from .job_list import JobList, JobOrder
+from .kept_runs import KeptRuns
 from .live import Live
 from .open_file import OpenFile
 from .placeholder_holds import PlaceholderHolds
@@ -79,7 +82,7 @@ class Session:
         self.interchange = Interchange(self._note_change)
         self.sourcing = Sourcing(self.jobs, self.server.outbox, folders.user_folder, self._note_change)
         self.stale = StaleTakes(lambda: self.file.rendering)
-        self.rebuilding = Rebuilding(self._desk())
+        self.rebuilding = Rebuilding(self._desk(), KeptRuns(_runs_folder, project.is_origin))
         self.live = Live(looked_at.with_sources, self._note_change)
         self._holds = PlaceholderHolds(self.jobs, self.file, self.server.outbox)
         self._changed = False
@@ -99,7 +102,17 @@ class Session:
             wait_again=self.file.wait_again,
             problem=lambda job_id: self.file.problems.get(job_id, ""),
             may_ask=lambda: not (self.server.is_out_of_reach or self.server.paused),
+            film=lambda: Origin(project.path(), project.id_to_be()),
+            is_wanted=lambda job: not job.settled and job.job_id not in self.file.history.known_ends,
+            knows_all=lambda: self.server.listed and not self.file.looking,
+            retry=self.retry,
+            want=self._want_in_window,
         )
+
+    def _want_in_window(self) -> None:
+        """Have the backend start, for what the file waits for; in the background somebody else asks for that."""
+        if not bpy.app.background:
+            self.server.want()
 
     # What the panel shows
 
@@ -327,6 +340,7 @@ class Session:
         self.collector.stop()
         self.setup.close(patience_seconds)
         self.machine_test.close(patience_seconds)
+        self.rebuilding.close()
 
     def file_loaded(self) -> None:
         """A file was opened, or the same one again."""
@@ -337,8 +351,8 @@ class Session:
         self.stale.opened()
         self.rebuilding.opened()
         self.live.forget()
-        if self.file.waits and not bpy.app.background:
-            self.server.want()
+        if self.file.waits:
+            self._want_in_window()
         self._note_change()
 
     def about_to_save(self) -> None:
@@ -348,6 +362,7 @@ class Session:
     def file_saved(self) -> None:
         """The open file is on the disk: tell the server which jobs' ends it knows."""
         self.server.outbox.settle(self.file.settled(self.jobs))
+        self.rebuilding.saved()
         self.collector.begin_by_itself()
         self._note_change()
 
@@ -386,6 +401,9 @@ class Session:
     def _why_live_rests(self) -> str:
         if not self.live.is_on:
             return ""
+        if self.server.machine_name:
+            name = self.server.machine_name
+            return Sentence("Live drafts are made on this machine alone: {name} makes takes.", name=name)
         if self.jobs.busy or self.sourcing.busy:
             return "Live rests while takes are made."
         return "Live rests while the queue is paused." if self.server.paused else looked_at.why_blender_rests()
@@ -483,6 +501,11 @@ class Session:
 
     def _note_change(self) -> None:
         self._changed = True
+
+
+def _runs_folder() -> Path:
+    """Where it is kept how stale takes are rebuilt."""
+    return folders.user_folder() / "rebuilding"
 
 
 _session: Session | None = None

@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import bpy
@@ -32,8 +31,6 @@ REST_SECONDS = 5.0
 SURE_SECONDS = 1.0
 """After this time, what looks stale for the first time is looked at again."""
 REST_SHARE = 10.0
-MAX_KNOWN_TEXTS = 4096
-_read = lru_cache(maxsize=MAX_KNOWN_TEXTS)(provenance.read)
 
 
 @dataclass(frozen=True)
@@ -206,7 +203,7 @@ class StaleTakes:
 
     def _reasons(self, shown: _Shown) -> Generator[bool, None, tuple[str, ...]]:
         """What has changed. Raises Away and source_looks.Unknown."""
-        made_from = _read(shown.text)
+        made_from = provenance.known(shown.text)
         if made_from is None or not made_from.seen:
             return ()
         scene: Any = compat.own_scene(shown.scene)

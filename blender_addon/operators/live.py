@@ -17,6 +17,7 @@ from . import make_takes, snapshot
 from .refusing import OnTimeline, Refusing, Result, backend_refusal
 
 OFF = "Turn on Live in the Wan tab of the sequencer's sidebar"
+ELSEWHERE = "Live drafts are made on this machine alone, and another one makes the takes"
 NOTHING = "Nothing was looked at yet: wait until the picture shows what the panel describes"
 
 
@@ -29,6 +30,8 @@ class WAN_VSE_OT_land_look(OnTimeline, bpy.types.Operator):
 
     @classmethod
     def refusal_there(cls, context: bpy.types.Context) -> str:
+        if session.current().server.machine_name:
+            return ELSEWHERE
         if not session.current().live.is_on:
             return OFF
         return backend_refusal() or ("" if _landing(context) is not None else NOTHING)

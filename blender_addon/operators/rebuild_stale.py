@@ -9,7 +9,8 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from ..jobs import queue_time, rebuilding, session
+from ..jobs import queue_time, rebuild_report, session
+from ..jobs.rebuild_run import State
 from ..jobs.stale_takes import StaleTake
 from ..stopwatch import timed
 from ..timeline import compat, identity, take_strips, untrusted
@@ -151,7 +152,7 @@ class WAN_VSE_OT_stop_rebuilding(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        waiting = session.current().rebuilding.count(rebuilding.State.WAITS)
+        waiting = session.current().rebuilding.count(State.WAITS)
         return "" if waiting else "No take waits to be rebuilt"
 
     def execute(self, context: bpy.types.Context) -> Result:
@@ -198,12 +199,12 @@ class WAN_VSE_OT_open_rebuild_report(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        there = session.current().rebuilding.report or rebuilding.TEXT in bpy.data.texts
+        there = session.current().rebuilding.report or rebuild_report.TEXT in bpy.data.texts
         return "" if there else "Nothing was rebuilt yet"
 
     def execute(self, context: bpy.types.Context) -> Result:
         report = session.current().rebuilding.report
-        text = rebuilding.show_text(report) if report else bpy.data.texts[rebuilding.TEXT]
+        text = rebuild_report.show_text(report) if report else bpy.data.texts[rebuild_report.TEXT]
         if not text_editors.show(context, text):
             self.report({"INFO"}, rpt_("The report is the text '{}': open it in a text editor.").format(text.name))
         return {"FINISHED"}

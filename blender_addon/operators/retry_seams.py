@@ -178,6 +178,8 @@ def follow() -> None:
 def _look() -> set[str]:
     """The strips with a search that goes on. A copy of such a strip has it from its original, and leaves it to that."""
     found: dict[str, str] = {}
+    if not any(strip_columns.carrying(each, identity.SEARCH) for each in identity.all_collections()):
+        return set()  # as it mostly is: no strip is looked at any closer
     for marked in identity.sweep():
         retry = seam_retry.of(marked.strip)
         if retry is not None and not retry.end and found.setdefault(retry.retry_id, marked.strip_id) != marked.strip_id:

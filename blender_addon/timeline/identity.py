@@ -10,7 +10,7 @@ import math
 import time
 import uuid
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import bpy
 
@@ -32,6 +32,8 @@ WAS_LENGTH = "wan_vse_was_length"
 """Start and length of a placeholder, in frames of the scene, when it was last looked at."""
 DECLINED = "wan_vse_declined"
 """Set on a placeholder whose take was placed and undone: the take is not placed again by itself."""
+SEARCH = "wan_vse_seam_retry"
+"""What timeline.seam_retry keeps of the takes that are made for one of a strip's seams."""
 
 PLACEHOLDER_ROLE = "placeholder"
 TAKE_ROLE = "take"
@@ -127,20 +129,49 @@ def _own_scenes() -> list[bpy.types.Scene]:
     return [scene for scene in bpy.data.scenes if scene.library is None]
 
 
+def all_collections() -> list[compat.Collection]:
+    """The timelines of the open file's own scenes, and the insides of their meta strips."""
+    return [collection for scene in _own_scenes() for collection in strip_columns.collections(scene)]
+
+
 def count_unrecognized() -> int:
     """How many strips of the open file have a job's mark that this add-on did not write; they are ignored."""
-    collections = [collection for scene in _own_scenes() for collection in strip_columns.collections(scene)]
-    strips = [strip for collection in collections for strip in strip_columns.carrying(collection, JOB)]
+    strips = [strip for collection in all_collections() for strip in strip_columns.carrying(collection, JOB)]
     return sum(not (untrusted.id_in(strip, JOB) and role_of(strip)) for strip in strips)
 
 
 def find(strip_id: str) -> Marked | None:
-    """The strip with this id, wherever it is in the open file."""
+    """The strip with this id, wherever it is in the open file.
+
+    It is looked for first under the name that it had the last time: some are asked for whenever anything has changed.
+    """
+    found = _found_again(strip_id)
+    if found is not None:
+        return found
     for scene in _own_scenes():
         for strip, collection in strip_columns.walk(scene):
             if strip.get(STRIP) == strip_id and (found := _read(scene, collection, strip)) is not None:
+                if len(_last_found) >= _MOST_REMEMBERED:
+                    _last_found.clear()
+                _last_found[strip_id] = scene.name, strip.name
                 return found
     return None
+
+
+_last_found: dict[str, tuple[str, str]] = {}
+"""By id, the names of the scene and the strip. They may have changed since: the id decides."""
+_MOST_REMEMBERED = 1 << 12
+
+
+def _found_again(strip_id: str) -> Marked | None:
+    """The strip, if it still is in the same scene under the same name."""
+    names = _last_found.get(strip_id)
+    scene = compat.own_scene(names[0]) if names is not None else None
+    strip: Any = compat.strip_named(scene, names[1]) if names is not None and scene is not None else None
+    if scene is None or strip is None or strip.get(STRIP) != strip_id:
+        return None
+    meta = strip.parent_meta()
+    return _read(scene, compat.top_strips(scene) if meta is None else compat.strips(meta), strip)
 
 
 _swept: tuple[object, ...] = ()
@@ -202,6 +233,8 @@ class Sweep:
 
     def _renew(self, each: Marked) -> None:
         strip_id = each.strip_id
+        if strip_id in self._ids and SEARCH in each.strip:
+            del each.strip[SEARCH]  # it goes on with the original
         if not strip_id or strip_id in self._ids:
             strip_id = each.strip[STRIP] = new_id()
         self._ids.add(strip_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import bpy
@@ -59,13 +60,15 @@ class Provenance:
 
 def remember(scene: bpy.types.Scene, target: Target) -> Provenance:
     """The Provenance of `target`, with its source strips as they are now."""
-    found = [(each.name, compat.strip_named(scene, each.name)) for each in target.sources]
-    sources = tuple(
-        SourceStrip(name, compat.start(strip), compat.end_exclusive(strip), compat.content_start(strip), strip.channel)
-        for name, strip in found
-        if strip is not None
-    )
+    found = [compat.strip_named(scene, each.name) for each in target.sources]
+    sources = tuple(source_of(strip) for strip in found if strip is not None)
     return Provenance(target.task.value, target.start, target.end_exclusive, sources, target.wanted)
+
+
+def source_of(strip: compat.Strip) -> SourceStrip:
+    """The strip as it is now."""
+    start, end, content = compat.start(strip), compat.end_exclusive(strip), compat.content_start(strip)
+    return SourceStrip(strip.name, start, end, content, strip.channel)
 
 
 def write(made_from: Provenance) -> str:
@@ -84,6 +87,10 @@ def read(text: str) -> Provenance | None:
         return Provenance(task.value, _frame(values["start"]), _frame(values["end_exclusive"]), sources, wanted, seen)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+known = lru_cache(maxsize=1 << 12)(read)
+"""`read`, for texts that are asked for again and again."""
 
 
 def of(strip: compat.Strip) -> Provenance | None:

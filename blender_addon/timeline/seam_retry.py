@@ -13,9 +13,8 @@ from typing import Any
 from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.plain_names import is_id
 from ...wan_backend.protocol.takes import MAX_JUMP
-from . import compat, seams, strip_takes, untrusted
+from . import compat, identity, seams, strip_takes, untrusted
 
-PROPERTY = "wan_vse_seam_retry"
 MAX_TAKES = 8
 BETTER, NOT_BETTER, CANCELED, FAILED, REFUSED = "better", "not_better", "canceled", "failed", "refused"
 ENDS = (BETTER, NOT_BETTER, CANCELED, FAILED, REFUSED)
@@ -63,7 +62,7 @@ class Retry:
 
 def of(strip: compat.Strip) -> Retry | None:
     """The strip's; None if it has none, or none that can have been written here."""
-    text = untrusted.text_in(strip, PROPERTY)
+    text = untrusted.text_in(strip, identity.SEARCH)
     try:
         values = bounds.parsed(text) if text else None
         return _read(values) if isinstance(values, dict) else None
@@ -73,13 +72,13 @@ def of(strip: compat.Strip) -> Retry | None:
 
 def write(strip: compat.Strip, retry: Retry) -> None:
     """Let the strip keep it."""
-    strip[PROPERTY] = json.dumps(asdict(retry))
+    strip[identity.SEARCH] = json.dumps(asdict(retry))
 
 
 def drop(strip: compat.Strip) -> None:
     """Let the strip keep none."""
-    if strip.get(PROPERTY) is not None:
-        del strip[PROPERTY]
+    if strip.get(identity.SEARCH) is not None:
+        del strip[identity.SEARCH]
 
 
 def _read(values: dict[str, Any]) -> Retry:

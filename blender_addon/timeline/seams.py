@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import bpy
 
 from ...wan_backend.protocol.messages import Jump, Role
-from . import compat, identity, provenance, strip_columns, strip_takes, untrusted
+from . import compat, free_space, identity, provenance, strip_columns, strip_takes, untrusted
 
 JOINS, NEARLY = 1.0, 2.0
 """A seam with a figure up to the first joins; up to the second it nearly does; else it jumps."""
@@ -52,7 +52,7 @@ def measured(strip: compat.Strip) -> Measured:
     take = untrusted.take(text) if '_jump": {' in text else None
     if take is None or identity.role_of(strip) != identity.TAKE_ROLE or strip.type not in ("IMAGE", "MOVIE"):
         return NOTHING
-    if swapped_in_time(strip):
+    if strip.mute or swapped_in_time(strip):
         return NOTHING
     first = compat.content_start(strip) + strip_takes.shown_handle(strip)
     start = take.start_jump if compat.start(strip) == first else None
@@ -79,24 +79,28 @@ def _joined_in(text: str) -> tuple[int | None, int | None]:
 
 
 class Neighbors:
-    """Where the strips of a timeline begin and end that may be joined, and where the media of each begins."""
+    """Where the strips of a timeline begin and end that may be joined, and where the media of each begins.
 
-    def __init__(self, collection: compat.Collection) -> None:
+    What the preview leaves out is not joined: muted strips, and all on muted channels.
+    """
+
+    def __init__(self, scene: bpy.types.Scene, collection: compat.Collection) -> None:
+        self._muted = free_space.muted_channels(scene)
         strips = strip_columns.columns(collection)
         contents, held_before, held_after = strip_columns.contents(collection)
         self._starts: dict[int, set[int]] = {}
         self._ends: dict[int, set[int]] = {}
         rows = zip(strips.starts, strips.ends_exclusive, contents, held_before, held_after, strict=True)
-        for row, muted, overlay in zip(rows, strips.mutes, strips.overlays, strict=True):
-            if not muted and not overlay:
+        for row, mute, overlay, channel in zip(rows, strips.mutes, strips.overlays, strips.channels, strict=True):
+            if not (mute or overlay or channel in self._muted):
                 start, end, content, before, after = row
                 self._starts.setdefault(start + before, set()).add(content)
                 self._ends.setdefault(end - after, set()).add(content)
 
-    def seams(self, found: Measured, start: int, end_exclusive: int) -> Seams:
+    def seams(self, found: Measured, start: int, end_exclusive: int, channel: int) -> Seams:
         """Those of the measured seams of a strip in [start, end_exclusive) at which the strip touches its neighbor."""
-        if found is NOTHING:
-            return found.seams
+        if found is NOTHING or channel in self._muted:
+            return NOTHING.seams
         at_start = self._touches(self._ends, start, found.joined[0])
         at_end = self._touches(self._starts, end_exclusive, found.joined[1])
         return Seams(found.seams.start if at_start else None, found.seams.end if at_end else None)
@@ -109,30 +113,25 @@ class Neighbors:
 
 def of(scene: bpy.types.Scene, strip: compat.Strip) -> Seams:
     """The seams of a strip of the timeline that is shown."""
-    return of_in(compat.shown_strips(scene), strip)
-
-
-def of_in(collection: compat.Collection, strip: compat.Strip) -> Seams:
-    """The seams of a strip of the collection."""
     found = measured(strip)
     if found is NOTHING:
         return found.seams
-    return Neighbors(collection).seams(found, compat.start(strip), compat.end_exclusive(strip))
+    return _found(Neighbors(scene, compat.shown_strips(scene)), found, strip)
+
+
+def _found(neighbors: Neighbors, found: Measured, strip: compat.Strip) -> Seams:
+    return neighbors.seams(found, compat.start(strip), compat.end_exclusive(strip), strip.channel)
 
 
 def worst_of(scene: bpy.types.Scene, strips: Iterable[Any] | None = None) -> tuple[Any, float] | None:
     """The strip with the worst seam among `strips`, or of the shown timeline, and its figure; None without any."""
     collection = compat.shown_strips(scene)
     among = collection if strips is None else strips
-    found = [(strip, each) for strip in among if not strip.mute and (each := measured(strip)) is not NOTHING]
+    found = [(strip, each) for strip in among if (each := measured(strip)) is not NOTHING]
     if not found:
         return None
-    neighbors = Neighbors(collection)
-    rated = [
-        (strip, worst)
-        for strip, each in found
-        if (worst := neighbors.seams(each, compat.start(strip), compat.end_exclusive(strip)).worst) is not None
-    ]
+    neighbors = Neighbors(scene, collection)
+    rated = [(strip, worst) for strip, each in found if (worst := _found(neighbors, each, strip).worst) is not None]
     return max(rated, key=lambda row: row[1], default=None)
 
 

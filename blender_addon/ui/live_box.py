@@ -26,7 +26,8 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSe
     if not live.is_on:
         return
     takes = seen.takes
-    live.show(takes.planned[0] if takes.planned and not takes.refusal else None, settings.seed_locked)
+    shown = takes.planned[0] if takes.planned and not takes.refusal else None
+    live.show(shown, settings.seed_locked, context.window.as_pointer() if context.window else 0)
     another = row.row(align=True)
     another.enabled = not settings.seed_locked
     another.operator("wan_vse.another_look", text="", icon="FILE_REFRESH")
@@ -34,9 +35,9 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSe
     words = layout
     if picture:
         row = layout.row()
-        shown = row.row()
-        shown.enabled = live.is_of_shown
-        shown.template_icon(icon_value=picture, scale=UNITS)
+        side = row.row()
+        side.enabled = live.is_of_shown
+        side.template_icon(icon_value=picture, scale=UNITS)
         words = row.column()
         words.operator("wan_vse.land_look", text=iface_("Land"), icon="IMPORT", translate=False)
     beside = plan_box.width_beside(context, UNITS) if picture else None

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import bpy
 
 from ..jobs import session
-from ..timeline import compat, identity, seams, strip_columns, strip_takes, untrusted
+from ..timeline import compat, free_space, identity, seams, strip_columns, strip_takes, untrusted
 from . import gone_takes
 
 KEPT_SECONDS = 0.7
@@ -99,9 +99,10 @@ class _Reader:
         return bool(self._due)
 
     def look(
-        self, shown: compat.Collection, columns: _Places, gone: frozenset[str], stale: frozenset[str] = frozenset()
+        self, scene: bpy.types.Scene, columns: _Places, gone: frozenset[str], stale: frozenset[str] = frozenset()
     ) -> None:
-        """Follow the strips' places, and read some strips if that is due."""
+        """Follow the places of the strips that the scene shows, and read some strips if that is due."""
+        shown = compat.shown_strips(scene)
         starts, ends_exclusive, channels, kinds = columns
         places = (starts.tobytes(), ends_exclusive.tobytes(), channels.tobytes())
         changed = places != self._places or gone != self._gone or stale is not self._stale
@@ -111,7 +112,7 @@ class _Reader:
             changed = True
         elif not self._due and (bpy.app.background or time.monotonic() > self._until):
             self._due = deque(_chunks(range(len(kinds))))
-            changed = self._follow_contents(shown) or changed
+            changed = self._follow_contents(scene, shown) or changed
         self._kinds, self._places = kinds.tobytes(), places
         deadline = time.perf_counter() + READ_SECONDS
         while self._due:
@@ -120,13 +121,14 @@ class _Reader:
             if time.perf_counter() > deadline and not bpy.app.background:
                 break
         if changed:
-            self.marks = self._made(shown, starts, ends_exclusive, channels)
+            self.marks = self._made(scene, starts, ends_exclusive, channels)
 
-    def _follow_contents(self, shown: compat.Collection) -> bool:
-        """True if a strip was slipped, muted or unmuted, while others join their neighbors."""
+    def _follow_contents(self, scene: bpy.types.Scene, shown: compat.Collection) -> bool:
+        """True if a strip was slipped, or one or a channel muted or unmuted, while strips join their neighbors."""
         if not any(read is not None and read.measured is not seams.NOTHING for read in self._strips):
             return False
-        before, self._contents = self._contents, (strip_columns.contents(shown), strip_columns.columns(shown).mutes)
+        muted = strip_columns.columns(shown).mutes, free_space.muted_channels(scene)
+        before, self._contents = self._contents, (strip_columns.contents(shown), muted)
         return before != self._contents
 
     def _replace(self, columns: _Places) -> None:
@@ -151,7 +153,7 @@ class _Reader:
         return changed
 
     def _made(
-        self, shown: compat.Collection, starts: array[int], ends_exclusive: array[int], channels: array[int]
+        self, scene: bpy.types.Scene, starts: array[int], ends_exclusive: array[int], channels: array[int]
     ) -> Marks:
         placeholders, takes, joined, taken = [], [], [], set()
         neighbors: seams.Neighbors | None = None
@@ -171,8 +173,8 @@ class _Reader:
             if badge is not None:
                 takes.append(TakePlace(*place, badge))
             if read.measured is not seams.NOTHING:
-                neighbors = neighbors or seams.Neighbors(shown)
-                numbers = [None if jump is None else jump.number for jump in neighbors.seams(read.measured, *place[:2])]
+                neighbors = neighbors or seams.Neighbors(scene, compat.shown_strips(scene))
+                numbers = [None if jump is None else jump.number for jump in neighbors.seams(read.measured, *place)]
                 if numbers != [None, None]:
                     joined.append(SeamPlace(*place, *numbers))
         return Marks(tuple(placeholders), tuple(takes), tuple(joined), frozenset(taken))
@@ -195,7 +197,7 @@ def marks(scene: bpy.types.Scene, strips: strip_columns.Columns | None = None) -
     if key not in _readers and len(_readers) >= _MAX_READERS:
         _readers.clear()
     reader = _readers.setdefault(key, _Reader())
-    reader.look(shown, columns, gone_takes.shown_gone(scene), session.current().stale.stale)
+    reader.look(scene, columns, gone_takes.shown_gone(scene), session.current().stale.stale)
     return reader.marks
 
 

@@ -12,8 +12,9 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from .. import properties
-from ..jobs import rebuilding, session
-from ..jobs.rebuilding import State
+from ..jobs import rebuild_report, session
+from ..jobs.rebuild_run import State
+from ..jobs.rebuilding import Rebuilding
 from ..operators import rebuild_stale
 from ..properties import WanPanelState, panel_state_of
 from . import paragraph
@@ -114,7 +115,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         layout.label(text=iface_("and {} more that can't be looked at").format(more), icon="BLANK1", translate=False)
 
 
-def _draw_run(layout: bpy.types.UILayout, context: bpy.types.Context, run: rebuilding.Rebuilding) -> None:
+def _draw_run(layout: bpy.types.UILayout, context: bpy.types.Context, run: Rebuilding) -> None:
     """How making them anew goes, or went."""
     entries = run.entries
     if not entries:
@@ -133,7 +134,8 @@ def _draw_run(layout: bpy.types.UILayout, context: bpy.types.Context, run: rebui
             row.operator("wan_vse.stop_rebuilding", text="", icon="X")
         return
     failed = run.count(State.FAILED) + run.count(State.SKIPPED)
-    paragraph.draw(layout, context, rebuilding.summary(entries), "ERROR" if failed else "CHECKMARK", 3, translate=False)
+    words = rebuild_report.summary(entries)
+    paragraph.draw(layout, context, words, "ERROR" if failed else "CHECKMARK", 3, translate=False)
     layout.operator("wan_vse.open_rebuild_report", text="Open Report", icon="TEXT")
 
 

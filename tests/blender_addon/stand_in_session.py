@@ -86,6 +86,7 @@ class StandInServer:
         self.working_places = 1
         self.looking = ""
         self.link: Any = None
+        self.machine_name = ""
         self.held_elsewhere = 0
         self.paused = False
         self.plan_query, self.job_plan_query = StandInPlanQuery(), StandInPlanQuery()
@@ -155,7 +156,7 @@ class StandInLive:
         """As the option does."""
         self.is_on = on
 
-    def show(self, take: Any, seed_locked: bool = False) -> None:
+    def show(self, take: Any, seed_locked: bool = False, window: int = 0) -> None:
         """Noted; a draw may call this."""
         self.shown = take
 

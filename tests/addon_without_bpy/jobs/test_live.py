@@ -266,3 +266,29 @@ def test_what_the_sources_are_counts(desk) -> None:
         desk.after(0.3)
         desk.answer(0.5)
     assert desk.asked == ["fog", "fog"]
+
+
+def test_why_it_rests_is_known_without_a_server_and_asks_for_no_ticks(desk) -> None:
+    words = "Live drafts are made on this machine alone: box makes takes."
+    desk.type("fog")
+    desk.live.tick(None, words)
+    assert desk.live.rests == words and not desk.live.busy
+    desk.rests = words
+    desk.after(10.0)
+    assert desk.asked == [] and desk.client.ends == 0, "nothing is tried"
+
+
+def test_two_windows_do_not_take_turns_for_ever(desk) -> None:
+    def draw_both(one: str, two: str) -> None:
+        for window, prompt in ((1, one), (2, two)):
+            desk.live.show(Take(desk.make_request(prompt)), window=window)
+
+    for _ in range(8):
+        draw_both("fog", "rain")
+        desk.after(0.5)
+        if desk.live.is_looking:
+            desk.answer(0.1)
+    assert desk.asked == ["rain"] and not desk.live.busy
+    draw_both("snow", "rain")
+    desk.after(0.5)
+    assert desk.asked == ["rain", "snow"], "whoever edits there sees that"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 
@@ -257,3 +258,16 @@ def test_the_line_to_another_machine_is_known_until_the_relay_is_gone(desk, addo
     assert desk.server.link.total_bytes == 7
     desk.server.stop()
     assert desk.server.link is None
+
+
+def test_the_machine_that_makes_takes_is_known_before_it_greets(desk, addon) -> None:
+    launch = addon("backend.launch_command")
+    before, box = desk.server._settings, launch.Machine("box", "ssh box wan-backend serve")
+    desk.server._settings = lambda: dataclasses.replace(before(), machine=box)
+    assert desk.server.machine_name == ""
+    desk.server.start()
+    assert desk.server.machine_name == "box"
+    desk.server.stop()
+    desk.server._settings = before
+    desk.server.start()
+    assert desk.server.machine_name == ""

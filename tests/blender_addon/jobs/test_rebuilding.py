@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import time
 from types import SimpleNamespace
@@ -119,44 +120,80 @@ def test_they_go_behind_what_a_person_asks_for(desk) -> None:
     desk.session.hold(own)
     other = desk.pumped.ask(desk.scene, start=400)
     desk.session.rebuild(stale)
-    rebuilding = desk.addon("jobs.rebuilding")
+    states = desk.addon("jobs.rebuild_run").State
     for _ in range(3):
         desk.session.rebuilding.tick(False)
     state = desk.session.rebuilding.entries[0].state
-    assert state is rebuilding.State.WAITS or desk.session.jobs.get(other).state.ended
+    assert state is states.WAITS or desk.session.jobs.get(other).state.ended
     assert desk.rebuilt()[0][1] == "rebuilt", "what is held bars no way"
     assert not desk.session.jobs.get(own).state.ended
 
 
-def test_what_comes_later_passes_those_that_wait(desk, addon, make_job) -> None:
-    rebuilding = addon("jobs.rebuilding")
-    moved = []
-    jobs = [make_job("a", "denoising"), make_job("b", "queued"), make_job("c", "queued"), make_job("d", "queued")]
-    run = rebuilding.Rebuilding(
-        rebuilding.Desk(
-            generate=lambda *_: pytest.fail("others wait"),
-            going_on=lambda: jobs,
-            get=lambda job_id: next(job for job in jobs if job.job_id == job_id),
-            move=lambda *pair: moved.append(pair),
-            wait_again=lambda *_: None,
-            problem=lambda job_id: "",
-            may_ask=lambda: True,
+@pytest.fixture
+def run_of(desk, addon, messages, tmp_path):
+    """run_of(jobs, letters) is a run of strips "a", "b", ..., the first of which are asked for as these jobs."""
+    rebuilding, states = addon("jobs.rebuilding"), addon("jobs.rebuild_run").State
+    stale, made = addon("jobs.stale_takes").StaleTake, []
+
+    def make(jobs, asked: str, waiting: str = ""):
+        run = rebuilding.Rebuilding(
+            rebuilding.Desk(
+                generate=lambda *_: pytest.fail("others wait"),
+                going_on=lambda: [job for job in jobs if not job.state.ended],
+                get=lambda job_id: next(job for job in jobs if job.job_id == job_id),
+                move=lambda *pair: run.moved.append(pair),
+                wait_again=lambda *_: None,
+                problem=lambda job_id: "",
+                may_ask=lambda: True,
+                film=messages.Origin,
+                is_wanted=lambda job: True,
+                knows_all=lambda: True,
+                retry=lambda job_id: None,
+                want=lambda: None,
+            ),
+            addon("jobs.kept_runs").KeptRuns(lambda: tmp_path, lambda film: False),
         )
-    )
-    stale = addon("jobs.stale_takes").StaleTake
-    run.begin([stale(letter, "Scene", letter, letter, 1, "x") for letter in "xyz"])
-    for entry, letter in zip(run.entries, "ab", strict=False):
-        entry.state, entry.job_id = rebuilding.State.ASKED, letter
+        made.append(run)
+        run.moved = []
+        run.begin([stale(letter, "Scene", letter, letter, 1, "x") for letter in asked + waiting])
+        for entry, letter in zip(run.entries, asked, strict=False):
+            entry.state, entry.job_id = states.ASKED, letter
+        return run
+
+    yield make
+    for run in made:
+        run.close()
+
+
+def test_what_comes_later_passes_those_that_wait(run_of, make_job) -> None:
+    jobs = [make_job("a", "denoising"), make_job("b", "queued"), make_job("c", "queued"), make_job("d", "queued")]
+    run = run_of(jobs, "ab", "z")
     for _ in range(3):
         run.tick(False)
-    assert moved == [("c", "b"), ("d", "b")]
+    assert run.moved == [("c", "b"), ("d", "b")]
+
+
+def test_a_strip_that_was_deleted_meanwhile_ends_it_in_a_sentence(run_of, make_job, messages) -> None:
+    run = run_of([dataclasses.replace(make_job("a", "queued"), hold=messages.Hold.NO_PLACEHOLDER)], "a")
+    run.tick(False)
+    assert "Its strip is no longer there." in run.report
+
+
+def test_what_a_person_holds_keeps_none_waiting(run_of, make_job, messages) -> None:
+    held = [dataclasses.replace(make_job(letter, "queued"), hold=messages.Hold.PERSON) for letter in "ab"]
+    run = run_of(held, "ab", "c")
+    run.tick(False)
+    assert run.entries[2].why == "Its strip is no longer there.", "its turn has come"
+    assert run.busy
 
 
 @pytest.fixture
-def make_job(extension):
-    import importlib
+def messages(extension):
+    return importlib.import_module(f"{extension}.wan_backend.protocol.messages")
 
-    messages = importlib.import_module(f"{extension}.wan_backend.protocol.messages")
+
+@pytest.fixture
+def make_job(messages):
     rate = messages.FrameRate(24)
     summary = messages.JobSummary.of(messages.TakeRequest("fog", "embedded", 64, 36, 4, rate, 7, "/tmp/wan"))
     return lambda job_id, state: messages.JobStatus(job_id, messages.JobState(state), summary)
@@ -182,6 +219,37 @@ def test_a_take_of_a_take_is_made_after_that_one(desk, addon) -> None:
     assert {state for _, state in desk.rebuilt()} == {"rebuilt"}
     assert asked == [first, second]
     assert shown_then[first] != shown_then[second], "it is made from the new take"
+
+
+def test_many_takes_of_one_that_is_made_are_looked_at_once(desk, addon, monkeypatch) -> None:
+    """Two hundred that wait for one another, at every tick, would hold the window up."""
+    rebuilding, entry = addon("jobs.rebuilding"), addon("jobs.rebuild_run").Entry
+    states, stale = addon("jobs.rebuild_run").State, addon("jobs.stale_takes").StaleTake
+    looked = []
+    monkeypatch.setattr(rebuilding, "_sources", lambda entry: looked.append(entry) or {"First"})
+    run = desk.session.rebuilding
+    names = ["First", *(f"Take {number}" for number in range(200))]
+    run.entries = [entry(stale("a" * 32, desk.scene.name, name, "b" * 32, 1, "x")) for name in names]
+    run.entries[0].state, run.entries[0].job_id = states.ASKED, "c" * 32
+    monkeypatch.setattr(run, "_has_ended", lambda entry: False)
+    for _ in range(5):
+        run.tick(False)
+    assert len(looked) == 200
+    run.opened()
+
+
+def test_an_error_at_asking_costs_that_take_alone(desk, monkeypatch) -> None:
+    name, run = desk.take("One"), desk.session.rebuilding
+    desk.change("One")
+
+    def breaks(*_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run, "_desk", dataclasses.replace(run._desk, generate=breaks))
+    desk.session.rebuild(desk.stale(1))
+    with pytest.raises(ZeroDivisionError):
+        desk.pumped.until(lambda: False)
+    assert desk.rebuilt() == [(name, "failed")]
 
 
 def test_an_undo_takes_no_rebuilt_take_away(desk) -> None:

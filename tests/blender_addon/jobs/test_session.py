@@ -494,7 +494,7 @@ def test_every_tick_is_timed(pumped, scene, addon, film):
     stopwatch.reset()
     pumped.ask(scene, frames=65, channel=2)
     pumped.until(lambda: len(film.takes()) == 2)
-    count, median, worst, _ = stopwatch.report()["timer: tick"]  # the benchmark says how long they may be
+    count, median, worst, *_ = stopwatch.report()["timer: tick"]  # the benchmark says how long they may be
     assert count > 5 and 0 < median <= worst
 
 

@@ -91,11 +91,11 @@ def test_the_way_to_a_stale_take(stale, cut, scene) -> None:
 
 
 def test_the_report_is_opened_and_comes_back_after_an_undo(stand_in, addon, scene, module) -> None:
-    rebuilding = addon("jobs.rebuilding")
+    report = addon("jobs.rebuild_report")
     assert not bpy.ops.wan_vse.open_rebuild_report.poll()
     stand_in.rebuilding = SimpleNamespace(report="1 of 1 stale takes were rebuilt.")
     assert bpy.ops.wan_vse.open_rebuild_report() == {"FINISHED"}
-    assert bpy.data.texts[rebuilding.TEXT].as_string().strip() == "1 of 1 stale takes were rebuilt."
-    bpy.data.texts.remove(bpy.data.texts[rebuilding.TEXT])
+    assert bpy.data.texts[report.TEXT].as_string().strip() == "1 of 1 stale takes were rebuilt."
+    bpy.data.texts.remove(bpy.data.texts[report.TEXT])
     assert bpy.ops.wan_vse.open_rebuild_report() == {"FINISHED"}
-    assert rebuilding.TEXT in bpy.data.texts
+    assert report.TEXT in bpy.data.texts

@@ -59,3 +59,35 @@ def test_strips_in_metas_are_seen_to_move(cut, addon, swept) -> None:
     assert len(swept()) == 1
     (found,) = identity.all_marked()
     assert (found.job_id, found.is_placeholder, found.declined) == (JOB, True, False)
+
+
+def test_a_strip_is_found_again_without_a_look_at_the_others(cut, addon, swept, monkeypatch) -> None:
+    identity = addon("timeline.identity")
+    strip = placeholder(cut, identity)
+    strip_id = strip[identity.STRIP]
+    assert identity.find(strip_id).strip == strip
+    walked = []
+    real = identity.strip_columns.walk
+    monkeypatch.setattr(identity.strip_columns, "walk", lambda scene: walked.append(scene) or real(scene))
+    assert identity.find(strip_id).strip == strip and not walked
+    strip.name = "Renamed"
+    assert identity.find(strip_id).strip.name == "Renamed" and walked
+    walked.clear()
+    assert identity.find(strip_id).strip.name == "Renamed" and not walked
+
+
+def test_the_id_decides_and_not_the_name(cut, addon, swept) -> None:
+    identity = addon("timeline.identity")
+    first, second = placeholder(cut, identity), placeholder(cut, identity, 100)
+    ids = first[identity.STRIP], second[identity.STRIP]
+    assert identity.find(ids[0]).strip == first
+    names = first.name, second.name
+    first.name = "Third"
+    second.name, first.name = names
+    assert second.name == names[0] and identity.find(ids[0]).strip == first
+    meta = cut.strips.new_meta(name="Meta", channel=5, frame_start=1)
+    first.move_to_meta(meta)
+    found = identity.find(ids[0])
+    assert found.strip == first and [each.name for each in found.collection] == [first.name]
+    cut.compat.strips(meta).remove(first)
+    assert identity.find(ids[0]) is None and identity.find(ids[1]).strip == second

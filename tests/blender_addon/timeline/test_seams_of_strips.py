@@ -35,16 +35,7 @@ class Cut:
             "height": 64, "frame_rate": {"fps": 24, "fps_base": 1.0}, "start_jump": JUMP, "end_jump": WORSE,
         }  # fmt: skip
         addon("timeline.identity").mark_take(take, A, "{}", json.dumps(told))
-        sources = tuple(
-            self.provenance.SourceStrip(
-                each.name,
-                self.compat.start(each),
-                self.compat.end_exclusive(each),
-                self.compat.content_start(each),
-                1,
-            )
-            for each in (left, right)
-        )
+        sources = tuple(map(self.provenance.source_of, (left, right)))
         wanted = tuple(
             footage.FootageRange(role, start, end, (name,))
             for role, start, end, name in (
@@ -114,6 +105,20 @@ def test_a_single_picture_lasts_as_long_as_its_strip(cut):
     still = cut.compat.new_image(cut.compat.strips(cut.scene.sequence_editor), "Left", str(cut.picture), 1, 10)
     cut.compat.set_handles(still, 10, START)
     assert cut.found() == (0.8, 2.4)
+
+
+def test_what_the_preview_leaves_out_has_no_seam(cut):
+    cut.named("Take").mute = True
+    assert cut.found() == (None, None) and cut.seams.worst_of(cut.scene) is None
+    cut.named("Take").mute = False
+    cut.named("Take").channel = 3
+    assert cut.found() == (0.8, 2.4)
+    for channel in (1, 3):  # of its neighbors, and its own
+        cut.scene.sequence_editor.channels[channel].mute = True
+        assert cut.found() == (None, None) and cut.seams.worst_of(cut.scene) is None
+        cut.scene.sequence_editor.channels[channel].mute = False
+    cut.scene.sequence_editor.channels[1].lock = True
+    assert cut.found() == (0.8, 2.4), "what is locked plays"
 
 
 def test_a_muted_neighbor_joins_nothing(cut):

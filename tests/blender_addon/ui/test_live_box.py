@@ -70,6 +70,17 @@ def test_landing_is_refused_with_a_reason_until_something_was_seen(stand_in, set
             bpy.ops.wan_vse.land_look()
 
 
+def test_over_a_line_it_says_so_at_the_option_and_nothing_lands(addon, stand_in, settings, draw, monkeypatch) -> None:
+    live, session = stand_in.live, addon("jobs.session").Session
+    live.is_on, stand_in.server.machine_name = True, "box"
+    live.rests = session._why_live_rests(stand_in)
+    assert [word for word in draw().words if word] == ["Live drafts are made on this machine alone: box makes takes."]
+    with pytest.raises(RuntimeError, match="another one makes the takes"):
+        bpy.ops.wan_vse.land_look()
+    live.is_on = False
+    assert session._why_live_rests(stand_in) == "" and not any(draw().words)
+
+
 def test_what_was_seen_is_asked_for_in_its_place(stand_in, settings, draw, look_of) -> None:
     stand_in.live.is_on = True
     draw()

@@ -71,11 +71,11 @@ def test_what_can_not_be_looked_at_is_said_and_counted(stand_in, drawn) -> None:
 
 
 def test_how_a_run_goes_and_went(stand_in, addon, drawn, stale) -> None:
-    module = addon("jobs.rebuilding")
+    module = addon("jobs.rebuild_run")
     kind = addon("jobs.stale_takes").StaleTake
     entries = [module.Entry(kind(str(index), "Scene", "Take", "b" * 32, 1, "x")) for index in range(4)]
     entries[0].state = module.State.REBUILT
-    run = module.Rebuilding(None)
+    run = addon("jobs.rebuilding").Rebuilding(None, None)
     run.entries = entries
     stand_in.rebuilding = run
     assert "Rebuilt 1 of 4" in drawn().words
