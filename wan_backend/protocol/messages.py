@@ -35,6 +35,7 @@ from .takes import (
     CANCELED,
     HANDLE_FRAMES,
     MAX_HANDLE_FRAMES,
+    MAX_KEPT_PICTURES,
     MAX_JUMP,
     MAX_LORAS,
     MAX_PROMPT_CHARACTERS,
@@ -54,6 +55,7 @@ from .takes import (
     JobStatus,
     JobSummary,
     Jump,
+    KeptPicture,
     LoraUse,
     Origin,
     PhaseSeconds,
@@ -84,6 +86,7 @@ __all__ = [
     "CANCELED",
     "HANDLE_FRAMES",
     "MAX_HANDLE_FRAMES",
+    "MAX_KEPT_PICTURES",
     "MAX_JUMP",
     "MAX_LORAS",
     "MAX_PROMPT_CHARACTERS",
@@ -130,6 +133,7 @@ __all__ = [
     "Jump",
     "ListParams",
     "ListResult",
+    "KeptPicture",
     "LoraUse",
     "MatrixPrecision",
     "MediaFormat",
@@ -344,6 +348,8 @@ class SourceProblem:
     file: str
     """Its name in the source's folder."""
     problem: Problem
+    at_frame: int = 0
+    """The source's `at_frame`, which tells one kept picture from another."""
 
 
 @dataclass(frozen=True)
