@@ -29,18 +29,17 @@ def settle(draft: Draft) -> Draft | Problem:
     sources = request.kept_pictures
     if not sources:
         return draft
-    problem = _problem_of(sources, request.length_frames)
+    problem = _problem_of(sources, plan.take_frames)
     if problem is not None:
         return problem
-    shown = [each for each in sources if each.at_frame < plan.take_frames]
-    kept = [KeptPicture(each.at_frame, _model_frame(request, plan, each.at_frame)) for each in shown]
+    kept = [KeptPicture(each.at_frame, _model_frame(request, plan, each.at_frame)) for each in sources]
     problem = _crowded(kept) or _at_an_end(request, plan, kept)
     if problem is not None:
         return problem
     return draft.with_plan(*_notes(request, plan, kept), kept_pictures=kept)
 
 
-def _problem_of(sources: list[Source], length_frames: int) -> Problem | None:
+def _problem_of(sources: list[Source], take_frames: int) -> Problem | None:
     if len(sources) > MAX_KEPT_PICTURES:
         return _bad(
             Sentence(
@@ -50,12 +49,12 @@ def _problem_of(sources: list[Source], length_frames: int) -> Problem | None:
             )
         )
     for source in sources:
-        if not 0 <= source.at_frame < length_frames:
+        if not 0 <= source.at_frame < take_frames:
             return _bad(
                 Sentence(
                     "A picture is to be kept at frame {frame}, and the take has the frames 0 to {last}; move it there.",
                     frame=source.at_frame,
-                    last=length_frames - 1,
+                    last=take_frames - 1,
                 )
             )
         if source.frames != 1:
@@ -116,20 +115,12 @@ def _at_an_end(request: TakeRequest, plan: Plan, kept: list[KeptPicture]) -> Pro
 
 
 def _notes(request: TakeRequest, plan: Plan, kept: list[KeptPicture]) -> list[Sentence]:
-    notes = [
-        Sentence("The picture at frame {frame} is left out: the take ends before it.", frame=each.at_frame)
-        for each in request.kept_pictures
-        if each.at_frame >= plan.take_frames
-    ]
     moved = [each for each in kept if _position(request, plan, each.at_frame) != each.model_frame]
-    if moved:
-        frames = Sentence.joined([Sentence("{frame}", frame=each.at_frame) for each in moved], ", ")
-        words = Sentence(
-            "The model has no frame at {frames}: its nearest one is the kept picture, and is shown there.",
-            frames=frames,
-        )
-        notes.append(words)
-    return notes
+    if not moved:
+        return []
+    frames = ", ".join(str(each.at_frame) for each in moved)
+    words = "The model has no frame at {frames}: its nearest one is the kept picture, and is shown there."
+    return [Sentence(words, frames=frames)]
 
 
 def _model_frame(request: TakeRequest, plan: Plan, at_frame: int) -> int:

@@ -353,7 +353,7 @@ class Plan:
     words: list[Words] = field(default_factory=list)
     """The words over time that are followed, in order; those of the request that are too short aren't among them."""
     kept_pictures: list[KeptPicture] = field(default_factory=list)
-    """The pictures that are kept at chosen frames, in order; none that lies behind the take's end."""
+    """The pictures that are kept at chosen frames, in order."""
     reused_steps: ReusedSteps | None = None
     """What the step cache skips; None: nothing."""
     calibrates: bool = False
