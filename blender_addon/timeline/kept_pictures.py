@@ -40,14 +40,16 @@ def pictures_over(scene: bpy.types.Scene, target: Target) -> PicturesOver | str:
     muted = free_space.muted_channels(scene)
     found: list[StripSummary] = []
     early = ""
-    for strip in strip_columns.of_kinds(compat.shown_strips(scene), "IMAGE", "MOVIE"):
-        start, end = compat.start(strip), compat.end_exclusive(strip)
-        if strip.channel <= lowest or start >= target.end_exclusive or end <= target.start or strip.name in own:
+    collection = compat.shown_strips(scene)
+    strips = strip_columns.columns(collection)
+    for index in strips.overlapping(target.start, target.end_exclusive):
+        strip = collection[index]
+        if strips.channels[index] <= lowest or strip.type not in ("IMAGE", "MOVIE") or strip.name in own:
             continue
         picked = selection.summarize(strip, muted)
         if picked.waits or not (picked.is_still or picked.frames == 1):
             continue
-        if start < target.start:
+        if picked.start < target.start:
             early = strip.name
         else:
             found.append(picked)
