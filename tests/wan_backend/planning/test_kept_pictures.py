@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from tests.wan_backend.job_queue.written_jobs import take_request
 from wan_backend.catalogue import entries
 from wan_backend.frames.schedule import Schedule
-from wan_backend.planning import plan_steps
+from wan_backend.planning import looks, plan_steps, skipped_work
+from wan_backend.planning.draft import Draft, empty_plan
+from wan_backend.protocol.bounds import is_sane_request
+from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.messages import FrameRate, KeptPicture, Plan, Role, Source, TakeRequest, Task
 
 
@@ -124,3 +128,32 @@ def test_models_that_keep_none_say_so(folder, model):
 
 def test_a_prompt_may_be_empty_where_a_picture_says_enough(folder):
     assert not problem(asked(folder, source(folder, 10), prompt=""))
+
+
+def test_a_request_with_pictures_travels_and_hostile_places_are_refused(folder):
+    request = asked(folder, source(folder, 9), source(folder, 20))
+    assert from_json(TakeRequest, json.loads(json.dumps(to_json(request)))) == request
+    assert is_sane_request(request) and [each.at_frame for each in request.kept_pictures] == [9, 20]
+    assert not is_sane_request(asked(folder, source(folder, 1 << 60)))
+    older = to_json(request)
+    for each in older["sources"]:
+        del each["at_frame"]
+    assert from_json(TakeRequest, older).sources[0].at_frame == 0
+    made = planned(request)
+    assert from_json(Plan, to_json(made)) == made
+
+
+def test_a_look_at_the_beginning_keeps_what_lies_in_it(folder):
+    request = asked(folder, source(folder, 9), source(folder, 40))
+    whole, *beginnings = looks.requests(request, entries.entry("embedded"))
+    assert len(whole.kept_pictures) == 2 and beginnings
+    for each in beginnings:
+        assert all(kept.at_frame < each.length_frames for kept in each.kept_pictures)
+        assert planned(each).problem is None
+
+
+def test_what_the_model_is_trained_to_skip_without_a_control_isnt_skipped(folder):
+    entry = next(each for each in entries.load().models.values() if each.trunk_makes_text)
+    draft = Draft(asked(folder, source(folder, 9), model=entry.id), entry, empty_plan(asked(folder)))
+    assert skipped_work._is_controlled(draft)
+    assert not skipped_work._is_controlled(replace(draft, request=asked(folder, model=entry.id)))
