@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import bpy
 import numpy as np
-import pictures
-from test_exactness import pixels_of, render, render_exactly
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "blender_addon"))
+import pictures  # noqa: E402  (of the add-on's tests)
+from test_exactness import pixels_of, render, render_exactly  # noqa: E402
 
 SIZE = (256, 144)
 
@@ -28,7 +31,7 @@ def test_pictures_and_markers_over_a_take_of_words(studio, tmp_path):
     )
     studio.until(studio.takes)
     made = studio.session.jobs.get(job_id).take
-    request = studio.session.jobs.request(job_id)
+    request = studio.addon("timeline.identity").request_of(studio.takes()[0])
     assert [(each.at_frame, each.rendered) for each in request.kept_pictures] == [(6, False), (11, True)]
     assert [each.prompt for each in request.words] == ["a red circle on sand"]
     assert (made.width, made.height) == SIZE and strips["Plain"].mute and strips["Turned"].mute
