@@ -1,4 +1,4 @@
-"""Kept pictures in the window: two image strips and two markers over a stretch, and its take. bpy, on its helpers."""
+"""Kept pictures in the window: two image strips and two markers over the frames of a take. bpy, on its helpers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARKERS = ((START, "hills in the morning"), (216, "the evening comes"))
 
 
 def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
-    """The panel lists what is kept where, then the take stands below its pictures. None waits for a redraw."""
+    """The panel lists what is kept where, and what is said when. None waits for a redraw."""
     scene_name = yield from window.open_film(work, "kept")
     compat = importlib.import_module(f"{PACKAGE}.blender_addon.timeline.compat")
     session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
@@ -38,15 +38,8 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
     window.view_all()
     yield lambda: session.server.status.state == "ready" and session.server.plan_query.plan
     yield None
+    window.shoot_areas(out / "kept_before.png", list(window.main_window().screen.areas))
     window.fill_window()
     yield None
     window.shoot_sidebar(out / "sidebar_kept.png")
     window.fill_window()
-    with window.in_timeline():
-        bpy.ops.wan_vse.generate()
-    yield lambda: session.queue() and session.queue()[0].take is not None
-    yield lambda: all(strip.type != "COLOR" for strip in compat.shown_strips(scene))
-    scene.frame_set(PICTURES[1][1])
-    window.view_all()
-    yield None
-    window.shoot_areas(out / "kept_after.png", list(window.main_window().screen.areas))

@@ -33,7 +33,7 @@ from .evaluate import Row, Trial
 from .skipped_work import ProductPainter, as_bytes
 
 SEED = evaluate.SEED + 8000
-TAKES = 6
+TAKES = 4
 PLACES = (16, 10, 22, 14, 19, 25)
 """Frames that the pictures are kept at. The mask's rule (vace_control) looks at some of them, and not at the others."""
 GAIN = 6.0

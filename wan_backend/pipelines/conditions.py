@@ -21,6 +21,8 @@ class Canvas:
 
     kept: dict[int, np.ndarray] = field(default_factory=dict)
     """Frames that are given; what the model makes continues them."""
+    pictures: dict[int, np.ndarray] = field(default_factory=dict)
+    """Pictures that single frames in the take's midst are to be."""
     guide: np.ndarray | None = None
     """(model frames, H, W, 3): what shapes the frames that are made: depth, edges, or the footage itself."""
     footage: np.ndarray | None = None

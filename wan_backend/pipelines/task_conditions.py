@@ -29,7 +29,7 @@ Prepare = Callable[[Preparation], Conditions]
 def prepare(job: Preparation) -> Conditions:
     """The conditions of a job; raises Refusal if the model can't do its task, or Stopped."""
     request = job.request
-    if request.task == Task.TEXT_TO_VIDEO and not job.canvas.kept:
+    if request.task == Task.TEXT_TO_VIDEO and not job.canvas.pictures:
         return text_to_video.prepare(job)
     known = request.task in tuple(Task)
     found = PREPARE[job.placement.model.architecture].get(Task(request.task)) if known else None

@@ -40,7 +40,7 @@ def with_pictures(canvas: Canvas, pictures: dict[int, np.ndarray]) -> Canvas:
         return canvas
     for frame, picture in pictures.items() if canvas.footage is not None else ():
         canvas.footage[frame] = picture
-    return replace(canvas, kept={**canvas.kept, **pictures})
+    return replace(canvas, pictures=pictures)
 
 
 def _of_task(request: TakeRequest, gatherer: Gatherer) -> Canvas:

@@ -146,10 +146,10 @@ def with_kept(task, sources, *places: tuple[int, int], **more):
 def test_kept_pictures_lie_at_their_own_frames_of_any_task(tmp_path):
     pictures = [kept(tmp_path, 40, 3), kept(tmp_path, 41, 9)]
     places = ((3, 2), (9, 6))
-    assert shown(with_kept(Task.TEXT_TO_VIDEO, pictures, *places).kept) == {2: 40, 6: 41}
+    assert shown(with_kept(Task.TEXT_TO_VIDEO, pictures, *places).pictures) == {2: 40, 6: 41}
     ends = [source(tmp_path, Role.FIRST, range(3, 4)), source(tmp_path, Role.LAST, range(5, 6))]
     canvas = with_kept(Task.IMAGE_TO_VIDEO, [*ends, *pictures], *places)
-    assert shown(canvas.kept) == {0: 3, 2: 40, 6: 41, 7: 5, 8: 5}
+    assert shown(canvas.pictures) == {2: 40, 6: 41} and shown(canvas.kept) == {0: 3, 7: 5, 8: 5}
 
 
 def test_footage_has_a_kept_picture_in_its_place(tmp_path):
@@ -157,5 +157,5 @@ def test_footage_has_a_kept_picture_in_its_place(tmp_path):
     canvas = with_kept(
         Task.RESTYLE, [footage, kept(tmp_path, 40, 4)], (4, 4), take=9, scene=16, guide=Guide.FRAMES, strength=0.5
     )
-    assert shown(canvas.kept) == {4: 40}
+    assert shown(canvas.pictures) == {4: 40} and not canvas.kept
     assert shown(canvas.footage) == {**dict(enumerate(range(9))), 4: 40}
