@@ -6,6 +6,7 @@ Nothing is changed. It is cheap enough for a draw.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
@@ -54,7 +55,7 @@ def pictures_over(scene: bpy.types.Scene, target: Target) -> PicturesOver | str:
         else:
             found.append(picked)
     found.sort(key=lambda strip: (strip.start, strip.channel))
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         if before.start == after.start:
             words = "'{}' and '{}' both begin at frame {}, and a take keeps one picture there: move one of them."
             return iface_(words).format(before.name, after.name, after.start)

@@ -1,4 +1,4 @@
-"""Pictures above a take are its frames, as Blender shows them, through everything that a person's click goes through."""
+"""Pictures above a take are its frames, as Blender shows them, by the whole way of a take."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import bpy
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "blender_addon"))
-import pictures  # noqa: E402  (of the add-on's tests)
-from test_exactness import pixels_of, render, render_exactly  # noqa: E402
+import pictures
+from test_exactness import pixels_of, render, render_exactly
 
 SIZE = (256, 144)
 

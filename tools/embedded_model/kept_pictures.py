@@ -14,18 +14,18 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from wan_backend.catalogue import entries
 from wan_backend.loading.wan_model import WanModel
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.vace_control import build
 from wan_backend.worker.gather import with_pictures
-from wan_backend.pipelines.conditions import Canvas
 from wan_backend.worker.take_pictures import finished
-from pathlib import Path
 
 from . import evaluate, prompts
 from . import judge as judges
@@ -70,11 +70,13 @@ def rows(trial: Trial, paint: ProductPainter, count: int) -> Iterator[Row]:
             figures.setdefault(f"the frame, {name}", []).append(psnr(take[at], film[at]))
             beside = [psnr(take[each], film[each]) for each in (at - 1, at + 1)]
             figures.setdefault(f"the frames beside it, {name}", []).append(sum(beside) / 2)
-        sys.stdout.write(f"seed {seed}, frame {at}: " + ", ".join(f"{each[-1]:.1f}" for each in figures.values()) + "\n")
+        said = ", ".join(f"{each[-1]:.1f}" for each in figures.values())
+        sys.stdout.write(f"seed {seed}, frame {at}: {said}\n")
         sys.stdout.flush()
     for name, values in figures.items():
         yield Row(name, sum(values) / len(values), 0, "dB", len(values))
-    gains = [w - o for w, o in zip(figures["the frame, with it"], figures["the frame, without the picture"], strict=True)]
+    pairs = zip(figures["the frame, with it"], figures["the frame, without the picture"], strict=True)
+    gains = [with_it - without for with_it, without in pairs]
     yield Row("what the picture brings at its frame", sum(gains) / len(gains), GAIN, "dB", len(gains))
     yield Row("and at the least", min(gains), 0, "dB", len(gains))
 

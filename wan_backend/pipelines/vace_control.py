@@ -69,7 +69,7 @@ def held(pictures: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
         latent = latent_of(number)
         beside = [each for each in pictures if latent_of(each) == latent]
         for frame in range(max(0, 4 * latent - 3), 4 * latent + 1):
-            found[frame] = pictures[min(beside, key=lambda each: abs(each - frame))]  # noqa: B023 (used at once)
+            found[frame] = pictures[min(beside, key=lambda each: abs(each - frame))]
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 from ..protocol.messages import (
     MAX_KEPT_PICTURES,
@@ -70,7 +71,7 @@ def _problem_of(sources: list[Source], take_frames: int) -> Problem | None:
 
 def _crowded(kept: list[KeptPicture]) -> Problem | None:
     """Why two pictures can't both be kept; they are in the order of their frames."""
-    for before, after in zip(kept, kept[1:], strict=False):
+    for before, after in pairwise(kept):
         if before.at_frame == after.at_frame:
             return _bad(
                 Sentence("Two pictures are to be kept at frame {frame}; move one of them.", frame=after.at_frame)

@@ -57,7 +57,7 @@ def test_what_the_take_is_made_from_and_what_lies_below_it_is_not_kept(over, cut
 def test_two_at_one_frame_and_too_many_are_refused(over, cut) -> None:
     cut.still("A", 120, 130, 3)
     cut.still("B", 120, 140, 4)
-    assert over(100, 200) == "'A' and 'B' both begin at frame 120, and a take keeps one picture there: move one of them."
+    assert "'A' and 'B' both begin at frame 120, and a take keeps one picture there" in over(100, 200)
     for number in range(9):
         cut.still(f"Many {number}", 300 + 10 * number, 310 + 10 * number, 3)
     assert "9 pictures begin over the take, and it keeps at most 8" in over(300, 400)

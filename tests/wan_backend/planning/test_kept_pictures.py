@@ -115,9 +115,7 @@ def test_a_missing_picture_is_refused_as_any_other_source(folder):
     assert "not the name of a file" in problem(asked(folder, replace(source(folder, 5), files=["../a.png"])))
 
 
-@pytest.mark.parametrize(
-    "model", sorted(each for each, entry in entries.load().models.items() if not entry.is_control)
-)
+@pytest.mark.parametrize("model", sorted(each for each, entry in entries.load().models.items() if not entry.is_control))
 def test_models_that_keep_none_say_so(folder, model):
     entry = entries.entry(model)
     first = [source(folder, 0, Role.FIRST)] if Task.IMAGE_TO_VIDEO in entry.tasks else []

@@ -199,7 +199,10 @@ def test_an_image_to_video_begins_and_ends_on_its_very_pictures(worker, params, 
 @pytest.mark.parametrize(
     ("name", "more"),
     some(
-        [*((name, {"take": 24}) for name in ASKED), *((name, {"take": 96, "window": 33}) for name in ("text", "fill gap"))],
+        [
+            *((name, {"take": 24}) for name in ASKED),
+            *((name, {"take": 96, "window": 33}) for name in ("text", "fill gap")),
+        ],
         [("image", {"take": 24}), ("restyle by frames", {"take": 24}), ("text", {"take": 96, "window": 33})],
     ),
 )  # fmt: skip
