@@ -35,7 +35,7 @@ from .skipped_work import ProductPainter, as_bytes
 SEED = evaluate.SEED + 8000
 TAKES = 4
 PLACES = (16, 10, 22, 14, 19, 25)
-"""Frames that the pictures are kept at. The mask's rule (vace_control) looks at some of them, and not at the others."""
+"""Frames that the pictures are kept at: at each place within a latent frame."""
 GAIN = 6.0
 """Floor of what the picture must bring, in dB."""
 

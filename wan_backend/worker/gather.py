@@ -36,10 +36,9 @@ def gather(
 
 def with_pictures(canvas: Canvas, pictures: dict[int, np.ndarray]) -> Canvas:
     """The canvas with the pictures that the take keeps at chosen frames; footage has them in its place."""
-    if not pictures:
-        return canvas
-    for frame, picture in pictures.items() if canvas.footage is not None else ():
-        canvas.footage[frame] = picture
+    if canvas.footage is not None:
+        for frame, picture in pictures.items():
+            canvas.footage[frame] = picture
     return replace(canvas, pictures=pictures)
 
 
