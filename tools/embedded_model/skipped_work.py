@@ -113,7 +113,7 @@ class ProductPainter:
         if condition is not None:
             shown = as_bytes(condition.inactive + condition.reactive)
             kept = {n: shown[n] for n in range(self.frames) if condition.mask[0, n] == 0}
-            canvas = Canvas(kept, shown if condition.reactive.any() else None)
+            canvas = Canvas(kept, guide=shown if condition.reactive.any() else None)
         control, _ = vace_control.build(self.model.vae, canvas, self.frames, self.gray)
         noise = torch.randn(self.gray.shape, generator=torch.Generator("cpu").manual_seed(seed))
         words = encode(self.model.tokenizer, self.model.text_encoder, prompt)

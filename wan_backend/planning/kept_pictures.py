@@ -120,8 +120,12 @@ def _notes(request: TakeRequest, plan: Plan, kept: list[KeptPicture]) -> list[Se
     if not moved:
         return []
     frames = ", ".join(str(each.at_frame) for each in moved)
-    words = "The model has no frame at {frames}: its nearest one is the kept picture, and is shown there."
-    return [Sentence(words, frames=frames)]
+    return [
+        Sentence(
+            "The model has no frame at {frames}: its nearest one is the kept picture, and is shown there.",
+            frames=frames,
+        )
+    ]
 
 
 def _model_frame(request: TakeRequest, plan: Plan, at_frame: int) -> int:
