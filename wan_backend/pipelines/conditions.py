@@ -21,8 +21,6 @@ class Canvas:
 
     kept: dict[int, np.ndarray] = field(default_factory=dict)
     """Frames that are given; what the model makes continues them."""
-    pictures: dict[int, np.ndarray] = field(default_factory=dict)
-    """Pictures that single frames in the take's midst are to be."""
     guide: np.ndarray | None = None
     """(model frames, H, W, 3): what shapes the frames that are made: depth, edges, or the footage itself."""
     footage: np.ndarray | None = None
@@ -31,6 +29,8 @@ class Canvas:
     """A picture of how the take is to look; it isn't one of the take's frames."""
     handles: dict[int, np.ndarray] = field(default_factory=dict)
     """The neighbors' own frames that are the take's handles, by the scene's frames, counted from the take's first."""
+    pictures: dict[int, np.ndarray] = field(default_factory=dict)
+    """Pictures that single frames in the take's midst are to be."""
 
 
 @dataclass(frozen=True)
