@@ -28,6 +28,7 @@ from ..timeline import (
     compat,
     footage,
     identity,
+    kept_pictures,
     picture_files,
     scene_format,
     selection,
@@ -35,6 +36,7 @@ from ..timeline import (
     text_strips,
     untrusted,
 )
+from ..timeline.kept_pictures import NO_PICTURES, PicturesOver
 from ..timeline.targets import Target, TargetSettings
 from ..timeline.text_strips import NO_WORDS, WordsOver
 from . import request
@@ -56,7 +58,9 @@ class PlannedTake:
     provenance_text: str = ""
     """What the placeholder keeps of the strips (timeline.provenance), if there is no `target` to get it from."""
     words: WordsOver = NO_WORDS
-    """The text strips whose words the request has."""
+    """The text strips and markers whose words the request has."""
+    pictures: PicturesOver = NO_PICTURES
+    """The strips whose pictures the take keeps."""
 
 
 def targets_of(
@@ -77,6 +81,7 @@ def takes_at(
     in_parts = _has_words_over_time(settings)
     if (
         not in_parts
+        and not settings.keep_pictures
         and _is_of_prompt_alone(settings, task)
         and (refusal := request.read_prompt(scene, settings).refusal)
     ):
@@ -84,10 +89,14 @@ def takes_at(
     if isinstance(found, str):
         return found
     takes: list[PlannedTake] = []
-    for target in found:
-        over = text_strips.words_over(scene, target) if in_parts else NO_WORDS
+    for place in found:
+        over = text_strips.words_over(scene, place, settings.words_of_markers) if in_parts else NO_WORDS
         if isinstance(over, str):
             return over
+        pictures = kept_pictures.pictures_over(scene, place) if settings.keep_pictures else NO_PICTURES
+        if isinstance(pictures, str):
+            return pictures
+        target = kept_pictures.with_kept(place, pictures)
         prompt = request.styled(_prompt_at(target, scene, settings, task, bool(over.words)), settings)
         said = [request.check_prompt(each.text) for each in over.words]
         if not prompt.text:
@@ -99,7 +108,8 @@ def takes_at(
         if isinstance(made, str):
             return made
         words = [Words(each.first, each.last, text.text) for each, text in zip(over.words, said, strict=True)]
-        takes.append(PlannedTake(replace(_with_task(made, settings, task), words=words), target, words=over))
+        asked = replace(_with_task(made, settings, task), words=words)
+        takes.append(PlannedTake(asked, target, words=over, pictures=pictures))
     return takes
 
 

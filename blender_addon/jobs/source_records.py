@@ -15,7 +15,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Source, Task
 from ..timeline import compat, provenance, scene_digests, source_looks
-from ..timeline.footage import FootageRange
+from ..timeline.footage import FootageRange, name_of
 from ..timeline.path_rules import shown as shown_path
 from ..timeline.provenance import Provenance
 from ..timeline.seen_sources import SeenFiles, SeenScene, SeenStrip
@@ -72,7 +72,7 @@ def once_more(text: str, sources: Sequence[Source], files: FileDigests) -> str:
     What was rendered for the earlier take is as it was then.
     """
     made_from = provenance.read(text)
-    direct = {source.role.value: source for source in sources if not source.rendered}
+    direct = {name_of(source): source for source in sources if not source.rendered}
     if made_from is None or not any(each.role in direct and each.files is not None for each in made_from.seen):
         return text
     deadline = time.perf_counter() + CLICK_SECONDS

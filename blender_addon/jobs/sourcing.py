@@ -173,10 +173,12 @@ class Sourcing:
         folder = planned_takes.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, made_from)
         look = picture_files.look_at_many
-        straight = set() if render_all else {source.role for source in asked_before.sources if not source.rendered}
+        straight = (
+            set() if render_all else {footage.name_of(each) for each in asked_before.sources if not each.rendered}
+        )
         made = []
         for wanted in wanted_now:
-            source = footage.source_or_render(scene, wanted, folder, look, wanted.role in straight)
+            source = footage.source_or_render(scene, wanted, folder, look, footage.name_of(wanted) in straight)
             if isinstance(source, str):
                 raise Refused(source)
             made.append((wanted, *source))

@@ -24,7 +24,7 @@ from ...wan_backend.protocol.messages import (
 )
 from ...wan_backend.protocol.plain_names import is_below
 from ...wan_backend.protocol.sentences import Sentence
-from ..timeline import compat, provenance, strip_media
+from ..timeline import compat, footage, provenance, strip_media
 from . import folders, placing, planned_takes, project, request, sourcing
 
 UNKNOWN = Sentence("The backend does not have this take's job")
@@ -76,7 +76,7 @@ def _to_be_rendered(source: Source, folder: str) -> Source:
 
     What it shows is looked up then: paths that a file names are not to be read.
     """
-    place = os.path.join(folder, source.role.value)
+    place = os.path.join(folder, footage.name_of(source))
     source = replace(source, shown_files=[])
     return source if source.folder == place else replace(source, folder=place, rendered=True, is_movie=False)
 
@@ -114,8 +114,8 @@ def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | Non
 
 def _can_be_made(own: TakeRequest, remembered: provenance.Provenance | None) -> bool:
     """Whether each of its sources is on the disk, or may be rendered."""
-    gone = {source.role for source in own.sources if not sourcing.is_there(source)}
-    known = set() if remembered is None else {wanted.role for wanted in remembered.wanted}
+    gone = {footage.name_of(each) for each in own.sources if not sourcing.is_there(each)}
+    known = set() if remembered is None else set(map(footage.name_of, remembered.wanted))
     return gone <= known and (not gone or compat.own_scene(own.origin.scene) is not None)
 
 

@@ -76,6 +76,7 @@ def made_refusal(context: bpy.types.Context) -> str:
 def fill(settings: WanSettings, request: TakeRequest) -> None:
     """Set the panel to what `request` asked for, with its seed locked."""
     settings.prompt_source, settings.words_over_time = "FIELD", bool(request.words)
+    settings.keep_pictures = bool(request.kept_pictures)
     setattr(settings, PROMPT_FIELDS[request.task], request.prompt)
     settings.negative_prompt = request.negative_prompt
     settings.model_id, settings.resolution_name = request.model, request.resolution

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -161,6 +162,8 @@ def submit(
             asked += generate_all(scene, take, count_in(settings))
             if take.target is not None and settings_in(scene).mute_text_strips:
                 _mute_text_strips(scene, take.target, take.words)
+            if settings_in(scene).mute_kept_pictures:
+                _mute(scene, (strip.name for strip in take.pictures.kept))
     except request.Refused as refused:
         operator.report({"WARNING"}, translated(refused.sentence, rpt_))
         if not asked:
@@ -170,12 +173,16 @@ def submit(
     return {"FINISHED"}
 
 
-def _mute_text_strips(scene: bpy.types.Scene, target: targets.Target, over: text_strips.WordsOver) -> None:
-    """Mute the text strips that a take is made for: their words were meant for the model."""
-    for name in {each.strip_name for each in over.words}:
+def _mute(scene: bpy.types.Scene, names: Iterable[str]) -> None:
+    for name in names:
         strip = compat.strip_named(scene, name)
         if strip is not None:
             strip.mute = True
+
+
+def _mute_text_strips(scene: bpy.types.Scene, target: targets.Target, over: text_strips.WordsOver) -> None:
+    """Mute the text strips that a take is made for: their words were meant for the model."""
+    _mute(scene, {each.strip_name for each in over.words if each.strip_name})
     if not target.prompt:
         return
     for strip in strip_columns.selected_strips(scene, selection.MAX_STRIPS):

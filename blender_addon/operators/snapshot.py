@@ -23,6 +23,7 @@ from ..timeline import (
     compat,
     free_space,
     identity,
+    marker_words,
     scene_format,
     selection,
     strip_columns,
@@ -143,6 +144,7 @@ def _read_key(
         tuple((row.path, row.use, row.strength, row.expert) for row in settings.loras),
         request.read_prompt(scene, settings),
         text_strips.texts(scene) if settings.words_over_time else (),
+        marker_words.read(scene) if settings.words_over_time and settings.words_of_markers else (),
         tuple(session.current().server.models),
         project.path(),
         project.id_to_be(),
@@ -182,8 +184,9 @@ def _closed_channels(owner: Any) -> tuple[bytes, ...]:
 
 
 def _has_sides(scene: bpy.types.Scene, snapshot: Snapshot) -> bool:
-    """Whether the strips beside the gap, which need not be selected, are still called as they were."""
+    """Whether strips that need not be selected, beside the gap or over the take, are still called as they were."""
     takes = (snapshot.takes, *snapshot.others.values())
-    targets = (take.target for each in takes for take in each.planned if take.target is not None)
+    targets = [take.target for each in takes for take in each.planned if take.target is not None]
     sides = {strip.name for target in targets if target.task is Task.FILL_GAP for strip in target.sources}
-    return all(compat.strip_named(scene, name) is not None for name in sides)
+    kept = {strip.name for target in targets for strip in target.kept}
+    return all(compat.strip_named(scene, name) is not None for name in sides | kept)

@@ -242,6 +242,23 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
         "strip's own time, besides the prompt. Select text strips to make it over all of them",
         default=False,
     )
+    words_of_markers: BoolProperty(
+        name="Markers Too",
+        description="A marker's name says what the take shows from there to the next marker. Where a text strip lies, "
+        "only the strip's words hold. Markers with a camera, or with the name that Blender gave them, say nothing",
+        default=False,
+    )
+    keep_pictures: BoolProperty(
+        name="Keep Pictures",
+        description="Each image strip over the take's frames is a picture that the take shows: at the frame on which "
+        "the strip begins, exactly as it is. What is made leads up to it and goes on from it (VACE models)",
+        default=False,
+    )
+    mute_kept_pictures: BoolProperty(
+        name="Mute Pictures",
+        description="Mute the image strips whose pictures a take keeps, so that they don't hide it",
+        default=True,
+    )
     negative_prompt: StringProperty(
         name="Negative Prompt",
         description="What to avoid, such as blur, text or watermarks",

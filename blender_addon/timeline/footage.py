@@ -35,11 +35,23 @@ class FootageRange:
     """Strips of the timeline that is shown; empty for all that the preview shows in the range."""
     depth: bool = False
     """True for the depth of the one scene strip that is named, in place of its picture."""
+    at_frame: int = 0
+    """The take's frame that a kept picture is, counted from its first one as 0."""
 
     @property
     def frames(self) -> range:
         """The scene's frames in the range."""
         return range(self.start, self.end_exclusive)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nothing below the named strips is shown: below a kept picture lies the take itself."""
+        return self.role is Role.KEPT
+
+
+def name_of(source: FootageRange | Source) -> str:
+    """What tells a take's source from its others: its role, and of kept pictures the frame, too."""
+    return f"{source.role.value}-{source.at_frame}" if source.role is Role.KEPT else source.role.value
 
 
 def source_or_render(
@@ -51,7 +63,7 @@ def source_or_render(
 ) -> tuple[Source, bool] | str:
     """The Source as it will be, and whether it must be rendered first; or why the range can't be a source.
 
-    `folder` is the job's own: what is rendered goes into a folder in it that is named after the role. `look` decides
+    `folder` is the job's own: what is rendered goes into a folder in it that is named after the source. `look` decides
     how many of the strips' files are looked at. Without `may_read_directly`, everything is rendered.
     """
     refusal = _range_refusal(wanted)
@@ -65,7 +77,7 @@ def source_or_render(
         return refusal
     if wanted.depth:
         return _depth(scene, wanted, chosen, folder)
-    below = _strips_below(scene, wanted.frames, chosen, look)
+    below = _strips_below(scene, wanted, chosen, look)
     if isinstance(below, str):
         return below
     direct = may_read_directly and len(chosen) == 1 and not below
@@ -126,7 +138,7 @@ def render_inputs(scene: bpy.types.Scene, wanted: FootageRange) -> RenderInputs 
     chosen = _named_strips(scene, wanted.strip_names)
     if isinstance(chosen, str):
         return chosen
-    below = _strips_below(scene, wanted.frames, chosen, note)
+    below = _strips_below(scene, wanted, chosen, note)
     if isinstance(below, str):
         return below
     return RenderInputs(bool(chosen) and not below, files)
@@ -149,8 +161,10 @@ def too_long(frames: int) -> str:
 
 def _rendered(wanted: FootageRange, folder: str, framing: Framing | None) -> Source:
     files = [frame_file(index) for index in range(len(wanted.frames))]
-    target = os.path.join(os.path.abspath(folder), wanted.role.value)
-    return Source(wanted.role, target, files, frames=len(files), framing=framing, rendered=True)
+    target = os.path.join(os.path.abspath(folder), name_of(wanted))
+    return Source(
+        wanted.role, target, files, frames=len(files), framing=framing, rendered=True, at_frame=wanted.at_frame
+    )
 
 
 def _depth(
@@ -192,6 +206,7 @@ def _read_directly(
         frames=len(wanted.frames),
         framing=_framing(scene, strip, pictures.shown_size()),
         pictures=pictures,
+        at_frame=wanted.at_frame,
     )
 
 
@@ -221,13 +236,14 @@ def _strip_refusal(strip: compat.Strip, frames: range) -> str:
 
 
 def _strips_below(
-    scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: picture_files.FileLook
+    scene: bpy.types.Scene, wanted: FootageRange, chosen: list[compat.Strip], look: picture_files.FileLook
 ) -> list[compat.Strip] | str:
-    """The strips below the chosen ones that are seen in those frames; or why one that is seen can't be shown."""
+    """The strips below the chosen ones that are seen in that range; or why one that is seen can't be shown."""
+    frames = wanted.frames
     effects = _effects_refusal(scene, frames, chosen, look)
     if effects:
         return effects
-    below = layers.below(scene, frames, chosen, look)
+    below = [] if wanted.is_alone else layers.below(scene, frames, chosen, look)
     seen = [*chosen, *below] if chosen else list(layers.seen(compat.shown_owner(scene), frames))
     if not seen:
         return iface_("Nothing is seen from frame {} to {}: choose a range with strips in it.").format(

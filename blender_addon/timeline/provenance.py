@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import Role, Task
 from . import compat, free_space, identity, seen_sources, untrusted
 from .footage import FootageRange
 from .seen_sources import SeenStrip
-from .selection import summarize
+from .selection import StripSummary, summarize
 from .targets import Target
 
 PROPERTY = "wan_vse_asked"
@@ -54,15 +54,21 @@ class Provenance:
     end_exclusive: int
     sources: tuple[SourceStrip, ...] = ()
     wanted: tuple[FootageRange, ...] = ()
+    kept: tuple[SourceStrip, ...] = ()
+    """The strips of the pictures that it keeps: it doesn't follow these."""
     seen: tuple[SeenStrip, ...] = ()
     """What these showed, so that a change is found later; nothing in files of earlier versions."""
 
 
 def remember(scene: bpy.types.Scene, target: Target) -> Provenance:
     """The Provenance of `target`, with its source strips as they are now."""
-    found = [compat.strip_named(scene, each.name) for each in target.sources]
-    sources = tuple(source_of(strip) for strip in found if strip is not None)
-    return Provenance(target.task.value, target.start, target.end_exclusive, sources, target.wanted)
+    sources, kept = (_remembered(scene, picked) for picked in (target.sources, target.kept))
+    return Provenance(target.task.value, target.start, target.end_exclusive, sources, target.wanted, kept)
+
+
+def _remembered(scene: bpy.types.Scene, picked: tuple[StripSummary, ...]) -> tuple[SourceStrip, ...]:
+    found = [compat.strip_named(scene, each.name) for each in picked]
+    return tuple(source_of(strip) for strip in found if strip is not None)
 
 
 def source_of(strip: compat.Strip) -> SourceStrip:
@@ -84,7 +90,9 @@ def read(text: str) -> Provenance | None:
         sources = tuple(_source(each) for each in _few(values["sources"]))
         wanted = tuple(_wanted(each) for each in _few(values["wanted"]))
         task, seen = Task(_name(values["task"])), seen_sources.read(values.get("seen"))
-        return Provenance(task.value, _frame(values["start"]), _frame(values["end_exclusive"]), sources, wanted, seen)
+        kept = tuple(_source(each) for each in _few(values.get("kept", [])))
+        place = _frame(values["start"]), _frame(values["end_exclusive"])
+        return Provenance(task.value, *place, sources, wanted, kept, seen)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
@@ -103,22 +111,34 @@ def wanted_now(scene: bpy.types.Scene, made_from: Provenance, moved_by: int = 0)
 
     One without strips is of all that the film shows there: it moves along with the take, by `moved_by` frames.
     """
-    moves = ((source, shift(source, strip_of(scene, source))) for source in made_from.sources)
+    moves = ((source, shift(source, strip_of(scene, source))) for source in (*made_from.sources, *made_from.kept))
     shifts = {source.name: by for source, by in moves if by is not None}
     moved = []
     for wanted in made_from.wanted:
         all_by = {shifts[name] for name in wanted.strip_names if name in shifts}
         by = all_by.pop() if len(all_by) == 1 else 0 if wanted.strip_names else moved_by
-        moved.append(replace(wanted, start=wanted.start + by, end_exclusive=wanted.end_exclusive + by))
+        now = replace(wanted, start=wanted.start + by, end_exclusive=wanted.end_exclusive + by)
+        moved.append(_within_strip(scene, now) if now.role is Role.KEPT else now)
     return moved
+
+
+def _within_strip(scene: bpy.types.Scene, wanted: FootageRange) -> FootageRange:
+    """A kept picture, taken from the nearest frame that its strip still has: trimming a still changes no picture."""
+    strip = compat.strip_named(scene, wanted.strip_names[0]) if wanted.strip_names else None
+    if strip is None:
+        return wanted
+    frame = max(min(wanted.start, compat.end_exclusive(strip) - 1), compat.start(strip))
+    return replace(wanted, start=frame, end_exclusive=frame + 1)
 
 
 def target_again(scene: bpy.types.Scene, made_from: Provenance, start: int, end_exclusive: int, channel: int) -> Target:
     """The target of another take that is made from these strips, at another place."""
-    there = [strip for source in made_from.sources if (strip := strip_of(scene, source)) is not None]
-    picked = tuple(summarize(strip, set()) for strip in there)
+    picked, kept = (
+        tuple(summarize(strip, set()) for source in known if (strip := strip_of(scene, source)) is not None)
+        for known in (made_from.sources, made_from.kept)
+    )
     wanted = tuple(wanted_now(scene, made_from, start - made_from.start))
-    return Target(Task(made_from.task), start, end_exclusive, channel, wanted, sources=picked)
+    return Target(Task(made_from.task), start, end_exclusive, channel, wanted, sources=picked, kept=kept)
 
 
 def shift(source: SourceStrip, strip: compat.Strip | None) -> int | None:
@@ -140,7 +160,7 @@ def select(scene: bpy.types.Scene, job_id: str) -> bool:
     """Select only the strips that the job's take is made from; False, without a change, if none is shown."""
     marked = (found.strip for found in identity.marked(scene) if found.job_id == job_id)
     made_from = next((kept for strip in marked if (kept := of(strip)) is not None), None)
-    names = {source.name for source in made_from.sources} if made_from is not None else set()
+    names = {source.name for source in (*made_from.sources, *made_from.kept)} if made_from is not None else set()
     shown = compat.shown_strips(scene)
     if not any(strip.name in names for strip in shown):
         return False
@@ -152,7 +172,8 @@ def select(scene: bpy.types.Scene, job_id: str) -> bool:
 def _wanted(values: dict[str, Any]) -> FootageRange:
     names = tuple(_name(name) for name in _few(values["strip_names"]))
     start, end = _frame(values["start"]), _frame(values["end_exclusive"])
-    return FootageRange(Role(_name(values["role"])), start, end, names, values["depth"] is True)
+    at_frame = _frame(values.get("at_frame", 0))
+    return FootageRange(Role(_name(values["role"])), start, end, names, values["depth"] is True, at_frame)
 
 
 def _source(values: dict[str, Any]) -> SourceStrip:

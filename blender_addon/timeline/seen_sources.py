@@ -58,7 +58,7 @@ class SeenStrip:
 
     name: str
     role: str
-    """Of the source that it is a part of."""
+    """The name of the source that it is a part of (footage.name_of)."""
     chosen: bool
     """Whether it is named as the source, or else seen below it or within it."""
     frames: str

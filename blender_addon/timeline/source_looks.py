@@ -14,7 +14,7 @@ from typing import Any
 import bpy
 
 from . import animation, compat, layers, picture_files, strip_media
-from .footage import FootageRange
+from .footage import FootageRange, name_of
 from .seen_sources import MAX_STRIPS, SeenFiles, SeenStrip, digest
 
 SAMPLES = 25
@@ -88,7 +88,7 @@ def read(scene: bpy.types.Scene, wanted: FootageRange, owner: Any, below_channel
     else:
         others = list(layers.seen(owner, wanted.frames, below_channel))
     found: list[Looked] = []
-    for strip in dict.fromkeys([*chosen, *(() if wanted.depth else others)]):
+    for strip in dict.fromkeys([*chosen, *(() if wanted.depth or wanted.is_alone else others)]):
         found += _of_strip(scene, strip, wanted, strip in chosen)
     return found[:MAX_STRIPS]
 
@@ -107,7 +107,7 @@ def _of_strip(
     where = () if chosen else (frames.start - wanted.start, len(frames))
     frames_digest = digest([played, where, _retiming(strip), _curves(scene, strip, frames)])
     files = SeenFiles(_name(names[0]), len(names)) if names else None
-    seen = SeenStrip(_name(above + strip.name), wanted.role.value, chosen, frames_digest, "", files)
+    seen = SeenStrip(_name(above + strip.name), name_of(wanted), chosen, frames_digest, "", files)
     seen = replace(seen, look=digest(_look(scene, strip, wanted.depth)))
     shown = _shown_scene(strip, frames, wanted.depth) if strip.type == "SCENE" else None
     yield Looked(seen, folder, names, shown, bool(strip.get("wan_vse_job")) and bool(names))

@@ -62,6 +62,8 @@ class Target:
     """That of the text strip that the take is made for; empty for the panel's prompt."""
     sources: tuple[StripSummary, ...] = field(default=(), compare=False)
     """The strips that the take is made from, as they were."""
+    kept: tuple[StripSummary, ...] = field(default=(), compare=False)
+    """The strips of the pictures that it keeps at chosen frames."""
 
     @property
     def length_frames(self) -> int:

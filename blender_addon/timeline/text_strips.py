@@ -1,4 +1,7 @@
-"""Text strips over a take's frames: their words are in the picture that it is made from, or say what it shows when."""
+"""Text strips over a take's frames: their words are in the picture that it is made from, or say what it shows when.
+
+Markers may say it, too, where no text strip does.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import MAX_WORDS
-from . import compat, free_space, selection, strip_columns
+from . import compat, free_space, marker_words, selection, strip_columns
 from .targets import Target
 
 
@@ -17,6 +20,7 @@ class TimedWords:
     """What a text strip says, and for which frames, counted from the take's first one as 0."""
 
     strip_name: str
+    """Empty for a marker's."""
     first: int
     last: int
     text: str
@@ -30,6 +34,8 @@ class WordsOver:
     words: tuple[TimedWords, ...] = ()
     covered: tuple[str, str] | None = None
     """A strip that lies over another one, and that one, whose words don't hold there."""
+    over_markers: bool = False
+    """Whether a text strip lies where a marker speaks, whose words don't hold there."""
 
 
 NO_WORDS = WordsOver()
@@ -56,8 +62,10 @@ def burnt_into(scene: bpy.types.Scene, target: Target | None) -> list[str]:
     return found
 
 
-def words_over(scene: bpy.types.Scene, target: Target) -> WordsOver | str:
+def words_over(scene: bpy.types.Scene, target: Target, of_markers: bool = False) -> WordsOver | str:
     """The words for the frames of `target`; or why they are too many. Safe in a draw.
+
+    `of_markers`: markers speak, too, where no text strip does.
 
     Muted strips count: they are words for the model, which the film needn't show. What lies below the strips that the
     take is made from doesn't. Where two overlap, the upper one's words hold.
@@ -84,10 +92,18 @@ def words_over(scene: bpy.types.Scene, target: Target) -> WordsOver | str:
         if above is not None:
             covered = (above.strip_name, strip.name)
         found += [TimedWords(strip.name, first, last, text) for first, last in _uncovered(*whole, found)]
+    of_strips, over_markers = list(found), False
+    for begin, end, text in marker_words.within(scene, target.start, target.end_exclusive) if of_markers else ():
+        whole = begin - target.start, end - target.start
+        parts = _uncovered(*whole, of_strips)
+        over_markers = over_markers or parts != [whole]
+        found += [TimedWords("", first, last, one_line(text)) for first, last in parts]
     if len(found) > MAX_WORDS:
         words = "The text strips change the words {} times, and a take has at most {}: use fewer strips."
+        if len(found) > len(of_strips):
+            words = "Text strips and markers change the words {} times, and a take has at most {}: use fewer of them."
         return iface_(words).format(len(found), MAX_WORDS)
-    return WordsOver(tuple(sorted(found, key=lambda each: each.first)), covered)
+    return WordsOver(tuple(sorted(found, key=lambda each: each.first)), covered, over_markers)
 
 
 def one_line(text: str) -> str:

@@ -40,6 +40,7 @@ def draw(
             row.label(text="Select a text strip in the timeline.")
     if settings.prompt_source != "TEXT_STRIP":
         row.prop(settings, "words_over_time", text="", icon="TIME")
+    row.prop(settings, "keep_pictures", text="", icon="PINNED")
     draw_more(row)
 
 
@@ -49,15 +50,42 @@ def draw_words(layout: bpy.types.UILayout, context: bpy.types.Context, settings:
         return
     column = layout.column(align=True)
     take = next((take for take in seen.takes.planned if take.target is not None), None)
+    column.prop(settings, "words_of_markers")
     if take is None or take.target is None or not take.request.words:
-        paragraph.draw_line(column, context, "No text strip lies over these frames", "INFO")
+        nothing = "No text strip lies over these frames"
+        if settings.words_of_markers:
+            nothing = "No text strip and no marker speaks for these frames"
+        paragraph.draw_line(column, context, nothing, "INFO")
         return
     for line in wording.words(take.request.words, take.target.start):
         paragraph.draw_line(column, context, line, "TIME", translate=False)
     if take.words.covered is not None:
         words = iface_("'{}' lies over '{}': there, the upper one's words hold")
         paragraph.draw(column, context, words.format(*take.words.covered), "INFO", translate=False)
-    column.prop(settings, "mute_text_strips")
+    if take.words.over_markers:
+        paragraph.draw_line(column, context, "Where text strips lie, markers say nothing", "INFO")
+    if any(each.strip_name for each in take.words.words):
+        column.prop(settings, "mute_text_strips")
+
+
+def draw_pictures(
+    layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSettings, seen: Snapshot
+) -> None:
+    """Which pictures the first take keeps where, or that there are none; nothing where that isn't asked for."""
+    if not settings.keep_pictures:
+        return
+    column = layout.column(align=True)
+    take = next((take for take in seen.takes.planned if take.target is not None), None)
+    pictures = () if take is None else take.pictures.kept
+    for line in wording.pictures([(strip.start, strip.name) for strip in pictures]):
+        paragraph.draw_line(column, context, line, "PINNED", translate=False)
+    if not pictures:
+        paragraph.draw_line(column, context, "No image strip begins over these frames", "INFO")
+    if take is not None and take.pictures.early:
+        words = iface_("'{}' begins before the take, so its picture is not kept")
+        paragraph.draw(column, context, words.format(take.pictures.early), "INFO", translate=False)
+    if pictures:
+        column.prop(settings, "mute_kept_pictures")
 
 
 def draw_of_take(layout: bpy.types.UILayout, settings: WanSettings) -> None:

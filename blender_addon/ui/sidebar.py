@@ -80,6 +80,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
             plan_box.draw_status(layout, context, scene, seen)
             live_box.draw(layout, context, settings, seen)
             prompt_box.draw_words(layout, context, settings, seen)
+            prompt_box.draw_pictures(layout, context, settings, seen)
             example_box.draw(layout, context, scene)
         download_box.draw_for(layout, context, settings.model, seen.task.value)
         draw_color_hint(layout, context, scene)

@@ -7,7 +7,7 @@ import time
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Source, TakeRequest
-from ..timeline import provenance
+from ..timeline import footage, provenance
 from ..timeline.path_rules import shown
 
 MAX_NAME = 60
@@ -56,7 +56,8 @@ def _files(source: Source) -> str:
 
 def _rendered(source: Source, asked: provenance.Provenance | None) -> str:
     """A source that was rendered: its strips, and the frames of the film."""
-    wanted = next((each for each in asked.wanted if each.role is source.role), None) if asked is not None else None
+    known = asked.wanted if asked is not None else ()
+    wanted = next((each for each in known if footage.name_of(each) == footage.name_of(source)), None)
     if wanted is None:
         return iface_("footage of the film")
     frames = (wanted.start, wanted.end_exclusive - 1)

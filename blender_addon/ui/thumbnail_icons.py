@@ -27,6 +27,7 @@ _WORDS = {
     Role.AFTER: "After",
     Role.DEPTH: "Depth",
     Role.LOOK: "Look",
+    Role.KEPT: "Kept",
 }
 _CONTROLS = {Role.FOOTAGE: "Edges", Role.DEPTH: "Outlines"}
 _SIZE = 3.6

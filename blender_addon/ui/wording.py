@@ -75,6 +75,15 @@ def words(parts: Sequence[Words], start: int) -> list[str]:
     return lines
 
 
+def pictures(kept: Sequence[tuple[int, str]]) -> list[str]:
+    """ "36: 'Storm'", the frame and the strip of each kept picture, for the first few."""
+    shown = kept if len(kept) <= MAX_WORD_LINES else kept[: MAX_WORD_LINES - 1]
+    lines = [iface_("{}: '{}'").format(frame, name) for frame, name in shown]
+    if len(shown) < len(kept):
+        lines.append(iface_("and {} more").format(len(kept) - len(shown)))
+    return lines
+
+
 def is_held(job: JobStatus) -> bool:
     """True if the job waits until it is resumed."""
     return job.state is JobState.QUEUED and job.hold is not Hold.NONE

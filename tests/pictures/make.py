@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import clicks
 import downloads
 import interchange
+import kept
 import live
 import loras
 import reopen
@@ -200,6 +201,7 @@ STORIES = {
     "live": live.story,
     "clicks": clicks.story,
     "words": words.story,
+    "kept": kept.story,
 }
 OF_THEIR_OWN = {"pause": reopen.pause, "reopened": reopen.reopened}
 """Stories that need a Blender each."""

@@ -64,7 +64,7 @@ class ProductPainter:
 
     def __post_init__(self) -> None:
         chunked_forward.make_chunked(self.model.transformer)
-        self._gray = vace_control.blank(self.model.vae, self.frames, self.width, self.height)[:, :16]
+        self.gray = vace_control.blank(self.model.vae, self.frames, self.width, self.height)[:, :16]
         self._negative = encode(self.model.tokenizer, self.model.text_encoder, "")
 
     @torch.no_grad()
@@ -111,16 +111,16 @@ class ProductPainter:
         """The conditions of a take."""
         canvas = Canvas()
         if condition is not None:
-            shown = _pictures(condition.inactive + condition.reactive)
+            shown = as_bytes(condition.inactive + condition.reactive)
             kept = {n: shown[n] for n in range(self.frames) if condition.mask[0, n] == 0}
-            canvas = Canvas(kept, shown if condition.reactive.any() else None)
-        control, _ = vace_control.build(self.model.vae, canvas, self.frames, self._gray)
-        noise = torch.randn(self._gray.shape, generator=torch.Generator("cpu").manual_seed(seed))
+            canvas = Canvas(kept, guide=shown if condition.reactive.any() else None)
+        control, _ = vace_control.build(self.model.vae, canvas, self.frames, self.gray)
+        noise = torch.randn(self.gray.shape, generator=torch.Generator("cpu").manual_seed(seed))
         words = encode(self.model.tokenizer, self.model.text_encoder, prompt)
         return Conditions(words, self._negative, noise, control=control)
 
 
-def _pictures(clip: Tensor) -> np.ndarray:
+def as_bytes(clip: Tensor) -> np.ndarray:
     """1CTHW in -1..1 as (T, H, W, C) bytes."""
     levels = ((clip[0] / 2 + 0.5).clamp(0, 1) * 255).round().byte()
     return np.ascontiguousarray(levels.permute(1, 2, 3, 0).numpy())

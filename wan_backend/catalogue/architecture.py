@@ -62,6 +62,9 @@ _WORDS = {
     Architecture.PICTURES: Sentence("video from pictures without an image encoder"),
     Architecture.FIRST_LATENT: Sentence("video from text or a first picture"),
 }
+KEEPS_NONE = Sentence(
+    "This model keeps no pictures at chosen times; turn Keep Pictures off, or choose a control model (VACE)."
+)
 KNOWS_LAST = (Architecture.CONTROL, Architecture.FIRST_AND_LAST, Architecture.PICTURES)
 """These take a last picture."""
 
@@ -173,6 +176,8 @@ def architecture_problem(request: TakeRequest, architecture: Architecture | None
     """
     if architecture is None:
         return None
+    if request.kept_pictures and architecture is not Architecture.CONTROL:
+        return Problem(ProblemKind.BAD_SOURCE, KEEPS_NONE)
     if request.task == Task.IMAGE_TO_VIDEO:
         last = request.source(Role.LAST) is not None
         if last and architecture not in KNOWS_LAST:

@@ -73,6 +73,13 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
         help="what the take shows in those of its frames, counted from 0, besides the prompt, which may be empty then; "
         "may be given several times",
     )
+    verb.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="FRAME:PICTURE",
+        help="a picture that the take keeps as that frame, counted from 0; may be given several times (VACE models)",
+    )
     verb.add_argument("--steps", type=int)
     verb.add_argument("--guidance", type=float)
     verb.add_argument(

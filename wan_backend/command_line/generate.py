@@ -30,6 +30,8 @@ from ..protocol.messages import (
     MatrixPrecision,
     ProgressParams,
     Quality,
+    Role,
+    Source,
     SubmitParams,
     TakeRequest,
     Words,
@@ -42,6 +44,7 @@ FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
 LORA_EXPERTS = [expert.value for expert in Expert if expert is not Expert.AUTO]
 SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
 WORDS = re.compile(r"\s*(\d{1,6})\s*-\s*(\d{1,6})\s*:(.*)", re.DOTALL)
+KEPT = re.compile(r"\s*(\d{1,6})\s*:(.+)", re.DOTALL)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -89,6 +92,7 @@ def build_request(options: argparse.Namespace, entry: ModelEntry, output: TakeOu
         media_folder=str(output.work_folder),
         media_format=output.media_format,
         words=[_words(text) for text in options.words],
+        sources=[_kept_picture(text) for text in options.keep],
     )
 
 
@@ -98,6 +102,15 @@ def _words(text: str) -> Words:
     if found is None:
         raise ValueError(f"'{text[:100]}' has no times; give words as '0-40: the sun rises'.")
     return Words(int(found[1]), int(found[2]), found[3].strip())
+
+
+def _kept_picture(text: str) -> Source:
+    """FRAME:PICTURE; raises ValueError with a sentence."""
+    found = KEPT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"'{text[:100]}' has no frame; give a picture to keep as '24:picture.png'.")
+    picture = Path(found[2]).absolute()
+    return Source(Role.KEPT, str(picture.parent), [picture.name], at_frame=int(found[1]))
 
 
 def _lora(text: str) -> LoraUse:

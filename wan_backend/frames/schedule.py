@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..protocol.messages import Conform, Plan, Role, Source, TakeRequest
+from ..protocol.messages import Conform, KeptPicture, Plan, Role, Source, TakeRequest
 from .motion import Motion
 
 
@@ -40,6 +40,8 @@ class Schedule:
     """How many handle frames the model makes before the take's first."""
     tail: int = 0
     """How many it makes after the last."""
+    pictures: tuple[KeptPicture, ...] = ()
+    """The pictures that the take keeps at chosen frames."""
 
     @classmethod
     def of(cls, plan: Plan, request: TakeRequest) -> Schedule:
@@ -56,6 +58,7 @@ class Schedule:
             0 if after is None else after.frames,
             plan.handle_before if before is None else 0,
             plan.handle_after if after is None else 0,
+            tuple(plan.kept_pictures),
         )
 
     @property
@@ -85,6 +88,16 @@ class Schedule:
         index = math.floor(self.position(take_frame) + Fraction(1, 2))
         return min(max(index, 0), self.model_frames - 1)
 
+    @property
+    def picture_frames(self) -> dict[int, int]:
+        """For each of the model's frames that is a kept picture, the take's frame."""
+        return {each.model_frame: each.at_frame for each in self.pictures}
+
+    @property
+    def last_picture_start(self) -> int:
+        """The model's frame from which a last picture is shown: where the take ends, and all that is behind it."""
+        return max(1, math.floor(self.position(self.take_frames - 1)))
+
     def scene_frame(self, model_frame: int) -> int:
         """The scene's frame nearest in time to a model's frame; a tie goes to the later one."""
         return math.floor((model_frame - self.first_position) / self.step + Fraction(1, 2))
@@ -94,7 +107,8 @@ class Schedule:
 
         A frame that is one of the scene's (kept, or followed) is at that frame's time, the others at their own.
         """
-        times = [self._time(j) for j in range(self.model_frames)]
+        pictures = self.picture_frames
+        times = [Fraction(pictures[j]) if j in pictures else self._time(j) for j in range(self.model_frames)]
         for j in reversed(range(self.model_frames - 1)):
             times[j] = min(times[j], times[j + 1])
         return times
@@ -117,8 +131,11 @@ class Schedule:
     def frames_of(self, source: Source) -> dict[int, int]:
         """For each of the model's frames that shows `source`, the source's frame; beyond its ends, the last is held.
 
-        Its role says whether it's shown before the take, after it, or all along it; one picture is shown at frame 0.
+        Its role says whether it's shown before the take, after it, or all along it; one picture is shown at frame 0,
+        or where the take keeps it.
         """
+        if source.role is Role.KEPT:
+            return {each.model_frame: 0 for each in self.pictures if each.at_frame == source.at_frame}
         if source.role is Role.BEFORE:
             wanted, shift = range(self.kept_before), source.frames
         elif source.role is Role.AFTER:

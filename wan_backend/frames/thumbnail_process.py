@@ -69,7 +69,7 @@ def make_each(params: ThumbnailsParams, folder: Path, prefix: str = "") -> Itera
             if isinstance(refusal, Refusal) and source_frames.is_lasting(refusal):
                 failed = shown(source)[len(read)]
                 file = source.files[0 if source.is_movie else min(failed, len(source.files) - 1)]
-                problems.append(SourceProblem(source.role, file, refusal.problem))
+                problems.append(SourceProblem(source.role, file, refusal.problem, source.at_frame))
             read = []
         for picture, control in pictures(source, read, params.guide):
             written = folder / f"{prefix}{count}.jpg"

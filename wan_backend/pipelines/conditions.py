@@ -29,6 +29,8 @@ class Canvas:
     """A picture of how the take is to look; it isn't one of the take's frames."""
     handles: dict[int, np.ndarray] = field(default_factory=dict)
     """The neighbors' own frames that are the take's handles, by the scene's frames, counted from the take's first."""
+    pictures: dict[int, np.ndarray] = field(default_factory=dict)
+    """Pictures that single frames in the take's midst are to be."""
 
 
 @dataclass(frozen=True)

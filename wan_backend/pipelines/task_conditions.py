@@ -29,7 +29,7 @@ Prepare = Callable[[Preparation], Conditions]
 def prepare(job: Preparation) -> Conditions:
     """The conditions of a job; raises Refusal if the model can't do its task, or Stopped."""
     request = job.request
-    if request.task == Task.TEXT_TO_VIDEO:
+    if request.task == Task.TEXT_TO_VIDEO and not job.canvas.pictures:
         return text_to_video.prepare(job)
     known = request.task in tuple(Task)
     found = PREPARE[job.placement.model.architecture].get(Task(request.task)) if known else None
@@ -43,7 +43,7 @@ def prepare(job: Preparation) -> Conditions:
 
 
 def prepare_continued(job: Preparation) -> Conditions:
-    """The conditions of a take whose ends are given frames; those beside or between them are made (VACE)."""
+    """The conditions of a take some of whose frames are given; those beside or between them are made (VACE)."""
     conditions = text_to_video.start(job)
     with job.placement.use("vae") as vae:
         return _controlled(job, conditions, vae)
@@ -88,6 +88,7 @@ PREPARE: dict[Architecture, dict[Task, Prepare]] = {
     Architecture.PICTURES: _FROM_PICTURES,
     Architecture.FIRST_LATENT: {**_FROM_FOOTAGE, **_FROM_PICTURES},
     Architecture.CONTROL: {
+        Task.TEXT_TO_VIDEO: prepare_continued,
         Task.IMAGE_TO_VIDEO: prepare_continued,
         Task.RESTYLE: prepare_restyle,
         Task.FILL_GAP: prepare_continued,
@@ -95,7 +96,8 @@ PREPARE: dict[Architecture, dict[Task, Prepare]] = {
         Task.PREVIS: prepare_previs,
     },
 }
-"""Text to video isn't here: `text_to_video.prepare` serves every architecture that can do it."""
+"""Text to video is here only for pictures that a take keeps; without them, `text_to_video.prepare` serves every
+architecture that can do it."""
 
 
 def _controlled(job: Preparation, conditions: Conditions, vae: Any, guided_steps: float | None = None) -> Conditions:

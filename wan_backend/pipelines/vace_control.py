@@ -42,9 +42,10 @@ def build(
         return encode(vae, Film(frames, width, height, pictures), should_stop) if pictures else gray
 
     gray = gray.to(vae.device, vae.dtype)
-    inactive = film(canvas.kept)
-    guiding = {} if canvas.guide is None else {n: each for n, each in enumerate(canvas.guide) if n not in canvas.kept}
-    mask = _mask(vae, gray, frames, canvas.kept)
+    kept = {**held(canvas.pictures), **canvas.kept}
+    inactive = film(kept)
+    guiding = {} if canvas.guide is None else {n: each for n, each in enumerate(canvas.guide) if n not in kept}
+    mask = _mask(vae, gray, frames, canvas.kept, canvas.pictures)
     reference = None
     if canvas.look is not None:
         look = encode(vae, Film(1, width, height, {0: canvas.look}), should_stop)
@@ -58,19 +59,43 @@ def build(
     return (control(film(guiding)), released) if guiding else (released, released)
 
 
-def latent_mask(frames: int, kept: Collection[int]) -> torch.Tensor:
+def held(pictures: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Each picture in all frames of its latent frame; of two in one, each frame has the nearer one.
+
+    A latent frame of one picture and three gray ones shows little of the picture: the model passes over it.
+    """
+    found: dict[int, np.ndarray] = {}
+    for number in pictures:
+        latent = latent_of(number)
+        beside = [each for each in pictures if latent_of(each) == latent]
+        for frame in range(max(0, 4 * latent - 3), 4 * latent + 1):
+            found[frame] = pictures[min(beside, key=lambda each: abs(each - frame))]
+    return found
+
+
+def latent_of(frame: int) -> int:
+    """The latent frame that has that frame: the first has one, each other four."""
+    return (frame + 3) // 4
+
+
+def latent_mask(frames: int, kept: Collection[int], pictures: Collection[int] = ()) -> torch.Tensor:
     """(T,) of 0 (kept) and 1 (made), by WanVACEPipeline's rule, with which VACE's models were trained.
 
     It looks at one picture of each latent frame's group, not at all: a first frame alone is not kept by the mask, only
-    shown by the inactive film.
+    shown by the inactive film. The rule may look at a frame of the next group, so for single `pictures`, whose own
+    groups are kept, these are meant.
     """
     mask = torch.ones(1, 1, frames)
     mask[:, :, sorted(kept)] = 0
-    return F.interpolate(mask, size=latent_frames(frames), mode="nearest-exact")[0, 0]
+    latent = F.interpolate(mask, size=latent_frames(frames), mode="nearest-exact")[0, 0]
+    latent[[latent_of(each) for each in pictures]] = 0
+    return latent
 
 
-def _mask(vae: Any, latents: torch.Tensor, frames: int, kept: Collection[int]) -> torch.Tensor:
+def _mask(
+    vae: Any, latents: torch.Tensor, frames: int, kept: Collection[int], pictures: Collection[int] = ()
+) -> torch.Tensor:
     """(1, factor squared, T, h, w): a plane for each of the pixels that one latent covers."""
     planes = spatial_factor(vae.config) ** 2
-    mask = latent_mask(frames, kept).to(latents).view(1, 1, -1, 1, 1)
+    mask = latent_mask(frames, kept, pictures).to(latents).view(1, 1, -1, 1, 1)
     return mask.expand(1, planes, -1, *latents.shape[3:])

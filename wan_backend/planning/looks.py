@@ -30,7 +30,8 @@ def requests(request: TakeRequest, entry: ModelEntry) -> list[TakeRequest]:
     for frames in BEGINNING_FRAMES if _may_end_anywhere(request) else ():
         length = _take_frames(max(frames, entry.min_frames), request, entry)
         if 1 <= length < found[-1].length_frames:
-            found.append(replace(whole, length_frames=length))
+            reached = [each for each in request.sources if each.role is not Role.KEPT or each.at_frame < length]
+            found.append(replace(whole, length_frames=length, sources=reached))
     return found
 
 

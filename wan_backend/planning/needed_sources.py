@@ -37,7 +37,7 @@ def check(request: TakeRequest, known_problem: Callable[[Source], Problem | None
 
     `known_problem` is asked what an earlier look into a source's files showed.
     """
-    roles = [source.role for source in request.sources]
+    roles = [source.role for source in request.sources if source.role is not Role.KEPT]
     if len(set(roles)) != len(roles):
         return _bad(Sentence("Two sources of the take have the same role; select its strips again."))
     for role in NEEDED.get(request.task, ()):

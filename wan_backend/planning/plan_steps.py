@@ -36,7 +36,7 @@ from ..protocol.messages import (
 )
 from ..protocol.sentences import Sentence
 from ..storage import media_folder
-from . import needed_sources, sizes, skipped_work, words_over_time
+from . import kept_pictures, needed_sources, sizes, skipped_work, words_over_time
 from .draft import Draft, Step, empty_plan, run_steps, unless_refused
 from .handles import choose_handles
 
@@ -323,6 +323,7 @@ REQUEST_STEPS: tuple[Step, ...] = (
     _settle_length,
     unless_refused(words_over_time.settle),
     unless_refused(_check_sources),
+    unless_refused(kept_pictures.settle),
     unless_refused(_check_loras),
     _settle_sampling,
     skipped_work.settle_guidance,

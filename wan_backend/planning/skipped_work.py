@@ -140,7 +140,8 @@ def _find_calibration(draft: Draft) -> Calibration | None:
 
 def _is_controlled(draft: Draft) -> bool:
     """True if the model gets a control, as `pipelines.text_to_video` decides."""
-    without = draft.request.task is Task.TEXT_TO_VIDEO and draft.entry.trunk_makes_text
+    of_words = draft.request.task is Task.TEXT_TO_VIDEO and not draft.request.kept_pictures
+    without = of_words and draft.entry.trunk_makes_text
     return draft.entry.is_control and not without
 
 

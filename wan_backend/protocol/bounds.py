@@ -93,6 +93,7 @@ def is_sane_source(source: Source) -> bool:
         and all(map(is_name, set(source.files)))
         and 1 <= source.frames <= MAX_TAKE_FRAMES
         and 0 <= source.first_frame <= MAX_MOVIE_FRAMES
+        and abs(source.at_frame) <= LAST_FRAME
         and (source.framing is None or _is_sane_framing(source.framing))
         and len(source.shown_files) <= MAX_SHOWN_FILES
         and all(map(is_folder, source.shown_files))

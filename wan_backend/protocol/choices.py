@@ -193,9 +193,11 @@ class Role(StrEnum):
     """Depth as gray levels, near is bright, with as many frames as the take (previs)."""
     LOOK = "look"
     """One picture whose look the take gets (previs)."""
+    KEPT = "kept"
+    """One picture, which the take keeps as its frame `at_frame`; there may be several (all tasks)."""
 
 
-PROMPTLESS_ROLES = frozenset({Role.FIRST, Role.BEFORE, Role.AFTER, Role.LOOK})
+PROMPTLESS_ROLES = frozenset({Role.FIRST, Role.BEFORE, Role.AFTER, Role.LOOK, Role.KEPT})
 """With a source of one of these roles, a prompt may be empty: the pictures show what the take is about."""
 
 

@@ -36,6 +36,7 @@ from .takes import (
     HANDLE_FRAMES,
     MAX_HANDLE_FRAMES,
     MAX_JUMP,
+    MAX_KEPT_PICTURES,
     MAX_LORAS,
     MAX_PROMPT_CHARACTERS,
     MAX_SHOWN_FILES,
@@ -54,6 +55,7 @@ from .takes import (
     JobStatus,
     JobSummary,
     Jump,
+    KeptPicture,
     LoraUse,
     Origin,
     PhaseSeconds,
@@ -85,6 +87,7 @@ __all__ = [
     "HANDLE_FRAMES",
     "MAX_HANDLE_FRAMES",
     "MAX_JUMP",
+    "MAX_KEPT_PICTURES",
     "MAX_LORAS",
     "MAX_PROMPT_CHARACTERS",
     "MAX_SHOWN_FILES",
@@ -128,6 +131,7 @@ __all__ = [
     "JobStatus",
     "JobSummary",
     "Jump",
+    "KeptPicture",
     "ListParams",
     "ListResult",
     "LoraUse",
@@ -344,6 +348,8 @@ class SourceProblem:
     file: str
     """Its name in the source's folder."""
     problem: Problem
+    at_frame: int = 0
+    """The source's `at_frame`, which tells one kept picture from another."""
 
 
 @dataclass(frozen=True)

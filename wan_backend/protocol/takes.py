@@ -45,6 +45,8 @@ HANDLE_FRAMES = 12
 MAX_HANDLE_FRAMES = 240
 MAX_JUMP = 99.0
 """A larger figure of a seam would say no more."""
+MAX_KEPT_PICTURES = 8
+"""Pictures that one take keeps at chosen frames."""
 MAX_WORDS = 32
 """Times of one take that have words of their own; each costs the text encoder a run."""
 
@@ -198,6 +200,8 @@ class Source:
     shown_files: list[str] = field(default_factory=list)
     """Absolute paths of files that rendered pictures show, the first of each folder, at most MAX_SHOWN_FILES: whether
     they were generated themselves is noted with the take."""
+    at_frame: int = 0
+    """The take's frame that a kept picture is, counted from the take's first one as 0, at the scene's rate."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +243,8 @@ class TakeRequest:
     media_format: MediaFormat = MediaFormat.PNG
     origin: Origin = field(default_factory=Origin)
     sources: list[Source] = field(default_factory=list)
-    """The sources that the take is made from, at most one of each role; `task` says which ones."""
+    """The sources that the take is made from, at most one of each role; `task` says which ones. Only of kept pictures
+    there may be MAX_KEPT_PICTURES, of which no two are the same frame of the model."""
     strength: float = 1.0
     """0 to 1: how far a restyled take may leave its footage, or a previs what was blocked out."""
     guide: Guide = Guide.NONE
@@ -265,8 +270,13 @@ class TakeRequest:
         return min(self.words, key=lambda each: each.first).prompt
 
     def source(self, role: Role) -> Source | None:
-        """The source of that role, or None."""
+        """The source of that role, or None; of several kept pictures, the first one listed."""
         return next((source for source in self.sources if source.role is role), None)
+
+    @property
+    def kept_pictures(self) -> list[Source]:
+        """The pictures that the take keeps at chosen frames, in the order of these."""
+        return sorted((each for each in self.sources if each.role is Role.KEPT), key=lambda each: each.at_frame)
 
 
 @dataclass(frozen=True)
@@ -288,6 +298,16 @@ class Problem:
     fixes: list[Fix] = field(default_factory=list)
     log: str = ""
     """Path of a log file with the details, if there is one."""
+
+
+@dataclass(frozen=True)
+class KeptPicture:
+    """Where a picture lies that a take keeps."""
+
+    at_frame: int
+    """The take's frame, at the scene's rate, as its source says it."""
+    model_frame: int
+    """The model's frame that is made to be it. It is shown at the take's frame, wherever it lies in time itself."""
 
 
 CANCELED = Problem(ProblemKind.CANCELED, Sentence("Canceled."))
@@ -332,6 +352,8 @@ class Plan:
     """The steps that guidance is computed in; None: all."""
     words: list[Words] = field(default_factory=list)
     """The words over time that are followed, in order; those of the request that are too short aren't among them."""
+    kept_pictures: list[KeptPicture] = field(default_factory=list)
+    """The pictures that are kept at chosen frames, in order."""
     reused_steps: ReusedSteps | None = None
     """What the step cache skips; None: nothing."""
     calibrates: bool = False

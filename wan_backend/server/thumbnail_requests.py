@@ -60,8 +60,8 @@ class Thumbnails:
         try:
             result = _kept(folder) or self._make(params, folder)
             for found in result.problems:
-                if (found.role, found.file) in states:
-                    self._unusable.note(states[found.role, found.file], found.problem)
+                if (state := states.get((found.role, found.at_frame, found.file))) is not None:
+                    self._unusable.note(state, found.problem)
             return result
         except (OSError, ValueError, subprocess.SubprocessError, ProtocolError) as error:
             log.warning("No thumbnails: %s", error)
@@ -142,16 +142,16 @@ def _kept(folder: Path) -> ThumbnailsResult | None:
     return result if all(os.path.isfile(picture.file) for picture in result.pictures) else None
 
 
-def _states(params: ThumbnailsParams) -> dict[tuple[Role, str], FileState]:
+def _states(params: ThumbnailsParams) -> dict[tuple[Role, int, str], FileState]:
     """The files that are looked at, as they are now; a file that changes meanwhile is another one afterwards."""
     return {
-        (source.role, name): FileState.of(source, name)
+        (source.role, source.at_frame, name): FileState.of(source, name)
         for source in params.sources
         for name in {*source.files[:1], *source.files[-1:]}
     }
 
 
-def _key(params: ThumbnailsParams, states: Mapping[tuple[Role, str], FileState]) -> str:
+def _key(params: ThumbnailsParams, states: Mapping[tuple[Role, int, str], FileState]) -> str:
     """A hash of the sources, of the stamps of their files, and of our version: the next one may read more."""
     stamps = sorted([*key, *state.stamp] for key, state in states.items())
     return hashlib.sha256(json.dumps([__version__, to_json(params), stamps]).encode()).hexdigest()[:32]

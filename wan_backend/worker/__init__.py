@@ -19,6 +19,7 @@ kept_steps         the newest finished step of a job, on the disk
 late_steps         what follows each step, done while the card makes the next one
 preview_file       what the take looks like so far, on the disk
 take_pictures      decoded pictures to the take's media: kept frames, seams, the scene's rate
+picture_seams      the made frames around pictures at chosen times, eased into these
 progress           how far a job is, and how long it will take
 failures           what went wrong, as a Problem that says what to do
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +31,19 @@ def gather(
     `depth_of` is called only if the depth of footage is the guide and no source gives it; `read` reads the sources.
     """
     gatherer = Gatherer(request, plan, depth_of, should_stop, read)
+    return with_pictures(_of_task(request, gatherer), gatherer.kept_pictures())
+
+
+def with_pictures(canvas: Canvas, pictures: dict[int, np.ndarray]) -> Canvas:
+    """The canvas with the pictures that the take keeps at chosen frames; footage has them in its place."""
+    if canvas.footage is not None:
+        for frame, picture in pictures.items():
+            canvas.footage[frame] = picture
+    return replace(canvas, pictures=pictures)
+
+
+def _of_task(request: TakeRequest, gatherer: Gatherer) -> Canvas:
+    """What the task itself is made from."""
     if request.task == Task.IMAGE_TO_VIDEO:
         return Canvas(kept=gatherer.ends())
     if request.task in (Task.FILL_GAP, Task.EXTEND):
@@ -75,8 +88,12 @@ class Gatherer:
         first, last = self.pictures(Role.FIRST), self.pictures(Role.LAST)
         if not last:
             return first
-        end = max(1, math.floor(self._schedule.position(self._plan.take_frames - 1)))
-        return {**first, **dict.fromkeys(range(end, self._plan.model_frames), last[0])}
+        shown = range(self._schedule.last_picture_start, self._plan.model_frames)
+        return {**first, **dict.fromkeys(shown, last[0])}
+
+    def kept_pictures(self) -> dict[int, np.ndarray]:
+        """The pictures that the take keeps at chosen frames, by the model's frames."""
+        return dict(each for source in self._request.kept_pictures for each in self._read(source))
 
     def footage(self) -> Canvas:
         """The footage to restyle, with its guide."""

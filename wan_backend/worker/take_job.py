@@ -322,7 +322,7 @@ def _make_media(job: TakeJob, state: TakeState, memory: JobMemory, placement: Pl
         with _timed(state, "encode", placement):
             canvas = _read_sources(job, state, placement)
             _resume(job, state, canvas)
-            kept, handles = canvas.kept, canvas.handles
+            kept, handles = {**canvas.kept, **canvas.pictures}, canvas.handles
             conditions = None if state.denoised else _prepare(job, state, placement, canvas)
             del canvas
         with _timed(state, "denoise", placement):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from ..frames.take_writing import Movie, PngSequence
 from ..protocol.media import first_file
 from ..protocol.messages import Jump, MediaFormat, Plan, Role, TakeRequest
 from ..protocol.sentences import Sentence
+from . import picture_seams
 
 SPOOL_FILE = "decoded.part"
 
@@ -85,7 +86,7 @@ def of_take(
 
     def take_pictures() -> Iterator[tuple[int, np.ndarray]]:
         made = counted(picture for some in decoded for picture in some)
-        seamless = finished(made, frames, kept, folder / SPOOL_FILE, times, jumps)
+        seamless = finished(made, frames, kept, folder / SPOOL_FILE, times, jumps, schedule.picture_frames)
         for number, picture in enumerate(counted(seamless)):
             yield from conformer.feed(number, picture)
         yield from conformer.finish()
@@ -115,14 +116,31 @@ def finished(
     spool_file: Path,
     times: Sequence[float] | None = None,
     jumps: dict[Role, Jump] | None = None,
+    pictures: Collection[int] = (),
 ) -> Iterator[np.ndarray]:
     """The model's `frames` pictures in order: the kept ones as their source has them, the made ones eased into them.
 
     `made` yields every decoded picture in order, the kept ones too. `times` are the times of the frames where the kept
     ones are footage, whose motion goes on at the seams; None if they are stills. `spool_file` exists only meanwhile.
-    `jumps` gets the jump at each seam that is measured, by the role of the neighbor.
+    `jumps` gets the jump at each seam that is measured, by the role of the neighbor. `pictures` are those of the kept
+    frames that the take keeps at chosen times.
     Raises OSError if the disk is full.
     """
+    neighbors = {number: picture for number, picture in kept.items() if number not in pictures}
+    joined = _joined(made, frames, neighbors, spool_file, times, jumps)
+    for _, picture in picture_seams.eased(enumerate(joined), kept, pictures, frames):
+        yield picture
+
+
+def _joined(
+    made: Iterable[np.ndarray],
+    frames: int,
+    kept: Mapping[int, np.ndarray],
+    spool_file: Path,
+    times: Sequence[float] | None,
+    jumps: dict[Role, Jump] | None,
+) -> Iterator[np.ndarray]:
+    """`finished` without the pictures kept at chosen times."""
     before, after = leading(kept), trailing(kept, frames)
     if not kept:
         yield from made

@@ -218,6 +218,41 @@ def test_what_lies_below_a_rendered_source_counts(desk) -> None:
     assert "'New' came in below it" in desk.reason()
 
 
+def kept_over(desk: Desk):
+    """A take at [10, 34) that keeps two pictures of channels above it."""
+    desk.cut.shot("Film", 10, 34, 1)
+    for number, name in enumerate(("Storm", "Calm")):
+        still = desk.cut.still(name, 15 + 8 * number, 20 + 8 * number, 8 + number)
+        still.elements[0].filename = f"{40 + number:04d}.png"
+        still.transform.scale_x = 0.5
+    desk.scene.wan_vse.keep_pictures = True
+    return desk.take("RESTYLE", "Film")
+
+
+def test_a_kept_picture_is_a_source(desk) -> None:
+    kept_over(desk)
+    assert not desk.reason(), "the take below its pictures is none of their sources"
+    write(desk.cut.folder / "0041.png", (desk.cut.folder / "0050.png").read_bytes())
+    assert desk.reason() == "0041.png was replaced."
+
+
+def test_a_kept_picture_that_is_framed_anew_or_another_one(desk) -> None:
+    kept_over(desk)
+    desk.cut.strips["Storm"].transform.scale_x = 0.6
+    assert "framing or the colors of 'Storm'" in desk.reason()
+    desk.cut.strips["Storm"].transform.scale_x = 0.5
+    desk.cut.strips["Storm"].elements[0].filename = "0060.png"
+    assert desk.reason() == "0060.png is in the place of 0040.png."
+
+
+def test_a_kept_picture_may_move_and_be_trimmed_and_muted(desk) -> None:
+    kept_over(desk)
+    desk.compat.set_handles(desk.cut.strips["Storm"], 17, 19)
+    desk.compat.set_handles(desk.cut.strips["Calm"], 60, 70)
+    desk.cut.strips["Storm"].mute = True
+    assert not desk.reason()
+
+
 def test_a_source_that_is_a_take_and_shows_another_one(desk, tmp_path) -> None:
     source = desk.take("RESTYLE", desk.cut.shot("Shot", 10, 34).name, job_id="b" * 32, channel=3)
     desk.take("RESTYLE", source.name)

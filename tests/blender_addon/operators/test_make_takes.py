@@ -411,3 +411,58 @@ def test_without_words_a_prompt_is_still_asked_for(stand_in, film, addon) -> Non
         assert "6,000 characters" in why_not("restyle")
     words.text = "rain"
     assert restyle.words_refusal(bpy.context) == "", "the panel sees that a text was written"
+
+
+def test_pictures_over_a_take_are_kept_and_muted(stand_in, film) -> None:
+    settings = film.scene.wan_vse
+    film.still("Storm", 11, 31, 4)
+    film.still("Calm", 25, 31, 5)
+    film.select("A")
+    assert bpy.ops.wan_vse.restyle() == FINISHED
+    assert not film.strips["Storm"].mute and not stand_in.planned[-1].target.kept, "not without being asked for"
+    settings.keep_pictures, settings.mute_text_strips = True, False
+    assert bpy.ops.wan_vse.restyle() == FINISHED
+    take = stand_in.planned[-1]
+    wanted = [(each.role.value, each.strip_names, each.at_frame) for each in take.target.wanted]
+    assert wanted == [("footage", ("A",), 0), ("kept", ("Storm",), 10), ("kept", ("Calm",), 24)]
+    assert film.strips["Storm"].mute and film.strips["Calm"].mute and not film.strips["A"].mute
+    assert bpy.ops.wan_vse.restyle() == FINISHED
+    assert stand_in.planned[-1].target.wanted == take.target.wanted, "muted pictures still are pictures"
+
+
+def test_a_take_of_words_needs_no_prompt_where_it_keeps_a_picture(stand_in, film) -> None:
+    settings = film.scene.wan_vse
+    set_prompts(settings, "")
+    film.still("Storm", 310, 330, 4)
+    film.scene.frame_set(300)
+    settings.length_mode, settings.length_frames = "FRAMES", 48
+    settings.keep_pictures = settings.words_over_time = settings.words_of_markers = True
+    film.scene.timeline_markers.new("rain", frame=320)
+    film.select()
+    settings.mute_kept_pictures = False
+    assert bpy.ops.wan_vse.generate() == FINISHED
+    take = stand_in.planned[-1]
+    assert words_of(take) == [(20, 47, "rain")] and take.request.prompt == ""
+    assert [each.at_frame for each in take.target.wanted] == [10]
+    assert not film.strips["Storm"].mute
+    settings.words_of_markers = False
+    assert bpy.ops.wan_vse.generate() == FINISHED
+    assert words_of(stand_in.planned[-1]) == []
+
+
+def test_two_pictures_at_one_frame_are_refused_before_anything_is_asked(stand_in, film) -> None:
+    film.scene.wan_vse.keep_pictures = True
+    film.still("Storm", 11, 31, 4)
+    film.still("Calm", 11, 31, 5)
+    film.select("A")
+    assert "both begin at frame 11" in why_not("restyle")
+    film.scene.wan_vse.keep_pictures = False
+    assert not why_not("restyle")
+
+
+def test_a_picture_whose_file_is_gone_is_refused(stand_in, film) -> None:
+    film.scene.wan_vse.keep_pictures = True
+    still = film.still("Storm", 11, 31, 4)
+    still.elements[0].filename = "gone.png"
+    film.select("A")
+    assert "gone.png" in why_not("restyle")

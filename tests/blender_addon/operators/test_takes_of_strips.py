@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
+from fake_backend_frames import png
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import fake_backend_frames as frames_of_fake
@@ -294,6 +295,18 @@ def test_a_new_take_keeps_the_words_over_time(shot) -> None:
     assert bpy.ops.wan_vse.new_take() == FINISHED
     words = shot.stand_in.planned[-1].request.words
     assert [(each.first, each.last, each.prompt) for each in words] == [(0, 11, "rain"), (12, 23, "fog\nover it")]
+
+
+def test_a_new_take_keeps_its_pictures(shot, tmp_path) -> None:
+    messages = shot.stand_in.messages
+    (tmp_path / "storm.png").write_bytes(png(1))
+    shot.compat.shown_strips(shot.scene).new_image("Storm", str(tmp_path / "storm.png"), 9, 12)
+    kept = messages.Source(messages.Role.KEPT, str(tmp_path), ["storm.png"], at_frame=7)
+    shot.identity.mark_take(shot.strip, A, shot.text(A, sources=[kept]), "{}")
+    assert bpy.ops.wan_vse.new_take() == FINISHED
+    assert shot.stand_in.planned[-1].request.kept_pictures == [kept]
+    bpy.ops.wan_vse.load_settings()
+    assert shot.scene.wan_vse.keep_pictures
 
 
 def test_words_over_time_are_put_back_as_text_strips(shot) -> None:

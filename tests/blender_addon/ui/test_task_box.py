@@ -206,6 +206,38 @@ def test_words_over_time_are_listed_with_their_frames(panel, cut, settings) -> N
     assert not any("rain" in word for word in panel("A").words)
 
 
+def test_markers_speak_too_where_that_is_asked_for(panel, cut, scene, settings) -> None:
+    settings.words_over_time = True
+    scene.timeline_markers.new("snow", frame=21)
+    assert not any("snow" in word for word in panel("A").words)
+    settings.words_of_markers = True
+    drawn = panel("A")
+    assert any(word.startswith("21 to") and word.endswith(": snow") for word in drawn.words)
+    assert "Mute Text Strips" not in drawn.words
+    scene.timeline_markers[0].name = "hail"
+    assert any("hail" in word for word in panel("A").words)
+    cut.text("rain", 1, 31)
+    drawn = panel("A")
+    assert "1 to 30: rain" in drawn.words and "Where text strips lie, markers say nothing" in drawn.words
+    scene.timeline_markers.clear()
+    cut.strips.remove(cut.strips["rain"])
+    assert "No text strip and no marker speaks for these frames" in panel("A").words
+
+
+def test_kept_pictures_are_listed_with_their_frames(panel, cut, settings) -> None:
+    settings.keep_pictures = True
+    assert "No image strip begins over these frames" in panel("A").words
+    cut.still("Storm", 11, 21, 5)
+    cut.still("Logo", -20, 31, 7)
+    drawn = panel("A")
+    assert "11: 'Storm'" in drawn.words and any("'Logo' begins before the take" in word for word in drawn.words)
+    cut.strips["Storm"].name = "Gale"
+    assert "11: 'Gale'" in panel("A").words
+    for number in range(3):
+        cut.still(f"More {number}", 15 + 2 * number, 21 + 2 * number, 8 + number)
+    assert {"11: 'Gale'", "15: 'More 0'", "and 2 more"} <= set(panel("A").words)
+
+
 def test_a_refusal_is_said_in_the_panel(panel, cut) -> None:
     cut.shot("Muted", 300, 320).mute = True
     assert any("muted" in word for word in panel("Muted").words)

@@ -69,6 +69,17 @@ def test_loras_are_sent_with_their_strengths_and_refused_in_a_sentence(generate,
     assert visible(tmp_path) == {"style.pt"}
 
 
+def test_pictures_to_keep_are_given_with_their_frames_or_refused_in_a_sentence(generate, tmp_path):
+    code, _, err = generate("fog", "take", "--keep", "storm.png")
+    assert code == 2 and "'storm.png' has no frame; give a picture to keep as '24:picture.png'." in err
+    code, _, err = generate("fog", "take", "--keep", "9:gone.png")
+    assert code == 2 and "gone.png is no longer there" in err
+    (tmp_path / "a: storm.png").write_bytes(b"\x89PNG")
+    code, _, err = generate("fog", "take", "--keep", "9:a: storm.png", "--keep", "9:a: storm.png")
+    assert code == 2 and "Two pictures are to be kept at frame 9" in err
+    assert visible(tmp_path) == {"a: storm.png"}
+
+
 def test_words_are_given_with_their_frames_or_refused_in_a_sentence(generate, tmp_path):
     code, _, err = generate("fog", "take", "--words", "the sun rises")
     assert code == 2 and "'the sun rises' has no times; give words as '0-40: the sun rises'." in err

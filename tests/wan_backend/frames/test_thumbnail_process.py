@@ -68,6 +68,20 @@ def test_what_cant_be_read_is_left_out_and_told(tmp_path):
     assert told.problem.sentence.startswith(f"The movie {tmp_path / 'broken.mp4'} can't be used: ")
 
 
+def test_of_two_kept_pictures_of_one_name_the_broken_one_is_told(tmp_path):
+    kept = []
+    for at, content in ((3, b"no picture"), (9, None)):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        cv2.imwrite(str(folder / "a.png"), level(3))
+        if content is not None:
+            (folder / "a.png").write_bytes(content)
+        kept.append(Source(Role.KEPT, str(folder), ["a.png"], at_frame=at))
+    made = thumbnail_process.make(ThumbnailsParams(kept, 64, 36), tmp_path)
+    assert [each.role for each in made.pictures] == [Role.KEPT]
+    assert [(each.role, each.file, each.at_frame) for each in made.problems] == [(Role.KEPT, "a.png", 3)]
+
+
 def damaged_sequence(folder: Path, damaged: str) -> Source:
     for name in ("1.png", "2.png", "3.png"):
         cv2.imwrite(str(folder / name), level(3))

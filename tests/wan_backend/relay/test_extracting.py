@@ -16,7 +16,17 @@ from wan_backend.frames.marks import GENERATED, Marks, mp4_box
 from wan_backend.frames.schedule import Schedule
 from wan_backend.frames.take_writing import Movie
 from wan_backend.protocol.conversion import from_json
-from wan_backend.protocol.messages import FrameRate, Framing, MediaFormat, Plan, Role, Sampler, TakeRequest, Task
+from wan_backend.protocol.messages import (
+    FrameRate,
+    Framing,
+    KeptPicture,
+    MediaFormat,
+    Plan,
+    Role,
+    Sampler,
+    TakeRequest,
+    Task,
+)
 from wan_backend.relay import extracting
 from wan_backend.relay.contents import Hashes, cargo_of
 from wan_backend.relay.places import Places
@@ -57,6 +67,20 @@ def test_what_is_read_of_the_frames_is_what_is_read_of_the_film(tmp_path, framin
         assert np.array_equal(np.stack(whole), np.stack(again))
     written = {name for source in sent.sources for name in Path(source.folder).iterdir()}
     assert all(cv2.imread(str(file)).shape == (96, 144, 3) for file in written)
+
+
+def test_a_kept_picture_is_sent_with_its_frame(tmp_path):
+    """Here the frame of a film, of which only that one crosses the line."""
+    film(tmp_path / "shot.mkv")
+    request = asked(tmp_path, Role.KEPT, width=640, height=360)
+    kept = replace(request.sources[0], first_frame=7, frames=1, at_frame=10)
+    request = replace(request, sources=[kept])
+    plan = replace(PLAN, kept_before=0, kept_after=0, kept_pictures=[KeptPicture(10, 7)])
+    sent = extracting.with_extracted(request, plan, Places(tmp_path, []), tmp_path / "out", lambda: False)
+    (source,) = sent.sources
+    assert (source.role, source.at_frame, len(source.files)) == (Role.KEPT, 10, 1) and not source.is_movie
+    (whole,), (again,) = (list(source_frames.read(each, [0], 144, 96, (640, 360))) for each in (kept, source))
+    assert np.array_equal(whole, again)
 
 
 def test_files_that_are_less_are_sent_as_they_are(tmp_path):

@@ -19,7 +19,8 @@ from tests.wan_backend.worker.footage import HEIGHT, WIDTH, picture, source
 from tests.wan_backend.worker.worker_process import Worker, left_behind, pictures, problem_in
 from wan_backend.catalogue import entries
 from wan_backend.frames import marks
-from wan_backend.planning import plan_steps
+from wan_backend.planning import kept_pictures, plan_steps
+from wan_backend.planning.draft import Draft
 from wan_backend.protocol.messages import Conform, FrameRate, Guide, Plan, Role, RunParams, TakeRequest, Task
 
 MODEL_RATE = FrameRate(16)
@@ -193,6 +194,34 @@ def test_an_image_to_video_begins_and_ends_on_its_very_pictures(worker, params, 
     frames = taken(worker, params(Task.IMAGE_TO_VIDEO, vace_folder))
     assert np.array_equal(frames[0], picture(3)) and np.array_equal(frames[-1], picture(5))
     assert not np.array_equal(frames[5], picture(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    some(
+        [
+            *((name, {"take": 24}) for name in ASKED),
+            *((name, {"take": 96, "window": 33}) for name in ("text", "fill gap")),
+        ],
+        [("image", {"take": 24}), ("restyle by frames", {"take": 24}), ("text", {"take": 96, "window": 33})],
+    ),
+)  # fmt: skip
+def test_kept_pictures_are_shown_exactly_at_their_frames(worker, params, vace_folder, tmp_path, name, more):
+    """Also where the model has no frame at that time: 10 and 15 are thirds and halves of its frames."""
+    task, settings = ASKED[name]
+    asked = params(task, vace_folder, **settings, **more)
+    places = {10: 40, 15: 41, 80: 42} if more["take"] > 80 else {10: 40, 15: 41}
+    kept = [
+        dataclasses.replace(source(tmp_path / "kept", Role.KEPT, range(number, number + 1)), at_frame=at)
+        for at, number in places.items()
+    ]
+    request = dataclasses.replace(asked.request, sources=[*asked.request.sources, *kept])
+    plan = kept_pictures.settle(Draft(request, entries.entry("embedded"), asked.plan)).plan
+    assert [each.at_frame for each in plan.kept_pictures] == sorted(places)
+    frames = taken(worker, dataclasses.replace(asked, request=request, plan=plan))
+    for at, number in places.items():
+        assert np.array_equal(frames[at], picture(number))
+        assert not np.array_equal(frames[at + 1], picture(number))
 
 
 def test_the_take_next_to_a_seam_shows_the_true_neighbor_where_that_is_nearest(worker, params, vace_folder):

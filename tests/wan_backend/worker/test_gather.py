@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,21 +11,23 @@ from tests.wan_backend.worker.footage import HEIGHT, WIDTH, picture, source
 from wan_backend.frames import source_frames
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.errors import Refusal
-from wan_backend.protocol.messages import FrameRate, Guide, Plan, Role, TakeRequest, Task
+from wan_backend.protocol.messages import FrameRate, Guide, KeptPicture, Plan, Role, TakeRequest, Task
 from wan_backend.worker.gather import gather
 
 MODEL_RATE = FrameRate(16)
 
 
 def gathered(
-    task, sources, take=12, scene=24, frames=9, before=0, after=0, model="any", should_stop=lambda: False, **more
-):
+    task, sources, take=12, scene=24, frames=9, before=0, after=0, model="any", should_stop=lambda: False,
+    planned=None, **more
+):  # fmt: skip
     request = TakeRequest(
         "fog", model, WIDTH, HEIGHT, take, FrameRate(scene), 1, "", task=task, sources=sources, **more
     )
     plan = Plan(
-        model, WIDTH, HEIGHT, frames, MODEL_RATE, take, 2, 3.0, 3.0, "unipc", kept_before=before, kept_after=after
-    )
+        model, WIDTH, HEIGHT, frames, MODEL_RATE, take, 2, 3.0, 3.0, "unipc", kept_before=before, kept_after=after,
+        **(planned or {}),
+    )  # fmt: skip
     return gather(request, plan, lambda film: 255 - film, should_stop)
 
 
@@ -127,3 +131,31 @@ def test_it_can_be_stopped(tmp_path):
         gathered(
             Task.RESTYLE, [source(tmp_path, Role.FOOTAGE, range(12))], guide=Guide.FRAMES, should_stop=lambda: True
         )
+
+
+def kept(folder, number: int, at: int):
+    return replace(source(folder / str(number), Role.KEPT, range(number, number + 1)), at_frame=at)
+
+
+def with_kept(task, sources, *places: tuple[int, int], **more):
+    """The canvas of a take that keeps pictures at (the take's frame, the model's frame)."""
+    plan = {"kept_pictures": [KeptPicture(*place) for place in places]}
+    return gathered(task, sources, planned=plan, **more)
+
+
+def test_kept_pictures_lie_at_their_own_frames_of_any_task(tmp_path):
+    pictures = [kept(tmp_path, 40, 3), kept(tmp_path, 41, 9)]
+    places = ((3, 2), (9, 6))
+    assert shown(with_kept(Task.TEXT_TO_VIDEO, pictures, *places).pictures) == {2: 40, 6: 41}
+    ends = [source(tmp_path, Role.FIRST, range(3, 4)), source(tmp_path, Role.LAST, range(5, 6))]
+    canvas = with_kept(Task.IMAGE_TO_VIDEO, [*ends, *pictures], *places)
+    assert shown(canvas.pictures) == {2: 40, 6: 41} and shown(canvas.kept) == {0: 3, 7: 5, 8: 5}
+
+
+def test_footage_has_a_kept_picture_in_its_place(tmp_path):
+    footage = source(tmp_path, Role.FOOTAGE, range(9))
+    canvas = with_kept(
+        Task.RESTYLE, [footage, kept(tmp_path, 40, 4)], (4, 4), take=9, scene=16, guide=Guide.FRAMES, strength=0.5
+    )
+    assert shown(canvas.pictures) == {4: 40} and not canvas.kept
+    assert shown(canvas.footage) == {**dict(enumerate(range(9))), 4: 40}
