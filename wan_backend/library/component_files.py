@@ -56,19 +56,22 @@ class ComponentFiles:
             )
         return self._components[component]
 
+    def places(self, component: str) -> list[Path]:
+        """The folder or file of a component, and of control that is in a file of its own. Raises Refusal."""
+        module = self._components.get(control_modules.MODULE_OF.get(component, ""))
+        return [self.path(component), *([] if module is None else [module])]
+
     def has(self, component: str) -> bool:
         """True if the model has such a component."""
         return component in self._components if self.is_composed else (self.folder / component).is_dir()
 
     def file(self, component: str) -> FileComponent | None:
         """The component in its file; None if it is in a folder. Raises Refusal if the file no longer holds it."""
-        place = self.path(component)
-        module = self._components.get(control_modules.MODULE_OF.get(component, ""))
-        if (place.is_dir() and module is None) or not self.is_composed:
+        place, *module = self.places(component)
+        if (place.is_dir() and not module) or not self.is_composed:
             return None
-        if module is None:
-            return self._held(place, component.removesuffix("_2"))
-        return control_modules.join(self._held(module, "control"), self._held(place, "transformer"))
+        held = self._held(place, component.removesuffix("_2"))
+        return control_modules.join(self._held(module[0], "control"), held) if module else held
 
     def _held(self, place: Path, kind: str) -> FileComponent:
         """The component of that kind in a file, or in a folder as if it were one. Raises Refusal."""
@@ -144,10 +147,9 @@ class ComponentFiles:
 
         A tokenizer has no weights, so all of its files count.
         """
-        place, module = self.path(component), self._components.get(control_modules.MODULE_OF.get(component, ""))
+        place, *module = self.places(component)
         files = "*" if component == "tokenizer" else "*.safetensors"
-        own = sorted(place.glob(files)) if place.is_dir() else [place]
-        return _stamp(own if module is None else [*own, module])
+        return _stamp([*(sorted(place.glob(files)) if place.is_dir() else [place]), *module])
 
 
 def classes(index: Mapping[str, Any]) -> dict[str, str]:

@@ -81,8 +81,8 @@ def _control(shapes: FileShapes, layers: int) -> dict[str, Any]:
 def with_control(layers: int, blocks: int, channels: int) -> dict[str, Any]:
     """What the configuration of a transformer of so many layers has if it has that control.
 
-    A block guides every so many layers, from the first on, as published of both sizes: "vace_layers" is 0, 5, ..., 35 of
-    40 layers (https://huggingface.co/Wan-AI/Wan2.1-VACE-14B-diffusers) and 0, 2, ..., 28 of 30.
+    A block guides every so many layers, from the first on, as published of both sizes: "vace_layers" is 0, 5, ..., 35
+    of 40 layers (https://huggingface.co/Wan-AI/Wan2.1-VACE-14B-diffusers) and 0, 2, ..., 28 of 30.
     """
     spread = list(range(0, layers, layers // blocks))
     return {"_class_name": "WanVACETransformer3DModel", "vace_layers": spread, "vace_in_channels": channels}

@@ -20,6 +20,7 @@ from typing import Any
 from ..catalogue.architecture import Architecture
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage import guarded_files
+from ..storage.guarded_files import UnusableFile
 from . import configs, integrity, tensor_names
 from .recognize import Candidate, FileComponent, TensorSlice
 from .survey import Survey
@@ -82,6 +83,11 @@ def folder_component(folder: Path, component: str) -> FileComponent:
         for name in read_head(file).tensors
         if name in expected
     }
+    missing = sorted(expected - set(slices))
+    if missing:
+        raise UnusableFile(
+            Sentence("{count} of its tensors are missing, the first is {name}", count=len(missing), name=missing[0])
+        )
     first = next(iter(slices.values()))
     number_format = "fp32" if read_head(first.file or folder).tensors[first.source].dtype == "F32" else "bf16"
     settings = {name: value for name, value in config.items() if not name.startswith("_") or name == "_class_name"}
@@ -127,10 +133,9 @@ def lacking(expert: str, heads: int, survey: Survey) -> Sentence:
 def module_for(expert_count: int, layers: int, heads: int, survey: Survey) -> Candidate | None:
     """A module of a model of that shape, whether or not it has a transformer to go with; None if none is here."""
     for module in survey.of("control"):
-        blocks = module.config["vace_blocks"]
-        if module.config["num_attention_heads"] == heads and layers and layers % blocks == 0:
-            if bool(module.expert) == (expert_count == 2):
-                return module
+        is_size = module.config["num_attention_heads"] == heads and layers % module.config["vace_blocks"] == 0
+        if is_size and bool(module.expert) == (expert_count == 2):
+            return module
     return None
 
 
@@ -146,7 +151,7 @@ def why_unused(module: Candidate, survey: Survey) -> Sentence:
             "version knows; get another",
             heads=module.config["num_attention_heads"],
         )
-    others = [trunk for trunk in trunks if trunk.path.name and trunk.architecture is Architecture.TEXT]
+    others = [trunk for trunk in trunks if trunk.architecture is Architecture.TEXT]
     if others:
         return Sentence(
             "it is the control (VACE) alone, and {other} is of another size or version than it goes with; put {file} "

@@ -248,11 +248,9 @@ class WanModel:
         """The files that will be read when the component is loaded; none if it is in memory."""
         if self.loaded(component) or not self.component_files.has(component):
             return []
-        place, single = self.component_files.path(component), self.component_files.file(component)
-        if single is not None:
-            return list(single.files)
-        if place.is_file():
-            return [place]
+        place, *module = self.component_files.places(component)
+        if place.is_file() or module:
+            return [*(sorted(place.glob("*.safetensors")) if place.is_dir() else [place]), *module]
         dtype = getattr(self.precision, component)
         return component_folder.weight_files(self._class_of(component), place, dtype, self._copies)
 
