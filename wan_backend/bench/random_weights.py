@@ -44,7 +44,7 @@ TRANSFORMER_CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 """From the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers,
-Wan2.2-T2V-A14B-Diffusers, Wan2.1-VACE-1.3B-diffusers, -14B-diffusers (which VACE-Fun A14B's experts are shaped like) and
+Wan2.2-T2V-A14B-Diffusers, Wan2.1-VACE-1.3B-diffusers, -14B-diffusers (whose shape each expert of VACE-Fun A14B has) and
 Wan2.1-I2V-14B-480P-Diffusers; all have text_dim 4096, and the rest is the class's own."""
 LAYOUTS = {
     "5B": Architecture.FIRST_LATENT,
