@@ -98,11 +98,7 @@ def test_the_first_name_that_speaks_is_believed():
 def folder(tmp_path, monkeypatch) -> Path:
     """A models folder with every component but a transformer."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    place = tmp_path / "models"
-    heads_only.write(place / "text_encoders" / "umt5_xxl_fp16.safetensors", heads_only.text_encoder(), "F16")
-    heads_only.write(place / "vae" / "wan_2.1_vae.safetensors", heads_only.vae())
-    heads_only.write(place / "vae" / "wan2.2_vae.safetensors", heads_only.vae(48))
-    return place
+    return heads_only.write_all_but_transformer(tmp_path / "models")
 
 
 def makes(folder: Path) -> dict[str, str]:

@@ -43,10 +43,7 @@ MODULE, SMALL_MODULE = module(), module(1536, 30, 15)
 def folder(tmp_path, monkeypatch) -> Path:
     """A models folder with every component but a transformer."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    place = tmp_path / "models"
-    heads_only.write(place / "text_encoders" / "umt5_xxl_fp16.safetensors", heads_only.text_encoder(), "F16")
-    heads_only.write(place / "vae" / "wan_2.1_vae.safetensors", heads_only.vae())
-    return place
+    return heads_only.write_all_but_transformer(tmp_path / "models")
 
 
 def put(folder: Path, name: str, shapes: heads_only.Shapes, dtype: str = "BF16") -> Path:

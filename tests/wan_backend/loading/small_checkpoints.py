@@ -33,7 +33,6 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     "first_and_last": {**SEEING, "pos_embed_seq_len": 2 * EYE_TOKENS},
     "pictures": JOINED,
     "text": {},
-    "control": tiny_checkpoint.VACE,
     "first_latent": {"in_channels": 48, "out_channels": 48},
 }
 """What the transformer has beside the stand-in's settings, by layout."""
@@ -91,7 +90,8 @@ def write(folder: Path, architecture: str, seed: int = 0) -> Path:
 
 def _transformer(architecture: str) -> Any:
     kind: Any = WanVACETransformer3DModel if architecture == "control" else WanTransformer3DModel
-    transformer: Any = kind(**{**tiny_checkpoint.TRANSFORMER, **TRANSFORMERS[architecture]})
+    own = tiny_checkpoint.VACE if architecture == "control" else TRANSFORMERS[architecture]
+    transformer: Any = kind(**{**tiny_checkpoint.TRANSFORMER, **own})
     with torch.no_grad():  # louder, so that the prompt, the pictures and the steps show
         for name, weight in transformer.named_parameters():
             if "attn2" in name and weight.ndim == 2:
