@@ -1,9 +1,9 @@
 """Control (VACE) in a file of its own, and the text to video transformers that it makes ones with control.
 
 A VACE is a text to video transformer with blocks beside it that see the control. People have the two apart: Kijai's
-`Wan2_1-VACE_module_14B_bf16.safetensors` (https://huggingface.co/Kijai/WanVideo_comfy) has the blocks alone, under the
-names that they have in the whole model (vace_patch_embedding.weight, vace_blocks.0.before_proj.weight and so on), and is
-loaded together with any text to video transformer of its size. Of Wan 2.2's Fun VACE there is one for each expert
+`Wan2_1-VACE_module_14B_bf16.safetensors` (https://huggingface.co/Kijai/WanVideo_comfy) has the blocks alone, with the
+names that they have in the whole model (vace_patch_embedding.weight, vace_blocks.0.before_proj.weight and so on), and
+is loaded together with any text to video transformer of its size. Of Wan 2.2's Fun VACE there is one for each expert
 (`Wan2_2_Fun_VACE_module_A14B_HIGH_bf16.safetensors`, `..._LOW_...`).
 
 A module belongs to the version that it was trained with: that of Wan 2.1 is not put beside an expert of Wan 2.2, nor
