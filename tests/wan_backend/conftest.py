@@ -53,7 +53,7 @@ def first_latent_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def text_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small checkpoint as Wan 2.2 T2V A14B is. Not to be changed, as the three after it."""
+    """A small checkpoint as Wan 2.2 T2V A14B is. Not to be changed, as the four after it."""
     from tests.wan_backend.loading import small_checkpoints
 
     return small_checkpoints.write_experts(tmp_path_factory.mktemp("experts") / "model", "text")
@@ -65,6 +65,14 @@ def pictures_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.wan_backend.loading import small_checkpoints
 
     return small_checkpoints.write_experts(tmp_path_factory.mktemp("experts") / "model", "pictures")
+
+
+@pytest.fixture(scope="session")
+def control_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as Wan 2.2 VACE-Fun A14B is."""
+    from tests.wan_backend.loading import small_checkpoints
+
+    return small_checkpoints.write_experts(tmp_path_factory.mktemp("experts") / "model", "control")
 
 
 @pytest.fixture(scope="session")

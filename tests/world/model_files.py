@@ -100,6 +100,19 @@ def packed_otherwise(name: str, ending: str, beside: str = "") -> Make:
     return make
 
 
+def control_alone(name: str) -> Make:
+    """The control of a 14B's VACE, and nothing else."""
+
+    def make(folder: Path) -> Path:
+        from tests.wan_backend.library import heads_only
+
+        shapes = heads_only.transformer(5120, 40, control=8)
+        heads_only.write(folder / name, {key: shape for key, shape in shapes.items() if key.startswith("vace_")})
+        return folder
+
+    return make
+
+
 def piece(name: str, blocks: range) -> Make:
     """Those blocks of a 1.3B, and nothing else."""
 
@@ -165,8 +178,16 @@ ENTRIES = (
         parts_are(transformer="wan2.2-i2v-rapid-aio-v10.safetensors"),
     ),
     Entry(
-        "one half of a Wan 2.2 VACE", "Wan 2.2 Fun VACE", transformers("wan2.2_fun_vace_high_noise_14B", control=8),
-        model_refused("wan2.2_fun_vace_high_noise_14B.safetensors", "with control"),
+        "both halves of a Wan 2.2 VACE", "Wan 2.2 Fun VACE, of Comfy-Org",
+        transformers("wan2.2_fun_vace_high_noise_14B", "wan2.2_fun_vace_low_noise_14B", control=8),
+        parts_are(
+            transformer=("wan2.2_fun_vace_high_noise_14B.safetensors", "wan2.2_fun_vace_low_noise_14B.safetensors")
+        ),
+    ),
+    Entry(
+        "control in a file of its own", "Kijai's VACE modules",
+        control_alone("Wan2_1-VACE_module_14B_bf16.safetensors"),
+        parts_are(control="Wan2_1-VACE_module_14B_bf16.safetensors"), short=True,
     ),
     Entry(
         "int8 of optimum-quanto", "Wan2GP", eight_bit("wan2.1_t2v_1.3B_quanto_int8.safetensors", "I8", "._scale"),

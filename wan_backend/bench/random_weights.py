@@ -33,6 +33,7 @@ TRANSFORMER_CONFIGS: dict[str, dict[str, Any]] = {
         "vace_layers": list(range(0, 30, 2)),
     },
     "VACE-14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
+    "VACE-A14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
     "I2V-14B": {
         "num_attention_heads": 40,
         "ffn_dim": 13824,
@@ -43,15 +44,16 @@ TRANSFORMER_CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 """From the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers,
-Wan2.2-T2V-A14B-Diffusers, Wan2.1-VACE-1.3B-diffusers, -14B-diffusers and Wan2.1-I2V-14B-480P-Diffusers; all have
-text_dim 4096, and the rest is the class's own."""
+Wan2.2-T2V-A14B-Diffusers, Wan2.1-VACE-1.3B-diffusers, -14B-diffusers (whose shape each expert of VACE-Fun A14B has) and
+Wan2.1-I2V-14B-480P-Diffusers; all have text_dim 4096, and the rest is the class's own."""
 LAYOUTS = {
     "5B": Architecture.FIRST_LATENT,
     "VACE-1.3B": Architecture.CONTROL,
     "VACE-14B": Architecture.CONTROL,
+    "VACE-A14B": Architecture.CONTROL,
     "I2V-14B": Architecture.FIRST_PICTURE,
 }
-BOUNDARIES = {"A14B": 0.875}
+BOUNDARIES = {"A14B": 0.875, "VACE-A14B": 0.875}
 VAE_2_2: dict[str, Any] = {
     "base_dim": 160,
     "decoder_base_dim": 256,

@@ -27,13 +27,21 @@ def shapes(config: Mapping[str, Any]) -> Shapes:
     for number in range(layers):
         found |= {f"blocks.{number}.{name}": shape for name, shape in _block(config, width)}
     found |= _with_bias("proj_out", (outputs * patch[0] * patch[1] * patch[2], width))
-    for number in range(len(config.get("vace_layers") or ())):
+    if config.get("vace_layers"):
+        found |= control_shapes(config, len(config["vace_layers"]))
+    return found
+
+
+def control_shapes(config: Mapping[str, Any], blocks: int) -> Shapes:
+    """What control of so many blocks has beside a transformer's own parameters, or alone in a file of its own."""
+    width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
+    patch = tuple(int(extent) for extent in config.get("patch_size", (1, 2, 2)))
+    found: Shapes = _with_bias("vace_patch_embedding", (width, int(config.get("vace_in_channels", 96)), *patch))
+    for number in range(blocks):
         block = {**dict(_block(config, width)), **_with_bias("proj_out", (width, width))}
         if number == 0:
             block |= _with_bias("proj_in", (width, width))
         found |= {f"vace_blocks.{number}.{name}": shape for name, shape in block.items()}
-    if config.get("vace_layers"):
-        found |= _with_bias("vace_patch_embedding", (width, int(config.get("vace_in_channels", 96)), *patch))
     return found
 
 

@@ -14,6 +14,7 @@ transformer_answers  what a person said of those that nothing else tells
 configs          a component's configuration, from the shapes of its tensors
 compose          a model out of components that lie in several places
 component_files  where each component of a model is
+control_modules  control (VACE) in a file of its own, and the transformers that it goes with
 integrity        whether a folder holds a whole model in the diffusers layout
 extras           LoRAs, tiny autoencoders and the depth model
 hub_cache        the Hugging Face cache on the disk

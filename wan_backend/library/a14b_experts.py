@@ -33,11 +33,11 @@ UNKNOWN_VERSION = "unknown_version"
 """In the place of an expert: the transformer may as well be a whole Wan 2.1, for nothing says its version."""
 ASKED = (UNKNOWN_EXPERT, UNKNOWN_VERSION)
 """What a person can say more about."""
-UNSUPPORTED = "unsupported"
-"""In the place of an expert: the transformer is part of a two-expert model that this version doesn't run."""
 TWO_EXPERT_ARCHITECTURES = (Architecture.TEXT, Architecture.PICTURES, Architecture.CONTROL)
 SINGLE_EXPERT_SIZES = {(30, 12), (30, 24)}
 """The layers and heads of Wan's smaller models, none of which has two experts."""
+TWO_EXPERT_HEADS = 40
+"""The heads of the models that have two, which is all that control in a file of its own says of its model's size."""
 MAX_SIZE_DIFFERENCE = 0.02
 """The files of two partners differ by less than this share of their size."""
 
@@ -162,12 +162,11 @@ def assign_experts(candidates: Sequence[Candidate], answers: Answers = MappingPr
 
 def _assigned(candidate: Candidate, neighbors: _Neighbors, answers: Answers) -> Candidate:
     expert = _expert(candidate, neighbors)
-    answer = answers.get((str(candidate.path), candidate.length)) if expert in ASKED else None
+    is_asked = expert in ASKED and candidate.component == "transformer"
+    answer = answers.get((str(candidate.path), candidate.length)) if is_asked else None
     if answer is None:
         return dataclasses.replace(candidate, expert=expert)
     expert = "" if answer is TransformerPart.WHOLE else answer.value
-    if expert and candidate.architecture is Architecture.CONTROL:
-        expert = UNSUPPORTED
     return dataclasses.replace(candidate, expert=expert, is_answered=True)
 
 
@@ -176,8 +175,13 @@ def are_partners(high: Candidate, low: Candidate) -> bool:
     return expert_beside(_folder_and_name(high), _folder_and_name(low)) == HIGH
 
 
-def why_unusable(expert: str) -> Sentence:
-    """Why a transformer can't be used that is that expert, as a clause; empty if it can."""
+def why_unusable(expert: str, component: str = "transformer") -> Sentence:
+    """Why a transformer, or the control of one, can't be used that is that expert, as a clause; empty if it can."""
+    if component == "control" and expert in ASKED:
+        return Sentence(
+            "it is the control (VACE) of a Wan 2.1 or of one expert of a Wan 2.2, and no name says which; put 'wan2.1' "
+            "into its name, or 'wan2.2' and 'high_noise' or 'low_noise'"
+        )
     if expert == UNKNOWN_EXPERT:
         return Sentence(
             "it is one of the two experts of a Wan 2.2 A14B, and nothing says which; put "
@@ -187,11 +191,6 @@ def why_unusable(expert: str) -> Sentence:
         return Sentence(
             "it may be a whole Wan 2.1 or one expert of a Wan 2.2, and no name says which; put "
             "'wan2.1' into its name, or 'high_noise' or 'low_noise'"
-        )
-    if expert == UNSUPPORTED:
-        return Sentence(
-            "it is one expert of a Wan 2.2 with control (VACE), which this version doesn't run; get "
-            "Wan 2.1 VACE, or a Wan 2.2 VACE in one file ('aio' in its name)"
         )
     return NO_SENTENCE
 
@@ -204,20 +203,23 @@ class _Neighbors:
         for each in candidates:
             for expert, keys in partner_keys(_folder_and_name(each)).items():
                 for key in keys:
-                    self._sizes.setdefault((each.architecture, each.number_format, expert, key), []).append(
-                        each.size_bytes
-                    )
+                    self._sizes.setdefault((*_kind(each), expert, key), []).append(each.size_bytes)
 
     def expert_of(self, candidate: Candidate) -> str:
         """The expert if the other one is here: of the same format and size, with a name that differs in that."""
         found = set()
         for expert, keys in partner_keys(_folder_and_name(candidate)).items():
             for key in keys:
-                sizes = self._sizes.get((candidate.architecture, candidate.number_format, OTHER[expert], key), ())
+                sizes = self._sizes.get((*_kind(candidate), OTHER[expert], key), ())
                 difference = MAX_SIZE_DIFFERENCE * candidate.size_bytes
                 if any(abs(size - candidate.size_bytes) <= difference for size in sizes):
                     found.add(expert)
         return found.pop() if len(found) == 1 else ""
+
+
+def _kind(candidate: Candidate) -> tuple[object, ...]:
+    """What two partners have in common, beside their names and sizes."""
+    return candidate.component, candidate.architecture, candidate.number_format
 
 
 def _folder_and_name(candidate: Candidate) -> str:
@@ -225,6 +227,8 @@ def _folder_and_name(candidate: Candidate) -> str:
 
 
 def _may_be_expert(candidate: Candidate) -> bool:
+    if candidate.component == "control":
+        return candidate.config.get("num_attention_heads") == TWO_EXPERT_HEADS
     size = candidate.config.get("num_layers"), candidate.config.get("num_attention_heads")
     single = candidate.component == "transformer" and candidate.size_bytes > 0
     return single and candidate.architecture in TWO_EXPERT_ARCHITECTURES and size not in SINGLE_EXPERT_SIZES
@@ -238,9 +242,6 @@ def _expert(candidate: Candidate, neighbors: _Neighbors) -> str:
     is_22 = True if candidate.architecture is Architecture.PICTURES else is_wan_22(above)
     found = certain_expert(above) or ("" if is_22 is False else neighbors.expert_of(candidate))
     merged = candidate.one_of_many or is_merged(names)
-    if candidate.architecture is Architecture.CONTROL:
-        unsupported = found or (is_22 and not merged)
-        return UNSUPPORTED if unsupported else "" if is_22 is False or merged else UNKNOWN_VERSION
     if found or is_22 is False:
         return found
     found = probable_expert(names)

@@ -16,11 +16,13 @@ from ..protocol.messages import Problem, ProblemKind
 from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile, stamp
-from . import compose, weights_head
+from . import compose, control_modules, weights_head
 from .recognize import FileComponent, recognize_components
 
 INDEX_FILE = "model_index.json"
 TRANSFORMER_CLASS_NAMES = ("WanTransformer3DModel", "WanVACETransformer3DModel")
+UNINDEXED = ("tokenizer", *control_modules.MODULE_OF.values())
+"""The names of places that are no components by an index of diffusers."""
 FilesStamp = tuple[tuple[str, int, int], ...]
 
 
@@ -54,18 +56,29 @@ class ComponentFiles:
             )
         return self._components[component]
 
+    def places(self, component: str) -> list[Path]:
+        """The folder or file of a component, and of control that is in a file of its own. Raises Refusal."""
+        module = self._components.get(control_modules.MODULE_OF.get(component, ""))
+        return [self.path(component), *([] if module is None else [module])]
+
     def has(self, component: str) -> bool:
         """True if the model has such a component."""
         return component in self._components if self.is_composed else (self.folder / component).is_dir()
 
     def file(self, component: str) -> FileComponent | None:
         """The component in its file; None if it is in a folder. Raises Refusal if the file no longer holds it."""
-        place = self.path(component)
-        if place.is_dir() or not self.is_composed:
+        place, *module = self.places(component)
+        if (place.is_dir() and not module) or not self.is_composed:
             return None
-        kind = "transformer" if component.startswith("transformer") else component
+        held = self._held(place, component.removesuffix("_2"))
+        return control_modules.join(self._held(module[0], "control"), held) if module else held
+
+    def _held(self, place: Path, kind: str) -> FileComponent:
+        """The component of that kind in a file, or in a folder as if it were one. Raises Refusal."""
         try:
             with guarded_files.guard():
+                if place.is_dir():
+                    return control_modules.folder_component(place, kind)
                 found = recognize_components(weights_head.read_head(place))
         except UnusableFile as why:
             if guarded_files.is_out_of_memory(why.__cause__):
@@ -85,7 +98,7 @@ class ComponentFiles:
             Sentence(
                 "{place} holds no {component} of a Wan model any more; start the backend again.",
                 place=place,
-                component=spoken.component(component),
+                component=spoken.component(kind),
             )
         )
 
@@ -94,7 +107,7 @@ class ComponentFiles:
         if not self.is_composed:
             return _read_index(self.folder)
         return compose.index_of(
-            {component: self.config(component) for component in self._components if component != "tokenizer"}
+            {component: self.config(component) for component in self._components if component not in UNINDEXED}
         )
 
     def architecture(self, index: Mapping[str, Any]) -> Architecture:
@@ -134,9 +147,9 @@ class ComponentFiles:
 
         A tokenizer has no weights, so all of its files count.
         """
-        place = self.path(component)
+        place, *module = self.places(component)
         files = "*" if component == "tokenizer" else "*.safetensors"
-        return _stamp(sorted(place.glob(files)) if place.is_dir() else [place])
+        return _stamp([*(sorted(place.glob(files)) if place.is_dir() else [place]), *module])
 
 
 def classes(index: Mapping[str, Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from ..catalogue.architecture import Architecture
 from ..catalogue.entries import ModelEntry
 from ..protocol.messages import Fix, FixAction
 from ..protocol.sentences import NO_SENTENCE, Sentence
-from . import a14b_experts
+from . import a14b_experts, control_modules
 from .recognize import Candidate
 from .survey import Survey
 
@@ -85,11 +85,12 @@ def compose_model(
     entry: ModelEntry, survey: Survey, entries: Iterable[ModelEntry]
 ) -> ComposedModel | IncompleteModel | None:
     """The model of components that were found; None if its transformer isn't here. `entries` are all models."""
-    fitting = [found for found in survey.of("transformer") if _fits(entry, found, list(entries))]
-    transformers = _choose_transformers(entry, fitting)
+    known, here = list(entries), [*survey.of("transformer"), *control_modules.joined(survey)]
+    fitting = [found for found in here if _fits(entry, found, known)]
+    transformers = _choose_transformers(entry, fitting, survey)
     if transformers is None or isinstance(transformers, IncompleteModel):
         unusable = [found for found in survey.unusable if _has_same_shape(entry, found)]
-        return _unusable(entry, unusable) or transformers
+        return _unusable(entry, unusable) or transformers or _control_alone(entry, survey)
     chosen = dict(transformers)
     first = next(iter(chosen.values()))
     for component, test in _needed_components(first).items():
@@ -108,8 +109,11 @@ def compose_model(
                 command=_tokenizer_command(),
             ),
         )
+    modules = {control_modules.MODULE_OF[name]: found.control for name, found in chosen.items() if found.control}
+    used = list(chosen.values())
+    chosen |= modules
     components = {component: found.path for component, found in chosen.items()} | {"tokenizer": tokenizer}
-    others = [found.path.name for found in fitting if found.path not in components.values()]
+    others = control_modules.names(found for found in fitting if found not in used)
     answered = [found.path for found in chosen.values() if found.is_answered]
     return ComposedModel(components, _sentence(chosen), others, answered)
 
@@ -120,6 +124,8 @@ def why_unused(found: Candidate, survey: Survey, entries: Iterable[ModelEntry]) 
     It may lack another component all the same: then the model's own row says so.
     """
     known = list(entries)
+    if found.component == "control":
+        return control_modules.why_unused(found, survey)
     if found.component != "transformer":
         return NO_SENTENCE
     users = [entry for entry in known if _fits(entry, found, known)]
@@ -193,15 +199,10 @@ def _unusable(entry: ModelEntry, alike: list[Candidate]) -> IncompleteModel | No
     They are experts of a Wan 2.2, or may be.
     """
     two = has_two_experts(entry)
-    wanted = (a14b_experts.UNKNOWN_EXPERT if two else a14b_experts.UNSUPPORTED, a14b_experts.UNKNOWN_VERSION)
+    wanted = a14b_experts.ASKED if two else (a14b_experts.UNKNOWN_VERSION,)
     found = next((candidate for candidate in alike if candidate.expert in wanted), None)
     if found is None:
         return None
-    if found.expert == a14b_experts.UNSUPPORTED:
-        why = a14b_experts.why_unusable(found.expert)
-        return IncompleteModel(
-            Sentence("{model}: {file} isn't used because {why}.", model=entry.label, file=found.path, why=why)
-        )
     if not two:
         sentence = Sentence(
             "{model}: {file} may be it, or one expert of a Wan 2.2, and no name says which; say which, or put 'wan2.1' "
@@ -221,11 +222,26 @@ def _unusable(entry: ModelEntry, alike: list[Candidate]) -> IncompleteModel | No
 
 
 def _answers(found: Candidate) -> tuple[Fix, ...]:
-    """The buttons that say what a transformer is; an expert of a VACE isn't run, so none says that it is one."""
-    actions = [FixAction.TRANSFORMER_WHOLE]
-    if found.architecture is not Architecture.CONTROL:
-        actions += [FixAction.TRANSFORMER_HIGH, FixAction.TRANSFORMER_LOW]
-    return tuple(Fix(ANSWERS[action], value=str(found.path), action=action) for action in actions)
+    """The buttons that say what a transformer is."""
+    return tuple(Fix(words, value=str(found.path), action=action) for action, words in ANSWERS.items())
+
+
+def _control_alone(entry: ModelEntry, survey: Survey) -> IncompleteModel | None:
+    """The model of which only control in a file of its own is here; None if not even that is."""
+    if entry.architecture is not Architecture.CONTROL:
+        return None
+    heads = entry.weights.heads
+    module = control_modules.module_for(entry.weights.experts, entry.weights.layers, heads, survey)
+    if module is None:
+        return None
+    return IncompleteModel(
+        Sentence(
+            "{model}: its control is {file}, but this machine lacks {what}.",
+            model=entry.label,
+            file=module.path,
+            what=control_modules.lacking(module.expert, heads, survey),
+        )
+    )
 
 
 def _has_same_shape(entry: ModelEntry, found: Candidate) -> bool:
@@ -244,7 +260,7 @@ def _words(name: str) -> set[str]:
 
 
 def _choose_transformers(
-    entry: ModelEntry, fitting: list[Candidate]
+    entry: ModelEntry, fitting: list[Candidate], survey: Survey
 ) -> Mapping[str, Candidate] | IncompleteModel | None:
     """The model's transformer, or its two experts; None if none is here."""
     if not fitting:
@@ -260,27 +276,35 @@ def _choose_transformers(
         return {"transformer": high, "transformer_2": low}
     if merged is not None:
         return {"transformer": merged}
+    lacking = a14b_experts.LOW if highs else a14b_experts.HIGH
+    if fitting[0].control is not None:
+        return _lacks(entry, fitting[0], control_modules.lacking(lacking, entry.weights.heads, survey))
     return _lacks(entry, fitting[0], WHAT_TO_GET["transformer_2" if highs else "transformer"])
 
 
 def _rank_of_two(pair: tuple[Candidate, Candidate]) -> tuple[Any, ...]:
-    """The models themselves come first, then two of one maker, then those that lose least."""
+    """Whole files come first, then the models themselves, then two of one maker, then those that lose least."""
     ranks = [_rank(expert) for expert in pair]
-    variants, formats, names = zip(*ranks, strict=True)
-    return sum(variants), not a14b_experts.are_partners(*pair), sum(formats), names
+    joined, variants, formats, names = zip(*ranks, strict=True)
+    return sum(joined), sum(variants), not a14b_experts.are_partners(*pair), sum(formats), names
 
 
 def _best(candidates: Iterable[Candidate]) -> Candidate | None:
     return min(candidates, key=_rank, default=None)
 
 
-def _rank(candidate: Candidate) -> tuple[bool, int, str]:
+def _rank(candidate: Candidate) -> tuple[bool, int, int, str]:
+    """What is whole comes before what is joined of two files, of which each counts."""
     rank = (
         NUMBER_FORMATS.index(candidate.number_format)
         if candidate.number_format in NUMBER_FORMATS
         else len(NUMBER_FORMATS)
     )
-    return bool(VARIANTS.search(candidate.path.stem.lower())), rank, str(candidate.path)
+    variant, name = int(bool(VARIANTS.search(candidate.path.stem.lower()))), str(candidate.path)
+    if candidate.control is None:
+        return False, variant, rank, name
+    _, variant_2, rank_2, name_2 = _rank(candidate.control)
+    return True, variant + variant_2, rank + rank_2, f"{name} {name_2}"
 
 
 def _needed_components(transformer: Candidate) -> dict[str, Callable[[Mapping[str, Any]], bool]]:

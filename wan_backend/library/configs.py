@@ -75,9 +75,31 @@ def _control(shapes: FileShapes, layers: int) -> dict[str, Any]:
         raise UnusableFile(
             Sentence("its {count} control blocks can't be spread over {layers} layers", count=count, layers=layers)
         )
-    channels = _shape(shapes, "vace_patch_embedding.weight", 5)[1]
-    spread = list(range(0, layers, layers // count))
+    return with_control(layers, count, _shape(shapes, "vace_patch_embedding.weight", 5)[1])
+
+
+def with_control(layers: int, blocks: int, channels: int) -> dict[str, Any]:
+    """What the configuration of a transformer of so many layers has if it has that control.
+
+    A block guides every so many layers, from the first on, as published of both sizes: "vace_layers" is 0, 5, ..., 35
+    of 40 layers (https://huggingface.co/Wan-AI/Wan2.1-VACE-14B-diffusers) and 0, 2, ..., 28 of 30.
+    """
+    spread = list(range(0, layers, layers // blocks))
     return {"_class_name": "WanVACETransformer3DModel", "vace_layers": spread, "vace_in_channels": channels}
+
+
+def control_module(shapes: FileShapes) -> dict[str, Any]:
+    """What is known of the control in a file of its own, by the names of a configuration. Raises UnusableFile."""
+    width, channels = _shape(shapes, "vace_patch_embedding.weight", 5)[:2]
+    if width % HEAD_WIDTH:
+        raise UnusableFile(Sentence("it is {width} wide, which no Wan transformer is", width=width))
+    return {
+        "num_attention_heads": width // HEAD_WIDTH,
+        "attention_head_dim": HEAD_WIDTH,
+        "ffn_dim": _shape(shapes, "vace_blocks.0.ffn.net.0.proj.weight", 2)[0],
+        "vace_in_channels": channels,
+        "vace_blocks": _count(shapes, r"vace_blocks\.(\d+)\."),
+    }
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:

@@ -65,11 +65,11 @@ def _check_component(folder: Path, component: str, kind: str) -> None:
             raise UnusableFile(Sentence("'{component}/{config}' is missing", component=component, config=config))
     else:
         _read_json(folder / "config.json")
-        for weights in _weight_files(folder, component):
+        for weights in weight_files(folder, component):
             check_safetensors(weights, f"{component}/{weights.name}")
 
 
-def _weight_files(folder: Path, component: str) -> list[Path]:
+def weight_files(folder: Path, component: str) -> list[Path]:
     """The safetensors files of a component: those that its index names, else all that there are."""
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if indexes:

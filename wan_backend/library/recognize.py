@@ -23,7 +23,10 @@ PREFIXES = {
 }
 """What may stand before every name of a component."""
 ANCHORS = {
-    "transformer": ("blocks.0.self_attn.q.weight", "blocks.0.attn1.to_q.weight", "vace_blocks.0.self_attn.q.weight"),
+    "transformer": (
+        "blocks.0.self_attn.q.weight", "blocks.0.attn1.to_q.weight",
+        "vace_blocks.0.self_attn.q.weight", "vace_blocks.0.attn1.to_q.weight",
+    ),
     "text_encoder": (
         "encoder.block.0.layer.0.SelfAttention.q.weight", "blocks.0.attn.q.weight", "enc.blk.0.attn_q.weight",
     ),
@@ -61,6 +64,7 @@ PIECE_OF_MANY = re.compile(r"-\d{5}-of-0*(\d+)$")
 """This ends the name of a file that is one of several."""
 OWN_ANCHORS = (
     "blocks.0.attn1.to_q.weight",
+    "vace_blocks.0.attn1.to_q.weight",
     "encoder.block.0.layer.0.SelfAttention.q.weight",
     "decoder.mid_block.resnets.0.norm1.gamma",
 )
@@ -84,6 +88,8 @@ class TensorSlice:
     source: str
     index: int = 0
     of: int = 1
+    file: Path | None = None
+    """The file that has it; None for the component's own."""
 
 
 @dataclass(frozen=True)
@@ -99,23 +105,39 @@ class FileComponent:
     slices: Mapping[str, TensorSlice]
     """Where each tensor is, by the names of diffusers or transformers."""
     architecture: Architecture | None = None
-    """None for all but transformers."""
+    """None for all but transformers, and the control of one."""
     expert: str = ""
     """"high" or "low" for a transformer of a Wan 2.2 A14B; `a14b_experts` tells it, for the tensors don't."""
     titles: tuple[str, ...] = ()
     """What its maker called it, in metadata of the file."""
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that have its weights: one, or several if it is joined of them (`control_modules`)."""
+        return tuple(dict.fromkeys([self.file, *(piece.file for piece in self.slices.values() if piece.file)]))
+
+    def stored(self) -> dict[str, StoredTensor]:
+        """The tensor that each of its tensors is, or is a run of rows of. Raises UnusableFile, OSError."""
+        heads = {file: read_head(file).tensors for file in self.files}
+        return {name: heads[piece.file or self.file][piece.source] for name, piece in self.slices.items()}
+
+    @property
     def count(self) -> int:
         """How many numbers its weights are."""
-        tensors = read_head(self.file).tensors
-        return sum(tensors[piece.source].count // piece.of for piece in self.slices.values())
+        return sum(tensor.count // self.slices[name].of for name, tensor in self.stored().items())
 
     @property
     def words(self) -> Sentence:
         """What it is, for a person."""
         if self.architecture is None:
             return Sentence("{component}, {format}", component=SPOKEN[self.component], format=self.number_format)
+        if self.component == "control":
+            return Sentence(
+                "control (VACE) for a text to video transformer, {count} blocks{expert}, {format}",
+                count=self.config["vace_blocks"],
+                expert=Sentence(", of the {expert}-noise expert", expert=self.expert) if self.expert else "",
+                format=self.number_format,
+            )
         return Sentence(
             "transformer for {task}, {layers} layers{expert}, {format}",
             task=self.architecture.words,
@@ -145,6 +167,8 @@ class Candidate:
     """True if the file holds other components beside: such a checkpoint is a whole model."""
     is_answered: bool = False
     """True if a person said which expert it is, or that it is none."""
+    control: Candidate | None = None
+    """The control in a file of its own that makes a text to video transformer one with control (`control_modules`)."""
 
     @property
     def length(self) -> int:
@@ -244,14 +268,14 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
     if component == "text_encoder" and not _is_umt5(under, head):
         return
     if component == "transformer" and not any(name.startswith("blocks.") for name in under):
-        raise UnusableFile(Sentence("it has only the control blocks of a VACE model; get the whole model in one file"))
+        component = "control"
     slices, unknown = _slices(component, under, head)
     shapes = {name: _slice_shape(head.tensors[piece.source], piece) for name, piece in slices.items()}
     try:
-        if component == "transformer":
+        if component in ("transformer", "control"):
             shapes = tensor_formats.restore_patch_shapes(shapes)
         config = CONFIGS[component](shapes)
-        architecture = configs.architecture_of(config) if component == "transformer" else None
+        architecture = _architecture(component, config)
     except UnusableFile as why:
         if component == "image_encoder":
             return
@@ -264,16 +288,27 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
             Sentence("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
         )
     number_format = tensor_formats.number_format(head, [piece.source for piece in slices.values()])
-    if component == "transformer":
-        _check_shapes(config, shapes)
+    _check_shapes(component, config, shapes)
     marks = (source.rpartition(KIND_MARK)[2] for source in head.tensors if KIND_MARK in source)
     titles = (*(head.metadata[title] for title in TITLE_KEYS if title in head.metadata), *marks)
     yield FileComponent(head.file, component, number_format, config, slices, architecture, "", titles)
 
 
-def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise UnusableFile if a tensor has another shape than the transformer has a place for."""
-    for name, wanted in transformer_shapes.shapes(config).items():
+def _architecture(component: str, config: Mapping[str, Any]) -> Architecture | None:
+    """What a transformer of that configuration is conditioned by, and its control; None for others."""
+    if component == "control":
+        return Architecture.CONTROL
+    return configs.architecture_of(config) if component == "transformer" else None
+
+
+def _check_shapes(component: str, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise UnusableFile if a tensor has another shape than a transformer, or its control, has a place for."""
+    expected: transformer_shapes.Shapes = {}
+    if component == "transformer":
+        expected = transformer_shapes.shapes(config)
+    elif component == "control":
+        expected = transformer_shapes.control_shapes(config, config["vace_blocks"])
+    for name, wanted in expected.items():
         if not tensor_formats.is_same_shape(shapes[name], wanted):
             raise UnusableFile(
                 Sentence(
@@ -332,7 +367,7 @@ def _targets(component: str, under: Mapping[str, str]) -> Callable[[str], tuple[
     if any(anchor in under for anchor in OWN_ANCHORS):
         return lambda name: (name,)
     one: Callable[[str], str | None] = tensor_names.text_encoder_name
-    if component == "transformer":
+    if component in ("transformer", "control"):
         one = tensor_names.transformer_name
     if component == "vae":
         one = tensor_names.vae_namer(under)
@@ -341,6 +376,7 @@ def _targets(component: str, under: Mapping[str, str]) -> Callable[[str], tuple[
 
 CONFIGS: dict[str, Callable[[configs.FileShapes], dict[str, Any]]] = {
     "transformer": configs.transformer,
+    "control": configs.control_module,
     "text_encoder": configs.text_encoder,
     "vae": configs.vae,
     "image_encoder": configs.image_encoder,
@@ -359,6 +395,8 @@ def _check_whole(
     expected = here
     if component == "transformer":
         expected = tensor_names.expected_transformer_names(config)
+    elif component == "control":
+        expected = set(tensor_names.expected_control_names(config["vace_blocks"]))
     elif component == "text_encoder":
         expected = tensor_names.expected_text_encoder_names(config["num_layers"])
     elif component == "image_encoder":

@@ -146,7 +146,7 @@ class _Surveyor:
         row = self._files.get(candidate.path)
         if not candidate.expert or row is None:
             return
-        why = a14b_experts.why_unusable(candidate.expert)
+        why = a14b_experts.why_unusable(candidate.expert, candidate.component)
         components = tuple(
             dataclasses.replace(each, expert=candidate.expert) if each.component == candidate.component else each
             for each in row.components

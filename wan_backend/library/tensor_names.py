@@ -157,11 +157,18 @@ def _expected_transformer_names(config: Mapping[str, Any]) -> Iterator[str]:
     if config.get("pos_embed_seq_len") is not None:
         yield PARAMETERS_OUTSIDE_BLOCKS["img_emb.emb_pos"]
     for published, renamed in LAYERS_OUTSIDE_BLOCKS.items():
-        if (seeing or not published.startswith("img_emb")) and (control or not published.startswith("vace")):
+        if (seeing or not published.startswith("img_emb")) and not published.startswith("vace"):
             yield from _weight_and_bias(renamed)
     for number in range(int(config["num_layers"])):
         yield from _expected_block_names(f"blocks.{number}", seeing, ends=set())
-    for number in range(len(config.get("vace_layers") or ())):
+    if control:
+        yield from expected_control_names(len(config["vace_layers"]))
+
+
+def expected_control_names(blocks: int) -> Iterator[str]:
+    """The names of what control of so many blocks has, beside a transformer's own tensors or in a file of its own."""
+    yield from _weight_and_bias(LAYERS_OUTSIDE_BLOCKS["vace_patch_embedding"])
+    for number in range(blocks):
         ends = {"proj_out", "proj_in"} if number == 0 else {"proj_out"}
         yield from _expected_block_names(f"vace_blocks.{number}", False, ends)
 

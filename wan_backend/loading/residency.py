@@ -172,7 +172,7 @@ class PlacedModel:
                 devices.release(self.model.device)
         if not self.model.loaded(component):
             self._on_load(component)
-            self._on_read(str(self.model.component_files.path(component)))
+            self._on_read(" + ".join(map(str, self.model.component_files.places(component))))
         module = self.model.component(component)
         if component in resolve.EXPERTS:
             chunked_forward.make_chunked(module, self.kernels, self.plan.token_chunk_bytes)

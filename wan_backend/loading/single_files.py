@@ -1,4 +1,4 @@
-"""A component of a model out of one file, as a module of diffusers or transformers.
+"""A component of a model out of one file, or of two that are joined, as a module of diffusers or transformers.
 
 Everything is checked by name and shape before the first tensor is read, so that nothing is left without content. The
 configuration is ours, from the shapes (library/configs.py); nothing is asked of the hub.

@@ -1,4 +1,4 @@
-"""Reads the tensors of one component out of a file, in full precision or as they lie there.
+"""Reads the tensors of one component out of its file or files, in full precision or as they lie there.
 
 In full precision, fp8 is multiplied by its scale and GGUF's blocks are taken apart by GGUF's own library; the scales
 that are for a card's fp8 arithmetic (of the input) are not needed, for that arithmetic isn't used.
@@ -7,9 +7,9 @@ that are for a card's fp8 arithmetic (of the input) are not needed, for that ari
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,32 +31,37 @@ PLAIN_GGUF: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype(
 class FileTensors:
     """The tensors of a component, by the names of diffusers or transformers. Made by `opened`."""
 
-    def __init__(self, component: FileComponent, stream: Any) -> None:
-        self._component, self._stream = component, stream
-        self._header = weights_head.read_head(component.file)
+    def __init__(self, component: FileComponent, streams: Mapping[Path, Any]) -> None:
+        """`streams` has what is open of each of its files."""
+        self._component, self._streams = component, streams
+        self._heads = {file: weights_head.read_head(file) for file in streams}
+        self._stored = component.stored()
+
+    def _file(self, piece: TensorSlice) -> Path:
+        return piece.file or self._component.file
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, from the head of the file."""
-        piece = self._component.slices[name]
-        shape = self._header.tensors[piece.source].shape
+        piece, shape = self._component.slices[name], self._stored[name].shape
         return (shape[0] // piece.of, *shape[1:]) if piece.of > 1 else shape
 
     def form(self, name: str) -> str:
         """The number format, as the file names it."""
-        return self._header.tensors[self._component.slices[name].source].dtype
+        return self._stored[name].dtype
 
     def get(self, name: str, dtype: torch.dtype) -> torch.Tensor:
         """The tensor as `dtype` on the CPU. Raises UnusableFile."""
         piece = self._component.slices[name]
-        whole = self._gguf(piece.source) if self._header.is_gguf else self._safetensors(piece)
+        whole = self._gguf(piece) if self._heads[self._file(piece)].is_gguf else self._safetensors(piece)
         if piece.of > 1:
             whole = whole.tensor_split(piece.of)[piece.index]
         return whole.to(dtype).contiguous()
 
     def blocks(self, name: str) -> torch.Tensor:
         """uint8 (rows, bytes of a row): a GGUF tensor as it lies in the file."""
-        source = self._header.tensors[self._component.slices[name].source]
-        return torch.from_numpy(self._bytes(source).reshape(source.shape[0], -1).copy())
+        source = self._stored[name]
+        content = self._bytes(self._component.slices[name], source)
+        return torch.from_numpy(content.reshape(source.shape[0], -1).copy())
 
     def fp8(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
         """A matrix (rows, columns) as it lies in the file, and its scale, float32 (1, 1) or (rows, 1).
@@ -66,7 +71,7 @@ class FileTensors:
         if not is_fp8(self._component, name):
             return None
         piece = self._component.slices[name]
-        weight: torch.Tensor = self._stream.get_tensor(piece.source)
+        weight: torch.Tensor = self._streams[self._file(piece)].get_tensor(piece.source)
         scale = self._scale(piece, weight)
         scale = torch.ones(1, 1) if scale is None else scale.reshape(-1, 1)
         if piece.of > 1:
@@ -75,22 +80,22 @@ class FileTensors:
         return weight, scale
 
     def _safetensors(self, piece: TensorSlice) -> torch.Tensor:
-        weight: torch.Tensor = self._stream.get_tensor(piece.source)
+        weight: torch.Tensor = self._streams[self._file(piece)].get_tensor(piece.source)
         scale = self._scale(piece, weight)
         return weight if scale is None else weight.float() * scale
 
     def _scale(self, piece: TensorSlice, weight: torch.Tensor) -> torch.Tensor | None:
         """What the weight is multiplied by, float32, in a shape that does; None if the file has no scale."""
-        name = scale_of(self._header, piece.source)
+        name = scale_of(self._heads[self._file(piece)], piece.source)
         if name is None:
             return None
-        return _spread(self._stream.get_tensor(name).float(), weight, name)
+        return _spread(self._streams[self._file(piece)].get_tensor(name).float(), weight, name)
 
-    def _gguf(self, source: str) -> torch.Tensor:
+    def _gguf(self, piece: TensorSlice) -> torch.Tensor:
         import gguf  # here, for few models need it
 
-        tensor = self._header.tensors[source]
-        content = self._bytes(tensor)
+        tensor = self._heads[self._file(piece)].tensors[piece.source]
+        content = self._bytes(piece, tensor)
         if tensor.dtype in PLAIN_GGUF:
             values = np.frombuffer(content, PLAIN_GGUF[tensor.dtype]).copy()
         elif tensor.dtype == "BF16":
@@ -103,18 +108,21 @@ class FileTensors:
                 values = np.concatenate(list(pool.map(lambda rows: gguf.dequantize(rows, kind), some)))
         return torch.from_numpy(np.ascontiguousarray(values)).reshape(tensor.shape)
 
-    def _bytes(self, tensor: weights_head.StoredTensor) -> np.ndarray:
-        return np.asarray(self._stream[tensor.start : tensor.end_exclusive])
+    def _bytes(self, piece: TensorSlice, tensor: weights_head.StoredTensor) -> np.ndarray:
+        return np.asarray(self._streams[self._file(piece)][tensor.start : tensor.end_exclusive])
 
 
 @contextmanager
 def opened(component: FileComponent) -> Iterator[FileTensors]:
-    """The tensors of a component, as long as the file is open. Raises OSError, UnusableFile."""
-    if weights_head.read_head(component.file).is_gguf:
-        yield FileTensors(component, np.memmap(component.file, np.uint8, mode="r"))
-        return
-    with safe_open(component.file, framework="pt") as stream:
-        yield FileTensors(component, stream)
+    """The tensors of a component, as long as its files are open. Raises OSError, UnusableFile."""
+    with ExitStack() as stack:
+        streams: dict[Path, Any] = {}
+        for file in component.files:
+            if weights_head.read_head(file).is_gguf:
+                streams[file] = np.memmap(file, np.uint8, mode="r")
+            else:
+                streams[file] = stack.enter_context(safe_open(file, framework="pt"))
+        yield FileTensors(component, streams)
 
 
 def tokenizer_model(file: Path) -> bytes:
@@ -128,8 +136,8 @@ def tokenizer_model(file: Path) -> bytes:
 
 def is_fp8(component: FileComponent, name: str) -> bool:
     """True if the file has that weight as a matrix in fp8 or int8, with one scale, one a row, or (fp8) none."""
-    header = weights_head.read_head(component.file)
-    source = component.slices[name].source
+    piece = component.slices[name]
+    header, source = weights_head.read_head(piece.file or component.file), piece.source
     tensor, scale = header.tensors[source], scale_of(header, source)
     if tensor.dtype not in IN_8_BIT or len(tensor.shape) != 2:
         return False

@@ -248,9 +248,9 @@ class WanModel:
         """The files that will be read when the component is loaded; none if it is in memory."""
         if self.loaded(component) or not self.component_files.has(component):
             return []
-        place = self.component_files.path(component)
-        if place.is_file():
-            return [place]
+        place, *module = self.component_files.places(component)
+        if place.is_file() or module:
+            return [*(sorted(place.glob("*.safetensors")) if place.is_dir() else [place]), *module]
         dtype = getattr(self.precision, component)
         return component_folder.weight_files(self._class_of(component), place, dtype, self._copies)
 
@@ -377,7 +377,7 @@ class WanModel:
             return
         broken = finite.broken_weight(module)
         if broken is not None:
-            place = component_folder.file_of(self.component_files.path(component), broken.removesuffix("_scale"))
+            place = self._file_of(component, broken.removesuffix("_scale"))
             raise _refusal(
                 Sentence(
                     "{place} is damaged: its weight {name} contains NaN or infinite numbers, so every take "
@@ -387,6 +387,14 @@ class WanModel:
                 )
             )
         _LOOKED_AT.add(stamp)
+
+    def _file_of(self, component: str, tensor: str) -> Path:
+        """The file that has a tensor of the component."""
+        single = self.component_files.file(component)
+        piece = single.slices.get(tensor) if single is not None else None
+        if piece is not None and piece.file is not None:
+            return piece.file
+        return component_folder.file_of(self.component_files.path(component), tensor)
 
     def _broken(self, component: str, error: Exception) -> Refusal:
         """The sentence for a component that would not load: the damaged file by name if there is one.

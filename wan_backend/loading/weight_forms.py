@@ -65,10 +65,21 @@ def smaller_bytes(form: Form, file: FileComponent | None, config: Mapping[str, A
     """Bytes that a transformer of that form, which is not WHOLE, will take, with the rest of it in `dtype`."""
     as_in_file = file if form is Form.AS_IN_FILE else None
     if as_in_file is not None and as_in_file.number_format in single_files.KEPT_FORMS:
-        return as_in_file.file.stat().st_size
+        return as_in_file.file.stat().st_size + _beside_bytes(as_in_file, dtype)
     kind, total = getattr(diffusers, config["_class_name"]), 0
     for name, shape in transformer_shapes.shapes(config).items():
         in_8_bit = eight_bit.is_layers_weight(name, shape) and (as_in_file is None or is_fp8(as_in_file, name))
         scales = 4 * shape[0] if in_8_bit else 0  # of one scale for all a little too many
         total += math.prod(shape) * (1 if in_8_bit else dtype_of(kind, name, dtype).itemsize) + scales
     return total
+
+
+def _beside_bytes(packed: FileComponent, dtype: torch.dtype) -> int:
+    """Bytes of what a packed transformer has in another file than its own: control, packed likewise or in `dtype`."""
+    beside = [tensor for name, tensor in packed.stored().items() if packed.slices[name].file is not None]
+    return sum(
+        tensor.end_exclusive - tensor.start
+        if tensor.dtype in single_files.KEPT_FORMS
+        else tensor.count * int(dtype.itemsize)
+        for tensor in beside
+    )

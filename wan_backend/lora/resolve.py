@@ -164,9 +164,11 @@ def transformer_configs(files: ComponentFiles) -> dict[str, Mapping[str, Any]]:
 
 
 def quantized_bytes(files: ComponentFiles) -> int:
-    """The size of a transformer's file that has its weights in 8 bit or less; else 0. Raises Refusal."""
+    """The size of a transformer's files if its weights are in 8 bit or less; else 0. Raises Refusal."""
     file = files.file("transformer")
-    return 0 if file is None or file.number_format.lower() in PLAIN_FORMATS else read_head(file.file).size_bytes
+    if file is None or file.number_format.lower() in PLAIN_FORMATS:
+        return 0
+    return sum(read_head(each).size_bytes for each in file.files)
 
 
 def transformers_of(expert: Expert, components: Collection[str]) -> list[str]:
@@ -304,12 +306,11 @@ def _quantized_weights(files: ComponentFiles, component: str) -> frozenset[str]:
     file = files.file(component)
     if file is None or file.number_format.lower() in PLAIN_FORMATS:
         return frozenset()
-    tensors = read_head(file.file).tensors
     return frozenset(
         name
-        for name, piece in file.slices.items()
-        if "blocks." in name and name.endswith(".weight") and len(tensors[piece.source].shape) > 1
-        and tensors[piece.source].dtype.lower() not in PLAIN_FORMATS
+        for name, tensor in file.stored().items()
+        if "blocks." in name and name.endswith(".weight") and len(tensor.shape) > 1
+        and tensor.dtype.lower() not in PLAIN_FORMATS
     )  # fmt: skip
 
 

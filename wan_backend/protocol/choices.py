@@ -163,6 +163,10 @@ class Component(StrEnum):
     VAE = "vae"
     IMAGE_ENCODER = "image_encoder"
     TOKENIZER = "tokenizer"
+    CONTROL = "control"
+    """Control (VACE) that is not in the transformer's file, but in one of its own."""
+    CONTROL_2 = "control_2"
+    """That of the second transformer."""
 
 
 class Task(StrEnum):

@@ -20,6 +20,8 @@ _COMPONENTS = {
     Component.VAE: Sentence("vae"),
     Component.IMAGE_ENCODER: Sentence("image encoder"),
     Component.TOKENIZER: Sentence("tokenizer"),
+    Component.CONTROL: Sentence("control (VACE)"),
+    Component.CONTROL_2: Sentence("control (VACE) of transformer 2"),
 }
 
 

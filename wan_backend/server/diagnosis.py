@@ -329,7 +329,7 @@ def _files(survey: Survey) -> list[Finding]:
         why = looked.why or unused.get(looked.file, NO_SENTENCE)
         if why:
             refused[looked.file] = why
-        used = [part.words for part in looked.components if not (why and part.component == "transformer")]
+        used = [part.words for part in looked.components if not (why and part.component in ("transformer", "control"))]
         if used:
             findings.append(
                 Finding(

@@ -124,6 +124,14 @@ def vae(latent: int = 16) -> dict[str, tuple[int, ...]]:
     }  # fmt: skip
 
 
+def write_all_but_transformer(place: Path) -> Path:
+    """A models folder with every component of a text to video model but its transformer."""
+    write(place / "text_encoders" / "umt5_xxl_fp16.safetensors", text_encoder(), "F16")
+    write(place / "vae" / "wan_2.1_vae.safetensors", vae())
+    write(place / "vae" / "wan2.2_vae.safetensors", vae(48))
+    return place
+
+
 def image_encoder() -> dict[str, tuple[int, ...]]:
     """CLIP ViT-H as ComfyUI's clip_vision_h has it."""
     shapes: dict[str, tuple[int, ...]] = {

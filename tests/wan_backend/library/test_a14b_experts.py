@@ -47,6 +47,7 @@ CONTROL, SMALL, TIMED = (
     heads_only.transformer(5120, 40, control=8), heads_only.transformer(), heads_only.transformer(3072, 30, 48, 48),
 )  # fmt: skip
 NEW, NEW_PICTURES, OLD, VACE = "wan2.2-t2v-a14b", "wan2.2-i2v-a14b", "wan2.1-t2v-14b", "wan2.1-vace-14b"
+NEW_CONTROL = "wan2.2-vace-fun-a14b"
 
 
 @pytest.mark.parametrize("pattern", SPELLINGS)
@@ -97,11 +98,7 @@ def test_the_first_name_that_speaks_is_believed():
 def folder(tmp_path, monkeypatch) -> Path:
     """A models folder with every component but a transformer."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    place = tmp_path / "models"
-    heads_only.write(place / "text_encoders" / "umt5_xxl_fp16.safetensors", heads_only.text_encoder(), "F16")
-    heads_only.write(place / "vae" / "wan_2.1_vae.safetensors", heads_only.vae())
-    heads_only.write(place / "vae" / "wan2.2_vae.safetensors", heads_only.vae(48))
-    return place
+    return heads_only.write_all_but_transformer(tmp_path / "models")
 
 
 def makes(folder: Path) -> dict[str, str]:
@@ -133,6 +130,28 @@ def test_two_experts_make_a_model_and_one_makes_none(folder, pattern, shapes, mo
     assert set(made) == {model} and "lacks the low-noise expert" in made[model]
 
 
+CONTROL_SPELLINGS = {
+    "wan2.2_fun_vace_{}_noise_14B_bf16": ("high", "low"),  # Comfy-Org's
+    "{0}Noise/Wan2.2-VACE-Fun-A14B-{1}-noise-Q4_0": (("High", "high"), ("Low", "low")),  # QuantStack's
+    "Wan2.2-VACE-Fun-A14B/{}_noise_model/diffusion_pytorch_model": ("high", "low"),  # alibaba-pai's own
+    "wan22_vace_fun_{}": ("H", "L"),
+}
+
+
+@pytest.mark.parametrize("pattern", CONTROL_SPELLINGS)
+def test_two_experts_with_control_make_vace_fun_and_nothing_else(folder, pattern):
+    signs = [sign if isinstance(sign, tuple) else (sign,) for sign in CONTROL_SPELLINGS[pattern]]
+    high, low = (put(folder, pattern.format(*sign), CONTROL) for sign in signs)
+    assert makes(folder) == {NEW_CONTROL: "found"}
+    components = locate.find(entries.entry(NEW_CONTROL), [folder], survey([folder])).components
+    assert (components["transformer"], components["transformer_2"]) == (high, low)
+    for name in ("wan2.2_t2v_high_noise_14B", "wan2.2_t2v_low_noise_14B", "wan2.1_vace_14B"):
+        put(folder, name, CONTROL if "vace" in name else TEXT)
+    assert makes(folder) == {NEW_CONTROL: "found", NEW: "found", VACE: "found"}
+    low.unlink()
+    assert "lacks the low-noise expert" in makes(folder)[NEW_CONTROL]
+
+
 @pytest.mark.parametrize(("shapes", "model", "names"), [
     (TEXT, OLD, ["wan2.1_t2v_14B_low_vram", "low_vram/wan2.1_t2v", "wan2.1_high_quality", "wan2.1/t2v_14B",
                  "High/wan2.1_t2v", "wan2.2-rapid-aio-v10", "Wan2.2-T2V-AllInOne", "wan22_merged_both"]),
@@ -158,7 +177,9 @@ def test_an_expert_that_nobody_can_tell_is_refused_with_what_to_do(folder, name,
     assert not row.components and "nothing says which" in row.why
 
 
-@pytest.mark.parametrize(("shapes", "models"), [(TEXT, {OLD, NEW}), (CONTROL, {VACE})], ids=["text", "control"])
+@pytest.mark.parametrize(
+    ("shapes", "models"), [(TEXT, {OLD, NEW}), (CONTROL, {VACE, NEW_CONTROL})], ids=["text", "control"]
+)
 @pytest.mark.parametrize(
     "name", ["t2v_14B", "model", "wan_14B_v2.1", "wan_14B_v2.2", "mine_2024-12-21", "wan_low_vram"]
 )
@@ -233,15 +254,6 @@ def test_a_letter_alone_and_no_version_is_asked(folder):
     assert set(makes(folder)) == {NEW}
     put(folder, "mine_t2v_L", TEXT)
     assert makes(folder) == {NEW: "found"}
-
-
-def test_experts_of_a_control_model_are_not_run_as_a_whole_one(folder):
-    put(folder, "wan2.2_fun_vace_high_noise_14B", CONTROL)
-    put(folder, "wan2.2_fun_vace_low_noise_14B", CONTROL)
-    made = makes(folder)
-    assert set(made) == {VACE} and "one expert of a Wan 2.2 with control" in made[VACE]
-    put(folder, "wan2.1_vace_14B", CONTROL)
-    assert makes(folder) == {VACE: "found"}
 
 
 def test_two_of_one_maker_are_put_together(folder):

@@ -105,12 +105,6 @@ def test_a_piece_of_a_model_is_said_to_lack_its_blocks(tmp_path):
     assert "27 of its tensors are missing, the first is blocks.3." in refused(tmp_path, shapes)
 
 
-def test_a_control_module_alone_is_recognized(tmp_path):
-    shapes = heads_only.transformer(control=15)
-    alone = {name: shape for name, shape in shapes.items() if name.startswith("vace")}
-    assert "only the control blocks of a VACE model" in refused(tmp_path, alone)
-
-
 def test_surplus_tensors_are_named(tmp_path):
     shapes = {**heads_only.transformer(), "audio_proj.norm.weight": (1,)}
     assert refused(tmp_path, shapes) == "one of its tensors is of another kind of model, audio_proj.norm.weight"

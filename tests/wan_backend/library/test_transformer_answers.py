@@ -117,12 +117,14 @@ def test_both_experts_in_one_file_stay_usable(home):
     assert home.plan(NEW_PICTURES).problem is None
 
 
-def test_of_a_control_model_no_expert_is_run(home):
+def test_a_control_model_is_asked_about_like_others(home):
     file = home.put("mine_vace", CONTROL)
-    assert home.asked(VACE) == {FixAction.TRANSFORMER_WHOLE: str(file)}
+    assert set(home.asked(VACE)) == set(SAYS_IT)
     home.say(file, TransformerPart.HIGH)
-    plan = home.plan(VACE)
-    assert plan.problem is not None and "one expert of a Wan 2.2 with control" in plan.problem.sentence
+    plan = home.plan("wan2.2-vace-fun-a14b")
+    assert plan.problem is not None and "lacks the low-noise expert" in plan.problem.sentence
+    home.say(home.put("other_vace", CONTROL), TransformerPart.LOW)
+    assert home.plan("wan2.2-vace-fun-a14b").problem is None
     home.say(file, TransformerPart.WHOLE)
     assert home.plan(VACE).problem is None
 

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
+from diffusers import (
+    AutoencoderKLWan,
+    WanImageToVideoPipeline,
+    WanPipeline,
+    WanTransformer3DModel,
+    WanVACEPipeline,
+    WanVACETransformer3DModel,
+)
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
 
@@ -31,18 +38,18 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
 """What the transformer has beside the stand-in's settings, by layout."""
 
 
-BOUNDARIES = {"text": 0.875, "pictures": 0.9}
-"""Where the second expert takes over in Wan 2.2's text to video and image to video."""
+BOUNDARIES = {"text": 0.875, "pictures": 0.9, "control": 0.875}
+"""Where the second expert takes over in Wan 2.2's text to video, image to video and VACE-Fun."""
+EXPERT_PIPELINES = {"text": WanPipeline, "pictures": WanImageToVideoPipeline, "control": WanVACEPipeline}
 
 
 def write_experts(folder: Path, architecture: str, seed: int = 0) -> Path:
-    """Write a checkpoint as Wan 2.2 A14B is: `layout` is "text" or "pictures", and there are two transformers."""
+    """Write a checkpoint as Wan 2.2 A14B is, "text", "pictures" or "control": there are two transformers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = dict(tiny_checkpoint.make_pipeline(seed, "t2v").components)
         parts |= {"transformer": _transformer(architecture), "transformer_2": _transformer(architecture)}
-        kind = WanPipeline if architecture == "text" else WanImageToVideoPipeline
-        pipe: Any = kind(**parts, boundary_ratio=BOUNDARIES[architecture])
+        pipe: Any = EXPERT_PIPELINES[architecture](**parts, boundary_ratio=BOUNDARIES[architecture])
     pipe.save_pretrained(folder, safe_serialization=True)
     return folder
 
@@ -82,7 +89,9 @@ def write(folder: Path, architecture: str, seed: int = 0) -> Path:
 
 
 def _transformer(architecture: str) -> Any:
-    transformer: Any = WanTransformer3DModel(**{**tiny_checkpoint.TRANSFORMER, **TRANSFORMERS[architecture]})
+    kind: Any = WanVACETransformer3DModel if architecture == "control" else WanTransformer3DModel
+    own = tiny_checkpoint.VACE if architecture == "control" else TRANSFORMERS[architecture]
+    transformer: Any = kind(**{**tiny_checkpoint.TRANSFORMER, **own})
     with torch.no_grad():  # louder, so that the prompt, the pictures and the steps show
         for name, weight in transformer.named_parameters():
             if "attn2" in name and weight.ndim == 2:

@@ -27,6 +27,7 @@ from wan_backend.protocol.messages import Quality, Task
 ENTRIES = entries.load().models.values()
 FOLDERS = {
     ("WanVACEPipeline", Architecture.CONTROL, 1): "vace_folder",
+    ("WanVACEPipeline", Architecture.CONTROL, 2): "control_experts_folder",
     ("WanPipeline", Architecture.TEXT, 1): "t2v_folder",
     ("WanPipeline", Architecture.TEXT, 2): "text_experts_folder",
     ("WanPipeline", Architecture.FIRST_LATENT, 1): "first_latent_folder",

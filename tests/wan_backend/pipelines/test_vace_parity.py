@@ -15,7 +15,8 @@ from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import task_conditions
 from wan_backend.pipelines.conditions import Canvas, Conditions
-from wan_backend.pipelines.denoise import denoise
+from wan_backend.pipelines.denoise import denoise_in_turn
+from wan_backend.pipelines.experts import experts_of
 from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
@@ -64,13 +65,15 @@ def theirs(folder: Any, canvas: Canvas, seen: list[torch.Tensor]) -> torch.Tenso
         return pixels, *rest
 
     pipe.preprocess_conditions = with_true_gray
-    pipe.transformer.register_forward_pre_hook(
-        lambda _module, _args, kwargs: seen.append(kwargs["control_hidden_states"]), with_kwargs=True
-    )
+    for expert in filter(None, (pipe.transformer, pipe.transformer_2)):
+        expert.register_forward_pre_hook(
+            lambda _module, _args, kwargs: seen.append(kwargs["control_hidden_states"]), with_kwargs=True
+        )
     latents = pipe(
         prompt="fog", negative_prompt="rain", video=video, mask=mask,
         reference_images=None if canvas.look is None else Image.fromarray(canvas.look),
         height=HEIGHT, width=WIDTH, num_frames=FRAMES, num_inference_steps=STEPS, guidance_scale=4.0,
+        guidance_scale_2=2.0 if pipe.transformer_2 else None,
         generator=torch.Generator().manual_seed(SEED), output_type="latent",
     ).frames  # fmt: skip
     return latents if canvas.look is None else latents[:, :, 1:]
@@ -82,10 +85,13 @@ def ours(folder: Any, task: str, canvas: Canvas) -> tuple[Conditions, torch.Tens
     request = TakeRequest(
         "fog", "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", task=task, negative_prompt="rain", strength=0.0
     )
-    plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 4.0, 3.0, "unipc")
+    plan = Plan(
+        "any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 4.0, 3.0, "unipc", low_noise_guidance_scale=2.0
+    )  # fmt: skip
     conditions = task_conditions.prepare(Preparation(placement, request, plan, canvas))
     scheduler = make_scheduler(model.config("scheduler"), "unipc", 3.0)
-    return conditions, denoise(model.transformer, scheduler, conditions, steps=STEPS, guidance_scale=4.0)
+    experts = experts_of(placement, plan, scheduler.config.num_train_timesteps)
+    return conditions, denoise_in_turn(experts, scheduler, conditions, steps=STEPS)
 
 
 @pytest.mark.parametrize("name", CANVASES)
@@ -96,6 +102,19 @@ def test_control_and_latents_equal_diffusers(vace_folder, name):
     conditions, latents = ours(vace_folder, task, canvas)
     assert conditions.control.shape == seen[0].shape
     assert torch.allclose(conditions.control, seen[0], rtol=0, atol=1e-4), (conditions.control - seen[0]).abs().max()
+    assert latents.shape == expected.shape and latents.std() > 0.1
+    assert torch.allclose(latents, expected, rtol=0, atol=1e-4), (latents - expected).abs().max()
+
+
+@pytest.mark.parametrize("name", ["text", "first and last", "gap", "control video", "reference and control"])
+def test_two_experts_with_control_equal_diffusers(control_experts_folder, name):
+    """Each expert gets the whole control, and its own guidance."""
+    task, canvas = CANVASES[name]
+    seen: list[torch.Tensor] = []
+    expected = theirs(control_experts_folder, canvas, seen)
+    conditions, latents = ours(control_experts_folder, task, canvas)
+    assert len(seen) == 2 * STEPS
+    assert all(torch.allclose(conditions.control, each, rtol=0, atol=1e-4) for each in seen)
     assert latents.shape == expected.shape and latents.std() > 0.1
     assert torch.allclose(latents, expected, rtol=0, atol=1e-4), (latents - expected).abs().max()
 

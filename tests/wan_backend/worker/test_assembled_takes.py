@@ -159,3 +159,21 @@ def test_what_is_kept_of_a_model_put_together_is_known_again_until_a_file_of_it_
     assert second != encoder
     os.utime(next(components["tokenizer"].iterdir()), (1, 1))
     assert prints()[1] != second
+
+
+def test_control_in_a_file_of_its_own_makes_the_same_take(executor, run, tmp_path):
+    """A tiny trunk and its module, as ComfyUI users have them, make what the whole file makes; text and a picture."""
+    folder = forms.folder(tmp_path / "folder", "control")
+    components = {**forms.files(tmp_path / "files", "control"), "tokenizer": folder / "tokenizer"}
+    weights = forms.published("transformer", forms.weights_of(forms.transformer("control")))
+    trunk = {name: weight for name, weight in weights.items() if not name.startswith("vace_")}
+    control = {name: weight for name, weight in weights.items() if name.startswith("vace_")}
+    apart = {
+        **components,
+        "transformer": forms.write(tmp_path / "apart" / "wan2.1_t2v.safetensors", trunk),
+        "control": forms.write(tmp_path / "apart" / "Wan2_1-VACE_module.safetensors", control),
+    }
+    one = film(executor.run(run("control", tmp_path / "files", components)))
+    other = film(executor.run(run("control", tmp_path / "apart", apart, "apart")))
+    assert executor._warm.model.controlled and one.std() > 5
+    assert np.array_equal(one, other)

@@ -16,7 +16,7 @@ from wan_backend.library.component_files import ComponentFiles
 from wan_backend.loading import applying_loras
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.protocol.conversion import from_json
-from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, RunParams, TakeRequest
+from wan_backend.protocol.messages import Expert, FrameRate, LoraUse, Plan, RunParams, TakeRequest
 
 RATE = FrameRate(16)
 
@@ -59,3 +59,22 @@ def test_one_that_went_missing_is_a_sentence_and_the_next_job_works(take, tmp_pa
     assert refusal.problem.sentence == 'The LoRA "gone.safetensors" is not there any more.'
     assert pictures(take("two")).shape[0] == 5
     assert applying_loras.applied_loras(take.executor._warm.model.transformer) == []
+
+
+def test_each_expert_of_a_control_model_has_its_own(control_experts_folder, tmp_path):
+    """As Wan 2.2 VACE-Fun A14B: on a trunk's layers and on the control's, for the one expert or the other."""
+    executor = silent_executor()
+    extents = shapes(transformer_configs(ComponentFiles(control_experts_folder))["transformer_2"])
+    parts = ("blocks.", "vace_blocks.")
+    files = [str(written_loras.written(tmp_path / f"{part}safetensors", extents, parts=(part,))) for part in parts]
+
+    def film(name: str, *uses: LoraUse) -> np.ndarray:
+        request = TakeRequest("fog", "any", 32, 32, 5, RATE, 1, str(tmp_path / "takes"), loras=list(uses))
+        plan = Plan("any", 32, 32, 5, RATE, 5, 4, 3.0, 3.0, "unipc", loras=list(uses), low_noise_guidance_scale=2.0)
+        return pictures(executor.run(asked(RunParams(name, request, plan, str(control_experts_folder), device="cpu"))))
+
+    uses = [LoraUse(file, 0.8, expert) for file in files for expert in (Expert.HIGH, Expert.LOW)]
+    films = [film("plain"), *(film(f"lora {number}", use) for number, use in enumerate(uses))]
+    for index, one in enumerate(films):
+        assert not any(np.array_equal(one, other) for other in films[index + 1 :])
+    assert np.array_equal(film("again"), films[0])
