@@ -285,7 +285,7 @@ class Relay:
     def _nothing_of_that(self, params: Any) -> Any:
         raise Refusal.of(m.ProblemKind.INTERNAL, Sentence("Only the relay asks another machine for that."))
 
-    _lacks = _put = _gather = _place = _take_files = _take_read = _take_arrived = _line_test = _nothing_of_that
+    _lacks = _put = _gather = _place = _take_files = _take_read = _take_arrived = _shared = _line_test = _nothing_of_that
 
     def _forwarded(self, method: str, params: Any) -> Later:
         return Later(lambda hand_in: self._ask(method, params, hand_in))
