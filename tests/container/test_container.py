@@ -44,7 +44,16 @@ def test_it_runs_as_a_user_without_rights():
 
 def test_generate_makes_a_take_in_the_volume(volume):
     data = ("-v", f"{volume}:/data")
-    words = ("generate", "a red circle moves right on sand", "--frames", "9", "--quality", "draft", "-o", "/data/take.mp4")
+    words = (
+        "generate",
+        "a red circle moves right on sand",
+        "--frames",
+        "9",
+        "--quality",
+        "draft",
+        "-o",
+        "/data/take.mp4",
+    )
     said(*RUN, "--rm", *data, IMAGE, *words)
     size = said(*RUN, "--rm", *data, "--entrypoint", "stat", IMAGE, "-c", "%s", "/data/take.mp4")
     assert int(size) > 1000

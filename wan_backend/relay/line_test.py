@@ -122,7 +122,7 @@ class LineTest:
         wrong = [finding for finding in report.findings if not finding.good and not finding.not_downloaded]
         card = next((finding for finding in report.findings if finding.topic == "torch"), None)
         if card is not None and card.good:
-            self._say(card.sentence)
+            self._say(Sentence.joined([card.sentence, card.mend]) if card.mend else card.sentence)
         until = time.monotonic() + LOOK_SECONDS
         known: m.ModelsResult = self._call("models", m.Nothing())
         while known.looking and time.monotonic() < until:

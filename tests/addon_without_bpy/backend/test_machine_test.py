@@ -49,7 +49,7 @@ def test_a_machine_that_answers_says_what_it_has(tested, serve):
     assert found.ended and "box answers: backend" in words
     assert "Mbit/s there" in words and " ms, " in words
     assert "Its models: Embedded" in words
-    assert "torch" in words and "made on the processor" in words
+    assert "torch" in words and "made on the processor" in words and "update its driver" in words
 
 
 def test_shared_folders_are_compared_and_what_is_wrong_comes_last(tested, serve, tmp_path):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import subprocess
 import uuid
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.relay.conftest import SLOW_LINE
 from tests.wan_backend.server.served import request, wait_until
 from wan_backend.protocol.messages import Role, Task
 
@@ -175,14 +175,47 @@ def test_clocks_that_differ_by_a_day_change_nothing(relay, far_command, media, t
     )
     far = far_command("--stay")
     far[1] += f":{tmp_path / 'clock'}"
-    line = ["--break-after", "60000", "--once", str(tmp_path / "fault")]
-    near = relay(far=[sys.executable, str(SLOW_LINE), *line, "--", *far])
+    near = relay(far=far, line=("--break-after", "60000", "--once", str(tmp_path / "fault")))
     shot = footage(tmp_path / "shot", 2)
     for _ in range(2):
         near.wait_for(near.submit(restyle(media, shot)), "done")
     assert (tmp_path / "fault").exists() and len(sent(tmp_path)) == 2
     assert len(list(media.glob("*/take.json"))) == 2
+    log = tmp_path / "far/logs/server.log"
+    said = datetime.fromisoformat(log.read_text()[:19]).timestamp()
+    assert abs(said - log.stat().st_mtime) > 40_000, "the server there has this machine's clock"
     assert all(job["state"] == "done" for job in near.jobs().values())
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """The far side's state lies on a disk of 40 MB."""
+    (tmp_path / "far").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", tmp_path / "far"]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield
+    subprocess.run(["umount", "--lazy", tmp_path / "far"], check=True)
+
+
+def test_no_room_over_there_is_a_sentence_and_nothing_is_lost(small_disk, relay, media, tmp_path):
+    near = relay()
+    large = restyle(media, footage(tmp_path / "large", 1, 60_000_000))
+    refused = near.refused("submit", job_id=uuid.uuid4().hex, request=large)
+    assert refused["data"]["kind"] == "disk_full"
+    assert refused["message"].startswith("On box: ") and "make room there" in refused["message"]
+    assert not near.jobs()
+    for part in (tmp_path / "far/sent/contents").iterdir():
+        part.unlink()  # room is made
+    near.wait_for(near.submit(restyle(media, footage(tmp_path / "shot"))), "done")
+
+
+def test_no_room_here_is_not_said_of_the_other_machine(relay, tmp_path):
+    near = relay()
+    near.wait(lambda m: m.get("method") == "link" and m["params"]["connected"])
+    (tmp_path / "a file").touch()
+    problem = near.call("plan", request=request(tmp_path / "a file"))["problem"]
+    assert problem["kind"] == "folder" and "box" not in problem["sentence"], problem
 
 
 def test_footage_that_is_gone_is_a_sentence(relay, media, tmp_path):
