@@ -1,4 +1,4 @@
-"""The demo on another machine, in short: two of its takes by `build.py demo --backend "ssh ..."`, over an sshd on loopback.
+"""Two of the demo's takes on another machine: by `build.py demo --backend "ssh ..."`, over an sshd on loopback.
 
     python tests/demo/over_ssh.py
 

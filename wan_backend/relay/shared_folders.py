@@ -1,4 +1,4 @@
-"""Whether a folder that both machines are said to see really is one folder: by some names in it, and nothing is written.
+"""Whether a folder that both machines are said to see really is one folder: by names in it; nothing is written.
 
 A share that isn't mounted over there is an empty folder of that machine's own, and what is written into it never comes.
 """
