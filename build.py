@@ -50,6 +50,7 @@ SAY_SECONDS = 5.0
 NOTHING = Amount()
 DIST = ROOT / "dist"
 DEMO = ROOT / "out" / "demo"
+SOME_TAKES = ROOT / "out" / "some_takes"
 BYTECODE = ROOT / "build" / "bytecode"
 MESSAGES = ROOT / "out" / "messages.py"
 
@@ -287,15 +288,20 @@ def do_backend(options: argparse.Namespace) -> None:
 def do_demo(options: argparse.Namespace) -> None:
     started = time.monotonic()
     backend = backend_environment(options.torch)
-    shutil.rmtree(DEMO, ignore_errors=True)
-    run([backend, ROOT / "tests" / "demo" / "draw_media.py", DEMO / "media"])
-    elsewhere = ["--backend", options.backend] if options.backend else []
+    folder = SOME_TAKES if options.only else DEMO
+    shutil.rmtree(folder, ignore_errors=True)
+    run([backend, ROOT / "tests" / "demo" / "draw_media.py", folder / "media"])
+    more = ["--backend", options.backend] if options.backend else []
+    more += ["--only", options.only] if options.only else []
     film = ROOT / "tests" / "demo" / "film.py"
-    command = _in_blender(film, "--extension", build_extension(), "--out", DEMO, *elsewhere)
+    command = _in_blender(film, "--extension", build_extension(), "--out", folder, *more)
     setup = time.monotonic() - started
     run(command, _blender_variables(backend, ROOT / "build" / "demo-user") | {"WAN_VSE_SETUP": f"{setup:.1f}"})
-    for script in ("measure.py", "contact_sheet.py"):
-        run([backend, ROOT / "tests" / "demo" / script, DEMO])
+    for script in ("measure.py",) if options.only else ("measure.py", "contact_sheet.py"):
+        run([backend, ROOT / "tests" / "demo" / script, folder])
+    if options.only:
+        say(f"demo: done. The takes are in {folder / 'frames'}; open {folder / 'demo.blend'}.")
+        return
     run([backend, "-m", "opentimelineio.console.otiotool", "-i", DEMO / "film.otioz", "--stats", "--list-clips"])
     say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
 
@@ -509,6 +515,7 @@ def main(arguments: list[str] | None = None) -> int:
             verb.add_argument("--torch", default=default, help="auto, cpu, cuda, rocm or mps (default: %(default)s)")
         if name == "demo":
             verb.add_argument("--backend", default="", help="make them elsewhere: 'ssh box wan-backend serve'")
+            verb.add_argument("--only", default="", metavar="TASKS", help="some of its takes: restyle,extend; no film")
         if name == "test":
             tiers = verb.add_mutually_exclusive_group()
             tiers.add_argument(

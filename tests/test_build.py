@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -156,3 +157,11 @@ def test_bytecode_of_folders_that_are_gone_is_forgotten(tmp_path: Path, monkeypa
         (kept / name).mkdir(parents=True)
     build._forget_bytecode_of_gone_folders()
     assert [folder.name for folder in kept.iterdir()] == ["there"]
+
+
+def test_the_container_installs_from_lists_that_are_there() -> None:
+    text = (build.ROOT / "Containerfile").read_text("utf-8")
+    locks = build.ROOT / "wan_backend" / "environment"
+    named = set(re.findall(r"\block\w*\.txt", text)) | {f"lock_{extra}.txt" for extra in build.create.EXTRAS}
+    assert "lock_$extra.txt" in text and "lock.txt" in named
+    assert all((locks / name).is_file() for name in named), named

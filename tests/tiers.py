@@ -40,7 +40,7 @@ CI = (
     "wan_backend/relay/test_staying.py",
 )
 """Folders and files of `tests` whose tests are of the CI tier."""
-LONG: tuple[str, ...] = ()
+LONG: tuple[str, ...] = ("container",)
 """Those that are of the long tier whole; elsewhere a marker says so, and one short case stays in CI."""
 
 FIRST = ("whole_path", "wan_backend/worker")

@@ -119,6 +119,7 @@ def main() -> int:
     parser.add_argument("--extension", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--backend", default="", help="the command line of a backend on another machine")
+    parser.add_argument("--only", default="", help="some of the tasks, with commas between; then no film is rendered")
     options = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:])
     bpy.ops.extensions.package_install_files(
         filepath=options.extension, repo="user_default", enable_on_install=True, overwrite=True
@@ -137,7 +138,8 @@ def main() -> int:
     setup_seconds = float(os.environ.get("WAN_VSE_SETUP", "0"))
     setup_seconds += wait_for_backend(session)
     before = laid_out(scene)
-    for number, step in enumerate(STEPS, start=1):
+    only = [task for task in options.only.split(",") if task]
+    for number, step in enumerate([step for step in STEPS if not only or step.task in only], start=1):
         made = make_take(scene, session, step)
         made["seconds"]["setup"] = round(setup_seconds if number == 1 else 0.0, 3)
         report["steps"].append(made)
@@ -148,13 +150,15 @@ def main() -> int:
     worker = session.server.worker
     report["backend"] = {"device": worker.device, "torch": worker.torch, "model": scene.wan_vse.model}
     bpy.ops.wm.save_as_mainfile(filepath=str(film))
-    say("writing the film for other programs")
-    session.interchange.begin_export(scene, str(options.out / "film.otioz"))
-    pump(session, lambda: not session.interchange.busy, "film.otioz")
-    say(session.interchange.sentence)
+    if not only:
+        say("writing the film for other programs")
+        session.interchange.begin_export(scene, str(options.out / "film.otioz"))
+        pump(session, lambda: not session.interchange.busy, "film.otioz")
+        say(session.interchange.sentence)
     session.server.stop()
-    say("rendering the film")
-    rendering.render_film(scene, options.out / "timeline.mp4")
+    if not only:
+        say("rendering the film")
+        rendering.render_film(scene, options.out / "timeline.mp4")
     (options.out / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     return 0
 

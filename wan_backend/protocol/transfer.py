@@ -19,6 +19,8 @@ MAX_PIECE_BYTES = 512 << 10
 """Of a file in one message; in base64 it still fits in a line."""
 MAX_FILES_AT_ONCE = 1000
 """Named in one message, so that its line stays far below the limit."""
+MAX_NAMES_COMPARED = 50
+"""Of a folder that both machines are said to see; a mount that is missing over there has none of them."""
 LINE_TEST_BYTES = 4 << 20
 """At most so many are sent each way to measure a line."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -149,6 +151,25 @@ class TakeReadResult:
 
     piece: Piece
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class SharedParams:
+    """A folder that both machines are said to see, by its path at the server, and some names that the client sees in
+    it; at most MAX_NAMES_COMPARED."""
+
+    folder: str
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class SharedResult:
+    """What the server sees of that folder."""
+
+    there: bool
+    """True if it is there and can be read."""
+    names_there: int
+    """How many of the names it has."""
 
 
 @dataclass(frozen=True)

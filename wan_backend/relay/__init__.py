@@ -7,6 +7,7 @@ relay       the process: its start, main loop, and what it does with each of Ble
 line        the far server's process: started, greeted, watched, lost, started again
 far_words   what ssh and others say when they fail, in sentences of ours
 places      which folder here stands for which folder there
+shared_folders  whether such a pair is one folder
 asked       what was asked for here, as it was
 extracting  the frames that a take reads, in place of long footage
 contents    the files of a request, and their hashes

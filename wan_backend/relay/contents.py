@@ -9,17 +9,18 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..frames.marks import mark_alone, mark_of
 from ..protocol.errors import Refusal
 from ..protocol.messages import LoraUse, ProblemKind, Source, TakeRequest
 from ..protocol.sentences import Sentence
-from ..protocol.transfer import Content
+from ..protocol.transfer import Content, SharedParams
 from ..storage import private_files, whole_file
 from ..storage.disk_errors import reason
-from .places import Places, id_of, mapped
+from . import shared_folders
+from .places import PathPair, Places, id_of, mapped
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class Cargo:
     request: TakeRequest
     place: str
     """The id of the place for its take; empty if both machines see the media folder."""
+    shared: list[tuple[PathPair, SharedParams]] = field(default_factory=list)
+    """The shared folders that it reads or writes, with what the other machine is asked of each."""
 
     def files(self) -> dict[str, NearFile]:
         """Each content once, by its hash."""
@@ -146,7 +149,17 @@ def cargo_of(
         place, media_folder = places.takes(request.media_folder)
     sent = replace(mapped(request, source, lora), media_folder=media_folder)
     hashes.save()
-    return Cargo(groups, sent, place)
+    return Cargo(groups, sent, place, _shared(request, places))
+
+
+def _shared(request: TakeRequest, places: Places) -> list[tuple[PathPair, SharedParams]]:
+    """The shared folders that the request names. Raises Refusal if this machine lacks one."""
+    paths = [each.folder for each in request.sources] + [use.path for use in request.loras] + [request.media_folder]
+    pairs = dict.fromkeys(pair for path in paths if (pair := places.pair_of(path)) is not None)
+    try:
+        return [(pair, shared_folders.question(pair)) for pair in pairs]
+    except shared_folders.NotHere as lacking:
+        raise shared_folders.refusal(lacking.sentence) from None
 
 
 def _marks_alone(source: Source, folder: Path) -> list[Path]:

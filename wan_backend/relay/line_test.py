@@ -20,6 +20,7 @@ from ..protocol.methods import TEST_EVENTS
 from ..protocol.sentences import Sentence
 from ..server.inbox import Inbox, WorkerExit, WorkerLine
 from ..server.standard_io import private_stdout
+from . import shared_folders
 from .line import Line
 from .pieces import Pace
 from .places import PathPair
@@ -53,8 +54,10 @@ class LineTest:
         try:
             self._connect()
             self._measure()
-            good = self._look_at_machine()
-            good = self._look_at_pairs(pairs) and good
+            wrong = [*self._look_at_machine(), *self._look_at_pairs(pairs)]
+            for sentence in wrong:  # behind all that is well: the last line says why it can't be used
+                self._say(sentence)
+            good = not wrong
         except Unreachable:
             self._say(self._line.sentence or Sentence("The line to {name} broke.", name=self._name))
             good = False
@@ -113,12 +116,13 @@ class LineTest:
             done += length
         return done * 8 / 1e6 / max(1e-6, time.monotonic() - begun)
 
-    def _look_at_machine(self) -> bool:
+    def _look_at_machine(self) -> list[Sentence]:
+        """Say its card and models; what is wrong with it."""
         report: m.DoctorResult = self._call("doctor", m.Nothing())
         wrong = [finding for finding in report.findings if not finding.good and not finding.not_downloaded]
         card = next((finding for finding in report.findings if finding.topic == "torch"), None)
         if card is not None and card.good:
-            self._say(card.sentence)
+            self._say(Sentence.joined([card.sentence, card.mend]) if card.mend else card.sentence)
         until = time.monotonic() + LOOK_SECONDS
         known: m.ModelsResult = self._call("models", m.Nothing())
         while known.looking and time.monotonic() < until:
@@ -129,18 +133,22 @@ class LineTest:
             self._say(Sentence("Its models: {models}.", models=", ".join(labels)))
         else:
             self._say(Sentence("It has no model yet: download one, or name its models folder in the command."))
-        for finding in wrong:
-            parts = [finding.sentence, finding.mend] if finding.mend else [finding.sentence]
-            self._say(Sentence.joined(parts))
-        return not wrong
+        return [Sentence.joined([each.sentence, each.mend] if each.mend else [each.sentence]) for each in wrong]
 
-    def _look_at_pairs(self, pairs: Sequence[PathPair]) -> bool:
-        good = True
+    def _look_at_pairs(self, pairs: Sequence[PathPair]) -> list[Sentence]:
+        """Say which shared folders are; what is wrong with the others."""
+        faults = []
         for pair in pairs:
-            if not Path(pair.near).is_dir():
-                self._say(Sentence("The shared folder {folder} is not on this machine.", folder=pair.near))
-                good = False
-        return good
+            try:
+                asked = shared_folders.question(pair)
+                wrong = shared_folders.what_is_wrong(pair, asked, self._call("shared", asked), self._name)
+            except shared_folders.NotHere as lacking:
+                wrong = lacking.sentence
+            if wrong is None:
+                self._say(Sentence("Both machines see {folder}: nothing of it is sent.", folder=pair.near))
+            else:
+                faults.append(wrong)
+        return faults
 
     def _call(self, method: str, params: Any) -> Any:
         answers: list[Any] = []

@@ -61,13 +61,17 @@ class Places:
                 self._root = root
                 self._save()
 
+    def pair_of(self, near: str) -> PathPair | None:
+        """The pair that a folder or file lies in; None if it lies in none."""
+        return next((pair for pair in self._pairs if _below(near, pair.near) is not None), None)
+
     def shared(self, near: str) -> str | None:
         """The far path of a folder or file that both machines see; None if it lies in no pair."""
-        for pair in self._pairs:
-            rest = _below(near, pair.near)
-            if rest is not None:
-                return pair.far.rstrip("/\\") + rest.replace("\\", "/") if "/" in pair.far else pair.far + rest
-        return None
+        pair = self.pair_of(near)
+        if pair is None:
+            return None
+        rest = _below(near, pair.near) or ""
+        return pair.far.rstrip("/\\") + rest.replace("\\", "/") if "/" in pair.far else pair.far + rest
 
     def folder(self, near: str, *parts: str) -> tuple[str, str]:
         """The id of a folder of sources, and its far path. `parts` tell it from others of that folder."""

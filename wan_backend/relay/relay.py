@@ -6,7 +6,6 @@ One thread has all the state and takes one event after another, as in the server
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import logging
 import os
@@ -23,9 +22,10 @@ from .. import __version__
 from ..protocol import PROTOCOL_VERSION, ProtocolError
 from ..protocol import messages as m
 from ..protocol import transfer as t
+from ..protocol.conversion import from_json
 from ..protocol.cut import ExportTimelineParams, ImportTimelineParams
 from ..protocol.endpoint import Answer, Endpoint, Later
-from ..protocol.errors import GONE, Refusal, result_or_error
+from ..protocol.errors import GONE, REFUSED, Refusal, result_or_error
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS
 from ..protocol.sentences import Sentence
 from ..server import interchange_requests
@@ -195,8 +195,8 @@ class Relay:
         def start(hand_in: Answer) -> None:
             def answered(plan: m.Plan) -> None:
                 lacking = media_folder.check(params.request.media_folder, plan.disk_bytes)
-                here = self._places.here(m.Plan, plan)
-                hand_in(self._named(here if here.problem or lacking is None else replace(here, problem=lacking)))
+                here = self._named(self._places.here(m.Plan, plan))
+                hand_in(here if here.problem or lacking is None else replace(here, problem=lacking))
 
             if not self._line.is_open:
                 hand_in(self._offline())
@@ -285,7 +285,9 @@ class Relay:
     def _nothing_of_that(self, params: Any) -> Any:
         raise Refusal.of(m.ProblemKind.INTERNAL, Sentence("Only the relay asks another machine for that."))
 
-    _lacks = _put = _gather = _place = _take_files = _take_read = _take_arrived = _line_test = _nothing_of_that
+    _lacks = _put = _gather = _place = _take_files = _take_read = _take_arrived = _shared = _line_test = (
+        _nothing_of_that
+    )
 
     def _forwarded(self, method: str, params: Any) -> Later:
         return Later(lambda hand_in: self._ask(method, params, hand_in))
@@ -379,13 +381,12 @@ class Relay:
 
     def _named(self, message: Any) -> Any:
         """What is said of a disk or a folder there names the machine."""
-        problem = getattr(message, "problem", None)
-        kinds = (m.ProblemKind.DISK_FULL, m.ProblemKind.FOLDER)
-        if isinstance(message, ProtocolError) and problem is not None and problem.kind in kinds:
-            return Refusal(self._on_machine(problem))
-        if dataclasses.is_dataclass(message) and problem is not None and problem.kind in kinds:
-            return replace(message, problem=self._on_machine(problem))  # type: ignore[type-var]
-        return message
+        refused = isinstance(message, ProtocolError)
+        problem = _problem_of(message) if refused else getattr(message, "problem", None)
+        if problem is None or problem.kind not in (m.ProblemKind.DISK_FULL, m.ProblemKind.FOLDER):
+            return message
+        named = self._on_machine(problem)
+        return Refusal(named) if refused else replace(message, problem=named)
 
     def _on_machine(self, problem: m.Problem) -> m.Problem:
         words = Sentence("On {name}: {words}", name=self._line.name, words=problem.sentence)
@@ -454,3 +455,14 @@ class Relay:
             self._inbox.put(Call(lambda: hand_in(result)))
 
         threading.Thread(target=do, name=name, daemon=True).start()
+
+
+def _problem_of(error: ProtocolError) -> m.Problem | None:
+    """What a refusal says, also one that came over the line."""
+    if error.code != REFUSED:
+        return None
+    try:
+        problem: m.Problem = from_json(m.Problem, error.details, "problem")
+    except ProtocolError:
+        return None
+    return problem

@@ -22,7 +22,7 @@ from ..protocol.errors import GONE, REFUSED, Refusal
 from ..protocol.messages import CANCELED, Problem, ProblemKind, SubmitParams
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage.byte_sizes import size_in_words
-from . import extracting
+from . import extracting, shared_folders
 from .contents import Cargo, Hashes, NearFile, Stopped, cargo_of
 from .line import Line
 from .pieces import UNDER_WAY, Pace
@@ -120,7 +120,7 @@ class Sender:
         if not self._line.is_open:
             return
         if delivery.cargo is not None:
-            self._ask_what_lacks(delivery)
+            self._look_at_shared(delivery, delivery.cargo)
         elif self._can_extract and extracting.is_worth_asking(delivery.params.request, self._places):
             asked = m.PlanParams(planned(delivery.params.request, self._places))
             self._call(delivery, "plan", asked, lambda plan: self._read_files(delivery, plan))
@@ -147,9 +147,30 @@ class Sender:
                 self._end(delivery, cargo)
             else:
                 delivery.cargo = cargo
-                self._ask_what_lacks(delivery)
+                self._look_at_shared(delivery, cargo)
 
         self._in_thread("contents", read, done)
+
+    def _look_at_shared(self, delivery: _Delivery, cargo: Cargo) -> None:
+        """See that the shared folders are the same over there, or the take would be written where nobody finds it."""
+        waiting = deque(cargo.shared)
+
+        def ask() -> None:
+            if not waiting:
+                self._ask_what_lacks(delivery)
+                return
+            pair, asked = waiting.popleft()
+
+            def seen(result: t.SharedResult) -> None:
+                wrong = shared_folders.what_is_wrong(pair, asked, result, self._line.name)
+                if wrong is None:
+                    ask()
+                else:
+                    self._end(delivery, shared_folders.refusal(wrong))
+
+            self._call(delivery, "shared", asked, seen)
+
+        ask()
 
     def _ask_what_lacks(self, delivery: _Delivery) -> None:
         assert delivery.cargo is not None

@@ -298,6 +298,10 @@ class Handlers:
 
         return self._on_media_thread("take_arrived", remove)
 
+    def shared(self, params: t.SharedParams) -> Later:
+        """Whether a folder is the one that a client sees; on a thread of its own, as a share may hang."""
+        return self._in_thread("shared", lambda: self._sent.shared(params))
+
     def line_test(self, params: t.LineTestParams) -> t.Piece:
         """Bytes each way."""
         t.piece_bytes(params.piece)

@@ -121,6 +121,17 @@ class SentMedia:
             sentence = Sentence("{file} can't be read ({reason}).", file=params.name, reason=reason(error))
             raise Refusal.of(ProblemKind.NOT_FOUND, sentence) from None
 
+    def shared(self, params: t.SharedParams) -> t.SharedResult:
+        """Whether a folder of this machine's is the one that a client sees."""
+        if len(params.names) > t.MAX_NAMES_COMPARED or not all(map(is_name, params.names)):
+            raise _wrong("A few names of one folder are compared.")
+        folder = Path(params.folder)
+        try:
+            there = folder.is_absolute() and folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+            return t.SharedResult(there, sum(os.path.lexists(folder / name) for name in params.names) if there else 0)
+        except (OSError, ValueError):
+            return t.SharedResult(False, 0)
+
     def take_arrived(self, folder: str) -> None:
         """Remove a take that its client has, if it lies in a place that was made for a client."""
         path = Path(folder)

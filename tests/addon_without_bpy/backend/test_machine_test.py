@@ -21,8 +21,8 @@ def tested(addon, tmp_path):
     made = addon("backend.machine_test").MachineTest()
     launch = addon("backend.launch_command")
 
-    def test(command: str):
-        machine = launch.Machine("box", command)
+    def test(command: str, *pairs: tuple[str, str]):
+        machine = launch.Machine("box", command, pairs)
         made.start(launch.BackendSettings(package_root=ROOT, user_folder=tmp_path, machine=machine))
         until = time.monotonic() + 120
         while made.busy:
@@ -35,15 +35,40 @@ def tested(addon, tmp_path):
     made.close(5.0)
 
 
-def test_a_machine_that_answers_says_what_it_has(tested, tmp_path):
+@pytest.fixture
+def serve(tmp_path) -> list[str]:
+    """The command of a server that answers."""
     worker = json.dumps([sys.executable, str(FAKE_WORKER)])
     serve = [sys.executable, "-m", "wan_backend", "serve", "--state", str(tmp_path / "far"), "--worker-command", worker]
-    found = tested(shlex.join(["env", f"PYTHONPATH={ROOT}", *serve]))
+    return ["env", f"PYTHONPATH={ROOT}", *serve]
+
+
+def test_a_machine_that_answers_says_what_it_has(tested, serve):
+    found = tested(shlex.join(serve))
     words = " ".join(found.lines)
     assert found.ended and "box answers: backend" in words
     assert "Mbit/s there" in words and " ms, " in words
     assert "Its models: Embedded" in words
-    assert "torch" in words and "made on the processor" in words
+    assert "torch" in words and "made on the processor" in words and "update its driver" in words
+
+
+def test_shared_folders_are_compared_and_what_is_wrong_comes_last(tested, serve, tmp_path):
+    share = tmp_path / "share"
+    for folder in (share, tmp_path / "empty"):
+        folder.mkdir()
+    (share / "shot.mov").touch()
+    far = [(str(tmp_path / "empty"), "lacks what lies in that"), (str(tmp_path / "none"), "box has no folder")]
+    found = tested(shlex.join(serve), *((str(share), path) for path, _ in far), (str(share), str(share)))
+    assert not found.good and f"Both machines see {share}" in " ".join(found.lines)
+    assert all(words in line for line, (_, words) in zip(found.lines[-2:], far, strict=True)), found.lines
+
+
+def test_a_model_that_is_there_by_half_is_said(tested, serve, tmp_path):
+    half = tmp_path / "models" / "Wan2.1-VACE-1.3B-diffusers" / "transformer"
+    half.mkdir(parents=True)
+    (half / "diffusion_pytorch_model.safetensors").write_bytes((1 << 20).to_bytes(8, "little") + b"{")
+    found = tested(shlex.join([*serve, "--models-folder", str(tmp_path / "models")]))
+    assert found.ended and not found.good and "diffusion_pytorch_model.safetensors" in found.lines[-1], found.lines
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import uuid
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,81 @@ def test_folders_that_both_see_are_named_and_nothing_is_sent(relay, media, tmp_p
     done = near.wait_for(job_id, "done")
     assert not sent(tmp_path) and done["take"]["folder"].startswith(str(tmp_path / "mounted/takes"))
     assert near.call("details", job_id=job_id)["request"]["sources"][0]["folder"] == str(tmp_path / "mounted/shot")
+
+
+@pytest.mark.parametrize(
+    ("far", "words"),
+    [("nowhere", "box has no folder"), ("empty", "as it lacks what lies in that")],
+    ids=["no such folder", "a share that isn't mounted"],
+)
+def test_a_pair_that_maps_nowhere_is_a_sentence_and_nothing_is_made(relay, tmp_path, far, words):
+    share = tmp_path / "share"
+    footage(share / "shot")
+    (tmp_path / "empty").mkdir()
+    near = relay("--pair", str(share), str(tmp_path / far))
+    refused = near.refused("submit", job_id=uuid.uuid4().hex, request=restyle(share / "takes", share / "shot"))
+    assert words in refused["message"] and str(share) in refused["message"]
+    assert not near.jobs() and not list((tmp_path / "empty").iterdir()) and not (tmp_path / "nowhere").exists()
+
+
+def test_a_pair_that_this_machine_lacks_is_a_sentence(relay, tmp_path):
+    near = relay("--pair", str(tmp_path / "not mounted"), str(tmp_path))
+    asked = request(tmp_path / "not mounted/takes", "fog")
+    refused = near.refused("submit", job_id=uuid.uuid4().hex, request=asked)
+    assert "is not on this machine" in refused["message"] and not (tmp_path / "not mounted").exists()
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_clocks_that_differ_by_a_day_change_nothing(relay, far_command, media, tmp_path, days):
+    """Over there it is yesterday, or tomorrow; a line breaks on the way, so that both sides compare what they have."""
+    (tmp_path / "clock").mkdir()
+    (tmp_path / "clock/sitecustomize.py").write_text(
+        f"import time\nreal, real_ns = time.time, time.time_ns\ntime.time = lambda: real() + {days * 86400}\n"
+        f"time.time_ns = lambda: real_ns() + {days * 86400} * 10**9\n"
+    )
+    far = far_command("--stay")
+    far[1] += f":{tmp_path / 'clock'}"
+    near = relay(far=far, line=("--break-after", "60000", "--once", str(tmp_path / "fault")))
+    shot = footage(tmp_path / "shot", 2)
+    for _ in range(2):
+        near.wait_for(near.submit(restyle(media, shot)), "done")
+    assert (tmp_path / "fault").exists() and len(sent(tmp_path)) == 2
+    assert len(list(media.glob("*/take.json"))) == 2
+    log = tmp_path / "far/logs/server.log"
+    said = datetime.fromisoformat(log.read_text()[:19]).timestamp()
+    assert abs(said - log.stat().st_mtime) > 40_000, "the server there has this machine's clock"
+    assert all(job["state"] == "done" for job in near.jobs().values())
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """The far side's state lies on a disk of 40 MB."""
+    (tmp_path / "far").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", tmp_path / "far"]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield
+    subprocess.run(["umount", "--lazy", tmp_path / "far"], check=True)
+
+
+def test_no_room_over_there_is_a_sentence_and_nothing_is_lost(small_disk, relay, media, tmp_path):
+    near = relay()
+    large = restyle(media, footage(tmp_path / "large", 1, 60_000_000))
+    refused = near.refused("submit", job_id=uuid.uuid4().hex, request=large)
+    assert refused["data"]["kind"] == "disk_full"
+    assert refused["message"].startswith("On box: ") and "make room there" in refused["message"]
+    assert not near.jobs()
+    for part in (tmp_path / "far/sent/contents").iterdir():
+        part.unlink()  # room is made
+    near.wait_for(near.submit(restyle(media, footage(tmp_path / "shot"))), "done")
+
+
+def test_no_room_here_is_not_said_of_the_other_machine(relay, tmp_path):
+    near = relay()
+    near.wait(lambda m: m.get("method") == "link" and m["params"]["connected"])
+    (tmp_path / "a file").touch()
+    problem = near.call("plan", request=request(tmp_path / "a file"))["problem"]
+    assert problem["kind"] == "folder" and "box" not in problem["sentence"], problem
 
 
 def test_footage_that_is_gone_is_a_sentence(relay, media, tmp_path):
