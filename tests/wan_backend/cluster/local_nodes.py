@@ -20,6 +20,7 @@ AROUND = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray takes the machine's outward address for 127.0.0.1
     "RAY_enable_metrics_collection": "0",
+    "RAY_worker_niceness": "0",
     "RAY_memory_monitor_refresh_ms": "0",  # tests share the machine with others
     "PYTHONPATH": str(ROOT),
 }
@@ -44,9 +45,14 @@ class LocalNodes:
             text=True,
             env={**os.environ, **AROUND},
         )
-        self.address = str(self._answer())
+        self.address = ""
 
     def __enter__(self) -> LocalNodes:
+        try:
+            self.address = self._answer()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
