@@ -304,9 +304,7 @@ class ClusterLine:
 class _Receiver:
     """Takes what the process's pipe gives, on its threads."""
 
-    def __init__(
-        self, run: int, take: Callable[[int, bytes], None], inbox: Inbox, over: Callable[[int], None]
-    ) -> None:
+    def __init__(self, run: int, take: Callable[[int, bytes], None], inbox: Inbox, over: Callable[[int], None]) -> None:
         self._run, self._take, self._inbox, self._over = run, take, inbox, over
 
     def put(self, event: Event) -> None:

@@ -86,7 +86,10 @@ class Looks:
         run_params: Callable[[Seat, TakeRequest, Prepared, Path], RunParams],
         folder: Path,
     ) -> None:
-        """`run_params` gives the params for a place's worker, a request and a work folder; `folder` is this server's alone."""
+        """`run_params` gives the params for a place's worker, a request and a work folder.
+
+        `folder` is this server's alone.
+        """
         self._planning, self._times, self._run_params = planning, times, run_params
         self._folder = folder
         self._wanted: _Wanted | None = None

@@ -288,8 +288,8 @@ def take_seats(workers: int, cards: Sequence[Card]) -> list[Card | None]:
 
 
 NO_CARD_THERE = Sentence(
-    "The worker on node {node} of the cluster finds no graphics card; see to its driver and the build of its torch, then "
-    "retry a job. With `--device cpu`, takes are made on processors."
+    "The worker on node {node} of the cluster finds no graphics card; see to its driver and the build of its torch, "
+    "then retry a job. With `--device cpu`, takes are made on processors."
 )
 NO_CARD = Sentence(
     "The backend's torch finds no graphics card under {card}; choose the cards that may be used anew in the "

@@ -165,7 +165,9 @@ def cluster_of(options: argparse.Namespace) -> ClusterWish | None:
     """The cluster that the flags name; None where the workers are on this machine."""
     if options.ray is None:
         return None
-    cards_each = options.ray_cards if options.ray_cards is not None else int(getattr(options, "device", "auto") != "cpu")
+    cards_each = (
+        options.ray_cards if options.ray_cards is not None else int(getattr(options, "device", "auto") != "cpu")
+    )
     silent = getattr(options, "ray_silent_seconds", None)
     return ClusterWish(options.ray, cards_each, options.ray_resource, silent)
 

@@ -6,6 +6,7 @@ process that uses it never imports Ray, and what Ray leaves in a process goes wi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -113,10 +114,8 @@ def _end_all_of(node: object) -> None:
     for process in node.all_processes.get("raylet", ()):
         with_it += psutil.Process(process.process.pid).children(recursive=True)
     for each in with_it:
-        try:
+        with contextlib.suppress(psutil.Error):
             each.kill()
-        except psutil.Error:
-            pass
 
 
 if __name__ == "__main__":

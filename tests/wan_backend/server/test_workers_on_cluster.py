@@ -349,5 +349,5 @@ def test_lines_are_carried_as_they_are():
 @pytest.mark.parametrize("line", [b"", b"hello there", b"-1 line x", b"1", b"9" * 30 + b" line x", b"\xff\xfe"])
 def test_what_is_no_carried_line_is_passed_over(line):
     carried = carrying.read(line)
-    assert carried is None or carried.value is None and not carried.sentence
+    assert carried is None or (carried.value is None and not carried.sentence)
     assert not isinstance(carried, OverlongLine)
