@@ -1,4 +1,4 @@
-"""What is on a node, without Ray: versions are compared, the worker is started, its lines are kept until they arrive."""
+"""A node without Ray: versions are compared, the worker is started, its lines are kept until they arrive."""
 
 from __future__ import annotations
 
