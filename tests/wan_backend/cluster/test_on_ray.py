@@ -62,9 +62,7 @@ def test_a_node_is_killed_and_its_job_goes_on_elsewhere(tmp_path, models_folder,
 
 
 @pytest.mark.long
-def test_of_200_jobs_on_nodes_that_die_none_is_lost_and_none_made_twice(
-    tmp_path, models_folder, media, nodes
-):
+def test_of_200_jobs_on_nodes_that_die_none_is_lost_and_none_made_twice(tmp_path, models_folder, media, nodes):
     chance = random.Random(20)
     alive = [nodes.add() for _ in range(4)]
     with served(tmp_path, models_folder, nodes, "--workers", "6") as server:
