@@ -5,6 +5,7 @@ What joins the cluster is a plain object here; tests/wan_backend/cluster has a r
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,9 @@ from tests.wan_backend.server.in_process import InProcess, Worker, inside
 from tests.wan_backend.server.served import request
 from wan_backend.protocol import OverlongLine, carrying
 from wan_backend.protocol.carrying import carry, carry_line
-from wan_backend.protocol.messages import Problem, ProblemKind
+from wan_backend.protocol.conversion import to_json
+from wan_backend.protocol.media import SETTINGS_FILE, frame_file
+from wan_backend.protocol.messages import MediaFormat, Problem, ProblemKind, Take
 from wan_backend.protocol.sentences import Sentence
 from wan_backend.server import cluster_line, job_runner
 from wan_backend.server.cluster_line import ClusterWish
@@ -186,6 +189,26 @@ def test_a_job_whose_node_goes_away_goes_on_with_the_next_worker_however_few_the
     line.gives_place("blade4")
     server.runs(job).finishes()
     assert server.ended(job)["state"] == "done"
+
+
+def test_a_take_whose_worker_was_lost_before_it_could_say_so_is_not_made_again(served, media):
+    server = served(workers=1)
+    (job,) = submit(server, media)
+    line = joined(server)
+    line.gives_place()
+    worker = server.runs(job)
+    folder = media / job
+    folder.mkdir(parents=True)
+    frames = worker.job.plan.take_frames
+    for index in range(frames):
+        (folder / frame_file(index)).write_bytes(b"a picture")
+    size = (worker.job.plan.width, worker.job.plan.height)
+    take = Take(str(folder), frame_file(0), MediaFormat.PNG, frames, *size, worker.job.request.frame_rate)
+    (folder / SETTINGS_FILE).write_text(json.dumps({"take": to_json(take)}))
+    line.loses(worker)
+    ended = server.ended(job)
+    assert ended["state"] == "done" and ended["take"]["folder"] == str(folder)
+    server.until(lambda: not line.orders)
 
 
 def test_a_job_that_takes_every_node_with_it_ends(served, media, monkeypatch):
