@@ -8,19 +8,21 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
 from tests.wan_backend.server.in_process import InProcess, Worker, inside
 from tests.wan_backend.server.served import request
+from wan_backend.command_line.arguments import parser
 from wan_backend.protocol import OverlongLine, carrying
 from wan_backend.protocol.carrying import carry, carry_line
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from wan_backend.protocol.messages import MediaFormat, Problem, ProblemKind, Take
 from wan_backend.protocol.sentences import Sentence
-from wan_backend.server import cluster_line, job_runner
+from wan_backend.server import cluster_line, job_runner, serve
 from wan_backend.server.cluster_line import ClusterWish
 from wan_backend.server.inbox import Event, Receiver, WorkerExit, WorkerLine
 from wan_backend.server.worker_pulse import Signs
@@ -374,3 +376,39 @@ def test_what_is_no_carried_line_is_passed_over(line):
     carried = carrying.read(line)
     assert carried is None or (carried.value is None and not carried.sentence)
     assert not isinstance(carried, OverlongLine)
+
+
+@pytest.mark.parametrize(
+    ("flags", "cluster", "idle"),
+    [
+        ([], None, 0.0),
+        (["--ray", "auto"], ClusterWish("auto", 1), 300.0),
+        (["--ray", "auto", "--device", "cpu"], ClusterWish("auto", 0), 300.0),
+        (
+            ["--ray", "farm:6379", "--ray-cards", "2", "--ray-resource", "wan"],
+            ClusterWish("farm:6379", 2, "wan"),
+            300.0,
+        ),
+        (["--ray", "auto", "--idle-minutes", "0"], ClusterWish("auto", 1), 0.0),
+    ],
+)
+def test_the_flags_say_which_cluster_also_to_a_server_that_stays(flags, cluster, idle, monkeypatch, tmp_path):
+    seen: list[serve.Options] = []
+    monkeypatch.setattr(serve, "Server", lambda made: seen.append(made) or SimpleNamespace(run=lambda: None))
+    monkeypatch.setattr(serve.private_files, "begin", lambda: None)
+    given = parser().parse_args(["serve", "--state", str(tmp_path), *flags])
+    again = parser().parse_args(["serve", "--state", str(tmp_path), *serve._flags_of(given)])
+    assert [serve.main(each) for each in (given, again)] == [0, 0]
+    assert [(made.cluster, made.idle_seconds) for made in seen] == [(cluster, idle)] * 2
+
+
+def test_a_card_of_this_machine_and_a_cluster_are_not_given_together(capsys, tmp_path):
+    given = parser().parse_args(["serve", "--state", str(tmp_path), "--ray", "auto", "--card", "0"])
+    assert serve.main(given) == serve.CANT_START and "give one of them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["-1", "65", "two"])
+def test_a_worker_has_a_number_of_cards(number, capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["serve", "--ray", "auto", "--ray-cards", number])
+    assert "is no number of cards" in capsys.readouterr().err
