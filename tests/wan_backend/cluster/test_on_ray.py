@@ -43,11 +43,11 @@ def takes_in(media: Path) -> Counter[str]:
 def test_a_node_is_killed_and_its_job_goes_on_elsewhere(tmp_path, models_folder, media, nodes):
     first = nodes.add()
     with served(tmp_path, models_folder, nodes) as server:
-        words = ("keeps slow:0.7", "keeps", "keeps")
+        words = ("keeps slow:1", "keeps", "keeps")
         jobs = [server.submit(request(media, each, length_frames=9)) for each in words]
-        server.wait(lambda m: m.get("method") == "progress" and m["params"]["progress"] > 0.3, PATIENCE_SECONDS)
-        nodes.add()
+        server.wait(lambda m: m.get("method") == "progress" and m["params"]["progress"] > 0.2, PATIENCE_SECONDS)
         nodes.kill(first)
+        nodes.add()
         lost = server.wait(
             lambda m: m.get("method") == "job" and "lost with node" in m["params"]["sentence"], PATIENCE_SECONDS
         )
