@@ -34,6 +34,8 @@ AGAIN_SECONDS = 0.5
 GONE_SECONDS = 60.0
 """A node that is out of reach for so long is given up, whatever the cluster says."""
 KILL_SECONDS = 2.0
+MAX_LOST_PLACES = 5
+"""Where the actor itself ends so often before it has begun, something is wrong with it, and not with a node."""
 
 FULL = Sentence("It waits for a free place in the cluster.")
 NODE_GONE = Sentence("was lost with node {node} of the cluster")
@@ -89,6 +91,7 @@ class CarriedWorker:
         self._place: Place | None = None
         self._node: Node | None = None
         self._over = False
+        self._lost_places = 0
 
     def start(self) -> None:
         """Look for a place, and go on from there."""
@@ -118,6 +121,8 @@ class CarriedWorker:
         """Its whole life."""
         try:
             if self._find_place():
+                if self._ends.is_set():  # it was given up while it began
+                    self.kill()
                 threading.Thread(target=self._write, name=f"worker-{self._number}-in", daemon=True).start()
                 self._read()
             elif not self._over:
@@ -177,6 +182,9 @@ class CarriedWorker:
                     made: dict[str, Any] = ray.get(answer)
                 except RayActorError as error:
                     log.warning("Worker %d lost its place before it began: %s", self._number, _in_short(error))
+                    self._lost_places += 1
+                    if self._lost_places >= MAX_LOST_PLACES:
+                        raise
                     time.sleep(AGAIN_SECONDS)
                     return None, ""
                 return made, str(made["node"])
