@@ -21,6 +21,7 @@ CI = (
     "world",
     "test_build.py",
     "wan_backend/bench",
+    "wan_backend/cluster",
     "wan_backend/command_line",
     "tools",
     "wan_backend/environment",

@@ -1,11 +1,15 @@
-"""Takes an hour against workers, 1 to 16, with workers that sleep: `workers.py [--seconds S]`. In the backend's Python.
+"""Takes an hour against workers, 1 to 16: `workers.py [--seconds S] [--ray] [--real]`. In the backend's Python.
 
-What the server itself costs shows as a loss against so many times one worker. Run it where nothing else runs.
+What the server itself costs shows as a loss against so many times one worker, so these sleep. With --ray they are on a
+Ray cluster of four nodes on this machine; with --real they make takes with the embedded model on one core each, which
+tells something as far as there are cores. Run it where nothing else runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -13,49 +17,82 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.wan_backend.cluster.local_nodes import AROUND, LocalNodes
 from tests.wan_backend.library import tiny_folder
 from tests.wan_backend.server.served import Served, request
 
 WORKERS = (1, 2, 4, 8, 16)
+NODES = 4
 TAKES_EACH = 4
 FRAMES = 5
+REAL = {"width": 144, "height": 96, "length_frames": 17}
+SECONDS = 900
 
 
 def main() -> int:
-    """Measure, and print a row for each number of workers; 1 if one loses more than 5%."""
+    """Measure, and print a row for each number of workers; 1 if one of those that sleep loses more than 5%."""
     options = argparse.ArgumentParser()
     options.add_argument("--seconds", type=float, default=5.0, help="how long a take takes (5)")
-    seconds = options.parse_args().seconds
+    options.add_argument("--ray", action="store_true", help="on a Ray cluster")
+    options.add_argument("--real", action="store_true", help="real takes, with as many workers as there are cores")
+    given = options.parse_args()
     alone, worst = 0.0, 1.0
-    for workers in WORKERS:
-        hourly = takes_an_hour(workers, seconds)
-        alone = alone or hourly
-        share = hourly / (alone * workers)
-        worst = min(worst, share)
-        sys.stdout.write(f"{workers:3d} workers: {hourly:8.0f} takes an hour, {share:6.1%} of linear\n")
-        sys.stdout.flush()
-    return int(worst < 0.95)
+    with LocalNodes() if given.ray else contextlib.nullcontext() as nodes:
+        for _ in range(NODES if nodes else 0):
+            nodes.add(max(WORKERS) // NODES)
+        for workers in WORKERS:
+            if given.real and workers > (os.cpu_count() or 1):
+                break
+            hourly = takes_an_hour(workers, given.seconds, nodes, given.real)
+            alone = alone or hourly
+            share = hourly / (alone * workers)
+            worst = min(worst, share)
+            sys.stdout.write(f"{workers:3d} workers: {hourly:8.0f} takes an hour, {share:6.1%} of linear\n")
+            sys.stdout.flush()
+    return int(worst < 0.95 and not given.real)
 
 
-def takes_an_hour(workers: int, seconds: float) -> float:
+def takes_an_hour(workers: int, seconds: float, nodes: LocalNodes | None, real: bool) -> float:
     """How many takes of so many seconds each are made in an hour, all workers being up."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        tiny_folder.write(folder / "models" / "embedded")
+        if not real:
+            tiny_folder.write(folder / "models" / "embedded")
         media = folder / "media"
         media.mkdir()
-        with Served(folder / "state", folder / "models", "--device", "cpu", "--workers", str(workers)) as server:
-            made_all(server, media, workers, "slow:0.2")
+        flags, around = ["--device", "cpu", "--workers", str(workers)], {"OMP_NUM_THREADS": "1"}
+        if nodes:
+            flags += ["--ray", nodes.address, "--ray-cards", "1"]
+            around |= {name: value for name, value in AROUND.items() if name != "PYTHONPATH"}
+        command = [sys.executable, "-m", "wan_backend.worker"] if real else None
+        with Served(folder / "state", folder / "models", *flags, command=command, **around) as server:
+            begin_all(server, media, workers, real)
             began = time.monotonic()
-            made_all(server, media, workers * TAKES_EACH, f"slow:{seconds / FRAMES}")
-            return workers * TAKES_EACH / (time.monotonic() - began) * 3600
+            count = workers * TAKES_EACH
+            submitted = [server.submit(asked(media, seed, seconds / FRAMES, real)) for seed in range(count)]
+            for job in submitted:
+                server.wait_for(job, "done", seconds=SECONDS)
+            return count / (time.monotonic() - began) * 3600
 
 
-def made_all(server: Served, media: Path, count: int, prompt: str) -> None:
-    """Have so many takes made, and wait for the last."""
-    jobs = [server.submit(request(media, prompt, length_frames=FRAMES, seed=seed)) for seed in range(count)]
+def begin_all(server: Served, media: Path, workers: int, real: bool) -> None:
+    """Have all workers up: each gets a job that lasts until the others have theirs."""
+    jobs = [server.submit(asked(media, 1000 + each, 60.0, real)) for each in range(workers)]
     for job in jobs:
-        server.wait_for(job, "done", seconds=600)
+        server.wait_for(job, "loading", "done", seconds=SECONDS)
+    for job in jobs:
+        if real:
+            server.wait_for(job, "done", seconds=SECONDS)
+        else:
+            server.call("cancel", job_id=job)
+            server.wait_for(job, "cancelled", seconds=SECONDS)
+
+
+def asked(media: Path, seed: int, frame_seconds: float, real: bool) -> dict:
+    """A take: of so many seconds a frame, or a real one."""
+    if real:
+        return request(media, "a red circle", seed=seed, **REAL)
+    return request(media, f"slow:{frame_seconds}", length_frames=FRAMES, seed=seed)
 
 
 if __name__ == "__main__":

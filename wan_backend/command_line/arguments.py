@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..protocol.messages import MatrixPrecision, Quality
-from ..server.serve import add_arguments, add_machine_arguments, add_transformer_argument
+from ..server.serve import add_arguments, add_cluster_arguments, add_machine_arguments, add_transformer_argument
 
 VERBS = {
     "serve": "wan_backend.server.serve",
@@ -138,3 +138,4 @@ def _add_doctor(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder")
     add_transformer_argument(verb)
     verb.add_argument("--state", type=Path, help="a server's folder of queue and logs")
+    add_cluster_arguments(verb)

@@ -14,6 +14,7 @@ from ..protocol.messages import Finding
 from ..protocol.sentences import in_english
 from ..server import diagnosis
 from ..server.planner import Planner
+from ..server.serve import cluster_of
 
 
 def main(options: argparse.Namespace) -> int:
@@ -22,7 +23,9 @@ def main(options: argparse.Namespace) -> int:
     remembered = options.state / TRANSFORMERS_FILE if options.state else None
     planner = Planner(folders, None, answers=TransformerAnswers(remembered, dict(options.transformer)))
     survey = planner.library.refresh()
-    findings = diagnosis.examine(options.state, planner.rows(), None, folders, survey=survey)
+    findings = diagnosis.examine(
+        options.state, planner.rows(), None, folders, survey=survey, cluster=cluster_of(options)
+    )
     sys.stdout.write(json.dumps(in_english(to_json(findings)), indent=1) + "\n" if options.json else lines(findings))
     return 0 if all(finding.good or finding.not_downloaded for finding in findings) else 1
 

@@ -140,14 +140,23 @@ class JobTable:
         self.move(job, state, problem=problem, sentence=problem.sentence, eta_seconds=None, preview="")
 
     def clean_up(self, job: Job) -> None:
-        """Remove what the try that ends now has left; the media folder may be slow."""
+        """Remove what the try that ends now has left; the media folder may be slow.
+
+        A job that is to be made again, and whose take is whole all the same, is done.
+        """
         job_id, takes_folder = job.status.job_id, job.media_folder
         job.media_cleanups, job.media_cleanups_since = job.media_cleanups + 1, time.monotonic()
 
-        def done(_: object) -> None:
+        def clean() -> Take | None:
+            take_files.remove_partial(takes_folder, job_id)
+            return take_files.find_take(takes_folder, job_id)
+
+        def done(found: Take | ProtocolError | None) -> None:
+            if isinstance(found, Take) and self.has(job) and job.status.state is JobState.QUEUED:
+                self.finish(job, found, job.status.seconds)  # its worker ended between the last picture and its answer
             self.leave_media(job)
 
-        self._saving.in_thread("cleanup", lambda: take_files.remove_partial(takes_folder, job_id), done)
+        self._saving.in_thread("cleanup", clean, done)
 
     def leave_media(self, job: Job) -> None:
         """One of the threads that were at the job's media folder is done."""

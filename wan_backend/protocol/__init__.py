@@ -16,6 +16,7 @@ downloads      the messages about downloads
 cut            a cut, as it leaves for other programs and comes from them
 cut_file       a cut as lines in a file
 name_runs      file names that count up, as a pattern and a range
+carrying       the lines of many workers on one pipe, to a cluster and back
 methods        the methods and events of each hop, with their messages
 conversion     dataclasses to JSON and back, checked
 bounds         whether what a stranger wrote is within bounds

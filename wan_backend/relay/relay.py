@@ -30,7 +30,7 @@ from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS
 from ..protocol.sentences import Sentence
 from ..server import interchange_requests
 from ..server.filmstrip_requests import Filmstrips
-from ..server.inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
+from ..server.inbox import Call, ClientLine, Event, Inbox, Leave, WorkerExit, WorkerLine
 from ..server.standard_io import Busy, StandardInput, StandardOutput, exit_hard_after, leave_at_signals, private_stdout
 from ..server.thumbnail_requests import Thumbnails
 from ..storage import media_folder, private_files
@@ -133,7 +133,7 @@ class Relay:
             log.exception("Something failed while handling %.200r", event)
         self._busy.end()
 
-    def _handle(self, event: ClientLine | WorkerLine | WorkerExit | Call | Leave) -> None:
+    def _handle(self, event: Event) -> None:
         match event:
             case ClientLine(line):
                 self._input.handled(line)

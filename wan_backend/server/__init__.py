@@ -14,6 +14,7 @@ looks                 small drafts of what is being looked at, while there is no
 worker_life           start, cancel, kill, and the limit on restarts
 worker_pulse          judges when a worker hangs
 worker_process        one worker as a child process
+cluster_line          the line to a Ray cluster, and the workers at its far end
 process_exit          describes how a process ended
 graphics_card         the device that takes are made on, for plans
 download_queue        the downloads of models, one after another

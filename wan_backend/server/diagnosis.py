@@ -27,12 +27,14 @@ from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage import guarded_files, signing
 from ..storage.byte_sizes import existing_ancestor, free_bytes_at, size_in_words
 from ..storage.disk_errors import reason
-from . import cards, process_exit
+from . import cards, cluster_line, process_exit
+from .cluster_line import ClusterWish
 from .graphics_card import GraphicsCard
 from .inbox import Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
 
 WORKER_SECONDS = 120.0
+CLUSTER_SECONDS = 120.0
 DISK_SECONDS = 10.0
 """Time that a models folder may take to answer: a share that hangs is reported, and not waited for."""
 BF16_CACHE_FOLDER = "copies"
@@ -59,10 +61,11 @@ def examine(
     memory_budget_bytes: int | None = None,
     survey: Survey | None = None,
     workers: Sequence[WorkerStatus] = (),
+    cluster: ClusterWish | None = None,
 ) -> list[Finding]:
     """All findings; takes seconds if no worker is up to be asked. `survey`: what the models folders hold.
 
-    `workers` are all that the server has, where there are several.
+    `workers` are all that the server has, where there are several. `cluster`: the one that they are to be on.
     """
     state = [] if state_folder is None else [_folder(state_folder), _kept(state_folder)]
     copies = [] if state_folder is None else _copies(state_folder / BF16_CACHE_FOLDER)
@@ -72,7 +75,7 @@ def examine(
     disk = _disk(state_folder or Path.home())
     files = [] if survey is None else _files(survey)
     return [
-        *(_python(), torch, card.finding(), *_cards(), *_workers(workers)),
+        *(_python(), torch, card.finding(), *_cards(), *_workers(workers), *_cluster(cluster)),
         *(*state, *copies, disk, _cache(), MARKS, _signing()),
         *(*folders, *_models(rows, card), *files),
     ]
@@ -166,6 +169,14 @@ def _workers(workers: Sequence[WorkerStatus]) -> list[Finding]:
         )
         for each in workers
     ]
+
+
+def _cluster(wish: ClusterWish | None) -> list[Finding]:
+    """The cluster, and each of its nodes."""
+    if wish is None:
+        return []
+    found = cluster_line.examine(wish, CLUSTER_SECONDS)
+    return [Finding(Sentence("cluster"), good, words) for good, words in found]
 
 
 def _first_ready(inbox: Inbox) -> ReadyParams | None:

@@ -113,8 +113,14 @@ def free_of(device: str, card: str = "") -> int | None:
 class GraphicsCardWatch:
     """Follows the worker's state, and knows the machine that a job would have."""
 
-    def __init__(self, budget_bytes: int | None, device: str = "auto", card: Card | None = None) -> None:
-        """`device` is the wish that jobs come with: auto, cuda, mps or cpu. `card`: the one that workers are given."""
+    def __init__(
+        self, budget_bytes: int | None, device: str = "auto", card: Card | None = None, asks: bool = True
+    ) -> None:
+        """`device` is the wish that jobs come with: auto, cuda, mps or cpu. `card`: the one that workers are given.
+
+        Without `asks`, the cards are another machine's, and nobody here knows how much of them is free.
+        """
+        self._asks = asks
         self._budget_bytes, self._wish, self._id = budget_bytes, device, "" if card is None else card.id
         self._card = GraphicsCard()
         self._lock = threading.Lock()
@@ -143,8 +149,8 @@ class GraphicsCardWatch:
         known = GraphicsCard(device, device_bytes, None, status.host_bytes, self._budget_bytes)
         with self._lock:
             self._card = known if known.is_card else dataclasses.replace(known, free_bytes=status.host_bytes)
-            self._asking = known.is_card
-        if not known.is_card:
+            self._asking = known.is_card and self._asks
+        if not self._asking:
             return
         threading.Thread(target=self._ask, args=(known,), daemon=True, name="card").start()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..protocol import OverlongLine
+from ..protocol.sentences import Sentence
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,25 @@ class WorkerExit:
 
 
 @dataclass(frozen=True)
+class WorkerLost:
+    """The worker with that number, on another machine, is gone; all its lines came before."""
+
+    worker: int
+    how: Sentence
+    """A clause: "was lost with ..."."""
+    innocent: bool = True
+    """Whether neither the worker nor its job can be the reason, as where its machine went away."""
+
+
+@dataclass(frozen=True)
+class WorkerUnfit:
+    """The worker with that number could not be started, and no other could be in its place."""
+
+    worker: int
+    why: Sentence
+
+
+@dataclass(frozen=True)
 class Call:
     """A function that another thread wants the main thread to call."""
 
@@ -47,7 +67,7 @@ class Leave:
     why: str
 
 
-Event = ClientLine | WorkerLine | WorkerExit | Call | Leave
+Event = ClientLine | WorkerLine | WorkerExit | WorkerLost | WorkerUnfit | Call | Leave
 Inbox = queue.SimpleQueue[Event]
 """Any thread may put into it; the main thread alone takes from it."""
 

@@ -45,7 +45,7 @@ from ..storage.disk_errors import write_problem
 from . import looks
 from .looks import Looks
 from .planning_queue import PlanningQueue, Prepared
-from .seats import NO_CARD, Seat, Seats
+from .seats import NO_CARD, NO_CARD_THERE, Seat, Seats
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,13 @@ TOO_SMALL = (ProblemKind.OUT_OF_MEMORY, ProblemKind.TOO_LARGE)
 MAX_CRASHES = 2
 """A job at which so many workers ended isn't given to another: it may be what ends them."""
 ELSEWHERE = Sentence("Its worker ended; another one goes on with it.")
+MAX_LOSSES = 8
+"""A job that was on so many machines when they went away isn't given to another by itself."""
+LOST = Sentence("Its worker {how}; another one goes on with it.")
+LOST_TOO_OFTEN = Sentence(
+    "{count} machines went away while they made this take, the last worker {how}; see whether they have enough memory, "
+    "then press Retry: the take resumes from its last step."
+)
 TOO_LARGE = Sentence("It waits for a card with more memory.")
 MAX_PASSED = 32
 """So many jobs that may not go to any worker that is free are passed over for others behind them."""
@@ -104,6 +111,7 @@ class JobRunner:
         self._barred: dict[str, set[int]] = {}
         """The places that a job doesn't go to any more, as its worker ended there, or it is too large for them."""
         self._crashes: collections.Counter[str] = collections.Counter()
+        self._losses: collections.Counter[str] = collections.Counter()
         self._without_card: set[int] = set()
         """The places whose workers didn't find their card."""
         self._times = times or MeasuredTimes()
@@ -137,6 +145,13 @@ class JobRunner:
                 self._plan(seat, job.job_id)
             else:
                 seat.life.want()
+        self._report_waiting()
+
+    def _report_waiting(self) -> None:
+        """Say at the next job what all workers that could have it wait for, if they do."""
+        idle = [seat.life for seat in self._seats if seat.is_free]
+        if idle and not any(life.can_take_a_job for life in idle) and any(life.waits_for for life in idle):
+            self._queue.report_to_next(next(life.waits_for for life in idle if life.waits_for))
 
     def _barred_for(self, job_id: str) -> set[int]:
         """The places that a job doesn't go to; where no others are left, those in which its worker ended are given
@@ -195,10 +210,14 @@ class JobRunner:
                 if seat.life.can_warm_up and not seat.watch.is_asking:
                     self._plan_warm_up(seat, self._to_warm_up)
                     self._to_warm_up = None
+                elif seat.life.is_far:
+                    self._to_warm_up = None  # a place on a cluster is for jobs
                 else:
                     seat.life.want()  # one that may not be started isn't
         for seat in free:
-            if 0 < self._idle_seconds <= seat.life.idle_seconds:
+            if seat.life.waits_for:
+                seat.life.withdraw()  # nothing is left for it to do, and others wait for places as well
+            elif 0 < self._idle_seconds <= seat.life.idle_seconds:
                 log.info("A worker had nothing to do for %.0f s; it is ended", seat.life.idle_seconds)
                 seat.life.release()
 
@@ -219,7 +238,7 @@ class JobRunner:
                 return
             seat.warm = loaded
             seat.holds(request.model)
-            seat.life.warm_up(WarmUpParams(self._params("", request, made), wanted.read_prompt))
+            seat.life.warm_up(WarmUpParams(self._params("", seat, request, made), wanted.read_prompt))
 
         self._planning.start(request, begin, machine=self._seats.machine_of(seat))
 
@@ -321,6 +340,8 @@ class JobRunner:
             self._seats.note_memory(status.host_bytes)
             if seat.card is not None and not status.device.startswith("cuda"):
                 self._on_card_missing(seat)
+            elif seat.needs_card and not status.device.startswith("cuda"):
+                seat.life.give_up(NO_CARD_THERE.with_values(node=seat.life.node))
 
     def _on_card_missing(self, seat: Seat) -> None:
         """A worker doesn't find its card. It must not make takes on the processor beside others that have cards."""
@@ -358,6 +379,17 @@ class JobRunner:
         else:
             self._end(job_id, STATE_OF_PROBLEM.get(problem.kind, JobState.FAILED), problem)
 
+    def job_lost(self, seat: Seat, job_id: str, how: Sentence) -> None:
+        """A worker went with its machine: the job is queued at its turn, as often as that may be thought no fault of
+        its own."""
+        hold, _ = self._stopping.pop(job_id, (Hold.NONE, WAITING))
+        self._losses[job_id] += 1
+        if self._losses[job_id] < MAX_LOSSES:
+            self._queue.stop(job_id, hold, LOST.with_values(how=how))
+        else:
+            sentence = LOST_TOO_OFTEN.with_values(count=MAX_LOSSES, how=how)
+            self._end(job_id, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, sentence))
+
     def _goes_elsewhere(self, seat: Seat, job_id: str, problem: Problem) -> bool:
         """Whether another place may do better with a job that failed at this one; then it doesn't come back here."""
         crash = problem.kind in CRASHES
@@ -383,6 +415,7 @@ class JobRunner:
         """The job has ended; if it is queued again, it may go anywhere."""
         self._barred.pop(job_id, None)
         self._crashes.pop(job_id, None)
+        self._losses.pop(job_id, None)
 
     # What is planned
 
@@ -437,9 +470,11 @@ class JobRunner:
         seat.running = None if begun else made.plan
         seat.warm, self._to_warm_up = (), None
         seat.holds(request.model)
-        seat.life.run(self._params(job_id, request, made))
+        seat.life.run(self._params(job_id, seat, request, made))
 
-    def _params(self, job_id: str, request: TakeRequest, made: Prepared, work_folder: Path | None = None) -> RunParams:
+    def _params(
+        self, job_id: str, seat: Seat, request: TakeRequest, made: Prepared, work_folder: Path | None = None
+    ) -> RunParams:
         """The job for the worker. What is none, as it is only to be got ready or looked at, has no id."""
         if job_id:
             work_folder = self._queue.work_folder(job_id)
@@ -450,7 +485,7 @@ class JobRunner:
             str(made.folder),
             self._device,
             self._memory_budget_bytes,
-            self._seats.host_budget_bytes,
+            self._seats.host_budget_of(seat),
             tiny_decoder=made.tiny_decoder,
             model_parts=[ComponentFile(Component(name), str(path)) for name, path in made.component_files.items()],
             copies_folder=self._copies_folder,

@@ -83,10 +83,13 @@ class Looks:
         self,
         planning: PlanningQueue,
         times: MeasuredTimes,
-        run_params: Callable[[TakeRequest, Prepared, Path], RunParams],
+        run_params: Callable[[Seat, TakeRequest, Prepared, Path], RunParams],
         folder: Path,
     ) -> None:
-        """`run_params` gives a worker's params for a request and a work folder; `folder` is this server's alone."""
+        """`run_params` gives the params for a place's worker, a request and a work folder.
+
+        `folder` is this server's alone.
+        """
         self._planning, self._times, self._run_params = planning, times, run_params
         self._folder = folder
         self._wanted: _Wanted | None = None
@@ -223,7 +226,7 @@ class Looks:
         shutil.rmtree(self._folder / str(self._number - KEPT_LOOKS), ignore_errors=True)
         self._seat.holds(request.model)
         params = MakeLookParams(
-            self._run_params(request, made, self._work_folder),
+            self._run_params(self._seat, request, made, self._work_folder),
             str(self._folder / str(self._number)),
             MOST_SECONDS,
         )

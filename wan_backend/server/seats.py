@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from ..memory.forecast import Machine
-from ..protocol.messages import Plan, Problem, ProgressParams, RunResult, WorkerState, WorkerStatus
+from ..protocol.messages import Plan, Problem, ProblemKind, ProgressParams, RunResult, WorkerState, WorkerStatus
 from ..protocol.sentences import Sentence
 from .cards import VISIBLE, Card
 from .graphics_card import GraphicsCardWatch
-from .inbox import WorkerExit, WorkerLine
+from .inbox import WorkerExit, WorkerLine, WorkerLost, WorkerUnfit
 from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,9 @@ class SeatListener(Protocol):
     def job_failed(self, seat: Seat, job_id: str, problem: Problem) -> None:
         """A worker could not, or died, or hung."""
 
+    def job_lost(self, seat: Seat, job_id: str, how: Sentence) -> None:
+        """A worker went with its machine, for which the job isn't to blame; `how` is a clause."""
+
 
 class Seat:
     """A place for one worker after another, with the card that they are given."""
@@ -50,6 +53,8 @@ class Seat:
         """Places are counted from 0; without a card, a worker chooses its device itself."""
         self.number, self.life, self.card = number, life, card
         self.watch = watch or GraphicsCardWatch(None)
+        self.needs_card = False
+        """Whether a worker without a graphics card is to make no takes here, though it was given no certain one."""
         self.listener: SeatListener
         self.planned = ""
         """The job that is being planned for it; it stays queued meanwhile, and may be canceled."""
@@ -123,7 +128,15 @@ class Seat:
 
     def job_failed(self, job_id: str, problem: Problem) -> None:
         """The worker could not, or died, or hung."""
+        if self.life.node and problem.kind is not ProblemKind.CANCELED:
+            problem = dataclasses.replace(
+                problem, sentence=Sentence("On {name}: {words}", name=self.life.node, words=problem.sentence)
+            )
         self.listener.job_failed(self, job_id, problem)
+
+    def job_lost(self, job_id: str, how: Sentence) -> None:
+        """The worker went with its machine, for which the job isn't to blame; `how` is a clause."""
+        self.listener.job_lost(self, job_id, how)
 
 
 class Seats:
@@ -161,7 +174,7 @@ class Seats:
         self._wanted = True
         for seat in self._seats if len(self._seats) > 1 else ():
             seat.listener.worker_changed(seat, seat.status)
-        if self._seats:
+        if self._seats and not self._seats[0].life.is_far:  # there it would keep others from a place
             self._seats[0].life.want()
 
     def choose(self, model: str, free: Iterable[Seat], barred: Collection[int] = ()) -> Seat | None:
@@ -179,16 +192,16 @@ class Seats:
         """A worker came up, and so much of the machine's memory was free."""
         self._host_bytes = max(self._host_bytes, host_bytes)
 
-    @property
-    def host_budget_bytes(self) -> int | None:
-        """The machine's memory that a worker may have beside the others; None for all that is free."""
-        if len(self._seats) < 2 or not self._host_bytes:
-            return None
-        return self._host_bytes // len(self._seats)
+    def host_budget_of(self, seat: Seat) -> int | None:
+        """The machine's memory that its worker may have beside the others there; None for all that is free."""
+        host_bytes, workers = self._host_bytes, len(self._seats)
+        if seat.life.is_far:
+            host_bytes, workers = seat.status.host_bytes, seat.life.shared
+        return host_bytes // workers if workers > 1 and host_bytes else None
 
     def machine_of(self, seat: Seat) -> Machine | None:
         """The machine to plan for, as a worker has it there; None until that is known. From any thread."""
-        machine, budget = seat.watch.machine, self.host_budget_bytes
+        machine, budget = seat.watch.machine, self.host_budget_of(seat)
         if machine is None or budget is None:
             return machine
         shared = dataclasses.replace(machine, host_bytes=min(machine.host_bytes, budget))
@@ -209,6 +222,16 @@ class Seats:
         """A worker sent a line."""
         for seat in self._seats:
             seat.life.on_line(event)
+
+    def on_lost(self, event: WorkerLost) -> None:
+        """A worker went with its machine."""
+        for seat in self._seats:
+            seat.life.on_lost(event)
+
+    def on_unfit(self, event: WorkerUnfit) -> None:
+        """A worker could not be started, and no other could be in its place."""
+        for seat in self._seats:
+            seat.life.on_unfit(event)
 
     def on_exit(self, event: WorkerExit) -> None:
         """A worker ended."""
@@ -264,6 +287,10 @@ def take_seats(workers: int, cards: Sequence[Card]) -> list[Card | None]:
     return [None] * min(max(1, workers), MAX_SEATS)
 
 
+NO_CARD_THERE = Sentence(
+    "The worker on node {node} of the cluster finds no graphics card; see to its driver and the build of its torch, "
+    "then retry a job. With `--device cpu`, takes are made on processors."
+)
 NO_CARD = Sentence(
     "The backend's torch finds no graphics card under {card}; choose the cards that may be used anew in the "
     "preferences, or set up the backend again."

@@ -44,12 +44,13 @@ from ..storage import compiled_kernels, private_files
 from ..storage.disk_errors import reason
 from . import cards, log_files, looks, stay, worker_process
 from .cards import Card
+from .cluster_line import ClusterLine, ClusterWish
 from .diagnosis import BF16_CACHE_FOLDER
 from .download_process import DownloadCommand
 from .download_queue import Downloads
 from .graphics_card import GraphicsCardWatch
 from .handlers import ASKED_FOR, Handlers
-from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
+from .inbox import Call, ClientLine, Event, Inbox, Leave, WorkerExit, WorkerLine, WorkerLost, WorkerUnfit
 from .job_runner import JobRunner
 from .planner import Planner
 from .planning_queue import PlanningQueue
@@ -60,6 +61,11 @@ from .worker_life import WorkerLife
 log = logging.getLogger(__name__)
 
 CANT_START = 3
+FAR_IDLE_MINUTES = 5.0
+"""On a cluster, others may wait for its place."""
+FAR_WORKERS = 16
+"""At most, where nobody says how many; so many places are asked for while as many jobs wait, and none otherwise."""
+MAX_CARDS_EACH = 64
 PROGRESS_SECONDS = 0.1
 """Shortest time between two reports of a job's progress."""
 IDLE_SECONDS = 5.0
@@ -68,7 +74,13 @@ LEAVE_SECONDS = 1.8
 """A disk that stalls must not hold the server: what is not written by then, the next server finds out by itself."""
 
 
-_WORDS = {ClientLine: "a call", WorkerLine: "a line of the worker", WorkerExit: "the worker's end", Call: "what came"}
+_WORDS = {
+    ClientLine: "a call",
+    WorkerLine: "a line of the worker",
+    WorkerExit: "the worker's end",
+    WorkerLost: "the worker's end",
+    Call: "what came",
+}
 """Names of the main thread's work, for the client that pings."""
 
 
@@ -92,6 +104,8 @@ class Options:
     """The cards that may be used, in the order in which jobs go to them; empty: all."""
     workers: int = 0
     """How many workers there may be; 0: one for each card."""
+    cluster: ClusterWish | None = None
+    """The cluster on which the workers are; None: they are on this machine."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +119,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_machine_arguments(parser)
     parser.add_argument("--online", action="store_true", help="allow the network")
     parser.add_argument(
-        "--idle-minutes", type=float, default=0.0, metavar="X", help="end a worker that is idle for so long; 0: never"
+        "--idle-minutes",
+        type=float,
+        metavar="X",
+        help=f"end a worker that is idle for so long; 0: never (0; with --ray {FAR_IDLE_MINUTES:g})",
     )
     parser.add_argument("--paused", action="store_true", help="begin no job before the queue is resumed")
     parser.add_argument(
@@ -116,7 +133,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many workers make takes side by side: at most one on a card, and so many on the processor "
         "(one for each card, else one)",
     )
+    cluster = parser.add_argument_group("a studio's cluster (docs/farms.md)")
+    add_cluster_arguments(cluster)
+    cluster.add_argument("--ray-silent-seconds", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--worker-command", type=json.loads, default=[], help=argparse.SUPPRESS)
+
+
+def add_cluster_arguments(parser: argparse._ActionsContainer) -> None:
+    """The flags that say on which cluster workers are, and what each is given there."""
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="have the workers on a Ray cluster: HOST:PORT, or auto for this machine's"
+    )
+    parser.add_argument(
+        "--ray-cards",
+        type=_card_count,
+        metavar="N",
+        help="how many cards each worker asks the cluster for (1; with --device cpu 0)",
+    )
+    parser.add_argument(
+        "--ray-resource", default="", metavar="NAME", help="only on nodes with this resource of Ray's, as `wan_models`"
+    )
+
+
+def _card_count(text: str) -> int:
+    if not text.isdigit() or int(text) > MAX_CARDS_EACH:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of cards; give 0 to {MAX_CARDS_EACH}")
+    return int(text)
+
+
+def cluster_of(options: argparse.Namespace) -> ClusterWish | None:
+    """The cluster that the flags name; None where the workers are on this machine."""
+    if options.ray is None:
+        return None
+    cards_each = (
+        options.ray_cards if options.ray_cards is not None else int(getattr(options, "device", "auto") != "cpu")
+    )
+    silent = getattr(options, "ray_silent_seconds", None)
+    return ClusterWish(options.ray, cards_each, options.ray_resource, silent)
 
 
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -180,7 +233,13 @@ def own_state_folder() -> Path:
 
 def _flags_of(options: argparse.Namespace) -> list[str]:
     """The flags with which a keeper starts the server."""
-    flags = ["--device", options.device, "--idle-minutes", str(options.idle_minutes)]
+    flags = ["--device", options.device]
+    flags += [] if options.idle_minutes is None else ["--idle-minutes", str(options.idle_minutes)]
+    if options.ray is not None:
+        flags += ["--ray", options.ray, *(["--ray-resource", options.ray_resource] if options.ray_resource else [])]
+        flags += [] if options.ray_cards is None else ["--ray-cards", str(options.ray_cards)]
+        silent = options.ray_silent_seconds
+        flags += [] if silent is None else ["--ray-silent-seconds", str(silent)]
     for folder in options.models_folder:
         flags += ["--models-folder", os.path.abspath(folder)]
     if options.memory_budget_gib:
@@ -199,6 +258,12 @@ def main(options: argparse.Namespace) -> int:
     """Serve until stdin ends; the exit code."""
     if options.stay and stay.is_possible():
         return stay.main(options.state.absolute(), _flags_of(options))
+    if options.ray is not None and options.card:
+        sys.stderr.write("--card names a card of this machine, and --ray has the cluster choose: give one of them.\n")
+        return CANT_START
+    idle_minutes = options.idle_minutes
+    if idle_minutes is None:
+        idle_minutes = FAR_IDLE_MINUTES if options.ray is not None else 0.0
     private_files.begin()
     budget = options.memory_budget_gib
     made = Options(
@@ -207,12 +272,13 @@ def main(options: argparse.Namespace) -> int:
         options.device,
         int(budget * (1 << 30)) if budget and budget > 0 else None,
         options.online,
-        max(0.0, options.idle_minutes) * 60,
+        max(0.0, idle_minutes) * 60,
         options.worker_command,
         options.paused,
         dict(options.transformer),
         options.card,
         options.workers,
+        cluster_of(options),
     )
     try:
         server = Server(made)
@@ -284,6 +350,7 @@ class Server:
         )
         self._options, self._logs, self._numbers = options, log_file.parent, itertools.count(1)
         self._seats = Seats()
+        self._cluster: ClusterLine | None = None
         calibrations = Calibrations(options.state / CALIBRATIONS_FILE)
         answers = TransformerAnswers(options.state / TRANSFORMERS_FILE, options.transformers)
         planner = Planner(
@@ -309,7 +376,9 @@ class Server:
     def _find_cards(self) -> None:
         """Open the workers' places; where the cards have to be asked for, beside everything else."""
         options = self._options
-        if options.device not in ("auto", "cuda"):
+        if options.cluster is not None:
+            self._open_far_seats(options.cluster)
+        elif options.device not in ("auto", "cuda"):
             self._open_seats([])
         elif options.cards:
             self._open_seats(cards.named(options.cards))
@@ -319,6 +388,20 @@ class Server:
             self._open_seats([])
         else:
             threading.Thread(target=self._list_cards, name="cards", daemon=True).start()
+
+    def _open_far_seats(self, wish: ClusterWish) -> None:
+        """Have places whose workers are on the cluster, each only while there is a job for it."""
+        options = self._options
+        line = ClusterLine(wish, options.state, self._logs, self._inbox, options.worker_command, options.online)
+        self._cluster = line
+        log.info("Workers are on the Ray cluster %s, each with %d cards", wish.address, wish.cards)
+        seats = []
+        for number in range(options.workers or FAR_WORKERS):
+            watch = GraphicsCardWatch(options.memory_budget_bytes, options.device, asks=False)
+            life = WorkerLife([], {}, self._logs, self._inbox, numbers=self._numbers, cluster=line)
+            seats.append(Seat(number, life, watch=watch))
+            seats[-1].needs_card = wish.cards > 0 and options.device != "cpu"
+        self._seats.open(seats)
 
     def _list_cards(self) -> None:
         found = cards.for_takes(cards.listed())
@@ -383,7 +466,7 @@ class Server:
             log.exception("Something failed while handling %.200r", event)
         self._busy.end()
 
-    def _handle(self, event: ClientLine | WorkerLine | WorkerExit | Call | Leave) -> None:
+    def _handle(self, event: Event) -> None:
         match event:
             case ClientLine(line):
                 self._input.handled(line)
@@ -392,6 +475,10 @@ class Server:
                 self._seats.on_line(event)
             case WorkerExit():
                 self._seats.on_exit(event)
+            case WorkerLost():
+                self._seats.on_lost(event)
+            case WorkerUnfit():
+                self._seats.on_unfit(event)
             case Call(do):
                 do()
             case Leave(why):
@@ -467,6 +554,8 @@ class Server:
         exit_hard_after(LEAVE_SECONDS)
         self._downloads.leave()
         self._runner.leave(goes_on=self._leaving == ASKED_FOR)
+        if self._cluster is not None:
+            self._cluster.close()
         self._queue.save_unsaved()
         self._queue.close(0.5)
         self._owner.release()

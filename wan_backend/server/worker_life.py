@@ -37,7 +37,8 @@ from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage.disk_errors import reason
 from . import process_exit
-from .inbox import Call, Inbox, WorkerExit, WorkerLine
+from .cluster_line import ClusterLine, FarWorker
+from .inbox import Call, Inbox, WorkerExit, WorkerLine, WorkerLost, WorkerUnfit
 from .worker_process import WorkerProcess
 from .worker_pulse import Pulse, Signs, Timeouts, read_signs
 
@@ -51,6 +52,7 @@ QUICK_DEATHS = 3
 """A worker that dies within QUICK_SECONDS of its start, or hangs, without an answer dies quickly; so many in a row are
 enough."""
 RELEASE_SECONDS = 1.0
+STARTS = Sentence("The worker is starting.")
 KILL_SECONDS = 10.0
 """A killed worker that is still there then, held by a driver or a disk, is left to the system."""
 
@@ -70,6 +72,9 @@ class Listener(Protocol):
     def job_failed(self, job_id: str, problem: Problem) -> None:
         """The worker could not, or died."""
 
+    def job_lost(self, job_id: str, how: Sentence) -> None:
+        """The worker went with its machine, for which the job isn't to blame; `how` is a clause."""
+
 
 class WorkerLife:
     """At most one worker, and whether there may be another."""
@@ -83,14 +88,16 @@ class WorkerLife:
         timeouts: Timeouts | None = None,
         read_signs: Callable[[int], Signs | None] = read_signs,
         numbers: Iterator[int] | None = None,
+        cluster: ClusterLine | None = None,
     ) -> None:
         """`read_signs` reads the signs of a process; `numbers` are given to one worker after the next, and to those of
-        the other lives that share the inbox."""
+        the other lives that share the inbox. With a `cluster`, the workers are there, and `command` isn't used."""
         self._command, self._environment, self._logs, self._inbox = command, environment, logs, inbox
         self._timeouts, self._read_signs = timeouts or Timeouts(), read_signs
         self.listener: Listener
         self.status = WorkerStatus(WorkerState.NONE)
-        self._process: WorkerProcess | None = None
+        self._cluster = cluster
+        self._process: WorkerProcess | FarWorker | None = None
         self._endpoint = self._new_endpoint()
         self._pulse = Pulse(self._timeouts, lambda: None, time.monotonic())
         self._numbers, self._started = numbers or itertools.count(1), 0
@@ -128,6 +135,27 @@ class WorkerLife:
         return self._started
 
     @property
+    def is_far(self) -> bool:
+        """Whether the worker takes a place of others on a cluster, so that it is there only while it is needed."""
+        return self._cluster is not None
+
+    @property
+    def waits_for(self) -> Sentence:
+        """What the worker waits for before it can start; empty if it doesn't."""
+        process = self._process
+        return process.words if isinstance(process, FarWorker) and process.waits else NO_SENTENCE
+
+    @property
+    def node(self) -> str:
+        """The machine of the cluster that the worker is on; empty where it is on none."""
+        return self._process.node if isinstance(self._process, FarWorker) else ""
+
+    @property
+    def shared(self) -> int:
+        """How many workers share the memory of that machine, at most."""
+        return self._process.shared if isinstance(self._process, FarWorker) else 1
+
+    @property
     def can_warm_up(self) -> bool:
         """Whether `warm_up` may be called, and no worker has died of it."""
         return self.can_take_a_job and self._may_warm_up
@@ -154,18 +182,26 @@ class WorkerLife:
         self._killed_because = self._hung_while = NO_SENTENCE
         self._started_at = self._ticked_at = time.monotonic()
         try:
-            process = WorkerProcess(self._started, self._command, self._environment, self._logs, self._inbox)
+            process = self._new_process()
         except OSError as error:
             self._died(Sentence("could not be started ({reason})", reason=reason(error)), None)
             self._inbox.put(Call(lambda: None))  # no thread will tell of its end, and a job may wait for the next try
             return
         self._process = process
         self._endpoint = self._new_endpoint()
-        self._pulse = Pulse(self._timeouts, lambda: self._read_signs(process.pid), self._started_at)
+        self._pulse = Pulse(self._timeouts, lambda: self._signs_of(process), self._started_at)
         log.info("Worker %d started: process %d", self._started, process.pid)
         self._deadline = self._started_at + self._timeouts.start
         self._looks_at = self._started_at + self._timeouts.look
-        self._set(WorkerStatus(WorkerState.STARTING, sentence=Sentence("The worker is starting.")))
+        self._set(WorkerStatus(WorkerState.STARTING, sentence=self.waits_for or STARTS))
+
+    def _new_process(self) -> WorkerProcess | FarWorker:
+        if self._cluster is not None:
+            return self._cluster.start(self._started)
+        return WorkerProcess(self._started, self._command, self._environment, self._logs, self._inbox)
+
+    def _signs_of(self, process: WorkerProcess | FarWorker) -> Signs | None:
+        return process.signs() if isinstance(process, FarWorker) else self._read_signs(process.pid)
 
     def run(self, params: RunParams) -> None:
         """Give the worker a job; one that can't be handed over fails at once."""
@@ -229,6 +265,10 @@ class WorkerLife:
     def release(self) -> None:
         """End an idle worker, and forgive those that died."""
         self.reset()
+        self.withdraw()
+
+    def withdraw(self) -> None:
+        """End an idle worker, also one that still waits for its place."""
         if self._process is not None and not self._job_id:
             self._expected_end = True
             self._process.close()
@@ -238,6 +278,8 @@ class WorkerLife:
     def reset(self) -> None:
         """Forgive those that died: a person wants to try again."""
         self._quick_deaths, self._may_warm_up = 0, True
+        if self._cluster is not None:
+            self._cluster.try_anew()
         if self.status.state is WorkerState.BROKEN:
             self._set(WorkerStatus(WorkerState.NONE))
 
@@ -285,12 +327,42 @@ class WorkerLife:
             self._pulse.reset(now)
             if self._deadline is not None:
                 self._deadline += slept
+        if self.status.state is WorkerState.STARTING and not self._killed:
+            self._follow_start(now)
         if self._deadline is not None and now >= self._deadline:
             self._time_is_up()
         elif now >= self._looks_at and not self._killed and not self._expected_end:
             self._looks_at = now + self._timeouts.look
             if self._pulse.is_hung(self.status.state, self._message_at, now):
                 self._hangs()
+
+    def _follow_start(self, now: float) -> None:
+        """Say what the worker waits for; until it has its place, its time doesn't run."""
+        if self.waits_for:
+            self._started_at, self._deadline = now, now + self._timeouts.start
+        self._set_state(WorkerState.STARTING, self.waits_for or STARTS)
+
+    def on_lost(self, event: WorkerLost) -> None:
+        """The worker went with its machine, or was taken away there."""
+        process = self._process
+        if process is None or event.worker != process.number:
+            return
+        if self._killed or self._expected_end or not event.innocent:
+            self._ended(self._killed_because or event.how)
+            return
+        log.warning("Worker %d %s", process.number, event.how)
+        self._forget_process()
+        job_id, self._job_id = self._job_id, ""
+        self._set(WorkerStatus(WorkerState.NONE, sentence=Sentence("The worker {how}.", how=event.how)))
+        if job_id and self._canceled:
+            self.listener.job_failed(job_id, CANCELED)
+        elif job_id:
+            self.listener.job_lost(job_id, event.how)
+
+    def on_unfit(self, event: WorkerUnfit) -> None:
+        """None can be started."""
+        if self._process is not None and event.worker == self._process.number:
+            self.give_up(event.why)
 
     def on_line(self, event: WorkerLine) -> None:
         """The worker sent a line; one that can't be understood is logged and ignored."""
@@ -301,7 +373,8 @@ class WorkerLife:
         """The worker ended."""
         process = self._process
         if process is not None and event.worker == process.number:
-            self._ended(self._killed_because or process_exit.in_words(event.code, process.log_file))
+            how = self._killed_because or process_exit.in_words(event.code, process.log_file)
+            self._ended(Sentence("{how} (node {node})", how=how, node=self.node) if self.node else how)
 
     @property
     def _message_at(self) -> float:
@@ -383,6 +456,8 @@ class WorkerLife:
             self._kill(Sentence("speaks another version of the protocol; set up the backend again"))
             return
         self._deadline = None
+        if self.is_far:
+            self._idle_since = time.monotonic()  # it was wanted for a job, which may have been canceled
         sizes = (ready.device_bytes, ready.host_bytes)
         self._set(WorkerStatus(WorkerState.READY, ready.device, ready.torch, Sentence("The worker is ready."), *sizes))
 

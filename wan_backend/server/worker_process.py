@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..protocol import LineSplitter
+from ..protocol.framing import MAX_LINE_BYTES
 from ..storage import compiled_kernels
 from . import log_files
 from .inbox import Receiver, WorkerExit, WorkerLine
@@ -41,9 +42,10 @@ class WorkerProcess:
         logs: Path,
         inbox: Receiver,
         kind: str = "worker",
+        max_line_bytes: int = MAX_LINE_BYTES,
     ) -> None:
         """Start it; `kind` is what its log and its threads are called. Raises OSError."""
-        self.number = number
+        self.number, self._max_line_bytes = number, max_line_bytes
         self.message_at = time.monotonic()
         """The time of its last message, however long that waits in the inbox."""
         self._inbox = inbox
@@ -97,7 +99,7 @@ class WorkerProcess:
     def _read(self) -> None:
         stdout = self._process.stdout
         assert stdout is not None
-        splitter = LineSplitter()
+        splitter = LineSplitter(self._max_line_bytes)
         with stdout, contextlib.suppress(OSError, ValueError):
             while chunk := os.read(stdout.fileno(), CHUNK_BYTES):
                 self.message_at = time.monotonic()

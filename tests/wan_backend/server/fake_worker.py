@@ -3,6 +3,7 @@
 The words of the prompt, done in turn:
     frames:N        write N frames, each in its time (see frame_seconds), then finish; without it, as the plan says
     slow:S          each frame takes S seconds
+    keeps           keep what is made in the job's folder, and go on from what another worker kept there
     hang            stop answering, cancel or not
     deaf            go on for a minute, and don't hear a cancel
     exit:C          end with exit code C        signal:N   end by signal N
@@ -118,6 +119,8 @@ class Run:
         self.partial = self.folder.with_name(params.job_id + PARTIAL_SUFFIX)
         self.frames = int(self.words.get("frames") or params.plan.take_frames)
         self.frame_seconds = float(self.words.get("slow") or 0)
+        self.kept = Path(params.work_folder) / "kept.txt"
+        """The process that made each frame, a line each."""
 
     def go(self) -> Any:
         """Behave as the prompt says."""
@@ -125,11 +128,25 @@ class Run:
             self.tell(state, 0.1)
         self.misbehave()
         self.partial.mkdir(parents=True, exist_ok=True)
+        before = len(self.made_by())
         for index in range(self.frames):
-            self.pause(self.frame_seconds)
+            if index >= before:
+                self.pause(self.frame_seconds)
+                self.keep()
             self.write_frame(index)
             self.tell(JobState.DECODING, (index + 1) / self.frames)
         return Nothing() if "lie" in self.words else RunResult(self.finish(), PhaseSeconds(denoise=0.1))
+
+    def made_by(self) -> list[str]:
+        """The processes that made the frames so far, if that is kept."""
+        return self.kept.read_text().split() if "keeps" in self.words and self.kept.exists() else []
+
+    def keep(self) -> None:
+        """Keep a frame."""
+        if "keeps" in self.words:
+            self.kept.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.kept, "a") as stream:
+                stream.write(f"{os.getpid()}\n")
 
     def misbehave(self) -> None:
         """What can go wrong before the first frame."""
@@ -188,6 +205,7 @@ class Run:
             request.frame_rate,
         )
         settings = {"format": 1, "job_id": self.params.job_id, "request": to_json(request), "take": to_json(take)}
+        settings["made_by"] = self.made_by()
         settings["model_parts"] = to_json(self.params.model_parts)
         (self.partial / SETTINGS_FILE).write_text(json.dumps(settings))
         os.rename(self.partial, self.folder)

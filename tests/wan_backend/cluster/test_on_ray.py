@@ -1,0 +1,88 @@
+"""A server whose workers are on a real Ray cluster, of nodes on this machine's loopback, one of which is killed."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.wan_backend.cluster.local_nodes import AROUND, LocalNodes
+from tests.wan_backend.server.served import Served, processes_with, request, wait_until
+
+PATIENCE_SECONDS = 180.0
+SILENT = ("--ray-silent-seconds", "8")
+
+
+@pytest.fixture
+def nodes():
+    with LocalNodes() as made:
+        yield made
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    (tmp_path / "media").mkdir()
+    return tmp_path / "media"
+
+
+def served(tmp_path: Path, models: Path, nodes: LocalNodes, *flags: str, **more) -> Served:
+    around = {name: value for name, value in AROUND.items() if name != "PYTHONPATH"}
+    ray = ["--device", "cpu", "--ray", nodes.address, "--ray-cards", "1", *SILENT]
+    return Served(tmp_path / "state", models, *ray, *flags, **around, **more)
+
+
+def takes_in(media: Path) -> Counter[str]:
+    """How many takes there are of each job."""
+    return Counter(json.loads(file.read_text())["job_id"] for file in media.glob("*/take.json"))
+
+
+def test_a_node_is_killed_and_its_job_goes_on_elsewhere(tmp_path, models_folder, media, nodes):
+    first = nodes.add()
+    with served(tmp_path, models_folder, nodes) as server:
+        words = ("keeps slow:1", "keeps", "keeps")
+        jobs = [server.submit(request(media, each, length_frames=9)) for each in words]
+        server.wait(lambda m: m.get("method") == "progress" and m["params"]["progress"] > 0.2, PATIENCE_SECONDS)
+        nodes.kill(first)
+        nodes.add()
+        lost = server.wait(
+            lambda m: m.get("method") == "job" and "lost with node" in m["params"]["sentence"], PATIENCE_SECONDS
+        )
+        assert lost["params"]["state"] == "queued"
+        for job in jobs:
+            server.wait_for(job, "done", seconds=PATIENCE_SECONDS)
+        assert takes_in(media) == Counter(jobs)
+        made_by = [json.loads((media / job / "take.json").read_text())["made_by"] for job in jobs]
+        assert [len(each) for each in made_by] == [9, 9, 9], "no frame was made twice"
+        assert len(set(made_by[0])) == 2 and len(set(made_by[1])) == 1
+    wait_until(lambda: not processes_with(str(media)))
+
+
+@pytest.mark.long
+def test_of_200_jobs_on_nodes_that_die_none_is_lost_and_none_made_twice(tmp_path, models_folder, media, nodes):
+    chance = random.Random(20)
+    alive = [nodes.add() for _ in range(4)]
+    with served(tmp_path, models_folder, nodes, "--workers", "6") as server:
+        jobs = [server.submit(request(media, "keeps slow:0.3", seed=seed)) for seed in range(200)]
+        killed = 0
+        while len(takes_in(media)) < 190:
+            before = len(takes_in(media))
+            wait_until(lambda n=before: len(takes_in(media)) >= n + chance.randint(3, 12), PATIENCE_SECONDS)
+            nodes.kill(alive.pop(chance.randrange(len(alive))))
+            alive.append(nodes.add())
+            killed += 1
+        for job in jobs:
+            server.wait_for(job, "done", seconds=PATIENCE_SECONDS)
+        assert takes_in(media) == Counter(jobs) and killed > 9
+        made_by = [json.loads((media / job / "take.json").read_text())["made_by"] for job in jobs]
+        assert {len(each) for each in made_by} == {5}, "no frame was made twice"
+        moved = sum(len(set(each)) > 1 for each in made_by)
+        told = [m["params"] for m in server.messages if m.get("method") == "job"]
+        lost = sum("was lost with node" in job["sentence"] for job in told)
+        assert moved and lost, "jobs were on the nodes that died"
+        assert not [job for job in told if job["state"] in ("failed", "interrupted")]
+        sys.stderr.write(f"{killed} nodes killed, {lost} workers lost with a job, {moved} takes by two workers\n")
+    wait_until(lambda: not processes_with(str(media)))
