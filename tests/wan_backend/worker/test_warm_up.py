@@ -136,7 +136,7 @@ class Memory:
 
     def __init__(self, monkeypatch) -> None:
         self.free = 50
-        monkeypatch.setattr(executor_module, "_free_memory", lambda _device: [FreeMemory(self.free, 100)])
+        monkeypatch.setattr(idle_memory, "free_memory", lambda _device: [FreeMemory(self.free, 100)])
 
 
 def test_a_warm_model_goes_when_other_programs_need_the_memory(executor, params, monkeypatch):
