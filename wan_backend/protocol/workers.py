@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from .choices import WorkerState
 from .sentences import NO_SENTENCE, Sentence
 
+SECOND_CARD_VARIABLE = "WAN_VSE_SECOND_CARD"
+"""Names the second card of a worker to it, in its environment: an id, or "cpu" for another process on the processor."""
 _CARD_ID = re.compile(r"(?:GPU|MIG)-[0-9A-Za-z-]{4,60}(?:/[0-9]{1,3}/[0-9]{1,3})?|[0-9]{1,3}")
 
 

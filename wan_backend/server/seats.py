@@ -14,6 +14,7 @@ from typing import Protocol
 from ..memory.forecast import Machine
 from ..protocol.messages import Plan, Problem, ProgressParams, RunResult, WorkerState, WorkerStatus
 from ..protocol.sentences import Sentence
+from ..protocol.workers import SECOND_CARD_VARIABLE
 from .cards import VISIBLE, Card
 from .graphics_card import GraphicsCardWatch
 from .inbox import WorkerExit, WorkerLine
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 MAX_SEATS = 64
 THREADS = "OMP_NUM_THREADS"
+PROCESSOR = "cpu"
 
 
 class SeatListener(Protocol):
@@ -45,10 +47,15 @@ class Seat:
     """A place for one worker after another, with the card that they are given."""
 
     def __init__(
-        self, number: int, life: WorkerLife, card: Card | None = None, watch: GraphicsCardWatch | None = None
+        self,
+        number: int,
+        life: WorkerLife,
+        card: Card | None = None,
+        watch: GraphicsCardWatch | None = None,
+        second: str = "",
     ) -> None:
-        """Places are counted from 0; without a card, a worker chooses its device itself."""
-        self.number, self.life, self.card = number, life, card
+        """Places are counted from 0; without a card, a worker chooses its device itself. `second` as `Place` has it."""
+        self.number, self.life, self.card, self.second = number, life, card, second
         self.watch = watch or GraphicsCardWatch(None)
         self.listener: SeatListener
         self.planned = ""
@@ -181,14 +188,20 @@ class Seats:
 
     @property
     def host_budget_bytes(self) -> int | None:
-        """The machine's memory that a worker may have beside the others; None for all that is free."""
-        if len(self._seats) < 2 or not self._host_bytes:
+        """The machine's memory that a worker, or its second card's process, may have beside the others.
+
+        None for all that is free.
+        """
+        processes = sum(2 if seat.second else 1 for seat in self._seats)
+        if processes < 2 or not self._host_bytes:
             return None
-        return self._host_bytes // len(self._seats)
+        return self._host_bytes // processes
 
     def machine_of(self, seat: Seat) -> Machine | None:
         """The machine to plan for, as a worker has it there; None until that is known. From any thread."""
         machine, budget = seat.watch.machine, self.host_budget_bytes
+        if machine is not None and seat.second:
+            machine = dataclasses.replace(machine, cards=2)
         if machine is None or budget is None:
             return machine
         shared = dataclasses.replace(machine, host_bytes=min(machine.host_bytes, budget))
@@ -238,30 +251,47 @@ class Seats:
             seat.life.release()
 
 
-def environments(cards: Sequence[Card | None], around: dict[str, str]) -> list[dict[str, str]]:
-    """What the workers of these places find in their environment, which is `around` but for the card.
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What a worker is given."""
 
-    Workers that compute on the processor share its cores.
+    card: Card | None = None
+    """None: it chooses its device itself."""
+    second: str = ""
+    """Its second card, as SECOND_CARD_VARIABLE has it; empty if it has one."""
+
+
+def environments(places: Sequence[Place], around: dict[str, str]) -> list[dict[str, str]]:
+    """What the workers of these places find in their environment, which is `around` but for the cards.
+
+    Workers that compute on the processor share its cores, also with their second half.
     """
     made = []
-    for card in cards:
-        mine = dict(around)
-        if card is not None:
-            mine[VISIBLE] = card.id
-        elif len(cards) > 1:
-            mine.setdefault(THREADS, str(max(1, (os.cpu_count() or 1) // len(cards))))
+    processes = sum(2 if place.second else 1 for place in places)
+    for place in places:
+        mine = {name: value for name, value in around.items() if name != SECOND_CARD_VARIABLE}
+        if place.card is not None:
+            mine[VISIBLE] = place.card.id
+        elif processes > 1:
+            mine.setdefault(THREADS, str(max(1, (os.cpu_count() or 1) // processes)))
+        if place.second:
+            mine[SECOND_CARD_VARIABLE] = place.second
         made.append(mine)
     return made
 
 
-def take_seats(workers: int, cards: Sequence[Card]) -> list[Card | None]:
-    """A place for each card; `workers` is the number of places that was asked for, 0 where it wasn't.
+def take_places(workers: int, cards: Sequence[Card], cards_per_take: int = 1, device: str = "auto") -> list[Place]:
+    """A place for each card, or for each two that follow one another where a take may have two.
 
-    No card has two workers. Without cards, there are as many workers as were asked for, else one.
+    `workers` is the number of places that was asked for, 0 where it wasn't. No card has two workers. Without cards,
+    there are as many workers as were asked for, else one; a second half is computed on the processor only where
+    `device` is that.
     """
     if cards:
-        return list(cards[: workers or len(cards)])
-    return [None] * min(max(1, workers), MAX_SEATS)
+        pairs = [cards[first : first + cards_per_take] for first in range(0, len(cards), cards_per_take)]
+        return [Place(pair[0], pair[1].id if len(pair) > 1 else "") for pair in pairs][: workers or None]
+    second = PROCESSOR if cards_per_take > 1 and device == PROCESSOR else ""
+    return [Place(None, second)] * min(max(1, workers), MAX_SEATS)
 
 
 NO_CARD = Sentence(

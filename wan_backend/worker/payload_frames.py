@@ -7,8 +7,7 @@ It imports no torch: a process reads its pipe while it loads that.
 from __future__ import annotations
 
 import json
-import os
-from typing import Any
+from typing import Any, BinaryIO
 
 PAYLOAD = "payload_bytes"
 MAX_LINE = 1 << 24
@@ -25,25 +24,15 @@ def packed(message: Message, payload: bytes = b"") -> bytes:
     return json.dumps({**message, PAYLOAD: len(payload)}).encode() + b"\n" + payload
 
 
-class FrameReader:
-    """Reads messages from a descriptor, which is closed with it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._stream = os.fdopen(descriptor, "rb", buffering=1 << 20)
-
-    def read(self) -> tuple[Message, bytes] | None:
-        """The next message and what follows it; None at the end. Raises NotAMessage."""
-        line = self._stream.readline(MAX_LINE)
-        if not line:
-            return None
-        try:
-            message = json.loads(line)
-            size = int(message[PAYLOAD])
-        except (ValueError, TypeError, KeyError) as error:
-            raise NotAMessage(f"{line[:100]!r}: {error}") from error
-        payload = self._stream.read(size)
-        return None if len(payload) < size else (message, payload)
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        self._stream.close()
+def read(stream: BinaryIO) -> tuple[Message, bytes] | None:
+    """The next message and what follows it; None at the end. Raises NotAMessage, OSError."""
+    line = stream.readline(MAX_LINE)
+    if not line:
+        return None
+    try:
+        message = json.loads(line)
+        size = int(message[PAYLOAD])
+    except (ValueError, TypeError, KeyError) as error:
+        raise NotAMessage(f"{line[:100]!r}: {error}") from error
+    payload = stream.read(size)
+    return None if len(payload) < size else (message, payload)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from ..protocol import process_setup
 from ..storage import compiled_kernels
-from .payload_frames import FrameReader, Message, NotAMessage
+from . import payload_frames
+from .payload_frames import Message, NotAMessage
 from .server_connection import Channel
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Inbox:
     """What the worker says, read on a thread of its own; the process leaves when that ends."""
 
     def __init__(self, source: int) -> None:
-        self._reader = FrameReader(source)
+        self._stream = os.fdopen(source, "rb", buffering=1 << 20)
         self._messages: queue.Queue[tuple[Message, bytes]] = queue.Queue()
         self._ends = self._ends_taken = 0
 
@@ -53,7 +54,7 @@ class Inbox:
 
     def _read(self) -> None:
         try:
-            while (came := self._reader.read()) is not None:
+            while (came := payload_frames.read(self._stream)) is not None:
                 self._ends += came[0].get("do") in ENDING
                 self._messages.put(came)
         except NotAMessage as error:
@@ -67,7 +68,8 @@ def main(model_of: ModelOf | None = None) -> int:
     inbox = Inbox(source)
     inbox.start()  # before torch, so that the worker's end is seen while it loads
     with compiled_kernels.not_made_by_import():
-        from .second_half import SecondHalf, model_for
+        from .second_half import SecondHalf
+        from .warm_model import model_for
 
     SecondHalf(inbox, Channel(sink).send, model_of or model_for).go_on()
     return 0

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
@@ -29,10 +29,10 @@ from ..protocol.messages import RunParams
 from .idle_memory import IdleMemory
 from .job_memory import JobMemory
 from .payload_frames import Message, packed
-from .second_card_process import Inbox
 from .warm_model import model_for
 
-__all__ = ["ModelOf", "SecondHalf", "model_for"]
+if TYPE_CHECKING:
+    from .second_card_process import Inbox
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class SecondHalf:
         except Stopped:
             self._leave()
             return
-        except Exception as error:  # noqa: BLE001 - the process lives on, whatever the libraries raise
+        except Exception as error:
             expected = isinstance(error, ProtocolError)
             log.error("%s failed: %s", message.get("do"), error, exc_info=None if expected else error)
             words, is_short = f"{type(error).__name__}: {error}"[:MAX_WORDS], devices.is_out_of_memory(error)
@@ -92,6 +92,9 @@ class SecondHalf:
         match message.get("do"):
             case "prepare":
                 self._prepare(message)
+            case "warm":
+                self._turn(message)
+                self._leave()
             case "turn":
                 self._turn(message)
             case "forward":
@@ -102,16 +105,18 @@ class SecondHalf:
                 self._drop()
 
     def _prepare(self, message: Message) -> None:
-        """Get ready for a job; raises MemoryError where the transformer fits in another precision than the worker's."""
+        """Get ready for a job; raises RuntimeError where it can't be done as the worker does it."""
         self._leave()
         params = from_json(RunParams, message["job"])
         before, self._placement, self._model = self._model, None, None
         model = self._model_of(params, before)
         del before
         self._model = model
+        if model.device.type != message["device"]:  # torch goes on with the processor, which would take hours
+            raise RuntimeError("torch finds no such card")
         memory = JobMemory(model, params).plan
         if memory.eight_bit is not message["eight_bit"]:
-            raise MemoryError("the two cards have room for the transformer in different precisions")
+            raise RuntimeError("the two cards have room for the transformer in different precisions")
         findings = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
         self._placement = PlacedModel(
             *(model, memory, self._check, self._check, params.plan.loras),

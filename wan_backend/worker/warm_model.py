@@ -36,9 +36,9 @@ def model_for(params: RunParams, before: WanModel | None) -> WanModel:
     """
     device, folder = devices.choose(params.device), Path(params.model_folder)
     components: dict[str, Path] = {each.part: Path(each.place) for each in params.model_parts}
-    if before is not None and before.component_files.is_at(folder, components) and before.device == device:
-        if before.unchanged():
-            return before
+    same = before is not None and before.component_files.is_at(folder, components) and before.device == device
+    if before is not None and same and before.unchanged():
+        return before
     copies = Path(params.copies_folder) if params.copies_folder else None
     model = WanModel(folder, device, components=components, copies=copies)
     if before is not None:

@@ -23,8 +23,7 @@ from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.envelope import Request
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest, WarmUpParams
 from wan_backend.protocol.sentences import in_english
-from wan_backend.worker import executor as executor_module
-from wan_backend.worker import warm_up
+from wan_backend.worker import idle_memory, warm_up
 from wan_backend.worker.server_connection import RequestListener, WarmUp
 
 RATE = FrameRate(16)
