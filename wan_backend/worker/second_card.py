@@ -110,6 +110,10 @@ class Process:
             self._made.clear()
             self.ready_for, self.failed = 0, ""
 
+    def wait(self, timeout_seconds: float) -> int:
+        """Its exit code, once it has ended. Raises TimeoutExpired."""
+        return self._process.wait(timeout_seconds)
+
     def kill(self) -> None:
         """End it at once."""
         with contextlib.suppress(OSError):
@@ -166,7 +170,7 @@ class SecondCard:
     environment: Mapping[str, str]
     command: Sequence[str] = COMMAND
     patience_seconds: float = PATIENCE_SECONDS
-    steps_shared: int = 0
+    forwards_made: int = 0
     """How many of this job's forward passes it made."""
     was_lost: bool = False
     """Whether it failed in this job after it had been asked for something."""
@@ -216,7 +220,7 @@ class SecondCard:
         `steps_left()` are those that the worker has yet to make.
         """
         self.start()
-        self.steps_shared, self.was_lost, self._turn = 0, False, (0, "")
+        self.forwards_made, self.was_lost, self._turn = 0, False, (0, "")
         self._should_stop, self._steps_left = should_stop, steps_left
         self._kept.clear()
         if self.process is not None:
@@ -244,7 +248,7 @@ class SecondCard:
         """Have the prediction for the transformer's `inputs` computed there; None if it isn't ready."""
         process, turn = self.process, self._turn[0]
         if not self._is_busy or process is None or process.is_lost:
-            self.was_lost = self.was_lost or self.steps_shared > 0
+            self.was_lost = self.was_lost or self.forwards_made > 0
             return None
         if not turn or process.ready_for != turn:
             return None
@@ -275,7 +279,7 @@ class SecondCard:
         """What a person should know of its part in this job; empty if all is well."""
         if self.was_lost:
             return LOST
-        if self.steps_shared:
+        if self.forwards_made:
             return NO_SENTENCE
         if self.process is not None and self.process.failed:
             return NO_USE.with_values(reason=self.process.failed)
@@ -302,7 +306,7 @@ class SecondCard:
                 self.was_lost = True
                 process.kill()
                 return None
-        self.steps_shared += 1
+        self.forwards_made += 1
         self._deaths = 0
         return safetensors.load(payload)["prediction"].to(device)
 

@@ -509,7 +509,7 @@ def _note_second_card(job: TakeJob, state: TakeState) -> None:
     if second is None:
         return
     second.rest()
-    state.shared += second.steps_shared
+    state.shared += second.forwards_made
     if second.note and (second.was_lost or state.resumed is None):
         state.plan = replace(state.plan, notes=[*state.plan.notes, second.note])
 
