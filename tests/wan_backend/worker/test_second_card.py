@@ -22,11 +22,14 @@ from tests.wan_backend.worker.footage import source
 from tests.wan_backend.worker.worker_process import Worker, pictures
 from wan_backend.catalogue.transformer_shapes import shapes
 from wan_backend.library.component_files import ComponentFiles
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.lora.resolve import transformer_configs
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, Role, RunParams, RunResult, TakeRequest, Task
 from wan_backend.protocol.workers import SECOND_CARD_VARIABLE
 from wan_backend.worker import payload_frames, second_card
 from wan_backend.worker.executor import Executor
+from wan_backend.worker.kept_steps import fingerprint
 from wan_backend.worker.second_card import SecondCard
 
 pytestmark = pytest.mark.ci
@@ -163,6 +166,12 @@ def test_a_card_that_dies_or_hangs_costs_nothing_but_time(second, vace_folder, p
     again, forwards, notes = on_two(params(vace_folder, "again"), harmed)
     assert np.array_equal(both, again) and forwards == 1 and notes == [second_card.LOST]
     assert harmed.process.wait(SECONDS) == -signal.SIGKILL
+
+
+def test_steps_that_two_cards_made_may_go_on_with_one(vace_folder, params):
+    job, model = params(vace_folder), WanModel(vace_folder, torch.device("cpu"))
+    one = dataclasses.replace(job, plan=dataclasses.replace(job.plan, cards=1))
+    assert fingerprint(job, Canvas(), model) == fingerprint(one, Canvas(), model)
 
 
 def test_nobody_waits_for_a_card_that_is_not_ready(vace_folder, params):
