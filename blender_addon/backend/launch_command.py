@@ -90,6 +90,8 @@ class BackendSettings:
     private_key: str = ""
     cards: tuple[str, ...] = ()
     """The UUIDs of the graphics cards that may be used; empty: all."""
+    two_cards: bool = False
+    """True if two cards make each take together."""
     machine: Machine | None = None
     """None: this machine. Else models, device and memory are that one's own affair."""
 
@@ -122,6 +124,8 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         arguments += ["--idle-minutes", str(settings.idle_minutes)]
     for card in settings.cards if settings.device in ("auto", "cuda") else ():
         arguments += ["--card", card]
+    if settings.two_cards and settings.device in ("auto", "cuda"):
+        arguments += ["--cards-per-take", "2"]
     if settings.paused:
         arguments.append("--paused")
     environment_of_child = child_environment(settings.package_root, around)

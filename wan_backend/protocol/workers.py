@@ -34,6 +34,8 @@ class WorkerStatus:
     """The worker's place, counted from 0; a server has one for each card that may be used."""
     card: str = ""
     """The card of that place, by its UUID; empty where the worker chooses its device itself."""
+    second_card: str = ""
+    """Its second card, which computes one half of a take's guidance; empty if it has one."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Seat:
     def status(self) -> WorkerStatus:
         """The state of the worker, with the place."""
         card = "" if self.card is None else self.card.id
-        return dataclasses.replace(self.life.status, number=self.number, card=card)
+        return dataclasses.replace(self.life.status, number=self.number, card=card, second_card=self.second)
 
     @property
     def is_broken(self) -> bool:
