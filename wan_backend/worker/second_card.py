@@ -63,9 +63,10 @@ class Process:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start it. Raises OSError."""
+        hidden: dict[str, Any] = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
         # No group of its own: whoever kills the worker's group ends this process as well.
         self._process = subprocess.Popen(
-            list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(environment)
+            list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(environment), **hidden
         )
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._heard = threading.Condition()
@@ -75,6 +76,8 @@ class Process:
         self.failed = ""
         """What it says of why it can't go on with the job."""
         self.is_gone = False
+        self._job = 0
+        """The number of the first message of this job: what comes late of the one before says nothing of it."""
         threading.Thread(target=self._read, name="second-card-stdout", daemon=True).start()
         threading.Thread(target=self._write, name="second-card-stdin", daemon=True).start()
 
@@ -104,11 +107,11 @@ class Process:
         """Whether it does nothing more for this job."""
         return self.is_gone or bool(self.failed)
 
-    def begin_job(self) -> None:
-        """Forget what it said of another job."""
+    def begin_job(self, number: int) -> None:
+        """Forget what it said of another job: the messages of this one begin with that number."""
         with self._heard:
             self._made.clear()
-            self.ready_for, self.failed = 0, ""
+            self.ready_for, self.failed, self._job = 0, "", number
 
     def wait(self, timeout_seconds: float) -> int:
         """Its exit code, once it has ended. Raises TimeoutExpired."""
@@ -142,11 +145,14 @@ class Process:
 
     def _hear(self, message: Message, payload: bytes) -> None:
         with self._heard:
+            number = int(message["number"])
+            if number < self._job:
+                return
             match message.get("said"):
                 case "ready":
-                    self.ready_for = int(message["number"])
+                    self.ready_for = number
                 case "made":
-                    self._made[int(message["number"])] = payload
+                    self._made[number] = payload
                 case "failed":
                     self.failed = str(message.get("words"))
                     log.warning("the second card does no more for this job: %s", self.failed)
@@ -224,7 +230,7 @@ class SecondCard:
         self._should_stop, self._steps_left = should_stop, steps_left
         self._kept.clear()
         if self.process is not None:
-            self.process.begin_job()
+            self.process.begin_job(self._number + 1)
             self._tell("prepare", job=to_json(params), device=device.type, eight_bit=eight_bit)
             self._is_busy = True
 
