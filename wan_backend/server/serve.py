@@ -341,6 +341,8 @@ class Server:
         options = self._options
         places = take_places(options.workers, found, options.cards_per_take, options.device)
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
+        if options.cards_per_take > 1 and not any(place.second for place in places):
+            log.warning("A take has one card: there aren't two that it could have")
         around = environments(places, worker_process.environment(options.online, options.state))
         log.info("Workers: %d; cards: %s", len(places), ", ".join(f"{each.id} {each.name}" for each in found) or "any")
         self._seats.open(
