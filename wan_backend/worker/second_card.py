@@ -55,6 +55,7 @@ CHANGING = ("hidden_states", "timestep")
 
 LOST = Sentence("The second card failed during the take, so the take went on with one card.")
 NO_USE = Sentence("One card made the take, as the second one couldn't take part ({reason}).")
+NO_PROCESS = Sentence("its process has ended; the backend's log says why")
 NEVER_READY = Sentence("The second card wasn't ready before the take's steps were done, so one card made it.")
 
 
@@ -287,7 +288,9 @@ class SecondCard:
             return LOST
         if self.forwards_made:
             return NO_SENTENCE
-        if self.process is not None and self.process.failed:
+        if self.process is None or self.process.is_gone:
+            return NO_USE.with_values(reason=NO_PROCESS)
+        if self.process.failed:
             return NO_USE.with_values(reason=self.process.failed)
         return NEVER_READY
 

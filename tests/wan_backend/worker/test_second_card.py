@@ -199,7 +199,7 @@ def test_a_process_that_cannot_start_is_tried_a_few_times_only(vace_folder, para
         none.start()
     assert none.process is None and none._deaths == second_card.MAX_DEATHS
     _, forwards, notes = on_two(params(vace_folder), none)
-    assert forwards == 0 and notes == [second_card.NEVER_READY]
+    assert forwards == 0 and notes == [second_card.NO_USE.with_values(reason=second_card.NO_PROCESS)]
 
 
 @pytest.fixture
