@@ -30,7 +30,7 @@ from wan_backend.protocol.workers import SECOND_CARD_VARIABLE
 from wan_backend.worker import payload_frames, second_card
 from wan_backend.worker.executor import Executor
 from wan_backend.worker.kept_steps import fingerprint
-from wan_backend.worker.second_card import SecondCard
+from wan_backend.worker.second_card import Process, SecondCard
 
 pytestmark = pytest.mark.ci
 
@@ -39,6 +39,15 @@ STEPS = 4
 SECONDS = 120.0
 """Until a test gives up."""
 NEVER_READY = "import sys\nsys.stdin.read()"
+
+
+LATE = """
+import sys
+sys.stdin.buffer.readline()
+print('{"said": "failed", "number": 4, "words": "it is late", "payload_bytes": 0}')
+print('{"said": "ready", "number": 7, "payload_bytes": 0}', flush=True)
+sys.stdin.read()
+"""
 
 
 class Awaited(SecondCard):
@@ -191,6 +200,15 @@ def test_why_a_card_takes_no_part_is_said(shared, vace_folder, params, monkeypat
     monkeypatch.setattr(SecondCard, "prepare", for_a_card)
     _, forwards, notes = on_two(params(vace_folder), shared)
     assert forwards == 0 and len(notes) == 1 and "torch finds no such card" in notes[0]
+
+
+def test_what_comes_late_of_the_job_before_says_nothing_of_this_one():
+    process = Process([sys.executable, "-c", LATE], dict(os.environ))
+    process.begin_job(5)
+    process.tell(payload_frames.packed({"do": "turn", "number": 7}))
+    assert process.wait_until_ready(7, SECONDS) and not process.failed
+    process.close(SECONDS)
+    assert process.is_gone and process.wait_for(7, SECONDS) is None
 
 
 def test_a_process_that_cannot_start_is_tried_a_few_times_only(vace_folder, params, tmp_path):
