@@ -7,7 +7,7 @@ It imports no torch: a process reads its pipe while it loads that.
 from __future__ import annotations
 
 import json
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 PAYLOAD = "payload_bytes"
 MAX_LINE = 1 << 24
@@ -24,7 +24,7 @@ def packed(message: Message, payload: bytes = b"") -> bytes:
     return json.dumps({**message, PAYLOAD: len(payload)}).encode() + b"\n" + payload
 
 
-def read(stream: BinaryIO) -> tuple[Message, bytes] | None:
+def read(stream: IO[bytes]) -> tuple[Message, bytes] | None:
     """The next message and what follows it; None at the end. Raises NotAMessage, OSError."""
     line = stream.readline(MAX_LINE)
     if not line:

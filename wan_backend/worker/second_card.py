@@ -64,7 +64,9 @@ class Process:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start it. Raises OSError."""
-        hidden: dict[str, Any] = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+        hidden: dict[str, Any] = {}
+        if sys.platform == "win32":
+            hidden = {"creationflags": subprocess.CREATE_NO_WINDOW}
         # No group of its own: whoever kills the worker's group ends this process as well.
         self._process = subprocess.Popen(
             list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(environment), **hidden
