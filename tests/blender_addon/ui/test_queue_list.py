@@ -227,13 +227,14 @@ def test_cards_are_chosen_in_the_preferences(stand_in, addon) -> None:
     row = stand_in.messages.CardRow
     stand_in.server.cards = [row(f"GPU-{n}000", f"NVIDIA L{n}", 24_000_000_000, True) for n in (1, 2)]
     try:
-        words = visible_text(draw_all(addon))
-        assert "NVIDIA L2, 24.0 GB" in words and "Two Cards for a Take" in words
+        assert "NVIDIA L2, 24.0 GB" in visible_text(draw_all(addon))
         assert bpy.ops.wan_vse.use_card(card="GPU-1000") == {"FINISHED"}
         assert preferences.cards == "GPU-2000"
         assert bpy.ops.wan_vse.use_card(card="GPU-2000") == {"CANCELLED"}, "the last one stays"
         assert bpy.ops.wan_vse.use_card(card="GPU-9000") == {"CANCELLED"}
         assert bpy.ops.wan_vse.use_card(card="GPU-1000") == {"FINISHED"} and preferences.cards == ""
+        preferences.two_cards = True
+        assert addon("jobs.folders").backend_settings().two_cards
     finally:
-        preferences.cards = ""
+        preferences.cards, preferences.two_cards = "", False
         stand_in.server.cards = []
