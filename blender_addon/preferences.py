@@ -125,6 +125,13 @@ class WanPreferences(bpy.types.AddonPreferences):
         "them. Each of them makes takes of its own. Leave it empty to use all",
         update=_backend_changed,
     )
+    two_cards: BoolProperty(
+        name="Two Cards for a Take",
+        description="Have two cards make each take together, one its prompt and the other its negative prompt, so that "
+        "one take with guidance ends sooner. Several takes are done sooner without it, each on a card of its own",
+        default=False,
+        update=_backend_changed,
+    )
     memory_budget_gib: FloatProperty(
         name="Memory Budget",
         description="How much of a card's memory to use, in GiB, leaving the rest for Blender. Zero uses all of it",

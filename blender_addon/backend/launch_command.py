@@ -90,6 +90,8 @@ class BackendSettings:
     private_key: str = ""
     cards: tuple[str, ...] = ()
     """The UUIDs of the graphics cards that may be used; empty: all."""
+    two_cards: bool = False
+    """True if two cards make each take together."""
     machine: Machine | None = None
     """None: this machine. Else models, device and memory are that one's own affair."""
 
@@ -120,8 +122,7 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         arguments += ["--memory-budget-gib", f"{settings.memory_budget_gib:g}"]
     if settings.idle_minutes > 0:
         arguments += ["--idle-minutes", str(settings.idle_minutes)]
-    for card in settings.cards if settings.device in ("auto", "cuda") else ():
-        arguments += ["--card", card]
+    arguments += _card_flags(settings)
     if settings.paused:
         arguments.append("--paused")
     environment_of_child = child_environment(settings.package_root, around)
@@ -129,6 +130,14 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         if path:
             environment_of_child[name] = path
     return BackendCommand(arguments, environment_of_child)
+
+
+def _card_flags(settings: BackendSettings) -> list[str]:
+    """Which graphics cards may be used, and how many for a take."""
+    if settings.device not in ("auto", "cuda"):
+        return []
+    chosen = [part for card in settings.cards for part in ("--card", card)]
+    return [*chosen, "--cards-per-take", "2"] if settings.two_cards else chosen
 
 
 def test_command(settings: BackendSettings) -> BackendCommand:

@@ -56,6 +56,7 @@ def backend_settings() -> BackendSettings:
         certificate=bpy.path.abspath(wanted.certificate),
         private_key=bpy.path.abspath(wanted.private_key),
         cards=tuple(card_choice.parsed(wanted.cards)),
+        two_cards=wanted.two_cards,
         machine=machine_at(wanted, wanted.used_machine),
     )
 

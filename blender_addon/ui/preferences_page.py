@@ -82,6 +82,8 @@ def draw_cards(fields: bpy.types.UILayout, preferences: WanPreferences) -> None:
         words = f"{row.name}, {wording.size(row.memory_bytes)}"
         icon: Any = "CHECKBOX_HLT" if used else "CHECKBOX_DEHLT"
         column.operator("wan_vse.use_card", text=words, icon=icon, depress=used, translate=False).card = row.card
+    if len(cards) > 1:
+        fields.prop(preferences, "two_cards")
 
 
 def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

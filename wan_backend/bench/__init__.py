@@ -2,18 +2,20 @@
 
 This module imports nothing heavy; the benchmark itself needs torch.
 
-command          its command line and its course
-engines          the two that are compared, with one face
-caps             takes under a hard cap of the card's memory
-speed_table      phase by phase and in all, on one card
-table_rows       the takes that it measures
-table_errors     how far both are from float32
-first_step       from a request to the first step
-slow_link        from which speed of the bus on block offload is free
-comparison       the table and JSON of a run
-time_and_memory  measures a piece of work
-random_weights   full-size models of random weights
-tiny_checkpoint  a tiny model of random weights
+command             its command line and its course
+engines             the two that are compared, with one face
+caps                takes under a hard cap of the card's memory
+speed_table         phase by phase and in all, on one card
+table_rows          the takes that it measures
+table_errors        how far both are from float32
+first_step          from a request to the first step
+two_cards           a take on one card and on two
+random_second_card  the second one's process, for random weights
+slow_link           from which speed of the bus on block offload is free
+comparison          the table and JSON of a run
+time_and_memory     measures a piece of work
+random_weights      full-size models of random weights
+tiny_checkpoint     a tiny model of random weights
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ..library import locate
 from ..loading import devices
 from ..loading.wan_model import BASE_COMPONENTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, comparison, first_step, slow_link, speed_table, table_rows
+from . import caps, comparison, first_step, slow_link, speed_table, table_rows, two_cards
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .random_weights import TRANSFORMER_CONFIGS, RandomModel
 from .time_and_memory import Measured, Meter
@@ -31,37 +31,30 @@ FAILED = 2
 
 def run(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
-    options = _parser().parse_args(arguments)
-    if options.caps:
-        try:
-            return caps.run(options.caps, options.gib)
-        except Refusal as error:
-            sys.stderr.write(f"{error}\n")
-            return FAILED
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.logging.disable_progress_bar()
-    if options.first_step:
-        try:
-            return first_step.run(options.first_step, devices.choose("cuda"))
-        except Refusal as error:
-            sys.stderr.write(f"{error}\n")
-            return FAILED
-    if options.table is not None:
-        try:
-            return speed_table.run(options.table, options.models_folder, options.json)
-        except Refusal as error:
-            sys.stderr.write(f"{error}\n")
-            return FAILED
     try:
-        device = devices.choose(options.device)
-        work = _work(options)
-        model, load = _load(options, device)
-        if options.link is not None:
-            return slow_link.run(model, work, options.link)
-        rows, difference = _measure(model, work, options.repeat, load)
+        return _run(_parser().parse_args(arguments))
     except (Refusal, entries.UnknownModel) as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.caps:
+        return caps.run(options.caps, options.gib)
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.logging.disable_progress_bar()
+    if options.first_step:
+        return first_step.run(options.first_step, devices.choose("cuda"))
+    if options.table is not None:
+        return speed_table.run(options.table, options.models_folder, options.json)
+    device = devices.choose(options.device)
+    work = _work(options)
+    model, load = _load(options, device)
+    if options.link is not None:
+        return slow_link.run(model, work, options.link)
+    if options.cards:
+        return two_cards.run(model, work, options.repeat, bool(options.random_weights), options.json)
+    rows, difference = _measure(model, work, options.repeat, load)
     about: dict[str, Any] = {
         "device": devices.name(device),
         "torch": torch.__version__,
@@ -120,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="GB/S",
         help="instead: how long a forward takes if the transformer's blocks come over links of such speeds",
+    )
+    parser.add_argument(
+        "--cards", action="store_true", help="instead: a take with guidance on one card and on two, in turn in one run"
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     return parser

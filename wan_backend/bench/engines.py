@@ -21,6 +21,7 @@ from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
 from ..pipelines.encode import Film, encode
+from ..pipelines.negative_elsewhere import NOWHERE, Elsewhere
 from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Role, Sampler, Source, TakeRequest, Task
@@ -77,8 +78,10 @@ class Ours:
 
     name = "ours"
 
-    def __init__(self, model: WanModel, work: Work, kernel_findings: Path | None = None) -> None:
-        self._model, self._work = model, work
+    def __init__(
+        self, model: WanModel, work: Work, kernel_findings: Path | None = None, elsewhere: Elsewhere = NOWHERE
+    ) -> None:
+        self._model, self._work, self._elsewhere = model, work, elsewhere
         plan = RESIDENT
         if model.device.type == "cuda":
             plan = room_for(model, work.width, work.height, work.frames).plan()
@@ -98,6 +101,7 @@ class Ours:
                 steps=work.steps,
                 guidance_scale=work.guidance_scale,
                 after_step=lambda _step: steps.note(),
+                elsewhere=self._elsewhere,
             )
         return latents, steps.seconds
 

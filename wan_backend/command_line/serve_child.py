@@ -147,6 +147,8 @@ def _flags(options: argparse.Namespace) -> list[str]:
     flags = ["--device", options.device]
     for card in options.card:
         flags += ["--card", card]
+    if options.cards_per_take > 1:
+        flags += ["--cards-per-take", str(options.cards_per_take)]
     for folder in options.models_folder:
         flags += ["--models-folder", os.path.abspath(folder)]
     for file, part in options.transformer:

@@ -27,6 +27,8 @@ class Machine:
     """Bytes of the machine's own memory that it could have."""
     most_bytes: int = 0
     """Bytes of the device's memory if nothing else had any; 0 if that is no more than now."""
+    cards: int = 1
+    """How many such devices a take may have."""
 
     @property
     def emptied(self) -> Machine:

@@ -15,6 +15,7 @@ from . import guidance_interval, step_cache, transfers
 from .conditions import Conditions
 from .experts import DenoisingExpert, turns
 from .guidance_interval import GuidedSteps
+from .negative_elsewhere import NOWHERE, Answer, Elsewhere
 from .step_cache import EVERY_STEP_COMPUTED, CachedSteps, Forward, MagnitudeRatios
 from .step_checkpoint import Checkpoint
 from .stopping import ShouldStop, check, checked, never
@@ -111,6 +112,7 @@ def denoise(
     resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
     skipped: SkippedWork = ALL_WORK,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> torch.Tensor:
     """Run `denoise_in_turn` with one transformer, which makes all steps.
 
@@ -126,6 +128,7 @@ def denoise(
         resumed=resumed,
         should_stop=should_stop,
         skipped=skipped,
+        elsewhere=elsewhere,
     )
 
 
@@ -141,12 +144,14 @@ def denoise_in_turn(
     resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
     skipped: SkippedWork = ALL_WORK,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> torch.Tensor:
     """(1, C, T, H, W) float32 latents, clean.
 
     `after_step` is called with each step that was made. With `resumed`, a checkpoint of the same job, the steps go on
-    from there. `window` is the most latent frames that a transformer sees at once (0: all). Raises Stopped before the
-    next block of a transformer once `should_stop()` is true; the transformer is left unchanged.
+    from there. `window` is the most latent frames that a transformer sees at once (0: all). `elsewhere` may compute the
+    negative prompt's half of guidance, if no step reuses anything. Raises Stopped before the next block of a
+    transformer once `should_stop()` is true; the transformer is left unchanged.
     """
     first, references = conditions.first_step, conditions.references
     scheduler.set_timesteps(steps, device=conditions.latents.device)
@@ -158,13 +163,14 @@ def denoise_in_turn(
     seen = [conditions] if len(windows) == 1 else [conditions.cut(each) for each in windows]
     for turn in turns(experts, scheduler.timesteps.tolist(), first + made):
         check(should_stop)
+        elsewhere.turn(turn.expert.component)
         with turn.expert.use() as transformer, checked(_blocks(transformer), should_stop):
             forward = skipped.forward(transformer)
             for step in turn.steps:
                 check(should_stop)
                 timestep, done, before = scheduler.timesteps[step], step - first + 1, latents
                 scale = guidance_interval.apply(skipped.guided, turn.expert.guidance_scale, step)
-                velocity = partial(_seen_velocity, transformer, forward, seen, timestep, scale, step)
+                velocity = partial(_seen_velocity, transformer, forward, elsewhere, seen, timestep, scale, step)
                 flow = blended(before, references, windows, velocity)
                 latents = scheduler.step(flow, timestep, before, return_dict=False)[0]
                 noise, can_resume = scheduler.sigmas[step], skipped.cached.needs_nothing(step + 1)
@@ -180,6 +186,7 @@ def _blocks(transformer: Any) -> list[Any]:
 def _seen_velocity(
     transformer: Any,
     forward: Forward,
+    elsewhere: Elsewhere,
     seen: Sequence[Conditions],
     timestep: torch.Tensor,
     guidance_scale: float,
@@ -189,7 +196,8 @@ def _seen_velocity(
 ) -> torch.Tensor:
     """The guided prediction for the latents of one window."""
     of_window = partial(forward, window=window, step=step)
-    return _velocity(transformer, of_window, seen[window], latents, timestep, guidance_scale, step)
+    ask = partial(elsewhere.ask, window)
+    return _velocity(transformer, of_window, ask, seen[window], latents, timestep, guidance_scale, step)
 
 
 def _noised(scheduler: Any, conditions: Conditions) -> torch.Tensor:
@@ -203,6 +211,7 @@ def _noised(scheduler: Any, conditions: Conditions) -> torch.Tensor:
 def _velocity(
     transformer: Any,
     forward: Callable[..., torch.Tensor],
+    ask: Callable[[dict[str, torch.Tensor]], Answer | None],
     conditions: Conditions,
     latents: torch.Tensor,
     timestep: torch.Tensor,
@@ -210,10 +219,9 @@ def _velocity(
     step: int,
 ) -> torch.Tensor:
     """The guided prediction for `latents` at `timestep`, in their shape."""
-    fixed: dict[str, Any] = {
+    fixed: dict[str, torch.Tensor] = {
         "hidden_states": _input(conditions, latents).to(transformer.dtype),
         "timestep": _times(transformer, conditions, latents, timestep),
-        "return_dict": False,
     }
     control = conditions.control_of(step)
     if control is not None:
@@ -223,10 +231,14 @@ def _velocity(
     words: dict[str, Any] = {"encoder_hidden_states": conditions.prompt_embeds}
     if conditions.spans:
         words["spans"] = conditions.spans
-    prediction = forward(Branch.PROMPT, **words, **fixed)
     if guidance_scale <= 1 or conditions.negative_prompt_embeds is None:
-        return prediction
-    away = forward(Branch.NEGATIVE, encoder_hidden_states=conditions.negative_prompt_embeds, **fixed)
+        return forward(Branch.PROMPT, **words, **fixed, return_dict=False)
+    negative = {"encoder_hidden_states": conditions.negative_prompt_embeds, **fixed}
+    answer = ask(negative)
+    prediction = forward(Branch.PROMPT, **words, **fixed, return_dict=False)
+    away = None if answer is None else answer()
+    if away is None:
+        away = forward(Branch.NEGATIVE, **negative, return_dict=False)
     return away + guidance_scale * (prediction - away)
 
 

@@ -28,6 +28,7 @@ class DenoisingExpert:
     """If it is at most 1, the transformer runs once a step, not twice."""
     down_to: float = 0.0
     """It makes the steps at this time or above that no expert before it makes."""
+    component: str = "transformer"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def experts_of(placement: PlacedModel, plan: Plan, trained_timesteps: int) -> li
     low = plan.guidance_scale if plan.low_noise_guidance_scale is None else plan.low_noise_guidance_scale
     return [
         DenoisingExpert(partial(placement.use, "transformer"), plan.guidance_scale, boundary * trained_timesteps),
-        DenoisingExpert(partial(placement.use, "transformer_2"), low),
+        DenoisingExpert(partial(placement.use, "transformer_2"), low, component="transformer_2"),
     ]
 
 

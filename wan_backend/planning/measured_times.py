@@ -1,8 +1,8 @@
 """How long takes took on this machine, in a file: from that, how long the next one will probably take.
 
-One measurement of a model is kept for each way of multiplying its matrices, the newest, and one more for looks, which
-are so small that they say little of takes. Time grows with the pixels and the frames, and with how often the
-transformer runs. What loading takes is left out: a panel has the model loaded before a take is asked for.
+One measurement of a model is kept for each way of multiplying its matrices on each number of cards, the newest, and one
+more for looks, which are so small that they say little of takes. Time grows with the pixels and the frames, and with
+how often the transformer runs. What loading takes is left out: a panel has the model loaded before a take is asked for.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class MeasuredTimes:
 
 
 def _key(plan: Plan, look: bool) -> str:
-    return f"{plan.model} {plan.matrix_precision.value}{' look' if look else ''}"
+    cards = f" {plan.cards} cards" if plan.cards > 1 and not look else ""
+    return f"{plan.model} {plan.matrix_precision.value}{cards}{' look' if look else ''}"
 
 
 def _pixels(plan: Plan) -> int:

@@ -358,6 +358,8 @@ class Plan:
     """What the step cache skips; None: nothing."""
     calibrates: bool = False
     """True if the take measures what the step cache needs."""
+    cards: int = 1
+    """How many cards compute the take: 2 if each has one half of guidance."""
     forwards: int = 0
     """How often the transformer's blocks run for a window of the take."""
     all_forwards: int = 0

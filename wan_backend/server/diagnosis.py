@@ -154,8 +154,8 @@ def _cards() -> list[Finding]:
 
 
 def _workers(workers: Sequence[WorkerStatus]) -> list[Finding]:
-    """The worker of each place, where there are several."""
-    if len(workers) < 2:
+    """The worker of each place, where there are several, or one has two cards."""
+    if len(workers) < 2 and not any(each.second_card for each in workers):
         return []
     unknown = Sentence("It starts once there is a job for it.")
     return [
@@ -163,7 +163,11 @@ def _workers(workers: Sequence[WorkerStatus]) -> list[Finding]:
             Sentence("worker {number}", number=each.number + 1),
             each.state is not WorkerState.BROKEN,
             Sentence.joined(
-                [*([Sentence("Card {card}.", card=each.card)] if each.card else []), each.sentence or unknown]
+                [
+                    *([Sentence("Card {card}.", card=each.card)] if each.card else []),
+                    *([Sentence("Second card {card}.", card=each.second_card)] if each.second_card else []),
+                    each.sentence or unknown,
+                ]
             ),
             Sentence("Retry a job to have it tried again.") if each.state is WorkerState.BROKEN else NO_SENTENCE,
         )

@@ -14,6 +14,7 @@ from typing import Protocol
 from ..memory.forecast import Machine
 from ..protocol.messages import Plan, Problem, ProblemKind, ProgressParams, RunResult, WorkerState, WorkerStatus
 from ..protocol.sentences import Sentence
+from ..protocol.workers import SECOND_CARD_VARIABLE
 from .cards import VISIBLE, Card
 from .graphics_card import GraphicsCardWatch
 from .inbox import WorkerExit, WorkerLine, WorkerLost, WorkerUnfit
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 MAX_SEATS = 64
 THREADS = "OMP_NUM_THREADS"
+PROCESSOR = "cpu"
 
 
 class SeatListener(Protocol):
@@ -48,10 +50,15 @@ class Seat:
     """A place for one worker after another, with the card that they are given."""
 
     def __init__(
-        self, number: int, life: WorkerLife, card: Card | None = None, watch: GraphicsCardWatch | None = None
+        self,
+        number: int,
+        life: WorkerLife,
+        card: Card | None = None,
+        watch: GraphicsCardWatch | None = None,
+        second: str = "",
     ) -> None:
-        """Places are counted from 0; without a card, a worker chooses its device itself."""
-        self.number, self.life, self.card = number, life, card
+        """Places are counted from 0; without a card, a worker chooses its device itself. `second` as `Place` has it."""
+        self.number, self.life, self.card, self.second = number, life, card, second
         self.watch = watch or GraphicsCardWatch(None)
         self.needs_card = False
         """Whether a worker without a graphics card is to make no takes here, though it was given no certain one."""
@@ -69,7 +76,7 @@ class Seat:
     def status(self) -> WorkerStatus:
         """The state of the worker, with the place."""
         card = "" if self.card is None else self.card.id
-        return dataclasses.replace(self.life.status, number=self.number, card=card)
+        return dataclasses.replace(self.life.status, number=self.number, card=card, second_card=self.second)
 
     @property
     def is_broken(self) -> bool:
@@ -193,15 +200,20 @@ class Seats:
         self._host_bytes = max(self._host_bytes, host_bytes)
 
     def host_budget_of(self, seat: Seat) -> int | None:
-        """The machine's memory that its worker may have beside the others there; None for all that is free."""
-        host_bytes, workers = self._host_bytes, len(self._seats)
+        """The machine's memory that its worker, or its second card's process, may have beside the others there.
+
+        None for all that is free.
+        """
+        host_bytes, processes = self._host_bytes, sum(2 if each.second else 1 for each in self._seats)
         if seat.life.is_far:
-            host_bytes, workers = seat.status.host_bytes, seat.life.shared
-        return host_bytes // workers if workers > 1 and host_bytes else None
+            host_bytes, processes = seat.status.host_bytes, seat.life.shared
+        return host_bytes // processes if processes > 1 and host_bytes else None
 
     def machine_of(self, seat: Seat) -> Machine | None:
         """The machine to plan for, as a worker has it there; None until that is known. From any thread."""
         machine, budget = seat.watch.machine, self.host_budget_of(seat)
+        if machine is not None and seat.second:
+            machine = dataclasses.replace(machine, cards=2)
         if machine is None or budget is None:
             return machine
         shared = dataclasses.replace(machine, host_bytes=min(machine.host_bytes, budget))
@@ -261,30 +273,47 @@ class Seats:
             seat.life.release()
 
 
-def environments(cards: Sequence[Card | None], around: dict[str, str]) -> list[dict[str, str]]:
-    """What the workers of these places find in their environment, which is `around` but for the card.
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What a worker is given."""
 
-    Workers that compute on the processor share its cores.
+    card: Card | None = None
+    """None: it chooses its device itself."""
+    second: str = ""
+    """Its second card, as SECOND_CARD_VARIABLE has it; empty if it has one."""
+
+
+def environments(places: Sequence[Place], around: dict[str, str]) -> list[dict[str, str]]:
+    """What the workers of these places find in their environment, which is `around` but for the cards.
+
+    Workers that compute on the processor share its cores, also with their second half.
     """
     made = []
-    for card in cards:
-        mine = dict(around)
-        if card is not None:
-            mine[VISIBLE] = card.id
-        elif len(cards) > 1:
-            mine.setdefault(THREADS, str(max(1, (os.cpu_count() or 1) // len(cards))))
+    processes = sum(2 if place.second else 1 for place in places)
+    for place in places:
+        mine = {name: value for name, value in around.items() if name != SECOND_CARD_VARIABLE}
+        if place.card is not None:
+            mine[VISIBLE] = place.card.id
+        elif processes > 1:
+            mine.setdefault(THREADS, str(max(1, (os.cpu_count() or 1) // processes)))
+        if place.second:
+            mine[SECOND_CARD_VARIABLE] = place.second
         made.append(mine)
     return made
 
 
-def take_seats(workers: int, cards: Sequence[Card]) -> list[Card | None]:
-    """A place for each card; `workers` is the number of places that was asked for, 0 where it wasn't.
+def take_places(workers: int, cards: Sequence[Card], cards_per_take: int = 1, device: str = "auto") -> list[Place]:
+    """A place for each card, or for each two that follow one another where a take may have two.
 
-    No card has two workers. Without cards, there are as many workers as were asked for, else one.
+    `workers` is the number of places that was asked for, 0 where it wasn't. No card has two workers. Without cards,
+    there are as many workers as were asked for, else one; a second half is computed on the processor only where
+    `device` is that.
     """
     if cards:
-        return list(cards[: workers or len(cards)])
-    return [None] * min(max(1, workers), MAX_SEATS)
+        pairs = [cards[first : first + cards_per_take] for first in range(0, len(cards), cards_per_take)]
+        return [Place(pair[0], pair[1].id if len(pair) > 1 else "") for pair in pairs][: workers or None]
+    second = PROCESSOR if cards_per_take > 1 and device == PROCESSOR else ""
+    return [Place(None, second)] * min(max(1, workers), MAX_SEATS)
 
 
 NO_CARD_THERE = Sentence(

@@ -54,7 +54,7 @@ from .inbox import Call, ClientLine, Event, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
 from .planner import Planner
 from .planning_queue import PlanningQueue
-from .seats import MAX_SEATS, Seat, Seats, environments, take_seats
+from .seats import MAX_SEATS, Seat, Seats, environments, take_places
 from .standard_io import Busy, StandardInput, StandardOutput, exit_hard_after, leave_at_signals, private_stdout
 from .worker_life import WorkerLife
 
@@ -106,6 +106,8 @@ class Options:
     """How many workers there may be; 0: one for each card."""
     cluster: ClusterWish | None = None
     """The cluster on which the workers are; None: they are on this machine."""
+    cards_per_take: int = 1
+    """2: a worker has two cards, and each computes one half of a take's guidance."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -187,6 +189,14 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="UUID",
         help="a card that may be used, as `nvidia-smi -L` names it, or by its number; may be given several times (all)",
     )
+    parser.add_argument(
+        "--cards-per-take",
+        type=int,
+        choices=[1, 2],
+        default=1,
+        help="2: two cards make one take, the prompt's half of guidance on one and the negative prompt's on the other "
+        "(1: each card makes takes of its own)",
+    )
     parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of each device")
 
 
@@ -251,6 +261,7 @@ def _flags_of(options: argparse.Namespace) -> list[str]:
     for file, part in options.transformer:
         flags += ["--transformer", f"{file}={part.value}"]
     flags += ["--workers", str(options.workers)] if options.workers else []
+    flags += ["--cards-per-take", str(options.cards_per_take)] if options.cards_per_take > 1 else []
     return flags + ["--online"] * options.online + ["--paused"] * options.paused
 
 
@@ -260,6 +271,9 @@ def main(options: argparse.Namespace) -> int:
         return stay.main(options.state.absolute(), _flags_of(options))
     if options.ray is not None and options.card:
         sys.stderr.write("--card names a card of this machine, and --ray has the cluster choose: give one of them.\n")
+        return CANT_START
+    if options.ray is not None and options.cards_per_take > 1:
+        sys.stderr.write("--cards-per-take is for the cards of this machine, and not for --ray: leave one of them out.\n")
         return CANT_START
     idle_minutes = options.idle_minutes
     if idle_minutes is None:
@@ -279,6 +293,7 @@ def main(options: argparse.Namespace) -> int:
         options.card,
         options.workers,
         cluster_of(options),
+        options.cards_per_take,
     )
     try:
         server = Server(made)
@@ -410,18 +425,21 @@ class Server:
     def _open_seats(self, found: list[Card]) -> None:
         """Have a place for each card that was found, or for as many workers as were asked for."""
         options = self._options
-        places = take_seats(options.workers, found)
+        places = take_places(options.workers, found, options.cards_per_take, options.device)
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
+        if options.cards_per_take > 1 and not any(place.second for place in places):
+            log.warning("A take has one card: there aren't two that it could have")
         around = environments(places, worker_process.environment(options.online, options.state))
         log.info("Workers: %d; cards: %s", len(places), ", ".join(f"{each.id} {each.name}" for each in found) or "any")
         self._seats.open(
             Seat(
                 number,
                 WorkerLife(command, environment, self._logs, self._inbox, numbers=self._numbers),
-                card,
-                GraphicsCardWatch(options.memory_budget_bytes, options.device, card),
+                place.card,
+                GraphicsCardWatch(options.memory_budget_bytes, options.device, place.card),
+                place.second,
             )
-            for number, (card, environment) in enumerate(zip(places, around, strict=True))
+            for number, (place, environment) in enumerate(zip(places, around, strict=True))
         )
 
     def run(self) -> None:

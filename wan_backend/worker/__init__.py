@@ -2,24 +2,29 @@
 
 One job at a time goes from its RunParams to a take on the disk (`make_take`).
 
-server_connection  the worker's end of the connection to its server, and its heartbeat
-executor           one job after another, with one model kept warm
-warm_model         the model that stays in memory between jobs
-warm_up            gets that model ready while there is no job
-look               a small draft of what is being looked at, and no job
-take_job           one job: prepare, denoise, decode, again with less memory if need be
-skipped_work       what a job leaves out, and what one measures that calibrates the step cache
-overlap            what is done at once on the way to the first step
-step_pace          how long the steps take, and whether the card's memory ran over
-gather             the request's sources into the canvas of its task
-source_reader      has sources read by another process, and ends it where it hangs
-source_process     that process
-job_memory         the memory plan of a job, and the smaller ones after it
-kept_steps         the newest finished step of a job, on the disk
-late_steps         what follows each step, done while the card makes the next one
-preview_file       what the take looks like so far, on the disk
-take_pictures      decoded pictures to the take's media: kept frames, seams, the scene's rate
-picture_seams      the made frames around pictures at chosen times, eased into these
-progress           how far a job is, and how long it will take
-failures           what went wrong, as a Problem that says what to do
+server_connection    the worker's end of the connection to its server, and its heartbeat
+executor             one job after another, with one model kept warm
+warm_model           the model that stays in memory between jobs
+warm_up              gets that model ready while there is no job
+look                 a small draft of what is being looked at, and no job
+take_job             one job: prepare, denoise, decode, again with less memory if need be
+skipped_work         what a job leaves out, and what one measures that calibrates the step cache
+overlap              what is done at once on the way to the first step
+second_card          guidance's other half on the worker's second card: asked for, waited for, done without
+second_card_process  the process there, which reads what the worker says
+second_half          what it computes
+payload_frames       what the two say to each other, with tensors
+idle_memory          whether others need what an idle process holds
+step_pace            how long the steps take, and whether the card's memory ran over
+gather               the request's sources into the canvas of its task
+source_reader        has sources read by another process, and ends it where it hangs
+source_process       that process
+job_memory           the memory plan of a job, and the smaller ones after it
+kept_steps           the newest finished step of a job, on the disk
+late_steps           what follows each step, done while the card makes the next one
+preview_file         what the take looks like so far, on the disk
+take_pictures        decoded pictures to the take's media: kept frames, seams, the scene's rate
+picture_seams        the made frames around pictures at chosen times, eased into these
+progress             how far a job is, and how long it will take
+failures             what went wrong, as a Problem that says what to do
 """

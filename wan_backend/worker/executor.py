@@ -14,14 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import diffusers
-import psutil
 import torch
 import transformers
 
 from ..loading import devices, forward_kernels
 from ..loading.residency import transformer_width
 from ..loading.wan_model import WanModel
-from ..memory.idle import FreeMemory, is_needed_by_others
 from ..pipelines.stopping import Stopped
 from ..protocol import PROTOCOL_VERSION
 from ..protocol.errors import ProtocolError, Refusal
@@ -30,11 +28,13 @@ from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
 from ..protocol.sentences import Sentence
 from . import failures
+from .idle_memory import IdleMemory
 from .look import make_look
+from .second_card import SecondCard
 from .server_connection import Look, Run, WarmUp
 from .source_reader import SourceReader
 from .take_job import make_take
-from .warm_model import WarmModel
+from .warm_model import WarmModel, model_for
 from .warm_up import get_ready
 
 log = logging.getLogger(__name__)
@@ -47,19 +47,24 @@ class Executor:
     """Runs the jobs of one worker, one after another."""
 
     def __init__(
-        self, report: Callable[[ProgressParams], None], on_read: Callable[[str], None] = lambda _place: None
+        self,
+        report: Callable[[ProgressParams], None],
+        on_read: Callable[[str], None] = lambda _place: None,
+        second: SecondCard | None = None,
     ) -> None:
-        """`report` gets a job's progress; `on_read` the file or folder that is about to be read, and "" after it."""
+        """`report` gets a job's progress; `on_read` the file or folder that is about to be read, and "" after it.
+
+        `second` is the worker's second card, if it has one.
+        """
         diffusers.utils.logging.disable_progress_bar()
         transformers.logging.disable_progress_bar()
         self._report = report
-        self._reader, self._on_read = SourceReader(), on_read
+        self._reader, self._on_read, self._second = SourceReader(), on_read, second
         self._warm: WarmModel | None = None
         self._findings: Path | None = None
         self._kernels_settled = True
         """False where trials of kernels may have been put off."""
-        self._free_before: list[FreeMemory] = []
-        """What was free at the first look after the last work; empty before that look."""
+        self._idle = IdleMemory()
 
     def ready(self) -> ReadyParams:
         """The worker's versions and memory, and the device that a job gets if it names none."""
@@ -69,7 +74,8 @@ class Executor:
 
     def run(self, run: Run) -> RunResult | Refusal:
         """Run a job; returns what it is to be answered with."""
-        self._free_before, self._kernels_settled = [], False
+        self._idle.worked()
+        self._kernels_settled = False
         try:
             return self._make(run)
         except Exception as error:  # noqa: BLE001 - the worker lives on, whatever a job's libraries raise
@@ -82,7 +88,7 @@ class Executor:
 
     def look(self, look: Look) -> MakeLookResult | Refusal:
         """Make a look; returns what it is to be answered with."""
-        self._free_before = []
+        self._idle.worked()
         job = look.params.job
         try:
             if not look.ended.is_set():
@@ -97,14 +103,14 @@ class Executor:
 
     def warm_up(self, wanted: WarmUp) -> None:
         """Get ready for a job; what goes wrong is logged, and no more."""
-        self._free_before = []
+        self._idle.worked()
         if wanted.ended.is_set():
             return
         failed = False
         began = time.monotonic()
         try:
             warm = self._warm_model(wanted.params.job)
-            held = get_ready(wanted.params, warm, wanted.ended.is_set, self._on_read)
+            held = get_ready(wanted.params, warm, wanted.ended.is_set, self._on_read, self._second)
             log.info("warm after %.1f s: %s", time.monotonic() - began, ", ".join(held))
         except Stopped:
             log.info("the warm-up makes way after %.1f s", time.monotonic() - began)
@@ -122,7 +128,8 @@ class Executor:
             if self._warm is not None:
                 if not self._kernels_settled:
                     self._settle_kernels(self._warm.model)
-                self._look_at_memory(self._warm.model)
+                if self._idle.look(self._warm.model) and self._second is not None:
+                    self._second.drop()
         except Exception:  # the edge: nobody waits for this, and the next job says what is wrong
             log.exception("an idle worker could not look at its memory")
 
@@ -135,48 +142,23 @@ class Executor:
             forward_kernels.choose_for(model.device, width, self._findings)
         self._kernels_settled = True
 
-    def _look_at_memory(self, model: WanModel) -> None:
-        if not any(map(model.loaded, model.components)):
-            return
-        now = _free_memory(model.device)
-        if any(each.is_short for each in now):  # it may be no more than torch's own reserve
-            devices.release(model.device)
-            now = _free_memory(model.device)
-        if not self._free_before:
-            self._free_before = now
-        elif any(map(is_needed_by_others, now, self._free_before)):
-            log.info("other programs need the memory, so the model is not kept warm: %s", now)
-            model.drop_all()
-            devices.release(model.device)
-            self._free_before = []
-
     def _make(self, run: Run) -> RunResult:
         log.info("job %s begins", run.params.job_id)
         warm = self._warm_model(run.params)
         stop = run.canceled.is_set
-        return make_take(run.params, warm, self._report, stop, self._reader.for_job(stop), self._on_read)
+        return make_take(run.params, warm, self._report, stop, self._reader.for_job(stop), self._on_read, self._second)
 
     def _warm_model(self, params: RunParams) -> WarmModel:
         """The model of the job; if another one is warm, it leaves memory first."""
-        device = devices.choose(params.device)
-        folder = Path(params.model_folder)
-        components: dict[str, Path] = {each.part: Path(each.place) for each in params.model_parts}
-        copies = Path(params.copies_folder) if params.copies_folder else None
         self._findings = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
-        if self._warm is not None:
-            model = self._warm.model
-            same = model.component_files.is_at(folder, components) and model.device == device
-            if same and model.unchanged():
-                return self._warm
-            del model
-        # A model that can't be loaded is refused here, before the old one has to go.
-        new = WarmModel(WanModel(folder, device, components=components, copies=copies))
-        if self._warm is not None:
-            new.model.take_over(self._warm.model)
-        self._warm = None
-        devices.release(device)
-        self._warm = new
-        return new
+        before = self._warm.model if self._warm is not None else None
+        model = model_for(params, before)  # one that can't be loaded is refused here, before the old one has to go
+        if self._warm is not None and model is before:
+            return self._warm
+        self._warm = before = None
+        devices.release(model.device)
+        self._warm = WarmModel(model)
+        return self._warm
 
     def _refusal(self, error: Exception, params: RunParams) -> Refusal:
         device = self._warm.model.device if self._warm else torch.device("cpu")
@@ -208,12 +190,3 @@ def _end_with_card(failure: str) -> None:
     sys.stderr.write(failure + "\n")
     sys.stderr.flush()
     os._exit(CARD_FAILED)
-
-
-def _free_memory(device: torch.device) -> list[FreeMemory]:
-    """The machine's memory, and the card's where it has its own."""
-    virtual = psutil.virtual_memory()
-    found = [FreeMemory(int(virtual.available), int(virtual.total))]
-    if device.type == "cuda":
-        found.append(FreeMemory(*torch.cuda.mem_get_info(device)))
-    return found

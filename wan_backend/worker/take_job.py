@@ -7,6 +7,7 @@ Each phase is a function of both, and hands its outcome to the next.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from ..pipelines.decode import decode
 from ..pipelines.denoise import DenoisingStep, StepCopy, denoise_in_turn
 from ..pipelines.encode import latent_frames
 from ..pipelines.experts import experts_of
+from ..pipelines.negative_elsewhere import NOWHERE
 from ..pipelines.preparation import Preparation
 from ..pipelines.preview import LatentColors
 from ..pipelines.sampling import make_scheduler
@@ -74,6 +76,7 @@ from .kept_steps import KeptSteps, fingerprint
 from .late_steps import LateSteps
 from .preview_file import PreviewFile
 from .progress import Progress, TakeWork
+from .second_card import SecondCard
 from .skipped_work import keep_calibration, skipped_work_of
 from .source_reader import Read
 from .step_pace import StepPace
@@ -137,6 +140,8 @@ class TakeJob:
     on_read: Callable[[str], None]
     write: WritePictures
     """Makes of the decoded pictures what is wanted of them."""
+    second: SecondCard | None = None
+    """The worker's second card; None if it has one card."""
 
     @property
     def request(self) -> TakeRequest:
@@ -174,6 +179,8 @@ class TakeState:
     pace: StepPace = field(default_factory=StepPace)
     spilled: bool = False
     """The driver was seen to keep in the machine's memory what should be on the card."""
+    shared: int = 0
+    """How many forward passes the second card made."""
     late: LateSteps | None = None
     """What finishes the steps; None before the first."""
     jumps: dict[Role, Jump] = field(default_factory=dict)
@@ -189,10 +196,12 @@ def make_take(
     should_stop: ShouldStop,
     read: Read = source_frames.read,
     on_read: Callable[[str], None] = lambda _place: None,
+    second: SecondCard | None = None,
 ) -> RunResult:
     """Make the take of a job, whole on the disk. Raises Refusal, Stopped, OSError, or what the libraries raise.
 
     `read` reads the sources; `on_read(place)` is called before any other file or folder is read, and with "" after it.
+    `second` is used where the plan has two cards.
     """
     plan, request, model = params.plan, params.request, warm.model
     warm.keep_prompts(params)
@@ -202,7 +211,10 @@ def make_take(
     progress = Progress(params.job_id, plan.steps, report, warm.pace.expected(work))
     marks = Marks.of(request, __version__, on_read)
     write = partial(take_pictures.write, marks=marks)
-    job = TakeJob(params, warm, progress, KeptSteps(folder), preview, should_stop, read, on_read, write)
+    job = TakeJob(
+        *(params, warm, progress, KeptSteps(folder), preview, should_stop, read, on_read, write),
+        second=second if plan.cards > 1 else None,
+    )
     progress.phase(JobState.LOADING, Sentence("Getting ready"))
     problem = media_folder.check(request.media_folder, plan.disk_bytes)
     if problem is not None:
@@ -257,8 +269,8 @@ def _signed(job: TakeJob, state: TakeState, marks: Marks, folder: Path) -> Marks
 
 
 def work_of(plan: Plan) -> TakeWork:
-    """How much a take by that plan has to compute."""
-    return TakeWork(plan.width * plan.height * plan.model_frames, _forwards(plan))
+    """How much a take by that plan has to compute, one thing after another."""
+    return TakeWork(plan.width * plan.height * plan.model_frames, math.ceil(_forwards(plan) / plan.cards))
 
 
 def _forwards(plan: Plan) -> int:
@@ -287,6 +299,10 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
     """Make the media in `folder`; False if memory ran out and `memory` has a smaller plan now."""
     state.component, state.denoised = "", False
     _choose_decoder(job, state, memory.plan)
+    if job.second is not None:  # first of all, since it loads beside everything else
+        how = job.model.device, memory.plan.eight_bit
+        job.second.prepare(job.params, *how, job.should_stop, lambda: state.steps - state.done)
+        job.second.turn("transformer")
     try:
         placement = PlacedModel(
             job.model,
@@ -306,6 +322,9 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
         if not devices.is_out_of_memory(error) or not memory.shrink(state.component, tiny):
             raise
         return False
+    finally:
+        if job.second is not None:
+            job.second.rest()
     return True
 
 
@@ -460,11 +479,13 @@ def _denoise(
             resumed=state.resumed,
             should_stop=late.should_stop,
             skipped=skipped,
+            elsewhere=NOWHERE if job.second is None else job.second,
         )
     except BaseException:
         late.finish_after_failure()
         raise
     late.finish()
+    _note_second_card(job, state)
     if skipped.measured is not None:
         controlled = conditions.control is not None
         sentence = keep_calibration(job.params, job.model, controlled, skipped.measured)
@@ -480,6 +501,17 @@ def _denoise(
     job.steps.keep(finished)
     state.denoised = True
     return latents
+
+
+def _note_second_card(job: TakeJob, state: TakeState) -> None:
+    """Have the take say what its second card did, which has nothing more to do for it."""
+    second = job.second
+    if second is None:
+        return
+    second.rest()
+    state.shared += second.forwards_made
+    if second.note and (second.was_lost or state.resumed is None):
+        state.plan = replace(state.plan, notes=[*state.plan.notes, second.note])
 
 
 def _after_step(state: TakeState, placement: PlacedModel, step: DenoisingStep) -> None:
@@ -622,6 +654,7 @@ def _settings(job: TakeJob, state: TakeState, result: RunResult, marks: Marks) -
             "torch": torch.__version__,
             "device": devices.name(job.model.device),
             "kernels": state.kernels,
+            "second_card_forwards": state.shared,
         },
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }

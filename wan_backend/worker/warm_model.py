@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..loading import devices
 from ..loading.wan_model import WanModel
 from ..pipelines.preparation import PreparationCache
 from ..pipelines.prompt_encoding import PromptFiles
@@ -26,3 +27,20 @@ class WarmModel:
         folder = Path(params.state_folder, PROMPTS_FOLDER) if params.state_folder else None
         encoder = self.model.fingerprint("text_encoder")
         self.cache.prompts.files = None if folder is None else PromptFiles(folder, encoder)
+
+
+def model_for(params: RunParams, before: WanModel | None) -> WanModel:
+    """The model of the job: `before` where that is it, else a new one, with what the two have in common in memory.
+
+    Raises Refusal, and then `before` is as it was.
+    """
+    device, folder = devices.choose(params.device), Path(params.model_folder)
+    components: dict[str, Path] = {each.part: Path(each.place) for each in params.model_parts}
+    same = before is not None and before.component_files.is_at(folder, components) and before.device == device
+    if before is not None and same and before.unchanged():
+        return before
+    copies = Path(params.copies_folder) if params.copies_folder else None
+    model = WanModel(folder, device, components=components, copies=copies)
+    if before is not None:
+        model.take_over(before)
+    return model

@@ -61,6 +61,11 @@ def test_what_the_preferences_say_becomes_flags(command, settings, tmp_path):
     cards = {"cards": ("GPU-1111", "GPU-2222")}
     chosen = command.find(settings(command=sys.executable, **cards)).arguments
     assert chosen[-4:] == ["--card", "GPU-1111", "--card", "GPU-2222"]
+    both = command.find(settings(command=sys.executable, two_cards=True, **cards)).arguments
+    assert both[-2:] == ["--cards-per-take", "2"]
+    assert (
+        "--cards-per-take" not in command.find(settings(command=sys.executable, two_cards=True, device="cpu")).arguments
+    )
     assert "--card" not in command.find(settings(command=sys.executable, device="cpu", **cards)).arguments
     assert command.find(settings(command=sys.executable, paused=True)).arguments[-1] == "--paused"
     plain = command.find(settings(command=sys.executable)).arguments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from wan_backend.protocol.workers import SECOND_CARD_VARIABLE
 from wan_backend.server import cards, seats
 from wan_backend.server.cards import Card
 
@@ -69,18 +70,37 @@ def test_what_the_environment_leaves(value, ids):
     assert (left if left is None else [each.id for each in left]) == ids
 
 
+def places(workers: int, found: list, *how) -> list[tuple[str, str]]:
+    """The card of each place, and its second one."""
+    made = seats.take_places(workers, found, *how)
+    return [(each.card.id if each.card else "", each.second) for each in made]
+
+
 def test_a_place_for_each_card_or_for_as_many_workers_as_were_asked_for():
     two = cards.named(["GPU-1111", "GPU-2222"])
-    assert seats.take_seats(0, two) == two and seats.take_seats(1, two) == two[:1] and seats.take_seats(9, two) == two
-    assert seats.take_seats(0, []) == [None] and seats.take_seats(3, []) == [None] * 3
+    both = [("GPU-1111", ""), ("GPU-2222", "")]
+    assert places(0, two) == both and places(1, two) == both[:1] and places(9, two) == both
+    assert places(0, []) == [("", "")] and places(3, []) == [("", "")] * 3
+
+
+def test_two_cards_for_a_take_share_a_place_and_an_odd_one_has_its_own():
+    three = cards.named(["GPU-1111", "GPU-2222", "GPU-3333"])
+    assert places(0, three, 2) == [("GPU-1111", "GPU-2222"), ("GPU-3333", "")]
+    assert places(1, three, 2) == [("GPU-1111", "GPU-2222")]
+    assert places(0, [], 2) == [("", "")], "without cards there is no second one"
+    assert places(0, [], 2, "cpu") == [("", "cpu")], "but where it is asked for, both halves are the processor's"
 
 
 def test_workers_see_their_card_alone_and_share_the_processors_cores(monkeypatch):
     monkeypatch.setattr(seats.os, "cpu_count", lambda: 8)
     around = {"PATH": "/bin", cards.VISIBLE: "0,1"}
-    (one, two) = seats.environments(cards.named(["GPU-1111", "GPU-2222"]), around)
+    (one, two) = seats.environments(seats.take_places(0, cards.named(["GPU-1111", "GPU-2222"])), around)
     assert (one[cards.VISIBLE], two[cards.VISIBLE]) == ("GPU-1111", "GPU-2222") and seats.THREADS not in one
-    assert [each[seats.THREADS] for each in seats.environments([None] * 4, around)] == ["2"] * 4
-    assert seats.THREADS not in seats.environments([None], around)[0]
-    assert seats.environments([None, None], {seats.THREADS: "7"})[0][seats.THREADS] == "7"
+    assert [each[seats.THREADS] for each in seats.environments([seats.Place()] * 4, around)] == ["2"] * 4
+    assert seats.THREADS not in seats.environments([seats.Place()], around)[0]
+    assert seats.environments([seats.Place()] * 2, {seats.THREADS: "7"})[0][seats.THREADS] == "7"
+    (pair,) = seats.environments(seats.take_places(0, cards.named(["GPU-1111", "GPU-2222"]), 2), around)
+    assert (pair[cards.VISIBLE], pair[SECOND_CARD_VARIABLE]) == ("GPU-1111", "GPU-2222")
+    assert seats.environments([seats.Place(None, "cpu")], around)[0][seats.THREADS] == "4", "each half has half of them"
+    assert SECOND_CARD_VARIABLE not in seats.environments([seats.Place()], {SECOND_CARD_VARIABLE: "0"})[0]
     assert around == {"PATH": "/bin", cards.VISIBLE: "0,1"}

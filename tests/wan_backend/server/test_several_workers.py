@@ -9,6 +9,7 @@ import pytest
 from tests.wan_backend.server.in_process import InProcess, Worker, inside
 from tests.wan_backend.server.served import request
 from wan_backend.protocol.messages import Problem, ProblemKind, WorkerState
+from wan_backend.protocol.workers import SECOND_CARD_VARIABLE
 from wan_backend.server import cards
 from wan_backend.server.worker_life import QUICK_DEATHS
 
@@ -280,6 +281,19 @@ def test_each_chosen_card_has_a_worker_that_sees_no_other(with_cards, media):
     assert seen == {ONE, TWO} and with_cards.worker_of(jobs[2]) is None
     assert {each["card"] for each in workers_told(with_cards).values()} == {ONE, TWO}
     end_all(with_cards, jobs)
+
+
+def test_two_cards_for_a_take_have_one_worker_and_each_half_of_its_part_of_the_memory(inside, media, monkeypatch):
+    monkeypatch.setattr(Worker, "device", "cuda (NVIDIA L4)")
+    monkeypatch.setattr(cards, "listed", list)
+    server = inside(device="auto", cards=[ONE, TWO], cards_per_take=2)
+    jobs = submit(server, media, 2, guidance_scale=4.0)
+    worker = server.runs(jobs[0])
+    assert (worker.around[cards.VISIBLE], worker.around[SECOND_CARD_VARIABLE]) == (ONE, TWO)
+    assert worker.job.plan.cards == 2 and worker.job.host_budget_bytes == (64 << 30) // 2
+    assert server.worker_of(jobs[1]) is None, "the second card has no worker of its own"
+    assert server.call("plan", request=request(media, guidance_scale=1.0))["cards"] == 1
+    end_all(server, jobs)
 
 
 def test_a_card_that_is_not_there_makes_no_take_on_the_processor(inside, media, monkeypatch):

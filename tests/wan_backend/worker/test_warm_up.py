@@ -23,8 +23,7 @@ from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.envelope import Request
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest, WarmUpParams
 from wan_backend.protocol.sentences import in_english
-from wan_backend.worker import executor as executor_module
-from wan_backend.worker import warm_up
+from wan_backend.worker import idle_memory, warm_up
 from wan_backend.worker.server_connection import RequestListener, WarmUp
 
 RATE = FrameRate(16)
@@ -136,7 +135,7 @@ class Memory:
 
     def __init__(self, monkeypatch) -> None:
         self.free = 50
-        monkeypatch.setattr(executor_module, "_free_memory", lambda _device: [FreeMemory(self.free, 100)])
+        monkeypatch.setattr(idle_memory, "free_memory", lambda _device: [FreeMemory(self.free, 100)])
 
 
 def test_a_warm_model_goes_when_other_programs_need_the_memory(executor, params, monkeypatch):

@@ -1,0 +1,260 @@
+"""A take of which a second process makes one half of guidance: to the bit the take of one, whatever becomes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from tests.wan_backend.lora import written_loras
+from tests.wan_backend.worker.executors import asked, silent_executor
+from tests.wan_backend.worker.footage import source
+from tests.wan_backend.worker.worker_process import Worker, pictures
+from wan_backend.catalogue.transformer_shapes import shapes
+from wan_backend.library.component_files import ComponentFiles
+from wan_backend.loading.wan_model import WanModel
+from wan_backend.lora.resolve import transformer_configs
+from wan_backend.pipelines.conditions import Canvas
+from wan_backend.pipelines.encode import latent_frames
+from wan_backend.pipelines.windows import plan_windows
+from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, Role, RunParams, RunResult, TakeRequest, Task
+from wan_backend.protocol.workers import SECOND_CARD_VARIABLE
+from wan_backend.worker import payload_frames, second_card
+from wan_backend.worker.executor import Executor
+from wan_backend.worker.kept_steps import fingerprint
+from wan_backend.worker.second_card import Process, SecondCard
+
+pytestmark = pytest.mark.ci
+
+RATE = FrameRate(16)
+STEPS = 4
+SECONDS = 120.0
+"""Until a test gives up."""
+NEVER_READY = "import sys\nsys.stdin.read()"
+
+
+LATE = """
+import sys
+sys.stdin.buffer.readline()
+print('{"said": "failed", "number": 4, "words": "it is late", "payload_bytes": 0}')
+print('{"said": "ready", "number": 7, "payload_bytes": 0}', flush=True)
+sys.stdin.read()
+"""
+
+
+class Awaited(SecondCard):
+    """Each step waits until the process takes part; and something may be done to that after so many steps."""
+
+    harm: Callable[[int], None] | None = None
+    after = 0
+
+    def ask(self, window, inputs):
+        if not self.was_lost:
+            self.wait_until_ready(SECONDS)
+        answer = super().ask(window, inputs)
+        if self.harm is not None and self.forwards_made == self.after and self.process is not None:
+            self.harm(self.process.pid)
+            self.harm = None
+        return answer
+
+
+def processor(**how) -> Awaited:
+    return Awaited(dict(os.environ), **how)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Awaited]:
+    """One process for all tests that end none; a model is exchanged for the next."""
+    made = processor()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def second():
+    """second(...) is a new one, ended with the test."""
+    started: list[Awaited] = []
+
+    def start(**how) -> Awaited:
+        started.append(processor(**how))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def params(tmp_path: Path):
+    """Makes RunParams of five frames, 64 x 64, on two cards."""
+
+    def make(folder: Path, name: str = "two", plan=None, **request) -> RunParams:
+        media = tmp_path / name
+        made = TakeRequest("fog", "any", 64, 64, 5, RATE, 5, str(media), negative_prompt="blurry", **request)
+        frames = (plan or {}).pop("frames", 5)
+        settled = Plan("any", 64, 64, frames, RATE, 5, STEPS, 3.0, 3.0, "unipc", cards=2, **(plan or {}))
+        return RunParams("a" * 32, made, settled, str(folder), "cpu", state_folder=str(tmp_path / "state"))
+
+    return make
+
+
+def alone(params: RunParams) -> np.ndarray:
+    """The pictures that one process makes."""
+    request = dataclasses.replace(params.request, media_folder=params.request.media_folder + " alone")
+    plan = dataclasses.replace(params.plan, cards=1)
+    return pictures(made(silent_executor().run(asked(dataclasses.replace(params, request=request, plan=plan)))))
+
+
+def made(result: object) -> str:
+    """The folder of the take."""
+    assert isinstance(result, RunResult), result
+    return result.take.folder
+
+
+def on_two(params: RunParams, second: SecondCard) -> tuple[np.ndarray, int, list[str]]:
+    """The pictures that two processes make, how many forward passes were the second one's, and the take's notes."""
+    folder = Path(made(Executor(lambda _: None, second=second).run(asked(params))))
+    settings = json.loads((folder / "take.json").read_text())
+    return pictures(str(folder)), settings["backend"]["second_card_forwards"], settings["notes"]
+
+
+def test_a_take_with_control_is_the_same_to_the_bit(shared, vace_folder, params, tmp_path):
+    kept = {"sources": [source(tmp_path, Role.BEFORE, range(3))], "task": Task.EXTEND}
+    job = params(vace_folder, plan={"frames": 9, "kept_before": 3}, **kept)
+    both, forwards, notes = on_two(job, shared)
+    assert np.array_equal(both, alone(job)) and forwards == STEPS and not notes
+    assert both.std() > 5
+
+
+def test_its_transformer_has_the_jobs_loras_on(shared, t2v_folder, params, tmp_path):
+    extents = shapes(transformer_configs(ComponentFiles(t2v_folder))["transformer"])
+    use = LoraUse(str(written_loras.written(tmp_path / "a.safetensors", extents)))
+    job = params(t2v_folder, plan={"loras": [use]})
+    both, forwards, _ = on_two(job, shared)
+    plain = dataclasses.replace(job, plan=dataclasses.replace(job.plan, loras=[]))
+    assert np.array_equal(both, alone(job)) and forwards == STEPS
+    assert not np.array_equal(both, on_two(plain, shared)[0])
+
+
+def test_a_long_take_asks_for_each_of_its_windows(shared, vace_folder, params):
+    job = params(vace_folder, plan={"frames": 21, "window_frames": 13})
+    both, forwards, _ = on_two(job, shared)
+    windows = len(plan_windows(latent_frames(21), latent_frames(13)))
+    assert np.array_equal(both, alone(job)) and windows > 1 and forwards == windows * STEPS
+
+
+def test_each_of_two_experts_has_its_turn(shared, text_experts_folder, params):
+    job = params(text_experts_folder, plan={"low_noise_guidance_scale": 2.0})
+    both, forwards, _ = on_two(job, shared)
+    assert np.array_equal(both, alone(job)) and forwards == STEPS
+
+
+def test_a_take_from_a_picture(shared, pictures_folder, first_latent_folder, params, tmp_path):
+    for folder in (pictures_folder, first_latent_folder):
+        picture = {"sources": [source(tmp_path, Role.FIRST, range(1))], "task": Task.IMAGE_TO_VIDEO}
+        job = params(folder, name=folder.name, plan={"kept_before": 1}, **picture)
+        both, forwards, _ = on_two(job, shared)
+        assert np.array_equal(both, alone(job)) and forwards == STEPS
+
+
+def test_a_card_that_dies_or_hangs_costs_nothing_but_time(second, vace_folder, params):
+    harmed = second(patience_seconds=2.0)
+    harmed.harm, harmed.after = lambda pid: os.kill(pid, signal.SIGKILL), 2
+    job = params(vace_folder)
+    both, forwards, notes = on_two(job, harmed)
+    assert np.array_equal(both, alone(job)) and forwards == 2 and notes == [second_card.LOST]
+    # the next job has another process there
+    harmed.harm, harmed.after = lambda pid: os.kill(pid, signal.SIGSTOP), 1
+    again, forwards, notes = on_two(params(vace_folder, "again"), harmed)
+    assert np.array_equal(both, again) and forwards == 1 and notes == [second_card.LOST]
+    assert harmed.process.wait(SECONDS) == -signal.SIGKILL
+
+
+def test_steps_that_two_cards_made_may_go_on_with_one(vace_folder, params):
+    job, model = params(vace_folder), WanModel(vace_folder, torch.device("cpu"))
+    one = dataclasses.replace(job, plan=dataclasses.replace(job.plan, cards=1))
+    assert fingerprint(job, Canvas(), model) == fingerprint(one, Canvas(), model)
+
+
+def test_nobody_waits_for_a_card_that_is_not_ready(vace_folder, params):
+    late = SecondCard(dict(os.environ), [sys.executable, "-c", NEVER_READY])
+    job = params(vace_folder)
+    both, forwards, notes = on_two(job, late)
+    late.close()
+    assert np.array_equal(both, alone(job)) and forwards == 0 and notes == [second_card.NEVER_READY]
+
+
+def test_why_a_card_takes_no_part_is_said(shared, vace_folder, params, monkeypatch):
+    prepare = SecondCard.prepare
+
+    def for_a_card(self, params, _device, *how):
+        prepare(self, params, torch.device("cuda"), *how)
+
+    monkeypatch.setattr(SecondCard, "prepare", for_a_card)
+    _, forwards, notes = on_two(params(vace_folder), shared)
+    assert forwards == 0 and len(notes) == 1 and "torch finds no such card" in notes[0]
+
+
+def test_what_comes_late_of_the_job_before_says_nothing_of_this_one():
+    process = Process([sys.executable, "-c", LATE], dict(os.environ))
+    process.begin_job(5)
+    process.tell(payload_frames.packed({"do": "turn", "number": 7}))
+    assert process.wait_until_ready(7, SECONDS) and not process.failed
+    process.close(SECONDS)
+    assert process.is_gone and process.wait_for(7, SECONDS) is None
+
+
+def test_a_process_that_cannot_start_is_tried_a_few_times_only(vace_folder, params, tmp_path):
+    none = SecondCard(dict(os.environ), [str(tmp_path / "nothing")])
+    for _ in range(5):
+        none.start()
+    assert none.process is None and none._deaths == second_card.MAX_DEATHS
+    _, forwards, notes = on_two(params(vace_folder), none)
+    assert forwards == 0 and notes == [second_card.NO_USE.with_values(reason=second_card.NO_PROCESS)]
+
+
+@pytest.fixture
+def pair(monkeypatch, tmp_path: Path):
+    """A real worker with a second half on the processor, and that half's process."""
+    monkeypatch.setenv(SECOND_CARD_VARIABLE, "cpu")
+    worker = Worker(tmp_path / "worker.log")
+    (half,) = psutil.Process(worker.process.pid).children()
+    yield worker, half
+    worker.process.kill()
+    worker.process.wait()
+    for pipe in (worker.process.stdin, worker.process.stdout):
+        pipe.close()
+
+
+def test_the_half_is_there_after_a_cancel_and_gone_with_a_killed_worker(pair, vace_folder, params):
+    worker, half = pair
+    job = dataclasses.replace(params(vace_folder), plan=dataclasses.replace(params(vace_folder).plan, steps=200))
+    number = worker.send("run", job)
+    worker.wait_for("denoising", 1)
+    worker.send("cancel", {"job_id": job.job_id})
+    assert "error" in worker.answer(number)
+    assert half.is_running(), "it is the next job's"
+    short = params(vace_folder, "after")
+    assert np.array_equal(pictures(worker.run(short).take.folder), alone(short))
+    worker.process.kill()
+    assert half.wait(SECONDS) is not False and not half.is_running()
+
+
+def test_a_message_and_its_payload_come_as_they_went():
+    stream = io.BytesIO(payload_frames.packed({"do": "x"}, b"1\n2") + payload_frames.packed({"do": "y"}) + b"{}\n")
+    assert payload_frames.read(stream) == ({"do": "x", "payload_bytes": 3}, b"1\n2")
+    assert payload_frames.read(stream) == ({"do": "y", "payload_bytes": 0}, b"")
+    with pytest.raises(payload_frames.NotAMessage):
+        payload_frames.read(stream)
+    assert payload_frames.read(stream) is None
+    assert payload_frames.read(io.BytesIO(payload_frames.packed({}, b"12")[:-1])) is None, "it was cut off"

@@ -1,0 +1,79 @@
+"""`python -m wan_backend.worker.second_card_process`: the negative prompt's half of guidance, on a card of its own.
+
+A worker that has two cards starts it, and it ends with that. A thread reads what the worker says, so the end of a job
+stops the forward pass that is being computed, and the worker's own end this process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+from ..protocol import process_setup
+from ..storage import compiled_kernels
+from . import payload_frames
+from .payload_frames import Message, NotAMessage
+from .server_connection import Channel
+
+if TYPE_CHECKING:
+    from .second_half import ModelOf
+
+log = logging.getLogger(__name__)
+
+ENDING = ("prepare", "turn", "rest", "drop")
+"""Messages after which nobody waits for what came before."""
+
+
+class Inbox:
+    """What the worker says, read on a thread of its own; the process leaves when that ends."""
+
+    def __init__(self, source: int) -> None:
+        self._stream = os.fdopen(source, "rb", buffering=1 << 20)
+        self._messages: queue.Queue[tuple[Message, bytes]] = queue.Queue()
+        self._ends = self._ends_taken = 0
+
+    def start(self) -> None:
+        """Read from now on."""
+        threading.Thread(target=self._read, name="inbox", daemon=True).start()
+
+    def next(self, timeout_seconds: float) -> tuple[Message, bytes] | None:
+        """The next message with its payload; None if none comes in time."""
+        try:
+            message, payload = self._messages.get(timeout=timeout_seconds)
+        except queue.Empty:
+            return None
+        self._ends_taken += message.get("do") in ENDING
+        return message, payload
+
+    def should_stop(self) -> bool:
+        """True if nobody waits any more for what is being done."""
+        return self._ends > self._ends_taken
+
+    def _read(self) -> None:
+        try:
+            while (came := payload_frames.read(self._stream)) is not None:
+                self._ends += came[0].get("do") in ENDING
+                self._messages.put(came)
+        except NotAMessage as error:
+            log.error("the worker sent what is no message: %s", error)
+        os._exit(0)
+
+
+def main(model_of: ModelOf | None = None) -> int:
+    """Compute until the worker is gone. `model_of` makes the models of jobs; None: from their files."""
+    source, sink = process_setup.begin()
+    inbox = Inbox(source)
+    inbox.start()  # before torch, so that the worker's end is seen while it loads
+    with compiled_kernels.not_made_by_import():
+        from .second_half import SecondHalf
+        from .warm_model import model_for
+
+    SecondHalf(inbox, Channel(sink).send, model_of or model_for).go_on()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
