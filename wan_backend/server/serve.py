@@ -102,6 +102,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stay", action="store_true", help="go on with the queue when stdin ends; another --stay comes back to it"
     )
+    add_start_arguments(parser)
+
+
+def add_start_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that say how a server works."""
     add_machine_arguments(parser)
     parser.add_argument("--online", action="store_true", help="allow the network")
     parser.add_argument(
@@ -178,8 +183,8 @@ def own_state_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "wan-backend"
 
 
-def _flags_of(options: argparse.Namespace) -> list[str]:
-    """The flags with which a keeper starts the server."""
+def flags_of(options: argparse.Namespace) -> list[str]:
+    """The flags with which a server is started for the options of `add_start_arguments`."""
     flags = ["--device", options.device, "--idle-minutes", str(options.idle_minutes)]
     for folder in options.models_folder:
         flags += ["--models-folder", os.path.abspath(folder)]
@@ -198,7 +203,7 @@ def _flags_of(options: argparse.Namespace) -> list[str]:
 def main(options: argparse.Namespace) -> int:
     """Serve until stdin ends; the exit code."""
     if options.stay and stay.is_possible():
-        return stay.main(options.state.absolute(), _flags_of(options))
+        return stay.main(options.state.absolute(), flags_of(options))
     private_files.begin()
     budget = options.memory_budget_gib
     made = Options(
