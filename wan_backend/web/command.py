@@ -120,6 +120,7 @@ def _serve(options: argparse.Namespace, state: Path, arriving: Path, password: s
     line.start()
     ended = threading.Event()
     threading.Thread(target=_tidy, args=[board, arriving, ended], name="tidy", daemon=True).start()
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2)
     host, port = listener.getsockname()[:2]
     sys.stdout.write(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/ in a browser. Ctrl-C ends the page.\n")

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from ..protocol.media import MOVIE_FILES, MediaFormat
 from ..storage.byte_sizes import size_in_words
@@ -37,7 +37,7 @@ READ = {
     *(API + name for name in ("queue/data", "info", "startup-events", "login_check", "user", "app_id", "theme.css")),
 }  # fmt: skip
 READ_BELOW = ("/assets/", "/static/", API + "heartbeat/")
-SENT = {"/login", UPLOAD, *(API + name for name in ("queue/join", "component_server", "cancel", "reset"))}
+SENT = {"/login", UPLOAD, *(API + name for name in ("queue/join", "run/predict", "component_server", "cancel", "reset"))}
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -106,7 +106,7 @@ class Gate:
 
     def _may_be_read(self, path: str) -> bool:
         if path.startswith(FILE):
-            return self._is_take(Path(unquote(path.removeprefix(FILE))))
+            return self._is_take(Path(path.removeprefix(FILE)))
         whole = path if path == "/" else path.rstrip("/")
         return whole in READ or path.startswith(READ_BELOW)
 

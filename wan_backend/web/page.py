@@ -196,14 +196,14 @@ class _Form:
     def connect(self, page: gr.Blocks, board: gr.HTML) -> None:
         """Have it do something."""
         quick: dict[str, Any] = {"show_progress": "hidden", "queue": False}
-        offered = [self.model, self.size, self.said]
+        offered = [self.model, self.size, self.seconds, self.said]
         shown = [self.file, self.sent, self.strength, self.shape]
         page.load(self._offer, [self.task, self.model], offered, **quick)
         board.change(self._offer, [self.task, self.model], offered, **quick)
         self.task.change(self._show_fields, [self.task, self.upload], shown, **quick).then(
             self._offer, [self.task, self.model], offered, **quick
         )
-        self.model.change(self._sizes, [self.model], self.size, **quick)
+        self.model.input(self._fit, [self.model], [self.size, self.seconds], **quick)
         self.file.upload(self._take_in, self.file, [self.file, self.upload, self.sent, self.said])
         gr.on([self.make.click], self._make, self._fields, self.said, concurrency_limit=8)
         board.select(self._use, None, [*self._fields, *shown], **quick)
@@ -226,10 +226,11 @@ class _Form:
         choices = [(row.label, row.model) for row in rows]
         known = not self._studio.line.models.looking and bool(self._studio.line.models.models)
         said = gr.update(value=_sentence(NO_MODEL, bad=True)) if known and not rows else gr.skip()
-        return gr.update(choices=choices, value=chosen.model if chosen else None), _sizes_of(chosen), said
+        fitting = (gr.skip(), gr.skip()) if chosen is not None and chosen.model == model else _fit_for(chosen)
+        return gr.update(choices=choices, value=chosen.model if chosen else None), *fitting, said
 
-    def _sizes(self, model: str | None) -> Any:
-        return _sizes_of(next((row for row in self._studio.line.models.models if row.model == model), None))
+    def _fit(self, model: str | None) -> tuple[Any, ...]:
+        return _fit_for(next((row for row in self._studio.line.models.models if row.model == model), None))
 
     def _take_in(self, arrived: str | None) -> tuple[Any, ...]:
         if not arrived:
@@ -303,9 +304,12 @@ def _written(choices: Choices) -> tuple[Any, ...]:
     )
 
 
-def _sizes_of(row: ModelRow | None) -> Any:
-    names = [USUAL_SIZE, *(size.name for size in row.sizes)] if row is not None else [USUAL_SIZE]
-    return gr.update(choices=names, value=USUAL_SIZE)
+def _fit_for(row: ModelRow | None) -> tuple[Any, ...]:
+    """Size and length as the model has them: as much as it makes in one go, if that isn't very long."""
+    if row is None:
+        return gr.update(choices=[USUAL_SIZE], value=USUAL_SIZE), gr.skip()
+    names = [USUAL_SIZE, *(size.name for size in row.sizes)]
+    return gr.update(choices=names, value=USUAL_SIZE), gr.update(value=take_form.usual_seconds(row))
 
 
 def _picture(address: str) -> str:

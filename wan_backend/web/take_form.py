@@ -168,7 +168,6 @@ def from_request(request: TakeRequest, uploads: Uploads, loras: dict[str, Path])
     """The choices that a take of the page was asked for with, its seed among them."""
     names = {str(path): name for name, path in loras.items()}
     source = request.sources[0] if request.sources else None
-    aspect = request.width / request.height
     seconds = request.length_frames / float(request.frame_rate.exact())
     return Choices(
         task=request.task,
@@ -177,13 +176,24 @@ def from_request(request: TakeRequest, uploads: Uploads, loras: dict[str, Path])
         model=request.model,
         quality=request.quality,
         size=request.resolution,
-        shape=min(SHAPES, key=lambda name: abs(SHAPES[name][0] / SHAPES[name][1] - aspect)),
+        shape=_shape(request) if source is None else Choices.shape,
         seconds=min(max(MIN_SECONDS, round(2 * seconds) / 2), MAX_SECONDS),
         seed=request.seed,
         avoid=request.negative_prompt,
         strength=request.strength if request.task is Task.RESTYLE else RESTYLE_STRENGTH,
         loras={names[use.path]: use.strength for use in request.loras if use.path in names},
     )
+
+
+def _shape(request: TakeRequest) -> str:
+    aspect = request.width / request.height
+    return min(SHAPES, key=lambda name: abs(SHAPES[name][0] / SHAPES[name][1] - aspect))
+
+
+def usual_seconds(row: ModelRow) -> float:
+    """How long a take is at first: as much as the model makes in one go, if that isn't very long."""
+    at_once = (row.max_frames - 1) / float(row.frame_rate.exact())
+    return max(MIN_SECONDS, min(USUAL_SECONDS, int(2 * at_once) / 2))
 
 
 def without_upload(choices: Choices) -> Choices:
