@@ -138,7 +138,7 @@ HOSTILE = {
     "page": (b"<html><script>alert(1)</script></html>", "its format is not known, or it is damaged"),
     "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>', "none of its pictures can be decoded"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n(/tmp/x) (w) file\n", "its format is not known"),
-    "list": (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "it is a list of other files, not a movie"),
+    "list": (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "its format is not known, or it is damaged"),
     "concat": (b"ffconcat version 1.0\nfile /etc/passwd\n", "it is a list of other files, not a movie"),
     "zip bomb": (zipped(), "its format is not known, or it is damaged"),
     "picture bomb": (bomb(), "its picture of 60,000 x 60,000 pixels is too large to decode"),
