@@ -142,10 +142,16 @@ def _add_doctor(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_web(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--host", default="127.0.0.1", help="address to listen on; others than this machine's need a password")
-    verb.add_argument("--port", type=int, default=7860, help="0: any that is free (%(default)s)")
-    verb.add_argument("--password", default="", help="what to enter on the page; also WAN_VSE_WEB_PASSWORD in the environment")
-    verb.add_argument("--takes", type=Path, metavar="FOLDER", help="folder for the takes (web/takes in the state folder)")
+    verb.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; others than this machine's need a password"
+    )
+    verb.add_argument("--port", type=_port, default=7860, help="0: any that is free (%(default)s)")
+    verb.add_argument(
+        "--password", default="", help="what to enter on the page; also WAN_VSE_WEB_PASSWORD in the environment"
+    )
+    verb.add_argument(
+        "--takes", type=Path, metavar="FOLDER", help="folder for the takes (web/takes in the state folder)"
+    )
     verb.add_argument(
         "--lora-folder", type=Path, action="append", default=[], metavar="FOLDER", help="offer the LoRAs in this folder"
     )
@@ -153,3 +159,9 @@ def _add_web(verb: argparse.ArgumentParser) -> None:
         "--state", type=Path, default=own_state_folder(), help="folder of the server's queue and logs (%(default)s)"
     )
     add_start_arguments(verb)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port; give 0 to 65535")
+    return int(text)

@@ -27,6 +27,7 @@ from ..protocol.messages import (
     Take,
     TakeRequest,
 )
+from ..protocol.plain_names import is_id
 from . import take_form
 from .server_line import ServerLine, is_mine
 from .uploads import Uploads, as_data_url
@@ -83,6 +84,11 @@ class Board:
     def remove(self, asked: Any) -> str:
         """Take a job off the page; a take's files go into the trash beside the takes."""
         return self._do(asked, self._remove)
+
+    def picture(self, asked: Any) -> str:
+        """The small picture of an upload, as a data URL; empty if it is gone."""
+        upload_id = asked.get("id") if isinstance(asked, dict) else ""
+        return self._uploads.thumbnail(upload_id) if isinstance(upload_id, str) and is_id(upload_id) else ""
 
     def request_of(self, job_id: str) -> TakeRequest | None:
         """What a job of the page was asked for."""

@@ -14,7 +14,6 @@ import shutil
 import socket
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,11 @@ log = logging.getLogger(__name__)
 
 REFUSED, CANT_START = 2, 3
 PASSWORD_VARIABLE = "WAN_VSE_WEB_PASSWORD"
-FOLDER, TAKES, UPLOADS, ARRIVING = "web", "takes", "uploads", "arriving"
+FOLDER, TAKES, UPLOADS, GRADIO = "web", "takes", "uploads", "gradio"
 LORAS = "loras"
 """A folder of that name in a models folder has LoRAs, by the custom of other programs."""
 WRONG_PASSWORD_SECONDS = 1.0
 TIDY_SECONDS = 600.0
-ARRIVING_SECONDS = 3600.0
-"""What has been arriving for so long without a byte more never will."""
 LISTEN_BACKLOG = 128
 
 
@@ -54,23 +51,23 @@ def main(options: argparse.Namespace) -> int:
     state = options.state.absolute()
     private_files.begin()
     try:
-        arriving = _prepared(state / FOLDER)
+        gradios_own = _prepared(state / FOLDER)
         log_files.start_logging(state / "logs" / "web.log")
     except OSError as error:
-        return _exit(f"The folder {state / FOLDER} can't be used ({reason(error)}); choose another with --state.", REFUSED)
-    os.environ["GRADIO_TEMP_DIR"] = str(arriving)
+        return _exit(
+            f"The folder {state / FOLDER} can't be used ({reason(error)}); choose another with --state.", REFUSED
+        )
+    os.environ["GRADIO_TEMP_DIR"] = str(gradios_own)
     try:
         import gradio  # noqa: F401  # of the extra `web`, which a server without the page lacks
     except ImportError:
         return _exit("The page needs Gradio: run `pip install 'wan-backend[web]'`, then try again.", CANT_START)
     try:
         listener = _listener(options.host, options.port)
-    except (OSError, OverflowError) as error:
-        return _exit(
-            f"The page can't listen on {options.host}, port {options.port} ({reason(error)}); choose another with --port.",
-            REFUSED,
-        )
-    return _serve(options, state, arriving, password, listener)
+    except OSError as error:
+        place = f"{options.host}, port {options.port}"
+        return _exit(f"The page can't listen on {place} ({reason(error)}); choose another with --port.", REFUSED)
+    return _serve(options, state, password, listener)
 
 
 def _exit(sentence: str, code: int) -> int:
@@ -79,16 +76,16 @@ def _exit(sentence: str, code: int) -> int:
 
 
 def _prepared(folder: Path) -> Path:
-    """Make the page's private folder; gives the one in which files arrive, which is empty at first. Raises OSError."""
-    arriving = folder / ARRIVING
-    shutil.rmtree(arriving, ignore_errors=True)
-    for each in (folder, arriving, folder / TAKES):
+    """Make the page's private folder; gives Gradio's own, which is empty at first. Raises OSError."""
+    own = folder / GRADIO
+    shutil.rmtree(own, ignore_errors=True)
+    for each in (folder, own, folder / TAKES):
         private_files.make_folder(each)
-    return arriving
+    return own
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is any that is free. Raises OSError, OverflowError."""
+    """A socket that listens there; port 0 is any that is free. Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     made = socket.socket(family, kind, protocol)
     try:
@@ -102,7 +99,7 @@ def _listener(host: str, port: int) -> socket.socket:
     return made
 
 
-def _serve(options: argparse.Namespace, state: Path, arriving: Path, password: str, listener: socket.socket) -> int:
+def _serve(options: argparse.Namespace, state: Path, password: str, listener: socket.socket) -> int:
     import uvicorn
 
     from .board import Board
@@ -116,14 +113,16 @@ def _serve(options: argparse.Namespace, state: Path, arriving: Path, password: s
     board = Board(line, uploads, takes)
     loras = [*options.lora_folder, *(Path(models) / LORAS for models in options.models_folder)]
     studio = Studio(line, uploads, board, takes, loras)
-    app = Gate(_app(studio, password), folder, takes, any_host=not addresses.is_loopback(options.host))
+    app = Gate(_app(studio, password), uploads, takes, any_host=not addresses.is_loopback(options.host))
     line.start()
     ended = threading.Event()
-    threading.Thread(target=_tidy, args=[board, arriving, ended], name="tidy", daemon=True).start()
+    threading.Thread(target=_tidy, args=[board, ended], name="tidy", daemon=True).start()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2)
     host, port = listener.getsockname()[:2]
-    sys.stdout.write(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/ in a browser. Ctrl-C ends the page.\n")
+    sys.stdout.write(
+        f"Open http://{f'[{host}]' if ':' in host else host}:{port}/ in a browser. Ctrl-C ends the page.\n"
+    )
     sys.stdout.flush()
     try:
         uvicorn.Server(config).run(sockets=[listener])
@@ -169,18 +168,7 @@ def _login(password: str) -> Callable[[str, str], Awaitable[bool]]:
     return check
 
 
-def _tidy(board: Any, arriving: Path, ended: threading.Event) -> None:
+def _tidy(board: Any, ended: threading.Event) -> None:
     """Remove what nobody uses, now and then."""
     while not ended.wait(TIDY_SECONDS):
         board.prune()
-        remove_old(arriving, ARRIVING_SECONDS)
-
-
-def remove_old(folder: Path, seconds: float) -> None:
-    """Remove what lies in a folder and has not been changed for so long: files of which the rest never came."""
-    for path in [*folder.iterdir()] if folder.is_dir() else []:
-        try:
-            if time.time() - path.stat().st_mtime > seconds:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        except OSError as error:
-            log.warning("%s could not be removed: %s", path, error)

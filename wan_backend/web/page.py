@@ -6,10 +6,8 @@ second what has changed, and puts that on the screen without touching the rest: 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import html
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ import gradio as gr
 
 from ..protocol import ProtocolError
 from ..protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRow, Quality, Task
-from . import gate, take_form
+from . import take_form, uploads
 from .board import Board
 from .server_line import ServerLine
 from .take_form import Choices, Unusable
@@ -30,8 +28,6 @@ FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "
 FIXED_FONTS = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 NO_MODEL = "No model for this is here. Whoever runs this page can fetch one with `wan-backend models --download MODEL`."
 USUAL_SIZE = "Usual"
-REMOVE_AFTER_SECONDS = (600, 3600)
-"""How often Gradio looks for files that arrived and were never used, and how old they are then."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +47,25 @@ class Studio:
 
 def build(studio: Studio) -> gr.Blocks:
     """The page."""
-    with gr.Blocks(title="Wan", analytics_enabled=False, delete_cache=REMOVE_AFTER_SECONDS, fill_width=True) as page:
+    board = studio.board
+    with gr.Blocks(title="Wan", analytics_enabled=False, fill_width=True) as page:
         with gr.Row(elem_id="columns", equal_height=False):
             with gr.Column(elem_id="form", scale=4, min_width=320):
                 form = _Form(studio)
             with gr.Column(elem_id="board-column", scale=7, min_width=320):
-                board = gr.HTML(
+                shown = gr.HTML(
                     html_template=(HERE / "page.html").read_text("utf-8"),
                     js_on_load=(HERE / "page.js").read_text("utf-8"),
                     apply_default_css=False,
                     elem_id="board",
-                    server_functions=_functions(studio.board),
+                    server_functions=_functions(board.board, board.cancel, board.repeat, board.retry, board.remove),
                 )
-        form.connect(page, board)
+        form.connect(page, shown)
     page.queue(api_open=False, default_concurrency_limit=8, max_size=100)
     return page
 
 
-def _functions(board: Board) -> list[Callable[[Any], Any]]:
+def _functions(*functions: Callable[[Any], Any]) -> list[Callable[[Any], Any]]:
     """What the script may call, by name; Gradio marks them, which it can't do with methods."""
 
     def marked(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -78,7 +75,7 @@ def _functions(board: Board) -> list[Callable[[Any], Any]]:
 
         return call
 
-    return [*map(marked, (board.board, board.cancel, board.repeat, board.retry, board.remove))]
+    return [*map(marked, functions)]
 
 
 def settings() -> dict[str, Any]:
@@ -95,7 +92,6 @@ def settings() -> dict[str, Any]:
         "mcp_server": False,
         "pwa": False,
         "show_error": False,
-        "max_file_size": gate.MAX_UPLOAD_BYTES,
     }
 
 
@@ -113,11 +109,17 @@ class _Form:
             container=False,
             elem_id="task",
         )
-        self.upload = gr.State("")
-        self.file = gr.File(
-            label="Picture", file_count="single", visible=False, height=120, elem_id="file", show_label=False
+        self.upload = gr.HTML(
+            "",
+            html_template=(HERE / "upload.html").read_text("utf-8"),
+            js_on_load=(HERE / "upload.js").read_text("utf-8"),
+            apply_default_css=False,
+            server_functions=_functions(studio.board.picture),
+            visible="hidden",
+            elem_id="upload",
+            limit=uploads.MAX_BYTES,
+            too_large=uploads.TOO_LARGE,
         )
-        self.sent = gr.HTML(visible=False, elem_id="sent")
         self.prompt = gr.Textbox(
             label="Prompt",
             placeholder="A red car drives along a road by the sea, and gulls fly over it",
@@ -197,25 +199,20 @@ class _Form:
         """Have it do something."""
         quick: dict[str, Any] = {"show_progress": "hidden", "queue": False}
         offered = [self.model, self.size, self.seconds, self.said]
-        shown = [self.file, self.sent, self.strength, self.shape]
+        shown = [self.upload, self.strength, self.shape]
         page.load(self._offer, [self.task, self.model], offered, **quick)
         board.change(self._offer, [self.task, self.model], offered, **quick)
-        self.task.change(self._show_fields, [self.task, self.upload], shown, **quick).then(
+        self.task.change(self._show_fields, [self.task], shown, **quick).then(
             self._offer, [self.task, self.model], offered, **quick
         )
         self.model.input(self._fit, [self.model], [self.size, self.seconds], **quick)
-        self.file.upload(self._take_in, self.file, [self.file, self.upload, self.sent, self.said])
         gr.on([self.make.click], self._make, self._fields, self.said, concurrency_limit=8)
-        board.select(self._use, None, [*self._fields, *shown], **quick)
+        board.select(self._use, None, self._fields, **quick).then(self._show_fields, [self.task], shown, **quick)
 
-    def _show_fields(self, task: str, upload: str) -> tuple[Any, ...]:
+    def _show_fields(self, task: str) -> tuple[Any, ...]:
         needs = Task(task) in take_form.ROLES
-        what = "a picture" if task == Task.IMAGE_TO_VIDEO else "a movie"
-        small = self._studio.uploads.thumbnail(upload) if upload else ""
-        label = f"Drop {what} here, or press to choose one"
         return (
-            gr.update(visible=needs, label=label, show_label=True),
-            gr.update(visible=needs and bool(small), value=_picture(small)),
+            gr.update(visible=True if needs else "hidden"),
             gr.update(visible=task == Task.RESTYLE),
             gr.update(visible=not needs),
         )
@@ -231,23 +228,6 @@ class _Form:
 
     def _fit(self, model: str | None) -> tuple[Any, ...]:
         return _fit_for(next((row for row in self._studio.line.models.models if row.model == model), None))
-
-    def _take_in(self, arrived: str | None) -> tuple[Any, ...]:
-        if not arrived:
-            return gr.skip(), "", gr.update(visible=False), gr.skip()
-        try:
-            upload, found = self._studio.uploads.take_in(Path(arrived))
-        except OSError:
-            said = _sentence("That file could not be kept: there may be no room. Tell who runs this page.", bad=True)
-            return None, "", gr.update(visible=False), said
-        finally:
-            with contextlib.suppress(OSError):
-                os.rmdir(Path(arrived).parent)
-        if found.problem:
-            said = _sentence(f"That file can't be used: {found.problem}. Choose a picture or a movie.", bad=True)
-            return None, "", gr.update(visible=False), said
-        small = _picture(self._studio.uploads.thumbnail(upload))
-        return None, upload, gr.update(visible=True, value=small), ""
 
     def _make(self, *values: Any) -> str:
         choices = _read(values)
@@ -267,11 +247,11 @@ class _Form:
         """Put a take's choices back into the form."""
         request = self._studio.board.request_of(str(event.id))
         if request is None:
-            return tuple(gr.skip() for _ in range(len(self._fields) + 4))
+            return tuple(gr.skip() for _ in self._fields)
         choices = take_form.from_request(request, self._studio.uploads, self._loras)
         if choices.upload and self._studio.uploads.known(choices.upload) is None:
             choices = take_form.without_upload(choices)
-        return (*_written(choices), *self._show_fields(choices.task, choices.upload))
+        return _written(choices)
 
 
 def _read(values: Sequence[Any]) -> Choices:
@@ -310,10 +290,6 @@ def _fit_for(row: ModelRow | None) -> tuple[Any, ...]:
         return gr.update(choices=[USUAL_SIZE], value=USUAL_SIZE), gr.skip()
     names = [USUAL_SIZE, *(size.name for size in row.sizes)]
     return gr.update(choices=names, value=USUAL_SIZE), gr.update(value=take_form.usual_seconds(row))
-
-
-def _picture(address: str) -> str:
-    return f'<img src="{html.escape(address)}" alt="What the take is made from">' if address else ""
 
 
 def _sentence(words: str, bad: bool = False) -> str:

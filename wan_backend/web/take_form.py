@@ -207,7 +207,7 @@ def another(request: TakeRequest, takes_folder: Path) -> TakeRequest:
 
 
 def loras_in(folders: Sequence[Path]) -> dict[str, Path]:
-    """The LoRA files in these folders, by the names that the page shows: the file's, and a number where two are alike."""
+    """The LoRA files in these folders, by the names that the page shows: files' names, numbered if alike."""
     found: dict[str, Path] = {}
     for folder in folders:
         try:

@@ -1,12 +1,13 @@
-"""The pictures and movies that people sent to the page: each in a private folder of its own, looked at before it is used.
+"""Pictures and movies that people sent to the page, each in a private folder of its own, looked at before it is used.
 
-A file gets a name of ours; the person's own is never a path. It is looked at by `frames.upload_process`, which has limits
-of memory and time, and is opened by nothing else of the page. An upload stays as long as a job is made from it; one that
-nobody used goes after a day.
+A file gets a name of ours; the person's own never comes here. It is looked at by `frames.upload_process`, which has
+limits of memory and time, and is opened by nothing else of the page. An upload stays as long as a job is made from it;
+one that nobody used goes after a day.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import logging
@@ -14,7 +15,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 from ..protocol.conversion import from_json
@@ -25,6 +26,7 @@ from ..protocol.sentences import Sentence
 from ..protocol.uploads import Upload
 from ..server.thumbnail_requests import have_child_make
 from ..storage import private_files, whole_file
+from ..storage.byte_sizes import free_bytes_at, size_in_words
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,15 @@ KEPT_SECONDS = 24 * 3600.0
 DIED = Sentence("it could not be decoded")
 
 
+MAX_BYTES = 1 << 30
+RESERVE_BYTES = 1 << 30
+"""Left free on the disk beside what is sent."""
+TOO_LARGE = f"That file is too large: it may have up to {size_in_words(MAX_BYTES)}."
+NO_ROOM = "There is no room for that file. Tell whoever runs this page."
+NOT_KEPT = "That file could not be kept. Tell whoever runs this page."
+BROKE_OFF = "The file didn't arrive whole; send it again."
+
+
 class Uploads:
     """The folder of uploads. From any thread."""
 
@@ -43,16 +54,51 @@ class Uploads:
         self._folder = folder
         private_files.make_folder(folder)
 
-    def take_in(self, arrived: Path) -> tuple[str, Upload]:
-        """Move a file that has arrived into a folder of its own, and say what it is; one that is no use is removed.
+    async def take(self, length: str, body: AsyncIterator[bytes]) -> tuple[int, dict[str, str]]:
+        """Take a file as it comes; a code of HTTP, and its id and small picture, or why it can't be used.
 
-        Takes up to seconds. Raises OSError.
+        It is refused as soon as it is known to be too large, whatever was said beforehand.
         """
         upload_id = uuid.uuid4().hex
-        place = self._folder / upload_id
-        private_files.make_folder(place)
-        shutil.move(arrived, place / UPLOAD_FILE)
-        private_files.make_private(place / UPLOAD_FILE)
+        try:
+            refused = await asyncio.to_thread(self._begin, upload_id, int(length) if length.isdecimal() else 0)
+            refused = refused or await self._receive(self.folder_of(upload_id) / UPLOAD_FILE, body)
+        except ConnectionError:
+            refused = 400, BROKE_OFF
+        except OSError as error:
+            log.warning("An upload could not be kept: %s", error)
+            refused = 507, NOT_KEPT
+        if refused is not None:
+            self.remove(upload_id)
+            return refused[0], {"said": refused[1]}
+        found = await asyncio.to_thread(self.look, upload_id)
+        if found.problem:
+            return 415, {"said": f"That file can't be used: {found.problem}. Choose a picture or a movie."}
+        return 200, {"id": upload_id}
+
+    def _begin(self, upload_id: str, length: int) -> tuple[int, str] | None:
+        """Make a place for so many bytes, or say why there is none. Raises OSError."""
+        if length > MAX_BYTES:
+            return 413, TOO_LARGE
+        if free_bytes_at(self._folder) < length + RESERVE_BYTES:
+            return 507, NO_ROOM
+        private_files.make_folder(self.folder_of(upload_id))
+        return None
+
+    async def _receive(self, file: Path, body: AsyncIterator[bytes]) -> tuple[int, str] | None:
+        """Write what comes, up to the limit. Raises OSError."""
+        written = 0
+        with private_files.opened(file) as stream:
+            async for piece in body:
+                written += len(piece)
+                if written > MAX_BYTES:
+                    return 413, TOO_LARGE
+                await asyncio.to_thread(stream.write, piece)
+        return None
+
+    def look(self, upload_id: str) -> Upload:
+        """Say what has arrived; what is no use is removed. Takes up to seconds."""
+        place = self.folder_of(upload_id)
         with contextlib.suppress(OSError):
             have_child_make(PROCESS, [str(place)], b"", time.monotonic() + PATIENCE_SECONDS)
         found = self.known(upload_id) or Upload(problem=DIED)
@@ -60,7 +106,7 @@ class Uploads:
             self.remove(upload_id)
         elif found.file != UPLOAD_FILE:
             (place / UPLOAD_FILE).unlink(missing_ok=True)
-        return upload_id, found
+        return found
 
     def known(self, upload_id: str) -> Upload | None:
         """What the upload of that id is, if it is still there."""

@@ -66,7 +66,12 @@ def test_the_queue_shows_every_job_and_whose_it_is(board, line, tmp_path):
     )
     line.add(BLENDERS, preview=str(tmp_path / "preview.jpg"))
     first, second = board.board()["queue"]
-    assert (first["what"], first["left"], first["runs"], first["mine"]) == ("Step 4 of 8", "about 42 s left", True, True)
+    assert (first["what"], first["left"], first["runs"], first["mine"]) == (
+        "Step 4 of 8",
+        "about 42 s left",
+        True,
+        True,
+    )
     assert first["preview"].startswith("data:image/jpeg;base64,")
     assert (second["title"], second["mine"], second["runs"], second["preview"]) == ("<b>harbor</b>", False, False, "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import stat
@@ -33,17 +34,24 @@ def look_here(_module: str, arguments: list[str], _request: bytes, _until: float
 
 @pytest.fixture
 def take_in(uploads, tmp_path, monkeypatch):
-    """take_in(content, name) is the upload's id and what it is."""
+    """take_in(content) is the id and what it is; or, for what can't be used, no id and the sentence."""
     monkeypatch.setattr("wan_backend.web.uploads.have_child_make", look_here)
 
-    def send(content: bytes, name: str = "file"):
-        arrived = tmp_path / name
-        arrived.write_bytes(content)
-        found = uploads.take_in(arrived)
-        assert not arrived.exists()
-        return found
+    return lambda content: receive(uploads, content)
 
-    return send
+
+def receive(uploads, content: bytes, length: int | None = None, breaks_off: bool = False):
+    """What becomes of a file that comes in pieces."""
+
+    async def body():
+        for at in range(0, len(content), 1 << 16):
+            yield content[at : at + (1 << 16)]
+        if breaks_off:
+            raise ConnectionError
+
+    code, told = asyncio.run(uploads.take(str(len(content) if length is None else length), body()))
+    assert (code == 200) == ("id" in told)
+    return told.get("id", ""), uploads.known(told["id"]) if "id" in told else (code, told["said"])
 
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (64, 32), held: int = 1, mode: str = "RGB") -> bytes:
@@ -136,10 +144,13 @@ def zipped() -> bytes:
 HOSTILE = {
     "script": (b"#!/bin/sh\ntouch %s\n", "its format is not known, or it is damaged"),
     "page": (b"<html><script>alert(1)</script></html>", "its format is not known, or it is damaged"),
-    "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>', "none of its pictures can be decoded"),
+    "svg": (
+        b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+        "none of its pictures can be decoded",
+    ),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n(/tmp/x) (w) file\n", "its format is not known"),
     "list": (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "its format is not known, or it is damaged"),
-    "concat": (b"ffconcat version 1.0\nfile /etc/passwd\n", "it is a list of other files, not a movie"),
+    "concat": (b"ffconcat version 1.0\nfile /etc/passwd\n", "its format is not known, or it is damaged"),
     "zip bomb": (zipped(), "its format is not known, or it is damaged"),
     "picture bomb": (bomb(), "its picture of 60,000 x 60,000 pixels is too large to decode"),
     "nothing": (b"", "it is empty"),
@@ -150,19 +161,50 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_what_is_no_picture_and_no_movie_is_removed_with_a_sentence(take_in, uploads, kind):
     content, words = HOSTILE[kind]
-    upload_id, found = take_in(content, "movie.mp4")
-    assert str(found.problem).startswith(words) and not found.file
-    assert uploads.known(upload_id) is None and not uploads.folder_of(upload_id).exists()
+    _, (code, said) = take_in(content)
+    assert code == 415 and said.startswith(f"That file can't be used: {words}")
+    assert said.endswith(". Choose a picture or a movie.") and not [*uploads.folder_of("").iterdir()]
 
 
-def test_it_is_looked_at_in_a_process_that_may_die(uploads, tmp_path, monkeypatch):
-    (tmp_path / "one").write_bytes(picture())
-    upload_id, found = uploads.take_in(tmp_path / "one")
-    assert found == uploads.known(upload_id) == Upload(64, 32, file="picture.png")
-    (tmp_path / "two").write_bytes(picture())
+def test_it_is_looked_at_in_a_process_that_may_die(uploads, monkeypatch):
+    assert receive(uploads, picture())[1] == Upload(64, 32, file="picture.png")
     monkeypatch.setattr("wan_backend.web.uploads.PROCESS", "wan_backend.no_such_module")
-    upload_id, found = uploads.take_in(tmp_path / "two")
-    assert str(found.problem) == "it could not be decoded" and not uploads.folder_of(upload_id).exists()
+    assert receive(uploads, picture())[1][1].startswith("That file can't be used: it could not be decoded.")
+    assert len([*uploads.folder_of("").iterdir()]) == 1
+
+
+def test_what_is_too_large_is_refused_while_it_comes(uploads, monkeypatch):
+    def never(*_: object) -> None:
+        raise AssertionError("it is not even looked at")
+
+    monkeypatch.setattr("wan_backend.web.uploads.have_child_make", never)
+    assert receive(uploads, b"", 4 << 30)[1] == (413, "That file is too large: it may have up to 1.1 GB.")
+    monkeypatch.setattr("wan_backend.web.uploads.MAX_BYTES", 100_000)
+    came = 0
+
+    async def endless():
+        nonlocal came
+        while True:
+            came += 1
+            yield bytes(1 << 16)
+
+    for length in ("", "7"):  # whatever was said beforehand
+        came = 0
+        assert asyncio.run(uploads.take(length, endless()))[0] == 413 and came == 2
+    assert not [*uploads.folder_of("").iterdir()]
+
+
+def test_what_breaks_off_or_finds_no_room_leaves_nothing(uploads, monkeypatch):
+    assert receive(uploads, picture(), breaks_off=True)[1] == (400, "The file didn't arrive whole; send it again.")
+    monkeypatch.setattr("wan_backend.web.uploads.free_bytes_at", lambda _folder: 1 << 20)
+    assert receive(uploads, picture())[1] == (507, "There is no room for that file. Tell whoever runs this page.")
+
+    def fails(_folder: Path) -> int:
+        raise OSError
+
+    monkeypatch.setattr("wan_backend.web.uploads.free_bytes_at", fails)
+    assert receive(uploads, picture())[1][0] == 507
+    assert not [*uploads.folder_of("").iterdir()]
 
 
 def test_ids_are_ids_and_no_paths(uploads, tmp_path):

@@ -39,9 +39,9 @@ def test_without_gradio_it_says_what_to_run(tmp_path, capsys, monkeypatch):
     assert arguments.run(["web", "--state", str(tmp_path / "state")]) == command.CANT_START
     assert capsys.readouterr().err == "The page needs Gradio: run `pip install 'wan-backend[web]'`, then try again.\n"
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
-    for folder in ("web", "web/arriving", "web/takes"):
+    for folder in ("web", "web/gradio", "web/takes"):
         assert stat.S_IMODE((tmp_path / "state" / folder).stat().st_mode) == 0o700
-    assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "state" / "web" / "arriving")
+    assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "state" / "web" / "gradio")
 
 
 def test_a_port_that_is_taken_is_said(tmp_path, capsys, monkeypatch):
@@ -51,21 +51,11 @@ def test_a_port_that_is_taken_is_said(tmp_path, capsys, monkeypatch):
         assert arguments.run(["web", "--port", str(port), "--state", str(tmp_path)]) == command.REFUSED
     said = capsys.readouterr().err
     assert said.startswith(f"The page can't listen on 127.0.0.1, port {port} (") and "--port" in said
-    assert arguments.run(["web", "--port", "99999", "--state", str(tmp_path)]) == command.REFUSED
+    with pytest.raises(SystemExit):
+        arguments.run(["web", "--port", "99999", "--state", str(tmp_path)])
 
 
 def test_a_state_folder_that_is_none_is_said(tmp_path, capsys):
     (tmp_path / "state").touch()
     assert arguments.run(["web", "--state", str(tmp_path / "state")]) == command.REFUSED
     assert "choose another with --state" in capsys.readouterr().err
-
-
-def test_what_arrived_only_in_part_is_removed(tmp_path):
-    for name in ("old", "new"):
-        (tmp_path / name).touch()
-    os.utime(tmp_path / "old", (0, 0))
-    (tmp_path / "folder").mkdir()
-    os.utime(tmp_path / "folder", (0, 0))
-    command.remove_old(tmp_path, 60.0)
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
-    command.remove_old(tmp_path / "gone", 60.0)

@@ -1,6 +1,6 @@
 """The backend's command line, in a process that writes down each address it looks up or connects to.
 
-    watched.py FILE web ...
+watched.py FILE web ...
 """
 
 from __future__ import annotations
