@@ -67,7 +67,7 @@ def look(folder: Path) -> Upload:
         return Upload(problem=as_sentence(refusal.problem.sentence.values.get("reason", refusal.problem.sentence)))
     except MemoryError:
         return Upload(problem=Sentence("there is too little memory to decode it"))
-    except Exception:  # the edge: a decoder raises anything about a stranger's file
+    except Exception:  # noqa: BLE001  # the edge: a decoder raises anything about a stranger's file
         return Upload(problem=Sentence("its format is not known, or it is damaged"))
 
 
