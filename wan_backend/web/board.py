@@ -52,7 +52,8 @@ class Board:
             return None
         jobs = self._line.jobs()
         waiting = [job for job in jobs if not job.state.ended]
-        unsuccessful = [job for job in jobs if job.state.ended and job.take is None and is_mine(job)]
+        failed = (JobState.FAILED, JobState.INTERRUPTED)
+        unsuccessful = [job for job in jobs if job.state in failed and is_mine(job)]
         takes = [row for job in jobs if is_mine(job) and (row := self._take_row(job))]
         return {
             "version": version,
@@ -70,8 +71,8 @@ class Board:
         return " ".join(map(str, details.plan.notes)) if details.plan else ""
 
     def cancel(self, asked: Any) -> str:
-        """End a job, and forget it; why not, if it can't be done."""
-        return self._do(asked, self._cancel)
+        """End a job; why not, if it can't be done. It is forgotten once it has ended."""
+        return self._do(asked, lambda job: self._line.call("cancel", JobParams(job.job_id)))
 
     def repeat(self, asked: Any) -> str:
         """Queue another take like one that there is, with another seed."""
@@ -117,17 +118,14 @@ class Board:
             return str(error.message)
         return ""
 
-    def _cancel(self, job: JobStatus) -> None:
-        self._line.call("cancel", JobParams(job.job_id))
-        self._clear(job)
-
     def _repeat(self, job: JobStatus) -> None:
         request = self.request_of(job.job_id)
         if request is not None:
             self.make(take_form.another(request, self._takes_folder))
 
     def _remove(self, job: JobStatus) -> None:
-        self._clear(job)
+        self._line.call("clear", JobIdsParams([job.job_id]))
+        self._line.forget(job.job_id)
         folder = Path(job.take.folder) if job.take is not None else None
         if folder is not None and folder.parent == self._takes_folder and (folder / SETTINGS_FILE).is_file():
             trash = self._takes_folder / TRASH_FOLDER
@@ -136,10 +134,6 @@ class Board:
                 shutil.move(folder, trash / f"{folder.name} {job.job_id[:8]}")
             except OSError as error:
                 log.warning("%s could not be put into the trash: %s", folder, error)
-
-    def _clear(self, job: JobStatus) -> None:
-        self._line.call("clear", JobIdsParams([job.job_id]))
-        self._line.forget(job.job_id)
 
     # What is shown
 

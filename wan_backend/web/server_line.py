@@ -21,7 +21,9 @@ from ..protocol import ProtocolError
 from ..protocol.messages import (
     HelloResult,
     JobDetails,
+    JobIdsParams,
     JobParams,
+    JobState,
     JobStatus,
     ListParams,
     ListResult,
@@ -209,6 +211,10 @@ class ServerLine:
     def _take_job(self, status: JobStatus) -> None:
         if self._listed is not None:
             self._listed[status.job_id] = status
+        if is_mine(status) and status.state is JobState.CANCELED:
+            self._line.call("clear", JobIdsParams([status.job_id]))  # whoever canceled it wants no more of it
+            self.forget(status.job_id)
+            return
         with self._lock:
             self._jobs[status.job_id] = status
         self._ask_details()

@@ -118,10 +118,11 @@ def test_a_job_that_failed_says_why_and_can_be_tried_again(board, line):
     assert board.retry({"id": job.job_id}) == "" and line.called[0][0] == "retry"
 
 
-def test_cancel_ends_and_forgets(board, line):
+def test_cancel_ends_a_job_which_is_then_shown_no_more(board, line):
     job = line.add(FORM, JobState.DENOISING)
-    assert board.cancel({"id": job.job_id}) == ""
-    assert [method for method, _ in line.called] == ["cancel", "clear"] and not line.statuses
+    assert board.cancel({"id": job.job_id}) == "" and [method for method, _ in line.called] == ["cancel"]
+    line.statuses[job.job_id] = replace(job, state=JobState.CANCELED)
+    assert board.board()["queue"] == []
 
 
 @pytest.mark.parametrize("button", ["cancel", "repeat", "retry", "remove"])
