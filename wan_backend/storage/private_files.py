@@ -27,7 +27,7 @@ def begin() -> None:
     In a child of such a process, the person's umask stays what it was before that.
     """
     before = os.umask(_OTHERS)
-    if before != _OTHERS or _VARIABLE not in os.environ:
+    if before != _OTHERS or not os.environ.get(_VARIABLE):
         os.environ[_VARIABLE] = f"{before:o}"
 
 

@@ -98,13 +98,11 @@ class Gate:
         if origin is not None and urlsplit(origin).netloc != host:
             return 403, "Another page may not ask this one for anything."
         path, method = scope["path"], scope["method"]
-        known = {
-            "GET": self._may_be_read,
-            "HEAD": self._may_be_read,
-            "POST": lambda path: path.rstrip("/") in SENT,
-            "PUT": lambda path: path == UPLOAD,
-        }.get(method)
-        return None if known is not None and known(path) else (404, "Not found.")
+        if method in ("GET", "HEAD"):
+            known = self._may_be_read(path)
+        else:
+            known = path == UPLOAD if method == "PUT" else method == "POST" and path.rstrip("/") in SENT
+        return None if known else (404, "Not found.")
 
     def _may_be_read(self, path: str) -> bool:
         if path.startswith(FILE):

@@ -7,6 +7,7 @@ anew by itself (`relay.line`), and the jobs are asked for again.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import queue
 import sys
@@ -238,9 +239,8 @@ class ServerLine:
         for job_id in new:
             if job_id not in self._asked_for:
                 self._asked_for.add(job_id)
-                self._line.call(
-                    "details", JobParams(job_id), self._take_details, lambda _, job_id=job_id: self._forget(job_id)
-                )
+                again = functools.partial(self._forget_asking, job_id)
+                self._line.call("details", JobParams(job_id), self._take_details, again)
 
     def _take_details(self, details: JobDetails) -> None:
         self._asked_for.discard(details.job_id)
@@ -248,7 +248,7 @@ class ServerLine:
             self._details[details.job_id] = details
         self._changed()
 
-    def _forget(self, job_id: str) -> None:
+    def _forget_asking(self, job_id: str, _error: ProtocolError) -> None:
         self._asked_for.discard(job_id)
 
     def _on_change(self) -> None:

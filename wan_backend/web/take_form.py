@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..protocol.messages import (
     MAX_PROMPT_CHARACTERS,
@@ -124,7 +125,7 @@ def _sent(choices: Choices, uploads: Uploads) -> Upload | None:
     return sent
 
 
-def _extent(choices: Choices, row: ModelRow, pixels: int, sent: Upload | None) -> dict[str, object]:
+def _extent(choices: Choices, row: ModelRow, pixels: int, sent: Upload | None) -> dict[str, Any]:
     """The sides, of which a named size takes the aspect alone, the length and the rate."""
     wide, high = SHAPES.get(choices.shape, SHAPES["Wide"]) if sent is None else (sent.width, sent.height)
     scale = (pixels / (wide * high)) ** 0.5
