@@ -40,6 +40,9 @@ _OURS = re.compile(r"[a-z]+-[1-9][0-9]*-[0-9a-f]{8}\.(?:out|log)")
 """The names of a child's files: its kind, the process id of its Blender, and a random part. An id of 0 would mean a
 group of processes."""
 
+_dying: list[subprocess.Popen[bytes]] = []
+"""Children that were killed and whose end nobody waited for; the next start looks whether it has come."""
+
 
 class ChildProcess:
     """One child process. Raises BackendMissing if it can't be started."""
@@ -150,6 +153,8 @@ class ChildProcess:
             self._signal(force=True)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(DEATH_SECONDS)  # a busy machine takes its time over it; unreaped, it stays a zombie
+            if self._process.poll() is None:
+                _dying.append(self._process)
         self._tidy()
 
     def _signal(self, force: bool) -> None:
@@ -169,6 +174,7 @@ def _spawn(command: BackendCommand, folder: Path, out: IO[bytes], log_file: IO[b
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    _dying[:] = [process for process in _dying if process.poll() is None]
     try:
         return subprocess.Popen(
             command.arguments,

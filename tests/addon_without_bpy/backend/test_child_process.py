@@ -146,6 +146,22 @@ def test_its_last_words_are_kept(start):
     assert child.last_log_line() == "the disk is full"
 
 
+def test_one_that_takes_its_time_to_die_is_reaped_at_the_next_start(addon, start, tmp_path, monkeypatch):
+    module = addon("backend.child_process")
+    with monkeypatch.context() as busy:
+        busy.setattr(module, "DEATH_SECONDS", 0.0)
+        busy.setattr(module.ChildProcess, "_signal", lambda *_, **__: None)
+        child = start("import time; time.sleep(600)")
+        child.end_now()
+    process = child._process
+    assert process in module._dying
+    process.kill()
+    while process.poll() is None:
+        time.sleep(0.01)
+    start("")
+    assert not module._dying
+
+
 def test_a_program_that_is_not_there_is_a_sentence(addon, tmp_path):
     command = addon("backend.launch_command")
     wrong = command.BackendCommand([str(tmp_path / "none")], {})
