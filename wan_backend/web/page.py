@@ -26,7 +26,6 @@ from .uploads import Uploads
 HERE = Path(__file__).parent
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
 FIXED_FONTS = ["ui-monospace", "Menlo", "Consolas", "monospace"]
-NO_MODEL = "No model for this is here. Whoever runs this page can fetch one with `wan-backend models --download MODEL`."
 USUAL_SIZE = "Usual"
 
 
@@ -222,7 +221,7 @@ class _Form:
         chosen = next((row for row in rows if row.model == model), rows[0] if rows else None)
         choices = [(row.label, row.model) for row in rows]
         known = not self._studio.line.models.looking and bool(self._studio.line.models.models)
-        said = gr.update(value=_sentence(NO_MODEL, bad=True)) if known and not rows else gr.skip()
+        said = gr.update(value=_sentence(take_form.NO_MODEL, bad=True)) if known and not rows else gr.skip()
         fitting = (gr.skip(), gr.skip()) if chosen is not None and chosen.model == model else _fit_for(chosen)
         return gr.update(choices=choices, value=chosen.model if chosen else None), *fitting, said
 
@@ -230,8 +229,12 @@ class _Form:
         return _fit_for(next((row for row in self._studio.line.models.models if row.model == model), None))
 
     def _make(self, *values: Any) -> str:
-        choices = _read(values)
+        if not self._studio.line.models.models:
+            return _sentence(
+                self._studio.line.sentence or "The server is still starting. Try again in a moment.", bad=True
+            )
         try:
+            choices = _read(values)
             request = take_form.to_request(
                 choices, self._studio.models_for(choices.task), self._studio.uploads, self._loras,
                 self._studio.takes_folder,

@@ -45,6 +45,9 @@ RESTYLE_STRENGTH = 0.7
 LORA_SUFFIX = ".safetensors"
 
 
+NO_MODEL = "No model for this is here. Whoever runs this page can fetch one with `wan-backend models --download MODEL`."
+
+
 class Unusable(ValueError):
     """No take can be asked for with these choices; the message is a sentence that says what to do."""
 
@@ -75,10 +78,10 @@ class Choices:
 def to_request(
     choices: Choices, models: Sequence[ModelRow], uploads: Uploads, loras: dict[str, Path], takes_folder: Path
 ) -> TakeRequest:
-    """The request that the choices mean. Raises Unusable."""
-    row = next((each for each in models if each.model == choices.model and each.here), None)
+    """The request that the choices mean, with one of `models`: the first if none is chosen. Raises Unusable."""
+    row = next((each for each in models if choices.model in ("", each.model)), None)
     if row is None:
-        raise Unusable("Choose a model.")
+        raise Unusable("Choose a model." if models else NO_MODEL)
     prompt = choices.prompt.strip()
     if not prompt and choices.task in (Task.TEXT_TO_VIDEO, Task.RESTYLE):
         raise Unusable("The prompt is empty: describe what the take shows.")
