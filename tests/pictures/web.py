@@ -62,7 +62,9 @@ def draw(browser: Any, address: str, out: Path) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 720})
     page.set_default_timeout(PATIENCE)
     page.goto(address)
-    page.locator("#board h2").first.wait_for()
+    page.locator("#settings > button").click()
+    page.wait_for_function("() => document.querySelector('#model input')?.value")  # the server has told its models
+    page.locator("#settings > button").click()
     for prompt in PROMPTS:
         page.locator("#prompt textarea").fill(prompt)
         page.locator("#make").click()

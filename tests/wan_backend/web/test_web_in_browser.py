@@ -46,6 +46,7 @@ class Person:
         page = self.page
         if not page.locator("#quality").is_visible():
             page.locator("#settings > button").click()
+        page.wait_for_function("() => document.querySelector('#model input')?.value")  # the server has told its models
         page.locator("#quality").get_by_text(quality, exact=True).click()
         page.locator("#seconds input[type=number]").fill(seconds)
         page.locator("#seconds input[type=number]").press("Tab")
