@@ -39,6 +39,9 @@ CI = (
     "wan_backend/relay/test_over_ssh.py",
     "wan_backend/relay/test_extracting.py",
     "wan_backend/relay/test_staying.py",
+    "wan_backend/web/test_uploads.py",
+    "wan_backend/web/test_gradio_behind_gate.py",
+    "wan_backend/web/test_web_in_browser.py",
 )
 """Folders and files of `tests` whose tests are of the CI tier."""
 LONG: tuple[str, ...] = ("container",)

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from .. import __version__
 from ..protocol.messages import MatrixPrecision, Quality
-from ..server.serve import add_arguments, add_cluster_arguments, add_machine_arguments, add_transformer_argument
+from ..server.serve import (
+    add_arguments,
+    add_cluster_arguments,
+    add_machine_arguments,
+    add_start_arguments,
+    add_transformer_argument,
+    own_state_folder,
+)
 
 VERBS = {
     "serve": "wan_backend.server.serve",
@@ -16,6 +23,7 @@ VERBS = {
     "calibrate": "wan_backend.command_line.calibrate",
     "models": "wan_backend.command_line.models",
     "doctor": "wan_backend.command_line.doctor",
+    "web": "wan_backend.web.command",
 }
 
 
@@ -36,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     _add_generate(verbs.add_parser("generate", help="make a video from a prompt"))
     _add_calibrate(verbs.add_parser("calibrate", help="measure what the step cache needs to know of a model"))
     _add_models(verbs.add_parser("models", help="list the models, or download one"))
+    _add_web(verbs.add_parser("web", help="serve a page for a browser, whose takes stand in the same queue"))
     _add_doctor(verbs.add_parser("doctor", help="report what is installed, what is missing and how to fix it"))
     verbs.add_parser("bench", help="measure speed and memory (bench --help)", add_help=False)
     return made
@@ -139,3 +148,29 @@ def _add_doctor(verb: argparse.ArgumentParser) -> None:
     add_transformer_argument(verb)
     verb.add_argument("--state", type=Path, help="a server's folder of queue and logs")
     add_cluster_arguments(verb)
+
+
+def _add_web(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; others than this machine's need a password"
+    )
+    verb.add_argument("--port", type=_port, default=7860, help="0: any that is free (%(default)s)")
+    verb.add_argument(
+        "--password", default="", help="what to enter on the page; also WAN_VSE_WEB_PASSWORD in the environment"
+    )
+    verb.add_argument(
+        "--takes", type=Path, metavar="FOLDER", help="folder for the takes (web/takes in the state folder)"
+    )
+    verb.add_argument(
+        "--lora-folder", type=Path, action="append", default=[], metavar="FOLDER", help="offer the LoRAs in this folder"
+    )
+    verb.add_argument(
+        "--state", type=Path, default=own_state_folder(), help="folder of the server's queue and logs (%(default)s)"
+    )
+    add_start_arguments(verb)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port; give 0 to 65535")
+    return int(text)

@@ -16,6 +16,7 @@ take_writing       a take's media
 marks              what a take's files say of how they came to be, and what its sources say
 thumbnail_process  small pictures of sources, in a process of its own
 filmstrip_process  takes in a few small pictures, in a process of its own
+upload_process  what was sent to the page in a browser, looked at in a process of its own
 sent_frames_process  the frames that a take reads, for another machine, in a process of its own
 process_limits     limits of the memory of such a process
 unreadable_source  the error of a source that can't be read

@@ -60,6 +60,22 @@ class MovieFrames:
         """Width and height by the file's header; 0 if it has none, or the codec isn't known."""
         return self._header[:2]
 
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, by which they are counted."""
+        return self._rate
+
+    def count(self) -> int:
+        """How many frames its pictures last, by their time stamps: nothing is decoded. Raises what ffmpeg raises."""
+        counted, first, last = 0, None, 0
+        with opened(Path(self._container.name)) as container:
+            for packet in container.demux(container.streams.video[0]):
+                if packet.size:
+                    counted += 1
+                if packet.size and packet.pts is not None:
+                    first, last = min(packet.pts, first if first is not None else packet.pts), max(packet.pts, last)
+        return max(1, counted if first is None else round((last - first) * self._base * self._rate) + 1)
+
     def is_like_first(self, frame: Any) -> bool:
         """True if the frame has the size and the pixel format of the file's header, as far as that is known."""
         width, height, pixels = self._header

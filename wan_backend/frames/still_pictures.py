@@ -141,7 +141,7 @@ def read_header(content: np.ndarray) -> PictureHeader:
     """The header of a file with that content. Raises UnreadableSource, or what a decoder raises."""
     with (
         contextlib.suppress(Exception),  # pillow doesn't know it, or fails on what opencv or ffmpeg may still read
-        Image.open(io.BytesIO(content.data), formats=_formats()) as image,
+        Image.open(io.BytesIO(content.data), formats=known_formats()) as image,
     ):
         progressive = PROGRESSIVE if image.info.get("progressive") or image.info.get("progression") else 0
         beside = progressive + BESIDE.get(image.format or "", 0)
@@ -155,7 +155,7 @@ def read_header(content: np.ndarray) -> PictureHeader:
 
 
 @functools.cache
-def _formats() -> tuple[str, ...]:
+def known_formats() -> tuple[str, ...]:
     """Those of PILLOW_FORMATS that this pillow was built with; it raises on the others."""
     Image.init()
     return tuple(name for name in PILLOW_FORMATS if name in Image.OPEN)

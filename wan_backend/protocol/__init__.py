@@ -13,6 +13,7 @@ workers        the messages about a server's workers and their cards
 transfer       the messages by which media crosses a line to another machine
 looks          the messages of looks: small drafts of what is being looked at
 downloads      the messages about downloads
+uploads        what a file is that was sent to the page in a browser
 cut            a cut, as it leaves for other programs and comes from them
 cut_file       a cut as lines in a file
 name_runs      file names that count up, as a pattern and a range

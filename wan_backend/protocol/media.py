@@ -43,6 +43,9 @@ rows of three bytes, RGB, and REEL_FILLER, the lowest row first, frame after fra
 float, is an ordinary number, so that a graphics card may be given it as one, and gives it back to the bit."""
 REEL_FILLER = 0x3F
 MAX_REEL_FRAMES, MAX_REEL_SIDE = 48, 1280
+UPLOAD_FILE, UPLOAD_PICTURE_FILE = "upload", "picture.png"
+UPLOAD_THUMBNAIL_FILE, UPLOAD_LINE_FILE = "thumbnail.jpg", "upload.json"
+"""In an upload's own folder: the file as it came, what is made of a picture, a small picture, and what it is."""
 CALIBRATIONS_FILE = "calibrations.json"
 """In the state folder, too: what was measured of models for the step cache."""
 MEASURED_TIMES_FILE = "measured_times.json"

@@ -50,7 +50,9 @@ class Line:
         on_event: Callable[[str, Any], None],
         on_change: Callable[[], None],
         stalled_seconds: float = STALLED_SECONDS,
+        environment: dict[str, str] | None = None,
     ) -> None:
+        """`environment` is the child's; by default, that of this process without what concerns its Python alone."""
         self.name = name
         self.is_open = False
         self.sentence = Sentence("Connecting to {name}.", name=name)
@@ -58,6 +60,7 @@ class Line:
         self._command, self._logs, self._inbox = far_words.completed(command), logs, inbox
         self._on_open, self._on_event, self._on_change = on_open, on_event, on_change
         self._stalled_seconds = stalled_seconds
+        self._environment = environment or _environment()
         self._child: WorkerProcess | None = None
         self._endpoint: Endpoint | None = None
         self._number = self._tries = 0
@@ -151,7 +154,7 @@ class Line:
         self._started_at = time.monotonic()
         self._cut_because = None
         try:
-            self._child = WorkerProcess(self._number, self._command, _environment(), self._logs, self._inbox, "line")
+            self._child = WorkerProcess(self._number, self._command, self._environment, self._logs, self._inbox, "line")
         except (OSError, ValueError) as error:
             told = error if isinstance(error, OSError) else OSError(str(error))
             self._lost(far_words.cant_start(self.name, self._command, told))

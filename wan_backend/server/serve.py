@@ -118,6 +118,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stay", action="store_true", help="go on with the queue when stdin ends; another --stay comes back to it"
     )
+    add_start_arguments(parser)
+
+
+def add_start_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that say how a server works."""
     add_machine_arguments(parser)
     parser.add_argument("--online", action="store_true", help="allow the network")
     parser.add_argument(
@@ -241,8 +246,8 @@ def own_state_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "wan-backend"
 
 
-def _flags_of(options: argparse.Namespace) -> list[str]:
-    """The flags with which a keeper starts the server."""
+def flags_of(options: argparse.Namespace) -> list[str]:
+    """The flags with which a server is started for the options of `add_start_arguments`."""
     flags = ["--device", options.device]
     flags += [] if options.idle_minutes is None else ["--idle-minutes", str(options.idle_minutes)]
     if options.ray is not None:
@@ -265,15 +270,24 @@ def _flags_of(options: argparse.Namespace) -> list[str]:
     return flags + ["--online"] * options.online + ["--paused"] * options.paused
 
 
+def _contradiction(options: argparse.Namespace) -> str:
+    """Which flags don't go together, in a sentence; empty if all do."""
+    if options.ray is None:
+        return ""
+    if options.card:
+        return "--card names a card of this machine, and --ray has the cluster choose: give one of them."
+    if options.cards_per_take > 1:
+        return "--cards-per-take is for the cards of this machine, and not for --ray: leave one of them out."
+    return ""
+
+
 def main(options: argparse.Namespace) -> int:
     """Serve until stdin ends; the exit code."""
     if options.stay and stay.is_possible():
-        return stay.main(options.state.absolute(), _flags_of(options))
-    if options.ray is not None and options.card:
-        sys.stderr.write("--card names a card of this machine, and --ray has the cluster choose: give one of them.\n")
-        return CANT_START
-    if options.ray is not None and options.cards_per_take > 1:
-        sys.stderr.write("--cards-per-take is for the cards of this machine, and not for --ray: leave one of them out.\n")
+        return stay.main(options.state.absolute(), flags_of(options))
+    contradiction = _contradiction(options)
+    if contradiction:
+        sys.stderr.write(contradiction + "\n")
         return CANT_START
     idle_minutes = options.idle_minutes
     if idle_minutes is None:

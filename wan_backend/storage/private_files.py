@@ -22,8 +22,13 @@ _VARIABLE = "WAN_VSE_UMASK"
 
 
 def begin() -> None:
-    """From now on, whatever this process and its children make is private, but for what is opened up."""
-    os.environ[_VARIABLE] = f"{os.umask(_OTHERS):o}"
+    """From now on, whatever this process and its children make is private, but for what is opened up.
+
+    In a child of such a process, the person's umask stays what it was before that.
+    """
+    before = os.umask(_OTHERS)
+    if before != _OTHERS or not os.environ.get(_VARIABLE):
+        os.environ[_VARIABLE] = f"{before:o}"
 
 
 def end() -> None:

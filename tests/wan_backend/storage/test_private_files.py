@@ -46,6 +46,7 @@ def test_a_private_process_makes_the_persons_takes(umask, tmp_path) -> None:
     person.mkdir()
     person.chmod(0o755)
     private_files.begin()
+    private_files.begin()  # as a child of such a process does
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "log").write_text("x")
     for media in (person / "wan" / "more", tmp_path / "state" / "media"):

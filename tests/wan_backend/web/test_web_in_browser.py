@@ -1,0 +1,151 @@
+"""The page in a headless Chromium, by clicks: a take is made, canceled, seen by two people, and found after a reload.
+
+The embedded model makes the takes. Every request of the browser is watched, and every connection of the page's process.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import shutil
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+
+pytestmark = [
+    pytest.mark.ci,
+    pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium here: apt-get install chromium"),
+    pytest.mark.skipif(not importlib.util.find_spec("gradio"), reason="Gradio isn't installed"),
+]
+PATIENCE = 120_000
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+"""No name leads anywhere; the page goes by an address."""
+PROMPT = "a red circle on a blue ground"
+
+
+class Person:
+    """Somebody with a browser of their own."""
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self._context = browser.new_context(viewport={"width": 1280, "height": 720})
+        self._context.set_default_timeout(PATIENCE)
+        self._context.on("request", lambda request: self.requests.append(request.url))
+        self._context.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self._context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        self.page = self._context.new_page()
+        self.page.goto(address)
+        self.page.locator("#board h2").first.wait_for()
+
+    def ask(self, prompt: str = PROMPT, seconds: str = "0.5", quality: str = "Draft") -> None:
+        """Fill the form in and press the button."""
+        page = self.page
+        if not page.locator("#quality").is_visible():
+            page.locator("#settings > button").click()
+        page.wait_for_function("() => document.querySelector('#model input')?.value")  # the server has told its models
+        page.locator("#quality").get_by_text(quality, exact=True).click()
+        page.locator("#seconds input[type=number]").fill(seconds)
+        page.locator("#seconds input[type=number]").press("Tab")
+        page.locator("#prompt textarea").fill(prompt)
+        page.locator("#make").click()
+
+    def job(self, prompt: str) -> Any:
+        """The row of a job."""
+        return self.page.locator(".job", has_text=prompt)
+
+    def take(self, prompt: str) -> Any:
+        """The card of a take."""
+        return self.page.locator(".take", has_text=prompt)
+
+    def close(self) -> None:
+        """Leave."""
+        self._context.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def person(chromium, served) -> Iterator[Any]:
+    """person() opens the page; at the end, everybody's requests went to it alone."""
+    people: list[Person] = []
+
+    def arrive() -> Person:
+        people.append(Person(chromium, served.address))
+        return people[-1]
+
+    yield arrive
+    here = urlsplit(served.address).netloc
+    for each in people:
+        asked = {url for url in each.requests if not url.startswith(("data:", "blob:"))}
+        assert len(asked) > 10 and {urlsplit(url).netloc for url in asked} == {here}
+        assert each.complaints == []
+        each.close()
+    connected = [line.split()[1] for line in served.connections.read_text().splitlines() if line.startswith("socket.")]
+    assert set(connected) <= {"127.0.0.1", "localhost"}, connected
+
+
+def test_a_take_is_made_and_plays_and_is_made_again(person):
+    one = person()
+    one.ask()
+    take = one.take(PROMPT).first
+    take.wait_for()
+    assert "Embedded (small) · Draft" in take.locator(".settings").inner_text()
+    video = take.locator("video")
+    one.page.wait_for_function("video => video.readyState >= 2 && video.duration > 0.3", arg=video.element_handle())
+    take.get_by_role("button", name="Edit").click()
+    seed = one.page.locator("#seed input")
+    one.page.wait_for_function("input => input.value !== ''", arg=seed.element_handle())
+    assert f"seed {seed.input_value()}" in take.locator(".settings").inner_text()
+    take.get_by_role("button", name="Again").click()
+    one.page.wait_for_function("() => document.querySelectorAll('.take').length === 2")
+    for left in (1, 0):
+        one.take(PROMPT).first.get_by_role("button", name="Remove").click()
+        one.page.wait_for_function(f"() => document.querySelectorAll('.take').length === {left}")
+
+
+def test_two_people_see_one_queue_which_a_reload_shows_again(person):
+    one, two = person(), person()
+    one.ask("a slow star", seconds="8", quality="Best")
+    one.job("a slow star").wait_for()
+    two.ask("a second star", seconds="8", quality="Best")
+    for each in (one, two):
+        each.job("a slow star").wait_for()
+        each.job("a second star").wait_for()
+    one.page.reload()
+    one.job("a slow star").wait_for()
+    one.page.wait_for_function("() => document.querySelector('.job.runs img')?.naturalWidth > 8")  # the live preview
+    two.job("a second star").get_by_role("button", name="Cancel").click()
+    two.job("a slow star").get_by_role("button", name="Cancel").click()
+    for each in (one, two):
+        each.job("star").first.wait_for(state="detached")
+        assert each.page.locator(".job").count() == 0
+
+
+def test_a_picture_is_sent_and_a_script_is_refused(person):
+    one = person()
+    one.page.get_by_text("From a picture", exact=True).click()
+    one.page.locator("#make").click()
+    one.page.get_by_text("Choose a picture first.").wait_for()
+    file = one.page.locator("#upload input[type=file]")
+    file.set_input_files({"name": "../evil.png", "mimeType": "image/png", "buffer": b"#!/bin/sh\nexit 1\n"})
+    refused = "That file can't be used: its format is not known, or it is damaged. Choose a picture or a movie."
+    one.page.get_by_text(refused).wait_for()
+    stream = io.BytesIO()
+    Image.new("RGB", (320, 180), "navy").save(stream, "PNG")
+    file.set_input_files({"name": "blue.png", "mimeType": "image/png", "buffer": stream.getvalue()})
+    one.page.locator("#upload img").wait_for()
+    one.ask("a yellow star rises")
+    one.take("a yellow star rises").wait_for()
+    assert "From a picture" in one.take("a yellow star rises").locator(".settings").inner_text()
