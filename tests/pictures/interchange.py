@@ -113,10 +113,6 @@ def _dialog(work: Path, out: Path) -> Iterator[Wait | None]:
     area.spaces.active.show_region_tool_props = True
     yield None
     window.shoot_area(out / "interchange_export.png", area)
-    area.spaces.active.active_operator.kind = ".edl"
-    area.tag_redraw()
-    yield None
-    window.shoot_area(out / "interchange_export_edl.png", area)
 
 
 def _places(scene_name: str) -> list[tuple[Any, ...]]:
