@@ -32,16 +32,13 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
         scene.timeline_markers.new(name, frame=frame)
     scene.frame_set(START)
     settings = scene.wan_vse
+    settings.task = "TEXT_TO_VIDEO"
     settings.prompt, settings.model_id, settings.quality = "", "embedded", "DRAFT"
     settings.length_mode, settings.length_frames = "FRAMES", FRAMES
     settings.keep_pictures = settings.words_over_time = settings.words_of_markers = True
     window.view_all()
-    yield lambda: (
-        print("STATE", session.server.status.state, session.server.plan_query.plan is not None, flush=True),
-        session.server.status.state == "ready" and session.server.plan_query.plan,
-    )[1]
+    yield lambda: session.server.status.state == "ready" and session.server.plan_query.plan
     yield None
-    window.shoot_areas(out / "kept_before.png", list(window.main_window().screen.areas))
     window.fill_window()
     yield None
     window.shoot_sidebar(out / "sidebar_kept.png")
