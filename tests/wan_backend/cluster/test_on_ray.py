@@ -12,6 +12,7 @@ import pytest
 
 from tests.wan_backend.cluster.local_nodes import AROUND, LocalNodes
 from tests.wan_backend.server.served import Served, processes_with, request, wait_until
+from wan_backend.protocol.media import PARTIAL_SUFFIX
 
 PATIENCE_SECONDS = 180.0
 SILENT = ("--ray-silent-seconds", "8")
@@ -37,7 +38,8 @@ def served(tmp_path: Path, models: Path, nodes: LocalNodes, *flags: str, **more)
 
 def takes_in(media: Path) -> Counter[str]:
     """How many takes there are of each job."""
-    return Counter(json.loads(file.read_text())["job_id"] for file in media.glob("*/take.json"))
+    files = [file for file in media.glob("*/take.json") if file.parent.suffix != PARTIAL_SUFFIX]
+    return Counter(json.loads(file.read_text())["job_id"] for file in files)
 
 
 def test_a_node_is_killed_and_its_job_goes_on_elsewhere(tmp_path, models_folder, media, nodes):
