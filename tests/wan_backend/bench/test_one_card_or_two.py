@@ -16,7 +16,7 @@ def test_without_guidance_there_is_nothing_to_compare(capsys, t2v_folder):
     assert two_cards.NO_GUIDANCE in capsys.readouterr().err
 
 
-@pytest.mark.ci
+@pytest.mark.long
 def test_both_ways_are_timed_and_make_the_same_pictures(capsys, t2v_folder, tmp_path):
     file = tmp_path / "figures.json"
     assert command.run(["--cards", "--folder", str(t2v_folder), *SMALL, "--json", str(file)]) == 0

@@ -12,7 +12,7 @@ import pytest
 from tests.wan_backend.server.served import Served, request
 from wan_backend.planning.two_cards import TWO_CARDS
 
-pytestmark = pytest.mark.ci
+pytestmark = pytest.mark.long
 WORKER = [sys.executable, "-m", "wan_backend.worker"]
 SIZE = {"width": 96, "height": 64, "length_frames": 5, "steps": 6, "guidance_scale": 4.0}
 SECONDS = 300.0
