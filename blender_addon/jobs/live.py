@@ -103,11 +103,11 @@ class Live:
         if not self.is_on:
             return
         wanted = self._wanted_of(take, seed_locked) if take is not None else None
-        key = wanted and wanted.key
+        key = wanted.key if wanted is not None else None
         if window != self._window and self._shown_in.get(window, _NOTHING_YET) == key:
             return
         self._shown_in[window], self._window = key, window
-        if (wanted and wanted.key) != (self._wanted and self._wanted.key):
+        if key != (self._wanted and self._wanted.key):
             now = self._clock()
             if not self._waits:
                 self._unseen_since = now

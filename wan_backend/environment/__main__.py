@@ -38,7 +38,6 @@ ADDED = {
     "signing": Sentence("Movies can be signed."),
     "cluster": Sentence("Workers can run on a Ray cluster."),
     "web": Sentence("The page for a browser can be served."),
-    "cards": Sentence("One take can run on several cards."),
 }
 TELL_SECONDS = 0.25
 SHARES = (0.0, 0.04, 0.08, 0.95, 1.0)

@@ -45,7 +45,6 @@ EXTRAS = {
     "signing": Sentence("Installing what signs movies"),
     "cluster": Sentence("Installing Ray"),
     "web": Sentence("Installing Gradio"),
-    "cards": Sentence("Installing cache-dit"),
 }
 """What is added for those who ask for it, and what is said meanwhile; lock_<name>.txt lists the packages of each."""
 REACH = ("proxy", "cert", "client-cert", "timeout", "retries")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 OF_TORCH = re.compile(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==")
 """What lock_torch.txt has: torch as PyPI has it, and what it needs for NVIDIA's cards on Linux."""
-RESOLVED_EXTRAS = ("cluster", "web", "cards")
+RESOLVED_EXTRAS = ("cluster", "web")
 """The extras whose lists are made here; the one for signing movies is written by hand."""
 EXTRAS = re.compile(r"^([\w.-]+)\[[^\]]*\]==")
 NO_BROWSER = re.compile(r" ; sys_platform != 'emscripten'(?= |$)")

@@ -397,7 +397,7 @@ def test_the_flags_say_which_cluster_also_to_a_server_that_stays(flags, cluster,
     monkeypatch.setattr(serve, "Server", lambda made: seen.append(made) or SimpleNamespace(run=lambda: None))
     monkeypatch.setattr(serve.private_files, "begin", lambda: None)
     given = parser().parse_args(["serve", "--state", str(tmp_path), *flags])
-    again = parser().parse_args(["serve", "--state", str(tmp_path), *serve._flags_of(given)])
+    again = parser().parse_args(["serve", "--state", str(tmp_path), *serve.flags_of(given)])
     assert [serve.main(each) for each in (given, again)] == [0, 0]
     assert [(made.cluster, made.idle_seconds) for made in seen] == [(cluster, idle)] * 2
 
