@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from ..protocol.media import MOVIE_FILES, MediaFormat
+from ..protocol.media import MOVIE_FILES
+from ..protocol.messages import MediaFormat
 from . import addresses
 
 log = logging.getLogger(__name__)
