@@ -64,6 +64,8 @@ def draw(browser: Any, address: str, out: Path) -> None:
     page.goto(address)
     page.locator("#settings > button").click()
     page.wait_for_function("() => document.querySelector('#model input')?.value")  # the server has told its models
+    page.locator("#seconds input[type=number]").fill("2")
+    page.locator("#seconds input[type=number]").press("Tab")
     page.locator("#settings > button").click()
     for prompt in PROMPTS:
         page.locator("#prompt textarea").fill(prompt)
