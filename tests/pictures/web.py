@@ -85,6 +85,9 @@ def draw(browser: Any, address: str, out: Path) -> None:
     phone.locator("#prompt textarea").fill(LAST)
     show_frames(phone)
     phone.screenshot(path=out / "web-phone.png")
+    while page.locator(".job").count():  # the server would go on with them
+        page.locator(".job .cancel").first.click()
+        page.wait_for_timeout(SETTLE)
 
 
 def show_frames(page: Any) -> None:
