@@ -64,6 +64,8 @@ def draw(browser: Any, address: str, out: Path) -> None:
     page.goto(address)
     page.locator("#settings > button").click()
     page.wait_for_function("() => document.querySelector('#model input')?.value")  # the server has told its models
+    page.locator("#seconds input[type=number]").fill("2")
+    page.locator("#seconds input[type=number]").press("Tab")
     page.locator("#settings > button").click()
     for prompt in PROMPTS:
         page.locator("#prompt textarea").fill(prompt)
@@ -83,6 +85,9 @@ def draw(browser: Any, address: str, out: Path) -> None:
     phone.locator("#prompt textarea").fill(LAST)
     show_frames(phone)
     phone.screenshot(path=out / "web-phone.png")
+    while page.locator(".job").count():  # the server would go on with them
+        page.locator(".job .cancel").first.click()
+        page.wait_for_timeout(SETTLE)
 
 
 def show_frames(page: Any) -> None:

@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
 FIXED_FONTS = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 USUAL_SIZE = "Usual"
+MAX_SEED_DIGITS = 10
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,8 @@ class _Form:
             visible=False,
         )
         self.avoid = gr.Textbox(label="Avoid", lines=1, placeholder="What the take should not show")
-        self.seed = gr.Number(
-            label="Seed", precision=0, minimum=0, info="Leave it empty for another one with each take.", elem_id="seed"
+        self.seed = gr.Textbox(  # a number's field has no way of being empty
+            label="Seed", lines=1, max_lines=1, info="Leave it empty for another one with each take.", elem_id="seed"
         )
         self.loras = gr.Dropdown(
             [*self._loras], value=[], multiselect=True, label="LoRAs", visible=bool(self._loras), elem_id="loras"
@@ -270,7 +271,7 @@ def _read(values: Sequence[Any]) -> Choices:
             "" if size == USUAL_SIZE else str(size or ""),
             str(shape or ""),
             float(seconds),
-            None if seed is None else int(seed),
+            _seed(seed),
             str(avoid or ""),
             float(strength),
             {name: float(strengths.get(name, 1.0)) for name in loras or []},
@@ -279,10 +280,29 @@ def _read(values: Sequence[Any]) -> Choices:
         raise Unusable("One of the settings makes no sense; load the page again.") from None
 
 
+def _seed(text: Any) -> int | None:
+    """None for an empty field. Raises Unusable."""
+    words = str(text or "").strip()
+    if words and not (words.isascii() and words.isdecimal() and len(words) <= MAX_SEED_DIGITS):
+        raise Unusable("The seed has to be a whole number; leave it empty for another one with each take.")
+    return int(words) if words else None
+
+
+def _shown(seed: int | None) -> str:
+    return "" if seed is None else str(seed)
+
+
 def _written(choices: Choices) -> tuple[Any, ...]:
     return (
         *(choices.task.value, choices.prompt, choices.upload, choices.model, choices.quality.value),
-        *(choices.size or USUAL_SIZE, choices.shape, choices.seconds, choices.seed, choices.avoid, choices.strength),
+        *(
+            choices.size or USUAL_SIZE,
+            choices.shape,
+            choices.seconds,
+            _shown(choices.seed),
+            choices.avoid,
+            choices.strength,
+        ),
         *([*choices.loras], dict(choices.loras)),
     )
 

@@ -76,3 +76,13 @@ def test_without_the_password_there_is_nothing(browser, studio):
     assert page.get("/config").status_code == 200
     assert page.get(movie(studio)).content == b"0123456789"
     assert page.put("/upload", content=b"#!/bin/sh").status_code == 415
+
+
+def test_a_seed_is_a_whole_number_or_nothing(studio):
+    from wan_backend.web import page
+    from wan_backend.web.take_form import Unusable
+
+    assert [page._seed(text) for text in (None, "", "  ", " 42 ", "0")] == [None, None, None, 42, 0]
+    for wrong in ("a", "-1", "1.5", "1" * 20, "²"):
+        with pytest.raises(Unusable, match="whole number"):
+            page._seed(wrong)

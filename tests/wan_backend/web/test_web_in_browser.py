@@ -107,11 +107,13 @@ def test_a_take_is_made_and_plays_and_is_made_again(person):
     video = take.locator("video")
     one.page.wait_for_function("video => video.readyState >= 2 && video.duration > 0.3", arg=video.element_handle())
     take.get_by_role("button", name="Edit").click()
-    seed = one.page.locator("#seed input")
+    seed = one.page.locator("#seed").locator("input, textarea")
     one.page.wait_for_function("input => input.value !== ''", arg=seed.element_handle())
     assert f"seed {seed.input_value()}" in take.locator(".settings").inner_text()
     take.get_by_role("button", name="Again").click()
     one.page.wait_for_function("() => document.querySelectorAll('.take').length === 2")
+    again = one.take(PROMPT).first.locator(".settings").inner_text()
+    assert "seed " in again and f"seed {seed.input_value()}" not in again
     for left in (1, 0):
         one.take(PROMPT).first.get_by_role("button", name="Remove").click()
         one.page.wait_for_function(f"() => document.querySelectorAll('.take').length === {left}")
