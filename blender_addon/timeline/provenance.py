@@ -54,16 +54,16 @@ class Provenance:
     end_exclusive: int
     sources: tuple[SourceStrip, ...] = ()
     wanted: tuple[FootageRange, ...] = ()
+    seen: tuple[SeenStrip, ...] = ()
+    """What its sources showed, so that a change is found later; nothing in files of earlier versions."""
     kept: tuple[SourceStrip, ...] = ()
     """The strips of the pictures that it keeps: it doesn't follow these."""
-    seen: tuple[SeenStrip, ...] = ()
-    """What these showed, so that a change is found later; nothing in files of earlier versions."""
 
 
 def remember(scene: bpy.types.Scene, target: Target) -> Provenance:
     """The Provenance of `target`, with its source strips as they are now."""
     sources, kept = (_remembered(scene, picked) for picked in (target.sources, target.kept))
-    return Provenance(target.task.value, target.start, target.end_exclusive, sources, target.wanted, kept)
+    return Provenance(target.task.value, target.start, target.end_exclusive, sources, target.wanted, kept=kept)
 
 
 def _remembered(scene: bpy.types.Scene, picked: tuple[StripSummary, ...]) -> tuple[SourceStrip, ...]:
@@ -92,7 +92,7 @@ def read(text: str) -> Provenance | None:
         task, seen = Task(_name(values["task"])), seen_sources.read(values.get("seen"))
         kept = tuple(_source(each) for each in _few(values.get("kept", [])))
         place = _frame(values["start"]), _frame(values["end_exclusive"])
-        return Provenance(task.value, *place, sources, wanted, kept, seen)
+        return Provenance(task.value, *place, sources, wanted, seen, kept)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
