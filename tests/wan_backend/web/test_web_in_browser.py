@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium here: apt-get install chromium"),
     pytest.mark.skipif(not importlib.util.find_spec("gradio"), reason="Gradio isn't installed"),
 ]
-PATIENCE = 120_000
+PATIENCE = 300_000
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 """No name leads anywhere; the page goes by an address."""
 REFUSED = "status of 415"
