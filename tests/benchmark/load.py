@@ -181,7 +181,8 @@ class Load:
                 f"The backend is {self.session.server.status.state}: {self.session.server.status.sentence}"
             )
         if now - self.began > PATIENCE_SECONDS:
-            return self.finish(f"The queue is not there after {PATIENCE_SECONDS:.0f} s.")
+            late = {"all jobs", "all stale takes"} - set(self.seconds)
+            return self.finish(f"After {PATIENCE_SECONDS:.0f} s, these are not there: {', '.join(sorted(late))}.")
         for name, there in (
             ("answers", self.session.server.status.state == "ready"),
             ("first jobs", bool(self.session.queue())),

@@ -47,7 +47,7 @@ def test_a_long_queue_comes_whole_and_is_watched(tmp_path):
     )
     assert report.exists(), done.stdout[-2000:] + done.stderr[-2000:]
     values = json.loads(report.read_text())
-    assert values["problem"] == "" and values["jobs"] == 600
+    assert values["problem"] == "" and values["jobs"] - 600 in (0, 1), "the search for a seam may ask for one more"
     names = [name for name, _, _ in values["rows"]]
     assert {"handler: undo, worst ms", "handler: save_pre, worst ms"} <= set(names)
     assert "timer: tick, worst ms" in names and ("the server's memory, MiB" in names or sys.platform != "linux")

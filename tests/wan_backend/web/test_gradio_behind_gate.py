@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio.base_events
 import warnings
 
 import pytest
@@ -29,8 +30,25 @@ def studio(line, uploads, tmp_path, monkeypatch):
     return Studio(line, uploads, Board(line, uploads, takes), takes)
 
 
+@pytest.fixture(autouse=True)
+def no_loop_left_open(monkeypatch):
+    """Gradio makes event loops, and leaves them to whoever collects what is unused: to some later test."""
+    made, begin = [], asyncio.base_events.BaseEventLoop.__init__
+
+    def noted(loop: asyncio.AbstractEventLoop) -> None:
+        made.append(loop)
+        begin(loop)
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "__init__", noted)
+    yield
+    asyncio.set_event_loop(None)
+    for loop in made:
+        if not loop.is_running() and not loop.is_closed():
+            loop.close()
+
+
 @pytest.fixture
-def browser(studio):
+def browser(no_loop_left_open, studio):
     """browser(password, host) is a client of the page."""
     with warnings.catch_warnings(action="ignore"):
         from starlette.testclient import TestClient
