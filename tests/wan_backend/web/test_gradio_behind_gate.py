@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 
 import pytest
@@ -46,6 +47,9 @@ def browser(studio):
     yield open_page
     for client in started:
         client.__exit__(None, None, None)
+    started.clear()
+    with warnings.catch_warnings(action="ignore"):  # Gradio leaves loops open, of which later tests would be told
+        gc.collect()
 
 
 def movie(studio) -> str:
