@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import asyncio
 import warnings
 
 import pytest
@@ -39,7 +39,10 @@ def browser(studio):
     started: list[TestClient] = []
 
     def open_page(password: str = "", any_host: bool = False) -> TestClient:
-        app = Gate(command._app(studio, password), studio.uploads, studio.takes_folder, any_host)
+        async def made():  # where a loop runs already, Gradio leaves none of its own open
+            return command._app(studio, password)
+
+        app = Gate(asyncio.run(made()), studio.uploads, studio.takes_folder, any_host)
         client = TestClient(app, base_url="http://127.0.0.1:7860")
         started.append(client.__enter__())
         return client
@@ -47,9 +50,6 @@ def browser(studio):
     yield open_page
     for client in started:
         client.__exit__(None, None, None)
-    started.clear()
-    with warnings.catch_warnings(action="ignore"):  # Gradio leaves loops open, of which later tests would be told
-        gc.collect()
 
 
 def movie(studio) -> str:
