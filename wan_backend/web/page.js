@@ -97,7 +97,7 @@ function show_job(node, row) {
   node.classList.toggle("runs", row.runs);
   node.classList.toggle("ended", row.ended);
   say(node.querySelector(".title"), row.title);
-  say(node.querySelector(".what"), [row.what, row.left].filter(Boolean).join(" "));
+  say(node.querySelector(".what"), [row.what, row.left].filter(Boolean).join(" · "));
   node.querySelector(".bar i").style.width = `${100 * row.progress}%`;
   const image = node.querySelector("img");
   if (row.preview && image.src !== row.preview) image.src = row.preview;

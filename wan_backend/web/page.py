@@ -79,7 +79,7 @@ def _functions(*functions: Callable[[Any], Any]) -> list[Callable[[Any], Any]]:
 
 
 def settings() -> dict[str, Any]:
-    """How the page looks, and what of it is shown: as Gradio wants to be told."""
+    """How the page looks, and what of it is shown, as Gradio is given it where the page is mounted."""
     fonts, fixed = ([gr.themes.Font(name) for name in names] for names in (FONTS, FIXED_FONTS))
     theme = gr.themes.Default(primary_hue="orange", neutral_hue="zinc", radius_size="md", font=fonts, font_mono=fixed)
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio.base_events
+import asyncio
 import warnings
 
 import pytest
@@ -30,25 +30,8 @@ def studio(line, uploads, tmp_path, monkeypatch):
     return Studio(line, uploads, Board(line, uploads, takes), takes)
 
 
-@pytest.fixture(autouse=True)
-def no_loop_left_open(monkeypatch):
-    """Gradio makes event loops, and leaves them to whoever collects what is unused: to some later test."""
-    made, begin = [], asyncio.base_events.BaseEventLoop.__init__
-
-    def noted(loop: asyncio.AbstractEventLoop) -> None:
-        made.append(loop)
-        begin(loop)
-
-    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "__init__", noted)
-    yield
-    asyncio.set_event_loop(None)
-    for loop in made:
-        if not loop.is_running() and not loop.is_closed():
-            loop.close()
-
-
 @pytest.fixture
-def browser(no_loop_left_open, studio):
+def browser(studio):
     """browser(password, host) is a client of the page."""
     with warnings.catch_warnings(action="ignore"):
         from starlette.testclient import TestClient
@@ -56,7 +39,10 @@ def browser(no_loop_left_open, studio):
     started: list[TestClient] = []
 
     def open_page(password: str = "", any_host: bool = False) -> TestClient:
-        app = Gate(command._app(studio, password), studio.uploads, studio.takes_folder, any_host)
+        async def made():  # where a loop runs already, Gradio leaves none of its own open
+            return command._app(studio, password)
+
+        app = Gate(asyncio.run(made()), studio.uploads, studio.takes_folder, any_host)
         client = TestClient(app, base_url="http://127.0.0.1:7860")
         started.append(client.__enter__())
         return client

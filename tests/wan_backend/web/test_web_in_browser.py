@@ -121,9 +121,9 @@ def test_a_take_is_made_and_plays_and_is_made_again(person):
 
 def test_two_people_see_one_queue_which_a_reload_shows_again(person):
     one, two = person(), person()
-    one.ask("a slow star", seconds="8", quality="Best")
+    one.ask("a slow star", seconds="4", quality="Best")
     one.job("a slow star").wait_for()
-    two.ask("a second star", seconds="8", quality="Best")
+    two.ask("a second star", seconds="4", quality="Best")
     for each in (one, two):
         each.job("a slow star").wait_for()
         each.job("a second star").wait_for()
