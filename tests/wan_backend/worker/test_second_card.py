@@ -61,15 +61,15 @@ class Awaited(SecondCard):
     def ask(self, window, inputs):
         if not self.was_lost:
             self.wait_until_ready(SECONDS)
-        answer = super().ask(window, inputs)
         if self.harm is not None and self.forwards_made == self.after and self.process is not None:
-            self.harm(self.process.pid)
+            self.harm(self.process.pid)  # before it is asked: else it may have answered by then
             self.harm = None
-        return answer
+        return super().ask(window, inputs)
 
 
-def processor(**how) -> Awaited:
-    return Awaited(dict(os.environ), **how)
+def processor(patience_seconds: float = SECONDS, **how) -> Awaited:
+    """With patience for a busy machine, unless a test is about that."""
+    return Awaited(dict(os.environ), patience_seconds=patience_seconds, **how)
 
 
 @pytest.fixture(scope="module")
@@ -168,13 +168,18 @@ def test_a_take_from_a_picture(shared, pictures_folder, first_latent_folder, par
 
 
 def test_a_card_that_dies_or_hangs_costs_nothing_but_time(second, vace_folder, params):
-    harmed = second(patience_seconds=2.0)
+    harmed = second()
+
+    def stop(pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        harmed.patience_seconds = 0.5
+
     harmed.harm, harmed.after = lambda pid: os.kill(pid, signal.SIGKILL), 2
     job = params(vace_folder)
     both, forwards, notes = on_two(job, harmed)
     assert np.array_equal(both, alone(job)) and forwards == 2 and notes == [second_card.LOST]
     # the next job has another process there
-    harmed.harm, harmed.after = lambda pid: os.kill(pid, signal.SIGSTOP), 1
+    harmed.harm, harmed.after = stop, 1
     again, forwards, notes = on_two(params(vace_folder, "again"), harmed)
     assert np.array_equal(both, again) and forwards == 1 and notes == [second_card.LOST]
     assert harmed.process.wait(SECONDS) == -signal.SIGKILL
