@@ -28,10 +28,10 @@ AROUND = {
 CHECKS = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 1000,
-    "health_check_timeout_ms": 2000,
-    "health_check_failure_threshold": 2,
+    "health_check_timeout_ms": 15000,
+    "health_check_failure_threshold": 4,
 }
-"""A node that is gone is noticed within seconds."""
+"""A node that is gone refuses, and is noticed within seconds; one that is only slow, on a busy machine, is not lost."""
 
 
 class LocalNodes:
