@@ -17,36 +17,36 @@ EXTRAS = re.compile(r"^([\w.-]+)\[[^\]]*\]==")
 NO_BROWSER = re.compile(r" ; sys_platform != 'emscripten'(?= |$)")
 HEAD = """# {what}
 # One package a line, with the SHA-256 of every file that PyPI has of it. Made by 'python3 build.py lock' of
-# requirements.txt and constraints.txt; not to be written by hand.
+# {requirements} and constraints.txt; not to be written by hand.
 """
 
 
 def write(resolved: str, rest: Path, torch: Path) -> None:
     """Write both lists; `resolved` is what `uv pip compile --universal --generate-hashes` said."""
-    lines = [_line(line) for line in re.sub(r"\s*\\\n\s+", " ", resolved).splitlines() if re.match(r"\w", line)]
-    kept = [line for line in lines if "sys_platform == 'emscripten'" not in line]
+    lines = _lines(resolved)
     for file, what, wanted in (
         (rest, "All that the backend needs but torch, for every system.", False),
         (torch, "torch as PyPI has it, and on Linux what it needs for NVIDIA's cards.", True),
     ):
-        held = [line for line in kept if bool(OF_TORCH.match(line)) is wanted]
-        file.write_text(HEAD.format(what=what) + "\n".join(held) + "\n", "utf-8")
+        _write(file, what, "requirements.txt", [line for line in lines if bool(OF_TORCH.match(line)) is wanted])
 
 
 def write_extra(resolved: str, file: Path, known: Path, extra: str) -> None:
     """Write the list of what an extra needs beside `known`; `resolved` as above, with `known` as constraints."""
     names = {line.split("==")[0] for line in known.read_text("utf-8").splitlines()}
-    lines = [_line(line) for line in re.sub(r"\s*\\\n\s+", " ", resolved).splitlines() if re.match(r"\w", line)]
-    held = [
-        line
-        for line in lines
-        if line.split("==")[0] not in names and not OF_TORCH.match(line) and "sys_platform == 'emscripten'" not in line
-    ]
+    held = [line for line in _lines(resolved) if line.split("==")[0] not in names and not OF_TORCH.match(line)]
     what = f"What '{extra}' takes beside lock.txt, for those who ask for it."
-    file.write_text(
-        HEAD.format(what=what).replace("requirements.txt", f"requirements_{extra}.txt") + "\n".join(held) + "\n",
-        "utf-8",
-    )
+    _write(file, what, f"requirements_{extra}.txt", held)
+
+
+def _write(file: Path, what: str, requirements: str, lines: list[str]) -> None:
+    file.write_text(HEAD.format(what=what, requirements=requirements) + "\n".join(lines) + "\n", "utf-8")
+
+
+def _lines(resolved: str) -> list[str]:
+    """A line for each package that a system of ours takes."""
+    joined = re.sub(r"\s*\\\n\s+", " ", resolved).splitlines()
+    return [_line(line) for line in joined if re.match(r"\w", line) and "sys_platform == 'emscripten'" not in line]
 
 
 def _line(line: str) -> str:

@@ -283,12 +283,12 @@ def _contradiction(options: argparse.Namespace) -> str:
 
 def main(options: argparse.Namespace) -> int:
     """Serve until stdin ends; the exit code."""
-    if options.stay and stay.is_possible():
-        return stay.main(options.state.absolute(), flags_of(options))
     contradiction = _contradiction(options)
     if contradiction:
         sys.stderr.write(contradiction + "\n")
         return CANT_START
+    if options.stay and stay.is_possible():
+        return stay.main(options.state.absolute(), flags_of(options))
     idle_minutes = options.idle_minutes
     if idle_minutes is None:
         idle_minutes = FAR_IDLE_MINUTES if options.ray is not None else 0.0
