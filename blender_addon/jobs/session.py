@@ -17,7 +17,7 @@ import bpy
 from bpy.app.translations import pgettext_iface
 
 from ...wan_backend.protocol.messages import Hold, JobState, JobStatus, Origin, TakeRequest
-from ...wan_backend.protocol.sentences import Sentence
+from ...wan_backend.protocol.transfer import LIVE_IS_HERE_ALONE
 from .. import translation
 from ..backend.machine_test import MachineTest
 from ..backend.setup import Setup
@@ -402,8 +402,7 @@ class Session:
         if not self.live.is_on:
             return ""
         if self.server.machine_name:
-            name = self.server.machine_name
-            return Sentence("Live drafts are made on this machine alone: {name} makes takes.", name=name)
+            return LIVE_IS_HERE_ALONE.with_values(name=self.server.machine_name)
         if self.jobs.busy or self.sourcing.busy:
             return "Live rests while takes are made."
         return "Live rests while the queue is paused." if self.server.paused else looked_at.why_blender_rests()

@@ -23,6 +23,8 @@ MAX_NAMES_COMPARED = 50
 """Of a folder that both machines are said to see; a mount that is missing over there has none of them."""
 LINE_TEST_BYTES = 4 << 20
 """At most so many are sent each way to measure a line."""
+LIVE_IS_HERE_ALONE = Sentence("Live drafts are made on this machine alone: {name} makes takes.")
+"""Said at the option and by the relay, with the other machine's name."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -279,8 +279,7 @@ class Relay:
         return Later(start)
 
     def _look(self, params: Any) -> Any:
-        sentence = Sentence("Live drafts are made on this machine alone: {name} makes takes.", name=self._line.name)
-        raise Refusal.of(m.ProblemKind.BAD_SETTING, sentence)
+        raise Refusal.of(m.ProblemKind.BAD_SETTING, t.LIVE_IS_HERE_ALONE.with_values(name=self._line.name))
 
     def _nothing_of_that(self, params: Any) -> Any:
         raise Refusal.of(m.ProblemKind.INTERNAL, Sentence("Only the relay asks another machine for that."))
