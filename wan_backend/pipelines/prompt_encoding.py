@@ -112,8 +112,8 @@ class PromptFiles:
 
     A file's name is a hash of the encoder and the prompt; the prompt itself is written nowhere. Its last bytes are a
     checksum of those before: a damaged file would make other frames, and nobody would see why. So nobody waits for the
-    disk, which took seconds on the way to the first step: what a power cut leaves of a file isn't used. Whatever goes wrong
-    with the files costs another run of the text encoder, and no more.
+    disk, which took seconds on the way to the first step: what a power cut damages isn't used. Whatever goes wrong with
+    the files costs another run of the text encoder, and no more.
     """
 
     def __init__(self, folder: Path, encoder: str, limit_bytes: int = LIMIT_BYTES) -> None:
