@@ -21,7 +21,7 @@ from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
 from ..pipelines.encode import Film, encode
-from ..pipelines.negative_elsewhere import NOWHERE, Elsewhere
+from ..pipelines.elsewhere import NOWHERE, Elsewhere
 from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Role, Sampler, Source, TakeRequest, Task
