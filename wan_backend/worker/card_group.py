@@ -81,6 +81,15 @@ class CardGroup:
             backend.alltoall_base(output, sent, output_sizes, sent_sizes).wait()
         self._go_on()
 
+    def broadcast(self, tensor: Tensor) -> Tensor:
+        """The first one's tensor; everybody gives one of its shape, on the group's device. Raises GroupBroken."""
+        numbers, leads = tensor.numel(), self.rank == 0
+        came = torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        sent = tensor.reshape(-1).repeat(self.size) if leads else tensor.new_empty(0)
+        sent_sizes = [numbers if leads else 0] * self.size
+        self(came.view(-1), sent, [numbers, *[0] * (self.size - 1)], sent_sizes)
+        return came
+
     def break_up(self) -> None:
         """Never exchange anything again; from any thread. Where the device waits for the others, it doesn't any more."""
         if self.is_broken:

@@ -31,7 +31,7 @@ from .card_group import CardGroup, GroupBroken, finish
 from .idle_memory import IdleMemory
 from .job_memory import JobMemory
 from .payload_frames import Message, packed
-from .team import spans_of
+from .team import received, spans_of
 from .warm_model import model_for
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ class OtherCard:
         try:
             if group is None:
                 raise GroupBroken("there is no group any more")
+            inputs |= received(message["given"], group, inputs["encoder_hidden_states"].device)
             made: torch.Tensor = self._transformer(**inputs, return_dict=False, exchange=group)[0]
             finish(made.device)
             if group.is_broken:

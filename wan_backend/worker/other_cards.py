@@ -261,7 +261,7 @@ class OtherCards:
             team.was_lost = team.was_lost or (team.is_lost and team.asked > 0)
             return None
         team.ask(self._next(), what_for, inputs, self._steps_left())
-        made = team.compute(lambda group: forward(exchange=group), lambda: self.patience_seconds)
+        made = team.compute(inputs, lambda group: forward(exchange=group), lambda: self.patience_seconds)
         if made is not None:
             self._count_forward()
         return made

@@ -33,7 +33,8 @@ JOIN_SECONDS = 60.0
 """Whoever isn't in the group by then, once all are ready to join, won't be."""
 LOOK_SECONDS = 0.25
 CHANGING = ("hidden_states", "timestep")
-"""The transformer's inputs that are new in each step; the others are sent when they are another tensor."""
+"""The transformer's inputs that are new in each step; the others are sent when they are another tensor. Where the worker
+is in the team, they go from card to card."""
 _NUMBERS = itertools.count(1)
 
 
@@ -116,19 +117,24 @@ class Team:
         new = {name: each for name, each in tensors.items() if self._kept.get((what_for, name)) is not each}
         keep = [name for name in new if name not in CHANGING]
         self._kept.update({(what_for, name): new[name] for name in keep})
-        copies = {name: transfers.copied(each) for name, each in new.items()}
-        finish(inputs["hidden_states"].device)
+        given = CHANGING if self.with_worker else ()
+        copies = {name: transfers.copied(each) for name, each in new.items() if name not in given}
+        if copies:
+            finish(inputs["hidden_states"].device)
         self.tell(
             *(number, "forward", safetensors.save(copies)),
             what_for=what_for,
             keep=keep,
             kept=[name for name in tensors if name not in new],
+            given=[[name, list(tensors[name].shape), _DTYPES[tensors[name].dtype]] for name in given],
             spans=[[span.start, span.end_exclusive, span.shares] for span in inputs.get("spans", ())],
             steps_left=steps_left,
             together=self.size > 1,
         )
 
-    def compute(self, forward: Callable[[CardGroup], Tensor], patience: Callable[[], float]) -> Tensor | None:
+    def compute(
+        self, inputs: dict[str, Any], forward: Callable[[CardGroup], Tensor], patience: Callable[[], float]
+    ) -> Tensor | None:
         """The worker's share of a forward pass that was asked for, and so all of it; None if the team is lost.
 
         Raises what `forward` raises; the team is of no use then before another turn.
@@ -137,6 +143,8 @@ class Team:
         assert group is not None
         try:
             with Watch(group, patience, lambda: any(each.is_lost for each in self.processes), self.lose):
+                for name in CHANGING:
+                    group.broadcast(inputs[name])
                 made = forward(group)
                 finish(made.device)
         except BaseException as error:
@@ -206,6 +214,16 @@ class Team:
         if self._is_closed:
             self._leave()
         log.info("%d cards compute a forward together", self.size)
+
+
+_DTYPES = {getattr(torch, name): name for name in ("float64", "float32", "bfloat16", "float16", "int64", "int32")}
+_NAMED_DTYPES = {name: dtype for dtype, name in _DTYPES.items()}
+
+
+def received(given: list[Any], group: CardGroup, device: torch.device) -> dict[str, Tensor]:
+    """The tensors of which `ask` sent only what they are like, from the first of the group. Raises GroupBroken."""
+    forms = ((name, torch.empty(shape, dtype=_NAMED_DTYPES[dtype], device=device)) for name, shape, dtype in given)
+    return {name: group.broadcast(form) for name, form in forms}
 
 
 def spans_of(sent: list[Any]) -> tuple[PromptSpan, ...]:
