@@ -1,4 +1,4 @@
-"""A server whose worker has two cards, here two processes on the processor: it uses both, and leaves none behind."""
+"""A server whose worker has several cards, here processes on the processor: it uses all, and leaves none behind."""
 
 from __future__ import annotations
 
