@@ -125,11 +125,13 @@ class WanPreferences(bpy.types.AddonPreferences):
         "them. Each of them makes takes of its own. Leave it empty to use all",
         update=_backend_changed,
     )
-    two_cards: BoolProperty(
-        name="Two Cards for a Take",
-        description="Have two cards make each take together, one its prompt and the other its negative prompt, so that "
-        "one take with guidance ends sooner. Several takes are done sooner without it, each on a card of its own",
-        default=False,
+    cards_per_take: IntProperty(
+        name="Cards for a Take",
+        description="How many cards make each take together, so that it ends sooner. Several takes are done sooner "
+        "with one for each",
+        default=1,
+        min=1,
+        max=8,
         update=_backend_changed,
     )
     memory_budget_gib: FloatProperty(

@@ -90,8 +90,8 @@ class BackendSettings:
     private_key: str = ""
     cards: tuple[str, ...] = ()
     """The UUIDs of the graphics cards that may be used; empty: all."""
-    two_cards: bool = False
-    """True if two cards make each take together."""
+    cards_per_take: int = 1
+    """How many cards make each take together."""
     machine: Machine | None = None
     """None: this machine. Else models, device and memory are that one's own affair."""
 
@@ -137,7 +137,8 @@ def _card_flags(settings: BackendSettings) -> list[str]:
     if settings.device not in ("auto", "cuda"):
         return []
     chosen = [part for card in settings.cards for part in ("--card", card)]
-    return [*chosen, "--cards-per-take", "2"] if settings.two_cards else chosen
+    together = settings.cards_per_take
+    return [*chosen, "--cards-per-take", str(together)] if together > 1 else chosen
 
 
 def test_command(settings: BackendSettings) -> BackendCommand:

@@ -56,7 +56,7 @@ def backend_settings() -> BackendSettings:
         certificate=bpy.path.abspath(wanted.certificate),
         private_key=bpy.path.abspath(wanted.private_key),
         cards=tuple(card_choice.parsed(wanted.cards)),
-        two_cards=wanted.two_cards,
+        cards_per_take=wanted.cards_per_take,
         machine=machine_at(wanted, wanted.used_machine),
     )
 

@@ -83,7 +83,7 @@ def draw_cards(fields: bpy.types.UILayout, preferences: WanPreferences) -> None:
         icon: Any = "CHECKBOX_HLT" if used else "CHECKBOX_DEHLT"
         column.operator("wan_vse.use_card", text=words, icon=icon, depress=used, translate=False).card = row.card
     if len(cards) > 1:
-        fields.prop(preferences, "two_cards")
+        fields.prop(preferences, "cards_per_take")
 
 
 def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

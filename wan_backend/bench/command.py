@@ -21,12 +21,13 @@ from ..library import locate
 from ..loading import devices
 from ..loading.wan_model import BASE_COMPONENTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, comparison, first_step, slow_link, speed_table, table_rows, training_steps, two_cards
+from . import caps, cards, comparison, first_step, slow_link, speed_table, table_rows, training_steps
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .random_weights import TRANSFORMER_CONFIGS, RandomModel
 from .time_and_memory import Measured, Meter
 
 FAILED = 2
+MAX_CARDS = 8
 
 
 def run(arguments: list[str]) -> int:
@@ -55,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.link is not None:
         return slow_link.run(model, work, options.link)
     if options.cards:
-        return two_cards.run(model, work, options.repeat, bool(options.random_weights), options.json)
+        return cards.run(model, work, options.repeat, bool(options.random_weights), options.json, options.cards)
     rows, difference = _measure(model, work, options.repeat, load)
     about: dict[str, Any] = {
         "device": devices.name(device),
@@ -117,7 +118,12 @@ def _parser() -> argparse.ArgumentParser:
         help="instead: how long a forward takes if the transformer's blocks come over links of such speeds",
     )
     parser.add_argument(
-        "--cards", action="store_true", help="instead: a take with guidance on one card and on two, in turn in one run"
+        "--cards",
+        nargs="?",
+        type=int,
+        const=2,
+        choices=range(2, MAX_CARDS + 1),
+        help="instead: a take on one card and on so many (2), in turn in one run",
     )
     parser.add_argument(
         "--training",

@@ -21,7 +21,7 @@ from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
 from ..pipelines.encode import Film, encode
-from ..pipelines.negative_elsewhere import NOWHERE, Elsewhere
+from ..pipelines.elsewhere import NOWHERE, Elsewhere
 from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Role, Sampler, Source, TakeRequest, Task
@@ -260,8 +260,8 @@ class EngineRun:
     frames: np.ndarray | None = None
 
 
-def run_once(engine: Engine, run: EngineRun, device: torch.device) -> None:
-    """Make one take, and add its measurements to `run`."""
+def run_once(engine: Engine, run: EngineRun, device: torch.device) -> torch.Tensor:
+    """Make one take, and add its measurements to `run`; its latents, on the CPU."""
     with Meter(device, run.encode):
         conditions = engine.encode()
     with Meter(device, run.denoise):
@@ -269,5 +269,7 @@ def run_once(engine: Engine, run: EngineRun, device: torch.device) -> None:
     run.steps += steps
     with Meter(device, run.decode):
         run.frames = engine.decode(latents)
+    made = latents.to("cpu", torch.float32)
     del conditions, latents
     devices.release(device)
+    return made

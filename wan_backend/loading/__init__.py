@@ -17,6 +17,7 @@ read_ahead               files of weights into the system's cache, before they a
 lora_weights             the numbers of a LoRA file, by layer
 applying_loras           LoRAs onto a transformer and off again, to the bit
 chunked_forward          a transformer that runs a share of the tokens at a time
+token_split              and one whose tokens several cards share
 forward_kernels          the kernels of that forward pass
 attention                the attention kernel: each is checked, the fastest taken
 attention_kernels        the kernels that may be taken

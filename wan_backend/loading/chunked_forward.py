@@ -10,6 +10,7 @@ what is between the layers, are computed by the fastest kernels that the card ha
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from .attention import Attention
 from .diffusers_internals import WanAttnProcessor, dispatch_attention_fn
 from .forward_kernels import TORCH_KERNELS, ForwardKernels
 from .pointwise import Pointwise, ScaleAndShift, TimeModulation, TokenGate
+from .token_split import Exchange, TokenSplit
 
 TEXT_TOKENS = 512
 """Of the prompt; what stands before them in the context is of pictures."""
@@ -82,12 +84,14 @@ class PromptSpan:
 
 @dataclass(frozen=True)
 class Context:
-    """What the tokens read by cross-attention."""
+    """What the tokens read: the prompts by cross-attention, and each other."""
 
     texts: Tensor
     """(prompts, N, C): tokens of pictures, if there are some, then those of each prompt."""
     spans: tuple[PromptSpan, ...] = ()
     """Which tokens read which prompts, counted in tokens and in order; empty if there is one prompt for all."""
+    split: TokenSplit | None = None
+    """How they reach the tokens that other cards have; None where all are on this one."""
 
 
 Keys = tuple[Tensor, Tensor]
@@ -140,17 +144,22 @@ def _forward(
     return_dict: bool = False,
     residual: BlockResidual | None = None,
     spans: Sequence[PromptSpan] = (),
+    exchange: Exchange | None = None,
 ) -> tuple[Tensor]:
     """The flow of (1, C, T, H, W) latents, in their shape. `timestep` is (1) or, one for each token, (1, S).
 
     With a `residual` that is reused, no block runs. Of several prompts, (prompts, N, C), `spans` says which latent
-    frames read which.
+    frames read which. With an `exchange`, all its cards are given the same, and the first of them has the flow, the
+    others an empty tensor; there has to be a token for each, and no residual.
     """
     del return_dict  # a tuple, always
     grid = [side // patch for side, patch in zip(hidden_states.shape[2:], transformer.config.patch_size, strict=True)]
     which = None
     if timestep.ndim == 2:  # a clip has few different times: those of what is given, and of the rest
         timestep, which = torch.unique(timestep[0], return_inverse=True)
+    split = None if exchange is None else TokenSplit(exchange, math.prod(grid))
+    if split is not None and which is not None:
+        which = which[split.own]
     time, shifts, texts, seen = transformer.condition_embedder(
         timestep, encoder_hidden_states, encoder_hidden_states_image
     )
@@ -161,12 +170,19 @@ def _forward(
         times = TimeModulation(shifts.unflatten(1, (6, -1)).unsqueeze(0), which)
         if seen is not None:
             texts = torch.cat([seen.expand(texts.shape[0], -1, -1), texts], dim=1)
-        context = Context(texts, _in_tokens(spans, grid[1] * grid[2]))
-        rotary = settings.pointwise.prepare(transformer.rope(hidden_states))
+        context, rotary = Context(texts, _in_tokens(spans, grid[1] * grid[2])), transformer.rope(hidden_states)
+        if split is not None:
+            context = Context(texts, tuple(_spans_of(split.own, context)), split)
+            rotary = tuple(each[:, split.own] for each in rotary)
+        rotary = settings.pointwise.prepare(rotary)
         hidden = _through_blocks(transformer, hidden_states, control_hidden_states, context, times, rotary)
         if residual is not None:  # the tokens are made anew, so that they aren't held while the blocks run
             residual.keep(hidden - _tokens(transformer.patch_embedding(hidden_states)))
-    return (_pictures(transformer, settings, hidden, TimeModulation(time.unsqueeze(0).unsqueeze(2), which), grid),)
+    times = TimeModulation(time.unsqueeze(0).unsqueeze(2), which)
+    flat = _projected(transformer, settings, hidden, times)
+    if split is not None:
+        flat = split.gathered(flat)
+    return (flat if split is not None and not split.leads else _pictures(transformer, flat, grid),)
 
 
 def _in_tokens(spans: Sequence[PromptSpan], tokens: int) -> tuple[PromptSpan, ...]:
@@ -178,7 +194,7 @@ def _through_blocks(
     transformer: Any, latents: Tensor, control: Tensor | None, context: Context, times: TimeModulation, rotary: Any
 ) -> Tensor:
     """The tokens (1, S, C) of `latents` after all blocks, with the control's hints if there is a control."""
-    hidden = _tokens(transformer.patch_embedding(latents))
+    hidden = _tokens(transformer.patch_embedding(latents), context.split)
     hints: Iterator[Tensor] = iter(())
     if control is not None:
         hints = _hints(transformer, hidden, control, context, times, rotary)
@@ -189,9 +205,10 @@ def _through_blocks(
     return hidden
 
 
-def _tokens(embedded: Tensor) -> Tensor:
-    """Tokens (1, S, C) of embedded patches (1, C, T, H, W)."""
-    return embedded.flatten(2).transpose(1, 2).contiguous()
+def _tokens(embedded: Tensor, split: TokenSplit | None = None) -> Tensor:
+    """Tokens (1, S, C) of embedded patches (1, C, T, H, W): all, or those that this card has."""
+    tokens = embedded.flatten(2).transpose(1, 2)
+    return (tokens if split is None else tokens[:, split.own]).contiguous()
 
 
 def _hints(
@@ -203,17 +220,15 @@ def _hints(
     rotary: Any,
 ) -> Iterator[Tensor]:
     """The hints of VACE's blocks, each made when it is wanted: all at once they are the largest thing there is."""
-    stream = _tokens(transformer.vace_patch_embedding(control))
+    stream = _tokens(transformer.vace_patch_embedding(control), context.split)
     for block in transformer.vace_blocks:
         hint, stream = block(beginning, context, stream, times, rotary)
         beginning = stream  # only the first wants it, and here it would be kept
         yield hint
 
 
-def _pictures(
-    transformer: Any, settings: ForwardSettings, hidden: Tensor, times: TimeModulation, grid: list[int]
-) -> Tensor:
-    """The last norm and projection, and the tokens (1, S, C) put back in their positions."""
+def _projected(transformer: Any, settings: ForwardSettings, hidden: Tensor, times: TimeModulation) -> Tensor:
+    """The last norm and projection of the tokens (1, S, C): (1, S, numbers of a patch)."""
     ends = TimeModulation(transformer.scale_shift_table.to(hidden.device).unsqueeze(1) + times.rows, times.which)
     numbers = transformer.proj_out.out_features
 
@@ -223,6 +238,11 @@ def _pictures(
         return (transformer.proj_out(normed),)
 
     (flat,) = _over_tokens(hidden, _chunks(hidden, 4 * hidden.shape[2], settings.chunk_bytes), ((numbers,),), projected)
+    return flat
+
+
+def _pictures(transformer: Any, flat: Tensor, grid: list[int]) -> Tensor:
+    """The patches (1, S, numbers) of all tokens, put back in their positions."""
     grids = flat.reshape(1, *grid, *transformer.config.patch_size, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
     return grids.flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
@@ -249,7 +269,7 @@ def _block(
     """One transformer block on all tokens (1, S, C); as diffusers' WanTransformerBlock."""
     between = settings.pointwise
     shifts = times.shifts(block.scale_shift_table.to(hidden.device))
-    attended = _self_attention(block, settings, hidden, shifts, rotary)
+    attended = _self_attention(block, settings, hidden, shifts, rotary, context.split)
     texts, pictures = _keys(block.attn2, context)
     middle = block.ffn.net[0].proj.out_features
 
@@ -266,7 +286,12 @@ def _block(
 
 
 def _self_attention(
-    block: Any, settings: ForwardSettings, hidden: Tensor, shifts: TimeModulation, rotary: Any
+    block: Any,
+    settings: ForwardSettings,
+    hidden: Tensor,
+    shifts: TimeModulation,
+    rotary: Any,
+    split: TokenSplit | None,
 ) -> Tensor:
     """(1, S, C), before the output's projection."""
     attn, between = block.attn1, settings.pointwise
@@ -281,7 +306,12 @@ def _self_attention(
     query, key, value = _over_tokens(
         hidden, _chunks(hidden, 4 * hidden.shape[2], settings.chunk_bytes), (by_head,) * 3, projected
     )
-    return _attend(attn, settings, query, key, value, whole=True)
+    if split is None:
+        return _attend(attn, settings, query, key, value, whole=True)
+    query, key, value = split.by_heads(query), split.by_heads(key), split.by_heads(value)
+    if query.numel():  # there may be more cards than heads
+        query = _attend(attn, settings, query, key, value).view(query.shape)
+    return split.by_tokens(query, attn.heads).flatten(2, 3)
 
 
 def _by_head(attn: Any, states: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ experts                     which transformer makes which steps
 windows                     takes that are longer than a transformer's window
 denoise                     the one loop over the steps
 guidance_interval           guidance in part of the steps
-negative_elsewhere          the negative prompt's half of guidance, computed by somebody else
+elsewhere                   what somebody else may compute: a half of guidance, shares of a forward pass
 step_cache                  steps that reuse what a transformer's blocks computed before
 step_checkpoint             a job's state after a step, in a file
 stopping                    stops a job in the middle of a forward pass

@@ -13,9 +13,9 @@ import torch
 from ..planning.calibrations import Branch
 from . import guidance_interval, step_cache, transfers
 from .conditions import Conditions
+from .elsewhere import NOWHERE, Answer, Elsewhere
 from .experts import DenoisingExpert, turns
 from .guidance_interval import GuidedSteps
-from .negative_elsewhere import NOWHERE, Answer, Elsewhere
 from .step_cache import EVERY_STEP_COMPUTED, CachedSteps, Forward, MagnitudeRatios
 from .step_checkpoint import Checkpoint
 from .stopping import ShouldStop, check, checked, never
@@ -149,8 +149,8 @@ def denoise_in_turn(
     """(1, C, T, H, W) float32 latents, clean.
 
     `after_step` is called with each step that was made. With `resumed`, a checkpoint of the same job, the steps go on
-    from there. `window` is the most latent frames that a transformer sees at once (0: all). `elsewhere` may compute the
-    negative prompt's half of guidance, if no step reuses anything. Raises Stopped before the next block of a
+    from there. `window` is the most latent frames that a transformer sees at once (0: all). `elsewhere` may compute
+    a part of it, if no step reuses anything. Raises Stopped before the next block of a
     transformer once `should_stop()` is true; the transformer is left unchanged.
     """
     first, references = conditions.first_step, conditions.references
@@ -165,7 +165,7 @@ def denoise_in_turn(
         check(should_stop)
         elsewhere.turn(turn.expert.component)
         with turn.expert.use() as transformer, checked(_blocks(transformer), should_stop):
-            forward = skipped.forward(transformer)
+            forward = elsewhere.with_others(skipped.forward(transformer))
             for step in turn.steps:
                 check(should_stop)
                 timestep, done, before = scheduler.timesteps[step], step - first + 1, latents

@@ -11,7 +11,7 @@ words_over_time      the words of a take for their own time, as far as it can fo
 kept_pictures        which of the model's frames are pictures at chosen times
 needed_sources       whether the sources are there that the task needs
 skipped_work         the work that a take leaves out, as far as it can be
-two_cards            whether two cards make a take together
+several_cards        how several cards share a take
 step_cache_schedule  which steps may reuse what others computed
 calibrations         what was measured of models for the step cache, in a file
 measured_times       how long takes took on this machine, in a file

@@ -36,7 +36,7 @@ from ..protocol.messages import (
 from ..protocol.sentences import Sentence, as_sentence
 from ..storage import guarded_files
 from ..storage.byte_sizes import size_in_words
-from . import plan_steps, skipped_work, two_cards
+from . import plan_steps, several_cards, skipped_work
 from .draft import Draft, Inventory, Step, empty_plan, run_steps, unless_refused
 
 MIN_OFFERED_FRAMES = 17
@@ -201,7 +201,7 @@ MACHINE_STEPS: tuple[Step, ...] = (
     unless_refused(_check_depth_model),
     unless_refused(_settle_loras),
     unless_refused(skipped_work.settle_step_cache),
-    unless_refused(two_cards.settle_cards),
+    unless_refused(several_cards.settle_cards),
     unless_refused(_offer_extras),
 )
 """The steps after REQUEST_STEPS, with what is on this machine."""

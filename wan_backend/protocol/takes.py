@@ -365,7 +365,10 @@ class Plan:
     calibrates: bool = False
     """True if the take measures what the step cache needs."""
     cards: int = 1
-    """How many cards compute the take: 2 if each has one half of guidance."""
+    """How many cards compute the take."""
+    cards_per_forward: int = 1
+    """How many of them compute a forward pass of the transformer together, each with a share of its tokens. If they are
+    half of all, the other half makes the negative prompt's."""
     forwards: int = 0
     """How often the transformer's blocks run for a window of the take."""
     all_forwards: int = 0

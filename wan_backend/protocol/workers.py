@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .choices import WorkerState
 from .sentences import NO_SENTENCE, Sentence
 
-SECOND_CARD_VARIABLE = "WAN_VSE_SECOND_CARD"
-"""Names the second card of a worker to it, in its environment: an id, or "cpu" for another process on the processor."""
+OTHER_CARDS_VARIABLE = "WAN_VSE_OTHER_CARDS"
+"""Names the other cards of a worker to it, in its environment: ids with commas between them, or "cpu" for each further
+process on the processor."""
 _CARD_ID = re.compile(r"(?:GPU|MIG)-[0-9A-Za-z-]{4,60}(?:/[0-9]{1,3}/[0-9]{1,3})?|[0-9]{1,3}")
 
 
@@ -34,8 +35,8 @@ class WorkerStatus:
     """The worker's place, counted from 0; a server has one for each card that may be used."""
     card: str = ""
     """The card of that place, by its UUID; empty where the worker chooses its device itself."""
-    second_card: str = ""
-    """Its second card, which computes one half of a take's guidance; empty if it has one."""
+    other_cards: list[str] = field(default_factory=list)
+    """Its other cards, which compute a part of each take; empty if it has one."""
 
 
 @dataclass(frozen=True)

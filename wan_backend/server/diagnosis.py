@@ -155,7 +155,7 @@ def _cards() -> list[Finding]:
 
 def _workers(workers: Sequence[WorkerStatus]) -> list[Finding]:
     """The worker of each place, where there are several, or one has two cards."""
-    if len(workers) < 2 and not any(each.second_card for each in workers):
+    if len(workers) < 2 and not any(each.other_cards for each in workers):
         return []
     unknown = Sentence("It starts once there is a job for it.")
     return [
@@ -165,7 +165,7 @@ def _workers(workers: Sequence[WorkerStatus]) -> list[Finding]:
             Sentence.joined(
                 [
                     *([Sentence("Card {card}.", card=each.card)] if each.card else []),
-                    *([Sentence("Second card {card}.", card=each.second_card)] if each.second_card else []),
+                    *(Sentence("Shares takes with {card}.", card=card) for card in each.other_cards),
                     each.sentence or unknown,
                 ]
             ),

@@ -225,7 +225,7 @@ class Handlers:
 
     def cards(self, params: m.Nothing) -> Later:
         """The cards of this machine, listed on a thread of its own: it may take seconds."""
-        used = [card for seat in self._seats if seat.card is not None for card in (seat.card.id, seat.second) if card]
+        used = [card for seat in self._seats if seat.card is not None for card in (seat.card.id, *seat.others)]
         return self._in_thread("cards", lambda: cards.as_rows(cards.listed(), used))
 
     def doctor(self, params: m.Nothing) -> Later:

@@ -374,7 +374,7 @@ class JobRunner:
         seat.life.give_up(NO_CARD.with_values(card=seat.status.card))
         if not self._cards_chosen and len(self._without_card) == len(self._seats):
             # The driver knows cards, and the backend's torch knows none: it is the one for processors.
-            seat.card, seat.second = None, ""
+            seat.card, seat.others = None, ()
             seat.life.reset()
             self._seats.open([seat])
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from ..memory.forecast import Machine
 from ..protocol.messages import Plan, Problem, ProblemKind, ProgressParams, RunResult, WorkerState, WorkerStatus
 from ..protocol.sentences import Sentence
-from ..protocol.workers import SECOND_CARD_VARIABLE
+from ..protocol.workers import OTHER_CARDS_VARIABLE
 from .cards import VISIBLE, Card
 from .graphics_card import GraphicsCardWatch
 from .inbox import WorkerExit, WorkerLine, WorkerLost, WorkerUnfit
@@ -23,6 +23,8 @@ from .worker_life import WorkerLife
 log = logging.getLogger(__name__)
 
 MAX_SEATS = 64
+MAX_CARDS_PER_TAKE = 8
+"""As many as one machine has that exchange at full speed."""
 THREADS = "OMP_NUM_THREADS"
 PROCESSOR = "cpu"
 
@@ -55,10 +57,10 @@ class Seat:
         life: WorkerLife,
         card: Card | None = None,
         watch: GraphicsCardWatch | None = None,
-        second: str = "",
+        others: Sequence[str] = (),
     ) -> None:
-        """Places are counted from 0; without a card, a worker chooses its device itself. `second` as `Place` has it."""
-        self.number, self.life, self.card, self.second = number, life, card, second
+        """Places are counted from 0; without a card, a worker chooses its device itself. `others` as `Place` has it."""
+        self.number, self.life, self.card, self.others = number, life, card, tuple(others)
         self.watch = watch or GraphicsCardWatch(None)
         self.needs_card = False
         """Whether a worker without a graphics card is to make no takes here, though it was given no certain one."""
@@ -76,7 +78,7 @@ class Seat:
     def status(self) -> WorkerStatus:
         """The state of the worker, with the place."""
         card = "" if self.card is None else self.card.id
-        return dataclasses.replace(self.life.status, number=self.number, card=card, second_card=self.second)
+        return dataclasses.replace(self.life.status, number=self.number, card=card, other_cards=list(self.others))
 
     @property
     def is_broken(self) -> bool:
@@ -200,11 +202,11 @@ class Seats:
         self._host_bytes = max(self._host_bytes, host_bytes)
 
     def host_budget_of(self, seat: Seat) -> int | None:
-        """The machine's memory that its worker, or its second card's process, may have beside the others there.
+        """The machine's memory that its worker, or the process of another card of its, may have beside the others there.
 
         None for all that is free.
         """
-        host_bytes, processes = self._host_bytes, sum(2 if each.second else 1 for each in self._seats)
+        host_bytes, processes = self._host_bytes, sum(1 + len(each.others) for each in self._seats)
         if seat.life.is_far:
             host_bytes, processes = seat.status.host_bytes, seat.life.shared
         return host_bytes // processes if processes > 1 and host_bytes else None
@@ -212,8 +214,8 @@ class Seats:
     def machine_of(self, seat: Seat) -> Machine | None:
         """The machine to plan for, as a worker has it there; None until that is known. From any thread."""
         machine, budget = seat.watch.machine, self.host_budget_of(seat)
-        if machine is not None and seat.second:
-            machine = dataclasses.replace(machine, cards=2)
+        if machine is not None and seat.others:
+            machine = dataclasses.replace(machine, cards=1 + len(seat.others))
         if machine is None or budget is None:
             return machine
         shared = dataclasses.replace(machine, host_bytes=min(machine.host_bytes, budget))
@@ -279,41 +281,42 @@ class Place:
 
     card: Card | None = None
     """None: it chooses its device itself."""
-    second: str = ""
-    """Its second card, as SECOND_CARD_VARIABLE has it; empty if it has one."""
+    others: tuple[str, ...] = ()
+    """Its other cards, each as OTHER_CARDS_VARIABLE has it."""
 
 
 def environments(places: Sequence[Place], around: dict[str, str]) -> list[dict[str, str]]:
     """What the workers of these places find in their environment, which is `around` but for the cards.
 
-    Workers that compute on the processor share its cores, also with their second half.
+    Workers that compute on the processor share its cores, also with those that share their takes.
     """
     made = []
-    processes = sum(2 if place.second else 1 for place in places)
+    processes = sum(1 + len(place.others) for place in places)
     for place in places:
-        mine = {name: value for name, value in around.items() if name != SECOND_CARD_VARIABLE}
+        mine = {name: value for name, value in around.items() if name != OTHER_CARDS_VARIABLE}
         if place.card is not None:
             mine[VISIBLE] = place.card.id
         elif processes > 1:
             mine.setdefault(THREADS, str(max(1, (os.cpu_count() or 1) // processes)))
-        if place.second:
-            mine[SECOND_CARD_VARIABLE] = place.second
+        if place.others:
+            mine[OTHER_CARDS_VARIABLE] = ",".join(place.others)
         made.append(mine)
     return made
 
 
 def take_places(workers: int, cards: Sequence[Card], cards_per_take: int = 1, device: str = "auto") -> list[Place]:
-    """A place for each card, or for each two that follow one another where a take may have two.
+    """A place for each card, or for so many that follow one another as a take may have.
 
     `workers` is the number of places that was asked for, 0 where it wasn't. No card has two workers. Without cards,
-    there are as many workers as were asked for, else one; a second half is computed on the processor only where
+    there are as many workers as were asked for, else one; several processes share a take on the processor only where
     `device` is that.
     """
     if cards:
-        pairs = [cards[first : first + cards_per_take] for first in range(0, len(cards), cards_per_take)]
-        return [Place(pair[0], pair[1].id if len(pair) > 1 else "") for pair in pairs][: workers or None]
-    second = PROCESSOR if cards_per_take > 1 and device == PROCESSOR else ""
-    return [Place(None, second)] * min(max(1, workers), MAX_SEATS)
+        groups = [cards[first : first + cards_per_take] for first in range(0, len(cards), cards_per_take)]
+        places = [Place(first, tuple(card.id for card in others)) for first, *others in groups]
+        return places[: workers or None]
+    others = (PROCESSOR,) * (cards_per_take - 1) if device == PROCESSOR else ()
+    return [Place(None, others)] * min(max(1, workers), MAX_SEATS)
 
 
 NO_CARD_THERE = Sentence(

@@ -54,7 +54,7 @@ from .inbox import Call, ClientLine, Event, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
 from .planner import Planner
 from .planning_queue import PlanningQueue
-from .seats import MAX_SEATS, Seat, Seats, environments, take_places
+from .seats import MAX_CARDS_PER_TAKE, MAX_SEATS, Seat, Seats, environments, take_places
 from .standard_io import Busy, StandardInput, StandardOutput, exit_hard_after, leave_at_signals, private_stdout
 from .worker_life import WorkerLife
 
@@ -107,7 +107,7 @@ class Options:
     cluster: ClusterWish | None = None
     """The cluster on which the workers are; None: they are on this machine."""
     cards_per_take: int = 1
-    """2: a worker has two cards, and each computes one half of a take's guidance."""
+    """How many cards a worker has, which make each of its takes together."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -196,11 +196,11 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cards-per-take",
-        type=int,
-        choices=[1, 2],
+        type=_cards_per_take,
         default=1,
-        help="2: two cards make one take, the prompt's half of guidance on one and the negative prompt's on the other "
-        "(1: each card makes takes of its own)",
+        metavar="N",
+        help="so many cards make one take together: with guidance, half of them for the prompt and half for the "
+        "negative prompt, and else by shares of each frame (1: each card makes takes of its own)",
     )
     parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of each device")
 
@@ -209,6 +209,12 @@ def _card(text: str) -> str:
     if not is_card_id(text):
         raise argparse.ArgumentTypeError(f"'{text}' names no card; `nvidia-smi -L` lists their UUIDs (GPU-...)")
     return text
+
+
+def _cards_per_take(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= MAX_CARDS_PER_TAKE:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of cards; give 1 to {MAX_CARDS_PER_TAKE}")
+    return int(text)
 
 
 def _count(text: str) -> int:
@@ -441,8 +447,8 @@ class Server:
         options = self._options
         places = take_places(options.workers, found, options.cards_per_take, options.device)
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
-        if options.cards_per_take > 1 and not any(place.second for place in places):
-            log.warning("A take has one card: there aren't two that it could have")
+        if options.cards_per_take > 1 and not any(place.others for place in places):
+            log.warning("A take has one card: there aren't several that it could have")
         around = environments(places, worker_process.environment(options.online, options.state))
         log.info("Workers: %d; cards: %s", len(places), ", ".join(f"{each.id} {each.name}" for each in found) or "any")
         self._seats.open(
@@ -451,7 +457,7 @@ class Server:
                 WorkerLife(command, environment, self._logs, self._inbox, numbers=self._numbers),
                 place.card,
                 GraphicsCardWatch(options.memory_budget_bytes, options.device, place.card),
-                place.second,
+                place.others,
             )
             for number, (place, environment) in enumerate(zip(places, around, strict=True))
         )

@@ -10,10 +10,13 @@ look                 a small draft of what is being looked at, and no job
 take_job             one job: prepare, denoise, decode, again with less memory if need be
 skipped_work         what a job leaves out, and what one measures that calibrates the step cache
 overlap              what is done at once on the way to the first step
-second_card          guidance's other half on the worker's second card: asked for, waited for, done without
-second_card_process  the process there, which reads what the worker says
-second_half          what it computes
-payload_frames       what the two say to each other, with tensors
+other_cards          what a worker's other cards do of a job: asked for, waited for, done without
+team                 those of them that compute a forward pass together
+card_group           what they exchange in it, and a watch over that
+other_process        their processes, as the worker sees one
+other_card_process   such a process, which reads what the worker says
+other_card           what it computes
+payload_frames       what they say to each other, with tensors
 idle_memory          whether others need what an idle process holds
 step_pace            how long the steps take, and whether the card's memory ran over
 gather               the request's sources into the canvas of its task

@@ -27,16 +27,16 @@ def main() -> int:
     heartbeat.start()
     with compiled_kernels.not_made_by_import():
         from .executor import Executor  # loads torch and diffusers, which take seconds
-        from .second_card import SecondCard
+        from .other_cards import OtherCards
 
     def report(progress: ProgressParams) -> None:
         heartbeat.job_spoke()
         listener.notify("progress", progress)
 
-    second = SecondCard.of_environment()
-    if second is not None:
-        second.start()
-    executor = Executor(report, lambda place: listener.notify("reading", ReadingParams(place)), second)
+    others = OtherCards.of_environment()
+    if others is not None:
+        others.start()
+    executor = Executor(report, lambda place: listener.notify("reading", ReadingParams(place)), others)
     listener.notify("ready", executor.ready())
     while True:
         try:

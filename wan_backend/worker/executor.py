@@ -30,7 +30,7 @@ from ..protocol.sentences import Sentence
 from . import failures
 from .idle_memory import IdleMemory
 from .look import make_look
-from .second_card import SecondCard
+from .other_cards import OtherCards
 from .server_connection import Look, Run, WarmUp
 from .source_reader import SourceReader
 from .take_job import make_take
@@ -54,17 +54,17 @@ class Executor:
         self,
         report: Callable[[ProgressParams], None],
         on_read: Callable[[str], None] = lambda _place: None,
-        second: SecondCard | None = None,
+        others: OtherCards | None = None,
     ) -> None:
         """`report` gets a job's progress; `on_read` the file or folder that is about to be read, and "" after it.
 
-        `second` is the worker's second card, if it has one.
+        `others` are the worker's other cards, if it has some.
         """
         sys.setswitchinterval(SWITCH_SECONDS)
         diffusers.utils.logging.disable_progress_bar()
         transformers.logging.disable_progress_bar()
         self._report = report
-        self._reader, self._on_read, self._second = SourceReader(), on_read, second
+        self._reader, self._on_read, self._others = SourceReader(), on_read, others
         self._warm: WarmModel | None = None
         self._findings: Path | None = None
         self._kernels_settled = True
@@ -115,7 +115,7 @@ class Executor:
         began = time.monotonic()
         try:
             warm = self._warm_model(wanted.params.job)
-            held = get_ready(wanted.params, warm, wanted.ended.is_set, self._on_read, self._second)
+            held = get_ready(wanted.params, warm, wanted.ended.is_set, self._on_read, self._others)
             log.info("warm after %.1f s: %s", time.monotonic() - began, ", ".join(held))
         except Stopped:
             log.info("the warm-up makes way after %.1f s", time.monotonic() - began)
@@ -133,8 +133,8 @@ class Executor:
             if self._warm is not None:
                 if not self._kernels_settled:
                     self._settle_kernels(self._warm.model)
-                if self._idle.look(self._warm.model) and self._second is not None:
-                    self._second.drop()
+                if self._idle.look(self._warm.model) and self._others is not None:
+                    self._others.drop()
         except Exception:  # the edge: nobody waits for this, and the next job says what is wrong
             log.exception("an idle worker could not look at its memory")
 
@@ -153,7 +153,7 @@ class Executor:
         if run.params.request.training is not None:
             return self._train(run, stop)
         warm = self._warm_model(run.params)
-        return make_take(run.params, warm, self._report, stop, self._reader.for_job(stop), self._on_read, self._second)
+        return make_take(run.params, warm, self._report, stop, self._reader.for_job(stop), self._on_read, self._others)
 
     def _train(self, run: Run, stop: Callable[[], bool]) -> RunResult:
         """A training has a model of its own: what stays of it is no take's."""

@@ -1,4 +1,4 @@
-"""What a worker and its second card's process say to each other over a pipe: a line of JSON, and bytes after it.
+"""What a worker and the process of another card say to each other over a pipe: a line of JSON, and bytes after it.
 
 The bytes are tensors in the form of a safetensors file, whose length the line tells. Nothing that is read is ever run.
 It imports no torch: a process reads its pipe while it loads that.

@@ -36,9 +36,9 @@ from ..pipelines import channels_last_autoencoder, depth_guide, task_conditions,
 from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import DenoisingStep, StepCopy, denoise_in_turn
+from ..pipelines.elsewhere import NOWHERE
 from ..pipelines.encode import latent_frames
 from ..pipelines.experts import experts_of
-from ..pipelines.negative_elsewhere import NOWHERE
 from ..pipelines.preparation import Preparation
 from ..pipelines.preview import LatentColors
 from ..pipelines.sampling import make_scheduler
@@ -74,9 +74,9 @@ from .gather import gather
 from .job_memory import JobMemory
 from .kept_steps import KeptSteps, fingerprint
 from .late_steps import LateSteps
+from .other_cards import OtherCards
 from .preview_file import PreviewFile
 from .progress import Progress, TakeWork
-from .second_card import SecondCard
 from .skipped_work import keep_calibration, skipped_work_of
 from .source_reader import Read
 from .step_pace import StepPace
@@ -140,8 +140,8 @@ class TakeJob:
     on_read: Callable[[str], None]
     write: WritePictures
     """Makes of the decoded pictures what is wanted of them."""
-    second: SecondCard | None = None
-    """The worker's second card; None if it has one card."""
+    others: OtherCards | None = None
+    """The worker's other cards; None if it has one card, or the take is made by one."""
 
     @property
     def request(self) -> TakeRequest:
@@ -180,7 +180,7 @@ class TakeState:
     spilled: bool = False
     """The driver was seen to keep in the machine's memory what should be on the card."""
     shared: int = 0
-    """How many forward passes the second card made."""
+    """How many forward passes other cards made, or had a share of."""
     late: LateSteps | None = None
     """What finishes the steps; None before the first."""
     jumps: dict[Role, Jump] = field(default_factory=dict)
@@ -196,12 +196,12 @@ def make_take(
     should_stop: ShouldStop,
     read: Read = source_frames.read,
     on_read: Callable[[str], None] = lambda _place: None,
-    second: SecondCard | None = None,
+    others: OtherCards | None = None,
 ) -> RunResult:
     """Make the take of a job, whole on the disk. Raises Refusal, Stopped, OSError, or what the libraries raise.
 
     `read` reads the sources; `on_read(place)` is called before any other file or folder is read, and with "" after it.
-    `second` is used where the plan has two cards.
+    `others` is used where the plan has several cards.
     """
     plan, request, model = params.plan, params.request, warm.model
     warm.keep_prompts(params)
@@ -213,7 +213,7 @@ def make_take(
     write = partial(take_pictures.write, marks=marks)
     job = TakeJob(
         *(params, warm, progress, KeptSteps(folder), preview, should_stop, read, on_read, write),
-        second=second if plan.cards > 1 else None,
+        others=others if plan.cards > 1 else None,
     )
     progress.phase(JobState.LOADING, Sentence("Getting ready"))
     problem = media_folder.check(request.media_folder, plan.disk_bytes)
@@ -299,10 +299,10 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
     """Make the media in `folder`; False if memory ran out and `memory` has a smaller plan now."""
     state.component, state.denoised = "", False
     _choose_decoder(job, state, memory.plan)
-    if job.second is not None:  # first of all, since it loads beside everything else
+    if job.others is not None:  # first of all, since they load beside everything else
         how = job.model.device, memory.plan.eight_bit
-        job.second.prepare(job.params, *how, job.should_stop, lambda: state.steps - state.done)
-        job.second.turn("transformer")
+        job.others.prepare(job.params, *how, job.should_stop, lambda: state.steps - state.done)
+        job.others.turn("transformer")
     try:
         placement = PlacedModel(
             job.model,
@@ -323,8 +323,8 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
             raise
         return False
     finally:
-        if job.second is not None:
-            job.second.rest()
+        if job.others is not None:
+            job.others.rest()
     return True
 
 
@@ -479,13 +479,13 @@ def _denoise(
             resumed=state.resumed,
             should_stop=late.should_stop,
             skipped=skipped,
-            elsewhere=NOWHERE if job.second is None else job.second,
+            elsewhere=NOWHERE if job.others is None else job.others,
         )
     except BaseException:
         late.finish_after_failure()
         raise
     late.finish()
-    _note_second_card(job, state)
+    _note_other_cards(job, state)
     if skipped.measured is not None:
         controlled = conditions.control is not None
         sentence = keep_calibration(job.params, job.model, controlled, skipped.measured)
@@ -503,15 +503,15 @@ def _denoise(
     return latents
 
 
-def _note_second_card(job: TakeJob, state: TakeState) -> None:
-    """Have the take say what its second card did, which has nothing more to do for it."""
-    second = job.second
-    if second is None:
+def _note_other_cards(job: TakeJob, state: TakeState) -> None:
+    """Have the take say what its other cards did, which have nothing more to do for it."""
+    others = job.others
+    if others is None:
         return
-    second.rest()
-    state.shared += second.forwards_made
-    if second.note and (second.was_lost or state.resumed is None):
-        state.plan = replace(state.plan, notes=[*state.plan.notes, second.note])
+    others.rest()
+    state.shared += others.forwards_made
+    if others.note and (others.was_lost or state.resumed is None):
+        state.plan = replace(state.plan, notes=[*state.plan.notes, others.note])
 
 
 def _after_step(state: TakeState, placement: PlacedModel, step: DenoisingStep) -> None:
@@ -654,7 +654,7 @@ def _settings(job: TakeJob, state: TakeState, result: RunResult, marks: Marks) -
             "torch": torch.__version__,
             "device": devices.name(job.model.device),
             "kernels": state.kernels,
-            "second_card_forwards": state.shared,
+            "other_cards_forwards": state.shared,
         },
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }

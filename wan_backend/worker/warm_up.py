@@ -23,7 +23,7 @@ from ..pipelines.stopping import ShouldStop, check
 from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import WarmUpParams
 from .job_memory import JobMemory
-from .second_card import SecondCard
+from .other_cards import OtherCards
 from .warm_model import WarmModel
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def get_ready(
     warm: WarmModel,
     should_stop: ShouldStop,
     on_read: Callable[[str], None] = lambda _: None,
-    second: SecondCard | None = None,
+    others: OtherCards | None = None,
 ) -> tuple[str, ...]:
     """Load what a job like `params.job` will need; the components that are in memory then.
 
@@ -51,8 +51,8 @@ def get_ready(
     findings = Path(job.state_folder, KERNELS_FILE) if job.state_folder else None
     checked = partial(_check, should_stop)
     plan = JobMemory(model, job).plan
-    if second is not None and job.plan.cards > 1:  # it goes on loading after this, as long as nothing else is asked
-        second.warm_up(job, model.device, plan.eight_bit)
+    if others is not None and job.plan.cards > 1:  # they go on loading after this, as long as nothing else is asked
+        others.warm_up(job, model.device, plan.eight_bit)
     placement = PlacedModel(model, plan, checked, checked, job.plan.loras, on_read, findings)
     channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
     components = [component for component in ORDER if component in model.components]

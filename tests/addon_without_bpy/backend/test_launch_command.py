@@ -61,11 +61,10 @@ def test_what_the_preferences_say_becomes_flags(command, settings, tmp_path):
     cards = {"cards": ("GPU-1111", "GPU-2222")}
     chosen = command.find(settings(command=sys.executable, **cards)).arguments
     assert chosen[-4:] == ["--card", "GPU-1111", "--card", "GPU-2222"]
-    both = command.find(settings(command=sys.executable, two_cards=True, **cards)).arguments
+    both = command.find(settings(command=sys.executable, cards_per_take=2, **cards)).arguments
     assert both[-2:] == ["--cards-per-take", "2"]
-    assert (
-        "--cards-per-take" not in command.find(settings(command=sys.executable, two_cards=True, device="cpu")).arguments
-    )
+    on_processor = command.find(settings(command=sys.executable, cards_per_take=2, device="cpu")).arguments
+    assert "--cards-per-take" not in [*on_processor, *chosen]
     assert "--card" not in command.find(settings(command=sys.executable, device="cpu", **cards)).arguments
     assert command.find(settings(command=sys.executable, paused=True)).arguments[-1] == "--paused"
     plain = command.find(settings(command=sys.executable)).arguments

@@ -233,8 +233,8 @@ def test_cards_are_chosen_in_the_preferences(stand_in, addon) -> None:
         assert bpy.ops.wan_vse.use_card(card="GPU-2000") == {"CANCELLED"}, "the last one stays"
         assert bpy.ops.wan_vse.use_card(card="GPU-9000") == {"CANCELLED"}
         assert bpy.ops.wan_vse.use_card(card="GPU-1000") == {"FINISHED"} and preferences.cards == ""
-        preferences.two_cards = True
-        assert addon("jobs.folders").backend_settings().two_cards
+        preferences.cards_per_take = 4
+        assert addon("jobs.folders").backend_settings().cards_per_take == 4
     finally:
-        preferences.cards, preferences.two_cards = "", False
+        preferences.cards, preferences.cards_per_take = "", 1
         stand_in.server.cards = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wan_backend.protocol.workers import SECOND_CARD_VARIABLE
+from wan_backend.protocol.workers import OTHER_CARDS_VARIABLE
 from wan_backend.server import cards, seats
 from wan_backend.server.cards import Card
 
@@ -73,7 +73,7 @@ def test_what_the_environment_leaves(value, ids):
 def places(workers: int, found: list, *how) -> list[tuple[str, str]]:
     """The card of each place, and its second one."""
     made = seats.take_places(workers, found, *how)
-    return [(each.card.id if each.card else "", each.second) for each in made]
+    return [(each.card.id if each.card else "", ",".join(each.others)) for each in made]
 
 
 def test_a_place_for_each_card_or_for_as_many_workers_as_were_asked_for():
@@ -87,6 +87,7 @@ def test_two_cards_for_a_take_share_a_place_and_an_odd_one_has_its_own():
     three = cards.named(["GPU-1111", "GPU-2222", "GPU-3333"])
     assert places(0, three, 2) == [("GPU-1111", "GPU-2222"), ("GPU-3333", "")]
     assert places(1, three, 2) == [("GPU-1111", "GPU-2222")]
+    assert places(0, three, 4) == [("GPU-1111", "GPU-2222,GPU-3333")], "as many as there are"
     assert places(0, [], 2) == [("", "")], "without cards there is no second one"
     assert places(0, [], 2, "cpu") == [("", "cpu")], "but where it is asked for, both halves are the processor's"
 
@@ -100,7 +101,9 @@ def test_workers_see_their_card_alone_and_share_the_processors_cores(monkeypatch
     assert seats.THREADS not in seats.environments([seats.Place()], around)[0]
     assert seats.environments([seats.Place()] * 2, {seats.THREADS: "7"})[0][seats.THREADS] == "7"
     (pair,) = seats.environments(seats.take_places(0, cards.named(["GPU-1111", "GPU-2222"]), 2), around)
-    assert (pair[cards.VISIBLE], pair[SECOND_CARD_VARIABLE]) == ("GPU-1111", "GPU-2222")
-    assert seats.environments([seats.Place(None, "cpu")], around)[0][seats.THREADS] == "4", "each half has half of them"
-    assert SECOND_CARD_VARIABLE not in seats.environments([seats.Place()], {SECOND_CARD_VARIABLE: "0"})[0]
+    assert (pair[cards.VISIBLE], pair[OTHER_CARDS_VARIABLE]) == ("GPU-1111", "GPU-2222")
+    (three,) = seats.environments(seats.take_places(0, cards.named(["GPU-1111", "GPU-2222", "GPU-3333"]), 3), around)
+    assert three[OTHER_CARDS_VARIABLE] == "GPU-2222,GPU-3333"
+    assert seats.environments([seats.Place(None, ("cpu",))], around)[0][seats.THREADS] == "4", "each half has half of them"
+    assert OTHER_CARDS_VARIABLE not in seats.environments([seats.Place()], {OTHER_CARDS_VARIABLE: "0"})[0]
     assert around == {"PATH": "/bin", cards.VISIBLE: "0,1"}

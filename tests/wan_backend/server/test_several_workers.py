@@ -9,7 +9,7 @@ import pytest
 from tests.wan_backend.server.in_process import InProcess, Worker, inside
 from tests.wan_backend.server.served import request
 from wan_backend.protocol.messages import Problem, ProblemKind, WorkerState
-from wan_backend.protocol.workers import SECOND_CARD_VARIABLE
+from wan_backend.protocol.workers import OTHER_CARDS_VARIABLE
 from wan_backend.server import cards
 from wan_backend.server.worker_life import QUICK_DEATHS
 
@@ -289,10 +289,11 @@ def test_two_cards_for_a_take_have_one_worker_and_each_half_of_its_part_of_the_m
     server = inside(device="auto", cards=[ONE, TWO], cards_per_take=2)
     jobs = submit(server, media, 2, guidance_scale=4.0)
     worker = server.runs(jobs[0])
-    assert (worker.around[cards.VISIBLE], worker.around[SECOND_CARD_VARIABLE]) == (ONE, TWO)
+    assert (worker.around[cards.VISIBLE], worker.around[OTHER_CARDS_VARIABLE]) == (ONE, TWO)
     assert worker.job.plan.cards == 2 and worker.job.host_budget_bytes == (64 << 30) // 2
     assert server.worker_of(jobs[1]) is None, "the second card has no worker of its own"
-    assert server.call("plan", request=request(media, guidance_scale=1.0))["cards"] == 1
+    alone = server.call("plan", request=request(media, guidance_scale=1.0))
+    assert (alone["cards"], alone["cards_per_forward"]) == (2, 2)
     end_all(server, jobs)
 
 

@@ -1,4 +1,4 @@
-"""A server whose worker has two cards, here two processes on the processor: it uses both, and leaves none behind."""
+"""A server whose worker has several cards, here processes on the processor: it uses all, and leaves none behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.wan_backend.server.served import Served, request
-from wan_backend.planning.two_cards import TWO_CARDS
+from wan_backend.planning.several_cards import HALVES
 
 pytestmark = pytest.mark.long
 WORKER = [sys.executable, "-m", "wan_backend.worker"]
@@ -35,11 +35,11 @@ def test_both_halves_are_computed_and_none_outlives_a_server_that_is_killed(tmp_
         made = next(
             settings
             for seed in range(TAKES)
-            if (settings := take(server, media, seed))["backend"]["second_card_forwards"] == SIZE["steps"]
+            if (settings := take(server, media, seed))["backend"]["other_cards_forwards"] == SIZE["steps"]
         )  # the first may be made before the second process is ready
-        assert made["plan"]["cards"] == 2 and TWO_CARDS in made["plan"]["notes"]
+        assert made["plan"]["cards"] == 2 and HALVES in made["plan"]["notes"]
         started = psutil.Process(server.process.pid).children(recursive=True)
-        halves = [each for each in started if "second_card_process" in " ".join(each.cmdline())]
+        halves = [each for each in started if "other_card_process" in " ".join(each.cmdline())]
         assert len(halves) == 1
         server.process.kill()
         gone, alive = psutil.wait_procs(started, SECONDS)

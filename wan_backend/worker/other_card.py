@@ -1,4 +1,4 @@
-"""Computes the negative prompt's half of guidance as a worker asks for it: what the second card's process does.
+"""Computes forward passes as a worker asks for them, alone or together with others: what another card's process does.
 
 It holds its own copy of the transformer, with the job's LoRAs on it, placed by what its own card has room for.
 """
@@ -6,6 +6,7 @@ It holds its own copy of the transformer, with the job's LoRAs on it, placed by 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,13 +27,15 @@ from ..protocol.conversion import from_json
 from ..protocol.errors import ProtocolError
 from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import RunParams
+from .card_group import CardGroup, GroupBroken, finish
 from .idle_memory import IdleMemory
 from .job_memory import JobMemory
 from .payload_frames import Message, packed
+from .team import received, spans_of
 from .warm_model import model_for
 
 if TYPE_CHECKING:
-    from .second_card_process import Inbox
+    from .other_card_process import Inbox
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +44,11 @@ ModelOf = Callable[[RunParams, WanModel | None], WanModel]
 LOOK_SECONDS = 5.0
 """How often it looks, while it has nothing to do, whether other programs need the memory that its model has."""
 MAX_WORDS = 500
+PATIENCE_SECONDS = 1.0
+"""Whoever waits so long for the others of its group, once nobody wants the forward pass any more, leaves the group."""
 
 
-class SecondHalf:
+class OtherCard:
     """Does what the messages say, one after another."""
 
     def __init__(self, inbox: Inbox, say: Callable[[bytes], None], model_of: ModelOf = model_for) -> None:
@@ -56,7 +61,12 @@ class SecondHalf:
         self._transformer: Any = None
         self._in_use = ExitStack()
         self._known: dict[str, torch.Tensor] = {}
-        """The inputs that don't change from step to step, by their window and name."""
+        """The inputs that don't change from step to step, by what they are for and their name."""
+        self._group: CardGroup | None = None
+        self._group_name = ""
+        self._shares = 0
+        """The number of the forward pass that it computes together with others; 0 while it computes none."""
+        inbox.on_end = self._leave_unless_done
         self._idle = IdleMemory()
 
     def go_on(self) -> None:
@@ -97,6 +107,8 @@ class SecondHalf:
                 self._leave()
             case "turn":
                 self._turn(message)
+            case "join":
+                self._join(message)
             case "forward":
                 self._forward(message, payload)
             case "rest":
@@ -121,7 +133,7 @@ class SecondHalf:
         self._placement = PlacedModel(
             *(model, memory, self._check, self._check, params.plan.loras),
             kernel_findings=findings,
-            begin_at_once=True,
+            begin_at_once=message["begin_at_once"],
         )
 
     def _check(self, _component: str) -> None:
@@ -143,23 +155,82 @@ class SecondHalf:
     def _forward(self, message: Message, payload: bytes) -> None:
         if self._transformer is None or self._placement is None:
             return  # the worker knows: it was told that something failed
-        check(self._inbox.should_stop)
-        began = time.monotonic()
-        made = self._transformer(**self._inputs(message, payload), return_dict=False)[0]
-        prediction, event = transfers.copied(made), transfers.record(made.device)
-        if event is not None:
-            event.synchronize()
-        answer = {"said": "made", "number": message["number"]}
-        self._say(packed(answer, safetensors.save({"prediction": prediction})))
+        began, inputs = time.monotonic(), self._inputs(message, payload)
+        try:
+            made = self._computed(message, inputs)
+        except BaseException:
+            if message["together"]:  # the others are elsewhere in the forward by now
+                self._leave_group()
+            raise
+        if not message["together"] or (self._group is not None and self._group.rank == 0):
+            prediction = transfers.copied(made)
+            finish(made.device)
+            answer = {"said": "made", "number": message["number"]}
+            self._say(packed(answer, safetensors.save({"prediction": prediction})))
         self._placement.take_up_kernels(time.monotonic() - began, message["steps_left"])
 
-    def _inputs(self, message: Message, payload: bytes) -> dict[str, torch.Tensor]:
+    def _computed(self, message: Message, inputs: dict[str, Any]) -> torch.Tensor:
+        """The prediction; nothing, or what no number can be trusted in, where another of the group has it."""
+        check(self._inbox.should_stop)
+        if not message["together"]:
+            alone: torch.Tensor = self._transformer(**inputs, return_dict=False)[0]
+            return alone
+        group, self._shares = self._group, message["number"]
+        try:
+            if group is None:
+                raise GroupBroken("there is no group any more")
+            inputs |= received(message["given"], group, inputs["encoder_hidden_states"].device)
+            made: torch.Tensor = self._transformer(**inputs, return_dict=False, exchange=group)[0]
+            finish(made.device)
+            if group.is_broken:
+                raise GroupBroken("the group was broken up")
+        except GroupBroken:
+            check(self._inbox.should_stop)
+            raise
+        finally:
+            self._shares = 0
+        return made
+
+    def _join(self, message: Message) -> None:
+        """Compute forward passes together with others from now on."""
+        assert self._model is not None
+        self._leave_group()
+        place = message["store"], message["rank"], message["size"]
+        self._group, self._group_name = CardGroup(*place, self._model.device), message["group"]
+        self._say(packed({"said": "joined", "number": message["number"], "group": self._group_name}))
+
+    def _leave_group(self) -> None:
+        """Compute alone, and have the worker know it."""
+        if self._group is not None:
+            self._group.break_up()
+            self._say(packed({"said": "left", "number": 0, "group": self._group_name}))
+        self._group = None
+
+    def _leave_unless_done(self) -> None:
+        """Nobody wants the forward pass that is being computed: if it isn't over soon, the others don't go on with it.
+
+        From the thread that reads, which doesn't wait for that.
+        """
+        number, group = self._shares, self._group
+        if not number or group is None:
+            return
+
+        def leave() -> None:
+            if self._shares == number:
+                group.break_up()
+
+        timer = threading.Timer(PATIENCE_SECONDS, leave)
+        timer.daemon = True
+        timer.start()
+
+    def _inputs(self, message: Message, payload: bytes) -> dict[str, Any]:
         """The transformer's inputs: those that came, and those that are known from before."""
         assert self._model is not None
         inputs = {name: tensor.to(self._model.device) for name, tensor in safetensors.load(payload).items()}
         for name in message["keep"]:
-            self._known[f"{message['window']} {name}"] = inputs[name]
-        return inputs | {name: self._known[f"{message['window']} {name}"] for name in message["kept"]}
+            self._known[f"{message['what_for']} {name}"] = inputs[name]
+        inputs |= {name: self._known[f"{message['what_for']} {name}"] for name in message["kept"]}
+        return {**inputs, "spans": spans_of(message["spans"])} if message["spans"] else inputs
 
     def _leave(self) -> None:
         """Let go of the transformer; it stays where the memory plan has it between jobs."""

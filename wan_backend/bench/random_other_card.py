@@ -1,13 +1,13 @@
-"""The second card's process for a model of random weights, which is in no folder: it makes the same one there.
+"""Another card's process for a model of random weights, which is in no folder: it makes the same one there.
 
-python -m wan_backend.bench.random_second_card
+python -m wan_backend.bench.random_other_card
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..worker import second_card_process
+from ..worker import other_card_process
 
 if TYPE_CHECKING:
     from ..loading.wan_model import WanModel
@@ -24,4 +24,4 @@ def model_of(params: RunParams, before: WanModel | None) -> WanModel:
 
 
 if __name__ == "__main__":
-    raise SystemExit(second_card_process.main(model_of))
+    raise SystemExit(other_card_process.main(model_of))

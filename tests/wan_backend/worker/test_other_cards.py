@@ -1,4 +1,5 @@
-"""A take of which a second process makes one half of guidance: to the bit the take of one, whatever becomes of it."""
+"""A take that several processes make is the take of one, whatever becomes of them: to the bit where each has a half of
+guidance, and but for rounding where they have shares of the tokens."""
 
 from __future__ import annotations
 
@@ -27,12 +28,13 @@ from wan_backend.lora.resolve import transformer_configs
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.encode import latent_frames
 from wan_backend.pipelines.windows import plan_windows
-from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, Role, RunParams, RunResult, TakeRequest, Task
-from wan_backend.protocol.workers import SECOND_CARD_VARIABLE
-from wan_backend.worker import payload_frames, second_card
+from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, Role, RunParams, RunResult, TakeRequest, Task, Words
+from wan_backend.protocol.workers import OTHER_CARDS_VARIABLE
+from wan_backend.worker import other_cards, payload_frames
 from wan_backend.worker.executor import Executor
 from wan_backend.worker.kept_steps import fingerprint
-from wan_backend.worker.second_card import Process, SecondCard
+from wan_backend.worker.other_cards import OtherCards
+from wan_backend.worker.other_process import Process
 
 pytestmark = pytest.mark.ci
 
@@ -52,30 +54,37 @@ sys.stdin.read()
 """
 
 
-class Awaited(SecondCard):
+class Awaited(OtherCards):
     """Each step waits until the process takes part; and something may be done to that after so many steps."""
 
     harm: Callable[[int], None] | None = None
     after = 0
 
     def ask(self, window, inputs):
-        if not self.was_lost:
-            self.wait_until_ready(SECONDS)
-        if self.harm is not None and self.forwards_made == self.after and self.process is not None:
-            self.harm(self.process.pid)  # before it is asked: else it may have answered by then
-            self.harm = None
+        self._await()
         return super().ask(window, inputs)
 
+    def _computed_together(self, *what):
+        self._await()
+        return super()._computed_together(*what)
 
-def processor(patience_seconds: float = SECONDS, **how) -> Awaited:
+    def _await(self) -> None:
+        if not self.was_lost:
+            self.wait_until_ready(SECONDS)
+        if self.harm is not None and self.forwards_made == self.after:
+            self.harm(self.processes[-1].pid)  # before it is asked: else it may have answered by then
+            self.harm = None
+
+
+def processor(others: int = 1, patience_seconds: float = SECONDS, **how) -> Awaited:
     """With patience for a busy machine, unless a test is about that."""
-    return Awaited(dict(os.environ), patience_seconds=patience_seconds, **how)
+    return Awaited([dict(os.environ)] * others, patience_seconds=patience_seconds, **how)
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Awaited]:
-    """One process for all tests that end none; a model is exchanged for the next."""
-    made = processor()
+    """Processes for all tests that end none; a model is exchanged for the next."""
+    made = processor(2)
     yield made
     made.close()
 
@@ -96,13 +105,14 @@ def second():
 
 @pytest.fixture
 def params(tmp_path: Path):
-    """Makes RunParams of five frames, 64 x 64, on two cards."""
+    """Makes RunParams of five frames, 64 x 64, on two cards with guidance."""
 
     def make(folder: Path, name: str = "two", plan=None, **request) -> RunParams:
         media = tmp_path / name
         made = TakeRequest("fog", "any", 64, 64, 5, RATE, 5, str(media), negative_prompt="blurry", **request)
         frames = (plan or {}).pop("frames", 5)
-        settled = Plan("any", 64, 64, frames, RATE, 5, STEPS, 3.0, 3.0, "unipc", cards=2, **(plan or {}))
+        settings = {"guidance_scale": 3.0, "cards": 2, **(plan or {})}
+        settled = Plan("any", 64, 64, frames, RATE, 5, STEPS, flow_shift=3.0, sampler="unipc", **settings)
         return RunParams("a" * 32, made, settled, str(folder), "cpu", state_folder=str(tmp_path / "state"))
 
     return make
@@ -111,7 +121,7 @@ def params(tmp_path: Path):
 def alone(params: RunParams) -> np.ndarray:
     """The pictures that one process makes."""
     request = dataclasses.replace(params.request, media_folder=params.request.media_folder + " alone")
-    plan = dataclasses.replace(params.plan, cards=1)
+    plan = dataclasses.replace(params.plan, cards=1, cards_per_forward=1)
     return pictures(made(silent_executor().run(asked(dataclasses.replace(params, request=request, plan=plan)))))
 
 
@@ -121,11 +131,11 @@ def made(result: object) -> str:
     return result.take.folder
 
 
-def on_two(params: RunParams, second: SecondCard) -> tuple[np.ndarray, int, list[str]]:
-    """The pictures that two processes make, how many forward passes were the second one's, and the take's notes."""
-    folder = Path(made(Executor(lambda _: None, second=second).run(asked(params))))
+def on_two(params: RunParams, others: OtherCards) -> tuple[np.ndarray, int, list[str]]:
+    """The pictures that several processes make, how many forward passes were not the first one's, and the notes."""
+    folder = Path(made(Executor(lambda _: None, others=others).run(asked(params))))
     settings = json.loads((folder / "take.json").read_text())
-    return pictures(str(folder)), settings["backend"]["second_card_forwards"], settings["notes"]
+    return pictures(str(folder)), settings["backend"]["other_cards_forwards"], settings["notes"]
 
 
 def test_a_take_with_control_is_the_same_to_the_bit(shared, vace_folder, params, tmp_path):
@@ -171,18 +181,87 @@ def test_a_card_that_dies_or_hangs_costs_nothing_but_time(second, vace_folder, p
     harmed = second()
 
     def stop(pid: int) -> None:
+        nonlocal ended
+        ended = harmed.processes[0]
         os.kill(pid, signal.SIGSTOP)
         harmed.patience_seconds = 0.5
+
+    ended: Process | None = None
 
     harmed.harm, harmed.after = lambda pid: os.kill(pid, signal.SIGKILL), 2
     job = params(vace_folder)
     both, forwards, notes = on_two(job, harmed)
-    assert np.array_equal(both, alone(job)) and forwards == 2 and notes == [second_card.LOST]
+    assert np.array_equal(both, alone(job)) and forwards == 2 and notes == [other_cards.LOST]
     # the next job has another process there
     harmed.harm, harmed.after = stop, 1
     again, forwards, notes = on_two(params(vace_folder, "again"), harmed)
-    assert np.array_equal(both, again) and forwards == 1 and notes == [second_card.LOST]
-    assert harmed.process.wait(SECONDS) == -signal.SIGKILL
+    assert np.array_equal(both, again) and forwards == 1 and notes == [other_cards.LOST]
+    assert ended.wait(SECONDS) == -signal.SIGKILL
+
+
+TOGETHER = {"cards": 3, "cards_per_forward": 3}
+
+
+def assert_alike(both: np.ndarray, one: np.ndarray) -> None:
+    assert both.std() > 5 and int(np.abs(both.astype(np.int16) - one).max()) <= 1
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_three_with_shares_of_the_tokens_make_the_take_of_one(shared, vace_folder, params, tmp_path, scale):
+    """Two heads and 32 or 48 tokens for three: nothing divides."""
+    kept = {"sources": [source(tmp_path, Role.BEFORE, range(3))], "task": Task.EXTEND}
+    job = params(vace_folder, plan={**TOGETHER, "frames": 9, "kept_before": 3, "guidance_scale": scale}, **kept)
+    both, forwards, notes = on_two(job, shared)
+    assert_alike(both, alone(job))
+    assert forwards == STEPS * (2 if scale > 1 else 1) and not notes
+
+
+def test_a_group_that_has_a_share_of_the_words_over_time(shared, t2v_folder, params):
+    words = [Words(0, 1, "red"), Words(2, 4, "green")]
+    job = params(t2v_folder, plan={"cards": 2, "cards_per_forward": 2, "guidance_scale": 1.0, "words": words})
+    both, forwards, _ = on_two(job, shared)
+    assert_alike(both, alone(job))
+    assert forwards == STEPS
+
+
+def test_each_of_two_experts_is_shared_with_its_loras_and_the_5b(
+    shared, text_experts_folder, first_latent_folder, params, tmp_path
+):
+    job = params(text_experts_folder, plan={**TOGETHER, "low_noise_guidance_scale": 1.0})
+    both, forwards, _ = on_two(job, shared)
+    assert_alike(both, alone(job))
+    assert forwards > STEPS
+    picture = {"sources": [source(tmp_path, Role.FIRST, range(1))], "task": Task.IMAGE_TO_VIDEO}
+    job = params(first_latent_folder, name="latent", plan={**TOGETHER, "kept_before": 1}, **picture)
+    both, forwards, _ = on_two(job, shared)
+    assert_alike(both, alone(job))
+    assert forwards == 2 * STEPS
+
+
+def test_four_make_both_halves_of_guidance_in_shares(second, vace_folder, params):
+    job = params(vace_folder, plan={"cards": 4, "cards_per_forward": 2})
+    both, forwards, notes = on_two(job, second(others=3))
+    assert_alike(both, alone(job))
+    assert forwards == 2 * STEPS and not notes
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_group_that_loses_one_goes_on_alone_and_is_there_for_the_next_take(second, vace_folder, params, number):
+    harmed = second(others=2)
+
+    def harm(pid: int) -> None:
+        os.kill(pid, number)
+        harmed.patience_seconds = 2.0
+
+    harmed.harm, harmed.after = harm, 2
+    job = params(vace_folder, plan={**TOGETHER, "guidance_scale": 1.0})
+    both, forwards, notes = on_two(job, harmed)
+    assert_alike(both, alone(job))
+    assert forwards == 2 and notes == [other_cards.LOST]
+    harmed.patience_seconds = SECONDS
+    again, forwards, notes = on_two(params(vace_folder, "again", plan={**TOGETHER, "guidance_scale": 1.0}), harmed)
+    assert_alike(again, both)
+    assert forwards == STEPS and not notes
 
 
 def test_steps_that_two_cards_made_may_go_on_with_one(vace_folder, params):
@@ -192,20 +271,20 @@ def test_steps_that_two_cards_made_may_go_on_with_one(vace_folder, params):
 
 
 def test_nobody_waits_for_a_card_that_is_not_ready(vace_folder, params):
-    late = SecondCard(dict(os.environ), [sys.executable, "-c", NEVER_READY])
+    late = OtherCards([dict(os.environ)], [sys.executable, "-c", NEVER_READY])
     job = params(vace_folder)
     both, forwards, notes = on_two(job, late)
     late.close()
-    assert np.array_equal(both, alone(job)) and forwards == 0 and notes == [second_card.NEVER_READY]
+    assert np.array_equal(both, alone(job)) and forwards == 0 and notes == [other_cards.NEVER_READY]
 
 
 def test_why_a_card_takes_no_part_is_said(shared, vace_folder, params, monkeypatch):
-    prepare = SecondCard.prepare
+    prepare = OtherCards.prepare
 
     def for_a_card(self, params, _device, *how):
         prepare(self, params, torch.device("cuda"), *how)
 
-    monkeypatch.setattr(SecondCard, "prepare", for_a_card)
+    monkeypatch.setattr(OtherCards, "prepare", for_a_card)
     _, forwards, notes = on_two(params(vace_folder), shared)
     assert forwards == 0 and len(notes) == 1 and "torch finds no such card" in notes[0]
 
@@ -220,18 +299,18 @@ def test_what_comes_late_of_the_job_before_says_nothing_of_this_one():
 
 
 def test_a_process_that_cannot_start_is_tried_a_few_times_only(vace_folder, params, tmp_path):
-    none = SecondCard(dict(os.environ), [str(tmp_path / "nothing")])
+    none = OtherCards([dict(os.environ)], [str(tmp_path / "nothing")])
     for _ in range(5):
         none.start()
-    assert none.process is None and none._deaths == second_card.MAX_DEATHS
+    assert not none.processes and none._places[0].deaths == other_cards.MAX_DEATHS
     _, forwards, notes = on_two(params(vace_folder), none)
-    assert forwards == 0 and notes == [second_card.NO_USE.with_values(reason=second_card.NO_PROCESS)]
+    assert forwards == 0 and notes == [other_cards.NO_USE.with_values(reason=other_cards.NO_PROCESS)]
 
 
 @pytest.fixture
 def pair(monkeypatch, tmp_path: Path):
     """A real worker with a second half on the processor, and that half's process."""
-    monkeypatch.setenv(SECOND_CARD_VARIABLE, "cpu")
+    monkeypatch.setenv(OTHER_CARDS_VARIABLE, "cpu")
     worker = Worker(tmp_path / "worker.log")
     (half,) = psutil.Process(worker.process.pid).children()
     yield worker, half

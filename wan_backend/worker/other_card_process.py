@@ -1,6 +1,6 @@
-"""`python -m wan_backend.worker.second_card_process`: the negative prompt's half of guidance, on a card of its own.
+"""`python -m wan_backend.worker.other_card_process`: what a worker has another card compute.
 
-A worker that has two cards starts it, and it ends with that. A thread reads what the worker says, so the end of a job
+A worker that has several cards starts one for each of the others, and they end with it. A thread reads what the worker says, so the end of a job
 stops the forward pass that is being computed, and the worker's own end this process.
 """
 
@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..protocol import process_setup
@@ -19,7 +20,7 @@ from .payload_frames import Message, NotAMessage
 from .server_connection import Channel
 
 if TYPE_CHECKING:
-    from .second_half import ModelOf
+    from .other_card import ModelOf
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class Inbox:
         self._stream = os.fdopen(source, "rb", buffering=1 << 20)
         self._messages: queue.Queue[tuple[Message, bytes]] = queue.Queue()
         self._ends = self._ends_taken = 0
+        self.on_end: Callable[[], None] = lambda: None
+        """Called from the thread that reads, when nobody waits any more for what came before."""
 
     def start(self) -> None:
         """Read from now on."""
@@ -55,8 +58,11 @@ class Inbox:
     def _read(self) -> None:
         try:
             while (came := payload_frames.read(self._stream)) is not None:
-                self._ends += came[0].get("do") in ENDING
+                ends = came[0].get("do") in ENDING
+                self._ends += ends
                 self._messages.put(came)
+                if ends:
+                    self.on_end()
         except NotAMessage as error:
             log.error("the worker sent what is no message: %s", error)
         os._exit(0)
@@ -68,10 +74,10 @@ def main(model_of: ModelOf | None = None) -> int:
     inbox = Inbox(source)
     inbox.start()  # before torch, so that the worker's end is seen while it loads
     with compiled_kernels.not_made_by_import():
-        from .second_half import SecondHalf
+        from .other_card import OtherCard
         from .warm_model import model_for
 
-    SecondHalf(inbox, Channel(sink).send, model_of or model_for).go_on()
+    OtherCard(inbox, Channel(sink).send, model_of or model_for).go_on()
     return 0
 
 

@@ -1,0 +1,42 @@
+"""`bench --cards`: which ways it compares, its table, and that all ways make the same pictures."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from wan_backend.bench import cards, command
+from wan_backend.bench.cards import Way
+
+SMALL = ["--size", "64x48", "--frames", "5", "--steps", "2", "--repeat", "1", "--device", "cpu"]
+ONE = Way("one card", 1, 1)
+
+
+def test_guidance_is_halved_where_there_is_some_and_tokens_are_always_shared():
+    assert cards.ways(2, 1.0) == [ONE, Way("shares of tokens", 2, 2)]
+    assert cards.ways(2, 5.0) == [ONE, Way("halves of guidance", 2, 1), Way("shares of tokens", 2, 2)]
+    assert cards.ways(4, 5.0)[1] == Way("halves of guidance, each on 2", 4, 2)
+    assert cards.ways(3, 5.0) == [ONE, Way("shares of tokens", 3, 3)]
+
+
+@pytest.mark.long
+def test_all_ways_are_timed_and_make_the_same_pictures(capsys, t2v_folder, tmp_path):
+    file = tmp_path / "figures.json"
+    assert command.run(["--cards", "--folder", str(t2v_folder), *SMALL, "--json", str(file)]) == 0
+    found = json.loads(file.read_text())
+    assert [way["name"] for way in found["ways"]] == [way.name for way in cards.ways(2, 5.0)]
+    for way in found["ways"]:
+        assert way["difference_of_frames"] <= 1 and way["difference_of_latents"] < 1e-5
+    assert cards.table(found) in capsys.readouterr().out
+
+
+def test_the_table_says_how_many_times_faster_several_are():
+    work = {"width": 832, "height": 480, "frames": 81, "steps": 3, "guidance_scale": 5.0}
+    same = {"difference_of_frames": 0, "difference_of_latents": 0.0}
+    rows = [
+        {"name": "one card", "step_seconds": 2.0, "take_seconds": 6.0, **same},
+        {"name": "shares of tokens", "step_seconds": 1.0, "take_seconds": 4.0, **same},
+    ]
+    lines = cards.table({"model": "1.3B", "device": "a card", "torch": "2", "cards": 2, "work": work, "ways": rows})
+    assert "| shares of tokens | 1.000 | 2.00 | 4.000 | 1.50 | 0 of 255 | 0.0e+00 |" in lines

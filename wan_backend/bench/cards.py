@@ -1,0 +1,170 @@
+"""`python -m wan_backend bench --cards`: a take on one card and on several, in turn in one run.
+
+With guidance, also by the halves of it, where the number of cards is even; always by shares of the tokens, on which all
+cards compute each forward pass together. On the processor, where the processes share the cores, it shows that the
+pictures are the same but for rounding, and nothing of speed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..loading import devices
+from ..loading.wan_model import WanModel
+from ..protocol.errors import Refusal
+from ..protocol.messages import Problem, ProblemKind, RunParams
+from ..protocol.sentences import Sentence
+from ..worker.other_cards import COMMAND, PROCESSOR, VISIBLE, OtherCards
+from .engines import EngineRun, Ours, Work, as_request, run_once
+
+RANDOM_COMMAND = (sys.executable, "-m", "wan_backend.bench.random_other_card")
+READY_SECONDS = 900.0
+WARM_UP_STEPS = 1
+ONE_CARD = Sentence(
+    "torch doesn't find {cards} cards, which this compares with one; --device cpu shows the way."
+)
+NOT_READY = Sentence("The processes of the other cards didn't get ready: {reason}.")
+
+
+@dataclass(frozen=True)
+class Way:
+    """How so many cards share a take."""
+
+    name: str
+    cards: int
+    cards_per_forward: int
+
+
+@dataclass
+class Measurement:
+    """What one way took, and what it made."""
+
+    way: Way
+    run: EngineRun = field(default_factory=EngineRun)
+    latents: torch.Tensor | None = None
+    seconds: list[float] = field(default_factory=list)
+    """Of whole takes."""
+
+
+def ways(cards: int, guidance_scale: float) -> list[Way]:
+    """What is compared; one card comes first."""
+    found = [Way("one card", 1, 1)]
+    if guidance_scale > 1 and cards % 2 == 0:
+        each = cards // 2
+        found.append(Way("halves of guidance" + (f", each on {each}" if each > 1 else ""), cards, each))
+    return [*found, Way("shares of tokens", cards, cards)]
+
+
+def run(
+    model: WanModel, work: Work, repeat: int, is_random: bool, json_file: Path | None = None, cards: int = 2
+) -> int:
+    """Measure and print, and write the figures to `json_file`; the exit code. Raises Refusal."""
+    others = OtherCards(environments(model.device, cards), RANDOM_COMMAND if is_random else COMMAND)
+    try:
+        found = _compared(model, work, repeat, others, ways(cards, work.guidance_scale))
+    finally:
+        others.close()
+    sys.stdout.write(table(found) + "\n")
+    if json_file is not None:
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures for a person."""
+    size = "{width}x{height}, {frames} frames, {steps} steps, guidance {guidance_scale:g}".format(**found["work"])
+    first = found["ways"][0]
+    return "\n".join(
+        [
+            f"{found['model']} on {found['cards']} of {found['device']}, torch {found['torch']}: {size}",
+            "",
+            "| | a step, s | times | the take, s | times | frames differ by | latents by |",
+            "|---|---|---|---|---|---|---|",
+            *(
+                f"| {way['name']} | {way['step_seconds']:.3f} | {first['step_seconds'] / way['step_seconds']:.2f} "
+                f"| {way['take_seconds']:.3f} | {first['take_seconds'] / way['take_seconds']:.2f} "
+                f"| {way['difference_of_frames']} of 255 | {way['difference_of_latents']:.1e} |"
+                for way in found["ways"]
+            ),
+        ]
+    )
+
+
+def _compared(model: WanModel, work: Work, repeat: int, others: OtherCards, compared: list[Way]) -> dict[str, Any]:
+    runs = [Measurement(way) for way in compared]
+    warm_up = replace(work, steps=min(work.steps, WARM_UP_STEPS))
+    for each in runs:  # what does not count: whoever comes first warms things up
+        _make(model, warm_up, Measurement(each.way), others)
+    for _ in range(repeat):
+        for each in runs:
+            _make(model, work, each, others)
+    one = runs[0]
+    assert one.run.frames is not None and one.latents is not None
+    rows = []
+    for each in runs:
+        assert each.run.frames is not None and each.latents is not None
+        rows.append(
+            {
+                **vars(each.way),
+                "step_seconds": float(np.median(each.run.steps)),
+                "take_seconds": float(np.median(each.seconds)),
+                "difference_of_frames": int(np.abs(one.run.frames.astype(np.int16) - each.run.frames).max()),
+                "difference_of_latents": float((one.latents - each.latents).norm() / one.latents.norm()),
+            }
+        )
+    return {
+        "device": devices.name(model.device),
+        "torch": torch.__version__,
+        "model": model.folder.name,
+        "cards": compared[-1].cards,
+        "work": vars(work),
+        "ways": rows,
+    }
+
+
+def _make(model: WanModel, work: Work, measured: Measurement, others: OtherCards) -> None:
+    """Make one take, and add its measurements. Raises Refusal where others don't take part in all of it."""
+    way = measured.way
+    engine = Ours(model, work, elsewhere=others) if way.cards > 1 else Ours(model, work)
+    if way.cards > 1:
+        request, plan = as_request(work)
+        shared = replace(plan, cards=way.cards, cards_per_forward=way.cards_per_forward)
+        params = RunParams("", request, shared, model.folder.as_posix(), model.device.type)
+        others.prepare(params, model.device, engine.placement.plan.eight_bit, begin_at_once=False)
+        others.turn("transformer")
+        if not others.wait_until_ready(READY_SECONDS):
+            failed = next((process.failed for process in others.processes if process.failed), "")
+            raise _refusal(NOT_READY.with_values(reason=failed or "they ended, or can't reach each other"))
+    began = time.monotonic()
+    measured.latents = run_once(engine, measured.run, model.device)
+    measured.seconds.append(time.monotonic() - began)
+    if way.cards > 1:
+        others.rest()
+        forwards = work.steps * (2 if work.guidance_scale > 1 and way.cards == way.cards_per_forward else 1)
+        if others.forwards_made < forwards:
+            raise _refusal(NOT_READY.with_values(reason="one was lost on the way"))
+
+
+def environments(device: torch.device, cards: int) -> list[dict[str, str]]:
+    """The environments of the other cards' processes. Raises Refusal."""
+    around = dict(os.environ)
+    if device.type == PROCESSOR:
+        return [around] * (cards - 1)
+    if device.type != "cuda" or torch.cuda.device_count() < cards:
+        raise _refusal(ONE_CARD.with_values(cards=cards))
+    left = [each.strip() for each in around.get(VISIBLE, "").split(",") if each.strip()]
+    ids = left if len(left) >= cards else [str(number) for number in range(cards)]
+    return [{**around, VISIBLE: card} for card in ids[1:cards]]
+
+
+def _refusal(sentence: Sentence) -> Refusal:
+    return Refusal(Problem(ProblemKind.BAD_SETTING, sentence))

@@ -1,0 +1,182 @@
+"""The processes that compute a forward pass together, one on each card, as one of them sees them.
+
+What they exchange goes from card to card: by NCCL, and between processors by Gloo. Both would wait without end for a
+process that died or hangs, so a `Watch` on the worker's side looks whether the forward goes on, and breaks the group if
+it doesn't. A broken group is never mended; its processes join another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from ..pipelines import transfers
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = timedelta(minutes=2)
+"""Of the libraries themselves, for one that doesn't come. Whoever waits for a group gives it up far sooner."""
+AROUND = {
+    # NCCL's own threads would end a process whose group is broken; here it goes on alone.
+    "TORCH_NCCL_ASYNC_ERROR_HANDLING": "0",
+    "TORCH_NCCL_ENABLE_MONITORING": "0",
+    "TORCH_NCCL_DUMP_ON_TIMEOUT": "0",
+    # The processes are on one machine, whose network is nobody's way here.
+    "NCCL_SOCKET_IFNAME": "lo",
+}
+"""What the libraries find in the environment unless it says something else."""
+LOOK_SECONDS = 0.1
+LONGER = 3.0
+"""A forward that doesn't go on for so many times its longest pause so far hangs."""
+
+
+class GroupBroken(RuntimeError):
+    """The group's processes can't go on together."""
+
+
+def is_possible(device: torch.device) -> bool:
+    """Whether torch can have processes on such devices exchange tensors."""
+    if not distributed.is_available():
+        return False
+    return distributed.is_nccl_available() if device.type == "cuda" else distributed.is_gloo_available()
+
+
+class CardGroup:
+    """`loading.token_split.Exchange` between processes."""
+
+    def __init__(self, store: str, rank: int, size: int, device: torch.device) -> None:
+        """Join the others; `store` is a file that isn't there yet, by which they find one another. Raises GroupBroken.
+
+        It waits until all are there.
+        """
+        self.rank, self.size = rank, size
+        self.went_on_at, self.longest_pause = 0.0, 0.0
+        """When the forward that is being computed went on last, and the longest that it didn't, in seconds."""
+        self.is_broken = False
+        self._device = device
+        with _as_broken():
+            self._backend: Any = _backend(store, rank, size, device)
+            self._greet()
+
+    def begin(self) -> None:
+        """A forward pass begins."""
+        self.went_on_at = time.monotonic()
+
+    def __call__(self, output: Tensor, sent: Tensor, output_sizes: list[int], sent_sizes: list[int]) -> None:
+        """See Exchange. Raises GroupBroken, also where it was broken by another thread."""
+        self._go_on()
+        backend = self._backend
+        if backend is None or self.is_broken:
+            raise GroupBroken("the group is broken")
+        with _as_broken():
+            backend.alltoall_base(output, sent, output_sizes, sent_sizes).wait()
+        self._go_on()
+
+    def broadcast(self, tensor: Tensor) -> Tensor:
+        """The first one's tensor; everybody gives one of its shape, on the group's device. Raises GroupBroken."""
+        numbers, leads = tensor.numel(), self.rank == 0
+        came = torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        sent = tensor.reshape(-1).repeat(self.size) if leads else tensor.new_empty(0)
+        sent_sizes = [numbers if leads else 0] * self.size
+        self(came.view(-1), sent, [numbers, *[0] * (self.size - 1)], sent_sizes)
+        return came
+
+    def break_up(self) -> None:
+        """Never exchange anything again; from any thread. Where the device waits for the others, it doesn't any more."""
+        if self.is_broken:
+            return
+        self.is_broken = True
+        backend, self._backend = self._backend, None
+        if self._device.type == "cuda" and backend is not None:
+            began = time.monotonic()
+            with contextlib.suppress(RuntimeError):
+                backend.abort()
+            log.info("the cards' group was broken up in %.1f s", time.monotonic() - began)
+
+    def _go_on(self) -> None:
+        now = time.monotonic()
+        self.longest_pause = max(self.longest_pause, now - self.went_on_at if self.went_on_at else 0.0)
+        self.went_on_at = now
+
+    def _greet(self) -> None:
+        """Exchange something, so that all connections are there; raises GroupBroken if it doesn't come as it went."""
+        ones = [1] * self.size
+        sent = torch.full((self.size,), float(self.rank), device=self._device)
+        came = torch.empty_like(sent)
+        self._backend.alltoall_base(came, sent, ones, ones).wait()
+        if came.tolist() != [float(rank) for rank in range(self.size)]:
+            raise GroupBroken(f"what the processes exchange comes as {came.tolist()}")
+
+
+class Watch:
+    """A context in which a group computes a forward pass: `lose()` is called once if that doesn't go on.
+
+    `is_lost()` says whether another process of the group is known to have failed. It calls from a thread of its own.
+    """
+
+    def __init__(
+        self, group: CardGroup, patience_seconds: Callable[[], float], is_lost: Callable[[], bool], lose: Callable[[], None]
+    ) -> None:
+        self._group, self._patience, self._is_lost, self._lose = group, patience_seconds, is_lost, lose
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="card-group", daemon=True)
+
+    def __enter__(self) -> None:
+        self._group.begin()
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._done.wait(LOOK_SECONDS):
+            pause = time.monotonic() - self._group.went_on_at
+            hangs = pause > max(self._patience(), LONGER * self._group.longest_pause)
+            if hangs or self._is_lost():
+                log.warning("the cards' group %s", "hangs" if hangs else "has lost a process")
+                self._lose()
+                return
+
+
+def _backend(store: str, rank: int, size: int, device: torch.device) -> Any:
+    for name, value in AROUND.items():
+        os.environ.setdefault(name, value)
+    file = distributed.FileStore(store, size)
+    file.set_timeout(TIMEOUT)
+    if device.type == "cuda":
+        on_cards = distributed.ProcessGroupNCCL.Options()
+        on_cards._timeout = TIMEOUT
+        made = distributed.ProcessGroupNCCL(file, rank, size, on_cards)
+        made._set_sequence_number_for_group()
+        return made
+    between = distributed.ProcessGroupGloo._Options()
+    between._devices = [distributed.ProcessGroupGloo.create_device(hostname="127.0.0.1")]
+    between._timeout = TIMEOUT
+    return distributed.ProcessGroupGloo(file, rank, size, between)
+
+
+@contextlib.contextmanager
+def _as_broken() -> Any:
+    try:
+        yield
+    except GroupBroken:
+        raise
+    except (RuntimeError, ValueError) as error:
+        raise GroupBroken(f"{type(error).__name__}: {error}") from error
+
+
+def finish(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    event = transfers.record(device)
+    if event is not None:
+        event.synchronize()
