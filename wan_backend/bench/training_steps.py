@@ -176,7 +176,7 @@ def _plain(work: TrainingWork, device: torch.device, name: str) -> TrainingRow:
                 return_dict=False,
             )[0]
         loss = nn.functional.mse_loss(said.float(), noised.velocity)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(factors, 1.0)
         optimizer.step()
         optimizer.zero_grad()

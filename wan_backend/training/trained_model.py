@@ -178,7 +178,7 @@ class TrainedModel:
                 loss = nn.functional.mse_loss(said.float(), target)
                 if self._blocks is not None:
                     self._blocks.turn(back=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
             norm = self._optimizer.gradient_norm()
         except BaseException:
             lora_layers.switch(transformer, on=True)
@@ -246,7 +246,7 @@ def trunk_of(transformer: Any) -> Any:
     """The text to video transformer in one with control; they share their weights."""
     config = {key: value for key, value in transformer.config.items() if not key.startswith(("_", "vace_"))}
     with torch.device("meta"):
-        trunk = diffusers.WanTransformer3DModel(**config)
+        trunk: Any = diffusers.WanTransformer3DModel(**config)
     for name in TRUNK_PARTS:
         setattr(trunk, name, getattr(transformer, name))
     return trunk.eval()
