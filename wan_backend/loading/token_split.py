@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -59,7 +60,7 @@ class TokenSplit:
         mine = _length(owners[self._exchange.rank])
         sent_sizes = [tokens * _length(each) * channels for each in owners]
         sent = states.new_empty(states.numel())
-        for owner, part in zip(owners, sent.split(sent_sizes), strict=True):
+        for owner, part in zip(owners, torch.split(sent, sent_sizes), strict=True):
             if part.numel():
                 part.view(tokens, -1, channels).copy_(states[0, :, owner])
         made = states.new_empty(1, self._count, mine, channels)
@@ -75,7 +76,7 @@ class TokenSplit:
         came = states.new_empty(sum(sizes))
         self._exchange(came, states.reshape(-1), sizes, [each * mine * channels for each in self._tokens])
         made = states.new_empty(1, own, heads, channels)
-        for owner, part in zip(owners, came.split(sizes), strict=True):
+        for owner, part in zip(owners, torch.split(came, sizes), strict=True):
             if part.numel():
                 made[0, :, owner].copy_(part.view(own, -1, channels))
         return made

@@ -252,7 +252,9 @@ class OtherCards:
             return
         log.info("the process of another card is %d", place.process.pid)
 
-    def _computed_together(self, what_for: str, inputs: dict[str, Any], forward: Callable[..., Tensor]) -> Tensor | None:
+    def _computed_together(
+        self, what_for: str, inputs: dict[str, Any], forward: Callable[..., Tensor]
+    ) -> Tensor | None:
         """What the worker's team makes of a forward pass; None if it isn't ready, or is lost."""
         team = self._together
         if team is None or not self._is_busy:
