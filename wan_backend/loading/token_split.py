@@ -2,12 +2,13 @@
 
 Self-attention alone needs all tokens together, and it computes each head by itself. So before it the cards exchange
 queries, keys and values, after which each has all tokens of its own heads, and after it they exchange the results back
-(Ulysses: Jacobs et al. 2023, arXiv 2309.14509). Everything else is computed for the own tokens. Shares needn't be alike:
-every number of tokens and heads can be split, and nothing is padded.
+(Ulysses: Jacobs et al. 2023, arXiv 2309.14509). Everything else is computed for the own tokens. Shares needn't be
+alike: every number of tokens and heads can be split, and nothing is padded.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -36,7 +37,7 @@ def shares(count: int, parts: int) -> list[slice]:
     """So many things in consecutive parts, the first of them larger by one where it doesn't divide."""
     each, more = divmod(count, parts)
     starts = [part * each + min(part, more) for part in range(parts + 1)]
-    return [slice(*edges) for edges in zip(starts, starts[1:], strict=False)]
+    return [slice(*edges) for edges in pairwise(starts)]
 
 
 class TokenSplit:

@@ -84,7 +84,7 @@ class CardGroup:
         return came
 
     def break_up(self) -> None:
-        """Never exchange anything again; from any thread. Where the device waits for the others, it doesn't any more."""
+        """Never exchange anything again; from any thread. The device waits for the others no more."""
         if self.is_broken:
             return
         self.is_broken = True

@@ -122,7 +122,7 @@ class OtherCards:
         steps_left: Callable[[], int] = lambda: 0,
         begin_at_once: bool = True,
     ) -> None:
-        """Have them get ready for the job on devices like the worker's, with weights in 8 bit if the worker has them so.
+        """Have them get ready for the job on devices like the worker's, with weights in 8 bit if it has them so.
 
         `steps_left()` are those that the worker has yet to make. Without `begin_at_once`, the fastest kernels are
         chosen before the first forward pass, however long that takes.
