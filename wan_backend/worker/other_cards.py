@@ -55,7 +55,7 @@ LOOK_SECONDS = 0.05
 MAX_DEATHS = 3
 """Once so many processes of a card in a row ended without an answer, no other is started there."""
 
-LOST = Sentence("A card of several failed during the take, so the take went on with fewer.")
+LOST = Sentence("One of the cards failed during the take, so the take went on with fewer.")
 NO_USE = Sentence("One card made the take, as the others couldn't take part ({reason}).")
 NO_PROCESS = Sentence("a process has ended; the backend's log says why")
 NEVER_READY = Sentence("The other cards weren't ready before the take's steps were done, so one card made it.")

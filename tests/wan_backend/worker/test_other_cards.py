@@ -84,7 +84,7 @@ def processor(others: int = 1, patience_seconds: float = SECONDS, **how) -> Awai
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Awaited]:
     """Processes for all tests that end none; a model is exchanged for the next."""
-    made = processor(2)
+    made = processor(3)
     yield made
     made.close()
 
@@ -203,7 +203,9 @@ TOGETHER = {"cards": 3, "cards_per_forward": 3}
 
 
 def assert_alike(both: np.ndarray, one: np.ndarray) -> None:
-    assert both.std() > 5 and int(np.abs(both.astype(np.int16) - one).max()) <= 1
+    """But for rounding, which guidance and loud weights enlarge."""
+    away = np.abs(both.astype(np.int16) - one)
+    assert both.std() > 5 and int(away.max()) <= 2 and float(away.mean()) < 0.1
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
@@ -224,9 +226,7 @@ def test_a_group_that_has_a_share_of_the_words_over_time(shared, t2v_folder, par
     assert forwards == STEPS
 
 
-def test_each_of_two_experts_is_shared_with_its_loras_and_the_5b(
-    shared, text_experts_folder, first_latent_folder, params, tmp_path
-):
+def test_each_of_two_experts_is_shared_and_the_5b(shared, text_experts_folder, first_latent_folder, params, tmp_path):
     job = params(text_experts_folder, plan={**TOGETHER, "low_noise_guidance_scale": 1.0})
     both, forwards, _ = on_two(job, shared)
     assert_alike(both, alone(job))
@@ -238,30 +238,31 @@ def test_each_of_two_experts_is_shared_with_its_loras_and_the_5b(
     assert forwards == 2 * STEPS
 
 
-def test_four_make_both_halves_of_guidance_in_shares(second, vace_folder, params):
+def test_four_make_both_halves_of_guidance_in_shares(shared, vace_folder, params):
     job = params(vace_folder, plan={"cards": 4, "cards_per_forward": 2})
-    both, forwards, notes = on_two(job, second(others=3))
+    both, forwards, notes = on_two(job, shared)
     assert_alike(both, alone(job))
     assert forwards == 2 * STEPS and not notes
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_group_that_loses_one_goes_on_alone_and_is_there_for_the_next_take(second, vace_folder, params, number):
+def test_a_group_that_loses_one_goes_on_alone_and_is_there_for_the_next_take(second, vace_folder, params):
     harmed = second(others=2)
-
-    def harm(pid: int) -> None:
-        os.kill(pid, number)
-        harmed.patience_seconds = 2.0
-
-    harmed.harm, harmed.after = harm, 2
-    job = params(vace_folder, plan={**TOGETHER, "guidance_scale": 1.0})
+    harmed.harm, harmed.after = lambda pid: os.kill(pid, signal.SIGKILL), 2
+    plan = {**TOGETHER, "guidance_scale": 1.0}
+    job = params(vace_folder, plan=plan)
     both, forwards, notes = on_two(job, harmed)
-    assert_alike(both, alone(job))
+    one = alone(job)
+    assert_alike(both, one)
     assert forwards == 2 and notes == [other_cards.LOST]
-    harmed.patience_seconds = SECONDS
-    again, forwards, notes = on_two(params(vace_folder, "again", plan={**TOGETHER, "guidance_scale": 1.0}), harmed)
-    assert_alike(again, both)
-    assert forwards == STEPS and not notes
+
+    def stop(pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        harmed.patience_seconds = 0.5
+
+    harmed.harm, harmed.after = stop, 1
+    again, forwards, notes = on_two(params(vace_folder, "again", plan=plan), harmed)
+    assert_alike(again, one)
+    assert forwards == 1 and notes == [other_cards.LOST]
 
 
 def test_steps_that_two_cards_made_may_go_on_with_one(vace_folder, params):
