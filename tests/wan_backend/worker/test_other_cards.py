@@ -42,6 +42,8 @@ RATE = FrameRate(16)
 STEPS = 4
 SECONDS = 120.0
 """Until a test gives up."""
+TAKES = 30
+"""Until they give up that two processes take part, for which nobody waits."""
 NEVER_READY = "import sys\nsys.stdin.read()"
 
 
@@ -111,8 +113,8 @@ def params(tmp_path: Path):
         media = tmp_path / name
         made = TakeRequest("fog", "any", 64, 64, 5, RATE, 5, str(media), negative_prompt="blurry", **request)
         frames = (plan or {}).pop("frames", 5)
-        settings = {"guidance_scale": 3.0, "cards": 2, **(plan or {})}
-        settled = Plan("any", 64, 64, frames, RATE, 5, STEPS, flow_shift=3.0, sampler="unipc", **settings)
+        settings = {"steps": STEPS, "guidance_scale": 3.0, "cards": 2, **(plan or {})}
+        settled = Plan("any", 64, 64, frames, RATE, 5, flow_shift=3.0, sampler="unipc", **settings)
         return RunParams("a" * 32, made, settled, str(folder), "cpu", state_folder=str(tmp_path / "state"))
 
     return make
@@ -321,18 +323,26 @@ def pair(monkeypatch, tmp_path: Path):
         pipe.close()
 
 
-def test_the_half_is_there_after_a_cancel_and_gone_with_a_killed_worker(pair, vace_folder, params):
-    worker, half = pair
-    job = dataclasses.replace(params(vace_folder), plan=dataclasses.replace(params(vace_folder).plan, steps=200))
-    number = worker.send("run", job)
-    worker.wait_for("denoising", 1)
-    worker.send("cancel", {"job_id": job.job_id})
-    assert "error" in worker.answer(number)
-    assert half.is_running(), "it is the next job's"
-    short = params(vace_folder, "after")
-    assert np.array_equal(pictures(worker.run(short).take.folder), alone(short))
+def test_the_process_is_there_after_a_cancel_and_gone_with_a_killed_worker(pair, vace_folder, params):
+    worker, other = pair
+    together = {"cards": 2, "cards_per_forward": 2}
+    for plan in ({}, together):
+        job = params(vace_folder, plan={**plan, "steps": 400})
+        number = worker.send("run", job)
+        worker.wait_for("denoising", 100)
+        worker.send("cancel", {"job_id": job.job_id})
+        assert "error" in worker.answer(number)
+        assert other.is_running(), "it is the next job's"
+        short = params(vace_folder, f"after {len(plan)}", plan=dict(plan))
+        assert_alike(pictures(worker.run(short).take.folder), alone(short))
+    for take in range(TAKES):  # the group was broken in the middle of a forward: both join another
+        folder = worker.run(params(vace_folder, f"again {take}", plan={**together, "steps": 100})).take.folder
+        if json.loads(Path(folder, "take.json").read_text())["backend"]["other_cards_forwards"]:
+            break
+    else:
+        pytest.fail("they don't compute together any more")
     worker.process.kill()
-    assert half.wait(SECONDS) is not False and not half.is_running()
+    assert other.wait(SECONDS) is not False and not other.is_running()
 
 
 def test_a_message_and_its_payload_come_as_they_went():
