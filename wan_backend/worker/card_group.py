@@ -146,12 +146,13 @@ class Watch:
 
 
 def _backend(store: str, rank: int, size: int, device: torch.device) -> Any:
-    from torch.distributed import FileStore, distributed_c10d  # not every build of torch has them
+    from torch.distributed import distributed_c10d  # not every build of torch has it
 
     c10d: Any = distributed_c10d
+    around: Any = torch.distributed
     for name, value in AROUND.items():
         os.environ.setdefault(name, value)
-    file = FileStore(store, size)
+    file = around.FileStore(store, size)
     file.set_timeout(TIMEOUT)
     if device.type == "cuda":
         if not c10d.is_nccl_available():
