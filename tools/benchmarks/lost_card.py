@@ -1,10 +1,10 @@
 """How long a take stands still when one of the cards that make it together dies, or hangs.
 
-    python -m tools.benchmarks.lost_card [--random-weights 1.3B | --folder MODEL] [--size 832x480] [--frames 81] [--cards 2]
+    python -m tools.benchmarks.lost_card [--random-weights 1.3B | --folder MODEL] [--size 832x480] [--frames 81]
 
-It makes a take on one card, then two on several, of which one process is killed (SIGKILL) in the middle of a step of the
-first, and stopped (SIGSTOP) in the second. Each line has the seconds of every step, and how far the take is from that of
-one card. No step should take more than half a minute longer than the others.
+It makes a take on one card, then three on several. Nothing happens in the first; one process is killed (SIGKILL) in the
+middle of a step of the second, and stopped (SIGSTOP) in that of the third. Each line has the seconds of every step but
+one, and how far the take is from that of one card. No step should take half a minute longer than the others.
 """
 
 from __future__ import annotations

@@ -29,9 +29,7 @@ from .engines import EngineRun, Ours, Work, as_request, run_once
 RANDOM_COMMAND = (sys.executable, "-m", "wan_backend.bench.random_other_card")
 READY_SECONDS = 900.0
 WARM_UP_STEPS = 1
-ONE_CARD = Sentence(
-    "torch doesn't find {cards} cards, which this compares with one; --device cpu shows the way."
-)
+ONE_CARD = Sentence("torch doesn't find {cards} cards, which this compares with one; --device cpu shows the way.")
 NOT_READY = Sentence("The processes of the other cards didn't get ready: {reason}.")
 
 

@@ -20,8 +20,8 @@ from ..pipelines import channels_last_autoencoder, task_conditions
 from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
-from ..pipelines.encode import Film, encode
 from ..pipelines.elsewhere import NOWHERE, Elsewhere
+from ..pipelines.encode import Film, encode
 from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Role, Sampler, Source, TakeRequest, Task

@@ -2,14 +2,16 @@
 
 Self-attention alone needs all tokens together, and it computes each head by itself. So before it the cards exchange
 queries, keys and values, after which each has all tokens of its own heads, and after it they exchange the results back
-(Ulysses: Jacobs et al. 2023, arXiv 2309.14509). Everything else is computed for the own tokens. Shares needn't be alike:
-every number of tokens and heads can be split, and nothing is padded.
+(Ulysses: Jacobs et al. 2023, arXiv 2309.14509). Everything else is computed for the own tokens. Shares needn't be
+alike: every number of tokens and heads can be split, and nothing is padded.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -35,7 +37,7 @@ def shares(count: int, parts: int) -> list[slice]:
     """So many things in consecutive parts, the first of them larger by one where it doesn't divide."""
     each, more = divmod(count, parts)
     starts = [part * each + min(part, more) for part in range(parts + 1)]
-    return [slice(*edges) for edges in zip(starts, starts[1:], strict=False)]
+    return [slice(*edges) for edges in pairwise(starts)]
 
 
 class TokenSplit:
@@ -59,7 +61,7 @@ class TokenSplit:
         mine = _length(owners[self._exchange.rank])
         sent_sizes = [tokens * _length(each) * channels for each in owners]
         sent = states.new_empty(states.numel())
-        for owner, part in zip(owners, sent.split(sent_sizes), strict=True):
+        for owner, part in zip(owners, torch.split(sent, sent_sizes), strict=True):
             if part.numel():
                 part.view(tokens, -1, channels).copy_(states[0, :, owner])
         made = states.new_empty(1, self._count, mine, channels)
@@ -75,7 +77,7 @@ class TokenSplit:
         came = states.new_empty(sum(sizes))
         self._exchange(came, states.reshape(-1), sizes, [each * mine * channels for each in self._tokens])
         made = states.new_empty(1, own, heads, channels)
-        for owner, part in zip(owners, came.split(sizes), strict=True):
+        for owner, part in zip(owners, torch.split(came, sizes), strict=True):
             if part.numel():
                 made[0, :, owner].copy_(part.view(own, -1, channels))
         return made

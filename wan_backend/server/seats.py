@@ -202,7 +202,7 @@ class Seats:
         self._host_bytes = max(self._host_bytes, host_bytes)
 
     def host_budget_of(self, seat: Seat) -> int | None:
-        """The machine's memory that its worker, or the process of another card of its, may have beside the others there.
+        """The machine's memory that its worker, or a process of its other cards, may have beside all others there.
 
         None for all that is free.
         """

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from ..pipelines import transfers
 
@@ -41,13 +41,6 @@ LONGER = 3.0
 
 class GroupBroken(RuntimeError):
     """The group's processes can't go on together."""
-
-
-def is_possible(device: torch.device) -> bool:
-    """Whether torch can have processes on such devices exchange tensors."""
-    if not distributed.is_available():
-        return False
-    return distributed.is_nccl_available() if device.type == "cuda" else distributed.is_gloo_available()
 
 
 class CardGroup:
@@ -91,7 +84,7 @@ class CardGroup:
         return came
 
     def break_up(self) -> None:
-        """Never exchange anything again; from any thread. Where the device waits for the others, it doesn't any more."""
+        """Never exchange anything again; from any thread. The device waits for the others no more."""
         if self.is_broken:
             return
         self.is_broken = True
@@ -124,7 +117,11 @@ class Watch:
     """
 
     def __init__(
-        self, group: CardGroup, patience_seconds: Callable[[], float], is_lost: Callable[[], bool], lose: Callable[[], None]
+        self,
+        group: CardGroup,
+        patience_seconds: Callable[[], float],
+        is_lost: Callable[[], bool],
+        lose: Callable[[], None],
     ) -> None:
         self._group, self._patience, self._is_lost, self._lose = group, patience_seconds, is_lost, lose
         self._done = threading.Event()
@@ -149,20 +146,26 @@ class Watch:
 
 
 def _backend(store: str, rank: int, size: int, device: torch.device) -> Any:
+    from torch.distributed import distributed_c10d  # not every build of torch has it
+
+    c10d: Any = distributed_c10d
+    around: Any = torch.distributed
     for name, value in AROUND.items():
         os.environ.setdefault(name, value)
-    file = distributed.FileStore(store, size)
+    file = around.FileStore(store, size)
     file.set_timeout(TIMEOUT)
     if device.type == "cuda":
-        on_cards = distributed.ProcessGroupNCCL.Options()
+        if not c10d.is_nccl_available():
+            raise GroupBroken("this torch has no NCCL")
+        on_cards = c10d.ProcessGroupNCCL.Options()
         on_cards._timeout = TIMEOUT
-        made = distributed.ProcessGroupNCCL(file, rank, size, on_cards)
+        made = c10d.ProcessGroupNCCL(file, rank, size, on_cards)
         made._set_sequence_number_for_group()
         return made
-    between = distributed.ProcessGroupGloo._Options()
-    between._devices = [distributed.ProcessGroupGloo.create_device(hostname="127.0.0.1")]
+    between = c10d.ProcessGroupGloo._Options()
+    between._devices = [c10d.ProcessGroupGloo.create_device(hostname="127.0.0.1")]
     between._timeout = TIMEOUT
-    return distributed.ProcessGroupGloo(file, rank, size, between)
+    return c10d.ProcessGroupGloo(file, rank, size, between)
 
 
 @contextlib.contextmanager
@@ -171,7 +174,7 @@ def _as_broken() -> Any:
         yield
     except GroupBroken:
         raise
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, ImportError) as error:
         raise GroupBroken(f"{type(error).__name__}: {error}") from error
 
 

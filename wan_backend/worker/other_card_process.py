@@ -1,7 +1,7 @@
 """`python -m wan_backend.worker.other_card_process`: what a worker has another card compute.
 
-A worker that has several cards starts one for each of the others, and they end with it. A thread reads what the worker says, so the end of a job
-stops the forward pass that is being computed, and the worker's own end this process.
+A worker that has several cards starts one for each of the others, and they end with it. A thread reads what the worker
+says, so the end of a job stops the forward pass that is being computed, and the worker's own end this process.
 """
 
 from __future__ import annotations

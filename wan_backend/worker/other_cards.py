@@ -55,7 +55,7 @@ LOOK_SECONDS = 0.05
 MAX_DEATHS = 3
 """Once so many processes of a card in a row ended without an answer, no other is started there."""
 
-LOST = Sentence("A card of several failed during the take, so the take went on with fewer.")
+LOST = Sentence("One of the cards failed during the take, so the take went on with fewer.")
 NO_USE = Sentence("One card made the take, as the others couldn't take part ({reason}).")
 NO_PROCESS = Sentence("a process has ended; the backend's log says why")
 NEVER_READY = Sentence("The other cards weren't ready before the take's steps were done, so one card made it.")
@@ -122,7 +122,7 @@ class OtherCards:
         steps_left: Callable[[], int] = lambda: 0,
         begin_at_once: bool = True,
     ) -> None:
-        """Have them get ready for the job on devices like the worker's, with weights in 8 bit if the worker has them so.
+        """Have them get ready for the job on devices like the worker's, with weights in 8 bit if it has them so.
 
         `steps_left()` are those that the worker has yet to make. Without `begin_at_once`, the fastest kernels are
         chosen before the first forward pass, however long that takes.
@@ -252,7 +252,9 @@ class OtherCards:
             return
         log.info("the process of another card is %d", place.process.pid)
 
-    def _computed_together(self, what_for: str, inputs: dict[str, Any], forward: Callable[..., Tensor]) -> Tensor | None:
+    def _computed_together(
+        self, what_for: str, inputs: dict[str, Any], forward: Callable[..., Tensor]
+    ) -> Tensor | None:
         """What the worker's team makes of a forward pass; None if it isn't ready, or is lost."""
         team = self._together
         if team is None or not self._is_busy:

@@ -33,8 +33,8 @@ JOIN_SECONDS = 60.0
 """Whoever isn't in the group by then, once all are ready to join, won't be."""
 LOOK_SECONDS = 0.25
 CHANGING = ("hidden_states", "timestep")
-"""The transformer's inputs that are new in each step; the others are sent when they are another tensor. Where the worker
-is in the team, they go from card to card."""
+"""The transformer's inputs that are new in each step; the others are sent when they are another tensor. Where the
+worker is in the team, they go from card to card."""
 _NUMBERS = itertools.count(1)
 
 
@@ -51,8 +51,8 @@ class Team:
         self._turn, self._is_out = 0, False
         self._kept: dict[tuple[str, str], Tensor] = {}
         """The inputs that its processes have kept, by what they are for and their name."""
-        self._name, self._group, self._folder = "", None, ""
-        self._group: CardGroup | None
+        self._name, self._folder = "", ""
+        self._group: CardGroup | None = None
         self._joining, self._is_closed = threading.Lock(), False
 
     @property
@@ -205,7 +205,8 @@ class Team:
         self._folder = tempfile.mkdtemp(prefix="wan-cards-")
         store, name = str(Path(self._folder, "store")), f"{os.getpid()} {next(_NUMBERS)}"
         for rank, process in enumerate(self.processes, int(self.with_worker)):
-            process.tell(packed({"do": "join", "number": self._turn, "group": name, "store": store, "rank": rank, "size": self.size}))
+            place = {"group": name, "store": store, "rank": rank, "size": self.size}
+            process.tell(packed({"do": "join", "number": self._turn, **place}))
         group = CardGroup(store, 0, self.size, device) if self.with_worker else None
         for process in self.processes:
             if not process.wait_until_joined(name, JOIN_SECONDS):

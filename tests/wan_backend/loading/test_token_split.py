@@ -59,9 +59,7 @@ def split_over(cards: int, module: Any, inputs: dict[str, Any]) -> Tensor:
 
 @pytest.mark.ci
 @pytest.mark.parametrize("cards", [2, 3, 5])
-@pytest.mark.parametrize(
-    ("kind", "timed"), [("text", False), ("text", True), ("pictures", False), ("control", False)]
-)
+@pytest.mark.parametrize(("kind", "timed"), [("text", False), ("text", True), ("pictures", False), ("control", False)])
 def test_split_tokens_give_the_same_but_for_rounding(kind, timed, cards):
     """48 tokens and 2 heads: five cards have unlike shares of the ones, and three of them none of the others."""
     own, inputs = made(kind), asked(kind, timed=timed)
@@ -101,5 +99,3 @@ def test_shares_are_as_alike_as_can_be():
         for parts in range(1, 9):
             lengths = [each.stop - each.start for each in shares(count, parts)]
             assert sum(lengths) == count and max(lengths) - min(lengths) <= 1
-
-

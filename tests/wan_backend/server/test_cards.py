@@ -104,6 +104,8 @@ def test_workers_see_their_card_alone_and_share_the_processors_cores(monkeypatch
     assert (pair[cards.VISIBLE], pair[OTHER_CARDS_VARIABLE]) == ("GPU-1111", "GPU-2222")
     (three,) = seats.environments(seats.take_places(0, cards.named(["GPU-1111", "GPU-2222", "GPU-3333"]), 3), around)
     assert three[OTHER_CARDS_VARIABLE] == "GPU-2222,GPU-3333"
-    assert seats.environments([seats.Place(None, ("cpu",))], around)[0][seats.THREADS] == "4", "each half has half of them"
+    assert seats.environments([seats.Place(None, ("cpu",))], around)[0][seats.THREADS] == "4", (
+        "each half has half of them"
+    )
     assert OTHER_CARDS_VARIABLE not in seats.environments([seats.Place()], {OTHER_CARDS_VARIABLE: "0"})[0]
     assert around == {"PATH": "/bin", cards.VISIBLE: "0,1"}

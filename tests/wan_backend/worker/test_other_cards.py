@@ -42,6 +42,8 @@ RATE = FrameRate(16)
 STEPS = 4
 SECONDS = 120.0
 """Until a test gives up."""
+TAKES = 30
+"""Until they give up that two processes take part, for which nobody waits."""
 NEVER_READY = "import sys\nsys.stdin.read()"
 
 
@@ -84,7 +86,7 @@ def processor(others: int = 1, patience_seconds: float = SECONDS, **how) -> Awai
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Awaited]:
     """Processes for all tests that end none; a model is exchanged for the next."""
-    made = processor(2)
+    made = processor(3)
     yield made
     made.close()
 
@@ -111,8 +113,8 @@ def params(tmp_path: Path):
         media = tmp_path / name
         made = TakeRequest("fog", "any", 64, 64, 5, RATE, 5, str(media), negative_prompt="blurry", **request)
         frames = (plan or {}).pop("frames", 5)
-        settings = {"guidance_scale": 3.0, "cards": 2, **(plan or {})}
-        settled = Plan("any", 64, 64, frames, RATE, 5, STEPS, flow_shift=3.0, sampler="unipc", **settings)
+        settings = {"steps": STEPS, "guidance_scale": 3.0, "cards": 2, **(plan or {})}
+        settled = Plan("any", 64, 64, frames, RATE, 5, flow_shift=3.0, sampler="unipc", **settings)
         return RunParams("a" * 32, made, settled, str(folder), "cpu", state_folder=str(tmp_path / "state"))
 
     return make
@@ -203,7 +205,9 @@ TOGETHER = {"cards": 3, "cards_per_forward": 3}
 
 
 def assert_alike(both: np.ndarray, one: np.ndarray) -> None:
-    assert both.std() > 5 and int(np.abs(both.astype(np.int16) - one).max()) <= 1
+    """But for rounding, which guidance and loud weights enlarge."""
+    away = np.abs(both.astype(np.int16) - one)
+    assert both.std() > 5 and int(away.max()) <= 2 and float(away.mean()) < 0.1
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
@@ -224,9 +228,7 @@ def test_a_group_that_has_a_share_of_the_words_over_time(shared, t2v_folder, par
     assert forwards == STEPS
 
 
-def test_each_of_two_experts_is_shared_with_its_loras_and_the_5b(
-    shared, text_experts_folder, first_latent_folder, params, tmp_path
-):
+def test_each_of_two_experts_is_shared_and_the_5b(shared, text_experts_folder, first_latent_folder, params, tmp_path):
     job = params(text_experts_folder, plan={**TOGETHER, "low_noise_guidance_scale": 1.0})
     both, forwards, _ = on_two(job, shared)
     assert_alike(both, alone(job))
@@ -238,30 +240,31 @@ def test_each_of_two_experts_is_shared_with_its_loras_and_the_5b(
     assert forwards == 2 * STEPS
 
 
-def test_four_make_both_halves_of_guidance_in_shares(second, vace_folder, params):
+def test_four_make_both_halves_of_guidance_in_shares(shared, vace_folder, params):
     job = params(vace_folder, plan={"cards": 4, "cards_per_forward": 2})
-    both, forwards, notes = on_two(job, second(others=3))
+    both, forwards, notes = on_two(job, shared)
     assert_alike(both, alone(job))
     assert forwards == 2 * STEPS and not notes
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_group_that_loses_one_goes_on_alone_and_is_there_for_the_next_take(second, vace_folder, params, number):
+def test_a_group_that_loses_one_goes_on_alone_and_is_there_for_the_next_take(second, vace_folder, params):
     harmed = second(others=2)
-
-    def harm(pid: int) -> None:
-        os.kill(pid, number)
-        harmed.patience_seconds = 2.0
-
-    harmed.harm, harmed.after = harm, 2
-    job = params(vace_folder, plan={**TOGETHER, "guidance_scale": 1.0})
+    harmed.harm, harmed.after = lambda pid: os.kill(pid, signal.SIGKILL), 2
+    plan = {**TOGETHER, "guidance_scale": 1.0}
+    job = params(vace_folder, plan=plan)
     both, forwards, notes = on_two(job, harmed)
-    assert_alike(both, alone(job))
+    one = alone(job)
+    assert_alike(both, one)
     assert forwards == 2 and notes == [other_cards.LOST]
-    harmed.patience_seconds = SECONDS
-    again, forwards, notes = on_two(params(vace_folder, "again", plan={**TOGETHER, "guidance_scale": 1.0}), harmed)
-    assert_alike(again, both)
-    assert forwards == STEPS and not notes
+
+    def stop(pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        harmed.patience_seconds = 0.5
+
+    harmed.harm, harmed.after = stop, 1
+    again, forwards, notes = on_two(params(vace_folder, "again", plan=plan), harmed)
+    assert_alike(again, one)
+    assert forwards == 1 and notes == [other_cards.LOST]
 
 
 def test_steps_that_two_cards_made_may_go_on_with_one(vace_folder, params):
@@ -320,18 +323,26 @@ def pair(monkeypatch, tmp_path: Path):
         pipe.close()
 
 
-def test_the_half_is_there_after_a_cancel_and_gone_with_a_killed_worker(pair, vace_folder, params):
-    worker, half = pair
-    job = dataclasses.replace(params(vace_folder), plan=dataclasses.replace(params(vace_folder).plan, steps=200))
-    number = worker.send("run", job)
-    worker.wait_for("denoising", 1)
-    worker.send("cancel", {"job_id": job.job_id})
-    assert "error" in worker.answer(number)
-    assert half.is_running(), "it is the next job's"
-    short = params(vace_folder, "after")
-    assert np.array_equal(pictures(worker.run(short).take.folder), alone(short))
+def test_the_process_is_there_after_a_cancel_and_gone_with_a_killed_worker(pair, vace_folder, params):
+    worker, other = pair
+    together = {"cards": 2, "cards_per_forward": 2}
+    for plan in ({}, together):
+        job = params(vace_folder, plan={**plan, "steps": 400})
+        number = worker.send("run", job)
+        worker.wait_for("denoising", 100)
+        worker.send("cancel", {"job_id": job.job_id})
+        assert "error" in worker.answer(number)
+        assert other.is_running(), "it is the next job's"
+        short = params(vace_folder, f"after {len(plan)}", plan=dict(plan))
+        assert_alike(pictures(worker.run(short).take.folder), alone(short))
+    for take in range(TAKES):  # the group was broken in the middle of a forward: both join another
+        folder = worker.run(params(vace_folder, f"again {take}", plan={**together, "steps": 100})).take.folder
+        if json.loads(Path(folder, "take.json").read_text())["backend"]["other_cards_forwards"]:
+            break
+    else:
+        pytest.fail("they don't compute together any more")
     worker.process.kill()
-    assert half.wait(SECONDS) is not False and not half.is_running()
+    assert other.wait(SECONDS) is not False and not other.is_running()
 
 
 def test_a_message_and_its_payload_come_as_they_went():
