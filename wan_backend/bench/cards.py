@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -65,67 +66,83 @@ def ways(cards: int, guidance_scale: float) -> list[Way]:
 def run(
     model: WanModel, work: Work, repeat: int, is_random: bool, json_file: Path | None = None, cards: int = 2
 ) -> int:
-    """Measure and print, and write the figures to `json_file`; the exit code. Raises Refusal."""
+    """Measure, print each row as soon as it is known, and write the figures to `json_file`; the exit code.
+
+    Raises Refusal.
+    """
     others = OtherCards(environments(model.device, cards), RANDOM_COMMAND if is_random else COMMAND)
+    found: dict[str, Any] = {
+        "device": devices.name(model.device),
+        "torch": torch.__version__,
+        "model": model.folder.name,
+        "cards": cards,
+        "work": vars(work),
+        "ways": [],
+    }
+    _write(heading(found))
     try:
-        found = _compared(model, work, repeat, others, ways(cards, work.guidance_scale))
+        for way in _compared(model, work, repeat, others, ways(cards, work.guidance_scale)):
+            found["ways"].append(way)
+            _write(row(found["ways"][0], way))
+            if json_file is not None:
+                json_file.write_text(json.dumps(found, indent=2) + "\n")
     finally:
         others.close()
-    sys.stdout.write(table(found) + "\n")
-    if json_file is not None:
-        json_file.write_text(json.dumps(found, indent=2) + "\n")
     return 0
 
 
-def table(found: dict[str, Any]) -> str:
-    """The figures for a person."""
+def heading(found: dict[str, Any]) -> str:
+    """What stands above the rows."""
     size = "{width}x{height}, {frames} frames, {steps} steps, guidance {guidance_scale:g}".format(**found["work"])
-    first = found["ways"][0]
     return "\n".join(
         [
             f"{found['model']} on {found['cards']} of {found['device']}, torch {found['torch']}: {size}",
             "",
             "| | a step, s | times | the take, s | times | frames differ by | latents by |",
             "|---|---|---|---|---|---|---|",
-            *(
-                f"| {way['name']} | {way['step_seconds']:.3f} | {first['step_seconds'] / way['step_seconds']:.2f} "
-                f"| {way['take_seconds']:.3f} | {first['take_seconds'] / way['take_seconds']:.2f} "
-                f"| {way['difference_of_frames']} of 255 | {way['difference_of_latents']:.1e} |"
-                for way in found["ways"]
-            ),
         ]
     )
 
 
-def _compared(model: WanModel, work: Work, repeat: int, others: OtherCards, compared: list[Way]) -> dict[str, Any]:
+def row(first: dict[str, Any], way: dict[str, Any]) -> str:
+    """The figures of one way, beside those of the first."""
+    times, take_times = (first[name] / way[name] for name in ("step_seconds", "take_seconds"))
+    return (
+        f"| {way['name']} | {way['step_seconds']:.3f} | {times:.2f} | {way['take_seconds']:.3f} | {take_times:.2f} "
+        f"| {way['difference_of_frames']} of 255 | {way['difference_of_latents']:.1e} |"
+    )
+
+
+def _write(lines: str) -> None:
+    sys.stdout.write(lines + "\n")
+    sys.stdout.flush()
+
+
+def _compared(
+    model: WanModel, work: Work, repeat: int, others: OtherCards, compared: list[Way]
+) -> Iterator[dict[str, Any]]:
+    """The figures of each way, in their order."""
     runs = [Measurement(way) for way in compared]
     warm_up = replace(work, steps=min(work.steps, WARM_UP_STEPS))
     for each in runs:  # what does not count: whoever comes first warms things up
         _make(model, warm_up, Measurement(each.way), others)
-    for _ in range(repeat):
+    for turn in range(repeat):
         for each in runs:
             _make(model, work, each, others)
-    one = runs[0]
+            if turn == repeat - 1:
+                yield _figures(runs[0], each)
+
+
+def _figures(one: Measurement, each: Measurement) -> dict[str, Any]:
+    """Those of a way, whose takes are compared with those of one card."""
     assert one.run.frames is not None and one.latents is not None
-    rows = []
-    for each in runs:
-        assert each.run.frames is not None and each.latents is not None
-        rows.append(
-            {
-                **vars(each.way),
-                "step_seconds": float(np.median(each.run.steps)),
-                "take_seconds": float(np.median(each.seconds)),
-                "difference_of_frames": int(np.abs(one.run.frames.astype(np.int16) - each.run.frames).max()),
-                "difference_of_latents": float((one.latents - each.latents).norm() / one.latents.norm()),
-            }
-        )
+    assert each.run.frames is not None and each.latents is not None
     return {
-        "device": devices.name(model.device),
-        "torch": torch.__version__,
-        "model": model.folder.name,
-        "cards": compared[-1].cards,
-        "work": vars(work),
-        "ways": rows,
+        **vars(each.way),
+        "step_seconds": float(np.median(each.run.steps)),
+        "take_seconds": float(np.median(each.seconds)),
+        "difference_of_frames": int(np.abs(one.run.frames.astype(np.int16) - each.run.frames).max()),
+        "difference_of_latents": float((one.latents - each.latents).norm() / one.latents.norm()),
     }
 
 

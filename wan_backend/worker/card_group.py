@@ -34,6 +34,8 @@ AROUND = {
     "NCCL_SOCKET_IFNAME": "lo",
 }
 """What the libraries find in the environment unless it says something else."""
+ABORT_SECONDS = 5.0
+"""How long anybody waits for a group to break up; it was half a second on two cards."""
 LOOK_SECONDS = 0.1
 LONGER = 3.0
 """A forward that doesn't go on for so many times its longest pause so far hangs."""
@@ -56,9 +58,14 @@ class CardGroup:
         """When the forward that is being computed went on last, and the longest that it didn't, in seconds."""
         self.is_broken = False
         self._device = device
-        with _as_broken():
-            self._backend: Any = _backend(store, rank, size, device)
-            self._greet()
+        self._backend: Any = None
+        try:
+            with _as_broken():
+                self._backend = _backend(store, rank, size, device)
+                self._greet()
+        except GroupBroken:
+            self.break_up()
+            raise
 
     def begin(self) -> None:
         """A forward pass begins."""
@@ -88,12 +95,14 @@ class CardGroup:
         if self.is_broken:
             return
         self.is_broken = True
-        backend, self._backend = self._backend, None
-        if self._device.type == "cuda" and backend is not None:
-            began = time.monotonic()
-            with contextlib.suppress(RuntimeError):
-                backend.abort()
-            log.info("the cards' group was broken up in %.1f s", time.monotonic() - began)
+        given_up, self._backend = [self._backend], None
+        if self._device.type != "cuda" or given_up[0] is None:
+            return
+        thread = threading.Thread(target=_abort, args=(given_up,), name="breaking-up", daemon=True)
+        thread.start()
+        thread.join(ABORT_SECONDS)
+        if thread.is_alive():
+            log.warning("the cards' group doesn't break up")
 
     def _go_on(self) -> None:
         now = time.monotonic()
@@ -143,6 +152,15 @@ class Watch:
                 log.warning("the cards' group %s", "hangs" if hangs else "has lost a process")
                 self._lose()
                 return
+
+
+def _abort(given_up: list[Any]) -> None:
+    """Have a card wait no more; on a thread of its own, for nobody knows how long NCCL takes for it."""
+    began = time.monotonic()
+    with contextlib.suppress(RuntimeError):
+        given_up[0].abort()
+    given_up.clear()  # its own end may take as long
+    log.info("the cards' group was broken up in %.1f s", time.monotonic() - began)
 
 
 def _backend(store: str, rank: int, size: int, device: torch.device) -> Any:

@@ -28,7 +28,8 @@ def test_all_ways_are_timed_and_make_the_same_pictures(capsys, t2v_folder, tmp_p
     assert [way["name"] for way in found["ways"]] == [way.name for way in cards.ways(2, 5.0)]
     for way in found["ways"]:
         assert way["difference_of_frames"] <= 1 and way["difference_of_latents"] < 1e-5
-    assert cards.table(found) in capsys.readouterr().out
+    rows = [cards.row(found["ways"][0], way) for way in found["ways"]]
+    assert "\n".join([cards.heading(found), *rows]) in capsys.readouterr().out
 
 
 def test_the_table_says_how_many_times_faster_several_are():
@@ -38,5 +39,6 @@ def test_the_table_says_how_many_times_faster_several_are():
         {"name": "one card", "step_seconds": 2.0, "take_seconds": 6.0, **same},
         {"name": "shares of tokens", "step_seconds": 1.0, "take_seconds": 4.0, **same},
     ]
-    lines = cards.table({"model": "1.3B", "device": "a card", "torch": "2", "cards": 2, "work": work, "ways": rows})
-    assert "| shares of tokens | 1.000 | 2.00 | 4.000 | 1.50 | 0 of 255 | 0.0e+00 |" in lines
+    head = cards.heading({"model": "1.3B", "device": "a card", "torch": "2", "cards": 2, "work": work})
+    assert head.startswith("1.3B on 2 of a card, torch 2: 832x480, 81 frames, 3 steps, guidance 5\n")
+    assert cards.row(*rows) == "| shares of tokens | 1.000 | 2.00 | 4.000 | 1.50 | 0 of 255 | 0.0e+00 |"
