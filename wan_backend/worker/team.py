@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 JOIN_SECONDS = 60.0
 """Whoever isn't in the group by then, once all are ready to join, won't be."""
 LOOK_SECONDS = 0.25
-END_SECONDS = 2.0
+END_SECONDS = 5.0
 CHANGING = ("hidden_states", "timestep")
 """The transformer's inputs that are new in each step; the others are sent when they are another tensor. Where the
 worker is in the team, they go from card to card."""
