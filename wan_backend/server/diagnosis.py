@@ -154,7 +154,7 @@ def _cards() -> list[Finding]:
 
 
 def _workers(workers: Sequence[WorkerStatus]) -> list[Finding]:
-    """The worker of each place, where there are several, or one has two cards."""
+    """The worker of each place, where there are several, or one has several cards."""
     if len(workers) < 2 and not any(each.other_cards for each in workers):
         return []
     unknown = Sentence("It starts once there is a job for it.")

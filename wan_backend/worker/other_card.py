@@ -128,7 +128,7 @@ class OtherCard:
             raise RuntimeError("torch finds no such card")
         memory = JobMemory(model, params).plan
         if memory.eight_bit is not message["eight_bit"]:
-            raise RuntimeError("the two cards have room for the transformer in different precisions")
+            raise RuntimeError("the cards have room for the transformer in different precisions")
         findings = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
         self._placement = PlacedModel(
             *(model, memory, self._check, self._check, params.plan.loras),

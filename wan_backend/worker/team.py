@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 JOIN_SECONDS = 60.0
 """Whoever isn't in the group by then, once all are ready to join, won't be."""
 LOOK_SECONDS = 0.25
+END_SECONDS = 5.0
 CHANGING = ("hidden_states", "timestep")
 """The transformer's inputs that are new in each step; the others are sent when they are another tensor. Where the
 worker is in the team, they go from card to card."""
@@ -153,9 +155,16 @@ class Team:
                 self._leave()
                 raise
             log.warning("the forward pass can't be computed together: %s", error)
+            self._await_end()
             if not self._is_out:
                 self.lose()
         return None if group.is_broken else made
+
+    def _await_end(self) -> None:
+        """Wait a little to hear which process failed: the others' connections to it may end before its pipe does."""
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline and not any(process.is_lost for process in self.processes):
+            time.sleep(END_SECONDS / 100)
 
     def lose(self) -> None:
         """It failed: nothing is asked of it any more in this job. What hangs is ended; from any thread."""

@@ -256,6 +256,7 @@ def test_a_group_that_loses_one_goes_on_alone_and_is_there_for_the_next_take(sec
     one = alone(job)
     assert_alike(both, one)
     assert forwards == 2 and notes == [other_cards.LOST]
+    assert not harmed.processes[0].is_gone, "the one that lives is the next take's"
 
     def stop(pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)
