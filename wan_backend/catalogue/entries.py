@@ -101,6 +101,9 @@ class ModelEntry:
     """Its folder inside this package; empty if the model doesn't come with it."""
     references: bool = True
     """True for a control model that takes reference pictures; for others, the picture of a look is the first frame."""
+    trunk: str = ""
+    """The model that is its transformer without the control, which lies in a file of its own: it is put together of
+    the two where both are here, and isn't downloaded as one. Empty for all others."""
     trunk_makes_text: bool = False
     """True for a control model whose transformer is the text to video model if it gets no control, because only the
     control was trained: text to video then goes without one."""
@@ -248,7 +251,8 @@ def parse_catalogue(text: str) -> Catalogue:
         raise ValueError("Two entries of the catalogue, of different kinds, have the same id.")
     for entry in made.models.values():
         _check(entry)
-        for name in {entry.draft_lora, entry.tiny_decoder} - {"", *made.loras, *made.autoencoders}:
+        trunks = {entry.trunk} - made.models.keys()
+        for name in ({entry.draft_lora, entry.tiny_decoder} - {*made.loras, *made.autoencoders} | trunks) - {""}:
             raise ValueError(f"{entry.id}: there is no '{name}' in the catalogue.")
     for lora in made.loras.values():
         _check_lora(lora, made.models)
@@ -299,8 +303,8 @@ def _check(entry: ModelEntry) -> None:
         raise ValueError(f"{entry.id}: sides must be two multiples of {entry.multiple}.")
     if entry.size(entry.default_size) is None:
         raise ValueError(f"{entry.id}: default_size is not one of its sizes.")
-    if not entry.repo and not entry.package_folder:
-        raise ValueError(f"{entry.id}: neither repo nor package_folder says where it comes from.")
+    if not entry.repo and not entry.package_folder and not entry.trunk:
+        raise ValueError(f"{entry.id}: neither repo, package_folder nor trunk says where it comes from.")
     for quality in Quality:
         _check_preset(entry.id, entry.preset(quality))
 
