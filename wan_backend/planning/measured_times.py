@@ -69,7 +69,7 @@ class MeasuredTimes:
         """How long a take, or a look, by that plan will probably take; None if none was made with its model."""
         with self._lock:
             measured = self._known.get(_key(plan, look))
-        if measured is None or plan.problem is not None:
+        if measured is None or plan.problem is not None or not plan.steps:  # what is made larger has no steps
             return None
         pixels = _pixels(plan)
         whole = measured.encode + pixels * (measured.denoise * _passes(plan) + measured.decode)

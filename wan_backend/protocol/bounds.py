@@ -13,12 +13,14 @@ from typing import Any
 from .media import first_file
 from .plain_names import MAX_PATH_CHARACTERS, is_encodable, is_folder, is_name
 from .takes import (
+    FINISH_FACTORS,
     MAX_HANDLE_FRAMES,
     MAX_JUMP,
     MAX_PROMPT_CHARACTERS,
     MAX_SHOWN_FILES,
     MAX_TAKE_FRAMES,
     MAX_WORDS,
+    Finish,
     FrameRate,
     Framing,
     Jump,
@@ -82,6 +84,16 @@ def is_sane_request(request: TakeRequest) -> bool:
         and all(map(_are_sane_words, request.words))
         and len(request.sources) <= MAX_SOURCES
         and all(map(is_sane_source, request.sources))
+        and (request.finish is None or _is_sane_finish(request.finish))
+    )
+
+
+def _is_sane_finish(finish: Finish) -> bool:
+    return (
+        all(_is_text(text, MAX_NAME) for text in (finish.upscaler, finish.base))
+        and finish.factor in FINISH_FACTORS
+        and min(finish.handle_before, finish.handle_after) >= 0
+        and max(finish.handle_before, finish.handle_after) <= MAX_HANDLE_FRAMES
     )
 
 

@@ -47,6 +47,8 @@ MAX_JUMP = 99.0
 """A larger figure of a seam would say no more."""
 MAX_KEPT_PICTURES = 8
 """Pictures that one take keeps at chosen frames."""
+FINISH_FACTORS = (0, 2, 4)
+"""How many times as large a take can become; 0 stands for the scene's size."""
 MAX_WORDS = 32
 """Times of one take that have words of their own; each costs the text encoder a run."""
 
@@ -216,6 +218,24 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Finish:
+    """How a take is made larger, picture for picture. Its pictures, with those of its handles, are the request's only
+    source, as footage, whose `pictures` say their size."""
+
+    upscaler: str
+    """An upscaling model: the id of one in the catalogue, or the name of a file in a models folder's subfolder
+    `upscale_models`."""
+    factor: int = 2
+    """How many times as large each side becomes: 2 or 4. 0: as large as fills the scene's frame."""
+    base: str = ""
+    """The job that made the take."""
+    handle_before: int = 0
+    """How many of the first pictures are handle frames."""
+    handle_after: int = 0
+    """How many of the last ones are."""
+
+
+@dataclass(frozen=True)
 class TakeRequest:
     """Everything needed to make a take, and to make it again."""
 
@@ -261,6 +281,14 @@ class TakeRequest:
     words: list[Words] = field(default_factory=list)
     """Words over time, at most MAX_WORDS, of which no two have a frame in common. Each part's prompt is the whole one
     followed by its words; where there are none, the whole prompt holds."""
+    finish: Finish | None = None
+    """Where it is set, a finished take is made larger and nothing else is made; the rest of the request says how that
+    take was made."""
+
+    @property
+    def works_with(self) -> str:
+        """What a worker has in memory for it: a model, or the upscaling model."""
+        return self.model if self.finish is None else self.finish.upscaler
 
     @property
     def shown_prompt(self) -> str:
@@ -482,13 +510,16 @@ class JobSummary:
     origin: Origin = field(default_factory=Origin)
     loras: int = 0
     """Number of LoRAs in the request."""
+    finishes: bool = False
+    """True if a finished take is made larger."""
 
     @classmethod
     def of(cls, request: TakeRequest) -> JobSummary:
         """The summary of `request`."""
         title = " ".join(request.shown_prompt.split())[:MAX_TITLE_CHARACTERS]
         task, model, seed, frames = request.task, request.model, request.seed, request.length_frames
-        return cls(title, task, model, seed, frames, request.origin, len(request.loras))
+        loras, finishes = len(request.loras), request.finish is not None
+        return cls(title, task, model, seed, frames, request.origin, loras, finishes)
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,9 @@ def test_a_downloaded_text_to_video_model_is_a_trunk_too(folder, tmp_path, repo,
     made = locate.find(entries.entry(model), [folder], survey([folder], [home.parent]))
     assert isinstance(made, locate.LocatedModel)
     other = FAST if model == SMALL else SMALL
-    assert isinstance(locate.find(entries.entry(other), [folder], survey([folder], [home.parent])), locate.UnavailableModel)
+    assert isinstance(
+        locate.find(entries.entry(other), [folder], survey([folder], [home.parent])), locate.UnavailableModel
+    )
     assert (made.components["transformer"], made.components["control"].stem) == (home, "Wan2_1-VACE_module_1_3B_bf16")
 
 
