@@ -73,7 +73,7 @@ class Upscaler:
             self._tile //= 2
             if self._tile < LEAST_TILE:
                 words = Sentence(
-                    "There is too little memory to make this take larger, even in tiles: close other programs, then retry."
+                    "There is too little memory to make this take larger, even in tiles: close other programs, retry."
                 )
                 raise Refusal.of(ProblemKind.OUT_OF_MEMORY, words)
 

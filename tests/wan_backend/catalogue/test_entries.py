@@ -34,6 +34,7 @@ def test_the_models_of_this_version_are_there():
         "wan2.2-i2v-a14b",
         "wan2.2-ti2v-5b",
         "fastwan2.1-t2v-1.3b",
+        "fastwan2.1-vace-1.3b",
         "fastwan2.2-ti2v-5b",
     ]
     assert list(entries.load().autoencoders) == ["taew2_1", "taew2_2"]

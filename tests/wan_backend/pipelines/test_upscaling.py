@@ -24,13 +24,13 @@ def blurring(scale: int = 2, reach: int = 8) -> UpscalingModel:
     def call(picture: torch.Tensor) -> torch.Tensor:
         side = 2 * reach + 1
         padded = torch.nn.functional.pad(picture, (reach,) * 4, mode="replicate")
-        soft = torch.nn.functional.avg_pool2d(padded, side, 1)
+        soft = torch.nn.functional.avg_pool2d(torch.nn.functional.avg_pool2d(padded, (1, side), 1), (side, 1), 1)
         return torch.nn.functional.interpolate((picture + soft) / 2, scale_factor=scale, mode="nearest")
 
     return UpscalingModel(call, scale, CPU, torch.float32, "blurring", 1)
 
 
-@pytest.mark.parametrize(("scale", "tile"), [(2, 64), (4, 64), (2, 100), (3, 77)])
+@pytest.mark.parametrize(("scale", "tile"), [(2, 64), (4, 64), (3, 77)])
 def test_tiles_give_what_the_whole_gives_where_the_model_looks_no_further_than_their_margin(scale, tile):
     model, picture = blurring(scale, upscaling.MARGIN), upscaling_models.picture(203, 151)
     whole, tiled = upscaled(model, picture), upscaled(model, picture, tile)
@@ -41,7 +41,7 @@ def test_tiles_give_what_the_whole_gives_where_the_model_looks_no_further_than_t
 def test_tiles_of_a_model_that_looks_further_have_no_seam(tmp_path):
     """One of Real-ESRGAN's kind, whose layers look 45 pixels around each: more than the margin."""
     file = upscaling_models.write(tmp_path / "x.safetensors", scale=2, blocks=2)
-    model, picture = upscaling_model.load(file, CPU), upscaling_models.picture(203, 151)
+    model, picture = upscaling_model.load(file, CPU), upscaling_models.picture(140, 100)
     whole, tiled = upscaled(model, picture).astype(int), upscaled(model, picture, 64).astype(int)
     assert whole.std() > 10 and np.abs(whole - tiled).max() <= 1
 
