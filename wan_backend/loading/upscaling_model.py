@@ -104,7 +104,9 @@ def _loader() -> Callable[[dict[str, torch.Tensor]], Any]:
             import spandrel
     except ImportError as error:
         raise Refusal(NO_PACKAGE) from error
-    return spandrel.ModelLoader(torch.device("cpu")).load_from_state_dict
+    loader: Any = spandrel.ModelLoader(torch.device("cpu"))
+    load: Callable[[dict[str, torch.Tensor]], Any] = loader.load_from_state_dict
+    return load
 
 
 @contextmanager
