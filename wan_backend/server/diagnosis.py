@@ -411,9 +411,15 @@ def _models(rows: list[ModelRow], card: GraphicsCard) -> list[Finding]:
                 ]
             ),
             NO_SENTENCE
-            if row.here or not row.download_bytes
-            else Sentence("{command}", command=locate.download_command(row.model)),
-            not_downloaded=not row.here and not row.broken and bool(row.download_bytes),
+            if row.here or not _fetched(row)
+            else Sentence("{command}", command=locate.download_command(_fetched(row))),
+            not_downloaded=not row.here and not row.broken and bool(_fetched(row)),
         )
         for row in rows
     ]
+
+
+def _fetched(row: ModelRow) -> str:
+    """What of a model is downloaded: itself, or the trunk of one that is put together; "" if nothing is."""
+    known = entries.load().models.get(row.model)
+    return known.trunk if known is not None and known.trunk else row.model if row.download_bytes else ""
