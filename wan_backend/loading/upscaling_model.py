@@ -104,9 +104,8 @@ def _loader() -> Callable[[dict[str, torch.Tensor]], Any]:
             import spandrel
     except ImportError as error:
         raise Refusal(NO_PACKAGE) from error
-    loader: Any = spandrel.ModelLoader(torch.device("cpu"))
-    load: Callable[[dict[str, torch.Tensor]], Any] = loader.load_from_state_dict
-    return load
+    known: Any = spandrel.MAIN_REGISTRY
+    return lambda tensors: known.load(spandrel.canonicalize_state_dict(tensors))
 
 
 @contextmanager
