@@ -33,6 +33,7 @@ CI = (
     "wan_backend/downloads/test_extras_fetched.py",
     "wan_backend/loading/test_eight_bit.py",
     "wan_backend/loading/test_finite.py",
+    "wan_backend/loading/test_upscaling_model.py",
     "wan_backend/loading/test_applying_loras.py",
     "wan_backend/server/test_download_queue.py",
     "wan_backend/server/test_serve_*.py",

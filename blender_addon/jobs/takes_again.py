@@ -23,10 +23,17 @@ class Again:
 def again_of(strip: compat.Strip, job_id: str) -> Again | None:
     """What one of the strip's takes was asked for, with what is known of the strips that it was made from.
 
-    None if that can't be read.
+    Of a take that was made larger, it is what the take was asked for that it was made from, which the strip keeps. None
+    if that can't be read.
     """
     text = strip_takes.request_text(strip, job_id)
     made = untrusted.request(text) if text else None
+    if made is not None and made.finish is not None:
+        job_id = made.finish.base
+        text = strip_takes.request_text(strip, job_id)
+        made = untrusted.request(text) if text else None
+        if made is not None and made.finish is not None:  # none of ours
+            return None
     return Again(made, strip_takes.provenance_text(strip, job_id)) if made is not None else None
 
 

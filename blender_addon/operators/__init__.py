@@ -6,6 +6,7 @@ live             what Live shows onto the timeline, or with another seed
 best_takes       drafts once more in Best
 rebuild_stale    takes whose sources have changed: made anew, gone to, the report
 retry_seams      takes until the worst seam is better
+finish_takes     a take made larger
 find_takes       takes whose files are gone, found elsewhere
 compare_takes    two takes, or a take and its source, over the preview
 take_lanes       a strip's takes as lanes of a meta strip, and back
@@ -52,6 +53,7 @@ from . import (
     download_models,
     drag_extension,
     find_takes,
+    finish_takes,
     interchange,
     list_generated,
     live,
@@ -73,6 +75,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *takes.CLASSES,
     *live.CLASSES,
     *best_takes.CLASSES,
+    *finish_takes.CLASSES,
     *rebuild_stale.CLASSES,
     *retry_seams.CLASSES,
     *apply_settings.CLASSES,

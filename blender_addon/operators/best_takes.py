@@ -21,7 +21,7 @@ from .takes import AsksForTakes, ask_onto, how_made, like_on, take_strip
 
 def in_best(made: TakeRequest) -> TakeRequest:
     """The same request in Best, at the size that was chosen; the number of steps is the model's own then."""
-    return replace(made, quality=Quality.BEST, steps=None, least_size=False)
+    return replace(made, quality=Quality.BEST, steps=None, least_size=False, finish=None)
 
 
 class WAN_VSE_OT_take_in_best(AsksForTakes, bpy.types.Operator):

@@ -14,7 +14,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
 from ...wan_backend.protocol.sentences import as_sentence
 from .. import preferences
-from ..jobs import planned_takes, project, request, session, sourcing, unknown_jobs
+from ..jobs import planned_takes, project, request, session, sourcing, takes_again, unknown_jobs
 from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
 from ..stopwatch import timed
 from ..timeline import (
@@ -339,6 +339,9 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
         scene = compat.sequencer_scene(context)
         strip = compat.active_strip(scene)
         made = identity.request_of(strip)
+        if made is not None and made.finish is not None:
+            again_made = takes_again.again_of(strip, untrusted.id_in(strip, identity.JOB))
+            made = again_made.made if again_made is not None else None
         if made is None:
             self.report({"WARNING"}, f"{translated(made_refusal(context), rpt_)}.")
             return {"CANCELLED"}

@@ -360,11 +360,12 @@ def like_on(strip: compat.Strip, wanted: TakeRequest) -> strip_takes.KeptTake | 
 
 def _is_like(text: str, wanted: TakeRequest) -> bool:
     other = untrusted.request(text) if text else None
-    return other is not None and (other.quality, other.seed, other.prompt, other.words) == (
+    return other is not None and (other.quality, other.seed, other.prompt, other.words, other.finish) == (
         wanted.quality,
         wanted.seed,
         wanted.prompt,
         wanted.words,
+        wanted.finish,
     )
 
 

@@ -19,7 +19,7 @@ HELD = "Another Blender window has this job: retry or clear it there. When that 
 def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
     """One job in full."""
     request = _details(job)
-    title = wording.title(request.shown_prompt if request else job.summary.title, job.summary.task)
+    title = wording.job_title(job.summary, request.shown_prompt if request else "")
     paragraph.draw(box, context, title, wording.icon(job), max_lines=4, translate=False)
     if job.problem is not None and job.state is not JobState.CANCELED:
         draw_problem(box, context, job)

@@ -87,13 +87,18 @@ def draw_cards(fields: bpy.types.UILayout, preferences: WanPreferences) -> None:
 
 
 def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """The LoRAs and tiny autoencoders that make drafts quicker, and the download of those that are not here."""
+    """What makes drafts quicker or takes larger, and the download of those that are not here."""
     fetched = [extra for extra in session.current().server.extras if extra.download_bytes]
-    if not fetched:
+    for words, upscales in (("For Faster Drafts", False), ("For Larger Takes", True)):
+        _draw_extras(layout, context, words, [extra for extra in fetched if extra.upscales is upscales])
+
+
+def _draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context, words: str, extras: list[ExtraRow]) -> None:
+    if not extras:
         return
     box = layout.box()
-    box.label(text="For Faster Drafts")
-    for extra in fetched:
+    box.label(text=words)
+    for extra in extras:
         line = box.column(align=True)
         line.active = extra.here
         paragraph.draw(line, context, *_extra_line(extra))

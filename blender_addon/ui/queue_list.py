@@ -49,7 +49,7 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         split = row.split(factor=0.5 if running else 0.68, align=True)
         name = split.row(align=True)
         name.label(text="", icon=wording.TASK_ICONS.get(job.summary.task, "NONE"))
-        title = wording.one_line(wording.title(job.summary.title, job.summary.task), 80)
+        title = wording.one_line(wording.job_title(job.summary), 80)
         picture = _picture(job)
         if picture:
             name.label(text=title, icon_value=picture, translate=False)

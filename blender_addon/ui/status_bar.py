@@ -77,7 +77,7 @@ def notice() -> str:
     if len(_landed) > 1:
         return iface_("{:,} takes have landed; undo leaves them on the timeline").format(len(_landed))
     job = _landed[0]
-    title = wording.one_line(wording.title(job.summary.title, job.summary.task), MAX_TITLE)
+    title = wording.one_line(wording.job_title(job.summary), MAX_TITLE)
     return iface_("A take has landed: {}; undo leaves it on the timeline").format(title)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import bpy
@@ -139,8 +139,9 @@ def draw_button(layout: bpy.types.UILayout, settings: WanSettings, take: ShownTa
     row = layout.row(align=True)
     row.scale_y = 1.5
     query = session.current().server.plan_query
-    query.want(take.made)
-    text = wording.with_time(iface_("New Take"), query.plan_of(take.made))
+    wanted = take.made if take.made.finish is None else replace(take.made, finish=None, sources=[])
+    query.want(wanted)
+    text = wording.with_time(iface_("New Take"), query.plan_of(wanted))
     button = row.operator("wan_vse.new_take", text=text, icon="RENDER_ANIMATION", translate=False)
     button.count = settings.take_count
     task_box.draw_count(row, settings)
@@ -206,6 +207,8 @@ def facts(made: TakeRequest) -> str:
     row = session.current().server.model(made.model)
     model = row.label if row is not None else made.model
     quality = iface_(made.quality.value.capitalize()).lower()
+    if made.finish is not None:
+        quality = iface_("{}, made larger").format(quality)
     return iface_("{}, {}, {}, seed {}").format(iface_(task_box.name_of(made.task.value)), model, quality, made.seed)
 
 
@@ -238,10 +241,17 @@ def draw_facts(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sho
         paragraph.draw(body, context, "Fast 8-bit matrices, if the card had them", "BLANK1")
     if made.loras:
         paragraph.draw(body, context, wording.loras(made.loras), "BLANK1")
-    column = body.column(align=True)
+    _draw_more(body.column(align=True))
+
+
+def _draw_more(column: bpy.types.UILayout) -> None:
+    """What is seldom done with a take."""
     column.operator("wan_vse.new_take", text="New Take, Same Seed", icon="LOOP_BACK").same_seed = True
     column.operator("wan_vse.regenerate", text="Same Take Above", icon="LOOP_BACK").seed = "SAME"
     column.operator("wan_vse.load_settings", text="Load Settings", icon="COPYDOWN")
+    sizes = column.row(align=True)
+    for factor, text in (("TWO", "Larger: 2x"), ("FOUR", "4x"), ("SCENE", "Scene's Size")):
+        sizes.operator("wan_vse.finish_take", text=text).factor = factor
     for name, text, icon in (
         ("take_in_best", "Same in Best", "SHADING_RENDERED"),
         ("retry_worst_seam", "Retry Worst Seam", "MOD_TIME"),

@@ -15,6 +15,7 @@ from ...wan_backend.protocol.messages import (
     Hold,
     JobState,
     JobStatus,
+    JobSummary,
     LoraUse,
     Plan,
     SetupProgress,
@@ -60,6 +61,12 @@ HOLD_WORDS = {Hold.PERSON: "Held", Hold.NO_PLACEHOLDER: "No placeholder"}
 def title(prompt: str, task: Task) -> str:
     """The prompt; if there is none, the task."""
     return prompt.strip() or iface_("{}, without a prompt").format(iface_(task.replace("_", " ").capitalize()))
+
+
+def job_title(job: JobSummary, prompt: str = "") -> str:
+    """What a job is called: its prompt, or the beginning that is known of that; and that it makes a take larger."""
+    words = title(prompt or job.title, job.task)
+    return iface_("Larger: {}").format(words) if job.finishes else words
 
 
 MAX_WORD_LINES = 3

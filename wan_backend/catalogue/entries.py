@@ -1,4 +1,4 @@
-"""The models that the backend knows, their LoRAs and tiny autoencoders, read from catalogue.toml."""
+"""The models that the backend knows, and what is used beside them, read from catalogue.toml."""
 
 from __future__ import annotations
 
@@ -101,6 +101,9 @@ class ModelEntry:
     """Its folder inside this package; empty if the model doesn't come with it."""
     references: bool = True
     """True for a control model that takes reference pictures; for others, the picture of a look is the first frame."""
+    trunk: str = ""
+    """The model that is its transformer without the control, which lies in a file of its own: it is put together of
+    the two where both are here, and isn't downloaded as one. Empty for all others."""
     trunk_makes_text: bool = False
     """True for a control model whose transformer is the text to video model if it gets no control, because only the
     control was trained: text to video then goes without one."""
@@ -192,18 +195,42 @@ class TinyEntry:
     sha256: dict[str, str] = field(default_factory=dict)
 
 
-AnyEntry = ModelEntry | LoraEntry | TinyEntry
+@dataclass(frozen=True)
+class UpscalerEntry:
+    """An upscaling model of the catalogue, which makes finished takes larger."""
+
+    id: str
+    label: str
+    repo: str
+    file: str
+    licence: str
+    download_bytes: int
+    scale: int
+    """How many times as large each side becomes."""
+    notes: str = ""
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
+ExtraEntry = LoraEntry | TinyEntry | UpscalerEntry
+"""What is used beside a model."""
+AnyEntry = ModelEntry | ExtraEntry
 """Whatever can be downloaded by its id."""
-_Entry = TypeVar("_Entry", ModelEntry, LoraEntry, TinyEntry)
+_Entry = TypeVar("_Entry", ModelEntry, LoraEntry, TinyEntry, UpscalerEntry)
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All models, LoRAs and tiny autoencoders by id, in the order in which they are shown."""
+    """All models, and what is used beside them, by id, in the order in which they are shown."""
 
     models: Mapping[str, ModelEntry] = field(default_factory=dict)
     loras: Mapping[str, LoraEntry] = field(default_factory=dict)
     autoencoders: Mapping[str, TinyEntry] = field(default_factory=dict)
+    upscalers: Mapping[str, UpscalerEntry] = field(default_factory=dict)
+
+    @property
+    def extras(self) -> list[ExtraEntry]:
+        """All that is used beside models."""
+        return [*self.loras.values(), *self.autoencoders.values(), *self.upscalers.values()]
 
     def entry(self, model_id: str) -> ModelEntry:
         """The model of that id; raises UnknownModel."""
@@ -215,18 +242,20 @@ class Catalogue:
             raise UnknownModel(sentence) from None
 
     def any_entry(self, known_id: str) -> AnyEntry:
-        """The model, LoRA or tiny autoencoder of that id; raises UnknownModel."""
-        return self.loras.get(known_id) or self.autoencoders.get(known_id) or self.entry(known_id)
+        """The model, or what is used beside one, of that id; raises UnknownModel."""
+        return next((extra for extra in self.extras if extra.id == known_id), None) or self.entry(known_id)
 
     def checksums(self, repo: str) -> dict[str, str]:
         """The SHA-256 of a repository's files, by name, as far as they are known."""
-        entries: list[AnyEntry] = [*self.models.values(), *self.loras.values(), *self.autoencoders.values()]
+        entries: list[AnyEntry] = [*self.models.values(), *self.extras]
         return {name: known for entry in entries if entry.repo == repo for name, known in entry.sha256.items()}
 
-    def users_of(self, extra: LoraEntry | TinyEntry) -> list[str]:
-        """The models that a LoRA or a tiny autoencoder is for."""
+    def users_of(self, extra: ExtraEntry) -> list[str]:
+        """The models that a LoRA or a tiny autoencoder is for; an upscaling model is for the takes of all."""
         if isinstance(extra, LoraEntry):
             return list(extra.bases)
+        if isinstance(extra, UpscalerEntry):
+            return []
         return [model.id for model in self.models.values() if model.tiny_decoder == extra.id]
 
     def loras_of(self, model_id: str) -> list[LoraEntry]:
@@ -241,14 +270,14 @@ def parse_catalogue(text: str) -> Catalogue:
         _entries(ModelEntry, tables, "model"),
         _entries(LoraEntry, tables, "lora"),
         _entries(TinyEntry, tables, "autoencoder"),
+        _entries(UpscalerEntry, tables, "upscaler"),
     )
-    if len({*made.models, *made.loras, *made.autoencoders}) != sum(
-        map(len, (made.models, made.loras, made.autoencoders))
-    ):
+    if len({*made.models, *(extra.id for extra in made.extras)}) != len(made.models) + len(made.extras):
         raise ValueError("Two entries of the catalogue, of different kinds, have the same id.")
     for entry in made.models.values():
         _check(entry)
-        for name in {entry.draft_lora, entry.tiny_decoder} - {"", *made.loras, *made.autoencoders}:
+        trunks = {entry.trunk} - made.models.keys()
+        for name in ({entry.draft_lora, entry.tiny_decoder} - {*made.loras, *made.autoencoders} | trunks) - {""}:
             raise ValueError(f"{entry.id}: there is no '{name}' in the catalogue.")
     for lora in made.loras.values():
         _check_lora(lora, made.models)
@@ -299,8 +328,8 @@ def _check(entry: ModelEntry) -> None:
         raise ValueError(f"{entry.id}: sides must be two multiples of {entry.multiple}.")
     if entry.size(entry.default_size) is None:
         raise ValueError(f"{entry.id}: default_size is not one of its sizes.")
-    if not entry.repo and not entry.package_folder:
-        raise ValueError(f"{entry.id}: neither repo nor package_folder says where it comes from.")
+    if not entry.repo and not entry.package_folder and not entry.trunk:
+        raise ValueError(f"{entry.id}: neither repo, package_folder nor trunk says where it comes from.")
     for quality in Quality:
         _check_preset(entry.id, entry.preset(quality))
 
@@ -317,5 +346,5 @@ def entry(model_id: str) -> ModelEntry:
 
 
 def any_entry(known_id: str) -> AnyEntry:
-    """The model, LoRA or tiny autoencoder of that id; raises UnknownModel."""
+    """The model, or what is used beside one, of that id; raises UnknownModel."""
     return load().any_entry(known_id)

@@ -146,6 +146,8 @@ class Contents:
 
 def find_contents(entry: AnyEntry, models_folders: list[str], accept_changes: bool = False) -> Contents:
     """Ask the hub for the list of files and see which are here. Raises Refusal, or what `problems` has words for."""
+    if isinstance(entry, ModelEntry) and entry.trunk:
+        raise Refusal(locate.put_together(entry))
     if not entry.repo:
         raise Refusal(
             Problem(

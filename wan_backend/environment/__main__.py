@@ -38,6 +38,7 @@ ADDED = {
     "signing": Sentence("Movies can be signed."),
     "cluster": Sentence("Workers can run on a Ray cluster."),
     "web": Sentence("The page for a browser can be served."),
+    "finish": Sentence("Finished takes can be made larger."),
 }
 TELL_SECONDS = 0.25
 SHARES = (0.0, 0.04, 0.08, 0.95, 1.0)

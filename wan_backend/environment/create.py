@@ -45,6 +45,7 @@ EXTRAS = {
     "signing": Sentence("Installing what signs movies"),
     "cluster": Sentence("Installing Ray"),
     "web": Sentence("Installing Gradio"),
+    "finish": Sentence("Installing what reads upscaling models"),
 }
 """What is added for those who ask for it, and what is said meanwhile; lock_<name>.txt lists the packages of each."""
 REACH = ("proxy", "cert", "client-cert", "timeout", "retries")

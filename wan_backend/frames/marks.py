@@ -72,8 +72,11 @@ class Marks:
 
         `on_read(place)` is called before a file is read, and with "" after it.
         """
+        sources = marks_of(_files(request), on_read)
         kind = COMPOSITE if request.sources else GENERATED
-        return cls(kind, request.model, program_of(version), marks_of(_files(request), on_read))
+        if request.finish is not None and {each.digital_source_type for each in sources} == {GENERATED}:
+            kind = GENERATED  # a take that is made larger is what it was
+        return cls(kind, request.model, program_of(version), sources)
 
     def xmp(self) -> bytes:
         """The XMP packet, in UTF-8. Of the sources' marks it holds the types alone."""

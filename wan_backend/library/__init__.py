@@ -17,5 +17,6 @@ component_files  where each component of a model is
 control_modules  control (VACE) in a file of its own, and the transformers that it goes with
 integrity        whether a folder holds a whole model in the diffusers layout
 extras           LoRAs, tiny autoencoders and the depth model
+upscalers        upscaling models, the catalogue's and a person's own
 hub_cache        the Hugging Face cache on the disk
 """

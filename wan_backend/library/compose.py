@@ -90,7 +90,7 @@ def compose_model(
     transformers = _choose_transformers(entry, fitting, survey)
     if transformers is None or isinstance(transformers, IncompleteModel):
         unusable = [found for found in survey.unusable if _has_same_shape(entry, found)]
-        return _unusable(entry, unusable) or transformers or _control_alone(entry, survey)
+        return _unusable(entry, unusable) or transformers or _control_alone(entry, survey, known)
     chosen = dict(transformers)
     first = next(iter(chosen.values()))
     for component, test in _needed_components(first).items():
@@ -186,10 +186,14 @@ def _fits(entry: ModelEntry, found: Candidate, entries: list[ModelEntry]) -> boo
     # A merger of both experts is run as the model of one transformer that has this shape, if there is one.
     is_expert = bool(found.expert) or all(has_two_experts(other) for other in alike)
     alike = [other for other in alike if has_two_experts(other) == is_expert]
+    words = _words(_name_of(found.path).lower())
+    on_trunks = [other for other in alike if other.trunk]
+    if made_on := [other for other in on_trunks if _words_of_trunk(other, entries) & words]:
+        return entry in made_on
+    alike = [other for other in alike if other not in on_trunks]
     if len(alike) < 2:
         return entry in alike
-    name = f"{found.path.parent.name} {found.path.stem}".lower()
-    marks = {other.id: len(_own_words(other, alike) & _words(name)) for other in alike}
+    marks = {other.id: len(_own_words(other, alike) & words) for other in alike}
     return max(alike, key=lambda other: marks[other.id]).id == entry.id
 
 
@@ -226,7 +230,12 @@ def _answers(found: Candidate) -> tuple[Fix, ...]:
     return tuple(Fix(words, value=str(found.path), action=action) for action, words in ANSWERS.items())
 
 
-def _control_alone(entry: ModelEntry, survey: Survey) -> IncompleteModel | None:
+def download_trunk(trunk: ModelEntry) -> Fix:
+    """The button that downloads the transformer of a model that is put together."""
+    return Fix(Sentence("Download {model}...", model=trunk.label), action=FixAction.DOWNLOAD, value=trunk.id)
+
+
+def _control_alone(entry: ModelEntry, survey: Survey, entries: list[ModelEntry]) -> IncompleteModel | None:
     """The model of which only control in a file of its own is here; None if not even that is."""
     if entry.architecture is not Architecture.CONTROL:
         return None
@@ -234,6 +243,15 @@ def _control_alone(entry: ModelEntry, survey: Survey) -> IncompleteModel | None:
     module = control_modules.module_for(entry.weights.experts, entry.weights.layers, heads, survey)
     if module is None:
         return None
+    if entry.trunk:
+        trunk = next(other for other in entries if other.id == entry.trunk)
+        sentence = Sentence(
+            "{model}: its control is {file}, but this machine lacks {trunk}, which is its transformer; download that.",
+            model=entry.label,
+            file=module.path,
+            trunk=trunk.label,
+        )
+        return IncompleteModel(sentence, (download_trunk(trunk),))
     return IncompleteModel(
         Sentence(
             "{model}: its control is {file}, but this machine lacks {what}.",
@@ -247,6 +265,20 @@ def _control_alone(entry: ModelEntry, survey: Survey) -> IncompleteModel | None:
 def _has_same_shape(entry: ModelEntry, found: Candidate) -> bool:
     shape = found.config.get("num_layers"), found.config.get("num_attention_heads")
     return entry.architecture is found.architecture and shape == (entry.weights.layers, entry.weights.heads)
+
+
+def _name_of(path: Path) -> str:
+    """The name of a file with that of its folder; of a folder in the cache of Hugging Face, the repository's too."""
+    repos = [part for part in path.parts if part.startswith("models--")]
+    return " ".join((*repos, path.parent.name, path.stem))
+
+
+def _words_of_trunk(entry: ModelEntry, entries: list[ModelEntry]) -> set[str]:
+    """Words of the name of an entry's trunk that other models of the trunk's shape don't have."""
+    trunk = next(other for other in entries if other.id == entry.trunk)
+    shape = trunk.architecture, trunk.weights.layers, trunk.weights.heads
+    alike = [other for other in entries if (other.architecture, other.weights.layers, other.weights.heads) == shape]
+    return _own_words(trunk, alike)
 
 
 def _own_words(entry: ModelEntry, alike: list[ModelEntry]) -> set[str]:

@@ -1,8 +1,8 @@
-"""Locates what models use beside their components: LoRAs, tiny autoencoders and a depth model.
+"""Locates what is used beside models' own components: LoRAs, tiny autoencoders, upscaling models and a depth model.
 
-For LoRAs and tiny autoencoders, these are looked at in order: what comes with the package; every models folder (itself,
-its subfolders `loras` and `vae`, as other tools name them, and as a cache of Hugging Face, as they are downloaded); the
-Hugging Face cache.
+For the first three, these are looked at in order: what comes with the package; every models folder (itself, its
+subfolders `loras`, `vae` and `upscale_models`, as other tools name them, and as a cache of Hugging Face, as they are
+downloaded); the Hugging Face cache.
 
 No depth model comes with the backend. One is used where it lies, beside the video model's folder or in the Hugging Face
 cache; any will do that transformers knows as a depth estimation model whose larger numbers are nearer.
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..catalogue import entries
-from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry, TinyEntry
+from ..catalogue.entries import PACKAGE, ExtraEntry, LoraEntry, ModelEntry, TinyEntry
 from ..protocol.messages import Fix, FixAction, FixSetting, Guide, Plan, Problem, ProblemKind, Role, TakeRequest
 from ..protocol.sentences import Sentence
 from ..storage import guarded_files, unresponsive_folders
@@ -27,7 +27,7 @@ from .hub_cache import cache_folder, find_snapshots
 DEPTH_MODEL_REPO = "depth-anything/Depth-Anything-V2-Small-hf"
 DEPTH_MODEL_CLASS = "ForDepthEstimation"
 """The names of transformers' classes of such models end in this."""
-SUBFOLDERS = ("", "loras", "vae")
+SUBFOLDERS = ("", "loras", "vae", "upscale_models")
 TINY_DRAFT_NOTE = Sentence("The draft uses the tiny autoencoder: faster, with softer detail.")
 TINY_FOR_MEMORY_NOTE = Sentence(
     "The autoencoder needs more memory than is available, so the tiny one made the pictures: their detail is softer."
@@ -48,26 +48,25 @@ def find_tiny(entry: TinyEntry, models_folders: Iterable[str | Path] = ()) -> Pa
     return found[0] if found else None
 
 
-def names_of(entry: LoraEntry | TinyEntry) -> list[str]:
+def names_of(entry: ExtraEntry) -> list[str]:
     """The names of its files."""
     return list(entry.files) if isinstance(entry, LoraEntry) else [entry.file]
 
 
-def find(entry: LoraEntry | TinyEntry, models_folders: Iterable[str | Path] = ()) -> list[Path]:
-    """The files of a LoRA or a tiny autoencoder; empty if they are not all here and whole."""
+def find(entry: ExtraEntry, models_folders: Iterable[str | Path] = ()) -> list[Path]:
+    """Its files; empty if they are not all here and whole."""
     if isinstance(entry, LoraEntry):
         return find_lora(entry, models_folders)
-    tiny = find_tiny(entry, models_folders)
-    return [tiny] if tiny else []
+    return _find([entry.file], "", entry.repo, models_folders)
 
 
-def packaged(entry: LoraEntry | TinyEntry) -> list[Path]:
+def packaged(entry: ExtraEntry) -> list[Path]:
     """The files if they come with the package; no other place is looked at."""
     package_folder = entry.package_folder if isinstance(entry, LoraEntry) else ""
     return _find(names_of(entry), package_folder, "", ())
 
 
-def check(entry: LoraEntry | TinyEntry, folder: Path) -> None:
+def check(entry: ExtraEntry, folder: Path) -> None:
     """Raise UnusableFile if `folder` lacks one of its files, or has one that is cut off."""
     for name in names_of(entry):
         integrity.check_safetensors(folder / name, name)
@@ -93,7 +92,7 @@ def offer_extras(plan: Plan, entry: ModelEntry, models_folders: Iterable[str | P
     return dataclasses.replace(plan, notes=notes, fixes=fixes)
 
 
-def _download(label: Sentence, extra: LoraEntry | TinyEntry) -> Fix:
+def _download(label: Sentence, extra: ExtraEntry) -> Fix:
     words = Sentence("{label} ({size})...", label=label, size=size_in_words(extra.download_bytes))
     return Fix(words, action=FixAction.DOWNLOAD, value=extra.id)
 

@@ -22,7 +22,7 @@ from ..storage import guarded_files, unresponsive_folders
 from ..storage.byte_sizes import size_in_words
 from ..storage.disk_errors import reason
 from ..storage.guarded_files import UnusableFile
-from . import compose, integrity
+from . import compose, control_modules, integrity
 from .hub_cache import cache_folder, find_snapshots
 from .survey import Survey
 
@@ -276,6 +276,8 @@ def _missing(entry: ModelEntry, complaints: list[Sentence]) -> UnavailableModel:
                 Sentence("{model} is not here. {reason}", model=entry.label, reason=complaints[0]),
             )
         )
+    if entry.trunk:
+        return UnavailableModel(put_together(entry))
     if not entry.repo:
         return UnavailableModel(
             Problem(
@@ -294,3 +296,16 @@ def _missing(entry: ModelEntry, complaints: list[Sentence]) -> UnavailableModel:
             ),
         )
     )
+
+
+def put_together(entry: ModelEntry) -> Problem:
+    """The problem that a model of a trunk and control in a file of its own isn't here, with what to get."""
+    sentence = Sentence(
+        "{model} is put together of two: {trunk}, download it ({size}), and {file}, which is the control (VACE); put "
+        "that into 'diffusion_models' of the models folder.",
+        model=entry.label,
+        trunk=entries.entry(entry.trunk).label,
+        size=size_in_words(entries.entry(entry.trunk).download_bytes),
+        file=control_modules.MODULE_FILES[entry.weights.heads, ""],
+    )
+    return Problem(ProblemKind.MODEL_MISSING, sentence, [compose.download_trunk(entries.entry(entry.trunk))])

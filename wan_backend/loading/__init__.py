@@ -9,6 +9,7 @@ eight_bit                linear layers whose weights stay in 8 bit
 bf16_cache               copies in 16 bit of weights that are kept in 32
 finite                   whether weights are numbers
 sentencepiece_tokenizer  a tokenizer out of a text encoder's file
+upscaling_model          an upscaling model out of a file, whatever its kind
 devices                  which device a job runs on, its memory, its errors
 residency                puts components where the memory plan says, phase by phase
 visits                   a module on a device for a while, and back without a copy
@@ -16,6 +17,7 @@ block_offload            a module whose blocks visit the device one by one
 read_ahead               files of weights into the system's cache, before they are loaded
 lora_weights             the numbers of a LoRA file, by layer
 applying_loras           LoRAs onto a transformer and off again, to the bit
+bulk_copies              weights copied by several threads
 chunked_forward          a transformer that runs a share of the tokens at a time
 token_split              and one whose tokens several cards share
 forward_kernels          the kernels of that forward pass

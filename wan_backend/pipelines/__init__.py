@@ -26,6 +26,7 @@ stopping                    stops a job in the middle of a forward pass
 preview                     rough pictures of latents, by one matrix
 decode                      latents to pictures
 tiles                       pictures in tiles, where the autoencoder doesn't fit whole
+upscaling                   pictures made larger by an upscaling model, in tiles
 tiny_decoder                latents to pictures by a tiny autoencoder
 channels_last_autoencoder   the autoencoder as a graphics card computes it fastest
 channels_last_convolutions  its convolutions

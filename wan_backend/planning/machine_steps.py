@@ -36,7 +36,7 @@ from ..protocol.messages import (
 from ..protocol.sentences import Sentence, as_sentence
 from ..storage import guarded_files
 from ..storage.byte_sizes import size_in_words
-from . import plan_steps, several_cards, skipped_work
+from . import finishing, plan_steps, several_cards, skipped_work
 from .draft import Draft, Inventory, Step, empty_plan, run_steps, unless_refused
 
 MIN_OFFERED_FRAMES = 17
@@ -55,6 +55,8 @@ GGUF_NOT_IN_8_BIT_NOTE = Sentence(
 
 def plan_on_machine(request: TakeRequest, inventory: Inventory) -> Plan:
     """What would be done for `request` with what this machine has, and why not; changes nothing."""
+    if request.finish is not None:
+        return finishing.plan(request, request.finish, inventory)
     draft = begun(request, inventory)
     return draft if isinstance(draft, Plan) else run_steps(draft, (*plan_steps.REQUEST_STEPS, *MACHINE_STEPS)).plan
 

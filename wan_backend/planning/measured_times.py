@@ -73,7 +73,7 @@ class MeasuredTimes:
             measured = self._known.get(_key(plan, look))
             if measured is None and plan.training is not None:
                 measured = _as_of_training(self._known.get(_key(replace(plan, training=None), look=False)))
-        if measured is None or plan.problem is not None:
+        if measured is None or plan.problem is not None or not plan.steps:  # what is made larger has no steps
             return None
         pixels = _pixels(plan)
         whole = measured.encode + pixels * (measured.denoise * _passes(plan) + measured.decode)

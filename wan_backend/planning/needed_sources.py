@@ -56,6 +56,12 @@ def check(request: TakeRequest, known_problem: Callable[[Source], Problem | None
     return None
 
 
+def check_footage(request: TakeRequest, known_problem: Callable[[Source], Problem | None]) -> Problem | None:
+    """Why the footage that is a request's only source can't be used, whatever the task; None if it can."""
+    (source,) = request.sources
+    return _source_problem(source, request) or _file_problem(source) or known_problem(source)
+
+
 def _source_problem(source: Source, request: TakeRequest) -> Problem | None:
     """What is wrong with one source, or None."""
     what = source.files[0] if source.files else Sentence("a source")

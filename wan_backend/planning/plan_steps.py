@@ -320,10 +320,14 @@ def _estimate_memory(draft: Draft) -> Draft:
 def _estimate_disk(draft: Draft) -> Draft:
     """Estimate the take's files, and the model's frames that wait in a file for those after the take."""
     request, made = draft.request, draft.plan
-    pixels, frames = made.width * made.height, made.all_frames
     waiting = any(source.role in (Role.AFTER, Role.LAST) for source in request.sources)
-    disk_bytes = int(BYTES_A_PIXEL[request.media_format] * pixels * frames) + 4096 * frames
-    return draft.with_plan(disk_bytes=disk_bytes + (3 * pixels * made.model_frames if waiting else 0))
+    disk_bytes = files_bytes(request, made.width, made.height, made.all_frames)
+    return draft.with_plan(disk_bytes=disk_bytes + (3 * made.width * made.height * made.model_frames if waiting else 0))
+
+
+def files_bytes(request: TakeRequest, width: int, height: int, frames: int) -> int:
+    """The size of the files of a take of so many frames, at the worst."""
+    return int(BYTES_A_PIXEL[request.media_format] * width * height * frames) + 4096 * frames
 
 
 def _check_media_folder(draft: Draft) -> Draft | Problem:

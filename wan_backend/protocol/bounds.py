@@ -13,12 +13,14 @@ from typing import Any
 from .media import first_file
 from .plain_names import MAX_PATH_CHARACTERS, is_encodable, is_folder, is_name
 from .takes import (
+    FINISH_FACTORS,
     MAX_HANDLE_FRAMES,
     MAX_JUMP,
     MAX_PROMPT_CHARACTERS,
     MAX_SHOWN_FILES,
     MAX_TAKE_FRAMES,
     MAX_WORDS,
+    Finish,
     FrameRate,
     Framing,
     Jump,
@@ -92,6 +94,7 @@ def is_sane_request(request: TakeRequest) -> bool:
         and len(request.sources) <= (MAX_SOURCES if request.training is None else MAX_CLIPS)
         and all(map(is_sane_source, request.sources))
         and (request.training is None or is_sane_training(request.training))
+        and (request.finish is None or _is_sane_finish(request.finish))
     )
 
 
@@ -107,6 +110,15 @@ def is_sane_training(training: Training) -> bool:
         and (training.rank is None or 1 <= training.rank <= MAX_RANK)
         and _is_number(training.learning_rate)
         and _is_number(training.preserve_share)
+    )
+
+
+def _is_sane_finish(finish: Finish) -> bool:
+    return (
+        all(_is_text(text, MAX_NAME) for text in (finish.upscaler, finish.base))
+        and finish.factor in FINISH_FACTORS
+        and min(finish.handle_before, finish.handle_after) >= 0
+        and max(finish.handle_before, finish.handle_after) <= MAX_HANDLE_FRAMES
     )
 
 

@@ -167,6 +167,8 @@ class Component(StrEnum):
     """Control (VACE) that is not in the transformer's file, but in one of its own."""
     CONTROL_2 = "control_2"
     """That of the second transformer."""
+    UPSCALER = "upscaler"
+    """An upscaling model, which makes the pictures of a take larger."""
 
 
 class Task(StrEnum):

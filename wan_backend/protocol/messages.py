@@ -33,6 +33,7 @@ from .choices import (
 from .sentences import NO_SENTENCE, Sentence
 from .takes import (
     CANCELED,
+    FINISH_FACTORS,
     HANDLE_FRAMES,
     MAX_HANDLE_FRAMES,
     MAX_JUMP,
@@ -47,6 +48,7 @@ from .takes import (
     MIN_STRENGTH,
     READ_PROMPT_CHARACTERS,
     Expert,
+    Finish,
     Fix,
     FrameRate,
     Framing,
@@ -104,6 +106,7 @@ __all__ = [
     "CANCELED",
     "ENOUGH_CLIPS",
     "ENOUGH_STILLS",
+    "FINISH_FACTORS",
     "HANDLE_FRAMES",
     "KEPT_LORAS",
     "MAX_CAPTION_CHARACTERS",
@@ -141,6 +144,7 @@ __all__ = [
     "FilmstripsParams",
     "FilmstripsResult",
     "Finding",
+    "Finish",
     "Fix",
     "FixAction",
     "FixSetting",
@@ -267,10 +271,10 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class ExtraRow:
-    """A LoRA or a tiny autoencoder of the catalogue, and whether it is here."""
+    """A LoRA, a tiny autoencoder or an upscaling model, and whether it is here."""
 
     model: str
-    """Its own id, by which it is downloaded as a model is."""
+    """Its own id, by which it is downloaded as a model is; for a person's own upscaling model, the name of its file."""
     label: str
     models: list[str]
     """Ids of the models that it is for."""
@@ -280,6 +284,8 @@ class ExtraRow:
     licence: str
     download_bytes: int
     notes: Sentence = NO_SENTENCE
+    upscales: bool = False
+    """True for an upscaling model."""
 
 
 @dataclass(frozen=True)

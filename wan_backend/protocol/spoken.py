@@ -22,6 +22,7 @@ _COMPONENTS = {
     Component.TOKENIZER: Sentence("tokenizer"),
     Component.CONTROL: Sentence("control (VACE)"),
     Component.CONTROL_2: Sentence("control (VACE) of transformer 2"),
+    Component.UPSCALER: Sentence("upscaling model"),
 }
 
 

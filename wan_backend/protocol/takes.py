@@ -48,6 +48,8 @@ MAX_JUMP = 99.0
 """A larger figure of a seam would say no more."""
 MAX_KEPT_PICTURES = 8
 """Pictures that one take keeps at chosen frames."""
+FINISH_FACTORS = (0, 2, 4)
+"""How many times as large a take can become; 0 stands for the scene's size."""
 MAX_WORDS = 32
 """Times of one take that have words of their own; each costs the text encoder a run."""
 
@@ -217,6 +219,24 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Finish:
+    """How a take is made larger, picture for picture. Its pictures, with those of its handles, are the request's only
+    source, as footage, whose `pictures` say their size."""
+
+    upscaler: str
+    """An upscaling model: the id of one in the catalogue, or the name of a file in the subfolder of a models folder that
+    is for them."""
+    factor: int = 2
+    """How many times as large each side becomes: 2 or 4. 0: as large as fills the scene's frame."""
+    base: str = ""
+    """The job that made the take."""
+    handle_before: int = 0
+    """How many of the first pictures are handle frames."""
+    handle_after: int = 0
+    """How many of the last ones are."""
+
+
+@dataclass(frozen=True)
 class TakeRequest:
     """Everything needed to make a take, and to make it again."""
 
@@ -265,6 +285,14 @@ class TakeRequest:
     followed by its words; where there are none, the whole prompt holds."""
     training: Training | None = None
     """What is trained, if the job is a training; None if a take is made."""
+    finish: Finish | None = None
+    """Where it is set, a finished take is made larger and nothing else is made; the rest of the request says how that
+    take was made."""
+
+    @property
+    def works_with(self) -> str:
+        """What a worker has in memory for it: a model, or the upscaling model."""
+        return self.model if self.finish is None else self.finish.upscaler
 
     @property
     def shown_prompt(self) -> str:
@@ -495,6 +523,8 @@ class JobSummary:
     """Number of LoRAs in the request."""
     training: TrainingKind | None = None
     """What is trained; None for a take."""
+    finishes: bool = False
+    """True if a finished take is made larger."""
 
     @classmethod
     def of(cls, request: TakeRequest) -> JobSummary:
@@ -502,7 +532,8 @@ class JobSummary:
         title = " ".join(request.shown_prompt.split())[:MAX_TITLE_CHARACTERS]
         task, model, seed, frames = request.task, request.model, request.seed, request.length_frames
         trained = None if request.training is None else request.training.kind
-        return cls(title, task, model, seed, frames, request.origin, len(request.loras), trained)
+        loras, finishes = len(request.loras), request.finish is not None
+        return cls(title, task, model, seed, frames, request.origin, loras, trained, finishes)
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,10 @@ def is_possible() -> bool:
 
 
 def is_worth_asking(request: TakeRequest, places: Places) -> bool:
-    """Whether a plan may show that less has to be sent."""
-    return any(_size(source) > WORTH_BYTES for source in request.sources if places.shared(source.folder) is None)
+    """Whether a plan may show that less has to be sent. A take that is made larger is needed as it is."""
+    return request.finish is None and any(
+        _size(source) > WORTH_BYTES for source in request.sources if places.shared(source.folder) is None
+    )
 
 
 def with_extracted(

@@ -6,6 +6,7 @@ The worker is started and asked for its torch and its device, because that is th
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import platform
 import queue
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..catalogue import entries
-from ..library import a14b_experts, compose, hub_cache, locate
+from ..library import a14b_experts, compose, extras, hub_cache, locate, upscalers
 from ..library.survey import Survey
 from ..protocol.endpoint import Endpoint
 from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
@@ -76,7 +77,7 @@ def examine(
     files = [] if survey is None else _files(survey)
     return [
         *(_python(), torch, card.finding(), *_cards(), *_workers(workers), *_cluster(cluster)),
-        *(*state, *copies, disk, _cache(), MARKS, _signing()),
+        *(*state, *copies, disk, _cache(), MARKS, _signing(), _upscaling(models_folders)),
         *(*folders, *_models(rows, card), *files),
     ]
 
@@ -93,6 +94,19 @@ def _signing() -> Finding:
         return Finding(name, False, error.sentence)
     words = Sentence("H.264 movies are signed with {file}; PNG and FFV1 takes aren't.", file=signatory.certificate)
     return Finding(name, True, words)
+
+
+def _upscaling(models_folders: Sequence[str]) -> Finding:
+    """Whether takes can be made larger, and with which models."""
+    name = Sentence("larger takes")
+    if importlib.util.find_spec(upscalers.PACKAGE) is None:
+        return Finding(name, True, upscalers.NO_PACKAGE.sentence, not_downloaded=True)
+    known = [entry.label for entry in entries.load().upscalers.values() if extras.find(entry, models_folders)]
+    here = [*known, *(file.name for file in upscalers.own_files(models_folders))]
+    if not here:
+        words = Sentence("No upscaling model is here; download one, or put one into 'upscale_models'.")
+        return Finding(name, True, words, not_downloaded=True)
+    return Finding(name, True, Sentence("Upscaling models: {names}.", names=", ".join(here)))
 
 
 def _python() -> Finding:
@@ -397,9 +411,15 @@ def _models(rows: list[ModelRow], card: GraphicsCard) -> list[Finding]:
                 ]
             ),
             NO_SENTENCE
-            if row.here or not row.download_bytes
-            else Sentence("{command}", command=locate.download_command(row.model)),
-            not_downloaded=not row.here and not row.broken and bool(row.download_bytes),
+            if row.here or not _fetched(row)
+            else Sentence("{command}", command=locate.download_command(_fetched(row))),
+            not_downloaded=not row.here and not row.broken and bool(_fetched(row)),
         )
         for row in rows
     ]
+
+
+def _fetched(row: ModelRow) -> str:
+    """What of a model is downloaded: itself, or the trunk of one that is put together; "" if nothing is."""
+    known = entries.load().models.get(row.model)
+    return known.trunk if known is not None and known.trunk else row.model if row.download_bytes else ""

@@ -138,7 +138,9 @@ class JobRunner:
         most = len(passed) + len(free) + MAX_PASSED
         while free and len(passed) < most and (job := self._queue.next_queued(passed)) is not None:
             passed.add(job.job_id)
-            seat = self._seats.choose(job.summary.model, free, self._barred_for(job.job_id))
+            # What makes a take larger needs no model, so it doesn't throw out one where another place is free.
+            model = "" if job.summary.finishes else job.summary.model
+            seat = self._seats.choose(model, free, self._barred_for(job.job_id))
             if seat is None:
                 continue
             free.remove(seat)
@@ -491,7 +493,7 @@ class JobRunner:
         begun = (self._queue.work_folder(job_id) / STEPS_FILE).exists()
         seat.running = None if begun else made.plan
         seat.warm, self._to_warm_up = (), None
-        seat.holds(request.model)
+        seat.holds(request.works_with)
         seat.life.run(self._params(job_id, seat, request, made))
 
     def _params(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..catalogue import entries
-from ..catalogue.entries import LoraEntry, ModelEntry, TinyEntry
-from ..library import extras, hub_cache, locate
+from ..catalogue.entries import ExtraEntry, ModelEntry, UpscalerEntry
+from ..library import extras, hub_cache, locate, upscalers
 from ..library.library_index import LibraryIndex
 from ..library.transformer_answers import TransformerAnswers
 from ..memory.forecast import Machine
@@ -16,11 +16,13 @@ from ..planning import machine_steps, training_steps
 from ..planning.calibrations import Calibrations
 from ..planning.draft import NOT_SEARCHED, Inventory
 from ..planning.unusable_files import UnusableFiles
+from ..protocol.errors import Refusal
 from ..protocol.messages import (
     ExtraRow,
     ModelRow,
     ModelsResult,
     Plan,
+    Problem,
     ProblemKind,
     SizeRow,
     TakeRequest,
@@ -91,6 +93,13 @@ class Planner:
             raise LookupError(found.problem.sentence)
         return found
 
+    def upscaler(self, name: str) -> Path:
+        """The file of an upscaling model that a plan was made with. Raises Refusal if it is gone."""
+        found = upscalers.find(name, self._models_folders)
+        if isinstance(found, Problem):
+            raise Refusal(found)
+        return found
+
     def tiny_decoder(self, model_id: str) -> str:
         """The file of the tiny autoencoder for the model's latents; empty if there is none here."""
         return machine_steps.find_tiny_decoder(entries.entry(model_id), self._models_folders)
@@ -100,20 +109,19 @@ class Planner:
         known = entries.load()
         absent = locate.UnavailableModel(NOT_SEARCHED)
         rows = [_row(entry, locate.packaged(entry) or absent) for entry in known.models.values()]
-        more: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
-        return ModelsResult(rows, [_extra_row(extra, extras.packaged(extra), NOT_SEARCHED.sentence) for extra in more])
+        more = [_extra_row(extra, extras.packaged(extra), NOT_SEARCHED.sentence) for extra in known.extras]
+        return ModelsResult(rows, more)
 
     def rows(self) -> list[ModelRow]:
         """The catalogue's models, with what of them is here."""
         return [_row(entry, self.find(entry)) for entry in entries.load().models.values()]
 
     def extra_rows(self) -> list[ExtraRow]:
-        """The catalogue's LoRAs and tiny autoencoders, with what of them is here."""
-        known = entries.load()
-        more: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
-        return [self._extra_row(extra) for extra in more]
+        """What the catalogue has beside models, with what of it is here; and a person's own upscaling models."""
+        own = upscalers.own_files(self._models_folders)
+        return [*map(self._extra_row, entries.load().extras), *map(_own_upscaler_row, own)]
 
-    def _extra_row(self, extra: LoraEntry | TinyEntry) -> ExtraRow:
+    def _extra_row(self, extra: ExtraEntry) -> ExtraRow:
         size = size_in_words(extra.download_bytes)
         files = extras.find(extra, self._models_folders)
         return _extra_row(extra, files, Sentence("It is not on this machine; download it ({size}).", size=size))
@@ -146,7 +154,12 @@ def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel
     )
 
 
-def _extra_row(extra: LoraEntry | TinyEntry, files: list[Path], absent: Sentence) -> ExtraRow:
+def _own_upscaler_row(file: Path) -> ExtraRow:
+    where = guarded_files.encodable(Sentence("In {folder}.", folder=file.parent))
+    return ExtraRow(file.name, file.stem, [], True, where, "", 0, upscales=True)
+
+
+def _extra_row(extra: ExtraEntry, files: list[Path], absent: Sentence) -> ExtraRow:
     return ExtraRow(
         model=extra.id,
         label=extra.label,
@@ -156,4 +169,5 @@ def _extra_row(extra: LoraEntry | TinyEntry, files: list[Path], absent: Sentence
         licence=extra.licence,
         download_bytes=extra.download_bytes,
         notes=as_sentence(extra.notes),
+        upscales=isinstance(extra, UpscalerEntry),
     )

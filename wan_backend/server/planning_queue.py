@@ -23,6 +23,7 @@ from ..memory.forecast import Machine
 from ..planning.unusable_files import UnusableFiles
 from ..protocol.errors import ProtocolError, Refusal, result_or_error
 from ..protocol.messages import (
+    Component,
     ModelsResult,
     NameTransformerParams,
     Nothing,
@@ -225,6 +226,9 @@ class PlanningQueue:
         plan = self._planner.plan(request, machine)
         if plan.problem is not None:
             raise Refusal(plan.problem)
+        if request.finish is not None:
+            upscaler = self._planner.upscaler(request.finish.upscaler)
+            return Prepared(plan, upscaler.parent, {Component.UPSCALER: upscaler}, "")
         try:
             found = self._planner.locate(plan.model)
         except LookupError as gone:

@@ -8,6 +8,7 @@ warm_model           the model that stays in memory between jobs
 warm_up              gets that model ready while there is no job
 look                 a small draft of what is being looked at, and no job
 take_job             one job: prepare, denoise, decode, again with less memory if need be
+finish_job           one job that makes a finished take larger
 skipped_work         what a job leaves out, and what one measures that calibrates the step cache
 overlap              what is done at once on the way to the first step
 other_cards          what a worker's other cards do of a job: asked for, waited for, done without
@@ -27,6 +28,7 @@ kept_steps           the newest finished step of a job, on the disk
 late_steps           what follows each step, done while the card makes the next one
 preview_file         what the take looks like so far, on the disk
 take_pictures        decoded pictures to the take's media: kept frames, seams, the scene's rate
+take_signing         a take's movie signed, where a person has a certificate
 picture_seams        the made frames around pictures at chosen times, eased into these
 train_job            one training: clips, steps, and the LoRAs that are kept on the way
 training_clips       a request's sources and captions as a training takes them

@@ -28,6 +28,7 @@ from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
 from ..protocol.sentences import Sentence
 from . import failures
+from .finish_job import make_larger
 from .idle_memory import IdleMemory
 from .look import make_look
 from .other_cards import OtherCards
@@ -152,6 +153,10 @@ class Executor:
         stop = run.canceled.is_set
         if run.params.request.training is not None:
             return self._train(run, stop)
+        if run.params.request.finish is not None:
+            self._warm = None  # the card's memory is for the pictures
+            devices.release(devices.choose(run.params.device))
+            return make_larger(run.params, self._report, stop, self._reader.for_job(stop), self._on_read)
         warm = self._warm_model(run.params)
         return make_take(run.params, warm, self._report, stop, self._reader.for_job(stop), self._on_read, self._others)
 

@@ -78,11 +78,13 @@ class Progress:
         send: Callable[[ProgressParams], None],
         expected: tuple[float, ...] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        shares: tuple[float, ...] = FIRST_SHARES,
     ) -> None:
+        """`shares` of the bar are those of the phases where nothing is expected of them."""
         self._job_id, self._steps, self._send, self._clock = job_id, steps, send, clock
         self._expected = expected
         total = sum(expected) if expected else 0.0
-        self._shares = tuple(part / total for part in expected) if expected and total > 0 else FIRST_SHARES
+        self._shares = tuple(part / total for part in expected) if expected and total > 0 else shares
         self._state = JobState.LOADING
         self._phase_began = clock()
         self._first_unit: float | None = None

@@ -22,7 +22,7 @@ import torch
 
 from .. import __version__
 from ..frames import source_frames
-from ..frames.marks import PROGRAM, Marks, program_of
+from ..frames.marks import Marks, program_of
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices, matrix_products
 from ..loading.matrix_products import EightBitProduct, MatrixWidth
@@ -55,7 +55,6 @@ from ..protocol.messages import (
     JobState,
     Jump,
     MatrixPrecision,
-    MediaFormat,
     PhaseSeconds,
     Plan,
     ProgressParams,
@@ -66,9 +65,9 @@ from ..protocol.messages import (
     TakeRequest,
 )
 from ..protocol.sentences import Sentence, in_english
-from ..storage import media_folder, signing
+from ..storage import media_folder
 from ..storage.take_folder import TakeFolder
-from . import overlap, take_pictures
+from . import overlap, take_pictures, take_signing
 from .failures import decoded_no_pictures, numbers_ran_over
 from .gather import gather
 from .job_memory import JobMemory
@@ -92,7 +91,6 @@ EXACT_MATRICES_NOTE = Sentence(
 PRODUCT_FAILED_NOTE = Sentence(
     "Multiplying in 8 bit failed during the take, so it went on with weights in 8 bit that are multiplied in 16 bit."
 )
-ONLY_MP4 = Sentence("The take isn't signed: of the formats, only H.264 movies can be (More, File Format).")
 FINISHED_SECONDS = 10.0
 """Decoding waits this long for the finished latents to be on the disk; a disk that hangs must not hold the take."""
 
@@ -252,20 +250,10 @@ def make_pictures(job: TakeJob, folder: Path) -> tuple[TakeState, JobMemory]:
 
 def _signed(job: TakeJob, state: TakeState, marks: Marks, folder: Path) -> Marks:
     """Sign the take's movie if a person has chosen a certificate; a note says it if that can't be done."""
-    try:
-        signatory = signing.Signatory.named()
-        if signatory is None:
-            return marks
-        if job.request.media_format is not MediaFormat.H264:
-            raise signing.CantSign(ONLY_MP4)
-        title = first_file(job.request.media_format)
-        claim = signing.Claim(title, marks.digital_source_type, marks.model, PROGRAM, __version__)
-        signatory.sign(folder / title, claim)
-    except signing.CantSign as error:
-        log.warning("the take isn't signed: %s", error.sentence)
-        state.plan = replace(state.plan, notes=[*state.plan.notes, error.sentence])
-        return marks
-    return replace(marks, signed=True)
+    marks, note = take_signing.sign(job.request, marks, folder)
+    if note:
+        state.plan = replace(state.plan, notes=[*state.plan.notes, note])
+    return marks
 
 
 def work_of(plan: Plan) -> TakeWork:

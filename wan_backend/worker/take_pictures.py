@@ -49,7 +49,7 @@ def write(
     jumps: dict[Role, Jump] = {}
     given = [(picture, [frame]) for frame, picture in sorted(handles.items())]
     before, after = ([each for each in given if (each[1][0] < 0) is is_before] for is_before in (True, False))
-    with _writer(request, plan, folder, marks) as writer:
+    with writer_of(request, plan, folder, marks) as writer:
         own = of_take(decoded, kept, request, plan, folder, advance, jumps)
         for picture, frames in itertools.chain(before, own, after):
             writer.write(picture, [plan.handle_before + frame for frame in frames])
@@ -94,9 +94,10 @@ def of_take(
     return runs(take_pictures())
 
 
-def _writer(
+def writer_of(
     request: TakeRequest, plan: Plan, folder: Path, marks: Marks | None
 ) -> AbstractContextManager[PngSequence | Movie]:
+    """What writes the take's pictures into `folder`, in the format that was asked for."""
     if request.media_format is MediaFormat.PNG:
         return PngSequence(folder, marks)
     file = folder / first_file(request.media_format)

@@ -34,6 +34,7 @@ def test_the_models_of_this_version_are_there():
         "wan2.2-i2v-a14b",
         "wan2.2-ti2v-5b",
         "fastwan2.1-t2v-1.3b",
+        "fastwan2.1-vace-1.3b",
         "fastwan2.2-ti2v-5b",
     ]
     assert list(entries.load().autoencoders) == ["taew2_1", "taew2_2"]
@@ -90,6 +91,25 @@ def test_each_lora_has_a_base_and_the_settings_that_it_was_made_for(lora):
     assert lora.notes.endswith(".") and lora.licence
 
 
+def test_a_model_that_is_put_together_has_the_settings_of_its_trunk():
+    put_together = [entry for entry in MODELS if entry.trunk]
+    assert [entry.id for entry in put_together] == ["fastwan2.1-vace-1.3b"]
+    for entry in put_together:
+        trunk = entries.entry(entry.trunk)
+        assert set(entry.tasks) == set(Task) and entry.is_control and not entry.repo
+        assert all(entry.preset(quality) == trunk.preset(quality) for quality in Quality)
+        assert (entry.frame_rate, entry.sizes, entry.frames) == (trunk.frame_rate, trunk.sizes, trunk.frames)
+
+
+@pytest.mark.parametrize(("model", "lora"), [
+    ("wan2.1-vace-14b", "wan2.1-t2v-14b-4step"), ("wan2.2-vace-fun-a14b", "wan2.2-t2v-a14b-4step")
+])  # fmt: skip
+def test_drafts_under_control_have_the_lora_of_the_trunk(model, lora):
+    entry, known = entries.entry(model), entries.load().loras[lora]
+    assert entry.draft_lora == lora and entry.is_control and known.preset.steps == 4
+    assert {trunk for trunk in known.bases if not entries.entry(trunk).is_control}
+
+
 def test_four_steps_at_a_shift_of_five_are_where_lightx2v_has_them():
     for lora in LORAS:
         if lora.repo:
@@ -107,7 +127,7 @@ def test_the_embedded_models_loras_come_with_it():
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.id)
 def test_a_tiny_decoder_is_for_the_models_latents(entry):
     tiny = entries.load().autoencoders.get(entry.tiny_decoder)
-    assert (tiny is None) == (not entry.repo)
+    assert (tiny is None) == bool(entry.package_folder)
     if tiny is not None:
         assert 8 * tiny.patch * 2 == entry.multiple and tiny.latents == (48 if entry.multiple == 32 else 16)
 
@@ -151,7 +171,9 @@ def test_every_size_of_a_model_can_be_made(entry):
         ('draft_lora = "embedded-draft"', 'draft_lora = "none such"'),
         ('tiny_decoder = "taew2_1"', 'tiny_decoder = "none such"'),
         ('bases = ["embedded"]', 'bases = ["none such"]'),
-        ('bases = ["wan2.1-t2v-14b"]', 'bases = ["wan2.2-t2v-a14b"]'),
+        ('bases = ["wan2.1-t2v-14b", ', 'bases = ["wan2.2-t2v-a14b", '),
+        ('trunk = "fastwan2.1-t2v-1.3b"', 'trunk = "none such"'),
+        ('trunk = "fastwan2.1-t2v-1.3b"', ""),
         ('package_folder = "embedded_model/loras"', ""),
         ('id = "embedded-blueprint"', 'id = "embedded-draft"'),
         ("timesteps = [1000, 937.5, 833.3333, 625]", "timesteps = [1000, 937.5, 833.3333]"),

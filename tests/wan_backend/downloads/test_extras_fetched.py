@@ -19,7 +19,7 @@ from wan_backend.server.planner import Planner
 KNOWN = entries.load()
 TEXT, PICTURE = KNOWN.loras["wan2.1-t2v-14b-4step"], KNOWN.loras["wan2.1-i2v-14b-4step"]
 PAIR, TINY = KNOWN.loras["wan2.2-t2v-a14b-4step"], KNOWN.autoencoders["taew2_1"]
-FETCHED = [extra for extra in (*KNOWN.loras.values(), *KNOWN.autoencoders.values()) if extra.repo]
+FETCHED = [extra for extra in KNOWN.extras if extra.repo]
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,11 @@ import pytest
 from tests.wan_backend.library import heads_only
 from wan_backend.catalogue import entries
 from wan_backend.catalogue.architecture import Architecture
+from wan_backend.downloads import contents
 from wan_backend.library import locate, recognize, weights_head
 from wan_backend.library.component_files import ComponentFiles
 from wan_backend.library.survey import survey
+from wan_backend.protocol.errors import Refusal
 from wan_backend.server import diagnosis
 
 PUBLISHED_BYTES = {
@@ -25,6 +27,7 @@ PUBLISHED_BYTES = {
 }
 """The lengths of Kijai's files, as their pointers on the hub state them (DonatoDiffusion/trytonado, commit 1eceb04, and
 smegmarip/ComfyUI, ..._LOW_bf16.metadata.json, which are copies of them)."""
+FAST = "fastwan2.1-vace-1.3b"
 SMALL, LARGE, FUN = "wan2.1-vace-1.3b", "wan2.1-vace-14b", "wan2.2-vace-fun-a14b"
 TRUNK = heads_only.transformer(5120, 40)
 SMALL_TRUNK = heads_only.transformer()
@@ -107,7 +110,7 @@ def test_a_module_that_lacks_a_tensor_is_refused_by_its_name(folder, gone, said)
     (LARGE, "wan2.1_t2v_14B_fp16", TRUNK, "Wan2_1-VACE_module_14B_bf16", MODULE),
     (LARGE, "Wan2.1_14B_FusionX", TRUNK, "Wan2_1-VACE_module_14B_bf16", MODULE),  # retrained
     (LARGE, "wan2.1_t2v_14b_lightx2v_4step", TRUNK, "Wan2_1-VACE-module-14B_fp8_e4m3fn", MODULE),  # distilled
-    (SMALL, "FastWan2.1-T2V-1.3B", SMALL_TRUNK, "x", SMALL_MODULE),
+    (FAST, "FastWan2.1-T2V-1.3B", SMALL_TRUNK, "x", SMALL_MODULE),
 ])  # fmt: skip
 def test_a_trunk_and_its_module_are_a_control_model(folder, model, trunk, trunk_shapes, module_name, module_shapes):
     put(folder, trunk, trunk_shapes, "F16")
@@ -217,8 +220,11 @@ def test_the_trunk_itself_comes_before_what_was_made_of_it(folder):
     assert stems(found(folder, LARGE))["transformer"] == "wan2.1_t2v_14B_bf16"
 
 
-def test_a_downloaded_text_to_video_model_is_a_trunk_too(folder, tmp_path):
-    home = tmp_path / "snapshot" / "transformer"
+@pytest.mark.parametrize(("repo", "model"), [
+    ("Wan-AI--Wan2.1-T2V-1.3B-Diffusers", SMALL), ("FastVideo--FastWan2.1-T2V-1.3B-Diffusers", FAST)
+])  # fmt: skip
+def test_a_downloaded_text_to_video_model_is_a_trunk_too(folder, tmp_path, repo, model):
+    home = tmp_path / f"models--{repo}" / "snapshots" / "0123abc" / "transformer"
     config = {
         "_class_name": "WanTransformer3DModel", "num_layers": 30, "num_attention_heads": 12, "attention_head_dim": 128,
         "ffn_dim": 8960, "in_channels": 16, "out_channels": 16, "image_dim": None, "text_dim": 4096, "freq_dim": 256,
@@ -226,9 +232,34 @@ def test_a_downloaded_text_to_video_model_is_a_trunk_too(folder, tmp_path):
     heads_only.write(home / "diffusion_pytorch_model.safetensors", {"a": (1,)})
     (home / "config.json").write_text(json.dumps(config))
     put(folder, "Wan2_1-VACE_module_1_3B_bf16", SMALL_MODULE)
-    made = locate.find(entries.entry(SMALL), [folder], survey([folder], [home.parent]))
+    made = locate.find(entries.entry(model), [folder], survey([folder], [home.parent]))
     assert isinstance(made, locate.LocatedModel)
+    other = FAST if model == SMALL else SMALL
+    assert isinstance(
+        locate.find(entries.entry(other), [folder], survey([folder], [home.parent])), locate.UnavailableModel
+    )
     assert (made.components["transformer"], made.components["control"].stem) == (home, "Wan2_1-VACE_module_1_3B_bf16")
+
+
+def test_a_fast_trunk_and_the_usual_one_are_two_models(folder):
+    for name in ("FastWan2.1-T2V-1.3B", "wan2.1_t2v_1.3B_fp16"):
+        put(folder, name, SMALL_TRUNK)
+    put(folder, "Wan2_1-VACE_module_1_3B_bf16", SMALL_MODULE)
+    assert stems(found(folder, FAST))["transformer"] == "FastWan2.1-T2V-1.3B"
+    assert stems(found(folder, SMALL))["transformer"] == "wan2.1_t2v_1.3B_fp16"
+
+
+def test_what_a_model_of_two_lacks_is_said_with_a_button(folder):
+    answer = find(folder, FAST)
+    assert "FastWan 2.1 text to video 1.3B, download it (14.9 GB), and Wan2_1-VACE_module" in answer.problem.sentence
+    assert [fix.value for fix in answer.problem.fixes] == ["fastwan2.1-t2v-1.3b"]
+    with pytest.raises(Refusal, match="is put together of two"):
+        contents.find_contents(entries.entry(FAST), [str(folder)])
+    put(folder, "wan2.1_t2v_1.3B_fp16", SMALL_TRUNK)
+    put(folder, "Wan2_1-VACE_module_1_3B_bf16", SMALL_MODULE)
+    answer = find(folder, FAST)
+    assert "lacks FastWan 2.1 text to video 1.3B, which is its transformer" in answer.problem.sentence
+    assert [fix.value for fix in answer.problem.fixes] == ["fastwan2.1-t2v-1.3b"]
 
 
 def doctor(folder: Path) -> dict[str, bool]:

@@ -224,6 +224,21 @@ def test_a_draft_takes_the_settings_of_its_lora_where_that_is_here():
         assert without.lora == "" and without.timesteps == [] and without.sampler == "unipc"
 
 
+@pytest.mark.parametrize(("model", "lora", "sampler", "steps"), [
+    ("wan2.1-vace-14b", "wan2.1-t2v-14b-4step", "dmd", 4),
+    ("wan2.2-vace-fun-a14b", "wan2.2-t2v-a14b-4step", "distilled", 4),
+    ("fastwan2.1-vace-1.3b", "", "dmd", 3),
+])  # fmt: skip
+def test_drafts_of_all_six_tasks_under_control_take_few_steps_without_guidance(model, lora, sampler, steps):
+    entry = entries.entry(model)
+    assert len(entry.tasks) == 6
+    for task in entry.tasks:
+        request = take_request("/tmp", width=832, height=480, quality=Quality.DRAFT, task=task)
+        made = plan_steps.plan(request, entry, [lora] if lora else [])
+        assert (made.lora, made.steps, made.sampler, made.guidance_scale) == (lora, steps, sampler, 1.0)
+        assert len(made.timesteps) == steps
+
+
 def test_a_draft_is_decoded_by_the_tiny_autoencoder_where_that_is_here(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     request = take_request("/tmp", model=SMALL.id, width=832, height=480, quality=Quality.DRAFT)
