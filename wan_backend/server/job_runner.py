@@ -141,10 +141,13 @@ class JobRunner:
                 continue
             free.remove(seat)
             self._looks.make_way(seat)
-            if seat.life.can_take_a_job:
-                self._plan(seat, job.job_id)
-            else:
+            if not seat.life.can_take_a_job:
                 seat.life.want()
+            elif seat.life.turn_is_over:
+                log.info("A worker's turn on the cluster is over; it asks for a place anew, behind those who wait")
+                seat.life.withdraw()
+            else:
+                self._plan(seat, job.job_id)
         self._report_waiting()
 
     def _report_waiting(self) -> None:

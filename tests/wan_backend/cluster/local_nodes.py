@@ -37,10 +37,11 @@ CHECKS = {
 class LocalNodes:
     """The cluster: a head without room for workers, and the nodes that are added. Use it with `with`."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """At that port; 0: at any that is free."""
         self._folder = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp")  # its sockets' names must be short
         self._process = subprocess.Popen(
-            [sys.executable, __file__, self._folder.name],
+            [sys.executable, __file__, self._folder.name, str(port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -59,6 +60,11 @@ class LocalNodes:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
         self._folder.cleanup()
+
+    @property
+    def pid(self) -> int:
+        """The process that all of it descends from."""
+        return self._process.pid
 
     def add(self, cards: int = 1) -> int:
         """Start a node with room for so many workers of a card; its index."""
@@ -79,7 +85,7 @@ class LocalNodes:
         return json.loads(line)
 
 
-def main(folder: str) -> None:
+def main(folder: str, port: str) -> None:
     """Be the cluster until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -91,7 +97,8 @@ def main(folder: str) -> None:
 
     common = {"node_ip_address": LOOPBACK, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     common |= {"include_log_monitor": False, "temp_dir": folder}
-    cluster = Cluster(True, head_node_args={**common, "num_cpus": 0, "num_gpus": 0, "_system_config": CHECKS})
+    at = {"gcs_server_port": int(port)} if int(port) else {}
+    cluster = Cluster(True, head_node_args={**common, "num_cpus": 0, "num_gpus": 0, "_system_config": CHECKS, **at})
     nodes = []
     answer(cluster.address)
     for line in sys.stdin:
@@ -119,4 +126,4 @@ def _end_all_of(node: object) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
