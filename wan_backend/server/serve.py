@@ -148,8 +148,8 @@ def add_start_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=FAR_TURN_MINUTES,
         metavar="X",
-        help="between two takes, have a worker that had its place for so long ask anew, behind others who wait; 0: never "
-        f"({FAR_TURN_MINUTES:g})",
+        help="between two takes, have a worker that had its place for so long ask anew, behind others who wait; "
+        f"0: never ({FAR_TURN_MINUTES:g})",
     )
     cluster.add_argument("--ray-silent-seconds", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--worker-command", type=json.loads, default=[], help=argparse.SUPPRESS)

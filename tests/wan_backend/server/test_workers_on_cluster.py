@@ -226,7 +226,7 @@ def test_a_worker_whose_turn_is_over_asks_anew_between_two_takes(inside, media, 
         assert server.runs(job).number == worker.number
         worker.finishes()
         assert server.ended(job)["state"] == "done"
-        server.until(lambda worker=worker: job == jobs[-1] or worker not in Worker.living)
+        server.until(lambda worker=worker, last=job == jobs[-1]: last or worker not in Worker.living)
 
 
 def test_a_job_that_takes_every_node_with_it_ends(served, media, monkeypatch):
