@@ -97,8 +97,12 @@ def main(folder: str, port: str) -> None:
 
     common = {"node_ip_address": LOOPBACK, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     common |= {"include_log_monitor": False, "temp_dir": folder}
+    # No autoscaler, which would be a Python of its own, and sees none of these nodes as its own.
     at = {"gcs_server_port": int(port)} if int(port) else {}
-    cluster = Cluster(True, head_node_args={**common, "num_cpus": 0, "num_gpus": 0, "_system_config": CHECKS, **at})
+    cluster = Cluster(
+        True,
+        head_node_args={**common, "num_cpus": 0, "num_gpus": 0, "no_monitor": True, "_system_config": CHECKS, **at},
+    )
     nodes = []
     answer(cluster.address)
     for line in sys.stdin:

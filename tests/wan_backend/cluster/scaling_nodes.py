@@ -21,6 +21,8 @@ from tests.wan_backend.cluster.local_nodes import AROUND, LOOPBACK, STORE_BYTES
 
 HEAD = "ray.head.default"
 """What the provider takes the head for."""
+HEAD_ID = "f" * 51 + "00000"
+PROVIDER = {"type": "fake_multinode", "use_node_id_as_ip": True, "disable_node_updaters": True}
 IDLE_MINUTES = 0.05
 """A node on which nothing runs goes after so long."""
 
@@ -40,7 +42,7 @@ class ScalingNodes:
         command += ["--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={self._folder.name}"]
         command += [f"--object-store-memory={STORE_BYTES}", f"--autoscaling-config={file}"]
         around = {**AROUND, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
-        around["AUTOSCALER_HEARTBEAT_TIMEOUT_S"] = "600"  # a busy machine's node isn't a sick one
+        around |= {"RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID, "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "600"}
         self._process = subprocess.Popen(
             command, env={**os.environ, **around}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -86,7 +88,7 @@ class ScalingNodes:
             **{name: {} for name in ("file_mounts", "auth", "docker")},
             "cluster_name": "wan",
             "max_workers": most,
-            "provider": {"type": "fake_multinode", "gcs_address": self.address},
+            "provider": {**PROVIDER, "gcs_address": self.address},
             "available_node_types": types,
             "head_node_type": HEAD,
             "upscaling_speed": 1.0,

@@ -145,8 +145,10 @@ def test_folders_that_both_see_are_named_and_nothing_is_sent(relay, media, tmp_p
 
 @pytest.mark.parametrize(
     ("far", "words"),
-    [("nowhere", "box has no folder"), ("empty", "as it lacks what lies in that")],
-    ids=["no such folder", "a share that isn't mounted"],
+    [
+        pytest.param("nowhere", "box has no folder", marks=pytest.mark.long, id="no such folder"),
+        pytest.param("empty", "as it lacks what lies in that", id="a share that isn't mounted"),
+    ],
 )
 def test_a_pair_that_maps_nowhere_is_a_sentence_and_nothing_is_made(relay, tmp_path, far, words):
     share = tmp_path / "share"
@@ -165,7 +167,7 @@ def test_a_pair_that_this_machine_lacks_is_a_sentence(relay, tmp_path):
     assert "is not on this machine" in refused["message"] and not (tmp_path / "not mounted").exists()
 
 
-@pytest.mark.parametrize("days", [-1, 1])
+@pytest.mark.parametrize("days", [pytest.param(-1, marks=pytest.mark.long), 1])
 def test_clocks_that_differ_by_a_day_change_nothing(relay, far_command, media, tmp_path, days):
     """Over there it is yesterday, or tomorrow; a line breaks on the way, so that both sides compare what they have."""
     (tmp_path / "clock").mkdir()
@@ -305,6 +307,7 @@ def test_another_version_over_there_says_which_command_updates_it(relay, tmp_pat
     assert "has another version" in link["sentence"] and "pip install --upgrade wan_backend-" in link["sentence"]
 
 
+@pytest.mark.long
 def test_a_line_that_breaks_again_and_again_brings_all_over_in_the_end(relay, media, tmp_path):
     near = relay(line=("--break-after", "400000"), serve=("--stay",))
     shot = footage(tmp_path / "shot", 1, 800_000)
