@@ -96,11 +96,16 @@ def test_a_line_that_ends_in_the_middle_loses_nothing_and_sends_nothing_twice(re
 
 
 def test_a_take_that_breaks_off_on_its_way_home_goes_on(relay, media, tmp_path):
-    near = relay(line=("--break-after", "60000", "--once", str(tmp_path / "fault")), serve=("--stay",))
+    """How much of it is there is said after the break as well."""
+    fault = ("--break-after", "60000", "--once", str(tmp_path / "fault"), "--mbit", "1")
+    near = relay(line=fault, serve=("--stay",))
     job_id = near.submit(request(media, "frames:600", length_frames=600))
     near.wait_for(job_id, "done")
     assert (tmp_path / "fault").exists()
     assert len(list(take_of(media, job_id).glob("*.png"))) == 600
+    told = [m["params"] for m in near.messages if m.get("method") == "link"]
+    broken = next(number for number, link in enumerate(told) if "broke" in link["sentence"])
+    assert any(0 < link["done_bytes"] < link["total_bytes"] for link in told[broken:])
 
 
 def test_a_slow_line_keeps_nobody_waiting(relay, media, tmp_path):
@@ -191,9 +196,9 @@ def test_clocks_that_differ_by_a_day_change_nothing(relay, far_command, media, t
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """The far side's state lies on a disk of 40 MB."""
+    """The far side's state lies on a disk of 20 MB."""
     (tmp_path / "far").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", tmp_path / "far"]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", tmp_path / "far"]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     yield
@@ -202,7 +207,7 @@ def small_disk(tmp_path):
 
 def test_no_room_over_there_is_a_sentence_and_nothing_is_lost(small_disk, relay, media, tmp_path):
     near = relay()
-    large = restyle(media, footage(tmp_path / "large", 1, 60_000_000))
+    large = restyle(media, footage(tmp_path / "large", 1, 30_000_000))
     refused = near.refused("submit", job_id=uuid.uuid4().hex, request=large)
     assert refused["data"]["kind"] == "disk_full"
     assert refused["message"].startswith("On box: ") and "make room there" in refused["message"]
