@@ -144,11 +144,18 @@ class JobRunner:
             if not seat.life.can_take_a_job:
                 seat.life.want()
             elif seat.life.turn_is_over:
-                log.info("A worker's turn on the cluster is over; it asks for a place anew, behind those who wait")
-                seat.life.withdraw()
+                self._end_turn(seat)
             else:
                 self._plan(seat, job.job_id)
         self._report_waiting()
+
+    def _end_turn(self, seat: Seat) -> None:
+        """Give its place on a cluster back. Whatever is asked for anew comes behind other servers' wishes, so what this
+        one has asked for already is as well."""
+        log.info("A worker's turn on the cluster is over; places are asked for anew, behind those who wait")
+        for each in self._seats:
+            if each is seat or each.life.waits_for:
+                each.life.withdraw()
 
     def _report_waiting(self) -> None:
         """Say at the next job what all workers that could have it wait for, if they do."""

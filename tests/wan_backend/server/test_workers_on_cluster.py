@@ -229,6 +229,21 @@ def test_a_worker_whose_turn_is_over_asks_anew_between_two_takes(inside, media, 
         server.until(lambda worker=worker, last=job == jobs[-1]: last or worker not in Worker.living)
 
 
+def test_what_a_server_waits_for_comes_behind_others_wishes_when_a_turn_is_over(inside, media, monkeypatch):
+    """Else a long queue would be made before the one job of somebody who came a moment later."""
+    monkeypatch.setattr(cluster_line, "WorkerProcess", Line)
+    monkeypatch.setattr(Line, "begun", 0)
+    server = inside(cluster=ClusterWish("farm:6379", 0, turn_seconds=1e-6), workers=3)
+    first, *_ = submit(server, media, 5)
+    line = joined(server)
+    server.until(lambda: len(line.orders) == 3)
+    line.gives_place()
+    before = set(line.orders)
+    server.runs(first).finishes()
+    server.until(lambda: len(line.orders) == 3)
+    assert not before & set(line.orders)
+
+
 def test_a_job_that_takes_every_node_with_it_ends(served, media, monkeypatch):
     monkeypatch.setattr(job_runner, "MAX_LOSSES", 2)
     server = served(workers=1)
