@@ -39,9 +39,7 @@ def main() -> int:
     options = argparse.ArgumentParser()
     options.add_argument("--seconds", type=float, default=5.0, help="how long a take takes (5)")
     options.add_argument("--ray", action="store_true", help="on a Ray cluster")
-    options.add_argument(
-        "--real", action="store_true", help="real takes, up to two workers for each core"
-    )
+    options.add_argument("--real", action="store_true", help="real takes, up to two workers for each core")
     given = options.parse_args()
     alone, worst = 0.0, 1.0
     with LocalNodes() if given.ray else contextlib.nullcontext() as nodes:
