@@ -21,7 +21,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.wan_backend.cluster.local_nodes import AROUND, LocalNodes
+from tests.wan_backend.cluster.local_nodes import OF_SERVERS, LocalNodes
 from tests.wan_backend.library import tiny_folder
 from tests.wan_backend.server.served import FAKE_WORKER, Served, request
 
@@ -72,7 +72,7 @@ def takes_an_hour(workers: int, seconds: float, nodes: LocalNodes | None, real: 
         flags, around = ["--device", "cpu", "--workers", str(workers)], {"OMP_NUM_THREADS": "1"}
         if nodes:
             flags += ["--ray", nodes.address, "--ray-cards", "1"]
-            around |= {name: value for name, value in AROUND.items() if name != "PYTHONPATH"}
+            around |= OF_SERVERS
         command = [sys.executable, "-m", "wan_backend.worker"] if real else None
         with Served(folder / "state", folder / "models", *flags, command=command, **around) as server:
             begin_all(server, media, workers, real)

@@ -25,6 +25,8 @@ AROUND = {
     "RAY_memory_monitor_refresh_ms": "0",  # tests share the machine with others
     "PYTHONPATH": str(ROOT),
 }
+OF_SERVERS = {name: value for name, value in AROUND.items() if name != "PYTHONPATH"}
+"""For a server that joins it."""
 CHECKS = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 1000,

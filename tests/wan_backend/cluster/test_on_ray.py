@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.cluster.local_nodes import AROUND, LOOPBACK, LocalNodes
+from tests.wan_backend.cluster.local_nodes import LOOPBACK, OF_SERVERS, LocalNodes
 from tests.wan_backend.server.served import Served, processes_with, request, wait_until
 from wan_backend.protocol.media import PARTIAL_SUFFIX
 
@@ -32,9 +32,8 @@ def media(tmp_path: Path) -> Path:
 
 
 def served(tmp_path: Path, models: Path, address: str, *flags: str, **more) -> Served:
-    around = {name: value for name, value in AROUND.items() if name != "PYTHONPATH"}
     ray = ["--device", "cpu", "--ray", address, "--ray-cards", "1", *SILENT]
-    return Served(tmp_path / "state", models, *ray, *flags, **around, **more)
+    return Served(tmp_path / "state", models, *ray, *flags, **OF_SERVERS, **more)
 
 
 def takes_in(media: Path) -> Counter[str]:

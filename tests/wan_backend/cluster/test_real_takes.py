@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.cluster.local_nodes import AROUND, LocalNodes
+from tests.wan_backend.cluster.local_nodes import OF_SERVERS, LocalNodes
 from tests.wan_backend.server.served import Served, request
 from wan_backend.protocol.media import STEPS_FILE
 
@@ -24,8 +24,7 @@ def served(folder: Path, *flags: str) -> Served:
     """A server with ordinary workers and the embedded model."""
     folder.mkdir()
     command = [sys.executable, "-m", "wan_backend", "serve", "--device", "cpu", "--state", str(folder / "state")]
-    around = {name: value for name, value in AROUND.items() if name != "PYTHONPATH"} | THREADS
-    return Served(folder / "state", folder, instead=[*command, *flags], **around)
+    return Served(folder / "state", folder, instead=[*command, *flags], **OF_SERVERS, **THREADS)
 
 
 def pictures(status: dict) -> dict[str, bytes]:
