@@ -75,8 +75,10 @@ def _held(file: Path) -> int | None:
     """How the camera was held, as its tag says (1: upright), if the file is a still picture."""
     with contextlib.suppress(Exception), Image.open(file, formats=still_pictures.known_formats()) as image:
         held = 1
-        with contextlib.suppress(Exception):
-            held = int(image.getexif().get(ORIENTATION, 1))
+        # Of a PNG, its tags are known once all of it was decoded, and one that is too large isn't to be.
+        if 3 * image.width * image.height <= PICTURE_BYTES:
+            with contextlib.suppress(Exception):
+                held = int(image.getexif().get(ORIENTATION, 1))
         return held
     return None
 

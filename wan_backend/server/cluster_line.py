@@ -56,6 +56,8 @@ class ClusterWish:
     """0: takes are made on the nodes' processors."""
     resource: str = ""
     silent_seconds: float | None = None
+    turn_seconds: float = 0.0
+    """After so long a worker gives its place to whoever waits for one; 0: never, while it has jobs."""
 
 
 @dataclass
@@ -142,6 +144,11 @@ class ClusterLine:
         self._joined = self._asked = False
         self._mark: Path | None = None
         self._anew = False
+
+    @property
+    def turn_seconds(self) -> float:
+        """How long a worker keeps its place; 0: while it has jobs."""
+        return self._wish.turn_seconds
 
     def start(self, number: int) -> FarWorker:
         """Have a worker; it waits for a place first. Raises OSError."""

@@ -145,10 +145,12 @@ class JobRunner:
                 continue
             free.remove(seat)
             self._looks.make_way(seat)
-            if seat.life.can_take_a_job:
-                self._plan(seat, job.job_id)
-            else:
+            if not seat.life.can_take_a_job:
                 seat.life.want()
+            elif seat.life.turn_is_over:
+                self._end_turn(seat)
+            else:
+                self._plan(seat, job.job_id)
         if not free:
             self._make_way(passed)
         self._report_waiting()
@@ -167,6 +169,14 @@ class JobRunner:
     def _makes_way_for(self, working: str, waiting: str) -> bool:
         known = bool(working) and working not in self._stopping and self._queue.has(working)
         return known and self._queue.makes_way_for(working, waiting)
+
+    def _end_turn(self, seat: Seat) -> None:
+        """Give its place on a cluster back. Whatever is asked for anew comes behind other servers' wishes, so what this
+        one has asked for already is as well."""
+        log.info("A worker's turn on the cluster is over; places are asked for anew, behind those who wait")
+        for each in self._seats:
+            if each is seat or each.life.waits_for:
+                each.life.withdraw()
 
     def _report_waiting(self) -> None:
         """Say at the next job what all workers that could have it wait for, if they do."""

@@ -63,6 +63,7 @@ log = logging.getLogger(__name__)
 CANT_START = 3
 FAR_IDLE_MINUTES = 5.0
 """On a cluster, others may wait for its place."""
+FAR_TURN_MINUTES = 30.0
 FAR_WORKERS = 16
 """At most, where nobody says how many; so many places are asked for while as many jobs wait, and none otherwise."""
 MAX_CARDS_EACH = 64
@@ -142,6 +143,14 @@ def add_start_arguments(parser: argparse.ArgumentParser) -> None:
     )
     cluster = parser.add_argument_group("a studio's cluster (docs/farms.md)")
     add_cluster_arguments(cluster)
+    cluster.add_argument(
+        "--ray-turn-minutes",
+        type=float,
+        default=FAR_TURN_MINUTES,
+        metavar="X",
+        help="between two takes, have a worker that had its place for so long ask anew, behind others who wait; "
+        f"0: never ({FAR_TURN_MINUTES:g})",
+    )
     cluster.add_argument("--ray-silent-seconds", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--worker-command", type=json.loads, default=[], help=argparse.SUPPRESS)
 
@@ -176,7 +185,8 @@ def cluster_of(options: argparse.Namespace) -> ClusterWish | None:
         options.ray_cards if options.ray_cards is not None else int(getattr(options, "device", "auto") != "cpu")
     )
     silent = getattr(options, "ray_silent_seconds", None)
-    return ClusterWish(options.ray, cards_each, options.ray_resource, silent)
+    turn_minutes = max(0.0, getattr(options, "ray_turn_minutes", 0.0))
+    return ClusterWish(options.ray, cards_each, options.ray_resource, silent, turn_minutes * 60)
 
 
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -259,6 +269,7 @@ def flags_of(options: argparse.Namespace) -> list[str]:
     if options.ray is not None:
         flags += ["--ray", options.ray, *(["--ray-resource", options.ray_resource] if options.ray_resource else [])]
         flags += [] if options.ray_cards is None else ["--ray-cards", str(options.ray_cards)]
+        flags += ["--ray-turn-minutes", str(options.ray_turn_minutes)]
         silent = options.ray_silent_seconds
         flags += [] if silent is None else ["--ray-silent-seconds", str(silent)]
     for folder in options.models_folder:

@@ -109,6 +109,7 @@ class WorkerLife:
         """What the worker does beside jobs: what it gets ready, and looks. What goes wrong there hurts no job."""
         self._may_warm_up = True
         self._idle_since: float | None = None
+        self._ready_at = 0.0
         self._canceled = False
         self._unsent = False
         """The job is being handed over: what fails now never left this process."""
@@ -138,6 +139,12 @@ class WorkerLife:
     def is_far(self) -> bool:
         """Whether the worker takes a place of others on a cluster, so that it is there only while it is needed."""
         return self._cluster is not None
+
+    @property
+    def turn_is_over(self) -> bool:
+        """Whether the worker made takes at its place on a cluster for so long that others come first now."""
+        turn = 0.0 if self._cluster is None else self._cluster.turn_seconds
+        return self._answered and 0 < turn <= time.monotonic() - self._ready_at
 
     @property
     def waits_for(self) -> Sentence:
@@ -455,9 +462,9 @@ class WorkerLife:
             log.error("The worker speaks version %d of the protocol", ready.protocol)
             self._kill(Sentence("speaks another version of the protocol; set up the backend again"))
             return
-        self._deadline = None
+        self._deadline, self._ready_at = None, time.monotonic()
         if self.is_far:
-            self._idle_since = time.monotonic()  # it was wanted for a job, which may have been canceled
+            self._idle_since = self._ready_at  # it was wanted for a job, which may have been canceled
         sizes = (ready.device_bytes, ready.host_bytes)
         self._set(WorkerStatus(WorkerState.READY, ready.device, ready.torch, Sentence("The worker is ready."), *sizes))
 

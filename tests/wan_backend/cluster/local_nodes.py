@@ -25,6 +25,8 @@ AROUND = {
     "RAY_memory_monitor_refresh_ms": "0",  # tests share the machine with others
     "PYTHONPATH": str(ROOT),
 }
+OF_SERVERS = {name: value for name, value in AROUND.items() if name != "PYTHONPATH"}
+"""For a server that joins it."""
 CHECKS = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 1000,
@@ -37,10 +39,11 @@ CHECKS = {
 class LocalNodes:
     """The cluster: a head without room for workers, and the nodes that are added. Use it with `with`."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """At that port; 0: at any that is free."""
         self._folder = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp")  # its sockets' names must be short
         self._process = subprocess.Popen(
-            [sys.executable, __file__, self._folder.name],
+            [sys.executable, __file__, self._folder.name, str(port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -59,6 +62,11 @@ class LocalNodes:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
         self._folder.cleanup()
+
+    @property
+    def pid(self) -> int:
+        """The process that all of it descends from."""
+        return self._process.pid
 
     def add(self, cards: int = 1) -> int:
         """Start a node with room for so many workers of a card; its index."""
@@ -79,7 +87,7 @@ class LocalNodes:
         return json.loads(line)
 
 
-def main(folder: str) -> None:
+def main(folder: str, port: str) -> None:
     """Be the cluster until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -91,7 +99,12 @@ def main(folder: str) -> None:
 
     common = {"node_ip_address": LOOPBACK, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     common |= {"include_log_monitor": False, "temp_dir": folder}
-    cluster = Cluster(True, head_node_args={**common, "num_cpus": 0, "num_gpus": 0, "_system_config": CHECKS})
+    # No autoscaler, which would be a Python of its own, and sees none of these nodes as its own.
+    at = {"gcs_server_port": int(port)} if int(port) else {}
+    cluster = Cluster(
+        True,
+        head_node_args={**common, "num_cpus": 0, "num_gpus": 0, "no_monitor": True, "_system_config": CHECKS, **at},
+    )
     nodes = []
     answer(cluster.address)
     for line in sys.stdin:
@@ -119,4 +132,4 @@ def _end_all_of(node: object) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

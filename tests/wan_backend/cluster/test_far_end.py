@@ -135,9 +135,14 @@ def test_a_line_that_is_too_long_is_told_by_its_beginning(order):
     ("address", "words"),
     [
         ("127.0.0.1:1", "No Ray cluster answers at 127.0.0.1:1"),
-        ("no address", "an address is HOST:PORT"),
-        ("ray://127.0.0.1:10001", "is of Ray's client"),
-        ("host.invalid:6379", "No Ray cluster answers at host.invalid:6379"),
+        *(
+            pytest.param(*each, marks=pytest.mark.long)
+            for each in (
+                ("no address", "an address is HOST:PORT"),
+                ("ray://127.0.0.1:10001", "is of Ray's client"),
+                ("host.invalid:6379", "No Ray cluster answers at host.invalid:6379"),
+            )
+        ),
     ],
 )
 def test_an_address_nobody_answers_at_is_a_sentence(address, words):

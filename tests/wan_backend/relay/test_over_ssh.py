@@ -28,6 +28,7 @@ def ssh(tmp_path: Path) -> Iterator[LoopbackSsh]:
     made.close()
 
 
+@pytest.mark.long
 def test_a_take_is_made_over_ssh(ssh, relay, far_command: Callable, media, tmp_path):
     near = relay(far=ssh.command(far_command("--stay")))
     shot = footage(tmp_path / "shot")
@@ -51,8 +52,10 @@ def test_a_job_outlasts_the_end_of_ssh(ssh, relay, far_command: Callable, media,
     ("spoil", "words"),
     [
         (lambda ssh: ssh.trust("other_host"), "its host key is new or has changed"),
-        (lambda ssh: (ssh.folder / "allowed").write_text(""), "does not let you in"),
-        (lambda ssh: ssh.close(), "does not answer: see that it is on"),
+        pytest.param(
+            lambda ssh: (ssh.folder / "allowed").write_text(""), "does not let you in", marks=pytest.mark.long
+        ),
+        pytest.param(lambda ssh: ssh.close(), "does not answer: see that it is on", marks=pytest.mark.long),
     ],
     ids=["host key", "no key", "nobody there"],
 )
@@ -63,6 +66,7 @@ def test_what_ssh_says_is_a_sentence(ssh, relay, far_command: Callable, spoil, w
     assert not link["connected"] and words in link["sentence"] and "box" in link["sentence"]
 
 
+@pytest.mark.long
 def test_a_program_that_is_not_there_is_a_sentence(ssh, relay):
     near = relay(far=ssh.command(["wan-backend-is-not-here", "serve"]))
     link = near.wait(lambda m: m.get("method") == "link" and "Connecting" not in m["params"]["sentence"])["params"]

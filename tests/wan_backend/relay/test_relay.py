@@ -96,11 +96,16 @@ def test_a_line_that_ends_in_the_middle_loses_nothing_and_sends_nothing_twice(re
 
 
 def test_a_take_that_breaks_off_on_its_way_home_goes_on(relay, media, tmp_path):
-    near = relay(line=("--break-after", "60000", "--once", str(tmp_path / "fault")), serve=("--stay",))
+    """How much of it is there is said after the break as well."""
+    fault = ("--break-after", "60000", "--once", str(tmp_path / "fault"), "--mbit", "1")
+    near = relay(line=fault, serve=("--stay",))
     job_id = near.submit(request(media, "frames:600", length_frames=600))
     near.wait_for(job_id, "done")
     assert (tmp_path / "fault").exists()
     assert len(list(take_of(media, job_id).glob("*.png"))) == 600
+    told = [m["params"] for m in near.messages if m.get("method") == "link"]
+    broken = next(number for number, link in enumerate(told) if "broke" in link["sentence"])
+    assert any(0 < link["done_bytes"] < link["total_bytes"] for link in told[broken:])
 
 
 def test_a_slow_line_keeps_nobody_waiting(relay, media, tmp_path):
@@ -145,8 +150,10 @@ def test_folders_that_both_see_are_named_and_nothing_is_sent(relay, media, tmp_p
 
 @pytest.mark.parametrize(
     ("far", "words"),
-    [("nowhere", "box has no folder"), ("empty", "as it lacks what lies in that")],
-    ids=["no such folder", "a share that isn't mounted"],
+    [
+        pytest.param("nowhere", "box has no folder", marks=pytest.mark.long, id="no such folder"),
+        pytest.param("empty", "as it lacks what lies in that", id="a share that isn't mounted"),
+    ],
 )
 def test_a_pair_that_maps_nowhere_is_a_sentence_and_nothing_is_made(relay, tmp_path, far, words):
     share = tmp_path / "share"
@@ -165,7 +172,7 @@ def test_a_pair_that_this_machine_lacks_is_a_sentence(relay, tmp_path):
     assert "is not on this machine" in refused["message"] and not (tmp_path / "not mounted").exists()
 
 
-@pytest.mark.parametrize("days", [-1, 1])
+@pytest.mark.parametrize("days", [pytest.param(-1, marks=pytest.mark.long), 1])
 def test_clocks_that_differ_by_a_day_change_nothing(relay, far_command, media, tmp_path, days):
     """Over there it is yesterday, or tomorrow; a line breaks on the way, so that both sides compare what they have."""
     (tmp_path / "clock").mkdir()
@@ -189,9 +196,9 @@ def test_clocks_that_differ_by_a_day_change_nothing(relay, far_command, media, t
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """The far side's state lies on a disk of 40 MB."""
+    """The far side's state lies on a disk of 20 MB."""
     (tmp_path / "far").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", tmp_path / "far"]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", tmp_path / "far"]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     yield
@@ -200,7 +207,7 @@ def small_disk(tmp_path):
 
 def test_no_room_over_there_is_a_sentence_and_nothing_is_lost(small_disk, relay, media, tmp_path):
     near = relay()
-    large = restyle(media, footage(tmp_path / "large", 1, 60_000_000))
+    large = restyle(media, footage(tmp_path / "large", 1, 30_000_000))
     refused = near.refused("submit", job_id=uuid.uuid4().hex, request=large)
     assert refused["data"]["kind"] == "disk_full"
     assert refused["message"].startswith("On box: ") and "make room there" in refused["message"]
@@ -305,6 +312,7 @@ def test_another_version_over_there_says_which_command_updates_it(relay, tmp_pat
     assert "has another version" in link["sentence"] and "pip install --upgrade wan_backend-" in link["sentence"]
 
 
+@pytest.mark.long
 def test_a_line_that_breaks_again_and_again_brings_all_over_in_the_end(relay, media, tmp_path):
     near = relay(line=("--break-after", "400000"), serve=("--stay",))
     shot = footage(tmp_path / "shot", 1, 800_000)

@@ -45,7 +45,7 @@ class Life:
         self.wanted = 0
         self.number, self.idle_seconds, self.released = 1, 0.0, 0
         self.warm_ups = []
-        self.is_far, self.waits_for, self.node = False, "", ""
+        self.is_far, self.turn_is_over, self.waits_for, self.node = False, False, "", ""
 
     @property
     def can_warm_up(self):

@@ -213,6 +213,37 @@ def test_a_take_whose_worker_was_lost_before_it_could_say_so_is_not_made_again(s
     server.until(lambda: not line.orders)
 
 
+def test_a_worker_whose_turn_is_over_asks_anew_between_two_takes(inside, media, monkeypatch):
+    """Others may wait for its place; while it waits itself, nothing of its queue is lost."""
+    monkeypatch.setattr(cluster_line, "WorkerProcess", Line)
+    monkeypatch.setattr(Line, "begun", 0)
+    server = inside(cluster=ClusterWish("farm:6379", 0, turn_seconds=1e-6), workers=1)
+    jobs = submit(server, media, 3)
+    line = joined(server)
+    for job in jobs:
+        server.until(lambda: line.orders)
+        worker = line.gives_place()
+        assert server.runs(job).number == worker.number
+        worker.finishes()
+        assert server.ended(job)["state"] == "done"
+        server.until(lambda worker=worker, last=job == jobs[-1]: last or worker not in Worker.living)
+
+
+def test_what_a_server_waits_for_comes_behind_others_wishes_when_a_turn_is_over(inside, media, monkeypatch):
+    """Else a long queue would be made before the one job of somebody who came a moment later."""
+    monkeypatch.setattr(cluster_line, "WorkerProcess", Line)
+    monkeypatch.setattr(Line, "begun", 0)
+    server = inside(cluster=ClusterWish("farm:6379", 0, turn_seconds=1e-6), workers=3)
+    first, *_ = submit(server, media, 5)
+    line = joined(server)
+    server.until(lambda: len(line.orders) == 3)
+    line.gives_place()
+    before = set(line.orders)
+    server.runs(first).finishes()
+    server.until(lambda: len(line.orders) == 3)
+    assert not before & set(line.orders)
+
+
 def test_a_job_that_takes_every_node_with_it_ends(served, media, monkeypatch):
     monkeypatch.setattr(job_runner, "MAX_LOSSES", 2)
     server = served(workers=1)
@@ -382,14 +413,15 @@ def test_what_is_no_carried_line_is_passed_over(line):
     ("flags", "cluster", "idle"),
     [
         ([], None, 0.0),
-        (["--ray", "auto"], ClusterWish("auto", 1), 300.0),
-        (["--ray", "auto", "--device", "cpu"], ClusterWish("auto", 0), 300.0),
+        (["--ray", "auto"], ClusterWish("auto", 1, turn_seconds=1800), 300.0),
+        (["--ray", "auto", "--device", "cpu"], ClusterWish("auto", 0, turn_seconds=1800), 300.0),
         (
             ["--ray", "farm:6379", "--ray-cards", "2", "--ray-resource", "wan"],
-            ClusterWish("farm:6379", 2, "wan"),
+            ClusterWish("farm:6379", 2, "wan", turn_seconds=1800),
             300.0,
         ),
-        (["--ray", "auto", "--idle-minutes", "0"], ClusterWish("auto", 1), 0.0),
+        (["--ray", "auto", "--idle-minutes", "0"], ClusterWish("auto", 1, turn_seconds=1800), 0.0),
+        (["--ray", "auto", "--ray-turn-minutes", "0"], ClusterWish("auto", 1), 300.0),
     ],
 )
 def test_the_flags_say_which_cluster_also_to_a_server_that_stays(flags, cluster, idle, monkeypatch, tmp_path):
