@@ -87,12 +87,14 @@ def once_more(text: str, sources: Sequence[Source], files: FileDigests) -> str:
     return provenance.write(replace(made_from, seen=tuple(seen)))
 
 
-def look(scene: bpy.types.Scene, strip: compat.Strip, made_from: Provenance) -> list[Looked]:
-    """What is seen now in the sources of a take that the strip shows. Raises source_looks.Unknown."""
-    owner = strip.parent_meta() or scene.sequence_editor
-    moved_by = takes_again.first_frame(strip) - made_from.start
-    ranges = provenance.wanted_now(scene, made_from, moved_by)
-    return [each for one in ranges for each in source_looks.read(scene, one, owner, strip.channel)]
+def ranges(scene: bpy.types.Scene, strip: compat.Strip, made_from: Provenance) -> list[FootageRange]:
+    """The ranges that a take which the strip shows needs now. They outlive a tick."""
+    return provenance.wanted_now(scene, made_from, takes_again.first_frame(strip) - made_from.start)
+
+
+def look(scene: bpy.types.Scene, strip: compat.Strip, wanted: FootageRange) -> list[Looked]:
+    """What is seen now in one of these ranges. Raises source_looks.Unknown."""
+    return source_looks.read(scene, wanted, strip.parent_meta() or scene.sequence_editor, strip.channel)
 
 
 def trimmed(scene: bpy.types.Scene, made_from: Provenance) -> list[str]:

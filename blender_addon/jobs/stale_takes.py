@@ -201,18 +201,26 @@ class StaleTakes:
         strip[provenance.PROPERTY] = after
         return after
 
+    def _place(self, shown: _Shown) -> tuple[bpy.types.Scene, compat.Strip]:
+        """The scene and the strip as they are now. Raises source_looks.Unknown if that take is no longer shown there."""
+        scene = compat.own_scene(shown.scene)
+        strip = compat.strip_named(scene, shown.strip) if scene is not None else None
+        if scene is None or strip is None or untrusted.id_in(strip, identity.JOB) != shown.job_id:
+            raise source_looks.Unknown
+        return scene, strip
+
     def _reasons(self, shown: _Shown) -> Generator[bool, None, tuple[str, ...]]:
         """What has changed. Raises Away and source_looks.Unknown."""
         made_from = provenance.known(shown.text)
         if made_from is None or not made_from.seen:
             return ()
-        scene: Any = compat.own_scene(shown.scene)
-        strip = compat.strip_named(scene, shown.strip) if scene is not None else None
-        if strip is None or untrusted.id_in(strip, identity.JOB) != shown.job_id:
-            raise source_looks.Unknown
-        now = source_records.look(scene, strip, made_from)
-        cut_off = source_records.trimmed(scene, made_from)
-        scene = strip = None  # from here on, ticks may end
+        ranges = source_records.ranges(*self._place(shown), made_from)
+        now: list[source_looks.Looked] = []
+        for wanted in ranges:  # no strip is kept from one of these steps to the next
+            yield False
+            now += source_records.look(*self._place(shown), wanted)
+        yield False
+        cut_off = source_records.trimmed(self._place(shown)[0], made_from)
         yield False
         steps = source_records.compared(made_from.seen, now, self.files, self._shapes)
         while True:

@@ -100,7 +100,7 @@ def top_strips(scene: bpy.types.Scene) -> Collection | tuple[()]:
 def strip_named(scene: bpy.types.Scene, name: str) -> Strip | None:
     """The strip of that name, also inside a meta strip; None if there is none."""
     found: Any = all_strips(scene)
-    return found.get(name) if len(found) else None  # without an editor it is a tuple, which has no `get`
+    return None if isinstance(found, tuple) else found.get(name)  # a tuple without an editor; `len` would count them all
 
 
 def shown_owner(scene: bpy.types.Scene) -> Any:

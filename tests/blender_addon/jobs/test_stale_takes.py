@@ -412,6 +412,38 @@ def test_copies_splits_and_reopened_files_know_their_sources(desk, tmp_path) -> 
     assert desk.walk() == {JOB: "Pictures of 'Shot' were replaced."}, "both halves show this one take"
 
 
+def test_each_range_is_looked_at_in_a_step_of_its_own(desk, addon, monkeypatch) -> None:
+    desk.cut.shot("Left", 10, 34)
+    desk.cut.shot("Right", 46, 70)
+    desk.take("FILL_GAP", "Left", "Right")
+    done: list[str] = []
+    for name in ("ranges", "look", "trimmed"):
+        whole = getattr(desk.records, name)
+        monkeypatch.setattr(
+            desk.records, name, lambda *given, whole=whole, name=name: done.append(name) or whole(*given)
+        )
+    steps = []
+    for _ in desk.look._steps():
+        steps.append(done[:])
+        done.clear()
+    assert max(map(len, steps)) == 1
+    assert [each for step in steps for each in step] == ["ranges", "look", "look", "trimmed"]
+
+
+def test_a_take_that_goes_between_two_steps_says_nothing(desk) -> None:
+    desk.cut.shot("Left", 10, 34)
+    desk.cut.shot("Right", 46, 70)
+    take = desk.take("FILL_GAP", "Left", "Right")
+    desk.cut.strips["Left"].use_flip_x = True
+    assert desk.reason()
+    steps = desk.look._steps()
+    while not next(steps):
+        pass
+    next(steps)
+    desk.cut.strips.remove(take)
+    assert list(steps) and desk.look.found == {}
+
+
 @pytest.mark.long
 def test_two_hundred_stale_takes_among_three_thousand_strips(desk, addon, monkeypatch) -> None:
     shot = desk.cut.shot("Shot", 10, 34)
