@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
@@ -20,7 +19,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ..stopwatch import timed
 from ..timeline import compat, identity, provenance, source_looks, strip_takes, untrusted
 from ..timeline.path_rules import shown as shown_path
-from . import blender_handlers, source_records
+from . import blender_handlers, project, source_records
 from .file_digests import Away, FileDigests
 
 log = logging.getLogger(__name__)
@@ -202,7 +201,7 @@ class StaleTakes:
         return after
 
     def _place(self, shown: _Shown) -> tuple[bpy.types.Scene, compat.Strip]:
-        """The scene and the strip as they are now. Raises source_looks.Unknown if that take is no longer shown there."""
+        """The scene and the strip as they are now. Raises source_looks.Unknown if the take isn't shown there now."""
         scene = compat.own_scene(shown.scene)
         strip = compat.strip_named(scene, shown.strip) if scene is not None else None
         if scene is None or strip is None or untrusted.id_in(strip, identity.JOB) != shown.job_id:
@@ -214,9 +213,13 @@ class StaleTakes:
         made_from = provenance.known(shown.text)
         if made_from is None or not made_from.seen:
             return ()
-        ranges = source_records.ranges(*self._place(shown), made_from)
+        scene, strip = self._place(shown)
+        if not _asked_here(strip):
+            return ()
+        ranges = source_records.ranges(scene, strip, made_from)
+        del scene, strip  # from here on, ticks may end
         now: list[source_looks.Looked] = []
-        for wanted in ranges:  # no strip is kept from one of these steps to the next
+        for wanted in ranges:
             yield False
             now += source_records.look(*self._place(shown), wanted)
         yield False
@@ -234,6 +237,13 @@ class StaleTakes:
         if not reasons and kept != made_from.seen:
             self._read_texts[shown.job_id] = shown.text, provenance.write(replace(made_from, seen=kept))
         return tuple(reasons)
+
+
+def _asked_here(strip: compat.Strip) -> bool:
+    """False for a take that was pasted from another film: its sources are names there, which others may have here."""
+    request = identity.request_of(strip)
+    known = request.origin.project_id if request is not None else ""
+    return not known or known in project.ids()
 
 
 def _plays() -> bool:
