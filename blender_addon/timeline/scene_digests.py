@@ -30,6 +30,7 @@ MOST_WHOLE = 100_000
 """A mesh with no more corners is read whole, which takes about a millisecond."""
 MAX_PARENTS = 16
 MAX_LOOKED_AT = 20_000
+"""So many objects of a shot are looked at."""
 VIEWS = 9
 """The camera's view is looked at from so many places of its way."""
 SHAPES = frozenset(
@@ -170,7 +171,8 @@ def _object(thing: bpy.types.Object, shown: ShownScene, shapes: dict[str, str]) 
     values.append([told(each, _OF_MODIFIERS, _moving_of(thing, "modifiers", each)) for each in thing.modifiers])
     if thing.instance_type == "COLLECTION" and thing.instance_collection is not None:
         inner = thing.instance_collection
-        values.append([inner.name, plain(inner.instance_offset), [each.name for each in inner.all_objects]])
+        names = [each.name for each in inner.all_objects[:MAX_POINTS]]
+        values.append([inner.name, plain(inner.instance_offset), names, len(inner.all_objects)])
     if thing.type == "ARMATURE" and thing.pose is not None:
         moving = {curve.data_path for curve in compat.curves_of(thing.animation_data)}
         still = [bone for bone in thing.pose.bones if not any(f'"{bone.name}"' in path for path in moving)]
@@ -222,7 +224,7 @@ def _leads(thing: bpy.types.Object) -> Iterator[IdKey]:
     if thing.parent is not None:
         yield id_key(thing.parent)
     if thing.instance_type == "COLLECTION" and thing.instance_collection is not None:
-        yield from map(id_key, thing.instance_collection.all_objects)
+        yield from map(id_key, thing.instance_collection.all_objects[:MAX_LOOKED_AT])
     for owner in itertools.chain(thing.constraints, thing.modifiers):
         for name in ("target", "object", "mirror_object", "pole_target", "offset_object"):
             other = getattr(owner, name, None)

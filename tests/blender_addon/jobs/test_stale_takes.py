@@ -288,6 +288,9 @@ def test_what_a_parent_does_counts(desk, set_) -> None:
 
 
 STRIP = {"name": "a", "role": "b", "chosen": True, "frames": "", "look": "", "files": None, "scene": None}
+STRIP |= {"nodes": "", "blender": "5.2"}
+FILE = {"name": "a.png", "count": 1, "size_bytes": 1, "stamp": "", "content": ""}
+SCENE = {"name": "Set", "shot": "", "camera": "", "objects": "", "by_name": [], "behind": "", "behind_by_name": []}
 
 
 @pytest.mark.parametrize(
@@ -302,6 +305,11 @@ STRIP = {"name": "a", "role": "b", "chosen": True, "frames": "", "look": "", "fi
         {"version": 2, "strips": [{**STRIP, "frames": "../.."}]},
         {"version": 2, "strips": [{**STRIP, "name": "\ud800"}]},
         {"version": 2, "strips": [{**STRIP, "files": {"name": "a", "count": -1}}]},
+        {"version": 2, "strips": [{**STRIP, "nodes": "x" * 32}]},
+        {"version": 2, "strips": [{**STRIP, "blender": "5" * 100_000}]},
+        {"version": 2, "strips": [{**STRIP, "scene": {**SCENE, "files": [FILE] * 41}}]},
+        {"version": 2, "strips": [{**STRIP, "scene": {**SCENE, "files": [{**FILE, "stamp": "../../etc"}]}}]},
+        {"version": 2, "strips": [{**STRIP, "scene": {**SCENE, "files": [], "behind_by_name": [["a", 7]]}}]},
     ],
 )
 def test_hostile_words_about_sources_are_ignored(desk, seen) -> None:
@@ -312,6 +320,16 @@ def test_hostile_words_about_sources_are_ignored(desk, seen) -> None:
     assert desk.provenance.of(strip).seen == ()
     assert desk.provenance.of(strip).wanted
     assert desk.reason() == ""
+
+
+def test_what_is_written_as_it_should_be_is_read(desk) -> None:
+    desk.cut.shot("Shot", 10, 34)
+    strip = desk.take("RESTYLE", "Shot")
+    values = json.loads(strip[desk.provenance.PROPERTY])
+    values["seen"] = {"version": 2, "strips": [{**STRIP, "files": FILE, "scene": {**SCENE, "files": [FILE]}}]}
+    strip[desk.provenance.PROPERTY] = json.dumps(values)
+    (seen,) = desk.provenance.of(strip).seen
+    assert seen.files == seen.scene.files[0]
 
 
 def test_a_file_of_an_earlier_version_says_nothing(desk) -> None:
