@@ -8,7 +8,6 @@ which processes there are and what became of each take, once the first one has c
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import time
@@ -16,26 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bpy
-from editor_process import children_of, say
+from editor_process import children_of, opened, say
 
 FRAMES = 9
 
 
 def main() -> None:
-    import addon_utils  # Blender puts it on the path when bpy is imported
-
     package, blend, folder = sys.argv[1:]
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    addon_utils.enable(package, default_set=True)
-    scene = bpy.context.scene
-    scene.sequence_editor_create()
-    for workspace in bpy.data.workspaces:
-        if hasattr(workspace, "sequencer_scene"):
-            workspace.sequencer_scene = scene
-    scene.render.resolution_x, scene.render.resolution_y = 256, 144
-    module = importlib.import_module
-    session = module(f"{package}.blender_addon.jobs.session").current()
-    compat = module(f"{package}.blender_addon.timeline.compat")
+    scene, session, compat = opened(package)
     session.server.want()
     _until(session, lambda: session.server.models)
     panel = scene.wan_vse
