@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from .seen_sources import MAX_FILES, digest
 
 MAX_NODES = 400
 """Of one tree, the nodes nearest to its output."""
+NODES_AT_ONCE = 10
 MAX_TREES = 64
 """So many trees are followed into one another."""
 MAX_ITEMS = 64
@@ -44,12 +45,16 @@ _ONLY_SHOWN = (
 )  # fmt: skip
 
 
+Place = tuple[str, IdKey]
+"""Where a tree is found again: a collection of bpy.data, and its owner in that, which may be the tree itself."""
+
+
 @dataclass
 class Found:
     """What was met on the way through trees and modifiers."""
 
     frames: Sequence[int]
-    trees: list[Any] = field(default_factory=list)
+    trees: list[Place] = field(default_factory=list)
     """Those that are to be read as well."""
     objects: list[IdKey] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
@@ -66,7 +71,6 @@ class Behind:
         self._found = Found(frames)
         self._materials: dict[IdKey, None] = {}
         self._lights: dict[IdKey, None] = {}
-        self._objects: dict[IdKey, None] = {}
 
     @property
     def files(self) -> list[str]:
@@ -90,53 +94,58 @@ class Behind:
             for slot in thing.material_slots:
                 if slot.material is not None:
                     self._materials[id_key(slot.material)] = None
-        read: list[str] = []
+        read: list[object] = []
         for index in range(count):
             thing = found_again(bpy.data.objects, key)
             if thing is not None and index < len(thing.modifiers):
                 read.append(self._modifier(thing, thing.modifiers[index]))
             thing = None
             yield
+            made = yield from _trees(self._found)
+            read.append(made)
         if read:
-            self.digests[name] = digest(read, 16)
+            self._note(name, read)
 
     def steps(self) -> Generator[None, None, None]:
-        """Read the trees, one a step."""
-        for collection, keys in ((bpy.data.materials, self._materials), (bpy.data.lights, self._lights)):
-            for key in keys:
-                owner = found_again(collection, key)
-                if owner is not None:
-                    self.digests[_told_name(owner)] = self._owner(owner)
-                yield
+        """Read what the objects' materials and lights are made of, and what colors the whole scene."""
+        owners = [*(("materials", key) for key in self._materials), *(("lights", key) for key in self._lights)]
         scene = found_again(bpy.data.scenes, self._scene)
+        composited = False
         if scene is not None and not self._depth:
-            if scene.world is not None:
-                self.digests[_told_name(scene.world)] = self._owner(scene.world)
-            compositing = compat.compositing_tree(scene)
-            if compositing is not None:
-                self.digests[COMPOSITOR] = whole(compositing, self._found)
+            owners += [("worlds", id_key(scene.world))] if scene.world is not None else []
+            composited = compat.compositing_tree(scene) is not None
+        scene = None  # from here on, ticks may end
+        for place in owners:
+            owner = _found_at(place)
+            if owner is None:
+                continue
+            name, values = _told_name(owner), values_of(owner, self._found, moving(owner), {"node_tree"})
+            facts = [values, curves(owner, self._found.frames)]
+            owner = None
+            self._found.trees.append(place)
+            made = yield from _trees(self._found)
+            self._note(name, [*facts, made])
+        if composited:
+            self._found.trees.append(("scenes", self._scene))
+            made = yield from _trees(self._found)
+            self._note(COMPOSITOR, [made])
         self._found.objects.clear()
 
-    def _owner(self, owner: Any) -> str:
-        """A material, a light or a world: its own values, and its tree."""
-        values = values_of(owner, self._found, moving(owner), {"node_tree", "animation_data"})
-        nodes = compat.nodes_of(owner)
-        made = whole(nodes, self._found) if nodes is not None else ""
-        return digest([values, curves(owner, self._found.frames), made], 16)
+    def _note(self, name: str, facts: list[object]) -> None:
+        """A material and an object may have one name."""
+        self.digests[name] = digest([self.digests.get(name, ""), facts], 16)
 
-    def _modifier(self, thing: Any, owner: Any) -> str:
+    def _modifier(self, thing: Any, owner: Any) -> list[object]:
+        """The modifier without its trees, which `_found` has then."""
         own = _within(moving(thing), f'modifiers["{bpy.utils.escape_identifier(owner.name)}"]')
         inputs = [key for key in _inputs(owner) if f'["{key}"]' not in own]
-        values = [
-            values_of(owner, self._found, own),
-            [[key, _value(owner[key], self._found, set(), 1)] for key in inputs],
-        ]
+        given = [[key, _value(owner[key], self._found, set(), 1)] for key in inputs]
+        values: list[object] = [values_of(owner, self._found, own), given]
         system = compat.part(owner, "particle_system")
         if system is not None:
             settings = system.settings
             values.append([values_of(settings, self._found, moving(settings)), curves(settings, self._found.frames)])
-        values.append([[one.name, tree(one, self._found)] for one in trees_within(self._found)])
-        return digest(values, 16)
+        return values
 
 
 def _within(moved: set[str], path: str) -> set[str]:
@@ -147,7 +156,13 @@ def _within(moved: set[str], path: str) -> set[str]:
 def modifier(owner: Any, frames: Sequence[int]) -> str:
     """A modifier of a strip that is made of nodes."""
     found = Found(frames)
-    return digest([values_of(owner, found, set()), whole(owner.node_group, found)])
+    values = values_of(owner, found, set())
+    steps = _trees(found)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            return digest([values, ended.value])
 
 
 def _inputs(modifier: Any) -> list[str]:
@@ -162,20 +177,50 @@ def _told_name(owner: Any) -> str:
     return str(owner.name_full).encode("utf-8", "replace").decode()[:200]
 
 
-def tree(owner: Any, found: Found) -> list[object]:
-    """What a tree of nodes makes, but for the trees within it, which `found` has then."""
-    nodes = _leading_to_output(owner)
-    moved = moving(owner)
-    names = {node.as_pointer() for node in nodes}
-    links = [
+def _trees(found: Found) -> Generator[None, None, list[object]]:
+    """What the trees that were met make, with those within them; reads a few nodes a step."""
+    known: set[Place] = set()
+    told: list[object] = []
+    while found.trees and len(known) < MAX_TREES:
+        place = found.trees.pop()
+        owner = None if place in known else _tree_at(place)
+        known.add(place)
+        if owner is None:
+            continue
+        nodes = _leading_to_output(owner)
+        names, links = [node.name for node in nodes], _links(owner, {node.as_pointer() for node in nodes})
+        told.append([_told_name(owner), links, curves(owner, found.frames)])
+        owner, nodes = None, []  # from here on, ticks may end
+        yield
+        for first in range(0, len(names), NODES_AT_ONCE):
+            owner = _tree_at(place)
+            some = [owner.nodes.get(name) for name in names[first : first + NODES_AT_ONCE]] if owner is not None else []
+            moved = moving(owner) if owner is not None else set()
+            told += [_node(node, found, moved) for node in some if node is not None]
+            owner, some = None, []
+            yield
+    found.trees.clear()
+    return told
+
+
+def _found_at(place: Place) -> Any:
+    return found_again(getattr(bpy.data, place[0]), place[1])
+
+
+def _tree_at(place: Place) -> Any:
+    """The tree of nodes there; None if it is gone, or not used."""
+    owner = _found_at(place)
+    if owner is None or place[0] == "node_groups":
+        return owner
+    return compat.compositing_tree(owner) if place[0] == "scenes" else compat.nodes_of(owner)
+
+
+def _links(owner: Any, nodes: set[int]) -> list[object]:
+    """The links that lead to these nodes."""
+    return [
         [link.from_node.name, link.from_socket.identifier, link.to_node.name, link.to_socket.identifier]
         for link in owner.links
-        if link.is_valid and not link.is_muted and link.to_node.as_pointer() in names
-    ]
-    return [
-        [_node(node, found, moved) for node in nodes],
-        links,
-        curves(owner, found.frames),
+        if link.is_valid and not link.is_muted and link.to_node.as_pointer() in nodes
     ]
 
 
@@ -247,7 +292,7 @@ def _value(value: Any, found: Found, moved: set[str], depth: int) -> object:
 def _named(value: Any, found: Found) -> object:
     """What is pointed to is told by its name; what else is known of it stands elsewhere."""
     if isinstance(value, bpy.types.NodeTree):
-        found.trees.append(value)
+        found.trees.append(("node_groups", id_key(value)))
     elif isinstance(value, bpy.types.Object):
         found.objects.append(id_key(value))
     elif isinstance(value, bpy.types.Collection):
@@ -276,19 +321,3 @@ def note_file(owner: Any, found: Found) -> None:
     path = str(owner.filepath)
     if path and path != "<builtin>" and len(found.files) < MAX_FILES:
         found.files.setdefault(os.path.abspath(bpy.path.abspath(path, library=owner.library)), owner.name)
-
-
-def trees_within(found: Found) -> Iterator[Any]:
-    """The trees that were met, each once, and those within them as they are read."""
-    known: set[int] = set()
-    while found.trees and len(known) < MAX_TREES:
-        one = found.trees.pop()
-        if one.as_pointer() not in known:
-            known.add(one.as_pointer())
-            yield one
-
-
-def whole(owner: Any, found: Found) -> str:
-    """A tree with all within it."""
-    found.trees.append(owner)
-    return digest([[one.name, tree(one, found)] for one in trees_within(found)], 16)

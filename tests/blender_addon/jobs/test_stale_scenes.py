@@ -151,6 +151,29 @@ def test_a_group_within_a_group(desk, pictured) -> None:
     assert desk.reason() == WOOD
 
 
+def test_a_large_tree_is_read_a_few_nodes_at_a_time(desk, pictured, addon) -> None:
+    tree = bpy.data.materials["Wood"].node_tree
+    socket = color_of(pictured)
+    for _ in range(120):
+        node = tree.nodes.new("ShaderNodeMixRGB" if bpy.app.version < (5, 0, 0) else "ShaderNodeGamma")
+        tree.links.new(node.outputs[0], socket)
+        socket = node.inputs["Color1" if "Color1" in node.inputs else "Color"]
+    again(desk)
+    nodes = addon("timeline.node_digests")
+    read: list[str] = []
+    node_of = nodes._node
+    nodes._node = lambda node, *rest: read.append(node.name) or node_of(node, *rest)
+    try:
+        most = 0
+        for _ in desk.look._steps():
+            most, _ = max(most, len(read)), read.clear()
+    finally:
+        nodes._node = node_of
+    assert most == nodes.NODES_AT_ONCE
+    socket.default_value = (1, 0, 1, 1)
+    assert desk.reason() == WOOD, "the last one of them counts"
+
+
 def test_a_texture_counts_by_what_its_file_holds(desk, pictured, tmp_path) -> None:
     path = tmp_path / "grain.png"
     write(path, png(3))
