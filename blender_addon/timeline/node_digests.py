@@ -17,7 +17,7 @@ from typing import Any
 import bpy
 
 from . import compat
-from .data_values import IdKey, curves, found_again, id_key, moving, plain
+from .plain_values import IdKey, curves, found_again, id_key, moving, plain
 from .seen_sources import MAX_FILES, digest
 
 MAX_NODES = 400
@@ -253,8 +253,9 @@ def _node(node: Any, found: Found, moved: set[str]) -> list[object]:
     for side in ("inputs", "outputs"):
         for number, socket in enumerate(getattr(node, side)):
             free = side == "outputs" or not socket.is_linked
-            if free and hasattr(socket, "default_value") and f"{side}[{number}].default_value" not in own:
-                values.append([side, number, _value(socket.default_value, found, set(), MAX_DEPTH - 1)])
+            value = compat.part(socket, "default_value") if free else None
+            if value is not None and f"{side}[{number}].default_value" not in own:
+                values.append([side, number, _value(value, found, set(), MAX_DEPTH - 1)])
     return [node.bl_idname, node.name, node.mute, values]
 
 

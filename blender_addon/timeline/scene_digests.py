@@ -20,7 +20,7 @@ import bpy
 from mathutils import Euler, Matrix, Quaternion, Vector
 
 from . import compat, node_digests
-from .data_values import TRANSFORMS, IdKey, curves, found_again, id_key, moving, plain, told
+from .plain_values import TRANSFORMS, IdKey, curves, found_again, id_key, moving, plain, told
 from .seen_sources import MAX_OBJECTS, SeenFiles, SeenScene, digest
 from .source_looks import ShownScene
 

@@ -14,8 +14,8 @@ from typing import Any
 import bpy
 
 from . import animation, compat, layers, node_digests, picture_files, strip_media
-from .data_values import IdKey, id_key, plain, told
 from .footage import FootageRange, name_of
+from .plain_values import IdKey, id_key, plain, told
 from .seen_sources import MAX_STRIPS, SeenFiles, SeenStrip, digest
 
 SAMPLES = 25
