@@ -28,7 +28,7 @@ MAX_TREES = 64
 MAX_ITEMS = 64
 MAX_DEPTH = 4
 COMPOSITOR = "Compositor"
-PACKED_BYTES = 4 << 20
+PACKED_BYTES = 1 << 20
 """More of a file that is packed into the .blend isn't read."""
 _OUTPUTS = ("NodeGroupOutput", "CompositorNodeComposite", "ShaderNodeOutput")
 _NOT_SEEN = frozenset(
