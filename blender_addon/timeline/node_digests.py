@@ -306,13 +306,13 @@ def _named(value: Any, found: Found) -> object:
 
 
 def _image(image: Any, found: Found) -> list[object]:
-    facts: list[object] = [image.name, image.source, image.colorspace_settings.name, image.alpha_mode, list(image.size)]
+    facts: list[object] = [image.name, image.source, image.colorspace_settings.name, image.alpha_mode]
     packed = image.packed_file
     if packed is not None:
         data = packed.data if packed.size <= PACKED_BYTES else b""
         return [*facts, packed.size, hashlib.blake2b(data, digest_size=16).hexdigest()]
     if image.source == "GENERATED":
-        return [*facts, image.generated_type, plain(image.generated_color)]
+        return [*facts, image.generated_type, plain(image.generated_color), list(image.size)]
     note_file(image, found)
     return facts
 
