@@ -5,6 +5,7 @@ The readers are `timeline.source_looks` for strips, `file_digests` for files, `t
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
@@ -14,12 +15,13 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Source, Task
-from ..timeline import compat, provenance, scene_digests, source_looks
+from ..timeline import compat, node_digests, provenance, scene_digests, source_looks
 from ..timeline.footage import FootageRange, name_of
 from ..timeline.path_rules import shown as shown_path
 from ..timeline.provenance import Provenance
+from ..timeline.scene_digests import FoundScene
 from ..timeline.seen_sources import SeenFiles, SeenScene, SeenStrip
-from ..timeline.source_looks import Looked
+from ..timeline.source_looks import Looked, ShownScene
 from . import takes_again
 from .file_digests import Away, FileDigests
 
@@ -50,9 +52,25 @@ def _quickly(looked: Looked, files: FileDigests, deadline: float) -> SeenStrip:
             text = stamp.text if stamp.settled else ""
             seen = replace(seen, files=replace(seen.files, size_bytes=stamp.size_bytes, stamp=text))
     if looked.shown is not None:
-        whole = _within(scene_digests.steps(looked.shown), deadline)
+        whole = _within(_with_stamps(looked.shown, files), deadline)
         seen = replace(seen, scene=whole or scene_digests.camera_alone(looked.shown))
     return seen
+
+
+def _with_stamps(shown: ShownScene, files: FileDigests) -> Generator[None, None, SeenScene | None]:
+    """What is seen of a scene, with sizes and dates of its files."""
+    found = yield from scene_digests.steps(shown)
+    if found is None:
+        return None
+    stamped = []
+    for path, one in zip(found.paths, found.seen.files, strict=True):
+        try:
+            stamp = yield from files.stamp(os.path.dirname(path), [os.path.basename(path)])
+        except Away:
+            stamped.append(one)
+            continue
+        stamped.append(replace(one, size_bytes=stamp.size_bytes, stamp=stamp.text if stamp.settled else ""))
+    return replace(found.seen, files=tuple(stamped))
 
 
 def _within(steps: Generator[None, None, T], deadline: float) -> T | None:
@@ -87,12 +105,14 @@ def once_more(text: str, sources: Sequence[Source], files: FileDigests) -> str:
     return provenance.write(replace(made_from, seen=tuple(seen)))
 
 
-def look(scene: bpy.types.Scene, strip: compat.Strip, made_from: Provenance) -> list[Looked]:
-    """What is seen now in the sources of a take that the strip shows. Raises source_looks.Unknown."""
-    owner = strip.parent_meta() or scene.sequence_editor
-    moved_by = takes_again.first_frame(strip) - made_from.start
-    ranges = provenance.wanted_now(scene, made_from, moved_by)
-    return [each for one in ranges for each in source_looks.read(scene, one, owner, strip.channel)]
+def ranges(scene: bpy.types.Scene, strip: compat.Strip, made_from: Provenance) -> list[FootageRange]:
+    """The ranges that a take which the strip shows needs now. They outlive a tick."""
+    return provenance.wanted_now(scene, made_from, takes_again.first_frame(strip) - made_from.start)
+
+
+def look(scene: bpy.types.Scene, strip: compat.Strip, wanted: FootageRange) -> list[Looked]:
+    """What is seen now in one of these ranges. Raises source_looks.Unknown."""
+    return source_looks.read(scene, wanted, strip.parent_meta() or scene.sequence_editor, strip.channel)
 
 
 def trimmed(scene: bpy.types.Scene, made_from: Provenance) -> list[str]:
@@ -138,7 +158,8 @@ def _key(seen: SeenStrip) -> tuple[str, str, bool]:
 def _compared_one(
     before: SeenStrip, looked: Looked, files: FileDigests, shapes: dict[str, str] | None, reasons: list[str]
 ) -> Generator[None, None, SeenStrip]:
-    now, after = looked.seen, before
+    now = looked.seen
+    after = replace(before, nodes=now.nodes, blender=now.blender)
     if before.files is not None and now.files is not None:
         same, kept = yield from files.is_same(before.files, looked.folder, looked.names)
         if not same and (looked.is_take or before.frames == now.frames):
@@ -149,14 +170,37 @@ def _compared_one(
         reasons.append(iface_("'{}' plays something else").format(now.name))
     if before.frames != now.frames:
         reasons.append(iface_("'{}' shows other frames there").format(now.name))
-    if before.look != now.look:
+    if before.look != now.look or (before.nodes != now.nodes and before.blender == now.blender):
         reasons.append(iface_("the framing or the colors of '{}' were changed").format(now.name))
     if looked.shown is not None and before.scene is not None:
-        scene = yield from scene_digests.steps(looked.shown, shapes)
-        if scene is not None:
-            reasons += _scenes_differ(before.scene, scene)
-            after = replace(after, scene=scene)
+        found = yield from scene_digests.steps(looked.shown, shapes)
+        if found is not None:
+            reasons += _scenes_differ(before.scene, found.seen, before.blender == now.blender)
+            kept_files = yield from _scene_files(before.scene, found, files, reasons)
+            after = replace(after, scene=replace(found.seen, files=kept_files))
     return after
+
+
+def _scene_files(
+    before: SeenScene, found: FoundScene, files: FileDigests, reasons: list[str]
+) -> Generator[None, None, tuple[SeenFiles, ...]]:
+    """The files that a scene shows, as they are to be kept; says which of them were replaced. Raises Away."""
+    known: dict[str, list[SeenFiles]] = {}
+    for one in before.files:
+        known.setdefault(one.name, []).append(one)
+    kept = []
+    for path, now in zip(found.paths, found.seen.files, strict=True):
+        was = known[now.name].pop(0) if known.get(now.name) else now
+        try:
+            same, after = yield from files.is_same(was, os.path.dirname(path), (os.path.basename(path),))
+        except Away:
+            if was.stamp or was.content:
+                raise
+            same, after = True, was  # it was not there when the take was asked for
+        if not same:
+            reasons.append(iface_("{} in scene '{}' was replaced").format(shown_path(now.name), before.name))
+        kept.append(after)
+    return tuple(kept)
 
 
 def _files_differ(before: SeenFiles, looked: Looked) -> str:
@@ -170,7 +214,7 @@ def _files_differ(before: SeenFiles, looked: Looked) -> str:
     return iface_("{} was replaced").format(shown_path(now.name))
 
 
-def _scenes_differ(before: SeenScene, now: SeenScene) -> Iterator[str]:
+def _scenes_differ(before: SeenScene, now: SeenScene, same_blender: bool) -> Iterator[str]:
     if before.name != now.name:
         yield iface_("scene '{}' is in the place of '{}'").format(now.name, before.name)
         return
@@ -179,6 +223,8 @@ def _scenes_differ(before: SeenScene, now: SeenScene) -> Iterator[str]:
     if before.camera != now.camera:
         yield iface_("the camera of scene '{}' was moved or changed").format(now.name)
     if not before.objects or before.objects == now.objects:
+        if before.behind and same_blender and before.behind != now.behind:
+            yield _behind_differs(before, now)
         return
     was, is_now = dict(before.by_name), dict(now.by_name)
     names = [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
@@ -193,6 +239,16 @@ def _scenes_differ(before: SeenScene, now: SeenScene) -> Iterator[str]:
         yield iface_("{} objects of scene '{}' were moved or changed").format(len(names), now.name)
     else:
         yield iface_("objects of scene '{}' were moved or changed").format(now.name)
+
+
+def _behind_differs(before: SeenScene, now: SeenScene) -> str:
+    was, is_now = dict(before.behind_by_name), dict(now.behind_by_name)
+    names = [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
+    if names == [node_digests.COMPOSITOR]:
+        return iface_("the compositor of scene '{}' was changed").format(now.name)
+    if len(names) == 1:
+        return iface_("the nodes or settings of '{}' in scene '{}' were changed").format(names[0], now.name)
+    return iface_("nodes or settings in scene '{}' were changed").format(now.name)
 
 
 def sentence(reasons: Sequence[str]) -> str:

@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
@@ -20,7 +19,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ..stopwatch import timed
 from ..timeline import compat, identity, provenance, source_looks, strip_takes, untrusted
 from ..timeline.path_rules import shown as shown_path
-from . import blender_handlers, source_records
+from . import blender_handlers, project, source_records
 from .file_digests import Away, FileDigests
 
 log = logging.getLogger(__name__)
@@ -201,18 +200,30 @@ class StaleTakes:
         strip[provenance.PROPERTY] = after
         return after
 
+    def _place(self, shown: _Shown) -> tuple[bpy.types.Scene, compat.Strip]:
+        """The scene and the strip as they are now. Raises source_looks.Unknown if the take isn't shown there now."""
+        scene = compat.own_scene(shown.scene)
+        strip = compat.strip_named(scene, shown.strip) if scene is not None else None
+        if scene is None or strip is None or untrusted.id_in(strip, identity.JOB) != shown.job_id:
+            raise source_looks.Unknown
+        return scene, strip
+
     def _reasons(self, shown: _Shown) -> Generator[bool, None, tuple[str, ...]]:
         """What has changed. Raises Away and source_looks.Unknown."""
         made_from = provenance.known(shown.text)
         if made_from is None or not made_from.seen:
             return ()
-        scene: Any = compat.own_scene(shown.scene)
-        strip = compat.strip_named(scene, shown.strip) if scene is not None else None
-        if strip is None or untrusted.id_in(strip, identity.JOB) != shown.job_id:
-            raise source_looks.Unknown
-        now = source_records.look(scene, strip, made_from)
-        cut_off = source_records.trimmed(scene, made_from)
-        scene = strip = None  # from here on, ticks may end
+        scene, strip = self._place(shown)
+        if not _asked_here(strip):
+            return ()
+        ranges = source_records.ranges(scene, strip, made_from)
+        del scene, strip  # from here on, ticks may end
+        now: list[source_looks.Looked] = []
+        for wanted in ranges:
+            yield False
+            now += source_records.look(*self._place(shown), wanted)
+        yield False
+        cut_off = source_records.trimmed(self._place(shown)[0], made_from)
         yield False
         steps = source_records.compared(made_from.seen, now, self.files, self._shapes)
         while True:
@@ -226,6 +237,13 @@ class StaleTakes:
         if not reasons and kept != made_from.seen:
             self._read_texts[shown.job_id] = shown.text, provenance.write(replace(made_from, seen=kept))
         return tuple(reasons)
+
+
+def _asked_here(strip: compat.Strip) -> bool:
+    """False for a take that was pasted from another film: its sources are names there, which others may have here."""
+    request = identity.request_of(strip)
+    known = request.origin.project_id if request is not None else ""
+    return not known or known in project.ids()
 
 
 def _plays() -> bool:

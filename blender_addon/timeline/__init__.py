@@ -20,6 +20,8 @@ provenance       what a placeholder remembers of the strips that its take is mad
 seen_sources     what a take's sources were when it was asked for, as its strip keeps it
 source_looks     what they are made of now: strips, and the files and scenes that these play
 scene_digests    what a scene strip shows: the camera, and the objects in its view
+node_digests     what is behind these: nodes, particles, simulations, files
+plain_values     values of Blender's data as digests take them, and the curves that move them
 take_pictures    which picture a take shows at a frame, and where in the frame it lies
 take_strips      puts placeholders onto the timeline, and takes in their place
 strip_mark       what a strip says of itself: generated, by which model

@@ -35,6 +35,7 @@ OFFSETS = (
 )
 """How many frames of its media a strip hides at either end; negative where it holds a picture."""
 
+VERSION = ".".join(map(str, bpy.app.version[:2]))
 RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Options of a property that may hold a path relative to the .blend (//): 4.5 and later warn without them."""
 
@@ -100,7 +101,9 @@ def top_strips(scene: bpy.types.Scene) -> Collection | tuple[()]:
 def strip_named(scene: bpy.types.Scene, name: str) -> Strip | None:
     """The strip of that name, also inside a meta strip; None if there is none."""
     found: Any = all_strips(scene)
-    return found.get(name) if len(found) else None  # without an editor it is a tuple, which has no `get`
+    return (
+        None if isinstance(found, tuple) else found.get(name)
+    )  # a tuple without an editor; `len` would count them all
 
 
 def shown_owner(scene: bpy.types.Scene) -> Any:
@@ -340,3 +343,18 @@ def view_layer_name(strip: Strip) -> str:
     """The view layer that a scene strip shows; empty if it has none of its own, as before 5.2."""
     layer = getattr(strip, "view_layer", None)
     return layer if isinstance(layer, str) else getattr(layer, "name", "")
+
+
+def compositing_tree(scene: bpy.types.Scene) -> Any:
+    """The nodes through which the scene's pictures go when they are rendered; None without them."""
+    if not scene.render.use_compositing:
+        return None
+    if hasattr(scene, "compositing_node_group"):
+        return scene.compositing_node_group
+    return scene.node_tree if scene.use_nodes else None
+
+
+def nodes_of(owner: Any) -> Any:
+    """The nodes of a material, a light or a world; None where it has none, or doesn't use them."""
+    tree = part(owner, "node_tree")
+    return tree if bpy.app.version >= (5, 0, 0) or part(owner, "use_nodes") else None  # from 5.0 on, they are used

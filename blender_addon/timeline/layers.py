@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,13 +49,14 @@ def seen(owner: Any, frames: range, below_channel: int | None = None) -> Iterato
     places = strip_columns.columns(collection)
     keyed = animation.keyed_mutes(owner.id_data) if len(collection) else []
     closed = free_space.closed_channels(owner) if not any("channels[" in path for path in keyed) else ()
-    flags = [False] * len(places.starts)
+    shown = []
     for index in places.overlapping(frames.start, frames.stop):
         channel = places.channels[index]
         lower = below_channel is None or channel < below_channel
         muted = places.mutes[index] and not (keyed and _is_keyed(keyed, collection[index].name))
-        flags[index] = lower and channel not in closed and not muted
-    return itertools.compress(collection, flags)
+        if lower and channel not in closed and not muted:
+            shown.append(index)
+    return iter(strip_columns.fetch(collection, shown))
 
 
 def _is_keyed(paths: list[str], name: str) -> bool:

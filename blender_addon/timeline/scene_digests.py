@@ -2,30 +2,35 @@
 
 A generator that yields after each object, so that whoever drives it decides how long it may take; it holds no object
 from one step to the next, only names. Values that are animated are read from their curves, at the frames that are
-needed: they don't depend on where the playhead is. Node trees, particles and simulations are not looked into.
+needed: they don't depend on where the playhead is. What is behind the objects (nodes, particles, simulations, files) is
+`node_digests`' part.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from array import array
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
 from mathutils import Euler, Matrix, Quaternion, Vector
 
-from . import compat
-from .seen_sources import MAX_OBJECTS, SeenScene, digest
-from .source_looks import ShownScene, plain
+from . import compat, node_digests
+from .plain_values import TRANSFORMS, IdKey, curves, found_again, id_key, moving, plain, told
+from .seen_sources import MAX_OBJECTS, SeenFiles, SeenScene, digest
+from .source_looks import ShownScene
 
 MAX_POINTS = 512
 """Of a very large shape, about so many evenly spread points are read."""
 MOST_WHOLE = 100_000
 """A mesh with no more corners is read whole, which takes about a millisecond."""
 MAX_PARENTS = 16
+MAX_LOOKED_AT = 20_000
+"""So many objects of a shot are looked at."""
 VIEWS = 9
 """The camera's view is looked at from so many places of its way."""
 SHAPES = frozenset(
@@ -34,10 +39,6 @@ SHAPES = frozenset(
 LIGHTS = frozenset({"LIGHT", "LIGHT_PROBE"})
 WIDER = 1.2
 """The view counts as so much wider than it is: what lies just outside may throw a shadow into it."""
-_TRANSFORMS = (
-    "location", "rotation_euler", "rotation_quaternion", "rotation_axis_angle", "rotation_mode", "scale",
-    "delta_location", "delta_rotation_euler", "delta_scale",
-)  # fmt: skip
 _OF_CAMERAS = (
     "type", "lens", "ortho_scale", "sensor_width", "sensor_height", "sensor_fit", "shift_x", "shift_y", "clip_start",
     "clip_end",
@@ -53,15 +54,25 @@ _OF_CONSTRAINTS = ("type", "name", "influence", "mute", "track_axis", "up_axis",
 
 def camera_alone(shown: ShownScene) -> SeenScene | None:
     """What is seen of the scene but for its objects; None if it is gone, or no camera shows it."""
-    scene: Any = bpy.data.scenes.get(shown.scene)
-    if scene is None or "" in shown.cameras:
+    scene: Any = found_again(bpy.data.scenes, shown.scene)
+    cameras = [key for key in dict.fromkeys(shown.cameras) if key is not None]
+    if scene is None or None in shown.cameras:
         return None
     shot = digest([plain(_size(scene)), list(shown.frames), _world(scene) if not shown.depth else None])
-    camera = digest([_camera(name, shown.frames) for name in dict.fromkeys(shown.cameras)])
-    return SeenScene(shown.scene.encode("utf-8", "replace").decode(), shot, camera)
+    camera = digest([_camera(name, shown.frames) for name in cameras])
+    return SeenScene(_shown_name(shown.scene), shot, camera)
 
 
-def steps(shown: ShownScene, shapes: dict[str, str] | None = None) -> Generator[None, None, SeenScene | None]:
+@dataclass(frozen=True)
+class FoundScene:
+    """What is seen of a scene, and where its files lie."""
+
+    seen: SeenScene
+    paths: tuple[str, ...] = ()
+    """The absolute path of each of `seen.files`."""
+
+
+def steps(shown: ShownScene, shapes: dict[str, str] | None = None) -> Generator[None, None, FoundScene | None]:
     """What is seen of the scene; None if it is gone, or no camera shows it.
 
     `shapes` keeps the digests of meshes, which many objects and many shots share; it is good for one look at the file.
@@ -70,30 +81,51 @@ def steps(shown: ShownScene, shapes: dict[str, str] | None = None) -> Generator[
     alone = camera_alone(shown)
     if alone is None:
         return None
-    scene = bpy.data.scenes[shown.scene]
+    scene = found_again(bpy.data.scenes, shown.scene)
     views = _views(shown, _size(scene))
-    names = _rendered(scene, shown.view_layer)
+    keys = _rendered(scene, shown.view_layer)
+    scene = None  # from here on, ticks may end
     yield
-    found: dict[str, str] = {}
-    waiting = list(reversed(names))
-    wanted_by_others: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        thing: Any = bpy.data.objects.get(name)
-        if thing is None or name in found:
+    found: dict[IdKey, str] = {}
+    behind = node_digests.Behind(shown.scene, shown.frames, shown.depth)
+    waiting = list(reversed(keys))
+    wanted_by_others: set[IdKey] = set()
+    while waiting and len(found) < MAX_LOOKED_AT:
+        key = waiting.pop()
+        thing: Any = found_again(bpy.data.objects, key)
+        if thing is None or key in found:
             continue
-        if name in wanted_by_others or _counts(thing, shown, views):
-            found[name] = digest(_object(thing, shown, shapes), 16)
-            for other in _leads(thing):
-                if other not in found:
-                    wanted_by_others.add(other)
-                    waiting.append(other)
+        if key in wanted_by_others or _counts(thing, shown, views):
+            found[key] = digest(_object(thing, shown, shapes), 16)
+            others = list(_leads(thing))
+            thing = None
+            yield from behind.object_steps(key)
+            more = [other for other in (*others, *behind.objects_met()) if other not in found]
+            wanted_by_others.update(more)
+            waiting += more
+        thing = None
         yield
-    for name in set(shown.cameras):
-        found.pop(name, None)
-    each = tuple(sorted((name.encode("utf-8", "replace").decode()[:200], of) for name, of in found.items()))
-    few = each if len(each) <= MAX_OBJECTS else ()
-    return replace(alone, objects=digest(each), by_name=few)
+    yield from behind.steps()
+    for key in shown.cameras:
+        found.pop(key or ("", ""), None)
+    few, objects = _told_apart((_shown_name(key), of) for key, of in found.items())
+    nodes, behind_all = _told_apart(behind.digests.items())
+    files = tuple(SeenFiles(_shown_name((os.path.basename(path), "")), 1) for path in behind.files)
+    seen = replace(alone, objects=objects, by_name=few, behind=behind_all, behind_by_name=nodes, files=files)
+    return FoundScene(seen, tuple(behind.files))
+
+
+def _told_apart(named: Iterable[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], str]:
+    """Names and digests, if they are few, and one digest of all."""
+    each = tuple(sorted(named))
+    return each if len(each) <= MAX_OBJECTS else (), digest(each)
+
+
+def _shown_name(key: IdKey) -> str:
+    """The name as a person reads it, and as it can be written."""
+    name, library = key
+    text = f"{name} [{bpy.path.basename(library)}]" if library else name
+    return text.encode("utf-8", "replace").decode()[:200]
 
 
 def _size(scene: bpy.types.Scene) -> tuple[float, ...]:
@@ -103,29 +135,29 @@ def _size(scene: bpy.types.Scene) -> tuple[float, ...]:
     return (render.resolution_x, render.resolution_y, render.resolution_percentage, *aspect)
 
 
-def _rendered(scene: bpy.types.Scene, view_layer: str) -> list[str]:
-    """The names of the scene's objects that are rendered, in the order in which its collections have them."""
+def _rendered(scene: bpy.types.Scene, view_layer: str) -> list[IdKey]:
+    """The keys of the scene's objects that are rendered, in the order in which its collections have them."""
     layer = scene.view_layers.get(view_layer) or scene.view_layers[0]
-    excluded: set[str] = set()
+    excluded: set[IdKey] = set()
     layers = [layer.layer_collection]
     while layers:
         one = layers.pop()
         if one is not None:  # Blender makes it when the scene is drawn for the first time
-            excluded.update([one.collection.name] if one.exclude else ())
+            excluded.update([id_key(one.collection)] if one.exclude else ())
             layers += one.children
-    names: dict[str, None] = {}
+    keys: dict[IdKey, None] = {}
     waiting = [scene.collection]
     while waiting:
         collection = waiting.pop()
-        if collection.name not in excluded and not collection.hide_render:
-            names.update(dict.fromkeys(each.name for each in collection.objects))
+        if id_key(collection) not in excluded and not collection.hide_render:
+            keys.update(dict.fromkeys(map(id_key, collection.objects)))
             waiting += collection.children
-    return list(names)
+    return list(keys)
 
 
 def _counts(thing: bpy.types.Object, shown: ShownScene, views: list[Any]) -> bool:
     """Whether the object may be seen, or lights what is seen."""
-    if thing.hide_render and not _is_animated(thing, "hide_render"):
+    if thing.hide_render and "hide_render" not in moving(thing):
         return False
     if thing.instance_type != "NONE":
         return True
@@ -136,11 +168,11 @@ def _counts(thing: bpy.types.Object, shown: ShownScene, views: list[Any]) -> boo
 
 def _object(thing: bpy.types.Object, shown: ShownScene, shapes: dict[str, str]) -> list[object]:
     values: list[object] = [_motion(thing, shown.frames), thing.type, _shape(thing, shown.frames, shapes)]
-    values.append([_values(each, _OF_MODIFIERS, set()) for each in thing.modifiers])
+    values.append([told(each, _OF_MODIFIERS, _moving_of(thing, "modifiers", each)) for each in thing.modifiers])
     if thing.instance_type == "COLLECTION" and thing.instance_collection is not None:
-        values.append(
-            [[each.name, plain(each.location)] for each in thing.instance_collection.all_objects[:MAX_POINTS]]
-        )
+        inner = thing.instance_collection
+        names = [each.name for each in inner.all_objects[:MAX_POINTS]]
+        values.append([inner.name, plain(inner.instance_offset), names, len(inner.all_objects)])
     if thing.type == "ARMATURE" and thing.pose is not None:
         moving = {curve.data_path for curve in compat.curves_of(thing.animation_data)}
         still = [bone for bone in thing.pose.bones if not any(f'"{bone.name}"' in path for path in moving)]
@@ -152,45 +184,55 @@ def _object(thing: bpy.types.Object, shown: ShownScene, shapes: dict[str, str]) 
 
 def _motion(thing: bpy.types.Object, frames: Sequence[int]) -> list[object]:
     """How the object lies and moves, as far as its own values say it."""
-    constraints: list[object] = [_values(each, _OF_CONSTRAINTS, set()) for each in thing.constraints]
+    constraints: list[object] = [
+        told(each, _OF_CONSTRAINTS, _moving_of(thing, "constraints", each)) for each in thing.constraints
+    ]
     return [
-        _values(thing, _TRANSFORMS, _moving(thing)),
-        _curves(thing, frames),
+        told(thing, TRANSFORMS, moving(thing)),
+        curves(thing, frames),
         "" if thing.parent is None else [thing.parent.name, thing.parent_type, thing.parent_bone],
         [] if thing.parent is None else plain(thing.matrix_parent_inverse),
         constraints,
     ]
 
 
-def _camera(name: str, frames: Sequence[int]) -> list[object]:
+def _moving_of(thing: bpy.types.Object, within: str, owner: Any) -> set[str]:
+    """The properties of a modifier or a constraint whose values follow the playhead."""
+    path = f'{within}["{bpy.utils.escape_identifier(owner.name)}"].'
+    return {name[len(path) :] for name in moving(thing) if name.startswith(path)}
+
+
+def _camera(key: IdKey, frames: Sequence[int]) -> list[object]:
     """The camera itself, and whatever leads it."""
-    waiting, known = [name], set[str]()
+    waiting, known = [key], set[IdKey]()
     values: list[object] = []
     while waiting and len(known) < MAX_PARENTS:
         one = waiting.pop()
-        thing: Any = bpy.data.objects.get(one)
+        thing: Any = found_again(bpy.data.objects, one)
         if thing is None or one in known:
             continue
         known.add(one)
         values.append(_motion(thing, frames))
         if thing.type == "CAMERA":
-            values.append([_values(thing.data, _OF_CAMERAS, _moving(thing.data)), _curves(thing.data, frames)])
+            values.append([told(thing.data, _OF_CAMERAS, moving(thing.data)), curves(thing.data, frames)])
         waiting += _leads(thing)
     return values
 
 
-def _leads(thing: bpy.types.Object) -> Iterator[str]:
-    """The names of the objects that lead or shape this one."""
+def _leads(thing: bpy.types.Object) -> Iterator[IdKey]:
+    """The objects that lead or shape this one, or are shown in its place."""
     if thing.parent is not None:
-        yield thing.parent.name
+        yield id_key(thing.parent)
+    if thing.instance_type == "COLLECTION" and thing.instance_collection is not None:
+        yield from map(id_key, thing.instance_collection.all_objects[:MAX_LOOKED_AT])
     for owner in itertools.chain(thing.constraints, thing.modifiers):
         for name in ("target", "object", "mirror_object", "pole_target", "offset_object"):
             other = getattr(owner, name, None)
             if isinstance(other, bpy.types.Object):
-                yield other.name
+                yield id_key(other)
     for each in thing.animation_data.drivers if thing.animation_data is not None else ():
         for variable in each.driver.variables:
-            yield from (target.id.name for target in variable.targets if isinstance(target.id, bpy.types.Object))
+            yield from (id_key(target.id) for target in variable.targets if isinstance(target.id, bpy.types.Object))
 
 
 def _shape(thing: bpy.types.Object, frames: Sequence[int], shapes: dict[str, str]) -> list[object]:
@@ -198,17 +240,17 @@ def _shape(thing: bpy.types.Object, frames: Sequence[int], shapes: dict[str, str
     if data is None:
         return []
     keys = compat.part(data, "shape_keys")
-    values: list[object] = [_curves(data, frames), _curves(keys, frames)]
+    values: list[object] = [curves(data, frames), curves(keys, frames)]
     if keys is not None:
-        values.append([[each.name, None if _moving(keys) else plain(each.value)] for each in keys.key_blocks])
+        values.append([[each.name, None if moving(keys) else plain(each.value)] for each in keys.key_blocks])
     if thing.type == "MESH":
         if data.name_full not in shapes:
             shapes[data.name_full] = _points(data)
         values.append(shapes[data.name_full])
     elif thing.type in LIGHTS:
-        values.append(_values(data, _OF_LIGHTS, _moving(data)))
+        values.append(told(data, _OF_LIGHTS, moving(data)))
     else:
-        values.append(_values(data, _OF_CURVES, _moving(data)))
+        values.append(told(data, _OF_CURVES, moving(data)))
         for spline in list(compat.part(data, "splines") or ())[:MAX_POINTS]:
             points = [*spline.points, *spline.bezier_points]
             values.append([plain(point.co) for point in points[:: max(1, len(points) // MAX_POINTS)]])
@@ -241,49 +283,6 @@ def _world(scene: bpy.types.Scene) -> list[object]:
     ]
 
 
-# Values and curves
-
-
-def _values(owner: Any, names: Sequence[str], moving: set[str]) -> list[object]:
-    there = ((name, compat.part(owner, name)) for name in names if name not in moving)
-    return [[name, plain(value)] for name, value in there if value is not None]
-
-
-def _animations(owner: Any) -> Any:
-    return compat.part(owner, "animation_data")
-
-
-def _moving(owner: Any) -> set[str]:
-    """The properties whose values follow the playhead."""
-    data = _animations(owner)
-    if data is None:
-        return set()
-    paths = [curve.data_path for curve in (*compat.curves_of(data), *data.drivers)]
-    tracks = [strip.action for track in data.nla_tracks for strip in track.strips if strip.action is not None]
-    return {*paths, *(_TRANSFORMS if tracks else ())}
-
-
-def _is_animated(owner: Any, name: str) -> bool:
-    return name in _moving(owner)
-
-
-def _curves(owner: Any, frames: Sequence[int]) -> list[object]:
-    data = _animations(owner)
-    if data is None:
-        return []
-    values: list[object] = [
-        [curve.data_path, curve.array_index, [plain(curve.evaluate(frame)) for frame in frames]]
-        for curve in compat.curves_of(data)
-    ]
-    values += [[each.data_path, each.array_index, each.driver.expression] for each in data.drivers]
-    for track in data.nla_tracks:
-        places = [
-            [strip.name, plain(strip.frame_start), plain(strip.frame_end), plain(strip.scale)] for strip in track.strips
-        ]
-        values.append([track.mute, places])
-    return values
-
-
 # What is in view
 
 
@@ -295,10 +294,10 @@ def _views(shown: ShownScene, size: Sequence[float]) -> list[tuple[Matrix, float
     views = []
     pairs = list(zip(shown.frames, shown.cameras, strict=True))
     for index in sorted({number * (len(pairs) - 1) // (VIEWS - 1) for number in range(VIEWS)}):
-        frame, name = pairs[index]
-        thing: Any = bpy.data.objects.get(name)
+        frame, key = pairs[index]
+        thing: Any = found_again(bpy.data.objects, key) if key is not None else None
         place = _placed(thing, frame) if thing is not None else None
-        if place is None or thing.type != "CAMERA" or thing.data.type != "PERSP" or _moving(thing.data):
+        if place is None or thing.type != "CAMERA" or thing.data.type != "PERSP" or moving(thing.data):
             return []
         wide, high = size[0] * size[3], size[1] * size[4]  # as they are shown
         lens: Any = thing.data
@@ -313,7 +312,7 @@ def _views(shown: ShownScene, size: Sequence[float]) -> list[tuple[Matrix, float
 
 def _in_view(thing: bpy.types.Object, shown: ShownScene, views: list[Any]) -> bool:
     """False if no camera can see the object, by a sphere around it; True where that isn't known."""
-    if not views or len(thing.modifiers) or _moving(thing.data) or compat.part(thing.data, "shape_keys"):
+    if not views or len(thing.modifiers) or moving(thing.data) or compat.part(thing.data, "shape_keys"):
         return True
     corners = [Vector(corner) for corner in thing.bound_box]
     middle = sum(corners, Vector()) / len(corners)
@@ -344,7 +343,7 @@ def _placed(thing: Any, frame: int, depth: int = 0) -> Matrix | None:
     led = len(thing.constraints) or (data is not None and (len(data.drivers) or len(data.nla_tracks)))
     if led or depth > MAX_PARENTS or (thing.parent is not None and thing.parent_type != "OBJECT"):
         return None
-    if any(name.startswith("delta_") for name in _moving(thing)) or any(thing.delta_rotation_euler):
+    if any(name.startswith("delta_") for name in moving(thing)) or any(thing.delta_rotation_euler):
         return None
     own = _basis(thing, frame)
     if thing.parent is None:

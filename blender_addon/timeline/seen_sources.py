@@ -18,9 +18,11 @@ MAX_STRIPS = 40
 """At most this many strips are told apart; of a source made of more, these."""
 MAX_OBJECTS = 60
 """At most this many objects of a scene are told apart; of more, only whether all are the same."""
+MAX_FILES = 40
+"""At most so many files of a scene are looked at."""
 MAX_COUNT = 1 << 50
 _DIGEST = re.compile(r"[0-9a-f]{0,32}")
-VERSION = 1
+VERSION = 2
 """Another version's digests say nothing: what goes into them may differ."""
 
 
@@ -50,6 +52,11 @@ class SeenScene:
     """Of all that are in view; empty until all were looked at."""
     by_name: tuple[tuple[str, str], ...] = ()
     """Each of them, if they are few."""
+    behind: str = ""
+    """Of nodes, particles and simulations (timeline.node_digests); empty until all were looked at."""
+    behind_by_name: tuple[tuple[str, str], ...] = ()
+    files: tuple[SeenFiles, ...] = ()
+    """The files that are seen in it: images, caches, volumes."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,10 @@ class SeenStrip:
     """A digest of its framing, its colors and whatever else is done to its pictures."""
     files: SeenFiles | None = None
     scene: SeenScene | None = None
+    nodes: str = ""
+    """A digest of the nodes of its modifiers; empty if it has none."""
+    blender: str = ""
+    """The version of Blender, on which `nodes` and `scene.behind` depend: they say nothing in another one."""
 
 
 def digest(values: object, characters: int = 32) -> str:
@@ -100,6 +111,8 @@ def _strip(values: dict[str, Any]) -> SeenStrip:
         _known(values["look"]),
         None if files is None else _files(files),
         None if scene is None else _scene(scene),
+        _known(values["nodes"]),
+        _name(values["blender"]),
     )
 
 
@@ -111,9 +124,13 @@ def _files(values: dict[str, Any]) -> SeenFiles:
 
 
 def _scene(values: dict[str, Any]) -> SeenScene:
-    by_name = tuple((_name(name), _known(of)) for name, of in _few(values["by_name"], MAX_OBJECTS))
-    shot, camera, objects = (_known(values[key]) for key in ("shot", "camera", "objects"))
-    return SeenScene(_name(values["name"]), shot, camera, objects, by_name)
+    by_name, behind_by_name = (
+        tuple((_name(name), _known(of)) for name, of in _few(values[key], MAX_OBJECTS))
+        for key in ("by_name", "behind_by_name")
+    )
+    shot, camera, objects, behind = (_known(values[key]) for key in ("shot", "camera", "objects", "behind"))
+    files = tuple(map(_files, _few(values["files"], MAX_FILES)))
+    return SeenScene(_name(values["name"]), shot, camera, objects, by_name, behind, behind_by_name, files)
 
 
 def _few(values: Any, most: int) -> list[Any]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import bpy
 
-from . import animation, compat, layers, picture_files, strip_media
+from . import animation, compat, layers, node_digests, picture_files, strip_media
 from .footage import FootageRange, name_of
+from .plain_values import IdKey, id_key, plain, told
 from .seen_sources import MAX_STRIPS, SeenFiles, SeenStrip, digest
 
 SAMPLES = 25
@@ -39,19 +40,17 @@ _OF_MODIFIERS = (
     "adaptation", "bright", "color_multiply", "contrast", "correction", "intensity", "gamma", "key", "name", "mute",
     "offset", "slope", "power", "lift", "gain", "tonemap_type", "type", "white_value",
 )  # fmt: skip
-_DIGITS = 5
-"""Blender keeps numbers in 32 bits: further digits may differ from one reading to the next."""
 
 
 @dataclass(frozen=True)
 class ShownScene:
     """The scene that a strip shows, and what tells what is seen of it."""
 
-    scene: str
+    scene: IdKey
     frames: tuple[int, ...]
     """Of that scene; those that are looked at."""
-    cameras: tuple[str, ...]
-    """The name of the camera at each of them."""
+    cameras: tuple[IdKey | None, ...]
+    """The camera at each of them."""
     view_layer: str
     depth: bool
     """Whether its depth alone counts, and so no light and no color."""
@@ -108,7 +107,8 @@ def _of_strip(
     frames_digest = digest([played, where, _retiming(strip), _curves(scene, strip, frames)])
     files = SeenFiles(_name(names[0]), len(names)) if names else None
     seen = SeenStrip(_name(above + strip.name), name_of(wanted), chosen, frames_digest, "", files)
-    seen = replace(seen, look=digest(_look(scene, strip, wanted.depth)))
+    nodes = "" if wanted.depth else _nodes(strip, frames)
+    seen = replace(seen, look=digest(_look(scene, strip, wanted.depth)), nodes=nodes, blender=compat.VERSION)
     shown = _shown_scene(strip, frames, wanted.depth) if strip.type == "SCENE" else None
     yield Looked(seen, folder, names, shown, bool(strip.get("wan_vse_job")) and bool(names))
     if depth < MAX_DEPTH and frames:
@@ -199,6 +199,12 @@ def _look(scene: bpy.types.Scene, strip: compat.Strip, depth: bool) -> list[obje
     ]
 
 
+def _nodes(strip: compat.Strip, frames: range) -> str:
+    """What the nodes of its modifiers make, as a digest; empty if it has none."""
+    with_nodes = [each for each in strip.modifiers if compat.part(each, "node_group") is not None]
+    return digest([node_digests.modifier(each, sampled(frames)) for each in with_nodes]) if with_nodes else ""
+
+
 def _animating(scene: bpy.types.Scene, strip: compat.Strip) -> list[bpy.types.FCurve]:
     if not animation.is_animated(scene, strip):
         return []
@@ -220,22 +226,7 @@ def _modifier(modifier: Any) -> list[object]:
 
 def _values(owner: Any, names: Sequence[str], moving: set[str], within: str = "") -> list[object]:
     """Name and value of those that the owner has, but for the `moving` ones, whose values follow the playhead."""
-    if owner is None:
-        return []
-    there = ((name, compat.part(owner, name)) for name in names if within + name not in moving)
-    return [[name, plain(value)] for name, value in there if value is not None]
-
-
-def plain(value: Any) -> object:
-    """A value of Blender's as a digest takes it."""
-    if isinstance(value, float):
-        return 0.0 if abs(value) < 10**-_DIGITS else float(f"{value:.{_DIGITS}g}")
-    if isinstance(value, str | bool | int) or value is None:
-        return value
-    try:
-        return [plain(each) for each in value]
-    except TypeError:
-        return str(compat.part(value, "name") or "")
+    return [] if owner is None else told(owner, names, {name for name in names if within + name in moving})
 
 
 def sampled(frames: Sequence[int]) -> list[int]:
@@ -251,8 +242,8 @@ def _shown_scene(strip: compat.Strip, frames: range, depth: bool) -> ShownScene 
         return None
     at = sampled(strip_media.frames_of_scene(strip, frames))
     cameras = [strip_media.camera_of(strip, frame) for frame in at]
-    named = tuple(each.name if each is not None else "" for each in cameras)
-    return ShownScene(strip.scene.name, tuple(at), named, compat.view_layer_name(strip), depth)
+    keys = tuple(id_key(each) if each is not None else None for each in cameras)
+    return ShownScene(id_key(strip.scene), tuple(at), keys, compat.view_layer_name(strip), depth)
 
 
 def _name(name: str) -> str:

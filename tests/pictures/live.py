@@ -40,6 +40,8 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     yield None
     yield None  # its pictures are read, and drawn
     window.shoot_sidebar(out / "live.png")
+    yield from _what_is_not_looked_at(session, scene_name, out)
+    yield lambda: session.live.is_of_shown
     window.fill_window()
     yield None
     with window.in_timeline():
@@ -49,3 +51,21 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     yield lambda: session.queue()[0].take is not None
     yield None
     bpy.context.window_manager.wan_vse.live = False
+
+
+def _what_is_not_looked_at(session: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
+    """Footage that Blender would first have to render; then as before."""
+    scene = bpy.data.scenes[scene_name]
+    (name, *_) = shots.SKIES
+    strip = scene.sequence_editor.strips[name]
+    modifier = strip.modifiers.new("Brighter", "BRIGHT_CONTRAST")
+    strip.select, scene.sequence_editor.active_strip = True, strip
+    scene.wan_vse.restyle_prompt, scene.wan_vse.task = "a watercolor of hills", "RESTYLE"
+    yield lambda: session.live.sentence
+    for _ in range(2):
+        yield None
+    window.shoot_sidebar(out / "live_sentence.png")
+    strip.modifiers.remove(modifier)
+    strip.select, scene.sequence_editor.active_strip = False, None
+    scene.wan_vse.task = "TEXT_TO_VIDEO"
+    yield None

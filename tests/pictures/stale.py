@@ -62,6 +62,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     yield None
     with window.in_timeline():
         bpy.ops.wan_vse.rebuild_stale("EXEC_DEFAULT")
+    yield from _resumed(session, work, out)
     yield lambda: session.rebuilding.report and not session.stale.found
     for _ in range(3):
         yield None
@@ -90,6 +91,28 @@ def _take_of(session: Any, scene_name: str, name: str) -> Iterator[Wait | None]:
     yield lambda: len(session.queue()) > jobs and all(job.take is not None for job in session.queue())
     yield None
     yield None  # it has landed
+
+
+def _resumed(session: Any, work: Path, out: Path) -> Iterator[Wait | None]:
+    """The film is closed while its takes are rebuilt, and opened again: the run goes on."""
+    yield lambda: any(entry.ended for entry in session.rebuilding.entries)
+    yield None
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.read_homefile(app_template="Video_Editing")
+    yield None
+    bpy.ops.wm.open_mainfile(filepath=str(work / "stale.blend"))
+    yield None
+    yield lambda: session.rebuilding.entries and session.server.listed
+    window.show_sidebar()
+    yield None
+    window.choose_tab()
+    yield None
+    window.fill_window()
+    yield None
+    yield None
+    window.shoot_sidebar(out / "stale_resumed.png")
+    window.fill_window()
+    yield None
 
 
 def _can_be_asked() -> bool:

@@ -27,10 +27,10 @@ def children_of(pid: int) -> list[int]:
         return [int(child) for child in file.read().split()]
 
 
-def main() -> None:
+def opened(package: str):
+    """An empty film of 256x144 with the add-on: its scene, the session, and the add-on's `compat`."""
     import addon_utils  # Blender puts it on the path when bpy is imported
 
-    package, blend, wanted_state, save = sys.argv[1:]
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon_utils.enable(package, default_set=True)
     scene = bpy.context.scene
@@ -39,9 +39,14 @@ def main() -> None:
         if hasattr(workspace, "sequencer_scene"):
             workspace.sequencer_scene = scene
     scene.render.resolution_x, scene.render.resolution_y = 256, 144
-    bpy.ops.wm.save_as_mainfile(filepath=blend)
     session = importlib.import_module(f"{package}.blender_addon.jobs.session").current()
-    compat = importlib.import_module(f"{package}.blender_addon.timeline.compat")
+    return scene, session, importlib.import_module(f"{package}.blender_addon.timeline.compat")
+
+
+def main() -> None:
+    package, blend, wanted_state, save = sys.argv[1:]
+    scene, session, compat = opened(package)
+    bpy.ops.wm.save_as_mainfile(filepath=blend)
     session.server.want()
     while not session.server.models:
         session.tick()

@@ -147,6 +147,9 @@ def _read(file: Path, folder: Path | None, frame_rate: FrameRate) -> tuple[readi
         return reading.read(bundle.content_of(file), str(folder)), str(folder)
     if file.stat().st_size > MAX_CUT_BYTES:
         raise Refusal.of(ProblemKind.TOO_LARGE, Sentence("{file} is too large to be a cut.", file=file.name))
+    if file.suffix.lower() == BUNDLE:
+        words = Sentence("{file} is damaged, or only a part of it was copied: copy or export it anew.", file=file.name)
+        raise Refusal.of(ProblemKind.BAD_SOURCE, words)
     return reading.read(file.read_bytes().decode("utf-8", "replace"), str(file.parent)), str(file.parent)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -63,15 +64,24 @@ class Read:
     """Sentences on what couldn't be taken over."""
 
 
+def _unread(error: str) -> Sentence:
+    """Why a text is no timeline. The library names types as its compiler does, which tells a person nothing."""
+    line = re.search(r"\(near line (\d+)\)", error)
+    if line is not None:
+        return Sentence(
+            "The file can't be read as OpenTimelineIO: what stands near line {line} is of another kind than it should "
+            "be.",
+            line=line.group(1),
+        )
+    return Sentence("The file can't be read as OpenTimelineIO ({error}).", error=" ".join(error.split())[:200])
+
+
 def read(text: str, base: str) -> Read:
     """The cut in the text of an .otio file that lies in the folder `base`. Raises Refusal."""
     try:
         found = otio.core.deserialize_json_from_string(text)
     except (otio.exceptions.OTIOError, ValueError, TypeError, LookupError) as error:
-        words = " ".join(str(error).split())[:200]
-        raise Refusal.of(
-            ProblemKind.BAD_SOURCE, Sentence("The file can't be read as OpenTimelineIO ({error}).", error=words)
-        ) from None
+        raise Refusal.of(ProblemKind.BAD_SOURCE, _unread(str(error))) from None
     return of(found, base)
 
 

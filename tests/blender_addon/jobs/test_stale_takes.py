@@ -6,69 +6,11 @@ import json
 import os
 import shutil
 import time
-from types import SimpleNamespace
 
 import bpy
 import pytest
 from fake_backend_frames import png
-
-JOB = "a" * 32
-
-
-class Desk:
-    """A cut with a take, as if it had landed, with short methods."""
-
-    def __init__(self, addon, cut, scene) -> None:
-        self.addon, self.cut, self.scene, self.compat = addon, cut, scene, cut.compat
-        self.identity, self.provenance = addon("timeline.identity"), addon("timeline.provenance")
-        self.records = addon("jobs.source_records")
-        self.look = addon("jobs.stale_takes").StaleTakes()
-        self.files = addon("jobs.file_digests").FileDigests()
-        for path in self.cut.folder.iterdir():
-            os.utime(path, (time.time() - 1000,) * 2)
-
-    def take(
-        self, task: str, *names: str, start: int = 10, end: int = 34, job_id: str = JOB, channel: int = 7, **settings
-    ):
-        """A take strip over [start, end) that was made from the strips of those names."""
-        tasks, panel = self.addon("properties.task").Task, self.scene.wan_vse
-        panel.model_id = "embedded"
-        panel.gap_prompt = panel.extend_prompt = panel.restyle_prompt = panel.previs_prompt = "fog"
-        self.cut.select(*names)
-        planned = self.addon("jobs.planned_takes")
-        (found,) = planned.takes_now(self.scene, panel, SimpleNamespace(media_folder=""), tasks[task])
-        made_from = self.provenance.remember(self.scene, found.target)
-        seen = self.records.at_click(self.scene, made_from.wanted, self.files)
-        assert seen
-        target = found.target
-        strip = self.cut.shot(f"Take {job_id[:1]}", target.start, target.end_exclusive, channel)
-        self.identity.mark_take(strip, job_id, "{}", "{}")
-        strip[self.provenance.PROPERTY] = self.provenance.write(
-            self.addon("jobs.source_records").replace(made_from, seen=seen)
-        )
-        return strip
-
-    def walk(self, times: int = 2) -> dict[str, str]:
-        """The reasons by job, after so many walks."""
-        for _ in range(times):
-            self.look.look_again()
-            self.look.tick(time.perf_counter())
-            while self.look.busy:
-                self.look.tick(time.perf_counter() + 1)
-        return {job_id: found.reason for job_id, found in self.look.found.items()}
-
-    def reason(self) -> str:
-        return self.walk().get(JOB, "")
-
-
-@pytest.fixture
-def desk(addon, cut, scene) -> Desk:
-    return Desk(addon, cut, scene)
-
-
-def write(path, content: bytes) -> None:
-    path.write_bytes(content)
-    os.utime(path, (time.time() - 100,) * 2)
+from stale_desk import JOB, Desk, write
 
 
 def test_a_take_is_fresh_until_a_picture_of_its_source_is_replaced(desk) -> None:
@@ -280,22 +222,6 @@ def test_a_preview_range_moves_along_with_its_take(desk) -> None:
     assert (target.wanted[0].start, target.wanted[0].end_exclusive) == (62, 71), "it is made of what lies there now"
 
 
-@pytest.fixture
-def set_(desk):
-    """A scene strip 'Set' with a camera, a table in its view, and a chair behind it."""
-    strip = desk.cut.scene_strip("Set", 10, 34)
-    shown = strip.scene
-    mesh = bpy.data.meshes.new("Box")
-    mesh.from_pydata([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], [], [(0, 1, 3, 2)])
-    for name, depth in (("Table", -10.0), ("Chair", 30.0)):  # the camera looks along -Z
-        thing = bpy.data.objects.new(name, mesh)
-        thing.location = (0, 0, depth)
-        shown.collection.objects.link(thing)
-    desk.take("PREVIS", "Set")
-    assert desk.walk(3) == {}
-    return shown
-
-
 def moved_in_shot(thing) -> None:
     """Give it a move within the shot, and leave it where it was."""
     for frame, place in ((1, 0.0), (10, 2.0)):
@@ -362,6 +288,9 @@ def test_what_a_parent_does_counts(desk, set_) -> None:
 
 
 STRIP = {"name": "a", "role": "b", "chosen": True, "frames": "", "look": "", "files": None, "scene": None}
+STRIP |= {"nodes": "", "blender": "5.2"}
+FILE = {"name": "a.png", "count": 1, "size_bytes": 1, "stamp": "", "content": ""}
+SCENE = {"name": "Set", "shot": "", "camera": "", "objects": "", "by_name": [], "behind": "", "behind_by_name": []}
 
 
 @pytest.mark.parametrize(
@@ -370,12 +299,17 @@ STRIP = {"name": "a", "role": "b", "chosen": True, "frames": "", "look": "", "fi
         7,
         "x",
         {},
-        {"version": 1, "strips": [7]},
-        {"version": 2, "strips": []},
-        {"version": 1, "strips": [{}] * 100},
-        {"version": 1, "strips": [{**STRIP, "frames": "../.."}]},
-        {"version": 1, "strips": [{**STRIP, "name": "\ud800"}]},
-        {"version": 1, "strips": [{**STRIP, "files": {"name": "a", "count": -1}}]},
+        {"version": 2, "strips": [7]},
+        {"version": 1, "strips": []},
+        {"version": 2, "strips": [{}] * 100},
+        {"version": 2, "strips": [{**STRIP, "frames": "../.."}]},
+        {"version": 2, "strips": [{**STRIP, "name": "\ud800"}]},
+        {"version": 2, "strips": [{**STRIP, "files": {"name": "a", "count": -1}}]},
+        {"version": 2, "strips": [{**STRIP, "nodes": "x" * 32}]},
+        {"version": 2, "strips": [{**STRIP, "blender": "5" * 100_000}]},
+        {"version": 2, "strips": [{**STRIP, "scene": {**SCENE, "files": [FILE] * 41}}]},
+        {"version": 2, "strips": [{**STRIP, "scene": {**SCENE, "files": [{**FILE, "stamp": "../../etc"}]}}]},
+        {"version": 2, "strips": [{**STRIP, "scene": {**SCENE, "files": [], "behind_by_name": [["a", 7]]}}]},
     ],
 )
 def test_hostile_words_about_sources_are_ignored(desk, seen) -> None:
@@ -386,6 +320,16 @@ def test_hostile_words_about_sources_are_ignored(desk, seen) -> None:
     assert desk.provenance.of(strip).seen == ()
     assert desk.provenance.of(strip).wanted
     assert desk.reason() == ""
+
+
+def test_what_is_written_as_it_should_be_is_read(desk) -> None:
+    desk.cut.shot("Shot", 10, 34)
+    strip = desk.take("RESTYLE", "Shot")
+    values = json.loads(strip[desk.provenance.PROPERTY])
+    values["seen"] = {"version": 2, "strips": [{**STRIP, "files": FILE, "scene": {**SCENE, "files": [FILE]}}]}
+    strip[desk.provenance.PROPERTY] = json.dumps(values)
+    (seen,) = desk.provenance.of(strip).seen
+    assert seen.files == seen.scene.files[0]
 
 
 def test_a_file_of_an_earlier_version_says_nothing(desk) -> None:
@@ -410,6 +354,38 @@ def test_copies_splits_and_reopened_files_know_their_sources(desk, tmp_path) -> 
     desk.compat.strip_named(desk.scene, "Take a").split(20, "SOFT")
     write(desk.cut.folder / "0005.png", png(99))
     assert desk.walk() == {JOB: "Pictures of 'Shot' were replaced."}, "both halves show this one take"
+
+
+def test_each_range_is_looked_at_in_a_step_of_its_own(desk, addon, monkeypatch) -> None:
+    desk.cut.shot("Left", 10, 34)
+    desk.cut.shot("Right", 46, 70)
+    desk.take("FILL_GAP", "Left", "Right")
+    done: list[str] = []
+    for name in ("ranges", "look", "trimmed"):
+        whole = getattr(desk.records, name)
+        monkeypatch.setattr(
+            desk.records, name, lambda *given, whole=whole, name=name: done.append(name) or whole(*given)
+        )
+    steps = []
+    for _ in desk.look._steps():
+        steps.append(done[:])
+        done.clear()
+    assert max(map(len, steps)) == 1
+    assert [each for step in steps for each in step] == ["ranges", "look", "look", "trimmed"]
+
+
+def test_a_take_that_goes_between_two_steps_says_nothing(desk) -> None:
+    desk.cut.shot("Left", 10, 34)
+    desk.cut.shot("Right", 46, 70)
+    take = desk.take("FILL_GAP", "Left", "Right")
+    desk.cut.strips["Left"].use_flip_x = True
+    assert desk.reason()
+    steps = desk.look._steps()
+    while not next(steps):
+        pass
+    next(steps)
+    desk.cut.strips.remove(take)
+    assert list(steps) and desk.look.found == {}
 
 
 @pytest.mark.long

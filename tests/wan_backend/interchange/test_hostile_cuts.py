@@ -61,6 +61,33 @@ def test_a_zip_whose_files_would_lie_elsewhere_is_refused(film: Cut, tmp_path: P
     assert not (tmp_path / "new").exists() and not (tmp_path / "out.png").exists()
 
 
+def test_a_zip_of_which_only_a_part_was_copied_is_called_damaged(film: Cut, tmp_path: Path) -> None:
+    export(film, tmp_path / "film.otioz")
+    whole = (tmp_path / "film.otioz").read_bytes()
+    (tmp_path / "film.otioz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Refusal, match="only a part of it was copied"):
+        import_(tmp_path / "film.otioz", tmp_path / "new", tmp_path / "new" / "film")
+
+
+def test_a_value_of_another_kind_is_said_by_its_line_and_no_compilers_names(film: Cut, tmp_path: Path) -> None:
+    export(film, tmp_path / "film.otio")
+    timeline = json.loads((tmp_path / "film.otio").read_text())
+    timeline["tracks"]["children"][0]["metadata"] = "none"
+    (tmp_path / "film.otio").write_text(json.dumps(timeline, indent=1))
+    with pytest.raises(Refusal, match=r"what stands near line \d+ is of another kind"):
+        import_(tmp_path / "film.otio", tmp_path / "new")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "cp037"])
+def test_entities_are_refused_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    bomb = "".join(f'<!ENTITY e{at} "{f"&e{at - 1};" * 10 if at else "x" * 10}">' for at in range(10))
+    text = f"<?xml version='1.0' encoding='{encoding}'?><!DOCTYPE xmeml [{bomb}]><xmeml><name>&e9;</name></xmeml>"
+    (tmp_path / "film.xml").write_bytes(text.encode(encoding))
+    params = ImportTimelineParams(str(tmp_path / "film.xml"), str(tmp_path / "read.json"), [str(tmp_path)])
+    said = process.answer(lambda: process.import_(params, None), "film.xml")
+    assert said["problem"]["sentence"] and not (tmp_path / "read.json").exists()
+
+
 def test_a_zip_with_a_link_or_a_bomb_is_refused(film: Cut, tmp_path: Path) -> None:
     export(film, tmp_path / "film.otioz")
     linked = hostile_zip(tmp_path / "film.otioz", "media/a.png", b"/etc", stat.S_IFLNK)
