@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import stat
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, Expert, LoraUse
+from ...wan_backend.protocol import bounds
+from ...wan_backend.protocol.messages import (
+    MAX_STRENGTH,
+    MAX_TRIGGER,
+    MIN_STRENGTH,
+    Expert,
+    LoraUse,
+    TrainedLora,
+    TrainingStatus,
+)
 from ..timeline import untrusted
 
 ENDING = ".safetensors"
 MAX_DEPTH = 4
 """How many folders deep LoRAs are looked for."""
 MAX_FILES = 2000
+MAX_HEAD_BYTES = 1_000_000
+"""A longer head is that of a file with thousands of layers; its trigger is not worth the time."""
+TRIGGER_KEY = "modelspec.trigger_phrase"
+"""Where the field's programs write it."""
+_HEAD = struct.Struct("<Q")
 
 
 def uses(rows: Iterable[Any]) -> list[LoraUse]:
@@ -42,9 +59,36 @@ def add(settings: Any, path: str) -> Any:
             row.use, settings.active_lora = True, number
             return row
     row = settings.loras.add()
-    row.path, row.name = path, name_of(path)
+    row.path, row.name, row.trigger = path, name_of(path), trigger_of(wanted)
     settings.active_lora = len(settings.loras) - 1
     return row
+
+
+def use_trained(settings: Any, training: TrainingStatus, lora: TrainedLora, name: str) -> Any:
+    """Have takes use this LoRA of a training, in place of its others; returns the row."""
+    others = {absolute(each.path) for each in training.kept} - {absolute(lora.path)}
+    strength = 1.0
+    for number in reversed(range(len(settings.loras))):
+        if absolute(settings.loras[number].path) in others:
+            strength = settings.loras[number].strength
+            settings.loras.remove(number)
+    known = len(settings.loras)
+    row = add(settings, lora.path)
+    if len(settings.loras) > known:
+        row.strength = strength
+    row.trigger = training.trigger
+    row.name = name if lora == training.newest else f"{name}, {lora.step}"
+    return row
+
+
+def chosen(settings: Any) -> Any:
+    """The chosen row; None if the list is empty."""
+    return settings.loras[settings.active_lora] if 0 <= settings.active_lora < len(settings.loras) else None
+
+
+def has_trigger(prompt: str, trigger: str) -> bool:
+    """Whether the prompt has the trigger as a word."""
+    return re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", prompt, re.IGNORECASE) is not None
 
 
 def fill(settings: Any, made_with: Iterable[LoraUse]) -> None:
@@ -69,6 +113,21 @@ def set_expert(settings: Any, path: str, expert: Expert) -> None:
     for row in settings.loras:
         if absolute(row.path) == path:
             row.expert = expert.name
+
+
+def trigger_of(path: str) -> str:
+    """The trigger that a LoRA's file names in its head; empty if it names none, or can't be read."""
+    try:
+        file = path if os.path.isfile(path) else next(map(str, files_in(path)), "")
+        if not stat.S_ISREG(os.stat(file).st_mode):  # a named pipe would be waited for
+            return ""
+        with open(file, "rb") as stream:
+            (length,) = _HEAD.unpack(stream.read(_HEAD.size))
+            head = bounds.json_values(stream.read(min(length, MAX_HEAD_BYTES)).decode())
+        said = head["__metadata__"][TRIGGER_KEY]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        return ""
+    return " ".join(said.split())[:MAX_TRIGGER] if isinstance(said, str) else ""
 
 
 def name_of(path: str) -> str:
