@@ -34,6 +34,7 @@ from ...wan_backend.protocol.plain_names import is_encodable, is_name
 from ..timeline import footage, picture_files, scene_format, text_strips, training_clips, untrusted
 from ..timeline.targets import Target
 from ..timeline.training_clips import Rates, StripClips
+from ..translation import translated
 from . import lora_rows, project, request
 from .planned_takes import PlannedTake
 
@@ -64,12 +65,18 @@ class PlannedTraining:
     notes: tuple[str, ...] = ()
 
     @property
+    def reasons(self) -> list[str]:
+        """All reasons, in Blender's language; of very many, the first ones and how many more there are."""
+        shown = [translated(each) for each in self.refusals]
+        if len(shown) <= SHOWN_REASONS:
+            return shown
+        more = iface_("{} more strips can't be used.").format(len(shown) - SHOWN_REASONS + 1)
+        return [*shown[: SHOWN_REASONS - 1], more]
+
+    @property
     def refusal(self) -> str:
-        """All reasons as one text; of very many, the first ones and how many more there are."""
-        if len(self.refusals) <= SHOWN_REASONS:
-            return " ".join(self.refusals)
-        more = iface_("{} more strips can't be used.").format(len(self.refusals) - SHOWN_REASONS + 1)
-        return " ".join([*self.refusals[: SHOWN_REASONS - 1], more])
+        """All of them as one text; empty where nothing stands against it."""
+        return " ".join(self.reasons)
 
     @property
     def request(self) -> TakeRequest | None:

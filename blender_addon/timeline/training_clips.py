@@ -182,7 +182,9 @@ def few(clips: Sequence[StripClips]) -> str:
         return ""
     strips = sum(bool(each.pieces) for each in clips)
     if strips == 1:
-        return "All of it is one strip, which the LoRA would learn by heart: select others that have the same in common."
+        return (
+            "All of it is one strip, which the LoRA would learn by heart: select others that have the same in common."
+        )
     if moving * ENOUGH_STILLS + stills * ENOUGH_CLIPS >= ENOUGH_CLIPS * ENOUGH_STILLS:
         return ""
     words = "These are few, and would be learned by heart: {} clips or {} stills are enough to begin with."
