@@ -147,10 +147,14 @@ def sources_folder(asked: TakeRequest, job_id: str) -> str:
     """The folder for what is rendered for a job. Raises ValueError for an id that can be none: it is part of a path."""
     if not is_name(job_id):
         raise ValueError(f"{job_id!r} is no job's id")
-    media = asked.media_folder
-    if asked.training is not None:  # that one is a folder of LoRAs, perhaps other programs', too
-        media = request.media_folder(folders.preferences())
-    return os.path.join(media, SOURCES_FOLDER, job_id)
+    if asked.training is not None:  # its media folder is one of LoRAs, perhaps other programs', too
+        return clips_folder(job_id)
+    return os.path.join(asked.media_folder, SOURCES_FOLDER, job_id)
+
+
+def clips_folder(job_id: str) -> str:
+    """The folder for what is rendered for a training of the open film."""
+    return os.path.join(request.media_folder(folders.preferences()), SOURCES_FOLDER, job_id)
 
 
 def _guide(settings: Any, task: Task) -> Guide:

@@ -26,7 +26,7 @@ from .file_digests import FileDigests
 from .job_list import JobList
 from .journal import Journal
 from .outbox import Outbox
-from .rendering import Renderer
+from .rendering import Renderer, remove_rendered
 from .request import Refused
 
 RENDERING = Sentence("Rendering the source.")
@@ -124,6 +124,13 @@ class Sourcing:
         self._open_journal().drop(job_id)
         self._jobs.end(job_id, JobState.CANCELED)
         return True
+
+    def remove_rendered(self, job_id: str) -> None:
+        """Remove what was rendered for a training of the open film, which nobody will ask for once more.
+
+        That of a take stays: another take may be made from it.
+        """
+        remove_rendered(planned_takes.clips_folder(job_id), job_id)
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
         """Render again what is not on the disk; False if everything is there and the server may retry at once."""

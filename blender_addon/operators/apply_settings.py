@@ -157,6 +157,9 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         request = request_of_job(self, job)
         if request is None:
             return False
+        if request.training is not None:
+            fill_training(settings, request)
+            return True
         fill(settings, request)
         provenance.select(scene_of(settings), job.job_id)  # first: a task is chosen for what is selected
         settings.task = request.task.name
