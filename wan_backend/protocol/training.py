@@ -71,6 +71,8 @@ class Training:
     """In place of those of `length`; of each expert, where a model has two."""
     learning_rate: float | None = None
     rank: int | None = None
+    preserve_share: float | None = None
+    """The share of the steps, 0 to 0.9, that teach the model to stay as it was where a prompt lacks the trigger."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class TrainingPlan:
     """The number of sources; the worker may cut several clips out of a long one."""
     timestep_shift: float
     """The shift of the logit-normal times that are trained: above 1, noisy ones come more often."""
+    preserve_share: float = 0.0
+    """The share of the steps without the trigger, whose target is what the model itself makes of the clip."""
     sample_steps: int = 0
     """Steps of a sample; 0: none is made."""
 
