@@ -5,35 +5,27 @@ from __future__ import annotations
 import math
 import os
 import re
-import stat
-import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.messages import (
     MAX_STRENGTH,
-    MAX_TRIGGER,
     MIN_STRENGTH,
     Expert,
     LoraUse,
     TrainedLora,
     TrainingStatus,
 )
+from ...wan_backend.storage.lora_metadata import trigger_of
 from ..timeline import untrusted
 
 ENDING = ".safetensors"
 MAX_DEPTH = 4
 """How many folders deep LoRAs are looked for."""
 MAX_FILES = 2000
-MAX_HEAD_BYTES = 1_000_000
-"""A longer head is that of a file with thousands of layers; its trigger is not worth the time."""
-TRIGGER_KEY = "modelspec.trigger_phrase"
-"""Where the field's programs write it."""
-_HEAD = struct.Struct("<Q")
 
 
 def uses(rows: Iterable[Any]) -> list[LoraUse]:
@@ -113,21 +105,6 @@ def set_expert(settings: Any, path: str, expert: Expert) -> None:
     for row in settings.loras:
         if absolute(row.path) == path:
             row.expert = expert.name
-
-
-def trigger_of(path: str) -> str:
-    """The trigger that a LoRA's file names in its head; empty if it names none, or can't be read."""
-    try:
-        file = path if os.path.isfile(path) else next(map(str, files_in(path)), "")
-        if not stat.S_ISREG(os.stat(file).st_mode):  # a named pipe would be waited for
-            return ""
-        with open(file, "rb") as stream:
-            (length,) = _HEAD.unpack(stream.read(_HEAD.size))
-            head = bounds.json_values(stream.read(min(length, MAX_HEAD_BYTES)).decode())
-        said = head["__metadata__"][TRIGGER_KEY]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
-        return ""
-    return " ".join(said.split())[:MAX_TRIGGER] if isinstance(said, str) else ""
 
 
 def name_of(path: str) -> str:

@@ -40,8 +40,8 @@ from .planned_takes import PlannedTake
 
 USUAL_RATE = FrameRate(16)
 """Of most Wan models, for as long as the chosen one is not known."""
-MOST_FRAMES = {TrainingKind.LOOK: 33, TrainingKind.SUBJECT: 33, TrainingKind.MOTION: 81}
-"""The most of the model's frames in one clip. A look needs few, and each costs memory; a motion needs its time."""
+MOST_FRAMES = {TrainingKind.LOOK: 17, TrainingKind.SUBJECT: 33, TrainingKind.MOTION: 49}
+"""The most of the model's frames in one clip, as the backend has it: a look is in every picture, a motion takes time."""
 FOLDER = "loras"
 """A folder in the media folder, for what was trained, where the preferences name no folder of LoRAs."""
 SHOWN_REASONS = 5
@@ -151,7 +151,7 @@ def _take(scene: bpy.types.Scene, settings: Any, preferences: Any, clips: Sequen
     width, height = scene_format.square_size(scene, scene.render.resolution_percentage)
     first = min(piece.wanted.start for piece in pieces)
     asked = TakeRequest(
-        prompt="",
+        prompt=training.name.strip(),
         model=settings.model,
         width=width,
         height=height,
@@ -169,6 +169,9 @@ def _take(scene: bpy.types.Scene, settings: Any, preferences: Any, clips: Sequen
             caption=text_strips.one_line(training.caption),
             captions=[piece.caption for piece in pieces],
             sample_prompt=text_strips.one_line(training.sample_prompt),
+            steps=training.steps or None,
+            learning_rate=training.learning_rate or None,
+            rank=training.rank or None,
         ),
     )
     wanted = tuple(piece.wanted for piece in pieces)
@@ -201,7 +204,7 @@ def _settings_refusals(settings: Any) -> list[str]:
 
 def _notes(training: Any, clips: Sequence[StripClips], made: Sequence[tuple[Source, bool]]) -> list[str]:
     """What is to be said of a set that can be trained from."""
-    notes = [training_clips.few(clips)]
+    notes = [training_clips.one_strip(clips)]
     moving, stills = training_clips.count(clips)
     if training.kind == "MOTION" and stills and not moving:
         notes.append("Stills show no motion: select clips.")

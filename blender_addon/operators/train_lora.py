@@ -65,7 +65,8 @@ def _plan(scene: bpy.types.Scene, settings: WanSettings, look: picture_files.Fil
 
 def _key(scene: bpy.types.Scene, settings: WanSettings) -> tuple[Any, ...]:
     asked = settings.training
-    values = (asked.name, asked.trigger, asked.kind, asked.length, asked.caption, asked.sample_prompt)
+    names = ("name", "trigger", "kind", "length", "caption", "sample_prompt", "steps", "learning_rate", "rank")
+    values = (getattr(asked, name) for name in names)
     columns = strip_columns.columns(compat.shown_strips(scene))
     places = (columns.starts, columns.ends_exclusive, columns.channels, columns.kinds)
     return (

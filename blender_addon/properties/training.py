@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, CollectionProperty, EnumProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+
+from ...wan_backend.protocol.messages import MAX_RANK, MAX_TRAINING_STEPS
 
 
 class WanClip(bpy.types.PropertyGroup):
@@ -62,6 +64,29 @@ class WanTraining(bpy.types.PropertyGroup):
         name="Sample",
         description="A prompt that shows how far it is: now and then a sample is made with it, beside one of the same "
         "seed without the LoRA. Empty: no samples",
+    )
+    steps: IntProperty(
+        name="Steps",
+        description="Steps in place of those of the length, for each expert of a model with two; 0: those of the length",
+        default=0,
+        min=0,
+        max=MAX_TRAINING_STEPS,
+    )
+    learning_rate: FloatProperty(
+        name="Learning Rate",
+        description="How far each step goes; 0: what suits the model",
+        default=0.0,
+        min=0.0,
+        max=0.01,
+        precision=6,
+        step=0.001,
+    )
+    rank: IntProperty(
+        name="Rank",
+        description="How much the LoRA can hold, and how large its file is; 0: what suits the model",
+        default=0,
+        min=0,
+        max=MAX_RANK,
     )
     clips: CollectionProperty(
         name="Strips",

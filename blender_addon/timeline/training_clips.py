@@ -14,7 +14,7 @@ from fractions import Fraction
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import ENOUGH_CLIPS, ENOUGH_STILLS, MAX_CLIPS, Role
+from ...wan_backend.protocol.messages import MAX_CLIPS, Role
 from . import compat, free_space, selection, strip_columns, text_strips
 from .footage import FootageRange
 from .selection import StripSummary
@@ -175,17 +175,8 @@ def size_refusal(clips: Iterable[StripClips]) -> str:
     return iface_(words).format(pieces, MAX_CLIPS)
 
 
-def few(clips: Sequence[StripClips]) -> str:
-    """What is to be said of a set that is small; empty if it is large enough."""
-    moving, stills = count(clips)
-    if not moving + stills:
+def one_strip(clips: Sequence[StripClips]) -> str:
+    """What is to be said where all pictures are of one strip; that there are few, the backend's plan says."""
+    if sum(bool(each.pieces) for each in clips) != 1:
         return ""
-    strips = sum(bool(each.pieces) for each in clips)
-    if strips == 1:
-        return (
-            "All of it is one strip, which the LoRA would learn by heart: select others that have the same in common."
-        )
-    if moving * ENOUGH_STILLS + stills * ENOUGH_CLIPS >= ENOUGH_CLIPS * ENOUGH_STILLS:
-        return ""
-    words = "These are few, and would be learned by heart: {} clips or {} stills are enough to begin with."
-    return iface_(words).format(ENOUGH_CLIPS, ENOUGH_STILLS)
+    return "All of it is one strip, which the LoRA would learn by heart: select others that have the same in common."

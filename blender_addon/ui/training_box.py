@@ -17,6 +17,7 @@ from ..timeline import training_clips
 from . import paragraph, plan_box, wording
 
 LIST_ROWS = 4
+PANEL = "wan_vse_training_more"
 MOST_LINES = 12
 """Why nothing can be trained is said whole; this is only against sentences without an end."""
 NAMES = ("name", "trigger")
@@ -97,6 +98,19 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.type
     button.scale_y = 1.4
     button.operator("wan_vse.train_lora", text=_button_words(planned), icon="MODIFIER")
     _draw_status(layout, context, settings, planned)
+    _draw_more(layout, settings)
+
+
+def _draw_more(layout: bpy.types.UILayout, settings: WanSettings) -> None:
+    """Settings that are seldom changed."""
+    header, body = layout.panel(PANEL, default_closed=True)
+    header.label(text="More")
+    if body is None:
+        return
+    column = body.column()
+    column.use_property_split, column.use_property_decorate = True, False
+    for name in ("steps", "learning_rate", "rank"):
+        column.prop(settings.training, name)
 
 
 def _draw_strips(layout: bpy.types.UILayout, settings: WanSettings) -> None:

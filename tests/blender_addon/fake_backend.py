@@ -152,7 +152,7 @@ class FakeBackend:
         job = next(free, None)
         if job is None or self.paused:
             return
-        prompt = job["request"]["prompt"] or (request_training(job) or {}).get("name", "")
+        prompt = job["request"]["prompt"]
         if job["state"] == "queued":
             self.change(job, state="denoising", step=0, steps=4)
         elif "die" in prompt and not job.get("retried"):

@@ -129,7 +129,7 @@ def test_whatever_a_file_holds_it_has_no_trigger_then(addon, tmp_path, content: 
 def test_a_trainings_settings_come_back_into_its_panel(settings, stand_in) -> None:
     stand_in.add_training(A, "failed")
     settings.prompt = "as it was"
-    bpy.ops.wan_vse.load_settings(job_id=A)
+    bpy.ops.wan_vse.apply_fix(setting="model", value="embedded", job_id=A)
     assert (settings.training.name, settings.training.trigger, settings.prompt) == ("ink", "inkwsh", "as it was")
 
 

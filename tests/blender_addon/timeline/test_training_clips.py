@@ -118,13 +118,9 @@ def test_what_is_selected_is_listed_without_sounds_and_texts(addon, cut) -> None
     assert [each.name for each in addon("timeline.training_clips").selected(cut.scene)] == ["A", "B", "C"]
 
 
-@pytest.mark.parametrize(
-    ("shots", "stills", "said"),
-    [(0, 0, ""), (1, 0, "one strip"), (0, 1, "one strip"), (3, 0, "few"), (0, 7, "few"), (4, 0, ""), (0, 8, "")]
-    + [(2, 4, ""), (2, 3, "few")],
-)
-def test_a_small_set_is_said(addon, clips, cut, shots: int, stills: int, said: str) -> None:
-    names = [cut.shot(f"Shot {number}", 1, 50, number + 1).name for number in range(shots)]
-    names += [cut.still(f"Still {number}", 100, 110, number + 1).name for number in range(stills)]
-    words = addon("timeline.training_clips").few(clips(*names))
-    assert said in words and bool(words) == bool(said)
+def test_one_strip_is_said_however_many_clips_it_gives(addon, clips, cut) -> None:
+    cut.shot("Shot", 1, 101)
+    cut.shot("Other", 101, 150)
+    one_strip = addon("timeline.training_clips").one_strip
+    assert "one strip" in one_strip(clips("Shot"))
+    assert one_strip(clips("Shot", "Other")) == one_strip(clips("Gone")) == ""
