@@ -41,7 +41,9 @@ from .planned_takes import PlannedTake
 USUAL_RATE = FrameRate(16)
 """Of most Wan models, for as long as the chosen one is not known."""
 MOST_FRAMES = {TrainingKind.LOOK: 17, TrainingKind.SUBJECT: 33, TrainingKind.MOTION: 49}
-"""The most of the model's frames in one clip, as the backend has it: a look is in every picture, a motion takes time."""
+"""The most of the model's frames in one clip, as the backend has it: a look is in each, a motion takes its time."""
+SAMPLES = 8
+"""So many samples are made, and LoRAs kept on the way, where a person sets the steps."""
 FOLDER = "loras"
 """A folder in the media folder, for what was trained, where the preferences name no folder of LoRAs."""
 SHOWN_REASONS = 5
@@ -170,6 +172,7 @@ def _take(scene: bpy.types.Scene, settings: Any, preferences: Any, clips: Sequen
             captions=[piece.caption for piece in pieces],
             sample_prompt=text_strips.one_line(training.sample_prompt),
             steps=training.steps or None,
+            sample_every=max(1, training.steps // SAMPLES) if training.steps else None,
             learning_rate=training.learning_rate or None,
             rank=training.rank or None,
         ),

@@ -67,7 +67,7 @@ class WanTraining(bpy.types.PropertyGroup):
     )
     steps: IntProperty(
         name="Steps",
-        description="Steps in place of those of the length, for each expert of a model with two; 0: those of the length",
+        description="Steps in place of the length's, for each expert of a model with two; 0: the length's",
         default=0,
         min=0,
         max=MAX_TRAINING_STEPS,

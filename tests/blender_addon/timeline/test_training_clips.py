@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_long_strip_gives_several_clips_over_its_whole_length(clips, cut) -> N
     cut.effect("Endless", "COLOR", 1, 10_001, 7)
     many = pieces(clips("Endless")[0])
     assert len(many) == 8 and many[0][0] == 1 and many[-1][1] == 10_001
-    assert all(earlier[1] <= later[0] for earlier, later in zip(many, many[1:], strict=False))
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(many))
 
 
 def test_held_pictures_at_a_strips_ends_are_left_out(clips, cut) -> None:
