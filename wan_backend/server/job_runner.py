@@ -157,15 +157,14 @@ class JobRunner:
         if waiting is None or any(sentence == MADE_WAY for _, sentence in self._stopping.values()):
             return
         barred = self._barred_for(waiting.job_id)
-        training = [
-            seat
-            for seat in self._seats
-            if seat.life.busy_with and seat.life.busy_with not in self._stopping and self._queue.has(seat.life.busy_with)
-            and self._queue.makes_way_for(seat.life.busy_with, waiting.job_id)
-        ]  # fmt: skip
+        training = [seat for seat in self._seats if self._makes_way_for(seat.life.busy_with, waiting.job_id)]
         seat = self._seats.choose(waiting.summary.model, training, barred)
         if seat is not None:
             self._stop(seat.life.busy_with, Hold.NONE, MADE_WAY)
+
+    def _makes_way_for(self, working: str, waiting: str) -> bool:
+        known = bool(working) and working not in self._stopping and self._queue.has(working)
+        return known and self._queue.makes_way_for(working, waiting)
 
     def _report_waiting(self) -> None:
         """Say at the next job what all workers that could have it wait for, if they do."""

@@ -64,7 +64,7 @@ class TrainingState:
                 if head["format"] != FORMAT or head["fingerprint"] != fingerprint:
                     raise ValueError("it is of another request, model or version")
                 tensors: dict[str, dict[str, Tensor]] = {}
-                for key in stream.keys():
+                for key in stream.keys():  # noqa: SIM118 - it is no dict
                     part, _, name = key.partition("/")
                     tensors.setdefault(part, {})[name] = stream.get_tensor(key)
             return cls(int(head["step"]), tensors, dict(head["facts"]))

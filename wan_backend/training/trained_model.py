@@ -129,7 +129,7 @@ class TrainedModel:
 
     @contextmanager
     def aside(self, room_bytes: int) -> Iterator[None]:
-        """Meanwhile, so much of the device's memory is free for others, if need be without the transformer's weights."""
+        """Meanwhile, so much of the device's memory is free for others, if need be without these weights."""
         if self._transformer is None or devices.free_bytes(self.device) >= room_bytes or self.device.type == "cpu":
             yield
             return

@@ -47,9 +47,7 @@ STILLS = Sentence("Stills, which teach this model nothing, and left out: {names}
 CHANGED = Sentence("Changed since the training began, which goes on with what they were: {names}.")
 GONE = Sentence("No longer there, and not needed any more: {names}.")
 NOTHING_LEFT = Sentence("All clips are black; select others, or look whether their channels are muted.")
-ONLY_STILLS = Sentence(
-    "All clips are too short to move, and this model learns nothing from stills; select longer ones."
-)
+ONLY_STILLS = Sentence("All clips are black or stills, from which this model learns nothing; select longer ones.")
 
 Report = Callable[[int, int, Sentence], None]
 """Called with how many of how many pieces are done, and what is done next."""
@@ -191,14 +189,15 @@ class ClipMaker:
         """The clips in order, each encoded unless its like is in the store."""
         params, model = self._params, self._placement.model
         entry = entries.entry(params.plan.model)
-        rates = params.request.frame_rate.exact(), params.plan.model_frame_rate.exact()
-        cuts = clip_cuts.cut(params.request.sources, *rates, params.plan.model_frames, entry.min_frames)
+        step = params.request.frame_rate.exact() / params.plan.model_frame_rate.exact()
+        cuts = clip_cuts.cut(params.request.sources, step, params.plan.model_frames, entry.min_frames)
         prints: list[np.ndarray] = []
         with ExitStack() as stack:
             vae: Any = None
             for number, cut in enumerate(cuts):
                 check(self._should_stop)
-                self._report(number, len(cuts), Sentence("Reading clip {number} of {count}", number=number + 1, count=len(cuts)))  # fmt: skip
+                said = Sentence("Reading clip {number} of {count}", number=number + 1, count=len(cuts))
+                self._report(number, len(cuts), said)
                 kept = KeptClip(cut.source, cut.frames, "", stamps_of(params.request.sources[cut.source]))
                 pictures = self._pictures(cut.source, cut.frames)
                 if clip_cuts.is_black(pictures) or (self._moves and len(pictures) == 1):
