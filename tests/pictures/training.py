@@ -1,4 +1,4 @@
-"""A LoRA trained from drawn landscapes: the panel, the training at its work, what it has kept. bpy, on window's helpers."""
+"""A LoRA trained from drawn landscapes: the panel, the training, what it has kept. bpy, on the window's helpers."""
 
 from __future__ import annotations
 
