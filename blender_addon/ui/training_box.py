@@ -80,7 +80,8 @@ def _caption_of(clips: training_clips.StripClips | None) -> str:
 
 
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, settings: WanSettings) -> None:
-    """What is trained, from what, and the button."""
+    """What is trained, from what, and the button. Drawing it for the first time starts the backend."""
+    session.current().server.want()
     asked = settings.training
     planned = train_lora.shown(scene, settings)
     _clips_by_name.clear()
