@@ -139,7 +139,7 @@ def _items(operator: Any, context: Any) -> list[tuple[str, str, str]]:
 
 
 def _lora_folders() -> list[str]:
-    """The preferences' folder of LoRAs, and that of those which were trained for this film, as far as they are there."""
+    """The preferences' folder of LoRAs, and that of those trained for this film, as far as they are there."""
     trained = os.path.join(request.media_folder(preferences.get()), planned_training.FOLDER)
     folders = dict.fromkeys((lora_rows.absolute(preferences.get().loras_folder), trained))
     return [folder for folder in folders if folder and os.path.isdir(folder)]

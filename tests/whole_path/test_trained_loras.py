@@ -56,7 +56,7 @@ def test_strips_become_a_lora_that_takes_are_made_with(studio, tmp_path) -> None
     assert Path(row.path).is_relative_to(tmp_path / "wan" / "loras") and row.trigger == "strpx"
     said = head_of(Path(row.path))
     assert "strpx" in said and str(tmp_path) not in said and "縞" not in said
-    settings.prompt = "a red circle"
+    settings.task, settings.prompt = "TEXT_TO_VIDEO", "a red circle"
     assert bpy.ops.wan_vse.add_trigger() == {"FINISHED"}
     take = studio.ask(settings.prompt)
     studio.until(studio.takes)
