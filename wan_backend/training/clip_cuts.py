@@ -33,12 +33,11 @@ class ClipCut:
 def cut(sources: Sequence[Source], step: Fraction, frames: int, least: int) -> list[ClipCut]:
     """The clips of the sources, at most MAX_CLIPS, of `frames` of the model's at most.
 
-    `step` is how many frames of the scene pass in one of the model's. A long source gives several, one after the other; the last of them ends with it. A source that is shorter than
-    `least` of the model's frames gives a still, its middle.
+    `step` is how many frames of the scene pass in one of the model's. A long source gives several, one after the other;
+    the last of them ends with it. A source that is shorter than `least` of the model's frames gives a still, its middle.
     """
     found = [clip for number, source in enumerate(sources) for clip in _cut(number, source, step, frames, least)]
-    step = max(1, math.ceil(len(found) / MAX_CLIPS))
-    return found[::step]
+    return found[:: max(1, math.ceil(len(found) / MAX_CLIPS))]
 
 
 def _cut(number: int, source: Source, step: Fraction, frames: int, least: int) -> list[ClipCut]:

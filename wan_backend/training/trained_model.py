@@ -99,7 +99,8 @@ class TrainedModel:
         if self._trunk_alone:
             transformer = trunk_of(transformer)
         factors = lora_layers.attach(transformer, self._plan.rank, self._seed, self.dtype)
-        lora_layers.keep_little(transformer, self.memory.keeps_attention)
+        visits = self.memory.stay_bytes is not None  # the copies of visiting blocks aren't the same on the way back
+        lora_layers.keep_little(transformer, self.memory.keeps_attention and not visits)
         self._place(transformer, factors)
         self._optimizer = AdapterOptimizer(factors, self._plan.learning_rate, self._plan.warm_up_steps)
         if component in self.states:
