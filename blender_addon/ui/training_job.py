@@ -87,7 +87,7 @@ def _draw_kept(layout: bpy.types.UILayout, job: JobStatus, kept: list[TrainedLor
     """A column for each LoRA: its sample, if there is one, and the button that uses it."""
     layout.label(text="Use this one:")
     row = layout.row(align=True)
-    for lora in kept:
+    for lora in {each.step: each for each in kept}.values():  # the finished one in place of that of its step
         column = row.column(align=True)
         icon = thumbnail_icons.icon_of(lora.picture) if lora.picture else 0
         if icon:

@@ -43,7 +43,6 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
     session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
     yield lambda: session.server.status.state == "ready" and session.server.training_plan_query.plan
     yield None
-    window.shoot_area(out / "timeline_training.png", window.timeline())
     window.fill_window()
     yield None
     window.shoot_sidebar(out / "sidebar_train.png")
