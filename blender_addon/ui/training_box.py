@@ -10,7 +10,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.messages import Plan
 from ..jobs import session
 from ..jobs.planned_training import PlannedTraining
-from ..operators import train_lora
+from ..operators import redrawing, train_lora
 from ..operators.make_takes import may_yet_be_found
 from ..properties import WanClip, WanSettings
 from ..timeline import training_clips
@@ -18,6 +18,7 @@ from . import paragraph, plan_box, wording
 
 LIST_ROWS = 4
 PANEL = "wan_vse_training_more"
+GO_ON_SECONDS = 0.05
 MOST_LINES = 12
 """Why nothing can be trained is said whole; this is only against sentences without an end."""
 NAMES = ("name", "trigger")
@@ -27,6 +28,12 @@ STRIP_ICONS: dict[str, Any] = {
     "SCENE": "SCENE_DATA",
     "META": "SEQ_STRIP_META",
 }
+
+
+def unregister() -> None:
+    """Look at no strip anymore."""
+    if bpy.app.timers.is_registered(_go_on):
+        bpy.app.timers.unregister(_go_on)
 
 
 class WAN_VSE_UL_clips(bpy.types.UIList):
@@ -137,6 +144,11 @@ def _draw_status(
     """What it is trained from and what it costs; or everything that stands against it."""
     server = session.current().server
     asked = planned.request
+    if not train_lora.is_whole():
+        paragraph.draw(layout, context, "Looking at the strips...", "SORTTIME")
+        if not bpy.app.timers.is_registered(_go_on):
+            bpy.app.timers.register(_go_on, first_interval=GO_ON_SECONDS)
+        return
     if asked is not None and server.status.state == "ready":
         server.training_plan_query.want(asked)
     plan = train_lora.plan_of(asked)
@@ -158,6 +170,11 @@ def _draw_status(
         paragraph.draw(column, context, costs(plan), "TIME", translate=False)
     for note in [*planned.notes, *(plan.notes if plan is not None and plan.problem is None else ())]:
         paragraph.draw(column, context, note, "INFO")
+
+
+def _go_on() -> None:
+    """Draw again, as not all strips were looked at."""
+    redrawing.redraw_sidebars()
 
 
 def made_of(planned: PlannedTraining) -> str:

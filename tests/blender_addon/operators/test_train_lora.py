@@ -138,3 +138,25 @@ def test_a_training_that_is_done_is_not_tried_again(stand_in, addon) -> None:
     done, failed = stand_in.add_training(A, "done", (300,)), stand_in.add_training("b" * 32, "failed")
     assert "trained" in retry.job_refusal(done)
     assert retry.job_refusal(failed) == ""
+
+
+def test_redraws_look_at_a_long_list_a_few_strips_at_a_time(listed, scene, addon, monkeypatch) -> None:
+    bpy.ops.wan_vse.choose_clips()
+    module, files = addon("operators.train_lora"), addon("timeline.picture_files")
+    looked = []
+    read_strip = module.planned_training.read_strip
+    monkeypatch.setattr(module.planned_training, "read_strip", lambda *a: looked.append(a[1].name) or read_strip(*a))
+    clips = addon("timeline.training_clips").clips_of(scene, [(row.name, "") for row in listed.clips], _rates(addon))
+    reader = module._Reader()
+    for round_ in range(1, 4):
+        reader.begin()
+        for each in clips:
+            reader._until = 1e18 if len(looked) < round_ else 0.0
+            reader.read(scene, each, "/tmp/clips", files.glance)
+        assert len(looked) == round_ and reader.is_whole == (round_ == 3)
+
+
+def _rates(addon):
+    from fractions import Fraction
+
+    return addon("timeline.training_clips").Rates(Fraction(24), Fraction(16), 17)
