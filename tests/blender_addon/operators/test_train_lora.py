@@ -120,10 +120,13 @@ def test_the_trigger_goes_into_the_prompt_once(settings, addon, tmp_path) -> Non
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"\x02" + bytes(7) + b"[]", struct.pack("<Q", 4) + b"null"])
-def test_whatever_a_file_holds_it_has_no_trigger_then(addon, tmp_path, content: bytes) -> None:
+def test_another_path_has_another_trigger_or_none(settings, addon, tmp_path, content: bytes) -> None:
     file = tmp_path / "odd.safetensors"
     file.write_bytes(content)
-    assert addon("jobs.lora_rows").trigger_of(str(file)) == ""
+    row = addon("jobs.lora_rows").add(settings, "/nowhere/ink.safetensors")
+    row.trigger = "inkwsh"
+    row.path = str(file)
+    assert row.trigger == ""
 
 
 def test_a_trainings_settings_come_back_into_its_panel(settings, stand_in) -> None:
