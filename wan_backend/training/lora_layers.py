@@ -70,7 +70,7 @@ def keep_little(transformer: Any, keeps_attention: bool) -> None:
     contexts = partial(create_selective_checkpoint_contexts, _policy) if keeps_attention else None
 
     def run(block: Callable[..., Any], *inputs: Any) -> Any:
-        more = {"context_fn": contexts} if contexts is not None else {}
+        more: dict[str, Any] = {"context_fn": contexts} if contexts is not None else {}
         return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False, **more)
 
     transformer.enable_gradient_checkpointing(run)
@@ -93,7 +93,8 @@ def _forward(layer: Any, states: Tensor, *_arguments: Any, **_more: Any) -> Tens
         return made
     scale = getattr(base, "weight_scale", None)
     down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
-    return _Product.apply(states, base.weight, scale, base.bias, down, up)  # type: ignore[no-untyped-call, no-any-return]
+    product: Tensor = _Product.apply(states, base.weight, scale, base.bias, down, up)
+    return product
 
 
 def _wide(weight: Tensor, scale: Tensor | None, dtype: torch.dtype) -> Tensor:

@@ -71,6 +71,7 @@ class TrainedModel:
         self._transformer: Any = None
         self._optimizer: AdapterOptimizer | None = None
         self._blocks: TrainedBlocks | None = None
+        self._backends = BACKENDS
 
     @property
     def device(self) -> torch.device:
@@ -167,7 +168,20 @@ class TrainedModel:
         transformer = self._transformer
         inputs = self._inputs(clip, noised, embeds, control)
         try:
-            target = noised.velocity
+            return self._learned(transformer, inputs, noised.velocity, should_stop, preserve)
+        except RuntimeError as error:
+            fails = self._backends is not BACKENDS or self.device.type != "cuda" or devices.is_out_of_memory(error)
+            if fails or devices.card_failure(error):
+                raise
+            log.warning("attention is left to torch's other kernels: %s", error)
+        self._backends = [each for each in BACKENDS if each is not SDPBackend.CUDNN_ATTENTION]
+        return self._learned(transformer, inputs, noised.velocity, should_stop, preserve)
+
+    def _learned(
+        self, transformer: Any, inputs: dict[str, Any], target: Tensor, should_stop: ShouldStop, preserve: bool
+    ) -> StepOutcome:
+        assert self._optimizer is not None
+        try:
             if preserve:
                 lora_layers.switch(transformer, on=False)
                 with torch.no_grad(), self._running(should_stop):
@@ -178,7 +192,7 @@ class TrainedModel:
                 loss = nn.functional.mse_loss(said.float(), target)
                 if self._blocks is not None:
                     self._blocks.turn(back=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
             norm = self._optimizer.gradient_norm()
         except BaseException:
             lora_layers.switch(transformer, on=True)
@@ -202,7 +216,7 @@ class TrainedModel:
         blocks = [*getattr(self._transformer, "vace_blocks", ()), *self._transformer.blocks]
         if self._blocks is not None:
             self._blocks.turn(back=False)
-        with sdpa_kernel(BACKENDS, set_priority=True), checked(blocks, should_stop):
+        with sdpa_kernel(self._backends, set_priority=True), checked(blocks, should_stop):
             yield
 
     def _inputs(self, clip: EncodedClip, noised: NoisedClip, embeds: Tensor, control: Tensor | None) -> dict[str, Any]:
@@ -246,7 +260,7 @@ def trunk_of(transformer: Any) -> Any:
     """The text to video transformer in one with control; they share their weights."""
     config = {key: value for key, value in transformer.config.items() if not key.startswith(("_", "vace_"))}
     with torch.device("meta"):
-        trunk = diffusers.WanTransformer3DModel(**config)
+        trunk: Any = diffusers.WanTransformer3DModel(**config)
     for name in TRUNK_PARTS:
         setattr(trunk, name, getattr(transformer, name))
     return trunk.eval()
