@@ -20,22 +20,26 @@ from bpy.props import (
 )
 
 from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRow
-from ..jobs import session
+from ...wan_backend.storage.lora_metadata import trigger_of
+from ..jobs import lora_rows, session
 from ..jobs.request import MAX_SEED
 from ..timeline import compat, scene_format
 from ..translation import translated
-from . import prompts
+from . import prompts, training
 from .prompts import PromptSettings
 from .task import TaskSettings, task_of
+from .training import WanClip, WanTraining
 
 __all__ = [
     "EMBEDDED",
     "EXACT",
     "MAX_SEED",
     "OverriddenSettings",
+    "WanClip",
     "WanLora",
     "WanPanelState",
     "WanSettings",
+    "WanTraining",
     "active_job_id",
     "settings_of",
     "task_of",
@@ -166,6 +170,10 @@ def _seconds_changed(settings: Any, context: Any) -> None:
         settings.length_frames = frames
 
 
+def _lora_path_changed(row: Any, context: Any) -> None:
+    row.trigger = trigger_of(lora_rows.absolute(row.path))
+
+
 class WanLora(bpy.types.PropertyGroup):
     """One LoRA that takes are made with; `name` is its name in the list, which may be changed."""
 
@@ -175,6 +183,7 @@ class WanLora(bpy.types.PropertyGroup):
         "relative to the .blend file (//)",
         subtype="FILE_PATH",
         options=compat.RELATIVE_PATH,
+        update=_lora_path_changed,
     )
     use: BoolProperty(
         name="Use",
@@ -191,6 +200,10 @@ class WanLora(bpy.types.PropertyGroup):
         soft_max=2.0,
         step=5,
         precision=2,
+    )
+    trigger: StringProperty(
+        name="Trigger",
+        description="The word that calls for what the LoRA was trained on, as its file says it",
     )
     expert: EnumProperty(
         name="Expert",
@@ -410,6 +423,11 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
         type=WanLora,
     )
     active_lora: IntProperty(name="LoRA", description="The LoRA whose file is shown below the list")
+    training: PointerProperty(
+        name="Training",
+        description="What the next LoRA is trained from",
+        type=WanTraining,
+    )
 
 
 class OverriddenSettings:
@@ -546,7 +564,7 @@ def active_job_id(context: bpy.types.Context) -> str:
     return ""
 
 
-_CLASSES = (WanLora, WanSettings, WanJobRow, WanPanelState)
+_CLASSES = (*training.CLASSES, WanLora, WanSettings, WanJobRow, WanPanelState)
 
 
 def register() -> None:

@@ -105,7 +105,7 @@ class TrainedLora:
     path: str
     """As `LoraUse.path` takes it, absolute: a file, or a folder with one for each expert."""
     picture: str = ""
-    """Absolute path of a JPEG file: a few frames of the sample beside one another, made with the LoRA; empty if there
+    """Absolute path of a JPEG file: frames of the sample, nearly a square, made with the LoRA; empty if there
     is none."""
 
 

@@ -24,9 +24,8 @@ from ..training.kept_clips import as_step_takes
 from ..training.trained_model import TrainedModel
 from .training_clips import TrainingClips
 
-PICTURES = 3
-"""Frames of the sample beside one another: the first, the middle one and the last."""
-MAX_HEIGHT = 240
+MAX_SIDE = 512
+"""Of a sample's picture, in pixels."""
 ROOM_BYTES = 6_000_000_000
 """What the autoencoder wants of a device's memory to be quick."""
 
@@ -40,7 +39,7 @@ def sample(
     should_stop: ShouldStop,
     after_step: Callable[[int], None],
 ) -> np.ndarray:
-    """(H, W, 3) uint8: a few frames beside one another. Raises Refusal, Stopped, NoPictures."""
+    """(H, W, 3) uint8: frames as `stacked` has them. Raises Refusal, Stopped, NoPictures."""
     plan, model = params.plan, placement.model
     assert plan.training is not None
     scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift, seed=params.request.seed)
@@ -67,7 +66,7 @@ def sample(
         pictures = np.concatenate(list(decode(vae, latents, should_stop)))
     if model.device.type != "cpu":
         model.drop("vae")
-    return _beside(pictures)
+    return stacked(pictures)
 
 
 def _conditions(params: RunParams, placement: PlacedModel, trained: TrainedModel, clips: TrainingClips) -> Conditions:
@@ -94,11 +93,17 @@ def _conditions(params: RunParams, placement: PlacedModel, trained: TrainedModel
     )
 
 
-def _beside(pictures: np.ndarray) -> np.ndarray:
-    count = min(PICTURES, len(pictures))
+def stacked(pictures: np.ndarray) -> np.ndarray:
+    """As many frames below one another, from the first to the last, as make a square or nearly one: (H, W, 3) uint8.
+
+    Blender's panels show pictures in squares.
+    """
+    height, width = pictures.shape[1:3]
+    count = min(len(pictures), max(1, round(width / height)))
     chosen = [pictures[round(number * (len(pictures) - 1) / max(1, count - 1))] for number in range(count)]
-    row = np.concatenate(chosen, axis=1)
-    share = MAX_HEIGHT / row.shape[0]
+    whole = np.concatenate(chosen, axis=0)
+    share = MAX_SIDE / max(whole.shape[:2])
     if share >= 1:
-        return row
-    return cv2.resize(row, (max(1, round(row.shape[1] * share)), MAX_HEIGHT), interpolation=cv2.INTER_AREA)
+        return whole
+    size = max(1, round(whole.shape[1] * share)), max(1, round(whole.shape[0] * share))
+    return cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
