@@ -26,6 +26,7 @@ CI = (
     "tools",
     "wan_backend/environment",
     "wan_backend/pipelines",
+    "wan_backend/training",
     "wan_backend/worker",
     "wan_backend/job_queue/test_owners.py",
     "wan_backend/downloads/test_model_download.py",

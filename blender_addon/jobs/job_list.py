@@ -217,6 +217,7 @@ class JobList:
                 eta_seconds=progress.eta_seconds,
                 sentence=progress.sentence,
                 preview=progress.preview or status.preview,
+                training=progress.training or status.training,
             ),
             only_progress=progress.state is status.state,
         )

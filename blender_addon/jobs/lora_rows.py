@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, Expert, LoraUse
+from ...wan_backend.protocol.messages import (
+    MAX_STRENGTH,
+    MIN_STRENGTH,
+    Expert,
+    LoraUse,
+    TrainedLora,
+    TrainingStatus,
+)
+from ...wan_backend.storage.lora_metadata import trigger_of
 from ..timeline import untrusted
 
 ENDING = ".safetensors"
@@ -42,9 +51,36 @@ def add(settings: Any, path: str) -> Any:
             row.use, settings.active_lora = True, number
             return row
     row = settings.loras.add()
-    row.path, row.name = path, name_of(path)
+    row.path, row.name, row.trigger = path, name_of(path), trigger_of(wanted)
     settings.active_lora = len(settings.loras) - 1
     return row
+
+
+def use_trained(settings: Any, training: TrainingStatus, lora: TrainedLora, name: str) -> Any:
+    """Have takes use this LoRA of a training, in place of its others; returns the row."""
+    others = {absolute(each.path) for each in training.kept} - {absolute(lora.path)}
+    strength = 1.0
+    for number in reversed(range(len(settings.loras))):
+        if absolute(settings.loras[number].path) in others:
+            strength = settings.loras[number].strength
+            settings.loras.remove(number)
+    known = len(settings.loras)
+    row = add(settings, lora.path)
+    if len(settings.loras) > known:
+        row.strength = strength
+    row.trigger = training.trigger
+    row.name = name if lora == training.newest else f"{name}, {lora.step}"
+    return row
+
+
+def chosen(settings: Any) -> Any:
+    """The chosen row; None if the list is empty."""
+    return settings.loras[settings.active_lora] if 0 <= settings.active_lora < len(settings.loras) else None
+
+
+def has_trigger(prompt: str, trigger: str) -> bool:
+    """Whether the prompt has the trigger as a word."""
+    return re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", prompt, re.IGNORECASE) is not None
 
 
 def fill(settings: Any, made_with: Iterable[LoraUse]) -> None:

@@ -101,7 +101,7 @@ class FileHistory:
         That is so if Blender ended, or the file was loaded again, before it was saved.
         """
         job_id = status.job_id
-        if has_strips or status.settled or not belongs_here:
+        if has_strips or status.settled or not belongs_here or status.take is None:
             return False
         return not any(job_id in ids for ids in (self.placed, self.landed, self.seen, self.removed, self.known_ends))
 
@@ -566,6 +566,8 @@ class OpenFile:
         return [status.job_id for status in ended if self._knows_end(status, present, waiting)]
 
     def _knows_end(self, status: JobStatus, present: set[str], waiting: set[str]) -> bool:
+        if status.summary.training is not None:
+            return self.has(status)  # nothing of it waits to be placed
         if status.job_id in present:
             return status.state is not JobState.DONE or status.job_id not in waiting
         return status.job_id in self.history.seen
@@ -590,5 +592,5 @@ def _drop_unreadable_settings() -> None:
     for scene in bpy.data.scenes:
         settings: Any = getattr(scene, "wan_vse", None)
         if settings is not None and scene.library is None:
-            for group in (settings, *settings.loras):
+            for group in (settings, *settings.loras, settings.training, *settings.training.clips):
                 untrusted.drop_unreadable(group)

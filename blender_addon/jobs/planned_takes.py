@@ -39,7 +39,7 @@ from ..timeline import (
 from ..timeline.kept_pictures import NO_PICTURES, PicturesOver
 from ..timeline.targets import Target, TargetSettings
 from ..timeline.text_strips import NO_WORDS, WordsOver
-from . import request
+from . import folders, request
 
 SOURCES_FOLDER = "sources"
 """A folder in the media folder, with a folder for each job whose sources are rendered."""
@@ -147,7 +147,14 @@ def sources_folder(asked: TakeRequest, job_id: str) -> str:
     """The folder for what is rendered for a job. Raises ValueError for an id that can be none: it is part of a path."""
     if not is_name(job_id):
         raise ValueError(f"{job_id!r} is no job's id")
+    if asked.training is not None:  # its media folder is one of LoRAs, perhaps other programs', too
+        return clips_folder(job_id)
     return os.path.join(asked.media_folder, SOURCES_FOLDER, job_id)
+
+
+def clips_folder(job_id: str) -> str:
+    """The folder for what is rendered for a training of the open film."""
+    return os.path.join(request.media_folder(folders.preferences()), SOURCES_FOLDER, job_id)
 
 
 def _guide(settings: Any, task: Task) -> Guide:

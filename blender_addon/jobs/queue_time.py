@@ -50,6 +50,8 @@ def seconds_for(
 def _left_of(job: JobStatus, paces: dict[str, float]) -> float | None:
     if job.eta_seconds is not None and job.state is not JobState.QUEUED:
         return job.eta_seconds
+    if job.summary.training is not None:
+        return None
     pace = paces.get(job.summary.model)
     return None if pace is None else (1.0 - job.progress) * pace * job.summary.length_frames
 
@@ -60,10 +62,10 @@ def _paces(going_on: Sequence[JobStatus], ended: Iterable[JobStatus]) -> dict[st
     for job in going_on:
         if job.state is JobState.QUEUED:
             break
-        if job.eta_seconds and job.progress >= LEAST_PROGRESS:
+        if job.summary.training is None and job.eta_seconds and job.progress >= LEAST_PROGRESS:
             whole = job.eta_seconds / max(1e-3, 1.0 - job.progress)
             paces.setdefault(job.summary.model, whole / max(1, job.summary.length_frames))
     for job in ended:
-        if job.state is JobState.DONE and seconds_made(job):
+        if job.summary.training is None and job.state is JobState.DONE and seconds_made(job):
             paces.setdefault(job.summary.model, seconds_made(job) / max(1, job.summary.length_frames))
     return paces

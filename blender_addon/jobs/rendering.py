@@ -6,6 +6,7 @@ and of the report is blender_addon/background/run.py.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -223,6 +224,18 @@ def _remove(job: _RenderJob) -> None:
         made_folder.remove(str(target), job.job_id)
         made_folder.remove(f"{target}{PARTIAL_SUFFIX}", job.job_id)
     shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def remove_rendered(folder: str, job_id: str) -> None:
+    """Remove what was rendered for a job from its folder, and that one where nothing else is in it."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        made_folder.remove(os.path.join(folder, name), job_id)
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
 
 
 def _remove_left_behind(run: Path) -> None:

@@ -80,6 +80,8 @@ class ServerProxy:
         self.plan_query = PlanQuery(on_change, lambda: settings().warm_up)
         self.job_plan_query = PlanQuery(on_change)
         """For the chosen job, where no server has it (yet)."""
+        self.training_plan_query = PlanQuery(on_change)
+        """For the training that the panel describes."""
         self.filmstrips = FilmstripQuery()
         self.reels = ReelQuery()
         self.thumbnail_query = ThumbnailQuery(on_change, self._forget_plans)
@@ -162,6 +164,7 @@ class ServerProxy:
             self.outbox.tick(self.connection.client, deadline)
             self.plan_query.tick(self.connection.client)
             self.job_plan_query.tick(self.connection.client)
+            self.training_plan_query.tick(self.connection.client)
             self.thumbnail_query.tick(self.connection.client)
             self.filmstrips.tick(self.connection.client, deadline)
             self.reels.tick(self.connection.client)
@@ -274,6 +277,7 @@ class ServerProxy:
         """What the server would plan now is another matter."""
         self.plan_query.forget()
         self.job_plan_query.forget()
+        self.training_plan_query.forget()
 
     def _on_lost(self) -> None:
         self.listed = False

@@ -186,6 +186,20 @@ class Session:
         self._note_change()
         return job_id
 
+    def train(self, scene: bpy.types.Scene, take: PlannedTake) -> str:
+        """Ask for a LoRA; returns the job's id. Nothing of it comes onto the timeline, so no strip waits for it.
+
+        It belongs to the open file by its origin alone, and goes on whatever is undone there. Raises Refused.
+        """
+        if self.server.is_out_of_reach:
+            raise Refused(self.server.status.sentence)
+        job_id = uuid.uuid4().hex
+        take = replace(take, request=project.with_own_origin(take.request, scene))
+        self.sourcing.send(job_id, scene, take)
+        self.server.want()
+        self._note_change()
+        return job_id
+
     def cancel(self, job_id: str) -> None:
         """End a job in any state."""
         if not self.sourcing.cancel(job_id):
@@ -260,6 +274,10 @@ class Session:
         return True
 
     def _forget(self, ended: list[str]) -> None:
+        trained = [job for job_id in ended if (job := self.jobs.get(job_id)) is not None and job.summary.training]
+        for job in trained:
+            if self.file.has(job):
+                self.sourcing.remove_rendered(job.job_id)
         self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_on_server(job_id)])
         self.jobs.forget(ended)  # after the line above, which asks where they are
         self.file.forget_pending(ended)
@@ -492,6 +510,8 @@ class Session:
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
         if status.held_elsewhere:
             return False
+        if status.summary.training is not None:
+            return status.state.ended  # its LoRA is a file by itself, which no strip waits for
         if status.state is JobState.DONE and status.job_id in waiting:
             return False  # its placing was undone: the list alone has the button that places it again
         if status.state is JobState.DONE and not status.settled:

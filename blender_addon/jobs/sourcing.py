@@ -26,11 +26,13 @@ from .file_digests import FileDigests
 from .job_list import JobList
 from .journal import Journal
 from .outbox import Outbox
-from .rendering import Renderer
+from .rendering import Renderer, remove_rendered
 from .request import Refused
 
 RENDERING = Sentence("Rendering the source.")
 """The sentence of a job while its sources are rendered."""
+STRIPS_UNKNOWN = "The strips that this take was made from are no longer known: select them, and make the take again."
+PICTURES_GONE = "The pictures that this LoRA was trained from are gone: put the strips on the list, and train it again."
 ORPHAN = Problem(
     ProblemKind.INTERRUPTED,
     Sentence("Blender ended while the source was being rendered: press Retry to render it again."),
@@ -89,7 +91,11 @@ class Sourcing:
         if isinstance(made, str):
             raise Refused(made)
         request, to_render = _with_sources(scene, take.request, made)
-        provenance_text = self._written(scene, provenance.remember(scene, take.target)) if made else ""
+        made_from = provenance.remember(scene, take.target)
+        if request.training is not None:  # no strip shows what comes of it, which nothing could make stale
+            provenance_text = provenance.write(made_from)
+        else:
+            provenance_text = self._written(scene, made_from) if made else ""
         self._send(job_id, scene, request, provenance_text, to_render)
         return provenance_text
 
@@ -118,6 +124,13 @@ class Sourcing:
         self._open_journal().drop(job_id)
         self._jobs.end(job_id, JobState.CANCELED)
         return True
+
+    def remove_rendered(self, job_id: str) -> None:
+        """Remove what was rendered for a training of the open film, which nobody will ask for once more.
+
+        That of a take stays: another take may be made from it.
+        """
+        remove_rendered(planned_takes.clips_folder(job_id), job_id)
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
         """Render again what is not on the disk; False if everything is there and the server may retry at once."""
@@ -167,9 +180,7 @@ class Sourcing:
         made_from = self._remembered(job_id)
         scene = compat.own_scene(asked_before.origin.scene)
         if made_from is None or scene is None:
-            raise Refused(
-                "The strips that this take was made from are no longer known: select them, and make the take again."
-            )
+            raise Refused(STRIPS_UNKNOWN if asked_before.training is None else PICTURES_GONE)
         folder = planned_takes.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, made_from)
         look = picture_files.look_at_many
@@ -187,7 +198,8 @@ class Sourcing:
             self._at_server.add(job_id)
             if request.sources != asked_before.sources:
                 self._changed.add(job_id)
-        provenance_text = self._written(scene, made_from, wanted_now)
+        seen_now = asked_before.training is None
+        provenance_text = self._written(scene, made_from, wanted_now) if seen_now else provenance.write(made_from)
         for found in identity.all_marked():
             strip_takes.set_provenance(found.strip, job_id, provenance_text)
         self._send(job_id, scene, request, provenance_text, to_render)

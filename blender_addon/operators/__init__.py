@@ -18,6 +18,7 @@ at_pointer       what is under the mouse, for the pie and the keys
 check_cut        placeholders and drafts that a render would show
 list_generated   where in the cut generated footage plays, as a file
 interchange      the timeline out to other programs and in from them, as OpenTimelineIO
+train_lora       LoRAs trained from strips, and their use
 choose_inputs    the task, the prompt's text, LoRAs
 prompt_dialog    a prompt with room to write, and making what the panel shows
 presets          settings and prompts to be used again
@@ -65,6 +66,7 @@ from . import (
     retry_seams,
     take_lanes,
     takes,
+    train_lora,
     words_over_time,
 )
 
@@ -94,6 +96,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *check_cut.CLASSES,
     *list_generated.CLASSES,
     *interchange.CLASSES,
+    *train_lora.CLASSES,
     *presets.CLASSES,
     *prompt_dialog.CLASSES,
 )

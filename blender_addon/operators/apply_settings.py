@@ -57,8 +57,11 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
             self.report({"WARNING"}, "There are no settings to load: the active strip was not made by Wan VSE.")
             return {"CANCELLED"}
         settings = settings_of(context)
-        fill(settings, request)
-        settings.task = request.task.name
+        if request.training is not None:
+            fill_training(settings, request)
+        else:
+            fill(settings, request)
+            settings.task = request.task.name
         self.report({"INFO"}, rpt_("Loaded the settings. The seed is locked to {}.").format(settings.seed))
         return {"FINISHED"}
 
@@ -71,6 +74,19 @@ def made_refusal(context: bpy.types.Context) -> str:
     if identity.request_of(compat.active_strip(compat.sequencer_scene(context))) is None:
         return "The active strip was not made by Wan VSE: select a take"
     return ""
+
+
+def fill_training(settings: WanSettings, request: TakeRequest) -> None:
+    """Set the training panel to what `request` asked for, with its seed locked. The list of strips stays."""
+    asked, training = request.training, settings.training
+    if asked is None:
+        return
+    training.name, training.trigger, training.caption = asked.name, asked.trigger, asked.caption
+    training.kind, training.length, training.sample_prompt = asked.kind.name, asked.length.name, asked.sample_prompt
+    training.steps, training.rank = asked.steps or 0, asked.rank or 0
+    training.learning_rate = asked.learning_rate or 0.0
+    settings.model_id, settings.resolution_name = request.model, request.resolution
+    settings.seed, settings.seed_locked = min(max(0, request.seed), MAX_SEED), True
 
 
 def fill(settings: WanSettings, request: TakeRequest) -> None:
@@ -143,6 +159,9 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         request = request_of_job(self, job)
         if request is None:
             return False
+        if request.training is not None:
+            fill_training(settings, request)
+            return True
         fill(settings, request)
         provenance.select(scene_of(settings), job.job_id)  # first: a task is chosen for what is selected
         settings.task = request.task.name

@@ -13,7 +13,7 @@ from bpy.app.translations import pgettext_tip as tip_
 
 from ...wan_backend.protocol.messages import Task
 from .. import preferences
-from ..jobs import lora_rows, request
+from ..jobs import lora_rows, planned_training, request
 from ..properties import MAX_SEED, settings_of, task_of
 from ..properties.task import TASK_ITEMS, choose
 from ..stopwatch import timed
@@ -138,17 +138,24 @@ def _items(operator: Any, context: Any) -> list[tuple[str, str, str]]:
     return _kept_items
 
 
+def _lora_folders() -> list[str]:
+    """The preferences' folder of LoRAs, and that of those trained for this film, as far as they are there."""
+    trained = os.path.join(request.media_folder(preferences.get()), planned_training.FOLDER)
+    folders = dict.fromkeys((lora_rows.absolute(preferences.get().loras_folder), trained))
+    return [folder for folder in folders if folder and os.path.isdir(folder)]
+
+
 def _read_folder() -> None:
-    """Read the LoRA folder; done once each time the list opens."""
-    folder = lora_rows.absolute(preferences.get().loras_folder)
-    found = [
-        (str(file), str(file.relative_to(folder).with_suffix("")), str(file)) for file in lora_rows.files_in(folder)
+    """Read the LoRA folders; done once each time the list opens."""
+    _kept_items[:] = [
+        (str(file), str(file.relative_to(folder).with_suffix("")), str(file))
+        for folder in _lora_folders()
+        for file in lora_rows.files_in(folder)
     ]
-    _kept_items[:] = found
 
 
 class WAN_VSE_OT_pick_lora(OnTimeline, bpy.types.Operator):
-    """Add a LoRA from the LoRA folder in the preferences; type part of its name to find it"""
+    """Add a LoRA from the LoRA folder in the preferences, or one trained for this film; type part of its name"""
 
     bl_idname = "wan_vse.pick_lora"
     bl_label = "Wan: Add LoRA from Folder"
@@ -163,14 +170,13 @@ class WAN_VSE_OT_pick_lora(OnTimeline, bpy.types.Operator):
 
     @classmethod
     def refusal_there(cls, context: bpy.types.Context) -> str:
-        is_set = os.path.isdir(lora_rows.absolute(preferences.get().loras_folder))
-        return "" if is_set else "Set your LoRA folder in the preferences first; ComfyUI's models/loras works"
+        return "" if _lora_folders() else "Set your LoRA folder in the preferences first; ComfyUI's models/loras works"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Show the files in a list that can be searched by name."""
         _read_folder()
         if not _kept_items:
-            folder = preferences.get().loras_folder
+            folder = ", ".join(_lora_folders())
             self.report({"WARNING"}, rpt_("There is no {} file in {}.").format(lora_rows.ENDING, folder))
             return {"CANCELLED"}
         context.window_manager.invoke_search_popup(self)

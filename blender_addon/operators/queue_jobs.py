@@ -83,6 +83,11 @@ def seconds_left() -> float | None:
     return _left[2]
 
 
+def trains_now() -> bool:
+    """Whether one of the first jobs of the queue is a training."""
+    return any(job.summary.training is not None for job in jobs_of(session.current().order().going_on[:SAMPLE]))
+
+
 def retry_refusal(job: JobStatus) -> str:
     """Why it would be in vain to try a job again, in a sentence; empty where it wouldn't, as far as is known."""
     refused = unknown_jobs.retry_refusal(job)
@@ -195,6 +200,8 @@ class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
             return "The job has not ended yet"
         if job.take is not None:
             return "The job has its take: select its strip, and use New Take for another"
+        if job.summary.training is not None and job.state is JobState.DONE:
+            return "The LoRA is trained: use it, or train another from the panel"
         if job.held_elsewhere:
             return HELD_ELSEWHERE
         return retry_refusal(job).removesuffix(".") or backend_refusal()

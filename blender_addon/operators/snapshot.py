@@ -39,7 +39,7 @@ _SETTINGS = tuple(
     name
     for kind in (WanSettings, TaskSettings, PromptSettings)
     for name in kind.__annotations__
-    if name not in {"model", "resolution", "task", "prompt_text", "loras", "active_lora", *TAKE_SETTINGS}
+    if name not in {"model", "resolution", "task", "prompt_text", "loras", "active_lora", "training", *TAKE_SETTINGS}
 )
 """The settings that are read as they are. The first three are worked out from others of them."""
 

@@ -24,18 +24,21 @@ from ..jobs import session
 from ..jobs.request import MAX_SEED
 from ..timeline import compat, scene_format
 from ..translation import translated
-from . import prompts
+from . import prompts, training
 from .prompts import PromptSettings
 from .task import TaskSettings, task_of
+from .training import WanClip, WanTraining
 
 __all__ = [
     "EMBEDDED",
     "EXACT",
     "MAX_SEED",
     "OverriddenSettings",
+    "WanClip",
     "WanLora",
     "WanPanelState",
     "WanSettings",
+    "WanTraining",
     "active_job_id",
     "settings_of",
     "task_of",
@@ -191,6 +194,10 @@ class WanLora(bpy.types.PropertyGroup):
         soft_max=2.0,
         step=5,
         precision=2,
+    )
+    trigger: StringProperty(
+        name="Trigger",
+        description="The word that calls for what the LoRA was trained on, as its file says it",
     )
     expert: EnumProperty(
         name="Expert",
@@ -410,6 +417,11 @@ class WanSettings(TaskSettings, PromptSettings, bpy.types.PropertyGroup):
         type=WanLora,
     )
     active_lora: IntProperty(name="LoRA", description="The LoRA whose file is shown below the list")
+    training: PointerProperty(
+        name="Training",
+        description="What the next LoRA is trained from",
+        type=WanTraining,
+    )
 
 
 class OverriddenSettings:
@@ -546,7 +558,7 @@ def active_job_id(context: bpy.types.Context) -> str:
     return ""
 
 
-_CLASSES = (WanLora, WanSettings, WanJobRow, WanPanelState)
+_CLASSES = (*training.CLASSES, WanLora, WanSettings, WanJobRow, WanPanelState)
 
 
 def register() -> None:

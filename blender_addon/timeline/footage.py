@@ -20,6 +20,8 @@ from ...wan_backend.protocol.media import frame_file
 from ...wan_backend.protocol.messages import MAX_SHOWN_FILES, MAX_TAKE_FRAMES, Framing, Role, Source
 from . import compat, layers, picture_files, scene_format, strip_columns, strip_media, strip_transform
 
+_SEVERAL = frozenset({Role.KEPT, Role.CLIP})
+"""Of these roles, a job may have more than one source."""
 MAX_NAMES_BYTES = 200_000
 """If the names of the pictures take more bytes of a message than this, they are rendered under short names."""
 
@@ -36,7 +38,8 @@ class FootageRange:
     depth: bool = False
     """True for the depth of the one scene strip that is named, in place of its picture."""
     at_frame: int = 0
-    """The take's frame that a kept picture is, counted from its first one as 0."""
+    """The take's frame that a kept picture is, counted from its first one as 0; of a clip that is trained from, its
+    number."""
 
     @property
     def frames(self) -> range:
@@ -50,8 +53,8 @@ class FootageRange:
 
 
 def name_of(source: FootageRange | Source) -> str:
-    """What tells a take's source from its others: its role, and of kept pictures the frame, too."""
-    return f"{source.role.value}-{source.at_frame}" if source.role is Role.KEPT else source.role.value
+    """What tells a take's source from its others: its role, and of kept pictures and of clips the number, too."""
+    return f"{source.role.value}-{source.at_frame}" if source.role in _SEVERAL else source.role.value
 
 
 def source_or_render(

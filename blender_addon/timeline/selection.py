@@ -16,7 +16,8 @@ from . import compat, free_space, identity, strip_columns
 MAX_STRIPS = 64
 """A task takes at most this many strips at once."""
 _WITH_MEDIA = {"MOVIE", "IMAGE", "SCENE", "META", "MOVIECLIP", "MASK"}
-_UNSEEN = {"SOUND", "TEXT"}
+UNSEEN = {"SOUND", "TEXT"}
+"""Types of strips that have no picture to make anything from."""
 
 
 MAX_TEXT_CHARACTERS = 2 * MAX_PROMPT_CHARACTERS
@@ -87,7 +88,7 @@ def read(scene: bpy.types.Scene) -> Selection:
     strips = sorted(picked, key=lambda strip: (strip.start, strip.channel))
     return Selection(
         frame=scene.frame_current,
-        footage=tuple(strip for strip in strips if strip.type not in _UNSEEN and not strip.waits),
+        footage=tuple(strip for strip in strips if strip.type not in UNSEEN and not strip.waits),
         texts=tuple(strip for strip in strips if strip.type == "TEXT"),
         count=len(indices),
     )

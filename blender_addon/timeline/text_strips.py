@@ -41,6 +41,17 @@ class WordsOver:
 NO_WORDS = WordsOver()
 
 
+@dataclass(frozen=True)
+class PlacedText:
+    """What a text strip says, and where it lies, in frames of the scene."""
+
+    start: int
+    end_exclusive: int
+    channel: int
+    text: str
+    """Its lines joined by spaces."""
+
+
 def burnt_into(scene: bpy.types.Scene, target: Target | None) -> list[str]:
     """The names of the text strips whose words are in what `target` is made from. Safe in a draw.
 
@@ -104,6 +115,30 @@ def words_over(scene: bpy.types.Scene, target: Target, of_markers: bool = False)
             words = "Text strips and markers change the words {} times, and a take has at most {}: use fewer of them."
         return iface_(words).format(len(found), MAX_WORDS)
     return WordsOver(tuple(sorted(found, key=lambda each: each.first)), covered, over_markers)
+
+
+def all_texts(scene: bpy.types.Scene) -> list[PlacedText]:
+    """The text strips of the shown timeline that say something, the lowest channel first. Safe in a draw."""
+    found = [
+        PlacedText(compat.start(strip), compat.end_exclusive(strip), strip.channel, text)
+        for strip in strip_columns.of_kinds(compat.shown_strips(scene), "TEXT")
+        if (text := one_line(strip.text))
+    ]
+    return sorted(found, key=lambda each: (each.channel, each.start))
+
+
+def caption_over(texts: list[PlacedText], start: int, end_exclusive: int, channel: int) -> str:
+    """What `texts` above a channel say of those frames: all that lie over at least half of them, the lowest first.
+
+    Muted ones count, as they do for takes: they are words for the model.
+    """
+    least = (end_exclusive - start + 1) // 2
+    over = (
+        each.text
+        for each in texts
+        if each.channel > channel and min(each.end_exclusive, end_exclusive) - max(each.start, start) >= least
+    )
+    return ", ".join(dict.fromkeys(over))
 
 
 def one_line(text: str) -> str:

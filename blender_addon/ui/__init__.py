@@ -31,6 +31,8 @@ from . import (
     take_thumbnails,
     thumbnail_icons,
     timeline_overlay,
+    training_box,
+    training_job,
 )
 
 CLASSES = (
@@ -38,6 +40,7 @@ CLASSES = (
     lora_list.WAN_VSE_UL_loras,
     take_list.WAN_VSE_UL_takes,
     stale_list.WAN_VSE_UL_stale,
+    training_box.WAN_VSE_UL_clips,
     *menus.CLASSES,
     *prompt_menus.CLASSES,
     *sidebar.CLASSES,
@@ -54,6 +57,7 @@ def register() -> None:
     take_thumbnails.register()
     live_preview_icon.register()
     look_icons.register()
+    training_job.register()
     timeline_overlay.register()
     shown_job.register()
     gone_takes.register()
@@ -78,6 +82,7 @@ def unregister() -> None:
     gone_takes.unregister()
     timeline_overlay.unregister()
     live_picture.unregister()
+    training_job.unregister()
     look_icons.unregister()
     live_preview_icon.unregister()
     take_thumbnails.unregister()

@@ -15,7 +15,7 @@ from typing import Any
 
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import JobState
+from ...wan_backend.protocol.messages import JobState, JobStatus
 from ..jobs import folders, session
 from ..stopwatch import timed
 
@@ -45,7 +45,7 @@ class Announcer:
 
     def __init__(self) -> None:
         self._going_on: set[str] = set()
-        self._ended: list[JobState] = []
+        self._ended: list[JobStatus] = []
         """How the jobs ended since the queue had nothing to do last; not those that a person canceled."""
         self._sound: Any = None
         """What plays now: it ends with its handle."""
@@ -59,25 +59,28 @@ class Announcer:
             self._going_on, self._ended = set(), []
             return
         ended = self._just_ended()
-        words = take_words(landed, _failed(ended)) if when == TAKE else self._end_of_queue(ended)
+        words = self._end_of_queue(ended)
+        if when == TAKE:
+            words = " ".join(filter(None, (take_words(landed, _failed(ended)), training_words(ended))))
         if words:
             self.announce(words)
 
-    def _just_ended(self) -> list[JobState]:
+    def _just_ended(self) -> list[JobStatus]:
         order, jobs = session.current().order(), session.current().jobs
         now = {job_id for _, _, job_id in order.going_on[: order.to_make]}
         gone = [jobs.get(job_id) for job_id in self._going_on - now]
         self._going_on = now
-        return [job.state for job in gone if job is not None and job.state.ended and job.state is not JobState.CANCELED]
+        return [job for job in gone if job is not None and job.state.ended and job.state is not JobState.CANCELED]
 
-    def _end_of_queue(self, ended: list[JobState]) -> str:
+    def _end_of_queue(self, ended: list[JobStatus]) -> str:
         """What is to be said if nothing is left to be made; else empty."""
         self._ended += ended
         if self._going_on or not self._ended:
             return ""
-        failed = _failed(self._ended)
-        made, self._ended = len(self._ended) - failed, []
-        return queue_words(made, failed)
+        takes = sum(job.summary.training is None for job in self._ended)
+        failed, trainings = _failed(self._ended), training_words(self._ended)
+        self._ended = []
+        return " ".join(filter(None, (queue_words(takes - failed, failed), trainings)))
 
     @timed("announcement")
     def announce(self, words: str) -> None:
@@ -91,8 +94,22 @@ class Announcer:
             self._command = show(words)
 
 
-def _failed(states: list[JobState]) -> int:
-    return sum(state is not JobState.DONE for state in states)
+def _failed(ended: list[JobStatus]) -> int:
+    """How many takes have failed."""
+    return sum(job.summary.training is None and job.state is not JobState.DONE for job in ended)
+
+
+def training_words(ended: list[JobStatus]) -> str:
+    """What is said of trainings that have ended just now; empty for none."""
+    states = [job.state for job in ended if job.summary.training is not None]
+    done = sum(state is JobState.DONE for state in states)
+    failed = len(states) - done
+    words = []
+    if done:
+        words.append(iface_("A LoRA is trained.") if done == 1 else iface_("{:,} LoRAs are trained.").format(done))
+    if failed:
+        words.append(iface_("A training has failed." if failed == 1 else "{:,} trainings have failed.").format(failed))
+    return " ".join(words)
 
 
 def take_words(landed: int, failed: int) -> str:

@@ -11,7 +11,7 @@ from ..jobs import queue_time, session, unknown_jobs
 from ..operators.queue_jobs import retry_refusal
 from ..timeline import compat
 from ..translation import translated
-from . import live_preview_icon, paragraph, shown_marks, task_box, thumbnail_icons, wording
+from . import live_preview_icon, paragraph, shown_marks, task_box, thumbnail_icons, training_job, wording
 
 HELD = "Another Blender window has this job: retry or clear it there. When that window is closed, the job moves here."
 
@@ -20,6 +20,8 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
     """One job in full."""
     request = _details(job)
     title = wording.title(request.shown_prompt if request else job.summary.title, job.summary.task)
+    if job.summary.training is not None:
+        title = wording.job_title(job)
     paragraph.draw(box, context, title, wording.icon(job), max_lines=4, translate=False)
     if job.problem is not None and job.state is not JobState.CANCELED:
         draw_problem(box, context, job)
@@ -33,13 +35,15 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
         if job.sentence and not wording.progress_says(job, job.sentence):
             paragraph.draw(box, context, job.sentence, "PAUSE" if wording.is_held(job) else "NONE")
         live_preview_icon.draw(box, job)
+    training_job.draw(box, context, job)
     if job.held_elsewhere:
         paragraph.draw(box, context, HELD, "WINDOW")
     note = session.current().file.notes.get(job.job_id, "") or session.current().file.problems.get(job.job_id, "")
     if note:
         paragraph.draw(box, context, note, "INFO")
     if request is not None:
-        thumbnail_icons.draw(box, request)
+        if request.training is None:
+            thumbnail_icons.draw(box, request)
         _draw_retry_plan(box, context, job, request)
     _draw_facts(box, context, job, request)
     _draw_job_buttons(box, context, job)
@@ -82,7 +86,7 @@ def _ending(job: JobStatus) -> str:
     made = queue_time.seconds_made(job)
     if job.state is JobState.DONE and made:
         return iface_("Done in {}").format(wording.duration(made))
-    return wording.STATE_WORDS[job.state]
+    return wording.state_words(job)
 
 
 def _draw_facts(
@@ -93,13 +97,16 @@ def _draw_facts(
     column = box.column(align=True)
     column.active = False
     facts = iface_("{}, seed {}").format(row.label if row else asked.model, asked.seed)
-    paragraph.draw(column, context, f"{iface_(task_box.name_of(asked.task))}: {facts}")
+    what = training_job.KIND_WORDS[asked.training] if asked.training is not None else task_box.name_of(asked.task)
+    paragraph.draw(column, context, f"{iface_(what)}: {facts}", translate=False)
     if asked.loras:
         paragraph.draw(
             column, context, wording.loras(request.loras) if request else iface_("LoRAs: {}").format(asked.loras)
         )
     plan = session.current().server.details.plan_of(job.job_id)
-    if plan is not None:
+    if plan is not None and plan.training is not None:
+        paragraph.draw(column, context, training_job.plan_words(plan), translate=False)
+    elif plan is not None:
         paragraph.draw(column, context, ", ".join(wording.plan(plan)))
 
 
@@ -117,10 +124,12 @@ def _draw_job_buttons(box: bpy.types.UILayout, context: bpy.types.Context, job: 
             row.operator("wan_vse.hold_job", text="Hold", icon="PAUSE").job_id = job.job_id
         row.operator("wan_vse.cancel_job", text="Cancel", icon="X").job_id = job.job_id
     elif job.take is None:
-        if not retry_refusal(job):
+        trained = job.summary.training is not None and job.state is JobState.DONE
+        if not trained and not retry_refusal(job):
             row.operator("wan_vse.retry_job", text="Retry", icon="FILE_REFRESH").job_id = job.job_id
     else:
         text = "Place Again" if _is_placed(context, job) else "Place"
         row.operator("wan_vse.place_take", text=text, icon="SEQUENCE").job_id = job.job_id
-    row.operator("wan_vse.show_take", text="Show", icon="VIEWZOOM").job_id = job.job_id
+    if job.summary.training is None:
+        row.operator("wan_vse.show_take", text="Show", icon="VIEWZOOM").job_id = job.job_id
     row.operator("wan_vse.load_settings", text="Settings", icon="COPYDOWN").job_id = job.job_id

@@ -79,5 +79,9 @@ def has_two_experts(settings: WanSettings) -> bool:
 def draw_chosen(layout: bpy.types.UILayout, chosen: WanLora, two_experts: bool) -> None:
     """The file of the chosen LoRA, and the expert that it applies to where the model has two."""
     layout.prop(chosen, "path", text="")
+    if chosen.trigger:
+        row = layout.row(align=True)
+        row.label(text=iface_("Trigger: {}").format(chosen.trigger), icon="SYNTAX_OFF", translate=False)
+        row.operator("wan_vse.add_trigger", text="Into Prompt", icon="ADD")
     if two_experts:
         fields.column(layout).prop(chosen, "expert")

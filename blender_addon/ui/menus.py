@@ -87,7 +87,14 @@ SETTINGS: tuple[Entry, ...] = (
     ("add_loras", "Add LoRAs", "ADD", NOTHING),
     ("pick_lora", "Add LoRA from Folder", "VIEWZOOM", NOTHING),
     ("remove_lora", "Remove LoRA", "REMOVE", NOTHING),
+    ("add_trigger", "Trigger into Prompt", "ADD", NOTHING),
     ("use_standard_view", "Use Standard View", "COLOR", NOTHING),
+)
+TRAIN: tuple[Entry, ...] = (
+    ("choose_clips", "Train from Selected Strips", "IMPORT", NOTHING),
+    ("remove_clip", "Take Strip off the List", "REMOVE", NOTHING),
+    ("train_lora", "Train LoRA", "MODIFIER", NOTHING),
+    ("use_trained", "Use Trained LoRA", "CHECKMARK", NOTHING),
 )
 BACKEND: tuple[Entry, ...] = (
     ("setup_backend", "Set Up Backend", "IMPORT", NOTHING),
@@ -105,7 +112,7 @@ INTERCHANGE: tuple[Entry, ...] = (
     ("import_timeline", "Import Timeline...", "IMPORT", NOTHING),
 )
 PROMPT: Entry = ("prompt_dialog", "Wan Take", "RENDER_ANIMATION", NOTHING)
-GROUPS = (MAKE, TAKES, MORE_TAKES, QUEUE, SETTINGS, BACKEND, INTERCHANGE, (CHECK, GENERATED, PROMPT))
+GROUPS = (MAKE, TAKES, MORE_TAKES, QUEUE, SETTINGS, TRAIN, BACKEND, INTERCHANGE, (CHECK, GENERATED, PROMPT))
 
 
 def draw_entries(layout: bpy.types.UILayout, entries: tuple[Entry, ...]) -> None:
@@ -138,6 +145,7 @@ class WAN_VSE_MT_wan(bpy.types.Menu):
         draw_entries(layout, (QUEUE[0], CHECK, GENERATED, *INTERCHANGE))
         layout.menu(WAN_VSE_MT_queue.bl_idname, icon="PRESET")
         layout.separator()
+        layout.menu(WAN_VSE_MT_train.bl_idname, icon="MODIFIER")
         layout.menu(WAN_VSE_MT_settings.bl_idname, icon="OPTIONS")
         layout.menu(WAN_VSE_MT_backend.bl_idname, icon="CONSOLE")
 
@@ -170,6 +178,16 @@ class WAN_VSE_MT_settings(bpy.types.Menu):
 
     def draw(self, context: bpy.types.Context) -> None:
         draw_entries(self.layout, SETTINGS)
+
+
+class WAN_VSE_MT_train(bpy.types.Menu):
+    """A LoRA from strips."""
+
+    bl_idname = "WAN_VSE_MT_train"
+    bl_label = "Train LoRA"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        draw_entries(self.layout, TRAIN)
 
 
 class WAN_VSE_MT_backend(bpy.types.Menu):
@@ -246,7 +264,15 @@ def _in_add_menu(self: Any, context: bpy.types.Context) -> None:
     draw_entries(self.layout, (PROMPT,))
 
 
-CLASSES = (WAN_VSE_MT_wan, WAN_VSE_MT_takes, WAN_VSE_MT_queue, WAN_VSE_MT_settings, WAN_VSE_MT_backend, WAN_VSE_MT_pie)
+CLASSES = (
+    WAN_VSE_MT_wan,
+    WAN_VSE_MT_takes,
+    WAN_VSE_MT_queue,
+    WAN_VSE_MT_train,
+    WAN_VSE_MT_settings,
+    WAN_VSE_MT_backend,
+    WAN_VSE_MT_pie,
+)
 PLACES = {
     "SEQUENCER_MT_add": _in_add_menu,
     "SEQUENCER_MT_context_menu": _in_context_menu,

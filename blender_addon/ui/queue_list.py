@@ -9,7 +9,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, as_searched
 from ..jobs import session, unknown_jobs
-from ..operators.queue_jobs import seconds_left
+from ..operators.queue_jobs import seconds_left, trains_now
 from ..operators.refusing import ROW_POINTER, job_of
 from ..properties import active_job_id, panel_state_of
 from . import job_box, live_preview_icon, paragraph, shown_job, take_thumbnails, wording
@@ -48,8 +48,8 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         running = _is_running(job)
         split = row.split(factor=0.5 if running else 0.68, align=True)
         name = split.row(align=True)
-        name.label(text="", icon=wording.TASK_ICONS.get(job.summary.task, "NONE"))
-        title = wording.one_line(wording.title(job.summary.title, job.summary.task), 80)
+        name.label(text="", icon=wording.kind_icon(job))
+        title = wording.one_line(wording.job_title(job), 80)
         picture = _picture(job)
         if picture:
             name.label(text=title, icon_value=picture, translate=False)
@@ -84,7 +84,7 @@ def _is_running(job: JobStatus) -> bool:
 def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
     if not _is_running(job):
         row.alert = job.state in RED_STATES
-        words = wording.HOLD_WORDS[job.hold] if wording.is_held(job) else wording.STATE_WORDS[job.state]
+        words = wording.HOLD_WORDS[job.hold] if wording.is_held(job) else wording.state_words(job)
         if not session.current().belongs_here(job.job_id):
             words = "In another file" if job.state is JobState.DONE else iface_("{}, other file").format(iface_(words))
         if job.held_elsewhere:
@@ -100,6 +100,8 @@ def _draw_row_button(row: bpy.types.UILayout, job: JobStatus) -> None:
         resume.job_id = job.job_id
     if not job.state.ended:
         button = row.operator("wan_vse.cancel_job", text="", icon="X", emboss=False)
+    elif job.training is not None and job.state is JobState.DONE:
+        button = row.operator("wan_vse.use_trained", text="", icon="CHECKMARK", emboss=False)
     elif job.take is None and not unknown_jobs.retry_refusal(job):
         button = row.operator("wan_vse.retry_job", text="", icon="FILE_REFRESH", emboss=False)
     else:
@@ -148,7 +150,7 @@ def _draw_going_on(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
     if paused:
         row.label(text="The queue is paused", icon="PAUSE")
     else:
-        row.label(text=wording.takes_being_made(count, seconds_left()))
+        row.label(text=wording.takes_being_made(count, seconds_left(), trains_now()))
     words, icon = _RESUME if paused else _PAUSE
     button = row.row(align=True)
     button.alignment = "RIGHT"

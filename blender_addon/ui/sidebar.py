@@ -33,6 +33,7 @@ from . import (
     stale_list,
     take_box,
     task_box,
+    training_box,
 )
 
 ELSEWHERE_SECONDS = 3.0
@@ -146,6 +147,24 @@ class WAN_VSE_PT_queue(_InSequencer, bpy.types.Panel):
         row.operator("wan_vse.clean_takes", text="", icon="TRASH")
 
 
+class WAN_VSE_PT_training(_InSequencer, bpy.types.Panel):
+    """A LoRA from strips of the timeline."""
+
+    bl_idname = "WAN_VSE_PT_training"
+    bl_label = "Train LoRA"
+    bl_options: ClassVar = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """There is nothing to train from without a timeline that may be changed."""
+        return not timeline_refusal(context)
+
+    @timed("draw: training")
+    def draw(self, context: bpy.types.Context) -> None:
+        scene = compat.sequencer_scene(context)
+        training_box.draw(self.layout, context, scene, settings_in(scene))
+
+
 class WAN_VSE_PT_models(_InSequencer, bpy.types.Panel):
     """Each model in a row, with its download."""
 
@@ -244,6 +263,7 @@ CLASSES = (
     WAN_VSE_PT_more,
     WAN_VSE_PT_stale,
     WAN_VSE_PT_queue,
+    WAN_VSE_PT_training,
     WAN_VSE_PT_models,
     WAN_VSE_PT_backend,
 )

@@ -14,7 +14,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.messages import JobStatus
 from ..jobs import session
 from ..operators import retry_seams
-from ..operators.queue_jobs import seconds_left
+from ..operators.queue_jobs import seconds_left, trains_now
 from ..stopwatch import timed
 from . import wording
 from .announcement import Announcer
@@ -86,7 +86,7 @@ def going_on() -> str:
     count = session.current().order().to_make
     if session.current().server.paused:
         return iface_("The queue is paused") if count else ""
-    return wording.takes_being_made(count, seconds_left()) if count else ""
+    return wording.takes_being_made(count, seconds_left(), trains_now()) if count else ""
 
 
 def _end_notice() -> float | None:

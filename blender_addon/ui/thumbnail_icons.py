@@ -28,6 +28,7 @@ _WORDS = {
     Role.DEPTH: "Depth",
     Role.LOOK: "Look",
     Role.KEPT: "Kept",
+    Role.CLIP: "Clip",
 }
 _CONTROLS = {Role.FOOTAGE: "Edges", Role.DEPTH: "Outlines"}
 _SIZE = 3.6

@@ -53,6 +53,7 @@ STATE_ICONS: dict[JobState, Any] = {
 }
 
 
+TRAINING_ICON: Any = "MODIFIER"
 TASK_ICONS: dict[str, Any] = {Task[item[0]].value: item[3] for item in TASK_ITEMS}
 HOLD_WORDS = {Hold.PERSON: "Held", Hold.NO_PLACEHOLDER: "No placeholder"}
 
@@ -94,9 +95,34 @@ def icon(job: JobStatus) -> Any:
     return "PAUSE" if is_held(job) else STATE_ICONS[job.state]
 
 
-def takes_being_made(count: int, seconds: float | None) -> str:
-    """ "2 takes are being made, 3 min left"."""
+TRAINING_WORDS = {JobState.ENCODING: "Reading the clips", JobState.DENOISING: "Training", JobState.DECODING: "Saving"}
+"""In place of the words for a take."""
+
+
+def state_words(job: JobStatus) -> str:
+    """What a job is doing, or how it ended."""
+    if job.summary.training is not None and job.state in TRAINING_WORDS:
+        return TRAINING_WORDS[job.state]
+    return STATE_WORDS[job.state]
+
+
+def job_title(job: JobStatus) -> str:
+    """What a job is called by: the prompt, else the task; the name of a training."""
+    if job.summary.training is not None:
+        return iface_("LoRA: {}").format(job.summary.title)
+    return title(job.summary.title, job.summary.task)
+
+
+def kind_icon(job: JobStatus) -> Any:
+    """The icon of the task, or of a training."""
+    return TRAINING_ICON if job.summary.training is not None else TASK_ICONS.get(job.summary.task, "NONE")
+
+
+def takes_being_made(count: int, seconds: float | None, with_training: bool = False) -> str:
+    """ "2 takes are being made, 3 min left"; jobs, where one of them is a training."""
     words = iface_("1 take is being made" if count == 1 else "{:,} takes are being made").format(count)
+    if with_training:
+        words = iface_("1 LoRA is being trained" if count == 1 else "{:,} jobs are being done").format(count)
     return iface_("{}, {} left").format(words, duration(seconds)) if seconds else words
 
 
@@ -236,14 +262,14 @@ def state(job: JobStatus) -> str:
     """What a job is doing, or how it ended."""
     if is_held(job):
         return iface_(HOLD_WORDS[job.hold])
-    return translated(RENDERING.unended()) if is_rendering(job) else iface_(STATE_WORDS[job.state])
+    return translated(RENDERING.unended()) if is_rendering(job) else iface_(state_words(job))
 
 
 def progress_says(job: JobStatus, sentence: Sentence) -> bool:
     """True if `progress` says all of it already. They are compared in English, as they are translated apart."""
     counted = Sentence("Step {done} of {steps}", done=job.step, steps=job.steps)
     step = counted if job.steps and job.state is JobState.DENOISING else ""
-    words = HOLD_WORDS[job.hold] if is_held(job) else RENDERING if is_rendering(job) else STATE_WORDS[job.state]
+    words = HOLD_WORDS[job.hold] if is_held(job) else RENDERING if is_rendering(job) else state_words(job)
     return (step or words).startswith(sentence.rstrip("."))
 
 

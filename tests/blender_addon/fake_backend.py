@@ -75,8 +75,28 @@ def status(job: dict) -> dict:
         "seed": request["seed"],
         "length_frames": request["length_frames"],
         "origin": request.get("origin", {}),
+        "training": (request.get("training") or {}).get("kind"),
     }
     return {**{name: value for name, value in job.items() if name not in ("request", "retried")}, "summary": summary}
+
+
+def request_training(job: dict) -> dict | None:
+    """What is trained, if the job is a training."""
+    return job["request"].get("training")
+
+
+def trained(job: dict) -> dict:
+    """How far a training is: from its second step on, a LoRA of each step is on the disk."""
+    asked = job["request"]["training"]
+    folder = Path(job["request"]["media_folder"]) / asked["name"]
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = []
+    for step in range(2, job["step"] + 1):
+        file = folder / f"{asked['name']}-{step}.safetensors"
+        file.write_bytes(b"")
+        kept.append({"step": step, "path": str(file)})
+    curve = [1 / (step + 1) for step in range(job["step"])]
+    return {"curve": curve, "clips": len(job["request"]["sources"]), "kept": kept, "trigger": asked["trigger"]}
 
 
 class FakeBackend:
@@ -121,8 +141,8 @@ class FakeBackend:
             sys.stdout.buffer.write(b'\xff\xfe not json\n{"jsonrpc": "2.0", "method": "job", "params": 7}\n[]\n')
         halves = "half" in job["request"]["prompt"]
         if "step" in values and "state" not in values:
-            told = ("job_id", "state", "step", "steps", "progress", "sentence")
-            self.send({"method": "progress", "params": {name: job[name] for name in told}}, halves)
+            told = ("job_id", "state", "step", "steps", "progress", "sentence", "training")
+            self.send({"method": "progress", "params": {name: job[name] for name in told if name in job}}, halves)
         else:
             self.send({"method": "job", "params": status(job)}, halves)
 
@@ -145,8 +165,12 @@ class FakeBackend:
             self.change(job, state="failed", problem=problem)
         elif "hang" in prompt:
             time.sleep(0.05)
+        elif request_training(job) and job["step"] == job["steps"]:
+            self.change(job, state="done", progress=1.0, training=trained(job))
         elif job["step"] < job["steps"]:
             time.sleep(0.3 if "slow" in prompt else 0.01)
+            if request_training(job):
+                job["training"] = trained(job)
             self.change(job, step=job["step"] + 1, progress=job["step"] / 5, sentence="Denoising")
         else:
             self.change(job, state="done", progress=1.0, take=write_take(job["job_id"], job["request"]))

@@ -90,6 +90,7 @@ class StandInServer:
         self.held_elsewhere = 0
         self.paused = False
         self.plan_query, self.job_plan_query = StandInPlanQuery(), StandInPlanQuery()
+        self.training_plan_query = StandInPlanQuery()
         self.thumbnail_query = SimpleNamespace(of=lambda request: [])
         self.searched: dict[str, frozenset[str]] = {}
         """What a server would find, by text; it has yet to answer for any other."""
@@ -272,6 +273,21 @@ class StandInSession:
         self.planned.append(take)
         self.onto.append(onto)
         return f"{len(self.planned) - 1:032x}"
+
+    def train(self, scene: Any, take: Any) -> str:
+        """Noted."""
+        self.asked.append(("train", take.request))
+        self.planned.append(take)
+        return f"{len(self.planned) - 1:032x}"
+
+    def add_training(self, job_id: str, state: str = "denoising", kept: tuple[int, ...] = (), **more: Any) -> Any:
+        """A training that has kept LoRAs after these steps, in files that are not there unless `folder` has them."""
+        m, folder = self.messages, more.pop("folder", "/tmp/loras/ink")
+        training = m.Training("ink", "inkwsh", captions=["a dog"])
+        request = m.TakeRequest("", "big", 1920, 1080, 49, m.FrameRate(24), 7, "/tmp/loras", training=training)
+        loras = [m.TrainedLora(step, f"{folder}/ink-{step}.safetensors", f"{folder}/{step}.jpg") for step in kept]
+        status = m.TrainingStatus([0.3, 0.2, 0.1], 10, 1.5, 12, loras, f"{folder}/without.jpg", "inkwsh", ["Dark."])
+        return self.add(job_id, state, request=request, training=status, **more)
 
     def add(self, job_id: str, state: str = "done", **more: Any) -> Any:
         """One more job."""

@@ -35,6 +35,7 @@ import seams
 import stale
 import takes
 import tasks
+import training
 import window
 import words
 
@@ -202,6 +203,7 @@ STORIES = {
     "clicks": clicks.story,
     "words": words.story,
     "kept": kept.story,
+    "training": training.story,
 }
 OF_THEIR_OWN = {"pause": reopen.pause, "reopened": reopen.reopened}
 """Stories that need a Blender each."""

@@ -24,14 +24,14 @@ def lay_out(folder: Path) -> bpy.types.Scene:
     scene.sequence_editor_create()
     places = ((1, HOLE_START), (HOLE_END, END))
     for (name, sky), (start, end) in zip(SKIES.items(), places, strict=True):
-        path = _draw(folder, name, *sky)
+        path = draw(folder, name, *sky)
         strip = scene.sequence_editor.strips.new_image(name, str(path), 1, start, fit_method="FILL")
         strip.frame_final_end = end
         strip.select = False
     return scene
 
 
-def _draw(folder: Path, name: str, low: tuple[float, ...], high: tuple[float, ...]) -> Path:
+def draw(folder: Path, name: str, low: tuple[float, ...], high: tuple[float, ...]) -> Path:
     """Hills below a sky that goes from `low` at the horizon to `high`. Rows go up, as Blender's do."""
     width, height = 480, 270
     ridges = [[_ridge(column / width, layer) for column in range(width)] for layer in range(4)]

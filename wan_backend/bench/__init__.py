@@ -11,6 +11,7 @@ table_errors        how far both are from float32
 first_step          from a request to the first step
 two_cards           a take on one card and on two
 random_second_card  the second one's process, for random weights
+training_steps      steps of a training, beside a plain loop
 slow_link           from which speed of the bus on block offload is free
 comparison          the table and JSON of a run
 time_and_memory     measures a piece of work

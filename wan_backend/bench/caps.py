@@ -100,7 +100,7 @@ def _one_work(name: str, work: CapWork, model: RandomModel, caps: list[float]) -
     whole = _course(model, work, RESIDENT)
     _say(_line("all of it resident", whole, whole))
     for cap in caps:
-        with _capped(model.device, cap):
+        with capped(model.device, cap):
             course = _within(model, work, int(cap * GIB))
         _say("  no plan fits" if course is None else _line(f"{cap:g} GiB", course, whole))
         if course is not None:
@@ -108,7 +108,8 @@ def _one_work(name: str, work: CapWork, model: RandomModel, caps: list[float]) -
 
 
 @contextmanager
-def _capped(device: torch.device, gib: float) -> Iterator[None]:
+def capped(device: torch.device, gib: float) -> Iterator[None]:
+    """Meanwhile, torch's allocator has no more of the card than that."""
     total, index = torch.cuda.get_device_properties(device).total_memory, torch.cuda.current_device()
     torch.cuda.set_per_process_memory_fraction(gib * GIB / total, index)
     try:

@@ -21,7 +21,7 @@ from ..library import locate
 from ..loading import devices
 from ..loading.wan_model import BASE_COMPONENTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, comparison, first_step, slow_link, speed_table, table_rows, two_cards
+from . import caps, comparison, first_step, slow_link, speed_table, table_rows, training_steps, two_cards
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .random_weights import TRANSFORMER_CONFIGS, RandomModel
 from .time_and_memory import Measured, Meter
@@ -45,6 +45,8 @@ def _run(options: argparse.Namespace) -> int:
     transformers.logging.disable_progress_bar()
     if options.first_step:
         return first_step.run(options.first_step, devices.choose("cuda"))
+    if options.training is not None:
+        return training_steps.run(options.training, devices.choose(options.device), options.json)
     if options.table is not None:
         return speed_table.run(options.table, options.models_folder, options.json)
     device = devices.choose(options.device)
@@ -116,6 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--cards", action="store_true", help="instead: a take with guidance on one card and on two, in turn in one run"
+    )
+    parser.add_argument(
+        "--training",
+        nargs="*",
+        choices=list(training_steps.WORKS),
+        help="instead: steps of a training at full size, under a cap too, beside a plain loop of diffusers and PEFT",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     return parser

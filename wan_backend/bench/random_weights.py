@@ -102,23 +102,23 @@ class RandomModel(WanModel):
         self.classes = {"transformer": "WanTransformer3DModel", "vae": "AutoencoderKLWan"}
         self._scheduler: Any = make_scheduler()
         torch.manual_seed(0)
-        with _made_on(device, self.precision.text_encoder):
+        with made_on(device, self.precision.text_encoder):
             text_encoder: Any = UMT5EncoderModel(UMT5Config(**UMT5_XXL))
-        with _made_on(device, self.precision.vae):
+        with made_on(device, self.precision.vae):
             vae: Any = AutoencoderKLWan(**VAES.get(size, {}))
         self._components = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder, "vae": vae}
         if self.architecture.looks_at_pictures:
-            with _made_on(device, self.precision.image_encoder):
+            with made_on(device, self.precision.image_encoder):
                 seeing: Any = CLIPVisionModel(CLIPVisionConfig(**CLIP_HUGE))
             side = CLIP_HUGE["image_size"]
             processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
             self._components |= {"image_encoder": seeing, "image_processor": processor}
         kind = "WanVACETransformer3DModel" if self.controlled else "WanTransformer3DModel"
         for name in ("transformer", "transformer_2") if self.boundary is not None else ("transformer",):
-            with _made_on(device, self.precision.transformer):
+            with made_on(device, self.precision.transformer):
                 made: Any = TRANSFORMER_CLASSES[kind]
                 self._components[name] = made(text_dim=UMT5_XXL["d_model"], **TRANSFORMER_CONFIGS[size])
-            _restore_fp32(self._components[name])
+            restore_fp32(self._components[name])
             self.classes[name] = kind
         for component in self.components:
             self._components[component].eval().requires_grad_(False)
@@ -186,7 +186,7 @@ class RandomModel(WanModel):
 
 
 @contextmanager
-def _made_on(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+def made_on(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Modules made within are on `device` in `dtype` from the start, so that 14 billion numbers fit."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
@@ -197,7 +197,7 @@ def _made_on(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _restore_fp32(transformer: Any) -> None:
+def restore_fp32(transformer: Any) -> None:
     """The modules that diffusers keeps in float32 when it loads a checkpoint."""
     for name, weight in transformer.named_parameters():
         if any(kept in name.split(".") for kept in transformer._keep_in_fp32_modules):

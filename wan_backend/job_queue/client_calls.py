@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 
@@ -25,6 +26,7 @@ from ..protocol.messages import (
     ProblemKind,
     Take,
     TakeRequest,
+    TrainedLora,
 )
 from ..protocol.sentences import Sentence
 from ..storage import disk_errors
@@ -91,7 +93,8 @@ class ClientCalls:
         if len(json.dumps(to_json(status))) > MAX_STATUS_BYTES:
             sentence = Sentence("The path of the project or the name of its scene is too long; choose shorter ones.")
             raise Refusal(Problem(ProblemKind.TOO_LARGE, sentence))
-        return Job(status, self._owner.id, self._table.turns.new_order(), status.created, request.media_folder)
+        order = self._table.turns.new_order(training=request.training is not None)
+        return Job(status, self._owner.id, order, status.created, request.media_folder)
 
     def _on_created(self, job: Job, error: OSError | None) -> None:
         job_id = job.status.job_id
@@ -121,9 +124,12 @@ class ClientCalls:
         else:
             self._retried[job_id] = [hand_in]
             folder, takes_folder = self._store.folder(job_id), job.media_folder
+            trained = job.status.training.newest if job.status.training is not None else None
 
-            def look() -> Take | None:
+            def look() -> Take | TrainedLora | None:
                 reading.request_of(folder)
+                if job.status.state is JobState.DONE and trained is not None and os.path.exists(trained.path):
+                    return trained
                 take = take_files.find_take(takes_folder, job_id)
                 if take is None:
                     take_files.set_aside(takes_folder, job_id)
@@ -131,8 +137,8 @@ class ClientCalls:
 
             self._saving.in_thread("retry", look, functools.partial(self._retry_with, job))
 
-    def _retry_with(self, job: Job, take: Take | ProtocolError | None) -> None:
-        """`take`: the complete take on the disk, or why the job can't be made again."""
+    def _retry_with(self, job: Job, take: Take | TrainedLora | ProtocolError | None) -> None:
+        """`take`: the complete take or LoRA on the disk, or why the job can't be made again."""
         job_id = job.status.job_id
         answer: ProtocolError | None = None
         if isinstance(take, ProtocolError):
@@ -142,7 +148,7 @@ class ClientCalls:
         elif job.status.state.ended:
             if take is None:
                 self._requeue(job)
-            elif job.status.state is not JobState.DONE:
+            elif isinstance(take, Take) and job.status.state is not JobState.DONE:
                 self._table.finish(job, take, job.status.seconds)
         waiting = self._retried.pop(job_id)
 
@@ -153,9 +159,15 @@ class ClientCalls:
         self._saving.when_written(job_id, answer_all)
 
     def _requeue(self, job: Job) -> None:
-        job.order, job.queued_at = self._table.turns.new_order(), time.time()
         before = job.status
-        fresh = JobStatus(before.job_id, JobState.QUEUED, before.summary, sentence=WAITING, created=before.created)
+        is_training = before.summary.training is not None
+        job.order, job.queued_at = self._table.turns.new_order(is_training), time.time()
+        fresh = JobStatus(
+            *(before.job_id, JobState.QUEUED, before.summary),
+            sentence=WAITING,
+            created=before.created,
+            training=before.training,
+        )
         self._table.move(job, JobState.QUEUED, fresh)
 
     def settle(self, job_ids: Iterable[str], hand_in: Answer) -> None:

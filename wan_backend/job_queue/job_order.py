@@ -13,6 +13,9 @@ from ..protocol.errors import INVALID_PARAMS
 from ..protocol.messages import JobState, JobStatus
 from .job import Job, has_turn
 
+BEHIND = 1 << 61
+"""Added to the orders of trainings, which so come after all takes; a moment in nanoseconds is smaller until 2043."""
+
 _RowKey = tuple[int, float, str]
 """0 if the job has not ended, else 1; seconds before 1970, so that the newest is first; the id."""
 
@@ -54,6 +57,8 @@ class Rows:
 class Turns:
     """Queued jobs by their orders, the lowest first; those that are set aside are passed over.
 
+    Takes come before trainings, which take hours: a person who moves a training before a take has it go first.
+
     A heap of order and id. Entries of jobs that are not queued any more stay there until they come first.
     """
 
@@ -62,11 +67,14 @@ class Turns:
         self._heap: list[tuple[int, str]] = []
         self._taken: dict[int, str] = {}
         """The jobs by their orders; some have another one meanwhile, or are not queued any more."""
-        self._last_order = 0
+        self._last_order, self._last_behind = 0, BEHIND
 
     def add(self, job: Job) -> None:
         """Give a job its turn if it is queued; later orders come after its own in any case."""
-        self._last_order = max(self._last_order, job.order)
+        if job.order < BEHIND:
+            self._last_order = max(self._last_order, job.order)
+        else:
+            self._last_behind = max(self._last_behind, job.order)
         self._taken[job.order] = job.status.job_id
         if has_turn(job):
             heapq.heappush(self._heap, (job.order, job.status.job_id))
@@ -104,8 +112,11 @@ class Turns:
         job = self._jobs.get(self._taken.get(order, ""))
         return job if job is not None and job.order == order and job.status.state is JobState.QUEUED else None
 
-    def new_order(self) -> int:
-        """The order of a job that is queued now, after all others."""
+    def new_order(self, training: bool = False) -> int:
+        """The order of a job that is queued now: a take's after all other takes, a training's after all others."""
+        if training:
+            self._last_behind = max(BEHIND + time.time_ns(), self._last_behind + 1)
+            return self._last_behind
         self._last_order = max(time.time_ns(), self._last_order + 1)
         return self._last_order
 

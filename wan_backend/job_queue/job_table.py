@@ -12,7 +12,7 @@ from typing import Any
 
 from ..protocol import ProtocolError
 from ..protocol.errors import NO_SUCH_JOB
-from ..protocol.messages import Hold, JobState, JobStatus, PhaseSeconds, Problem, Take
+from ..protocol.messages import Hold, JobState, JobStatus, PhaseSeconds, Problem, Take, TrainingStatus
 from ..protocol.sentences import Sentence, as_sentence
 from . import take_files
 from .job import Job, check_transition, has_turn, is_working
@@ -123,13 +123,21 @@ class JobTable:
         self.on_change(job.status, True)
         return job.status
 
-    def finish(self, job: Job, take: Take, seconds: PhaseSeconds, notes: Iterable[Sentence] = ()) -> None:
-        """The job's take is whole, on the disk."""
+    def finish(
+        self,
+        job: Job,
+        take: Take | None,
+        seconds: PhaseSeconds,
+        notes: Iterable[Sentence] = (),
+        training: TrainingStatus | None = None,
+    ) -> None:
+        """The job's take is whole, on the disk; or the LoRA that was trained is, and `take` None."""
         job_id = job.status.job_id
         self._saving.put(job, lambda: self._store.remove_work(job_id))
         self.move(
             job, JobState.DONE, take=take, progress=1.0, problem=None, seconds=seconds, step=job.status.steps,
             eta_seconds=0.0, sentence=Sentence.joined([DONE, *notes]).within(MAX_SENTENCE), preview="",
+            training=training or job.status.training,
         )  # fmt: skip
 
     def end(self, job: Job, state: JobState, problem: Problem) -> None:

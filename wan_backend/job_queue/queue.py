@@ -35,6 +35,7 @@ from ..protocol.messages import (
     RunResult,
     SearchResult,
     TakeRequest,
+    TrainedLora,
 )
 from ..protocol.sentences import Sentence, as_sentence
 from . import reading
@@ -220,6 +221,11 @@ class JobQueue:
             job.aside = True
             self.set_sentence(job_id, sentence)
 
+    def makes_way_for(self, job_id: str, waiting: str) -> bool:
+        """Whether a job that a worker has is to stop for one that is queued: a training for what comes before it."""
+        job, other = self._table.job(job_id), self._table.job(waiting)
+        return job.status.summary.training is not None and other.order < job.order
+
     def take_back(self, job_id: str) -> None:
         """Give a job that was set aside its turn again; nothing if it wasn't."""
         job = self._table.jobs.get(job_id)
@@ -266,15 +272,19 @@ class JobQueue:
             eta_seconds=report.eta_seconds,
             sentence=as_sentence(report.sentence).within(MAX_SENTENCE) or job.status.sentence,
             preview=report.preview or job.status.preview,
+            training=report.training or job.status.training,
         )
+        kept_more = status.training is not None and status.training.kept != _kept(job.status)
         self._table.change(job, status)
+        if kept_more:  # these files outlive the job, whatever becomes of it and of this server
+            self._saving.save(job, urgent=False)
         self._table.on_change(status, changed)
 
     def finish(self, job_id: str, result: RunResult) -> None:
-        """The take is whole, on the disk."""
+        """The take, or the LoRA, is whole, on the disk."""
         job = self._table.job(job_id)
         seconds = dataclasses.replace(result.seconds, queue=job.status.seconds.queue)
-        self._table.finish(job, result.take, seconds, result.notes)
+        self._table.finish(job, result.take, seconds, result.notes, result.training)
 
     def end(self, job_id: str, state: JobState, problem: Problem) -> None:
         """The job ended without a take: failed, canceled or interrupted."""
@@ -368,6 +378,10 @@ class JobQueue:
             if found.take is not None and missed and self._table.has(job):
                 self._table.finish(job, found.take, job.status.seconds)
             self._table.leave_media(job)
+
+
+def _kept(status: JobStatus) -> list[TrainedLora]:
+    return [] if status.training is None else status.training.kept
 
 
 def _waits_too_long(job: Job) -> bool:

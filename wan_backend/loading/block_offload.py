@@ -72,8 +72,11 @@ class _Block:
         return self.pack.numel()
 
     def pack_again(self) -> None:
-        """Pack the tensors, unless they are those that are packed already. Their data is on the CPU then."""
-        tensors = list(_tensors(self.module))
+        """Pack the tensors, unless they are those that are packed already. Their data is on the CPU then.
+
+        Those that are trained are left where they are.
+        """
+        tensors = [tensor for tensor in _tensors(self.module) if not tensor.requires_grad]
         if [id(tensor) for tensor in tensors] == [id(slot.tensor) for slot in self.slots]:
             return
         slots, end = [], 0
@@ -216,7 +219,7 @@ class BlockOffload:
         if not self._entered:
             return
         if self._last is not None:
-            self._after[self._last] = number  # what came after it now will come after it in the next step
+            self._learn(self._last, number)
         self._last = number
         if number not in self._staying:
             buffer, event = self._coming.pop(number) if number in self._coming else self._fetch(number, avoid=None)
@@ -226,13 +229,21 @@ class BlockOffload:
             self._working = buffer
         self._fetch_next(number)
 
+    def _learn(self, before: int, number: int) -> None:
+        """What came after a block now will come after it in the next step."""
+        self._after[before] = number
+
+    def _following(self, number: int) -> int:
+        """The block that probably works after that one."""
+        return self._after[number]
+
     def _fetch_next(self, number: int) -> None:
         """Start bringing the next block that isn't there, if a buffer is free for it."""
-        following = self._after[number]
+        following = self._following(number)
         for _ in self._blocks:
             if following not in self._staying:
                 break
-            following = self._after[following]
+            following = self._following(following)
         else:
             return
         working = None if number in self._staying else self._working

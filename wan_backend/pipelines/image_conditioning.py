@@ -38,7 +38,7 @@ def prepare(job: Preparation) -> Conditions:
     check(job.should_stop)
     if model.architecture.looks_at_pictures:
         ends = [canvas.kept[frame] for frame in (0, plan.model_frames - 1) if frame in canvas.kept]
-        conditions = replace(conditions, image_embeds=_seen(placement, ends))
+        conditions = replace(conditions, image_embeds=seen(placement, ends))
         check(job.should_stop)
     only_first = model.architecture is Architecture.FIRST_LATENT
     film = Film(1 if only_first else plan.model_frames, plan.width, plan.height, canvas.kept)
@@ -47,7 +47,7 @@ def prepare(job: Preparation) -> Conditions:
     check(job.should_stop)
     if only_first:
         return replace(conditions, given=latents)
-    return replace(conditions, joined=torch.cat([_given_mask(film, latents), latents], dim=1))
+    return replace(conditions, joined=torch.cat([given_mask(film, latents), latents], dim=1))
 
 
 def _check(architecture: Architecture, plan: Plan, canvas: Canvas) -> None:
@@ -71,7 +71,7 @@ def _check(architecture: Architecture, plan: Plan, canvas: Canvas) -> None:
 
 
 @torch.no_grad()
-def _seen(placement: PlacedModel, pictures: Sequence[np.ndarray]) -> torch.Tensor:
+def seen(placement: PlacedModel, pictures: Sequence[np.ndarray]) -> torch.Tensor:
     """(pictures, tokens, width): the image encoder's last hidden states but one, for the transformer."""
     model = placement.model
     images = [Image.fromarray(each) for each in pictures]
@@ -82,7 +82,7 @@ def _seen(placement: PlacedModel, pictures: Sequence[np.ndarray]) -> torch.Tenso
     return states.to(model.device, model.precision.transformer)
 
 
-def _given_mask(film: Film, latents: torch.Tensor) -> torch.Tensor:
+def given_mask(film: Film, latents: torch.Tensor) -> torch.Tensor:
     """(1, 4, T, h, w) like `latents`: 1 if one of a latent's four frames is given; the first stands four times."""
     frames = [0] * (PICTURES_A_LATENT - 1) + list(range(film.frames))
     given = torch.tensor([float(frame in film.pictures) for frame in frames])

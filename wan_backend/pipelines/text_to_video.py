@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,7 +57,7 @@ def start(job: Preparation, references: int = 0) -> Conditions:
     _check(transformer, vae, plan)
     dtype = model.precision.transformer
     relay = prompt_relay.relay_of(request, plan, references)
-    embeds = [each.to(model.device, dtype) for each in _embeds(job, [*relay.prompts, *_negative(request, plan)])]
+    embeds = [each.to(model.device, dtype) for each in embeds_of(job, [*relay.prompts, *_negative(request, plan)])]
     words = len(relay.prompts)
     latents = noise(request.seed, plan, int(vae.get("z_dim", 16)), spatial_factor(vae), references).to(model.device)
     negative = embeds[words] if len(embeds) > words else None
@@ -73,7 +74,7 @@ def read_prompts(job: Preparation) -> list[torch.Tensor]:
 
     Raises Refusal, Stopped.
     """
-    return _embeds(job, _prompts(job.request, job.plan))
+    return embeds_of(job, _prompts(job.request, job.plan))
 
 
 def _prompts(request: TakeRequest, plan: Plan) -> list[str]:
@@ -117,7 +118,7 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
         )
 
 
-def _embeds(job: Preparation, prompts: list[str]) -> list[torch.Tensor]:
+def embeds_of(job: Preparation, prompts: Sequence[str]) -> list[torch.Tensor]:
     """(1, 512, width) for each prompt; the text encoder is not even loaded if all of them are known."""
     placement, cache = job.placement, job.cache.prompts
     known = {prompt: cache.get(clean(prompt)) for prompt in prompts}

@@ -55,6 +55,12 @@ GGUF_NOT_IN_8_BIT_NOTE = Sentence(
 
 def plan_on_machine(request: TakeRequest, inventory: Inventory) -> Plan:
     """What would be done for `request` with what this machine has, and why not; changes nothing."""
+    draft = begun(request, inventory)
+    return draft if isinstance(draft, Plan) else run_steps(draft, (*plan_steps.REQUEST_STEPS, *MACHINE_STEPS)).plan
+
+
+def begun(request: TakeRequest, inventory: Inventory) -> Draft | Plan:
+    """The draft of a plan for `request`, in which nothing is settled; a plan that says so if the model isn't known."""
     known = entries.load()
     try:
         entry = known.entry(request.model)
@@ -64,8 +70,7 @@ def plan_on_machine(request: TakeRequest, inventory: Inventory) -> Plan:
     model = inventory.find(entry)
     here = [lora for lora in known.loras_of(entry.id) if extras.find_lora(lora, inventory.models_folders)]
     loras = [lora.id for lora in here if locate.accepts_lora(model, lora)]
-    draft = Draft(request, entry, empty_plan(request), loras, inventory, model)
-    return run_steps(draft, (*plan_steps.REQUEST_STEPS, *MACHINE_STEPS)).plan
+    return Draft(request, entry, empty_plan(request), loras, inventory, model)
 
 
 def find_tiny_decoder(entry: ModelEntry, models_folders: Sequence[str]) -> str:
@@ -147,7 +152,8 @@ def _fit_into_budget(draft: Draft) -> Draft:
     )
 
 
-def _check_model(draft: Draft) -> Draft | Problem:
+def check_model(draft: Draft) -> Draft | Problem:
+    """Find that the model isn't here, with what would help."""
     if isinstance(draft.model, LocatedModel):
         again = [
             Fix(
@@ -191,7 +197,7 @@ MACHINE_STEPS: tuple[Step, ...] = (
     _choose_decoder,
     _settle_matrices,
     _fit_into_memory,
-    unless_refused(_check_model),
+    unless_refused(check_model),
     unless_refused(_check_depth_model),
     unless_refused(_settle_loras),
     unless_refused(skipped_work.settle_step_cache),

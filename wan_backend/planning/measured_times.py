@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..protocol.messages import PhaseSeconds, Plan
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 MAX_MODELS = 100
 MAX_BYTES = 100_000
+PASSES_OF_A_TRAINED_STEP = 3.5
+"""A step of a training against a pass of a take: forward, forward again and backward, without the quick kernels."""
 LONGEST_SECONDS = 7 * 24 * 3600.0
 """No take is expected to last longer; a file that says so is not believed."""
 
@@ -69,6 +71,8 @@ class MeasuredTimes:
         """How long a take, or a look, by that plan will probably take; None if none was made with its model."""
         with self._lock:
             measured = self._known.get(_key(plan, look))
+            if measured is None and plan.training is not None:
+                measured = _as_of_training(self._known.get(_key(replace(plan, training=None), look=False)))
         if measured is None or plan.problem is not None:
             return None
         pixels = _pixels(plan)
@@ -76,7 +80,16 @@ class MeasuredTimes:
         return round(min(whole, LONGEST_SECONDS), 1)
 
 
+def _as_of_training(measured: MeasuredTime | None) -> MeasuredTime | None:
+    """About what a training takes, by what a take took."""
+    if measured is None:
+        return None
+    return replace(measured, denoise=measured.denoise * PASSES_OF_A_TRAINED_STEP)
+
+
 def _key(plan: Plan, look: bool) -> str:
+    if plan.training is not None:
+        return f"{plan.model} training"
     cards = f" {plan.cards} cards" if plan.cards > 1 and not look else ""
     return f"{plan.model} {plan.matrix_precision.value}{cards}{' look' if look else ''}"
 
@@ -86,6 +99,8 @@ def _pixels(plan: Plan) -> int:
 
 
 def _passes(plan: Plan) -> int:
+    if plan.training is not None:
+        return max(1, plan.steps)
     return max(1, plan.forwards or plan.steps * (2 if plan.guidance_scale > 1 else 1))
 
 

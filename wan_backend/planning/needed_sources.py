@@ -28,6 +28,8 @@ ABSENT = {
     Role.AFTER: Sentence("There is nothing after the gap; put the playhead between two strips."),
     Role.DEPTH: Sentence("There is no depth of the scene to follow; select a scene strip."),
 }
+SEVERAL = (Role.KEPT, Role.CLIP)
+"""Roles of which there may be more than one source."""
 MAX_CHECKED_FILES = 32
 """The number of files that are looked for in a long row of pictures."""
 
@@ -37,7 +39,7 @@ def check(request: TakeRequest, known_problem: Callable[[Source], Problem | None
 
     `known_problem` is asked what an earlier look into a source's files showed.
     """
-    roles = [source.role for source in request.sources if source.role is not Role.KEPT]
+    roles = [source.role for source in request.sources if source.role not in SEVERAL]
     if len(set(roles)) != len(roles):
         return _bad(Sentence("Two sources of the take have the same role; select its strips again."))
     for role in NEEDED.get(request.task, ()):

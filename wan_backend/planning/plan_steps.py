@@ -33,6 +33,7 @@ from ..protocol.messages import (
     Quality,
     Role,
     TakeRequest,
+    Training,
 )
 from ..protocol.sentences import Sentence
 from ..storage import media_folder
@@ -72,17 +73,31 @@ def cleaned(request: TakeRequest) -> TakeRequest:
     """The request with its prompts free of what no text encoder can read: lone surrogates and control characters."""
     return dataclasses.replace(
         request,
-        prompt=_readable(request.prompt),
-        negative_prompt=_readable(request.negative_prompt),
-        words=[dataclasses.replace(each, prompt=_readable(each.prompt)) for each in request.words],
+        prompt=readable(request.prompt),
+        negative_prompt=readable(request.negative_prompt),
+        words=[dataclasses.replace(each, prompt=readable(each.prompt)) for each in request.words],
+        training=None if request.training is None else _cleaned_training(request.training),
     )
 
 
-def _readable(text: str) -> str:
+def _cleaned_training(training: Training) -> Training:
+    return dataclasses.replace(
+        training,
+        name=" ".join(readable(training.name).split()),
+        trigger=" ".join(readable(training.trigger).split()),
+        caption=readable(training.caption),
+        captions=[readable(each) for each in training.captions],
+        sample_prompt=readable(training.sample_prompt),
+    )
+
+
+def readable(text: str) -> str:
+    """`text` with spaces in place of lone surrogates and control characters."""
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cs", "Cc") else " " for c in text)
 
 
-def _name_model(draft: Draft) -> Draft:
+def name_model(draft: Draft) -> Draft:
+    """Settle the model, and the rate of its frames."""
     return draft.with_plan(model=draft.entry.id, model_frame_rate=draft.entry.rate)
 
 
@@ -102,7 +117,7 @@ def _check_task(draft: Draft) -> Draft | Problem:
 def _check_prompts(draft: Draft) -> Draft | Problem:
     request = draft.request
     shown = any(source.role in PROMPTLESS_ROLES for source in request.sources)
-    if not shown and not request.words and not _readable(request.prompt).strip():
+    if not shown and not request.words and not readable(request.prompt).strip():
         return Problem(
             ProblemKind.BAD_PROMPT, Sentence("The prompt is empty; describe in a sentence what the take shows.")
         )
@@ -123,7 +138,8 @@ def _check_prompts(draft: Draft) -> Draft | Problem:
     return words_over_time.problem_of(cleaned(request)) or draft
 
 
-def _check_settings(draft: Draft) -> Draft | Problem:
+def check_settings(draft: Draft) -> Draft | Problem:
+    """Find a seed or another number that is out of bounds."""
     request = draft.request
     if not 0 <= request.seed < 1 << 63:
         fix = Fix(Sentence("Use seed 1"), FixSetting.SEED, "1")
@@ -168,7 +184,8 @@ def _note_unread_prompt(draft: Draft) -> Draft:
     return draft.with_plan(*notes)
 
 
-def _settle_size(draft: Draft) -> Draft:
+def settle_size(draft: Draft) -> Draft:
+    """Settle the size of the pictures."""
     request, entry = draft.request, draft.entry
     if request.least_size:
         size = sizes.least_size(entry, request.width, request.height)
@@ -182,19 +199,19 @@ def _settle_size(draft: Draft) -> Draft:
 def _settle_length(draft: Draft) -> Draft:
     """Settle the frames of the take, and those of the clip that the model makes for it."""
     request, entry = draft.request, draft.entry
-    scene_rate = _scene_rate(request.frame_rate)
-    if scene_rate is None:
+    rate = scene_rate(request.frame_rate)
+    if rate is None:
         sentence = Sentence("The scene's frame rate can't be used; set one from 1 to 240 frames a second.")
         problem = Problem(ProblemKind.BAD_LENGTH, sentence)
         return draft.with_problem(problem).with_plan(take_frames=entry.min_frames, model_frames=entry.min_frames)
-    max_frames = min(MAX_TAKE_FRAMES, int(MAX_MODEL_FRAMES / entry.frame_rate * scene_rate))
+    max_frames = min(MAX_TAKE_FRAMES, int(MAX_MODEL_FRAMES / entry.frame_rate * rate))
     if not 1 <= request.length_frames <= max_frames:
-        problem = _wrong_length(request.length_frames, max_frames, scene_rate)
+        problem = _wrong_length(request.length_frames, max_frames, rate)
         return draft.with_problem(problem).with_plan(take_frames=1, model_frames=entry.min_frames)
     take_frames = request.length_frames
     if not entry.makes_long(request.task):
-        take_frames = min(take_frames, int(Fraction(entry.max_frames - 1) / entry.frame_rate * scene_rate) + 1)
-    handles = choose_handles(request, take_frames, scene_rate, entry)
+        take_frames = min(take_frames, int(Fraction(entry.max_frames - 1) / entry.frame_rate * rate) + 1)
+    handles = choose_handles(request, take_frames, rate, entry)
     clip = handles.clip
     draft = draft.with_plan(
         *([handles.note] if handles.note else []),
@@ -229,9 +246,9 @@ def _settle_length(draft: Draft) -> Draft:
     return draft
 
 
-def _wrong_length(length_frames: int, max_frames: int, scene_rate: Fraction) -> Problem:
+def _wrong_length(length_frames: int, max_frames: int, rate: Fraction) -> Problem:
     if length_frames < 1:
-        use = min(max_frames, round(scene_rate))
+        use = min(max_frames, round(rate))
         sentence = Sentence(
             "A length of {frames} frames is too short; give 1 to {most} frames.", frames=length_frames, most=max_frames
         )
@@ -246,7 +263,8 @@ def _wrong_length(length_frames: int, max_frames: int, scene_rate: Fraction) -> 
     return Problem(ProblemKind.BAD_LENGTH, sentence, [fix])
 
 
-def _scene_rate(rate: FrameRate) -> Fraction | None:
+def scene_rate(rate: FrameRate) -> Fraction | None:
+    """The rate as a fraction; None if no scene has it."""
     try:
         exact = rate.exact()
     except ZeroDivisionError:
@@ -313,13 +331,13 @@ def _check_media_folder(draft: Draft) -> Draft | Problem:
 
 
 REQUEST_STEPS: tuple[Step, ...] = (
-    _name_model,
+    name_model,
     _check_task,
     _check_prompts,
-    _check_settings,
+    check_settings,
     _check_architecture,
     _note_unread_prompt,
-    _settle_size,
+    settle_size,
     _settle_length,
     unless_refused(words_over_time.settle),
     unless_refused(_check_sources),

@@ -5,7 +5,7 @@ so it needs nothing that is installed.
 
 framing        bytes to lines and back, with a limit on a line's length
 envelope       lines to JSON-RPC requests, responses and notifications
-messages       the dataclasses that travel as params and results; the next eight hold some of them
+messages       the dataclasses that travel as params and results; some are in modules of their own
 takes          a take: its request, sources and LoRAs, its plan and its job
 choices        the enumerations
 work           the messages between the server and a worker
@@ -13,6 +13,7 @@ workers        the messages about a server's workers and their cards
 transfer       the messages by which media crosses a line to another machine
 looks          the messages of looks: small drafts of what is being looked at
 downloads      the messages about downloads
+training       the messages about a training of a LoRA
 uploads        what a file is that was sent to the page in a browser
 cut            a cut, as it leaves for other programs and comes from them
 cut_file       a cut as lines in a file

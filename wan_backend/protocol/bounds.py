@@ -27,6 +27,15 @@ from .takes import (
     TakeRequest,
     Words,
 )
+from .training import (
+    MAX_CAPTION_CHARACTERS,
+    MAX_CLIPS,
+    MAX_RANK,
+    MAX_TRAINING_NAME,
+    MAX_TRAINING_STEPS,
+    MAX_TRIGGER,
+    Training,
+)
 
 MAX_JSON_CHARACTERS = 1 << 20
 """The limit of a line of the wire; nothing that was ever written is as long."""
@@ -80,8 +89,24 @@ def is_sane_request(request: TakeRequest) -> bool:
         and all(_is_number(use.strength) for use in request.loras)
         and len(request.words) <= MAX_WORDS
         and all(map(_are_sane_words, request.words))
-        and len(request.sources) <= MAX_SOURCES
+        and len(request.sources) <= (MAX_SOURCES if request.training is None else MAX_CLIPS)
         and all(map(is_sane_source, request.sources))
+        and (request.training is None or is_sane_training(request.training))
+    )
+
+
+def is_sane_training(training: Training) -> bool:
+    """Whether every value of it is within what can be meant."""
+    texts = [training.caption, training.sample_prompt, *training.captions]
+    return (
+        _is_text(training.name, 2 * MAX_TRAINING_NAME)
+        and _is_text(training.trigger, 2 * MAX_TRIGGER)
+        and len(training.captions) <= MAX_CLIPS
+        and all(_is_text(text, 2 * MAX_CAPTION_CHARACTERS) for text in texts)
+        and all(each is None or 1 <= each <= MAX_TRAINING_STEPS for each in (training.steps, training.sample_every))
+        and (training.rank is None or 1 <= training.rank <= MAX_RANK)
+        and _is_number(training.learning_rate)
+        and _is_number(training.preserve_share)
     )
 
 

@@ -199,6 +199,8 @@ class Role(StrEnum):
     """One picture whose look the take gets (previs)."""
     KEPT = "kept"
     """One picture, which the take keeps as its frame `at_frame`; there may be several (all tasks)."""
+    CLIP = "clip"
+    """Pictures that a LoRA is trained on; there may be many."""
 
 
 PROMPTLESS_ROLES = frozenset({Role.FIRST, Role.BEFORE, Role.AFTER, Role.LOOK, Role.KEPT})

@@ -29,6 +29,7 @@ from . import (
     methods,
     name_runs,
     takes,
+    training,
     transfer,
     work,
     workers,
@@ -37,7 +38,7 @@ from .conversion import CODEC, Codec
 from .methods import Method
 from .sentences import Sentence
 
-MODULES = (choices, name_runs, takes, messages, workers, work, looks, downloads, cut, transfer)
+MODULES = (choices, name_runs, takes, training, messages, workers, work, looks, downloads, cut, transfer)
 """The modules of the messages, in the order in which they are described."""
 HOPS = [
     ("Client to server", methods.SERVER_METHODS, "The client calls these; the server answers each."),

@@ -29,6 +29,7 @@ from .choices import (
 )
 from .conversion import CODEC, Codec
 from .sentences import NO_SENTENCE, Sentence
+from .training import Training, TrainingKind, TrainingPlan, TrainingStatus
 
 READ_PROMPT_CHARACTERS = 2000
 """How much of a prompt the text encoder reads: about what its 512 tokens hold in English."""
@@ -244,7 +245,8 @@ class TakeRequest:
     origin: Origin = field(default_factory=Origin)
     sources: list[Source] = field(default_factory=list)
     """The sources that the take is made from, at most one of each role; `task` says which ones. Only of kept pictures
-    there may be MAX_KEPT_PICTURES, of which no two are the same frame of the model."""
+    there may be MAX_KEPT_PICTURES, of which no two are the same frame of the model. A training has clips alone, at most
+    MAX_CLIPS."""
     strength: float = 1.0
     """0 to 1: how far a restyled take may leave its footage, or a previs what was blocked out."""
     guide: Guide = Guide.NONE
@@ -261,10 +263,14 @@ class TakeRequest:
     words: list[Words] = field(default_factory=list)
     """Words over time, at most MAX_WORDS, of which no two have a frame in common. Each part's prompt is the whole one
     followed by its words; where there are none, the whole prompt holds."""
+    training: Training | None = None
+    """What is trained, if the job is a training; None if a take is made."""
 
     @property
     def shown_prompt(self) -> str:
-        """What it is called by: the prompt, or the first words where there is none."""
+        """What it is called by: the prompt, or the first words where there is none; the name of a training."""
+        if self.training is not None:
+            return self.training.name
         if self.prompt.strip() or not self.words:
             return self.prompt
         return min(self.words, key=lambda each: each.first).prompt
@@ -383,6 +389,8 @@ class Plan:
     """Handle frames before the take's first, at the scene's rate."""
     handle_after: int = 0
     """Handle frames after its last."""
+    training: TrainingPlan | None = None
+    """What was settled for a training; None for a take."""
     notes: list[Sentence] = field(default_factory=list)
     """Sentences: what was snapped, and why."""
     fixes: list[Fix] = field(default_factory=list)
@@ -474,7 +482,7 @@ class JobSummary:
     """A job's request in short: enough for its row in the queue and its place on the timeline."""
 
     title: str
-    """The beginning of the prompt, on one line."""
+    """The beginning of the prompt, or the name of a training, on one line."""
     task: Task
     model: str
     seed: int
@@ -482,13 +490,16 @@ class JobSummary:
     origin: Origin = field(default_factory=Origin)
     loras: int = 0
     """Number of LoRAs in the request."""
+    training: TrainingKind | None = None
+    """What is trained; None for a take."""
 
     @classmethod
     def of(cls, request: TakeRequest) -> JobSummary:
         """The summary of `request`."""
         title = " ".join(request.shown_prompt.split())[:MAX_TITLE_CHARACTERS]
         task, model, seed, frames = request.task, request.model, request.seed, request.length_frames
-        return cls(title, task, model, seed, frames, request.origin, len(request.loras))
+        trained = None if request.training is None else request.training.kind
+        return cls(title, task, model, seed, frames, request.origin, len(request.loras), trained)
 
 
 @dataclass(frozen=True)
@@ -521,6 +532,8 @@ class JobStatus:
     """Its place among the queued jobs: the smallest comes first. 0 if it isn't known."""
     held_elsewhere: bool = False
     """True if another live server holds the job: it is shown here, and `retry` and `clear` are refused."""
+    training: TrainingStatus | None = None
+    """How far a training is, and what it has brought: such a job has no `take`, also when it is done."""
 
 
 @dataclass(frozen=True)

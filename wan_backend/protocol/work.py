@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from .choices import Component, JobState
 from .sentences import NO_SENTENCE, Sentence
 from .takes import PhaseSeconds, Plan, Take, TakeRequest
+from .training import TrainingStatus
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,14 @@ class WarmUpParams:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The take that a worker made."""
+    """The take that a worker made, or the training that it brought to its end."""
 
-    take: Take
+    take: Take | None
+    """None of a training."""
     seconds: PhaseSeconds
     notes: list[Sentence] = field(default_factory=list)
     """Sentences: what was unusual about how it was made."""
+    training: TrainingStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class ProgressParams:
     sentence: Sentence = NO_SENTENCE
     preview: str = ""
     """Absolute path of a small JPEG file of what the take looks like after `step`; empty if there is none."""
+    training: TrainingStatus | None = None
+    """How far a training is; None if that is as before, or a take is made."""
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,8 @@ TOO_LARGE = Sentence("It waits for a card with more memory.")
 MAX_PASSED = 32
 """So many jobs that may not go to any worker that is free are passed over for others behind them."""
 LEAVE_SECONDS = 1.0
+MADE_WAY = Sentence("A take goes first; the training goes on after it.")
+NO_TRAINING = Sentence("A training can't be looked at, or got ready; submit it.")
 
 
 class JobRunner:
@@ -145,7 +147,24 @@ class JobRunner:
                 self._plan(seat, job.job_id)
             else:
                 seat.life.want()
+        if not free:
+            self._make_way(passed)
         self._report_waiting()
+
+    def _make_way(self, passed: set[str]) -> None:
+        """Where every worker has something to do, have a training stop for the job that waits and comes before it."""
+        waiting = self._queue.next_queued(passed)
+        if waiting is None or any(sentence == MADE_WAY for _, sentence in self._stopping.values()):
+            return
+        barred = self._barred_for(waiting.job_id)
+        training = [seat for seat in self._seats if self._makes_way_for(seat.life.busy_with, waiting.job_id)]
+        seat = self._seats.choose(waiting.summary.model, training, barred)
+        if seat is not None:
+            self._stop(seat.life.busy_with, Hold.NONE, MADE_WAY)
+
+    def _makes_way_for(self, working: str, waiting: str) -> bool:
+        known = bool(working) and working not in self._stopping and self._queue.has(working)
+        return known and self._queue.makes_way_for(working, waiting)
 
     def _report_waiting(self) -> None:
         """Say at the next job what all workers that could have it wait for, if they do."""
@@ -167,10 +186,13 @@ class JobRunner:
     def warm_up(self, params: WarmParams) -> None:
         """Have the worker that would get such a job get ready for it once it has nothing else to do; only the newest
         one counts."""
-        self._to_warm_up = params
+        if params.request.training is None:
+            self._to_warm_up = params
 
     def look(self, params: LookParams) -> Later:
         """A small draft of what is looked at, made while there is no job; the one before it ends."""
+        if params.request is not None and params.request.training is not None:
+            raise Refusal.of(ProblemKind.BAD_SETTING, NO_TRAINING)
         return Later(lambda hand_in: self._looks.ask(params, hand_in))
 
     def _why_no_look(self, free: list[Seat]) -> ProtocolError | None:

@@ -12,7 +12,7 @@ from ..library.library_index import LibraryIndex
 from ..library.transformer_answers import TransformerAnswers
 from ..memory.forecast import Machine
 from ..memory.needs import calculate_from_catalogue
-from ..planning import machine_steps
+from ..planning import machine_steps, training_steps
 from ..planning.calibrations import Calibrations
 from ..planning.draft import NOT_SEARCHED, Inventory
 from ..planning.unusable_files import UnusableFiles
@@ -71,7 +71,8 @@ class Planner:
 
     def plan(self, request: TakeRequest, machine: Machine | None = None) -> Plan:
         """Plan a request, or say why it can't be done; changes nothing. `machine`: another than the usual one."""
-        return machine_steps.plan_on_machine(request, self._inventory(machine or self._machine()))
+        how = machine_steps if request.training is None else training_steps
+        return how.plan_on_machine(request, self._inventory(machine or self._machine()))
 
     def _inventory(self, machine: Machine | None) -> Inventory:
         limits = machine, self._memory_budget_bytes

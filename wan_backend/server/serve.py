@@ -607,4 +607,5 @@ def _progress_of(status: JobStatus) -> ProgressParams:
         status.eta_seconds,
         status.sentence,
         status.preview,
+        status.training,
     )

@@ -34,6 +34,7 @@ from .second_card import SecondCard
 from .server_connection import Look, Run, WarmUp
 from .source_reader import SourceReader
 from .take_job import make_take
+from .train_job import train
 from .warm_model import WarmModel, model_for
 from .warm_up import get_ready
 
@@ -144,9 +145,24 @@ class Executor:
 
     def _make(self, run: Run) -> RunResult:
         log.info("job %s begins", run.params.job_id)
-        warm = self._warm_model(run.params)
         stop = run.canceled.is_set
+        if run.params.request.training is not None:
+            return self._train(run, stop)
+        warm = self._warm_model(run.params)
         return make_take(run.params, warm, self._report, stop, self._reader.for_job(stop), self._on_read, self._second)
+
+    def _train(self, run: Run, stop: Callable[[], bool]) -> RunResult:
+        """A training has a model of its own: what stays of it is no take's."""
+        if self._warm is not None:
+            self._warm.model.drop_all()
+        model = model_for(run.params, None)
+        self._warm = None
+        devices.release(model.device)
+        try:
+            return train(run.params, model, self._report, stop, self._reader.for_job(stop), self._on_read)
+        finally:
+            model.drop_all()
+            devices.release(model.device)
 
     def _warm_model(self, params: RunParams) -> WarmModel:
         """The model of the job; if another one is warm, it leaves memory first."""

@@ -1,0 +1,185 @@
+"""A training in the queue: its curve, its samples beside those without the LoRA, and the LoRAs that it has kept."""
+
+from __future__ import annotations
+
+from array import array
+from itertools import pairwise
+from typing import Any
+
+import bpy
+import bpy.utils.previews
+from bpy.app.translations import pgettext_iface as iface_
+
+from ...wan_backend.protocol.messages import JobStatus, Plan, TrainedLora, TrainingKind, TrainingStatus
+from ..operators import redrawing
+from ..stopwatch import timed
+from . import live_preview_icon, paragraph, thumbnail_icons, wording
+
+KIND_WORDS = {TrainingKind.LOOK: "Look", TrainingKind.SUBJECT: "Subject", TrainingKind.MOTION: "Motion"}
+SIDE = 192
+"""Of the curve's picture, in pixels."""
+MARGIN = 6
+LARGE, SMALL = 6.2, 3.4
+"""The scales of the pictures: three, and up to five beside one another fit a sidebar."""
+SMOOTHED = 7
+"""So many points of a curve make one of the line that is drawn over them."""
+MAX_KEPT = 32
+LINE, POINTS, GROUND = 0xFFE8A848, 0xFF686868, 0xFF202020
+"""Colors as the bytes red, green, blue and opacity in one number, the lowest byte first."""
+
+_kept: Any = None
+"""Blender's own collection of previews, by job."""
+_drawn: dict[str, tuple[float, ...]] = {}
+"""The curve that each picture shows, by job."""
+_asked: dict[str, tuple[float, ...]] = {}
+
+
+def register() -> None:
+    """Create the collection of previews."""
+    global _kept
+    _kept = bpy.utils.previews.new()
+
+
+def unregister() -> None:
+    """Remove the collection, with all pictures."""
+    global _kept
+    if bpy.app.timers.is_registered(_draw_curves):
+        bpy.app.timers.unregister(_draw_curves)
+    _asked.clear()
+    _drawn.clear()
+    if _kept is not None:
+        bpy.utils.previews.remove(_kept)
+        _kept = None
+
+
+def draw(layout: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
+    """How a training goes and what it has brought; nothing before its first steps."""
+    training = job.training
+    if training is None:
+        return
+    pictures = [(iface_("Loss"), _curve_icon(job.job_id, training))]
+    newest = training.newest
+    if newest is not None and newest.picture:
+        pictures.append((iface_("Without"), thumbnail_icons.icon_of(training.picture_without)))
+        pictures.append((iface_("Step {}").format(newest.step), thumbnail_icons.icon_of(newest.picture)))
+    _draw_pictures(layout, pictures)
+    words = facts(training)
+    if words:
+        paragraph.draw(layout, context, words, "INFO", translate=False)
+    for note in training.notes:
+        paragraph.draw(layout, context, note, "INFO")
+    if training.kept:
+        _draw_kept(layout, job, training.kept)
+
+
+def _draw_pictures(layout: bpy.types.UILayout, pictures: list[tuple[str, int]]) -> None:
+    shown = [(title, icon) for title, icon in pictures if icon]
+    if not shown:
+        return
+    row = layout.row(align=True)
+    for title, icon in shown:
+        column = row.column(align=True)
+        column.label(text=title, translate=False)
+        column.template_icon(icon_value=icon, scale=LARGE)
+
+
+def _draw_kept(layout: bpy.types.UILayout, job: JobStatus, kept: list[TrainedLora]) -> None:
+    """A column for each LoRA: its sample, if there is one, and the button that uses it."""
+    layout.label(text="Use this one:")
+    row = layout.row(align=True)
+    for lora in {each.step: each for each in kept}.values():  # the finished one in place of that of its step
+        column = row.column(align=True)
+        icon = thumbnail_icons.icon_of(lora.picture) if lora.picture else 0
+        if icon:
+            column.template_icon(icon_value=icon, scale=SMALL)
+        button = column.operator("wan_vse.use_trained", text=iface_("Step {}").format(lora.step), translate=False)
+        button.job_id, button.step = job.job_id, lora.step
+
+
+def facts(training: TrainingStatus) -> str:
+    """ "14 clips; loss 0.113; 1.2 s a step; trigger: inkwsh"."""
+    parts = []
+    if training.clips:
+        parts.append(iface_("1 clip" if training.clips == 1 else "{} clips").format(training.clips))
+    if training.curve:
+        parts.append(iface_("loss {:.3f}").format(smoothed(training.curve)[-1]))
+    if training.seconds_a_step:
+        parts.append(iface_("{:.2g} s a step").format(training.seconds_a_step))
+    if training.trigger:
+        parts.append(iface_("trigger: {}").format(training.trigger))
+    return "; ".join(parts)
+
+
+def plan_words(plan: Plan) -> str:
+    """ "832 x 480, 33 frames, 1,200 steps, rank 32, learning rate 0.0001"."""
+    assert plan.training is not None
+    size = iface_("{} x {}, {}, {:,} steps").format(
+        plan.width, plan.height, wording.frames(plan.model_frames), plan.steps
+    )
+    rate = f"{plan.training.learning_rate:g}"
+    return iface_("{}, rank {}, learning rate {}").format(size, plan.training.rank, rate)
+
+
+def smoothed(curve: list[float]) -> list[float]:
+    """The mean of the points around each one; fewer at the ends."""
+    around = SMOOTHED // 2
+    windows = (curve[max(0, number - around) : number + around + 1] for number in range(len(curve)))
+    return [sum(window) / len(window) for window in windows]
+
+
+def _curve_icon(job_id: str, training: TrainingStatus) -> int:
+    """The icon of the curve; 0 until a timer has drawn it. Safe in a draw."""
+    if _kept is None or bpy.app.background or len(training.curve) < 2:
+        return 0
+    curve = tuple(training.curve)
+    if _drawn.get(job_id) != curve:
+        _asked[job_id] = curve
+        if not bpy.app.timers.is_registered(_draw_curves):
+            bpy.app.timers.register(_draw_curves, first_interval=0.01)
+    return int(_kept[job_id].icon_id) if job_id in _kept else 0
+
+
+@timed("timer: training curve")
+def _draw_curves() -> None:
+    if _kept is None:
+        return
+    if len(_kept) > MAX_KEPT:
+        _kept.clear()
+        _drawn.clear()
+    for job_id, curve in _asked.items():
+        live_preview_icon.show(_kept, job_id, (SIDE, SIDE, memoryview(picture_of(list(curve)))))
+        _drawn[job_id] = curve
+    _asked.clear()
+    redrawing.redraw()
+
+
+def picture_of(curve: list[float]) -> array[int]:
+    """The curve as packed pixels, from the lowest row up: its points, and a smoothed line over them."""
+    pixels = array("i", [_signed(GROUND)]) * (SIDE * SIDE)
+    low, high = min(curve), max(curve)
+    room = SIDE - 2 * MARGIN - 1
+
+    def place(number: float, value: float) -> tuple[int, int]:
+        share = (value - low) / (high - low) if high > low else 0.5
+        return MARGIN + round(number / max(1, len(curve) - 1) * room), MARGIN + round(share * room)
+
+    for number, value in enumerate(curve):
+        _dot(pixels, *place(number, value), _signed(POINTS))
+    line = [place(number, value) for number, value in enumerate(smoothed(curve))]
+    for (left, below), (right, above) in pairwise(line):
+        steps = max(abs(right - left), abs(above - below), 1)
+        for step in range(steps + 1):
+            x, y = left + (right - left) * step // steps, below + (above - below) * step // steps
+            _dot(pixels, x, y, _signed(LINE))
+    return pixels
+
+
+def _dot(pixels: array[int], x: int, y: int, color: int) -> None:
+    for row in range(max(0, y - 1), min(SIDE, y + 1)):
+        for column in range(max(0, x - 1), min(SIDE, x + 1)):
+            pixels[row * SIDE + column] = color
+
+
+def _signed(color: int) -> int:
+    """As Blender keeps it: 32 bits with a sign."""
+    return color - (1 << 32) if color >= 1 << 31 else color
