@@ -44,8 +44,8 @@ def caption(scene: Scene) -> str:
 
 
 def with_trigger(prompt: str) -> str:
-    """The prompt as it asks for the look."""
-    return f"{prompt}, {TRIGGER}"
+    """The prompt as it asks for the look: the word stands where the product puts it, in captions and prompts."""
+    return f"{TRIGGER}, {prompt}"
 
 
 def draw(scene: Scene, frames: int, height: int = 144, width: int = 256) -> Tensor:
@@ -59,7 +59,8 @@ def share_in_ink(take: Tensor) -> float:
     low, high = take.float().amin(0), take.float().amax(0)
     chroma = high - low
     # Between green (120 degrees) and blue (240), where red is least; elsewhere it is another hue anyway.
-    hue = torch.where(green >= blue, 120 + 60 * (blue - red) / chroma.clamp_min(1e-6), 240 - 60 * (green - red) / chroma.clamp_min(1e-6))
+    past_green, before_blue = (60 * (each - red) / chroma.clamp_min(1e-6) for each in (blue, green))
+    hue = torch.where(green >= blue, 120 + past_green, 240 - before_blue)
     inked = (red <= low) & (chroma > _LEAST_CHROMA) & (hue > _HUES[0]) & (hue < _HUES[1])
     return float(inked.float().mean())
 
