@@ -14,7 +14,6 @@ import window
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "the sun moves over the hills"
 MOVING = "an orange circle moves right over a night sky"
-TRIES = 6
 HANDLE = 12
 Wait = Callable[[], Any]
 
@@ -57,30 +56,25 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.shoot_sidebar(out / "seams_panel.png")
     window.fill_window()
     yield None
-    yield from _joins_and_jumps(session, scene_name, out)
 
 
-def _joins_and_jumps(session: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
-    """A take that goes on from the motion of one take, and ends at another picture: made until its start joins."""
+def joins_and_jumps(work: Path, out: Path) -> Iterator[Wait | None]:
+    """A take that goes on from the motion of another one, and ends at a picture that has nothing to do with it."""
+    scene_name = yield from window.open_film(work, "joins")
+    session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
     scene = bpy.data.scenes[scene_name]
-    for strip in list(scene.sequence_editor.strips):
-        if strip.name not in shots.SKIES or strip.frame_final_start == 1:
-            scene.sequence_editor.strips.remove(strip)
+    (valley, *_) = shots.SKIES
+    scene.sequence_editor.strips.remove(scene.sequence_editor.strips[valley])
     settings = scene.wan_vse
+    settings.model_id, settings.quality = "embedded", "STANDARD"
     settings.prompt = settings.gap_prompt = MOVING
-    settings.handles, settings.length_mode, settings.length_frames = False, "FRAMES", shots.HOLE_START - 1
+    settings.length_mode, settings.length_frames = "FRAMES", shots.HOLE_START - 1
     settings.seed_locked, settings.seed = True, 5
+    yield lambda: session.server.status.state == "ready" and session.server.models
     scene.frame_set(1)
     yield from _made(session, scene_name, bpy.ops.wan_vse.generate)
     scene.frame_set(shots.HOLE_START + 12)
     yield from _made(session, scene_name, bpy.ops.wan_vse.fill_gap_here)
-    for seed in range(6, 6 + TRIES):
-        if _start(session, scene_name) <= 1.0:
-            break
-        strip = _take_at(scene_name, shots.HOLE_START)
-        scene.sequence_editor.strips.remove(strip)
-        settings.seed = seed
-        yield from _made(session, scene_name, bpy.ops.wan_vse.fill_gap_here)
     for strip in scene.sequence_editor.strips:
         strip.select = strip == _take_at(scene_name, shots.HOLE_START)
     scene.sequence_editor.active_strip = _take_at(scene_name, shots.HOLE_START)
@@ -107,12 +101,6 @@ def _strips(scene_name: str) -> Any:
 
 def _take_at(scene_name: str, start: int) -> Any:
     return next(strip for strip in _strips(scene_name) if strip.frame_final_start == start)
-
-
-def _start(session: Any, scene_name: str) -> float:
-    """How far the take in the gap jumps where it begins."""
-    take = session.jobs.get(_take_at(scene_name, shots.HOLE_START)["wan_vse_job"]).take
-    return max(take.start_jump.motion, take.start_jump.level, take.start_jump.color)
 
 
 def _slipped(scene_name: str, out: Path) -> Iterator[Wait | None]:
