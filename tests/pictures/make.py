@@ -197,7 +197,6 @@ STORIES = {
     "takes": takes.story,
     "stale": stale.story,
     "seams": seams.story,
-    "joins": seams.joins_and_jumps,
     "interchange": interchange.story,
     "live": live.story,
     "clicks": clicks.story,

@@ -13,7 +13,6 @@ import window
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "the sun moves over the hills"
-MOVING = "an orange circle moves right over a night sky"
 HANDLE = 12
 Wait = Callable[[], Any]
 
@@ -41,6 +40,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     _select(scene_name)
     for _ in range(3):
         yield None
+    window.shoot_area(out / "seams_timeline.png", window.timeline())
     yield from _slipped(scene_name, out)
     with window.in_timeline():
         bpy.ops.wan_vse.retry_worst_seam(count=2)
@@ -56,51 +56,6 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.shoot_sidebar(out / "seams_panel.png")
     window.fill_window()
     yield None
-
-
-def joins_and_jumps(work: Path, out: Path) -> Iterator[Wait | None]:
-    """A take that goes on from the motion of another one, and ends at a picture that has nothing to do with it."""
-    scene_name = yield from window.open_film(work, "joins")
-    session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
-    scene = bpy.data.scenes[scene_name]
-    (valley, *_) = shots.SKIES
-    scene.sequence_editor.strips.remove(scene.sequence_editor.strips[valley])
-    settings = scene.wan_vse
-    settings.model_id, settings.quality = "embedded", "STANDARD"
-    settings.prompt = settings.gap_prompt = MOVING
-    settings.length_mode, settings.length_frames = "FRAMES", shots.HOLE_START - 1
-    settings.seed_locked, settings.seed = True, 5
-    yield lambda: session.server.status.state == "ready" and session.server.models
-    scene.frame_set(1)
-    yield from _made(session, scene_name, bpy.ops.wan_vse.generate)
-    scene.frame_set(shots.HOLE_START + 12)
-    yield from _made(session, scene_name, bpy.ops.wan_vse.fill_gap_here)
-    for strip in scene.sequence_editor.strips:
-        strip.select = strip == _take_at(scene_name, shots.HOLE_START)
-    scene.sequence_editor.active_strip = _take_at(scene_name, shots.HOLE_START)
-    window.view_all()
-    for _ in range(3):
-        yield None
-    window.shoot_area(out / "seams_timeline.png", window.timeline())
-
-
-def _made(session: Any, scene_name: str, ask: Callable[[], set[str]]) -> Iterator[Wait | None]:
-    with window.in_timeline():
-        result = ask()
-    if result != {"FINISHED"}:
-        raise RuntimeError(f"The take was not asked for: {result}.")
-    yield None
-    yield lambda: all(job.state.ended for job in session.queue())
-    yield lambda: all(strip.get("wan_vse_role") != "placeholder" for strip in _strips(scene_name))
-    yield None
-
-
-def _strips(scene_name: str) -> Any:
-    return bpy.data.scenes[scene_name].sequence_editor.strips
-
-
-def _take_at(scene_name: str, start: int) -> Any:
-    return next(strip for strip in _strips(scene_name) if strip.frame_final_start == start)
 
 
 def _slipped(scene_name: str, out: Path) -> Iterator[Wait | None]:
