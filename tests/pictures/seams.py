@@ -13,8 +13,6 @@ import window
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "the sun moves over the hills"
-MOVING = "an orange circle moves right over a night sky"
-TRIES = 6
 HANDLE = 12
 Wait = Callable[[], Any]
 
@@ -42,6 +40,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     _select(scene_name)
     for _ in range(3):
         yield None
+    window.shoot_area(out / "seams_timeline.png", window.timeline())
     yield from _slipped(scene_name, out)
     with window.in_timeline():
         bpy.ops.wan_vse.retry_worst_seam(count=2)
@@ -57,62 +56,6 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.shoot_sidebar(out / "seams_panel.png")
     window.fill_window()
     yield None
-    yield from _joins_and_jumps(session, scene_name, out)
-
-
-def _joins_and_jumps(session: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
-    """A take that goes on from the motion of one take, and ends at another picture: made until its start joins."""
-    scene = bpy.data.scenes[scene_name]
-    for strip in list(scene.sequence_editor.strips):
-        if strip.name not in shots.SKIES or strip.frame_final_start == 1:
-            scene.sequence_editor.strips.remove(strip)
-    settings = scene.wan_vse
-    settings.prompt = settings.gap_prompt = MOVING
-    settings.handles, settings.length_mode, settings.length_frames = False, "FRAMES", shots.HOLE_START - 1
-    settings.seed_locked, settings.seed = True, 5
-    scene.frame_set(1)
-    yield from _made(session, scene_name, bpy.ops.wan_vse.generate)
-    scene.frame_set(shots.HOLE_START + 12)
-    yield from _made(session, scene_name, bpy.ops.wan_vse.fill_gap_here)
-    for seed in range(6, 6 + TRIES):
-        if _start(session, scene_name) <= 1.0:
-            break
-        strip = _take_at(scene_name, shots.HOLE_START)
-        scene.sequence_editor.strips.remove(strip)
-        settings.seed = seed
-        yield from _made(session, scene_name, bpy.ops.wan_vse.fill_gap_here)
-    for strip in scene.sequence_editor.strips:
-        strip.select = strip == _take_at(scene_name, shots.HOLE_START)
-    scene.sequence_editor.active_strip = _take_at(scene_name, shots.HOLE_START)
-    window.view_all()
-    for _ in range(3):
-        yield None
-    window.shoot_area(out / "seams_timeline.png", window.timeline())
-
-
-def _made(session: Any, scene_name: str, ask: Callable[[], set[str]]) -> Iterator[Wait | None]:
-    with window.in_timeline():
-        result = ask()
-    if result != {"FINISHED"}:
-        raise RuntimeError(f"The take was not asked for: {result}.")
-    yield None
-    yield lambda: all(job.state.ended for job in session.queue())
-    yield lambda: all(strip.get("wan_vse_role") != "placeholder" for strip in _strips(scene_name))
-    yield None
-
-
-def _strips(scene_name: str) -> Any:
-    return bpy.data.scenes[scene_name].sequence_editor.strips
-
-
-def _take_at(scene_name: str, start: int) -> Any:
-    return next(strip for strip in _strips(scene_name) if strip.frame_final_start == start)
-
-
-def _start(session: Any, scene_name: str) -> float:
-    """How far the take in the gap jumps where it begins."""
-    take = session.jobs.get(_take_at(scene_name, shots.HOLE_START)["wan_vse_job"]).take
-    return max(take.start_jump.motion, take.start_jump.level, take.start_jump.color)
 
 
 def _slipped(scene_name: str, out: Path) -> Iterator[Wait | None]:
