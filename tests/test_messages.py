@@ -122,7 +122,8 @@ def collected() -> dict[str, str]:
         "Python {version} at {executable}.",  # the doctor
         "it is cut off: it has {size} of {expected} bytes",  # a clause
         "Use {frames} frames",  # a button
-        "Does every task, and keeps neighbors, depth and references best. Slow without its 4-step LoRA.",  # the catalogue
+        # the catalogue
+        "Does every task, and keeps neighbors, depth and references best. Slow without its 4-step LoRA.",
         "{} takes; the first: {}",  # the add-on
         "Rendering the source.",
         "Free Card",

@@ -224,8 +224,8 @@ class Finish:
     source, as footage, whose `pictures` say their size."""
 
     upscaler: str
-    """An upscaling model: the id of one in the catalogue, or the name of a file in a models folder's subfolder for
-    them."""
+    """An upscaling model: the id of one in the catalogue, or the name of a file in the subfolder for them of a models
+    folder."""
     factor: int = 2
     """How many times as large each side becomes: 2 or 4. 0: as large as fills the scene's frame."""
     base: str = ""

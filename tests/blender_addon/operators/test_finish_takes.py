@@ -42,7 +42,7 @@ def asked(shot):
 @pytest.mark.parametrize(("factor", "number"), [("TWO", 2), ("FOUR", 4), ("SCENE", 0)])
 def test_the_shown_take_is_the_only_source_and_the_larger_one_comes_onto_the_strip(shot, factor, number):
     here(shot, UPSCALER)
-    before = len(shot.scene.sequence_editor.strips_all)
+    before = len(list(shot.compat.shown_strips(shot.scene)))
     assert bpy.ops.wan_vse.finish_take(factor=factor) == FINISHED
     request = asked(shot)
     assert (request.finish.upscaler, request.finish.factor, request.finish.base) == (UPSCALER, number, A)
@@ -51,7 +51,7 @@ def test_the_shown_take_is_the_only_source_and_the_larger_one_comes_onto_the_str
     assert (pictures.pictures.width, pictures.pictures.height) == (96, 64)
     assert (request.width, request.height) == shot.wide and request.length_frames == 24
     assert shot.stand_in.onto == [shot.strip[shot.identity.STRIP]]
-    assert len(shot.scene.sequence_editor.strips_all) == before
+    assert len(list(shot.compat.shown_strips(shot.scene))) == before
 
 
 def test_handles_stay_handles(shot):
