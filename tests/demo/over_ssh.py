@@ -1,9 +1,8 @@
-"""Some of the demo's takes on another machine: by `build.py demo --backend "ssh ..."`, over an sshd on loopback.
+"""Two of the demo's takes on another machine: by `build.py demo --backend "ssh ..."`, over an sshd on loopback.
 
-    python tests/demo/over_ssh.py [TASKS]
+    python tests/demo/over_ssh.py
 
-`restyle` is made from pictures and `extend` from a movie, and both are made if none is named, so both kinds are sent.
-It skips itself where there is no sshd.
+One take is made from pictures and one from a movie, so both are sent. It skips itself where there is no sshd.
 """
 
 from __future__ import annotations
@@ -26,31 +25,30 @@ LEAVES_SECONDS = 120.0
 
 
 def main() -> int:
-    """The exit code: 0 where all takes are what they should be, and were made over there."""
-    tasks = sys.argv[1] if len(sys.argv) > 1 else TASKS
+    """The exit code: 0 where both takes are what they should be, and were made over there."""
     if not loopback_ssh.is_possible():
         sys.stdout.write("[over ssh] SKIPPED: no sshd here\n")
         return 0
     with tempfile.TemporaryDirectory(prefix="wan-over-ssh-", ignore_cleanup_errors=True) as folder:
         ssh = loopback_ssh.LoopbackSsh(Path(folder) / "ssh")
         try:
-            make_takes(ssh, Path(folder) / "far", tasks)
+            make_takes(ssh, Path(folder) / "far")
         finally:
             ssh.close()
     return 0
 
 
-def make_takes(ssh: loopback_ssh.LoopbackSsh, state: Path, tasks: str) -> None:
+def make_takes(ssh: loopback_ssh.LoopbackSsh, state: Path) -> None:
     """Have them made over there and looked at. Raises where something is wrong."""
     python = ROOT / "build" / "environments" / "backend" / "bin" / "python"
     variables = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("OMP_")]
     variables.append(f"PYTHONPYCACHEPREFIX={ROOT / 'build' / 'bytecode'}")
     serve = [str(python), "-m", "wan_backend", "serve", "--stay", "--state", str(state)]
     command = shlex.join(ssh.command(["env", f"PYTHONPATH={ROOT}", *variables, *serve]))
-    build = [sys.executable, str(ROOT / "build.py"), "demo", "--only", tasks, "--backend", command]
+    build = [sys.executable, str(ROOT / "build.py"), "demo", "--only", TASKS, "--backend", command]
     subprocess.run(build, check=True, stdin=subprocess.DEVNULL)
     check = ROOT / "tests" / "demo" / "check_report.py"
-    subprocess.run([sys.executable, str(check), str(ROOT / "out" / "some_takes"), tasks], check=True)
+    subprocess.run([sys.executable, str(check), str(ROOT / "out" / "some_takes"), TASKS], check=True)
     sent = list((state / "sent" / "contents").glob("*"))
     assert len(sent) > 1, f"nothing was sent to {state}"
     size = sum(file.stat().st_size for file in sent)

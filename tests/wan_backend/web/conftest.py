@@ -39,7 +39,7 @@ from wan_backend.protocol.uploads import Upload
 from wan_backend.storage import whole_file
 from wan_backend.web.uploads import Uploads
 
-PORT_SECONDS = 120.0
+PORT_SECONDS = 300.0
 SMALL = ModelRow(
     "small",
     "Small",
