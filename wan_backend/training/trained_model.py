@@ -72,6 +72,7 @@ class TrainedModel:
         self._optimizer: AdapterOptimizer | None = None
         self._blocks: TrainedBlocks | None = None
         self._backends = BACKENDS
+        self._way = lora_layers.Way()
 
     @property
     def device(self) -> torch.device:
@@ -100,8 +101,7 @@ class TrainedModel:
         if self._trunk_alone:
             transformer = trunk_of(transformer)
         factors = lora_layers.attach(transformer, self._plan.rank, self._seed, self.dtype)
-        visits = self.memory.stay_bytes is not None  # the copies of visiting blocks aren't the same on the way back
-        lora_layers.keep_little(transformer, self.memory.keeps_attention and not visits)
+        lora_layers.keep_little(transformer, self._way)
         self._place(transformer, factors)
         self._optimizer = AdapterOptimizer(factors, self._plan.learning_rate, self._plan.warm_up_steps)
         if component in self.states:
@@ -190,8 +190,7 @@ class TrainedModel:
             with self._running(should_stop):
                 said = transformer(**inputs)[0]
                 loss = nn.functional.mse_loss(said.float(), target)
-                if self._blocks is not None:
-                    self._blocks.turn(back=True)
+                self._turn(back=True)
                 loss.backward()
             norm = self._optimizer.gradient_norm()
         except BaseException:
@@ -211,11 +210,16 @@ class TrainedModel:
         if self._optimizer is not None:
             self._optimizer.forget_gradients()
 
+    def _turn(self, back: bool) -> None:
+        """The next blocks to work are those of the way back, or again of the way forward."""
+        self._way.back = back
+        if self._blocks is not None:
+            self._blocks.turn(back)
+
     @contextmanager
     def _running(self, should_stop: ShouldStop) -> Iterator[None]:
         blocks = [*getattr(self._transformer, "vace_blocks", ()), *self._transformer.blocks]
-        if self._blocks is not None:
-            self._blocks.turn(back=False)
+        self._turn(back=False)
         with sdpa_kernel(self._backends, set_priority=True), checked(blocks, should_stop):
             yield
 
@@ -239,8 +243,7 @@ class TrainedModel:
         self.bring(component)
         transformer = self._transformer
         lora_layers.switch(transformer, with_adapters)
-        if self._blocks is not None:
-            self._blocks.turn(back=False)
+        self._turn(back=False)
         try:
             yield transformer
         finally:

@@ -123,8 +123,10 @@ def test_a_model_in_8_bit_is_refused(planned, monkeypatch, tmp_path):
 
 
 def test_memory_is_said_before(planned):
-    small = planned(model="wan2.1-t2v-14b", machine=Machine("cuda", 24 * GIB, 64 * GIB))
-    assert "visit the card block by block" in small.memory and small.memory_bytes <= 24 * GIB
+    small = planned(model="wan2.1-t2v-14b", machine=Machine("cuda", 16 * GIB, 64 * GIB))
+    assert "visit the card block by block" in small.memory and small.memory_bytes <= 16 * GIB
+    middle = planned(model="wan2.1-t2v-14b", machine=Machine("cuda", 32 * GIB, 64 * GIB))
+    assert "stay on the card in 8 bit" in middle.memory
     large = planned(model="wan2.1-t2v-14b", machine=Machine("cuda", 80 * GIB, 64 * GIB))
     assert "All weights stay" in large.memory
     tiny = planned(model="wan2.1-t2v-14b", machine=Machine("cuda", 4 * GIB, 64 * GIB))
