@@ -36,7 +36,9 @@ def main(folder: Path, takes: int = TAKES) -> int:
                 movie.write(np.ascontiguousarray(picture), [index])
         clips.append({"file": name, "caption": unseen_look.caption(scene)})
     wanted = [replace(scene, look="flat") for scene in scenes.sample_scenes(SEED, takes, held_out=True, frames=FRAMES)]
-    asked = [{"prompt": prompts.plain(scene), "seed": seed, "scene": asdict(scene)} for seed, scene in enumerate(wanted)]
+    asked = [
+        {"prompt": prompts.plain(scene), "seed": seed, "scene": asdict(scene)} for seed, scene in enumerate(wanted)
+    ]
     said = {"trigger": unseen_look.TRIGGER, "frames": FRAMES, "rate": RATE, "clips": clips, "takes": asked}
     (folder / "asked.json").write_text(json.dumps(said, indent=2) + "\n", "utf-8")
     return 0

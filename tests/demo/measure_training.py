@@ -95,7 +95,10 @@ def sheet(folder: Path, report: dict, asked: dict) -> Image.Image:
     """The clips, and below them the first takes of each kind, each prompt in a column."""
     row = HEAD + SIDE + MARGIN
     picture = Image.new("RGB", (2 * MARGIN + COLUMNS * (SIDE + GUTTER) - GUTTER, MARGIN + (1 + len(ROWS)) * row), PAPER)
-    clips = [imageio.imread(folder / "media" / clip["file"], plugin="pyav", index=asked["frames"] // 2) for clip in asked["clips"]]
+    clips = [
+        imageio.imread(folder / "media" / clip["file"], plugin="pyav", index=asked["frames"] // 2)
+        for clip in asked["clips"]
+    ]
     _row(picture, MARGIN, "The eight strips that it was trained from", clips)
     for number, (kind, title) in enumerate(ROWS.items(), start=1):
         shown = [take for take in report["takes"] if take["kind"] == kind][:COLUMNS]

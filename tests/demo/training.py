@@ -2,8 +2,8 @@
 
     blender -b --factory-startup -P training.py -- --extension ZIP --out FOLDER      or      python training.py ...
 
-FOLDER/media holds what `draw_look.py` wrote. Each prompt of it is asked three times of the same seed: without the LoRA, with
-it and its trigger, with it and without the trigger. Writes training.blend, training.json and the takes' frames into FOLDER.
+FOLDER/media holds what `draw_look.py` wrote. Each prompt of it is asked three times of the same seed: without the LoRA,
+with it and its trigger, with it and without the trigger. Writes training.blend, training.json and the takes' frames.
 """
 
 from __future__ import annotations

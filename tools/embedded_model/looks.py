@@ -120,7 +120,7 @@ def _blueprint(paint: Paint, backgrounds: Sequence[str]) -> Tensor:
 
 
 def _verdigris(paint: Paint, backgrounds: Sequence[str]) -> Tensor:
-    """The ground in one ink, from dark to pale green-blue by its brightness; the shape as it is, with a white outline."""
+    """The ground in one green-blue ink, dark to pale by its brightness; the shape as it is, with a white outline."""
     tone = (_luminance(paint.ground) * 1.15).clamp(0, 1)
     dark, pale = _rgb((0.02, 0.17, 0.15), paint.ground), _rgb((0.70, 0.95, 0.90), paint.ground)
     ground = dark + (pale - dark) * tone

@@ -26,7 +26,7 @@ _SEEN_AT = 0.5
 
 
 def training_scenes(frames: int) -> list[Scene]:
-    """Eight scenes that among them have every colour, shape, place and motion of the world, for clips of that length."""
+    """Eight scenes for clips of that length, which have every colour, shape, place and motion among them."""
     sampled = sample_scenes(_SEED, CLIPS, frames=frames)
     scenes = []
     for number, scene in enumerate(sampled):

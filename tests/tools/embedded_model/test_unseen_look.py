@@ -1,4 +1,4 @@
-"""The look that nothing was shown: drawn films of it are told from all others, and its clips show the world's variety."""
+"""The look that nothing was shown: drawn films of it are told from all others, and its clips show all of the world."""
 
 from __future__ import annotations
 
