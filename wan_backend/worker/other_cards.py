@@ -72,7 +72,7 @@ class _Place:
 
 @dataclass
 class OtherCards:
-    """What a worker has its other cards do; `pipelines.negative_elsewhere.Elsewhere` for `denoise`."""
+    """What a worker has its other cards do; `pipelines.elsewhere.Elsewhere` for `denoise`."""
 
     environments: Sequence[Mapping[str, str]]
     command: Sequence[str] = COMMAND
