@@ -13,6 +13,7 @@ upscaling_model          an upscaling model out of a file, whatever its kind
 devices                  which device a job runs on, its memory, its errors
 residency                puts components where the memory plan says, phase by phase
 visits                   a module on a device for a while, and back without a copy
+bulk_copies              weights copied by several threads
 block_offload            a module whose blocks visit the device one by one
 read_ahead               files of weights into the system's cache, before they are loaded
 lora_weights             the numbers of a LoRA file, by layer
