@@ -71,7 +71,7 @@ def test_an_extension_has_its_source_before_it_and_more_frames_behind(studio, tm
     assert "Handles: 12 frames at each end." in told["plan"]["notes"]
 
 
-@pytest.mark.parametrize("rate", [24, 60])
+@pytest.mark.parametrize("rate", [24, pytest.param(60, marks=pytest.mark.long)])
 def test_a_gap_is_filled_exactly_and_overlaps_both_neighbors(studio, tmp_path, rate):
     scene = bpy.context.scene
     scene.render.fps = rate

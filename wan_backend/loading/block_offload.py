@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import bulk_copies
+
 log = logging.getLogger(__name__)
 
 ALIGNMENT = 256
@@ -84,9 +86,11 @@ class _Block:
             slots.append(_Slot(tensor, end, tensor.shape, tensor.dtype))
             end += -(-slots[-1].size_bytes // ALIGNMENT) * ALIGNMENT
         pack = torch.empty(end, dtype=torch.uint8)
-        for slot in slots:
-            home = slot.within(pack)
-            home.copy_(slot.tensor.data)
+        homes = [slot.within(pack) for slot in slots]
+        bulk_copies.copy_within_memory(
+            [(home, slot.tensor.data.contiguous()) for home, slot in zip(homes, slots, strict=True)]
+        )
+        for slot, home in zip(slots, homes, strict=True):
             slot.tensor.data = home
         self.unpin()
         self.slots, self.pack = slots, pack

@@ -236,6 +236,17 @@ def _distance(one: Tensor, other: Tensor) -> float:
 
 
 Case = Callable[[Pointwise, torch.dtype], tuple[Tensor, ...]]
+Norm = TypeVar("Norm", bound=nn.Module)
+
+
+def _having(norm: Norm, **weights: Tensor) -> Norm:
+    """`norm` with these weights.
+
+    They aren't set as attributes: this runs beside the loading of a model, while libraries have the parameters of all
+    modules, whosever they are, made without content.
+    """
+    norm._parameters.update({name: nn.Parameter(weight, requires_grad=False) for name, weight in weights.items()})
+    return norm
 
 
 @torch.no_grad()
@@ -246,12 +257,13 @@ def _cases(device: torch.device, dtype: torch.dtype, channels: int, heads: int) 
 
     def drawn(*shape: int, at: int = 0) -> Tensor:
         if (at, *shape) not in kept:
-            kept[at, *shape] = torch.randn(shape, generator=source).to(device, dtype)
+            kept[at, *shape] = torch.randn(shape, generator=source, dtype=torch.float32).to(device, dtype)
         return kept[at, *shape]
 
     tokens, side = slice(4, CHECKED_TOKENS), channels // heads
     count = CHECKED_TOKENS - 4
-    angles = torch.rand(1, CHECKED_TOKENS, 1, side // 2, generator=source).to(device).repeat_interleave(2, -1) * 6
+    angles = torch.rand(1, CHECKED_TOKENS, 1, side // 2, generator=source, dtype=torch.float32)
+    angles = angles.to(device).repeat_interleave(2, -1) * 6
     tables = angles.cos(), angles.sin()
     which = torch.arange(CHECKED_TOKENS, device=device) % 2
 
@@ -265,13 +277,12 @@ def _cases(device: torch.device, dtype: torch.dtype, channels: int, heads: int) 
     def layer_norm(of: torch.dtype, own: bool) -> nn.LayerNorm:
         norm = nn.LayerNorm(channels, 1e-6, elementwise_affine=own, device=device, dtype=torch.float32)
         if own:
-            norm.weight.data, norm.bias.data = drawn(channels, at=1).float(), drawn(channels, at=2).float()
-        return norm.requires_grad_(False)
+            return _having(norm, weight=drawn(channels, at=1).float(), bias=drawn(channels, at=2).float())
+        return norm
 
     def rms(of: torch.dtype) -> nn.RMSNorm:
         norm = nn.RMSNorm(channels, 1e-6, device=device, dtype=of)
-        norm.weight.data = drawn(channels, at=3).to(of)
-        return norm.requires_grad_(False)
+        return _having(norm, weight=drawn(channels, at=3).to(of))
 
     def rotated(ops: Pointwise, of: torch.dtype) -> tuple[Tensor, ...]:
         table = ops.prepare(tables)

@@ -17,7 +17,7 @@ from ..memory import residency_plan
 from ..memory.needs import PLAIN_TOKEN_PIXELS, HiddenStates, Needs, VideoShape, calculate, larger_chunk
 from ..memory.residency_plan import MemoryPlan, Residency
 from ..protocol.messages import LoraUse
-from . import applying_loras, block_offload, chunked_forward, devices, eight_bit, forward_kernels
+from . import applying_loras, block_offload, bulk_copies, chunked_forward, devices, eight_bit, forward_kernels
 from .forward_kernels import TORCH_KERNELS, ForwardKernels, TransformerWidth
 from .visits import Visit
 from .wan_model import WanModel
@@ -186,8 +186,10 @@ class PlacedModel:
         elif place is Residency.OFFLOADED:
             self._visits[component] = Visit(module)
             self._visits[component].go(self.model.device)
+        elif place is Residency.ON_CPU:
+            module.to("cpu")
         else:
-            module.to(self.model.device if place is not Residency.ON_CPU else "cpu")
+            bulk_copies.move_to_card(module, self.model.device)
         if component == "vae":
             module.tile_pixels, module.chunk_latents = self.plan.tile_pixels, self.plan.chunk_latents
         self.load_seconds += time.monotonic() - started

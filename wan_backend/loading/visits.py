@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import bulk_copies
+
 Mark = tuple[int, int]
 
 
@@ -29,7 +31,7 @@ class Visit:
 
     def go(self, device: torch.device) -> None:
         """Move the module to `device`; if that fails, the visit is still to be ended."""
-        self._module.to(device)
+        bulk_copies.move_to_card(self._module, device)
         self._marks = [_mark(owner._parameters[name]) for owner, name, _weight, _data in self._before]
 
     def end(self) -> None:

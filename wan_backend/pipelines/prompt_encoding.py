@@ -111,8 +111,9 @@ class PromptFiles:
     """The embeddings that one text encoder made, in a folder that it may share with others.
 
     A file's name is a hash of the encoder and the prompt; the prompt itself is written nowhere. Its last bytes are a
-    checksum of those before: a damaged file would make other frames, and nobody would see why. Whatever goes wrong
-    with the files costs another run of the text encoder, and no more.
+    checksum of those before: a damaged file would make other frames, and nobody would see why. So nobody waits for the
+    disk, which took seconds on the way to the first step: what a power cut damages isn't used. Whatever goes wrong with
+    the files costs another run of the text encoder, and no more.
     """
 
     def __init__(self, folder: Path, encoder: str, limit_bytes: int = LIMIT_BYTES) -> None:
@@ -146,7 +147,7 @@ class PromptFiles:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             content = save({"embeds": embeds[:, :length].contiguous()})
-            whole_file.write(file, whole_file.sealed(content), flushed=True, unfinished=part)
+            whole_file.write(file, whole_file.sealed(content), unfinished=part)
             self._make_room()
         except OSError as error:
             log.warning("the embeddings of a prompt could not be kept in %s: %s", self._folder, error)

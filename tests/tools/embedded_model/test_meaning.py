@@ -65,6 +65,7 @@ def test_the_prompt_says_the_colour_and_the_place(paint, eye, colour, background
     assert (seen["colour"], seen["background"]) == (colour, background)
 
 
+@pytest.mark.long
 def test_a_seed_repeats_and_another_does_not(paint):
     first, again, other = (paint("a red ring at night", seed, steps=2, frames=5) for seed in (1, 1, 2))
     assert torch.equal(first, again)

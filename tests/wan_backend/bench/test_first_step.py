@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from wan_backend import bench
@@ -23,6 +24,7 @@ def test_new_processes_make_the_takes(t2v_folder, tmp_path):
     assert "second day" in first_step._table(courses)
 
 
+@pytest.mark.long
 def test_a_take_that_fails_says_why(tmp_path):
     courses = first_step.measured(tmp_path / "nothing", SMALL, tmp_path / "state", CPU)
     assert courses["first day"].problem and courses["first day"].problem in first_step._table(courses)

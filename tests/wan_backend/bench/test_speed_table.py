@@ -86,6 +86,7 @@ def test_a_row_in_8_bit_has_its_own_error_and_weights(vace_folder, tmp_path, mon
     assert ours.weights_bytes < 0.8 * stock.weights_bytes
 
 
+@pytest.mark.long
 def test_a_row_in_8_bit_takes_the_figures_of_the_exact_one(t2v_folder, tmp_path, monkeypatch):
     """Even where the model is rounded already, which then has nothing to be compared with."""
     kernel = replace(next(kernel for kernel in MATRIX_KERNELS if kernel.name == "int8"), min_rows=1)

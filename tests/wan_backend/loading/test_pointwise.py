@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from accelerate import init_empty_weights
 
 from wan_backend.loading import forward_kernels, fused_pointwise
 from wan_backend.loading.forward_kernels import TORCH_KERNELS, TransformerWidth
@@ -42,6 +43,22 @@ def test_where_a_kernel_fails_torchs_own_operations_go_on(name, monkeypatch):
     for ours, theirs in zip(run(found, torch.float32), run(TorchPointwise(), torch.float32), strict=True):
         assert torch.equal(ours, theirs)
     assert found.broken and why == ["in use: RuntimeError: no kernel image is available"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_check_runs_beside_the_loading_of_a_model(name):
+    """Which has every module's parameters made without content, in whatever thread."""
+    run = fused_pointwise._cases(CPU, torch.float32, 24, 2)[name]
+    usual = run(TorchPointwise(), torch.float32)
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with init_empty_weights():
+            beside = fused_pointwise._cases(CPU, torch.float32, 24, 2)[name](TorchPointwise(), torch.float32)
+    finally:
+        torch.set_default_dtype(default)
+    for one, other in zip(usual, beside, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_running_out_of_memory_is_no_fault_of_a_kernel(monkeypatch):
