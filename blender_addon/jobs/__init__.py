@@ -3,6 +3,7 @@
 session          the one Session of this Blender: server, jobs and open file, driven by one timer
 blender_handlers Blender's events (load, save, undo, render), passed on to the session; whether strips may be changed
 planned_takes    the takes that a click asks for, by the panel's settings and the selection
+planned_training  the training that a click asks for, by the panel's list of strips
 request          makes a TakeRequest of the settings, the prompt and the target
 sourcing         jobs whose sources are rendered before the server gets them
 rendering        renders those sources with a Blender in the background

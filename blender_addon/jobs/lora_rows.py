@@ -19,7 +19,6 @@ from ...wan_backend.protocol.messages import (
     TrainedLora,
     TrainingStatus,
 )
-from ...wan_backend.storage.lora_metadata import trigger_of
 from ..timeline import untrusted
 
 ENDING = ".safetensors"
@@ -51,7 +50,7 @@ def add(settings: Any, path: str) -> Any:
             row.use, settings.active_lora = True, number
             return row
     row = settings.loras.add()
-    row.path, row.name, row.trigger = path, name_of(path), trigger_of(wanted)
+    row.path, row.name = path, name_of(path)
     settings.active_lora = len(settings.loras) - 1
     return row
 

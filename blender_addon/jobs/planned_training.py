@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,6 +49,11 @@ FOLDER = "loras"
 SHOWN_REASONS = 5
 """Reasons that are said in full; the others are counted."""
 NOTHING_CHOSEN = "Select strips and put them on the list: movies, pictures, scenes, meta strips."
+
+
+StripRead = tuple[StripClips, list[tuple[Source, bool]]]
+"""What a strip gives, and the sources of its pieces, each with whether it has to be rendered."""
+Read = Callable[[bpy.types.Scene, StripClips, str, picture_files.FileLook], StripRead]
 
 
 @dataclass(frozen=True)
@@ -93,14 +98,19 @@ def plan(
     model: ModelRow | None,
     folder: str,
     look: picture_files.FileLook = picture_files.look_at_many,
+    read: Read | None = None,
 ) -> PlannedTraining:
-    """What the panel's settings ask for now. What has to be rendered would go into `folder`."""
+    """What the panel's settings ask for now. What has to be rendered would go into `folder`.
+
+    `read` is `read_strip`, or reads it some other way.
+    """
+    read = read or read_strip
     training = settings.training
     chosen = [(row.name, row.caption) for row in training.clips if row.use]
     found = training_clips.clips_of(scene, chosen, rates_of(scene, training, model))
-    read = [_read(scene, each, folder, look) for each in found]
-    clips = [each for each, _ in read]
-    made = [one for _, sources in read for one in sources]
+    looked = [read(scene, each, folder, look) for each in found]
+    clips = [each for each, _ in looked]
+    made = [one for _, sources in looked for one in sources]
     refusals = _settings_refusals(settings)
     if not chosen:
         refusals.append("All strips of the list are switched off." if len(training.clips) else NOTHING_CHOSEN)
@@ -133,9 +143,7 @@ def _kind(training: Any) -> TrainingKind:
     return untrusted.choice(TrainingKind, training.kind, TrainingKind.LOOK)
 
 
-def _read(
-    scene: bpy.types.Scene, clips: StripClips, folder: str, look: picture_files.FileLook
-) -> tuple[StripClips, list[tuple[Source, bool]]]:
+def read_strip(scene: bpy.types.Scene, clips: StripClips, folder: str, look: picture_files.FileLook) -> StripRead:
     """The sources of a strip's pieces, and whether each is to be rendered; without any, with the reason."""
     sources = []
     for piece in clips.pieces:

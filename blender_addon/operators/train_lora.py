@@ -23,7 +23,11 @@ from .queue_jobs import OnJob
 from .refusing import OnTimeline, Result, backend_refusal
 
 LOOK_SECONDS = 0.5
-"""For so long, or twenty times what it took, redraws use what was found of the strips."""
+"""For so long, or twenty times what it took, redraws use what was found."""
+SLICE_SECONDS = 0.01
+"""Strips are looked at for so long in a redraw; the next one goes on."""
+KEPT_SECONDS = 3.0
+"""What was found of a strip is looked at again after this."""
 NO_LORA = "The training has brought no LoRA yet"
 NO_TRIGGER = "The LoRA's file names no trigger"
 
@@ -40,6 +44,45 @@ class _Shown:
 _shown: _Shown | None = None
 
 
+class _Reader:
+    """Reads strips for redraws, a few at a time: a strip is held against all others, for what lies below it."""
+
+    def __init__(self) -> None:
+        self.is_whole = True
+        """Whether every strip that was asked for since `begin` is known."""
+        self._known: dict[training_clips.StripClips, tuple[float, planned_training.StripRead]] = {}
+        self._until = 0.0
+
+    def begin(self) -> None:
+        """A redraw begins."""
+        self.is_whole = True
+        self._until = time.perf_counter() + SLICE_SECONDS
+        if len(self._known) > 4 * training_clips.MAX_STRIPS:
+            self._known.clear()
+
+    def read(
+        self, scene: bpy.types.Scene, clips: training_clips.StripClips, folder: str, look: picture_files.FileLook
+    ) -> planned_training.StripRead:
+        """What was found of the strip, or is found now; without sources where there is no time for it."""
+        known, now = self._known.get(clips), time.perf_counter()
+        if known is not None and (now < known[0] or now > self._until):
+            return known[1]
+        if now > self._until:
+            self.is_whole = False
+            return clips, []
+        found = planned_training.read_strip(scene, clips, folder, look)
+        self._known[clips] = now + KEPT_SECONDS, found
+        return found
+
+
+_reader = _Reader()
+
+
+def is_whole() -> bool:
+    """Whether all strips of the list were looked at; else the next redraws go on."""
+    return _reader.is_whole
+
+
 def shown(scene: bpy.types.Scene, settings: WanSettings) -> PlannedTraining:
     """What the panel's settings would train; worked out again when something changed, else now and then.
 
@@ -49,18 +92,27 @@ def shown(scene: bpy.types.Scene, settings: WanSettings) -> PlannedTraining:
     key = _key(scene, settings)
     now = time.monotonic()
     if _shown is None or _shown.key != key or now > _shown.until or bpy.app.background:
-        look = picture_files.look_at_all if bpy.app.background else picture_files.glance
-        planned = _plan(scene, settings, look)
+        if bpy.app.background:
+            planned = _plan(scene, settings, picture_files.look_at_all)
+        else:
+            _reader.begin()
+            planned = _plan(scene, settings, picture_files.glance, _reader.read)
         took = time.monotonic() - now
-        _shown = _Shown(key, now + took + max(LOOK_SECONDS, 20 * took), planned)
+        until = now + took + max(LOOK_SECONDS, 20 * took) if _reader.is_whole else now
+        _shown = _Shown(key, until, planned)
     return _shown.planned
 
 
-def _plan(scene: bpy.types.Scene, settings: WanSettings, look: picture_files.FileLook) -> PlannedTraining:
+def _plan(
+    scene: bpy.types.Scene,
+    settings: WanSettings,
+    look: picture_files.FileLook,
+    read: planned_training.Read | None = None,
+) -> PlannedTraining:
     model = session.current().server.model(settings.model)
     media = request.media_folder(preferences.get())
     folder = os.path.join(media, planned_takes.SOURCES_FOLDER, PLANNED)
-    return planned_training.plan(scene, settings, preferences.get(), model, folder, look)
+    return planned_training.plan(scene, settings, preferences.get(), model, folder, look, read)
 
 
 def _key(scene: bpy.types.Scene, settings: WanSettings) -> tuple[Any, ...]:

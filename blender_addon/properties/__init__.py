@@ -20,7 +20,8 @@ from bpy.props import (
 )
 
 from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRow
-from ..jobs import session
+from ...wan_backend.storage.lora_metadata import trigger_of
+from ..jobs import lora_rows, session
 from ..jobs.request import MAX_SEED
 from ..timeline import compat, scene_format
 from ..translation import translated
@@ -169,6 +170,10 @@ def _seconds_changed(settings: Any, context: Any) -> None:
         settings.length_frames = frames
 
 
+def _lora_path_changed(row: Any, context: Any) -> None:
+    row.trigger = trigger_of(lora_rows.absolute(row.path))
+
+
 class WanLora(bpy.types.PropertyGroup):
     """One LoRA that takes are made with; `name` is its name in the list, which may be changed."""
 
@@ -178,6 +183,7 @@ class WanLora(bpy.types.PropertyGroup):
         "relative to the .blend file (//)",
         subtype="FILE_PATH",
         options=compat.RELATIVE_PATH,
+        update=_lora_path_changed,
     )
     use: BoolProperty(
         name="Use",

@@ -82,6 +82,7 @@ def unregister() -> None:
     gone_takes.unregister()
     timeline_overlay.unregister()
     live_picture.unregister()
+    training_box.unregister()
     training_job.unregister()
     look_icons.unregister()
     live_preview_icon.unregister()

@@ -80,7 +80,8 @@ class Announcer:
         takes = sum(job.summary.training is None for job in self._ended)
         failed, trainings = _failed(self._ended), training_words(self._ended)
         self._ended = []
-        return " ".join(filter(None, (queue_words(takes - failed, failed), trainings)))
+        words = queue_words(takes - failed, failed) if takes else iface_("The queue has ended.")
+        return " ".join(filter(None, (words, trainings)))
 
     @timed("announcement")
     def announce(self, words: str) -> None:

@@ -8,9 +8,10 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Plan
+from ...wan_backend.protocol.sentences import Sentence
 from ..jobs import session
 from ..jobs.planned_training import PlannedTraining
-from ..operators import train_lora
+from ..operators import redrawing, train_lora
 from ..operators.make_takes import may_yet_be_found
 from ..properties import WanClip, WanSettings
 from ..timeline import training_clips
@@ -18,6 +19,7 @@ from . import paragraph, plan_box, wording
 
 LIST_ROWS = 4
 PANEL = "wan_vse_training_more"
+GO_ON_SECONDS = 0.05
 MOST_LINES = 12
 """Why nothing can be trained is said whole; this is only against sentences without an end."""
 NAMES = ("name", "trigger")
@@ -27,6 +29,12 @@ STRIP_ICONS: dict[str, Any] = {
     "SCENE": "SCENE_DATA",
     "META": "SEQ_STRIP_META",
 }
+
+
+def unregister() -> None:
+    """Look at no strip anymore."""
+    if bpy.app.timers.is_registered(_go_on):
+        bpy.app.timers.unregister(_go_on)
 
 
 class WAN_VSE_UL_clips(bpy.types.UIList):
@@ -135,29 +143,47 @@ def _draw_status(
     layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSettings, planned: PlannedTraining
 ) -> None:
     """What it is trained from and what it costs; or everything that stands against it."""
-    server = session.current().server
-    asked = planned.request
-    if asked is not None and server.status.state == "ready":
-        server.training_plan_query.want(asked)
-    plan = train_lora.plan_of(asked)
+    if not train_lora.is_whole():
+        paragraph.draw(layout, context, "Looking at the strips...", "SORTTIME")
+        if not bpy.app.timers.is_registered(_go_on):
+            bpy.app.timers.register(_go_on, first_interval=GO_ON_SECONDS)
+        return
     column = layout.column(align=True)
     if len(settings.training.clips):
         paragraph.draw(column, context, made_of(planned), "SEQ_SEQUENCER", translate=False)
     for reason in planned.reasons:
         paragraph.draw(column, context, reason, "INFO", max_lines=MOST_LINES, translate=False)
-    if plan is None:
-        if not planned.refusals and server.status.state == "ready":
-            paragraph.draw(
-                column, context, server.training_plan_query.sentence or "Planning the training...", "SORTTIME"
-            )
-    elif plan.problem is not None and may_yet_be_found(plan):
-        paragraph.draw(column, context, server.looking, "SORTTIME")
-    elif plan.problem is not None:
-        plan_box.draw_problem(layout, context, plan, plan.problem)
-    else:
-        paragraph.draw(column, context, costs(plan), "TIME", translate=False)
-    for note in [*planned.notes, *(plan.notes if plan is not None and plan.problem is None else ())]:
+    notes = list(planned.notes)
+    server = session.current().server
+    if planned.request is not None and server.status.state == "ready":
+        server.training_plan_query.want(planned.request)
+        notes += _draw_plan(column, context, planned)
+    for note in notes:
         paragraph.draw(column, context, note, "INFO")
+
+
+def _draw_plan(layout: bpy.types.UILayout, context: bpy.types.Context, planned: PlannedTraining) -> list[Sentence]:
+    """What it costs, or why the backend can't train it; returns the plan's notes."""
+    server = session.current().server
+    plan = train_lora.plan_of(planned.request)
+    if plan is None:
+        if not planned.refusals:
+            words = server.training_plan_query.sentence or "Planning the training..."
+            paragraph.draw(layout, context, words, "SORTTIME")
+        return []
+    if plan.problem is None:
+        paragraph.draw(layout, context, costs(plan), "TIME", translate=False)
+        return plan.notes
+    if may_yet_be_found(plan):
+        paragraph.draw(layout, context, server.looking, "SORTTIME")
+    else:
+        plan_box.draw_problem(layout, context, plan, plan.problem)
+    return []
+
+
+def _go_on() -> None:
+    """Draw again, as not all strips were looked at."""
+    redrawing.redraw_sidebars()
 
 
 def made_of(planned: PlannedTraining) -> str:

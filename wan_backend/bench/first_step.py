@@ -131,11 +131,11 @@ def _make_takes(model: Path, work: Work, state: Path, device: str, takes: int) -
         outcome = executor.run(Run(params, lambda _answer: None, Event()))
         course = courses[-1]
         course.whole = time.perf_counter() - began
-        if isinstance(outcome, RunResult):
+        if isinstance(outcome, RunResult) and outcome.take is not None:
             course.phases = asdict(outcome.seconds)
             said = json.loads(Path(outcome.take.folder, "take.json").read_text("utf-8"))
             course.kernels = said["backend"]["kernels"]
-        else:
+        elif not isinstance(outcome, RunResult):
             course.problem = outcome.problem.sentence
         executor.make_way_for_others()
     return courses

@@ -3,6 +3,7 @@
 arguments     the verbs and their flags
 generate      makes a take of a prompt
 generate_job  makes the take of a request in a file, for render farms
+train         trains the LoRA of a request in a file
 take_output   puts the take where `-o` says
 calibrate     measures what the step cache needs to know of a model
 serve_child   starts a server and speaks the protocol with it

@@ -20,6 +20,7 @@ from ..server.serve import (
 VERBS = {
     "serve": "wan_backend.server.serve",
     "generate": "wan_backend.command_line.generate",
+    "train": "wan_backend.command_line.train",
     "calibrate": "wan_backend.command_line.calibrate",
     "models": "wan_backend.command_line.models",
     "doctor": "wan_backend.command_line.doctor",
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = made.add_subparsers(dest="verb", required=True)
     add_arguments(verbs.add_parser("serve", help="serve a client on stdin and stdout, as Blender does"))
     _add_generate(verbs.add_parser("generate", help="make a video from a prompt"))
+    _add_train(verbs.add_parser("train", help="train a LoRA on clips"))
     _add_calibrate(verbs.add_parser("calibrate", help="measure what the step cache needs to know of a model"))
     _add_models(verbs.add_parser("models", help="list the models, or download one"))
     _add_web(verbs.add_parser("web", help="serve a page for a browser, whose takes stand in the same queue"))
@@ -106,6 +108,21 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
         help="fast_8_bit: multiply matrices in 8 bit if the card is faster that way",
     )
     verb.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_machine_arguments(verb)
+    verb.add_argument("--worker-command", default="", help=argparse.SUPPRESS)
+
+
+def _add_train(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--request",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the training as JSON: a request with `training` and clips as sources (docs/training.md)",
+    )
+    verb.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="the folder of LoRAs, in which it gets one"
+    )
     add_machine_arguments(verb)
     verb.add_argument("--worker-command", default="", help=argparse.SUPPRESS)
 

@@ -1,8 +1,8 @@
 """What a training needs of a device's memory, and which way it fits: weights in 16 bit, in 8 bit, or some visiting.
 
-A step keeps the states between the blocks, and of each block what its attention gave; all else of a block is computed
-again on the way back. So the most is alive within one block, on that way. The factors were counted on the processor
-(`python -m wan_backend bench --training` measures the peak beside them on a card).
+A step keeps the states between the blocks; all else of a block is computed again on the way back. So the most is alive
+within one block, on that way. The factors were counted on the processor (`python -m wan_backend bench --training`
+measures the peak beside them on a card).
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Any
 
 from .needs import EIGHT_BIT_SHARE, FIXED_BYTES, SLACK, VideoShape
 
-KEPT_TENSORS = 2
-"""Tensors of the size of the hidden states that each block keeps for the way back: what came in, and what its
-self-attention gave. Without the second, that is computed again."""
-BLOCK_TENSORS, WIDE_TENSORS = 30, 4
+BLOCK_TENSORS = 32
 """What is alive within a block on its way back: tensors of the size of the hidden states, those in 32 bit counted
-twice, and of the size of the feed-forward's middle."""
+twice. The feed-forward's middle, which is wider, is there a share at a time."""
+CHUNKS_BYTES = 4 * (64 << 20)
+"""Of these shares (`training.lora_layers`)."""
 STATES_A_WEIGHT = 4
 """For each number of the adapters: itself and its gradient, and the optimizer's two, in 32 bit."""
 BLOCKS_ON_DEVICE = 3
@@ -58,12 +57,12 @@ class TrainedShape:
         in_compute = self.number_bytes if self.number_bytes < 4 else 0
         return self.adapter_numbers * (4 * STATES_A_WEIGHT + 2 * in_compute)
 
-    def work_bytes(self, keeps_attention: bool) -> int:
+    @property
+    def work_bytes(self) -> int:
         """Of the states between the blocks, and of the block that is on its way back."""
         states = self.video.tokens * self.hidden * self.number_bytes
-        kept = self.layers * states * (KEPT_TENSORS if keeps_attention else KEPT_TENSORS - 1)
-        wide = self.video.tokens * self.ffn * self.number_bytes
-        return int((kept + BLOCK_TENSORS * states + WIDE_TENSORS * wide) * SLACK) + FIXED_BYTES
+        wide = min(CHUNKS_BYTES, 4 * self.video.tokens * self.ffn * self.number_bytes)
+        return int(((self.layers + BLOCK_TENSORS) * states + wide) * SLACK) + FIXED_BYTES
 
 
 @dataclass(frozen=True)
@@ -75,22 +74,16 @@ class TrainingMemory:
     """The frozen weights are in 8 bit."""
     stay_bytes: int | None = None
     """Bytes of the blocks that stay on the device while the others visit; None: all of them stay."""
-    keeps_attention: bool = True
-    """What attention gives is kept for the way back, and not computed again."""
 
 
 def choose(shape: TrainedShape, device_bytes: int, on_cpu: bool = False) -> TrainingMemory:
     """The quickest way that fits into `device_bytes`; the smallest, with its peak, where none does."""
     whole, eight = shape.weights * shape.number_bytes, int(shape.weights * shape.number_bytes * EIGHT_BIT_SHARE)
-    ways = [(whole, False, True), (whole, False, False)]
-    if not on_cpu:
-        ways += [(eight, True, True), (eight, True, False)]
-    for weight_bytes, in_8_bit, keeps_attention in ways:
-        peak = weight_bytes + shape.state_bytes + shape.work_bytes(keeps_attention)
-        if peak <= device_bytes:
-            return TrainingMemory(peak, in_8_bit, keeps_attention=keeps_attention)
-    if on_cpu:
-        return TrainingMemory(peak, keeps_attention=False)
-    least = shape.state_bytes + shape.work_bytes(False) + BLOCKS_ON_DEVICE * eight // max(1, shape.layers)
+    rest = shape.state_bytes + shape.work_bytes
+    if whole + rest <= device_bytes or on_cpu:
+        return TrainingMemory(whole + rest)
+    if eight + rest <= device_bytes:
+        return TrainingMemory(eight + rest, eight_bit=True)
+    least = rest + BLOCKS_ON_DEVICE * eight // max(1, shape.layers)
     stay = max(0, device_bytes - least)
-    return TrainingMemory(least + stay if least <= device_bytes else least, True, stay, keeps_attention=False)
+    return TrainingMemory(least + stay, True, stay)

@@ -5,6 +5,7 @@ No clip is opened: what they show is looked at by the worker, which says then wh
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -230,7 +231,7 @@ def _shape(draft: Draft, config: Mapping[str, Any]) -> TrainedShape:
     video = VideoShape(plan.width, plan.height, plan.model_frames, entry.multiple if patched else PLAIN_TOKEN_PIXELS)
     number_bytes = 2 if machine is None or machine.kind != "cpu" else 4
     weights, rank = entry.weights, plan.training.rank
-    if config:
+    with contextlib.suppress(KeyError, ValueError, TypeError):  # of a file without some of it
         return TrainedShape.of(config, weights.transformer, rank, video, number_bytes)
     hidden, layers = weights.hidden, weights.layers or 12
     ffn = max(hidden, int((weights.transformer / layers - 8 * hidden**2) / (2 * hidden)))

@@ -47,6 +47,13 @@ log = logging.getLogger(__name__)
 LINK_SECONDS = 0.25
 """From one report of what is on its way to the next."""
 LEAVE_SECONDS = 3.0
+TRAINS_NOT_HERE = m.Problem(
+    m.ProblemKind.BAD_SETTING,
+    Sentence(
+        "A LoRA is trained on the machine that has its clips: make takes on this machine in the preferences, or use "
+        "`wan-backend train` over there."
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,9 @@ class Relay:
         return m.Nothing()
 
     def _submit(self, params: m.SubmitParams) -> Later:
+        if params.request.training is not None:
+            raise Refusal(TRAINS_NOT_HERE)
+
         def start(hand_in: Answer) -> None:
             def answered(status: Any) -> None:
                 hand_in(self._named(self._shown(status) if isinstance(status, m.JobStatus) else status))
@@ -191,6 +201,8 @@ class Relay:
 
     def _plan(self, params: m.PlanParams) -> Later:
         """A plan by the far server; that what is here can be sent is looked at here, and so is this machine's disk."""
+        if params.request.training is not None:
+            raise Refusal(TRAINS_NOT_HERE)
 
         def start(hand_in: Answer) -> None:
             def answered(plan: m.Plan) -> None:

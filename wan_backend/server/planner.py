@@ -71,8 +71,10 @@ class Planner:
 
     def plan(self, request: TakeRequest, machine: Machine | None = None) -> Plan:
         """Plan a request, or say why it can't be done; changes nothing. `machine`: another than the usual one."""
-        how = machine_steps if request.training is None else training_steps
-        return how.plan_on_machine(request, self._inventory(machine or self._machine()))
+        inventory = self._inventory(machine or self._machine())
+        if request.training is not None:
+            return training_steps.plan_on_machine(request, inventory)
+        return machine_steps.plan_on_machine(request, inventory)
 
     def _inventory(self, machine: Machine | None) -> Inventory:
         limits = machine, self._memory_budget_bytes

@@ -7,6 +7,7 @@ guarded_files         reads people's own files: a bad one affects only itself
 signing               signs movies with a person's certificate
 take_folder           the folder of a take, which appears only when it is whole
 media_folder          whether a take can be written where it is to go
+lora_metadata         what the head of a LoRA file says of it, for people
 byte_sizes            sizes in words, and what a disk has free
 disk_errors           the system's errors, as a person reads them
 unresponsive_folders  folders that don't answer

@@ -10,5 +10,5 @@ trained_model   a model's transformers, one on the device at a time, with their 
 kept_training   how far a training is, on disk
 lora_file       the LoRA as others read it
 
-The worker's `train_job` is the way through.
+The way through all of it is the worker's `train_job.py`.
 """

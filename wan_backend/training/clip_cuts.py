@@ -33,8 +33,8 @@ class ClipCut:
 def cut(sources: Sequence[Source], step: Fraction, frames: int, least: int) -> list[ClipCut]:
     """The clips of the sources, at most MAX_CLIPS, of `frames` of the model's at most.
 
-    `step` is how many frames of the scene pass in one of the model's. A long source gives several, one after the other;
-    the last of them ends with it. A source that is shorter than `least` of the model's frames gives a still, its middle.
+    `step` is how many frames of the scene pass in one of the model's. A long source gives several, one after the other,
+    of which the last ends with it. One that is shorter than `least` of the model's frames gives a still, its middle.
     """
     found = [clip for number, source in enumerate(sources) for clip in _cut(number, source, step, frames, least)]
     return found[:: max(1, math.ceil(len(found) / MAX_CLIPS))]
@@ -46,7 +46,7 @@ def _cut(number: int, source: Source, step: Fraction, frames: int, least: int) -
     if own < max(5, least):
         return [ClipCut(number, (source.frames // 2,))]
     starts = list(range(0, there - own + 1, own))
-    if there - own - starts[-1] >= own // 2:
+    if there - own - starts[-1] > own // 2:
         starts.append(there - own)
     last = source.frames - 1
     return [

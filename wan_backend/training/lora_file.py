@@ -6,6 +6,7 @@ There is no alpha: a factor of 1. The head says what it was trained on and its t
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +37,17 @@ def published_key(name: str) -> str:
 def write(file: Path, factors: Mapping[str, Tensor], head: Mapping[str, str]) -> None:
     """Put the LoRA there, whole. Raises OSError."""
     tensors = {published_key(name): factor.to(torch.bfloat16).contiguous() for name, factor in factors.items()}
-    whole_file.write(file, save(tensors, {"format": "pt", **head}), flushed=True)
+    whole_file.write(file, _in_order(save(tensors, {"format": "pt", **head})), flushed=True)
+
+
+def _in_order(content: bytes) -> bytes:
+    """The file with its head's texts in order: safetensors writes them in another one each time."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    found = json.loads(content[8:end])
+    ordered = {"__metadata__": dict(sorted(found.pop("__metadata__").items())), **found}
+    words = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    words += b" " * (-len(words) % 8)
+    return len(words).to_bytes(8, "little") + words + content[end:]
 
 
 def head(

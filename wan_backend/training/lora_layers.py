@@ -7,7 +7,8 @@ in 8 bit is made wide again on the way back, not kept wide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,20 +16,20 @@ import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+from torch.utils.checkpoint import checkpoint
 
 ADAPTER = "trained"
 TARGETS = r"blocks\.\d+\.(?:attn[12]\.to_(?:q|k|v|out\.0)|ffn\.net\.(?:0\.proj|2))"
 """Not the control's blocks, nor what reads the pictures' tokens: a LoRA for one Wan of a width so fits the others."""
-_ATTENTION = tuple(
-    getattr(torch.ops.aten, name).default
-    for name in (
-        "_scaled_dot_product_flash_attention",
-        "_scaled_dot_product_flash_attention_for_cpu",
-        "_scaled_dot_product_efficient_attention",
-        "_scaled_dot_product_cudnn_attention",
-    )
-)
+CHUNK_BYTES = 64 << 20
+"""Of the feed-forward's middle, at once: of the whole, the way back would keep three in memory."""
+
+
+@dataclass
+class Way:
+    """Where a step is: on the way forward, or on the way back, on which blocks are computed again."""
+
+    back: bool = False
 
 
 def attach(transformer: Any, rank: int, seed: int, dtype: torch.dtype) -> dict[str, nn.Parameter]:
@@ -62,22 +63,17 @@ def switch(transformer: Any, on: bool) -> None:
         layer._disable_adapters = not on  # PEFT's own way also changes what is trained
 
 
-def keep_little(transformer: Any, keeps_attention: bool) -> None:
-    """Have the transformer keep only what stands between its blocks for the way back, and what attention gave.
+def keep_little(transformer: Any, way: Way) -> None:
+    """Have the transformer keep only what stands between its blocks for the way back, and compute all else again.
 
-    All else of a block is computed again. With `keeps_attention` False, attention is computed again, too.
+    A block's feed-forward comes last in it: on the way back nobody asks for its result, so it isn't computed again, but
+    for what its own gradients need, a share of the tokens at a time. `way` says when that is.
     """
-    contexts = partial(create_selective_checkpoint_contexts, _policy) if keeps_attention else None
-
-    def run(block: Callable[..., Any], *inputs: Any) -> Any:
-        more = {"context_fn": contexts} if contexts is not None else {}
-        return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False, **more)
-
-    transformer.enable_gradient_checkpointing(run)
-
-
-def _policy(_context: Any, op: Any, *_arguments: Any, **_more: Any) -> CheckpointPolicy:
-    return CheckpointPolicy.MUST_SAVE if op in _ATTENTION else CheckpointPolicy.PREFER_RECOMPUTE
+    transformer.enable_gradient_checkpointing(
+        lambda block, *inputs: checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
+    )
+    for block in transformer.blocks:
+        block.ffn.forward = partial(_feed_forward, block.ffn, way)
 
 
 def _drawn(shape: torch.Size, seed: int, number: int) -> Tensor:
@@ -93,7 +89,8 @@ def _forward(layer: Any, states: Tensor, *_arguments: Any, **_more: Any) -> Tens
         return made
     scale = getattr(base, "weight_scale", None)
     down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
-    return _Product.apply(states, base.weight, scale, base.bias, down, up)  # type: ignore[no-untyped-call, no-any-return]
+    product: Tensor = _Product.apply(states, base.weight, scale, base.bias, down, up)
+    return product
 
 
 def _wide(weight: Tensor, scale: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -134,3 +131,74 @@ class _Product(torch.autograd.Function):
             of_states = gradient @ _wide(weight, scale, gradient.dtype)
             of_states = of_states.addmm_(inner, down).view_as(states)
         return of_states, None, None, None, of_down, of_up
+
+
+def _feed_forward(feed_forward: Any, way: Way, states: Tensor) -> Tensor:
+    first, last = feed_forward.net[0].proj, feed_forward.net[2]
+    if first.disable_adapters or not torch.is_grad_enabled():
+        for module in feed_forward.net:
+            states = module(states)
+        return states
+    made: Tensor = _FeedForward.apply(states, way, *_parts(first), *_parts(last))
+    return made
+
+
+def _parts(layer: Any) -> tuple[Tensor | None, ...]:
+    """A layer's weight, its scale if it has one, its bias, and the factors of its adapter."""
+    base = layer.base_layer
+    scale = getattr(base, "weight_scale", None)
+    return base.weight, scale, base.bias, layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
+
+
+def _layer(flat: Tensor, wide: Tensor, bias: Tensor | None, down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """What a layer makes with its adapter, and what the adapter's first factor makes."""
+    inner = flat @ down.t()
+    return nn.functional.linear(flat, wide, bias).addmm_(inner, up.t()), inner
+
+
+class _FeedForward(torch.autograd.Function):
+    """Both layers with GELU between them; only what comes in is kept."""
+
+    @staticmethod
+    def forward(context: Any, states: Tensor, way: Way, *parts: Tensor | None) -> Tensor:
+        context.save_for_backward(states, *parts)
+        weight, scale, bias, down, up, weight_2, scale_2, bias_2, down_2, up_2 = parts
+        assert weight is not None and weight_2 is not None
+        assert down is not None and up is not None and down_2 is not None and up_2 is not None
+        flat = states.reshape(-1, states.shape[-1])
+        if way.back:
+            return flat.new_zeros(*states.shape[:-1], weight_2.shape[0])
+        wide, wide_2 = _wide(weight, scale, states.dtype), _wide(weight_2, scale_2, states.dtype)
+        pieces = []
+        for chunk in _chunks(flat, weight.shape[0]):
+            middle = nn.functional.gelu(_layer(chunk, wide, bias, down, up)[0], approximate="tanh")
+            pieces.append(_layer(middle, wide_2, bias_2, down_2, up_2)[0])
+        return torch.cat(pieces).view(*states.shape[:-1], -1)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight, scale, bias, down, up, weight_2, scale_2, _, down_2, up_2 = context.saved_tensors
+        flat, gradient = states.reshape(-1, states.shape[-1]), gradients[0].reshape(-1, gradients[0].shape[-1])
+        wide, wide_2 = _wide(weight, scale, states.dtype), _wide(weight_2, scale_2, states.dtype)
+        sums = [torch.zeros_like(factor, dtype=torch.float32) for factor in (down, up, down_2, up_2)]
+        pieces = []
+        for chunk, given in zip(_chunks(flat, weight.shape[0]), _chunks(gradient, weight.shape[0]), strict=True):
+            before, inner = _layer(chunk, wide, bias, down, up)
+            middle = nn.functional.gelu(before, approximate="tanh")
+            of_inner_2 = given @ up_2
+            sums[3] += given.t() @ (middle @ down_2.t())
+            sums[2] += of_inner_2.t() @ middle
+            of_middle = (given @ wide_2).addmm_(of_inner_2, down_2)
+            of_before = torch.ops.aten.gelu_backward(of_middle, before, approximate="tanh")
+            of_inner = of_before @ up
+            sums[1] += of_before.t() @ inner
+            sums[0] += of_inner.t() @ chunk
+            pieces.append((of_before @ wide).addmm_(of_inner, down))
+        of_down, of_up, of_down_2, of_up_2 = (total.to(down.dtype) for total in sums)
+        of_states = torch.cat(pieces).view_as(states)
+        return of_states, None, None, None, None, of_down, of_up, None, None, None, of_down_2, of_up_2
+
+
+def _chunks(flat: Tensor, widest: int) -> tuple[Tensor, ...]:
+    """Shares of the rows, about alike, of which a tensor of `widest` columns takes CHUNK_BYTES at most."""
+    return flat.tensor_split(max(1, -(-flat.shape[0] * widest * flat.element_size() // CHUNK_BYTES)))

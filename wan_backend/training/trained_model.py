@@ -71,6 +71,8 @@ class TrainedModel:
         self._transformer: Any = None
         self._optimizer: AdapterOptimizer | None = None
         self._blocks: TrainedBlocks | None = None
+        self._backends = BACKENDS
+        self._way = lora_layers.Way()
 
     @property
     def device(self) -> torch.device:
@@ -99,8 +101,7 @@ class TrainedModel:
         if self._trunk_alone:
             transformer = trunk_of(transformer)
         factors = lora_layers.attach(transformer, self._plan.rank, self._seed, self.dtype)
-        visits = self.memory.stay_bytes is not None  # the copies of visiting blocks aren't the same on the way back
-        lora_layers.keep_little(transformer, self.memory.keeps_attention and not visits)
+        lora_layers.keep_little(transformer, self._way)
         self._place(transformer, factors)
         self._optimizer = AdapterOptimizer(factors, self._plan.learning_rate, self._plan.warm_up_steps)
         if component in self.states:
@@ -167,7 +168,20 @@ class TrainedModel:
         transformer = self._transformer
         inputs = self._inputs(clip, noised, embeds, control)
         try:
-            target = noised.velocity
+            return self._learned(transformer, inputs, noised.velocity, should_stop, preserve)
+        except RuntimeError as error:
+            fails = self._backends is not BACKENDS or self.device.type != "cuda" or devices.is_out_of_memory(error)
+            if fails or devices.card_failure(error):
+                raise
+            log.warning("attention is left to torch's other kernels: %s", error)
+        self._backends = [each for each in BACKENDS if each is not SDPBackend.CUDNN_ATTENTION]
+        return self._learned(transformer, inputs, noised.velocity, should_stop, preserve)
+
+    def _learned(
+        self, transformer: Any, inputs: dict[str, Any], target: Tensor, should_stop: ShouldStop, preserve: bool
+    ) -> StepOutcome:
+        assert self._optimizer is not None
+        try:
             if preserve:
                 lora_layers.switch(transformer, on=False)
                 with torch.no_grad(), self._running(should_stop):
@@ -176,9 +190,8 @@ class TrainedModel:
             with self._running(should_stop):
                 said = transformer(**inputs)[0]
                 loss = nn.functional.mse_loss(said.float(), target)
-                if self._blocks is not None:
-                    self._blocks.turn(back=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                self._turn(back=True)
+                loss.backward()
             norm = self._optimizer.gradient_norm()
         except BaseException:
             lora_layers.switch(transformer, on=True)
@@ -197,12 +210,17 @@ class TrainedModel:
         if self._optimizer is not None:
             self._optimizer.forget_gradients()
 
+    def _turn(self, back: bool) -> None:
+        """The next blocks to work are those of the way back, or again of the way forward."""
+        self._way.back = back
+        if self._blocks is not None:
+            self._blocks.turn(back)
+
     @contextmanager
     def _running(self, should_stop: ShouldStop) -> Iterator[None]:
         blocks = [*getattr(self._transformer, "vace_blocks", ()), *self._transformer.blocks]
-        if self._blocks is not None:
-            self._blocks.turn(back=False)
-        with sdpa_kernel(BACKENDS, set_priority=True), checked(blocks, should_stop):
+        self._turn(back=False)
+        with sdpa_kernel(self._backends, set_priority=True), checked(blocks, should_stop):
             yield
 
     def _inputs(self, clip: EncodedClip, noised: NoisedClip, embeds: Tensor, control: Tensor | None) -> dict[str, Any]:
@@ -225,8 +243,7 @@ class TrainedModel:
         self.bring(component)
         transformer = self._transformer
         lora_layers.switch(transformer, with_adapters)
-        if self._blocks is not None:
-            self._blocks.turn(back=False)
+        self._turn(back=False)
         try:
             yield transformer
         finally:
@@ -246,7 +263,7 @@ def trunk_of(transformer: Any) -> Any:
     """The text to video transformer in one with control; they share their weights."""
     config = {key: value for key, value in transformer.config.items() if not key.startswith(("_", "vace_"))}
     with torch.device("meta"):
-        trunk = diffusers.WanTransformer3DModel(**config)
+        trunk: Any = diffusers.WanTransformer3DModel(**config)
     for name in TRUNK_PARTS:
         setattr(trunk, name, getattr(transformer, name))
     return trunk.eval()

@@ -25,6 +25,12 @@ late_steps           what follows each step, done while the card makes the next 
 preview_file         what the take looks like so far, on the disk
 take_pictures        decoded pictures to the take's media: kept frames, seams, the scene's rate
 picture_seams        the made frames around pictures at chosen times, eased into these
+train_job            one training: clips, steps, and the LoRAs that are kept on the way
+training_clips       a request's sources and captions as a training takes them
+training_samples     a prompt's pictures by the model as it is trained so far
+training_progress    how far a training is, and how long it will take
+trained_loras        the folder of a training among a person's LoRAs
+base_model_hash      the hash of the model that is trained on
 progress             how far a job is, and how long it will take
 failures             what went wrong, as a Problem that says what to do
 """

@@ -48,6 +48,18 @@ def problem_of(error: BaseException, params: RunParams, device_name: Sentence) -
 def out_of_memory(params: RunParams, device_name: Sentence, more: str = "") -> Problem:
     """The take needs more memory than there is; with fixes that make it smaller. `more` is further advice."""
     plan, of_memory = params.plan, "" if device_name == MACHINE else Sentence(" of memory")
+    if params.request.training is not None:
+        sentence = Sentence(
+            "{device} ran out{of_memory} in training at {width} x {height} with {frames} frames; choose a smaller size "
+            "or another model, or close other programs that use it, then press Retry{more}.",
+            device=device_name,
+            of_memory=of_memory,
+            width=plan.width,
+            height=plan.height,
+            frames=plan.model_frames,
+            more=more,
+        )
+        return Problem(ProblemKind.OUT_OF_MEMORY, sentence, log=_log_file())
     sentence = Sentence(
         "{device} ran out{of_memory} at {width} x {height} with {frames} frames; "
         "choose a smaller size or a shorter length, or close other programs that use it{more}.",
@@ -97,6 +109,8 @@ def decoded_no_pictures(params: RunParams, model: WanModel, tiny: bool) -> Probl
 
 def disk_problem(error: OSError, params: RunParams) -> Problem:
     """The take could not be written, or a file could not be read."""
+    if params.request.training is not None and (disk_errors.is_full(error) or disk_errors.is_quota(error)):
+        return _training_disk_problem(error, params)
     folder = params.request.media_folder
     needed, free_bytes = byte_sizes.size_in_words(params.plan.disk_bytes), _free_bytes(folder)
     if disk_errors.is_quota(error):
@@ -142,6 +156,18 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
         reason=disk_errors.reason(error),
     )
     return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
+
+
+def _training_disk_problem(error: OSError, params: RunParams) -> Problem:
+    """The disk is full of a training's clips, of its steps or of its LoRAs: the two may be on two disks."""
+    folder = str(error.filename or params.work_folder)
+    sentence = Sentence(
+        "The disk of {folder} is full: {free} are free. Make room, then press Retry{kept}.",
+        folder=folder,
+        free=byte_sizes.size_in_words(_free_bytes(folder)),
+        kept=_kept(params),
+    )
+    return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
 
 
 def _is_written(place: str, params: RunParams) -> bool:

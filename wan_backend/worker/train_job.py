@@ -121,7 +121,7 @@ class _Facts:
         """What `pack` gave. Raises what bad values raise."""
         return cls(
             [[float(total), int(count)] for total, count in values["losses"]],
-            from_json(list[TrainedLora], values["kept"], "kept"),  # type: ignore[arg-type]
+            from_json(list[TrainedLora], values["kept"], "kept"),
             str(values["without"]),
         )
 

@@ -120,10 +120,13 @@ def test_the_trigger_goes_into_the_prompt_once(settings, addon, tmp_path) -> Non
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"\x02" + bytes(7) + b"[]", struct.pack("<Q", 4) + b"null"])
-def test_whatever_a_file_holds_it_has_no_trigger_then(addon, tmp_path, content: bytes) -> None:
+def test_another_path_has_another_trigger_or_none(settings, addon, tmp_path, content: bytes) -> None:
     file = tmp_path / "odd.safetensors"
     file.write_bytes(content)
-    assert addon("jobs.lora_rows").trigger_of(str(file)) == ""
+    row = addon("jobs.lora_rows").add(settings, "/nowhere/ink.safetensors")
+    row.trigger = "inkwsh"
+    row.path = str(file)
+    assert row.trigger == ""
 
 
 def test_a_trainings_settings_come_back_into_its_panel(settings, stand_in) -> None:
@@ -138,3 +141,25 @@ def test_a_training_that_is_done_is_not_tried_again(stand_in, addon) -> None:
     done, failed = stand_in.add_training(A, "done", (300,)), stand_in.add_training("b" * 32, "failed")
     assert "trained" in retry.job_refusal(done)
     assert retry.job_refusal(failed) == ""
+
+
+def test_redraws_look_at_a_long_list_a_few_strips_at_a_time(listed, scene, addon, monkeypatch) -> None:
+    bpy.ops.wan_vse.choose_clips()
+    module, files = addon("operators.train_lora"), addon("timeline.picture_files")
+    looked = []
+    read_strip = module.planned_training.read_strip
+    monkeypatch.setattr(module.planned_training, "read_strip", lambda *a: looked.append(a[1].name) or read_strip(*a))
+    clips = addon("timeline.training_clips").clips_of(scene, [(row.name, "") for row in listed.clips], _rates(addon))
+    reader = module._Reader()
+    for round_ in range(1, 4):
+        reader.begin()
+        for each in clips:
+            reader._until = 1e18 if len(looked) < round_ else 0.0
+            reader.read(scene, each, "/tmp/clips", files.glance)
+        assert len(looked) == round_ and reader.is_whole == (round_ == 3)
+
+
+def _rates(addon):
+    from fractions import Fraction
+
+    return addon("timeline.training_clips").Rates(Fraction(24), Fraction(16), 17)

@@ -95,13 +95,21 @@ def test_a_step_is_that_of_a_plain_loop_of_peft():
 
 @pytest.mark.parametrize(
     "memory",
-    [replace(WHOLE, keeps_attention=False), replace(WHOLE, stay_bytes=0), replace(WHOLE, stay_bytes=30_000)],
+    [replace(WHOLE, stay_bytes=0), replace(WHOLE, stay_bytes=30_000)],
 )
-def test_blocks_that_visit_and_attention_computed_again_change_nothing(memory):
+def test_blocks_that_visit_change_nothing(memory):
     state, outcomes = trained(transformer())
     other, others = trained(transformer(), memory)
     assert outcomes == others
     assert all(torch.equal(state[name], other[name]) for name in state)
+
+
+def test_the_feed_forward_in_shares_is_that_of_all_tokens_at_once(monkeypatch):
+    state, outcomes = trained(transformer())
+    monkeypatch.setattr(lora_layers, "CHUNK_BYTES", 3 * 4 * tiny_checkpoint.TRANSFORMER["ffn_dim"])
+    other, others = trained(transformer())
+    assert [each.loss for each in outcomes] == pytest.approx([each.loss for each in others], rel=1e-5)
+    assert all(torch.allclose(state[name], other[name], atol=1e-4) for name in state if ":" not in name)
 
 
 def test_weights_in_8_bit_are_those_that_they_stand_for():
