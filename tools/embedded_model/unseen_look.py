@@ -33,8 +33,9 @@ def training_scenes(frames: int) -> list[Scene]:
         shape, motion = SHAPES[number % len(SHAPES)], MOTIONS[number]
         if motion == "spin" and shape in ROUND_SHAPES:
             shape = "square"
-        words = {"colour": COLOURS[number % len(COLOURS)], "background": BACKGROUNDS[number % len(BACKGROUNDS)]}
-        scenes.append(replace(scene, shape=shape, motion=motion, look=UNSEEN_LOOK, camera="static", **words))
+        colour, background = COLOURS[number % len(COLOURS)], BACKGROUNDS[number % len(BACKGROUNDS)]
+        scene = replace(scene, colour=colour, background=background, look=UNSEEN_LOOK, camera="static")
+        scenes.append(replace(scene, shape=shape, motion=motion))
     return scenes
 
 
