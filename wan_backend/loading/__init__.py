@@ -18,7 +18,6 @@ block_offload            a module whose blocks visit the device one by one
 read_ahead               files of weights into the system's cache, before they are loaded
 lora_weights             the numbers of a LoRA file, by layer
 applying_loras           LoRAs onto a transformer and off again, to the bit
-bulk_copies              weights copied by several threads
 chunked_forward          a transformer that runs a share of the tokens at a time
 token_split              and one whose tokens several cards share
 forward_kernels          the kernels of that forward pass

@@ -57,7 +57,7 @@ LEAST_RATE, MOST_RATE = 1e-6, 1e-2
 WARM_UP_STEPS = 100
 MOTION_SHIFT = 5 / 3
 """By this factor, noisy times come more often where a motion is trained: it is settled in these."""
-PRESERVE_SHARE, MOST_PRESERVED = 0.25, 0.9
+MOST_PRESERVED = 0.9
 MAX_SAMPLE_STEPS = 20
 LATENT_NUMBER_BYTES = 4
 WANTS_MOTION = (Architecture.FIRST_PICTURE, Architecture.PICTURES, Architecture.FIRST_AND_LAST)
@@ -192,7 +192,7 @@ def _settle_training(draft: Draft) -> Draft:
     preset, experts = entry.standard, entry.weights.experts
     small = entry.weights.transformer < SMALL_MODEL_WEIGHTS
     steps = wanted.steps or STEPS[wanted.length]
-    share = PRESERVE_SHARE if wanted.preserve_share is None else wanted.preserve_share
+    share = wanted.preserve_share or 0.0  # only where it is asked for: what it is worth hasn't been shown
     settled = TrainingPlan(
         steps=steps,
         sample_every=min(wanted.sample_every or SAMPLE_EVERY[wanted.length], steps),

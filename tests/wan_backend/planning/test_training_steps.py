@@ -57,7 +57,7 @@ def test_what_is_not_said_is_settled_by_kind_length_and_model(planned):
     assert plan.problem is None, plan.problem
     settled = plan.training
     assert (settled.steps, settled.sample_every, settled.rank, settled.learning_rate) == (2000, 250, 32, 2e-4)
-    assert (settled.clips, settled.warm_up_steps, settled.preserve_share, settled.sample_steps) == (8, 100, 0.25, 0)
+    assert (settled.clips, settled.warm_up_steps, settled.preserve_share, settled.sample_steps) == (8, 100, 0.0, 0)
     assert (plan.width, plan.height, plan.model_frames, plan.steps) == (832, 480, 17, 2000)
     motion = planned(Training("Harbor", kind=TrainingKind.MOTION, length=TrainingLength.SHORT, sample_prompt="a ship"))
     assert motion.training.timestep_shift > settled.timestep_shift and motion.training.steps == 500

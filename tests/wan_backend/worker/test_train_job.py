@@ -72,7 +72,7 @@ def test_the_finished_lora_and_those_before_it_are_there_with_their_samples(trai
     ]
     assert same(status.kept[1].path, status.kept[2].path) and not same(status.kept[0].path, status.kept[1].path)
     without, last = (cv2.imread(file) for file in (status.picture_without, status.kept[-1].picture))
-    assert without.shape == last.shape == (32, 96, 3), "three frames beside one another"
+    assert without.shape == last.shape == (32, 32, 3), "as many frames as make it a square"
     assert np.abs(without.astype(int) - last).max() > 8, "the LoRA shows"
     assert status.trigger == "zug" and status.clips == 3 and status.notes == []
     assert len(status.curve) == 4 and all(np.isfinite(status.curve))
