@@ -72,8 +72,8 @@ class Training:
     learning_rate: float | None = None
     rank: int | None = None
     preserve_share: float | None = None
-    """The share of the steps, 0 to 0.9, that teach the model to stay as it was where a prompt lacks the trigger; None is
-    0."""
+    """The share of the steps, 0 to 0.9, that teach the model to stay as it was where a prompt lacks the trigger; None
+    is 0."""
 
 
 @dataclass(frozen=True)
