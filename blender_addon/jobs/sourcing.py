@@ -125,17 +125,12 @@ class Sourcing:
         self._jobs.end(job_id, JobState.CANCELED)
         return True
 
-    def remove_rendered(self, job_id: str, request: TakeRequest | None) -> None:
+    def remove_rendered(self, job_id: str) -> None:
         """Remove what was rendered for a training of the open film, which nobody will ask for once more.
 
-        That of a take stays: another take may be made from it. `request`, if it is known, says where that was, should
-        the film have been saved elsewhere since.
+        That of a take stays: another take may be made from it.
         """
-        sources = request.sources if request is not None else []
-        before = {os.path.dirname(source.folder) for source in sources if source.rendered}
-        for folder in {planned_takes.clips_folder(job_id), *before}:
-            if os.path.basename(folder) == job_id:
-                remove_rendered(folder, job_id)
+        remove_rendered(planned_takes.clips_folder(job_id), job_id)
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
         """Render again what is not on the disk; False if everything is there and the server may retry at once."""
