@@ -83,6 +83,7 @@ def test_retry_goes_on_after_the_worker_was_killed(made):
     assert not kept.parent.exists() and done["preview"] == ""
 
 
+@pytest.mark.long
 def test_retry_goes_on_after_the_server_was_killed(serve, made):
     server, asked, whole = made
     job_id = server.submit(asked)

@@ -47,6 +47,7 @@ def files_of(studio, job_id: str) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.glob("*.png")}
 
 
+@pytest.mark.long
 def test_a_gap_is_filled_over_ssh_to_the_bit_as_it_is_here(studio, addon, film, tmp_path):
     scene = bpy.context.scene
     strips = studio.compat.strips(scene.sequence_editor)

@@ -87,6 +87,7 @@ def test_a_gap_is_filled_exactly_and_overlaps_both_neighbors(studio, tmp_path, r
     assert told["frames"] == 36 and told["start_jump"] and told["end_jump"]
 
 
+@pytest.mark.long
 def test_a_take_of_words_alone_has_made_handles(studio):
     scene = bpy.context.scene
     scene.frame_set(20)
@@ -98,6 +99,7 @@ def test_a_take_of_words_alone_has_made_handles(studio):
     assert studio.range(take) == (8, 41) and studio.compat.held_frames(take) == (0, 0)
 
 
+@pytest.mark.long
 def test_the_worst_seam_is_retried_until_it_is_better_or_the_takes_are_made(studio, tmp_path):
     retry, state = studio.addon("operators.retry_seams"), studio.addon("timeline.seam_retry")
     seams, takes = studio.addon("timeline.seams"), studio.addon("timeline.strip_takes")

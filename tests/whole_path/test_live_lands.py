@@ -57,6 +57,7 @@ def test_what_was_seen_lands_by_its_key(studio, live):
     assert landed.shape == picture.shape and np.array_equal(landed, picture)
 
 
+@pytest.mark.long
 def test_a_take_that_comes_is_made_first_and_the_look_goes_on_after_it(studio, live):
     show(studio, "fog", length_frames=49)
     studio.until(lambda: live.is_looking)

@@ -52,7 +52,7 @@ class Complaints(logging.Handler):
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("role", ["take", "placeholder"])
+@pytest.mark.parametrize("role", ["take", pytest.param("placeholder", marks=pytest.mark.long)])
 def test_a_property_may_be_of_any_type(role, pumped, scene, addon, tmp_path) -> None:
     assert {f"wan_vse_{name}" for name in HONEST} <= set(KEYS) and len(KEYS) > 15
     compat, session = addon("timeline.compat"), pumped.session

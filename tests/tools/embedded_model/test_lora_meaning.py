@@ -77,5 +77,6 @@ def test_the_style_shows_alone(paint):
     assert eye.answers(paint(STYLED, quick, STYLE))["look"] == scenes.LORA_LOOK
 
 
+@pytest.mark.long
 def test_the_style_shows_on_a_draft(paint):
     assert judge.load().answers(paint(STYLED, DRAFT, DRAFT_LORA, STYLE))["look"] == scenes.LORA_LOOK

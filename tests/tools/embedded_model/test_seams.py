@@ -106,7 +106,8 @@ def test_a_filled_gap_meets_both_its_neighbours_and_keeps_their_frames(make, nam
     assert 10 * np.log10(255**2 / error) >= KEPT_DB and len(kept) >= 10
 
 
-@pytest.mark.parametrize("role", [Role.BEFORE, pytest.param(Role.AFTER, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("role", [Role.BEFORE, Role.AFTER])
 def test_an_extension_meets_its_strip(make, role):
     take, clip, kept = make("a moon at 24 a second", Task.EXTEND, (role,))
     if role is Role.BEFORE:

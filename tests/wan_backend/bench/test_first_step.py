@@ -14,6 +14,7 @@ SMALL = Work(64, 48, 5, 3, 1.0, 3.0)
 CPU = torch.device("cpu")
 
 
+@pytest.mark.long
 def test_new_processes_make_the_takes(t2v_folder, tmp_path):
     courses = first_step.measured(t2v_folder, SMALL, tmp_path / "state", CPU)
     assert list(courses) == ["first day", "the next take", "second day"]

@@ -175,6 +175,7 @@ def test_a_million_clips_are_cut_off_and_counted(monkeypatch: pytest.MonkeyPatch
     assert MAX_CLIPS <= 20_000
 
 
+@pytest.mark.long
 @pytest.mark.ci
 def test_a_file_of_very_many_clips_ends_in_a_sentence_or_a_cut(tmp_path: Path) -> None:
     clip = '{"OTIO_SCHEMA":"Clip.1","name":"a","source_range":null}'

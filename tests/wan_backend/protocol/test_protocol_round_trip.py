@@ -16,7 +16,7 @@ from wan_backend.protocol.errors import INVALID_PARAMS, REFUSED
 from wan_backend.protocol.messages import FrameRate, Problem, ProblemKind, StepCache, TakeRequest
 
 BOUNDED = settings(
-    derandomize=True, max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    derandomize=True, max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 
 

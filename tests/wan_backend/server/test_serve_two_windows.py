@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.wan_backend.server.served import request
 
 
+@pytest.mark.long
 def test_two_servers_one_list(serve, media):
     """One has each job, whatever its state; the other shows it, and says who has it."""
     gone = serve()

@@ -137,6 +137,7 @@ def test_two_people_see_one_queue_which_a_reload_shows_again(person):
         assert each.page.locator(".job").count() == 0
 
 
+@pytest.mark.long
 def test_a_picture_is_sent_and_a_script_is_refused(person):
     one = person()
     one.page.get_by_text("From a picture", exact=True).click()

@@ -324,6 +324,7 @@ def pair(monkeypatch, tmp_path: Path):
         pipe.close()
 
 
+@pytest.mark.long
 def test_the_process_is_there_after_a_cancel_and_gone_with_a_killed_worker(pair, vace_folder, params):
     worker, other = pair
     together = {"cards": 2, "cards_per_forward": 2}

@@ -213,6 +213,7 @@ def test_steps_made_with_another_lora_are_not_gone_on_from(worker, steady, param
     assert np.array_equal(again, anew)
 
 
+@pytest.mark.long
 def test_killed_twice_and_killed_while_it_decodes(worker, steady, params, vace_folder):
     whole = pictures(steady.run(params(vace_folder, WHOLE)).take.folder)
     killed_at(worker(), params(vace_folder), "denoising", 4)
