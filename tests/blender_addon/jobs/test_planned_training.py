@@ -102,7 +102,7 @@ def test_all_that_stands_against_it_is_said_at_once(desk) -> None:
         assert words in planned.refusal, words
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "CON", "a" * 61, "a\tb"])
+@pytest.mark.parametrize("name", ["a/b", "..", "CON", "a" * 61, "🚢" * 51, "a\tb"])
 def test_a_name_that_no_file_can_have_is_refused(desk, name: str) -> None:
     desk.describe(*NAMES, name=name)
     assert desk.plan().refusals
