@@ -6,6 +6,7 @@ should have to do so once.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections.abc import Callable, Sequence
@@ -18,7 +19,6 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.messages import (
     MAX_CAPTION_CHARACTERS,
     MAX_PROMPT_CHARACTERS,
-    MAX_TRAINING_NAME,
     MAX_TRIGGER,
     FrameRate,
     ModelRow,
@@ -31,6 +31,7 @@ from ...wan_backend.protocol.messages import (
     TrainingLength,
 )
 from ...wan_backend.protocol.plain_names import is_encodable, is_name
+from ...wan_backend.protocol.training import name_limit
 from ..timeline import footage, picture_files, scene_format, text_strips, training_clips, untrusted
 from ..timeline.targets import Target
 from ..timeline.training_clips import Rates, StripClips
@@ -181,7 +182,7 @@ def _take(scene: bpy.types.Scene, settings: Any, preferences: Any, clips: Sequen
             sample_prompt=text_strips.one_line(training.sample_prompt),
             steps=training.steps or None,
             sample_every=max(1, training.steps // SAMPLES) if training.steps else None,
-            learning_rate=training.learning_rate or None,
+            learning_rate=(training.learning_rate or None) if math.isfinite(training.learning_rate) else None,
             rank=training.rank or None,
         ),
     )
@@ -198,8 +199,8 @@ def _settings_refusals(settings: Any) -> list[str]:
     name, trigger = training.name.strip(), training.trigger.strip()
     if not name:
         found.append("Give the LoRA a name.")
-    elif len(name) > MAX_TRAINING_NAME:
-        found.append(iface_("The name may have at most {} characters.").format(MAX_TRAINING_NAME))
+    elif len(name) > name_limit(name):
+        found.append(iface_("The name may have at most {} characters.").format(name_limit(name)))
     elif not (is_name(name, windows=True) and is_encodable(name, "strict")) or name.startswith("."):
         found.append("The LoRA's name is that of its file, too: leave out marks such as / and :.")
     if not trigger and training.kind != "MOTION":

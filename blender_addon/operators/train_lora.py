@@ -153,6 +153,10 @@ def refusals(scene: bpy.types.Scene, settings: WanSettings) -> str:
     return " ".join(found)
 
 
+def _too_many() -> str:
+    return rpt_("The list may have at most {} strips: select fewer.").format(training_clips.MAX_STRIPS)
+
+
 class WAN_VSE_OT_choose_clips(OnTimeline, bpy.types.Operator):
     """Make the selected strips those that a LoRA is trained from. With Shift, add them to the list"""
 
@@ -186,8 +190,7 @@ class WAN_VSE_OT_choose_clips(OnTimeline, bpy.types.Operator):
         asked = settings_in(scene).training
         most = training_clips.MAX_STRIPS - (len(asked.clips) if self.extend else 0)
         if len(found) > most:
-            words = rpt_("The list may have at most {} strips: select fewer.").format(training_clips.MAX_STRIPS)
-            self.report({"WARNING"}, words)
+            self.report({"WARNING"}, _too_many())
             return {"CANCELLED"}
         training.choose(asked, [each.name for each in found], self.extend)
         return {"FINISHED"}
@@ -236,7 +239,11 @@ class WAN_VSE_OT_train_lora(OnTimeline, bpy.types.Operator):
         scene = compat.sequencer_scene(context)
         settings = settings_in(scene)
         if not len(settings.training.clips):
-            training.choose(settings.training, [each.name for each in training_clips.selected(scene)], False)
+            found = training_clips.selected(scene)
+            if len(found) > training_clips.MAX_STRIPS:
+                self.report({"WARNING"}, _too_many())
+                return {"CANCELLED"}
+            training.choose(settings.training, [each.name for each in found], False)
         planned = _plan(scene, settings, picture_files.look_at_many)
         if planned.refusals or planned.take is None:
             self.report({"WARNING"}, planned.refusal or rpt_(planned_training.NOTHING_CHOSEN))

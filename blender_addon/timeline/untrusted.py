@@ -82,7 +82,7 @@ def drop_unreadable(settings: Any) -> None:
 
 @lru_cache(maxsize=16)
 def request(text: str) -> TakeRequest | None:
-    """Parse the request that a strip keeps; None if it is not valid.
+    """Parse the request that a strip keeps; None if it is not valid, or asks for a training, of which no strip comes.
 
     The results are cached, since the panel asks for the active strip's request at every redraw.
     """
@@ -90,7 +90,7 @@ def request(text: str) -> TakeRequest | None:
         read = from_json(TakeRequest, bounds.parsed(text), "request")
     except (ValueError, TypeError, OverflowError, ProtocolError):
         return None
-    return read if bounds.is_sane_request(read) else None
+    return read if bounds.is_sane_request(read) and read.training is None else None
 
 
 @lru_cache(maxsize=1 << 13)

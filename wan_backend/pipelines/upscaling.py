@@ -29,6 +29,9 @@ FIRST_TILE, LEAST_TILE = 1024, 64
 PIXEL_BYTES = 1024
 """Memory for a pixel of the larger picture, at 32 bits: about four tensors of 64 channels at a time, which is what the
 last layers of Real-ESRGAN hold; most others take less."""
+NO_NUMBERS = Sentence(
+    "The upscaling model made no pictures of this take: its numbers overflowed. Get its file again, or choose another."
+)
 MAX_PASSES = 3
 """A model that doubles makes 4x in two passes; what no model here reaches is resized."""
 
@@ -51,7 +54,7 @@ class Upscaler:
         return self._tile
 
     def enlarge(self, picture: np.ndarray, width: int, height: int) -> np.ndarray:
-        """uint8 (height, width, 3) of a smaller uint8 (h, w, 3). Raises Refusal if memory runs out, Stopped."""
+        """uint8 (height, width, 3) of a smaller uint8 (h, w, 3). Raises Refusal, as if memory runs out; Stopped."""
         for _ in range(MAX_PASSES):
             if picture.shape[0] >= height and picture.shape[1] >= width:
                 break
@@ -84,7 +87,7 @@ def upscaled(
 ) -> np.ndarray:
     """uint8 (scale h, scale w, 3) of uint8 (h, w, 3), in tiles of at most about `tile` x `tile` pixels of it.
 
-    Raises Stopped, or what torch raises.
+    Raises Refusal if the model makes no pictures, Stopped, or what torch raises.
     """
     height, width = picture.shape[:2]
     whole = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
@@ -103,7 +106,10 @@ def _tile_levels(model: UpscalingModel, whole: torch.Tensor, tile: Tile) -> torc
     height, width = whole.shape[-2:]
     rows, columns = _seen(tile.rows, height, model.smallest), _seen(tile.columns, width, model.smallest)
     seen = whole[..., rows.start : rows.stop, columns.start : columns.stop]
-    made = model.call(seen.to(model.device, model.dtype) / 255).float().clamp(0, 1) * 255
+    made = model.call(seen.to(model.device, model.dtype) / 255).float()
+    if bool(made.isnan().any()):
+        raise Refusal.of(ProblemKind.MODEL_BROKEN, NO_NUMBERS)
+    made = made.clamp(0, 1) * 255
     top, left = (tile.rows.start - rows.start) * model.scale, (tile.columns.start - columns.start) * model.scale
     bottom, right = top + tile.rows.length * model.scale, left + tile.columns.length * model.scale
     return made[..., top:bottom, left:right].permute(0, 2, 3, 1)

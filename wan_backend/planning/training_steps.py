@@ -26,7 +26,6 @@ from ..protocol.messages import (
     MAX_CLIPS,
     MAX_PROMPT_CHARACTERS,
     MAX_RANK,
-    MAX_TRAINING_NAME,
     MAX_TRAINING_STEPS,
     MAX_TRIGGER,
     Plan,
@@ -41,6 +40,7 @@ from ..protocol.messages import (
 )
 from ..protocol.plain_names import is_name
 from ..protocol.sentences import Sentence
+from ..protocol.training import name_limit
 from ..storage import media_folder
 from ..storage.byte_sizes import size_in_words
 from . import machine_steps, needed_sources, plan_steps
@@ -93,8 +93,9 @@ def _check_words(draft: Draft) -> Draft | Problem:
     assert cleaned is not None
     if not cleaned.name:
         return _bad(Sentence("The training has no name; give it one, after which its files are called."))
-    if len(cleaned.name) > MAX_TRAINING_NAME:
-        return _bad(Sentence("The name of the training is longer than {most} characters.", most=MAX_TRAINING_NAME))
+    longest = name_limit(cleaned.name)
+    if len(cleaned.name) > longest:
+        return _bad(Sentence("The name of the training is longer than {most} characters.", most=longest))
     if not is_name(cleaned.name, windows=True) or cleaned.name.startswith("."):
         return _bad(
             Sentence("'{name}' can't be the name of a file; use letters, digits and spaces.", name=cleaned.name)

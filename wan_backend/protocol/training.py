@@ -18,6 +18,8 @@ MAX_CLIPS = 512
 MAX_CAPTION_CHARACTERS = 2000
 MAX_TRAINING_NAME = 60
 """Characters: it names files and folders."""
+MAX_TRAINING_NAME_BYTES = 200
+"""In UTF-8: with what is added to it, it is a name of 255 bytes at most, which is as much as disks take."""
 MAX_TRIGGER = 40
 MAX_TRAINING_STEPS = 20_000
 MAX_RANK = 128
@@ -27,6 +29,12 @@ KEPT_LORAS = 4
 """How many of a training's LoRAs are kept on its way, the newest, beside the finished one."""
 ENOUGH_STILLS, ENOUGH_CLIPS = 8, 4
 """Enough to begin with; a plan says it where there are fewer of both."""
+
+
+def name_limit(name: str) -> int:
+    """How many characters a training's name may have, being of such characters as `name`."""
+    fits = len(name.encode("utf-8", "replace")) <= MAX_TRAINING_NAME_BYTES
+    return MAX_TRAINING_NAME if fits else MAX_TRAINING_NAME_BYTES // 4
 
 
 class TrainingKind(StrEnum):

@@ -1,11 +1,15 @@
-"""What the head of a LoRA file says of it, for people: its trigger. It needs the standard library alone."""
+"""What the head of a LoRA file says of it, for people: its trigger. It needs the standard library alone.
+
+The file may be a stranger's, or none at all.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import stat
+import unicodedata
 from pathlib import Path
+
+from . import guarded_files
 
 TRIGGER_KEY = "modelspec.trigger_phrase"
 """As ModelSpec calls it (github.com/Stability-AI/ModelSpec)."""
@@ -18,9 +22,7 @@ SUFFIX = ".safetensors"
 def metadata_of(file: str | Path) -> dict[str, str]:
     """The texts in the head of a safetensors file; none if it can't be read."""
     try:
-        with open(file, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                return {}
+        with guarded_files.opened(file) as stream:
             length = int.from_bytes(stream.read(8), "little")
             if not 0 < length <= MAX_HEAD_BYTES:
                 return {}
@@ -40,7 +42,13 @@ def trigger_of(path: str | Path) -> str:
     for file in files[:2]:
         texts = metadata_of(file)
         for key in _TRIGGER_KEYS:
-            words = " ".join(texts.get(key, "").split())
+            words = " ".join(_readable(texts.get(key, "")).split())
             if words:
                 return words[:MAX_TRIGGER_CHARACTERS]
     return ""
+
+
+def _readable(text: str) -> str:
+    """`text` with spaces in place of control characters and halves of characters, which no field can have."""
+    begun = text[: 2 * MAX_TRIGGER_CHARACTERS]
+    return "".join(" " if unicodedata.category(each) in ("Cc", "Cs") else each for each in begun)

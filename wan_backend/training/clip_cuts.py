@@ -87,4 +87,5 @@ def without_trigger(caption: str, for_all: str, trigger: str) -> str:
 
 
 def _trigger(trigger: str) -> re.Pattern[str]:
-    return re.compile(re.escape(trigger), re.IGNORECASE)
+    """As a word: "ink" isn't in "a drinking cat"."""
+    return re.compile(rf"(?<!\w){re.escape(trigger)}(?!\w)", re.IGNORECASE)

@@ -30,9 +30,18 @@ from ..protocol import take_names
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
 from ..protocol.media import first_file, frame_file
-from ..protocol.messages import Component, JobState, PhaseSeconds, ProgressParams, RunParams, RunResult, Take
+from ..protocol.messages import (
+    Component,
+    JobState,
+    PhaseSeconds,
+    ProblemKind,
+    ProgressParams,
+    RunParams,
+    RunResult,
+    Take,
+)
 from ..protocol.sentences import Sentence, in_english
-from ..storage import media_folder, whole_file
+from ..storage import byte_sizes, disk_errors, media_folder, whole_file
 from ..storage.guarded_files import stamp
 from ..storage.take_folder import TakeFolder
 from . import take_pictures, take_signing
@@ -76,7 +85,8 @@ def make_larger(
     upscaler = Upscaler(model, tile_for(model, free_bytes), should_stop)
     marks = Marks.of(request, __version__, on_read)
     loaded = time.monotonic()
-    kept = KeptPictures(Path(params.work_folder) if params.work_folder else None, _facts(params, file))
+    work = Path(params.work_folder) if params.work_folder else None
+    kept = KeptPictures(work, _facts(params, file), plan.all_frames, plan.disk_bytes)
     with TakeFolder(Path(request.media_folder), params.job_id, take_names.title(request)) as take_folder:
         progress.phase(JobState.DECODING, Sentence("Making the pictures larger"))
         with take_pictures.writer_of(request, plan, take_folder.partial, marks) as writer:
@@ -97,11 +107,15 @@ def make_larger(
 
 
 class KeptPictures:
-    """The pictures that this or an earlier try of the job made; a disk that fails costs these alone."""
+    """The pictures that this or an earlier try of the job made; a disk that fails, or fills, costs these alone."""
 
-    def __init__(self, folder: Path | None, facts: dict[str, Any]) -> None:
-        """`facts` are all that a picture depends on: those of another job are forgotten."""
+    def __init__(self, folder: Path | None, facts: dict[str, Any], count: int, take_bytes: int) -> None:
+        """`facts` are all that a picture depends on: those of another job are forgotten.
+
+        They make way for the take, of `count` pictures and so many bytes, which may be on the same disk.
+        """
         self._folder = None if folder is None else folder / KEPT_FOLDER
+        self._count, self._take_bytes = count, take_bytes
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         if self._folder is None:
             return
@@ -126,7 +140,7 @@ class KeptPictures:
 
     def keep(self, number: int, picture: np.ndarray) -> None:
         """Write it, quickly rather than small."""
-        if self._folder is None:
+        if self._folder is None or not self._has_room(number):
             return
         bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         good, png = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -136,6 +150,21 @@ class KeptPictures:
         except OSError as error:
             log.warning("a finished picture can't be kept in %s: %s", self._folder, error)
             self._folder = None
+
+    def _has_room(self, number: int) -> bool:
+        """Whether there is room beside the take from that picture on; without it, none is kept."""
+        assert self._folder is not None
+        try:
+            free_bytes = byte_sizes.free_bytes_at(self._folder)
+        except OSError:  # whether it can be written, the writing says
+            return True
+        left = self._count - number + 1  # with the one that is to be kept
+        if free_bytes >= self._take_bytes * left // max(1, self._count) + media_folder.RESERVE_BYTES:
+            return True
+        log.warning("finished pictures are not kept: %d bytes are free for the take", free_bytes)
+        self.remove()
+        self._folder = None
+        return False
 
     def remove(self) -> None:
         """A whole take needs them no more."""
@@ -150,12 +179,21 @@ def _known(file: Path) -> str:
 
 
 def _facts(params: RunParams, file: Path) -> dict[str, Any]:
-    """What a larger picture depends on: the take's files, the model's, and the size."""
+    """What a larger picture depends on: the take's files, the model's, and the size. Raises Refusal."""
     take = params.request.sources[0]
     names = dict.fromkeys(take.files)
+    try:
+        stamps = [list(stamp(Path(take.folder) / name)) for name in names]
+    except OSError as error:
+        words = Sentence(
+            "Pictures of the take {folder} can't be read ({reason}); put its files back, or make the take again.",
+            folder=take.folder,
+            reason=disk_errors.reason(error),
+        )
+        raise Refusal.of(ProblemKind.BAD_SOURCE, words) from error
     return {
         "take": to_json(take),
-        "files": [list(stamp(Path(take.folder) / name)) for name in names],
+        "files": stamps,
         "upscaler": [str(file), *stamp(file)],
         "size": [params.plan.width, params.plan.height],
         "version": __version__,

@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from ..loading.wan_model import WanModel
 from ..lora.resolve import EXPERTS
 from ..memory import training_needs
 from ..memory.needs import PLAIN_TOKEN_PIXELS, VideoShape
-from ..memory.training_needs import TrainedShape, TrainingMemory
+from ..memory.training_needs import TrainedShape
 from ..pipelines.stopping import ShouldStop, Stopped, check
 from ..pipelines.transfers import NoPictures
 from ..protocol.conversion import from_json, to_json
@@ -75,6 +75,8 @@ QUICK_KEEP_SECONDS = 1.0
 SMALLER_MEMORY = 0.85
 """What a training plans with once memory ran out, as a share of what it planned with before."""
 LEAST_MEMORY = 0.3
+STOPPED_FILE = "stopped"
+"""It says that a training was told to stop in the middle of a sample."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class _TrainJob:
                 with TrainedModel(
                     *(self._model, self._plan, memory, self._params.request.seed, trunk_alone, self._on_load)
                 ) as trained:
-                    self._begin(memory)
+                    self._begin()
                     return self._train(trained, placement)
             except Exception as error:
                 share *= SMALLER_MEMORY
@@ -236,9 +238,9 @@ class _TrainJob:
         weights, rank = model.parameter_count("transformer"), self._plan.rank
         return TrainedShape.of(model.config("transformer"), weights, rank, video, model.precision.transformer.itemsize)
 
-    def _begin(self, memory: TrainingMemory) -> None:
+    def _begin(self) -> None:
         """Find where an earlier try has left off."""
-        self._fingerprint = self._fingerprint_with(memory)
+        self._fingerprint = self._fingerprint_now()
         self._state, self._facts = TrainingState(), _Facts()
         found = TrainingState.read(self._file, self._fingerprint) if self._file.exists() else None
         if found is not None:
@@ -248,8 +250,11 @@ class _TrainJob:
         )
         self._loras.begin(self._settings())
 
-    def _fingerprint_with(self, memory: TrainingMemory) -> str:
-        """64 hexadecimal digits for all that the numbers depend on: they go on only if it is the same."""
+    def _fingerprint_now(self) -> str:
+        """64 hexadecimal digits for all that a person asked for: the numbers go on only if it is the same.
+
+        What another card, or less memory than before, does to the numbers is little beside the hours that were spent.
+        """
         plan = self._params.plan
         facts = {
             "training": to_json(replace(self._training, name="", sample_prompt="")),
@@ -258,8 +263,6 @@ class _TrainJob:
             "seed": self._params.request.seed,
             "clips": [[clip.digest, clip.caption, clip.plain_caption] for clip in self._clips.clips],
             "model": self._model.fingerprint(as_held=False),
-            "eight bit": memory.eight_bit,
-            "device": devices.name(self._model.device),
             "versions": [__version__, torch.__version__, diffusers.__version__],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -284,6 +287,8 @@ class _TrainJob:
         if self._state.step:
             self._progress.go_on(self._state.step)
         try:
+            if self._owes_round():
+                self._end_round(trained, placement, may_sample=self._was_stopped())
             self._sample_without(trained, placement)
             while self._state.step < self._steps:
                 self._one_step(trained)
@@ -293,7 +298,11 @@ class _TrainJob:
                     self._keep(trained)
         except Stopped:
             if self._keep_took < QUICK_KEEP_SECONDS and self._state.step:
-                self._keep(trained)
+                with suppress(OSError):  # what was kept before is still there
+                    self._keep(trained)
+            if self._owes_round():
+                with suppress(OSError):
+                    (self._folder / STOPPED_FILE).touch()
             raise
         self._loras.finish(self._plan.steps, self._numbers(trained), self._head())
         self._facts.kept = self._loras.kept
@@ -357,11 +366,28 @@ class _TrainJob:
 
     # What is kept
 
-    def _end_round(self, trained: TrainedModel, placement: PlacedModel) -> None:
+    def _owes_round(self) -> bool:
+        """Whether an earlier try has ended between the last step of a round and its LoRA."""
+        done = self._state.step
+        if not done or not ends_round(done, self._plan, self._components):
+            return False
+        return all(lora.step != self._steps_of_each() for lora in self._loras.kept)
+
+    def _was_stopped(self) -> bool:
+        """Whether that was as it was told to: a sample that has ended it otherwise isn't tried again."""
+        marker = self._folder / STOPPED_FILE
+        was_stopped = marker.exists()
+        marker.unlink(missing_ok=True)
+        return was_stopped
+
+    def _steps_of_each(self) -> int:
+        return turn_of(self._state.step - 1, self._plan, self._components).step + 1
+
+    def _end_round(self, trained: TrainedModel, placement: PlacedModel, may_sample: bool = True) -> None:
         """A LoRA that is kept, with its sample."""
-        own = turn_of(self._state.step - 1, self._plan, self._components).step + 1
+        own = self._steps_of_each()
         self._keep(trained)
-        picture = self._sample(trained, placement, own) if self._plan.sample_steps else ""
+        picture = self._sample(trained, placement, own) if self._plan.sample_steps and may_sample else ""
         self._loras.keep(own, self._numbers(trained), self._head(own), picture)
         self._facts.kept = self._loras.kept
         self._keep(trained)

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -41,7 +42,7 @@ class TrainedLoras:
         """The folder of this training: one of that name that is its own, or a new one."""
         for number in range(1, NAME_TRIES):
             folder = loras_folder / (name if number == 1 else f"{name} {number}")
-            if not folder.exists() or self._is_own(folder):
+            if not os.path.lexists(folder) or self._is_own(folder):  # a link to nothing takes the name, too
                 return folder
         raise FileExistsError(17, "Each name that was tried is taken", str(loras_folder / name))
 

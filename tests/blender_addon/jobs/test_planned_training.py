@@ -102,7 +102,7 @@ def test_all_that_stands_against_it_is_said_at_once(desk) -> None:
         assert words in planned.refusal, words
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "CON", "a" * 61, "a\tb"])
+@pytest.mark.parametrize("name", ["a/b", "..", "CON", "a" * 61, "🚢" * 51, "a\tb"])
 def test_a_name_that_no_file_can_have_is_refused(desk, name: str) -> None:
     desk.describe(*NAMES, name=name)
     assert desk.plan().refusals
@@ -187,6 +187,11 @@ def test_what_was_rendered_for_it_goes_when_it_is_cleared(desk, addon) -> None:
     os.makedirs(os.path.join(folder, "of somebody else"))
     desk.session.clear()
     assert os.listdir(folder) == ["of somebody else"]
+
+
+def test_a_number_of_a_strangers_file_that_is_none_is_left_out(desk) -> None:
+    desk.settings.training.learning_rate = float("nan")
+    assert desk.plan().request.training.learning_rate is None
 
 
 def test_a_saved_film_knows_how_its_trainings_ended(desk) -> None:

@@ -287,6 +287,12 @@ def test_a_linked_scene_says_nothing_of_this_film(pumped, scene, addon, tmp_path
     assert landing.recorded_scene(status).library is None
 
 
+def test_no_strip_asks_for_a_training(addon) -> None:
+    read = addon("timeline.untrusted").request
+    assert read(request(sources=[])) is not None
+    assert read(request(sources=[], training={"name": "theirs"})) is None
+
+
 def test_a_take_is_looked_for_where_this_films_may_lie(pumped, scene, addon, tmp_path, user_folder) -> None:
     unknown_jobs, read = addon("jobs.unknown_jobs"), addon("timeline.untrusted").request
     (tmp_path / "film").mkdir()

@@ -89,6 +89,12 @@ def test_memory_that_suffices_for_no_tile_is_said():
         Upscaler(UpscalingModel(call, 2, CPU, torch.float32, "", 1)).enlarge(upscaling_models.picture(96, 96), 192, 192)
 
 
+def test_a_model_that_makes_no_numbers_is_refused():
+    model = UpscalingModel(lambda x: x.repeat(1, 1, 2, 2) * float("nan"), 2, CPU, torch.float32, "", 1)
+    with pytest.raises(Refusal, match="its numbers overflowed"):
+        upscaled(model, upscaling_models.picture(48, 32))
+
+
 def test_tiles_are_as_large_as_memory_allows():
     model = blurring(4)
     assert tile_for(model, 0) == upscaling.LEAST_TILE and tile_for(model, 1 << 50) == upscaling.FIRST_TILE

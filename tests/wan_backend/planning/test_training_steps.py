@@ -82,6 +82,7 @@ BAD = [
     ({"training": Training("a/b")}, "can't be the name of a file"),
     ({"training": Training("nul")}, "can't be the name of a file"),
     ({"training": Training("a" * 61)}, "longer than 60"),
+    ({"training": Training("🚢" * 51)}, "longer than 50"),
     ({"training": Training("a", "t" * 41)}, "trigger word is longer"),
     ({"training": Training("a", caption="c" * 2001)}, "more than 2,000 characters"),
     ({"training": Training("a", rank=500)}, "rank of 500 is out of range"),

@@ -53,6 +53,8 @@ def test_more_clips_than_can_be_are_thinned_evenly():
         ("", "", "hrbr", "hrbr", ""),
         ("a ship", "", "", "a ship", "a ship"),
         ("船 🚢 ß", "", "ẞ", "船 🚢 ß", "船 🚢"),
+        ("a drinking cat", "", "ink", "ink, a drinking cat", "a drinking cat"),
+        ("Ink: drinking, inky", "", "ink", "Ink: drinking, inky", "drinking, inky"),
     ],
 )
 def test_the_trigger_is_in_every_caption_once(own, for_all, trigger, caption, plain):

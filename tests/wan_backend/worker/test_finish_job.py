@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from wan_backend.planning import finishing
 from wan_backend.planning.draft import Inventory
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import Component, ComponentFile, JobState, MediaFormat, RunParams
+from wan_backend.storage import media_folder
 from wan_backend.worker import finish_job
 
 
@@ -110,6 +112,28 @@ def test_a_disk_that_keeps_nothing_costs_the_kept_pictures_alone(params, monkeyp
     (tmp_path / "work").write_bytes(b"a file where the folder should be")
     result, _ = run(params())
     assert len(pictures(result.take.folder)) == 5
+
+
+def test_on_a_full_disk_the_kept_pictures_make_way_for_the_take(params, monkeypatch):
+    job = params()
+    free = [job.plan.disk_bytes * 2 + media_folder.RESERVE_BYTES, media_folder.RESERVE_BYTES]
+    kept: list[int] = []
+
+    def look(_folder: Path) -> int:
+        kept.append(len(list(Path(job.work_folder).rglob("*.png"))))
+        return free[len(kept) > 2]
+
+    monkeypatch.setattr(finish_job.byte_sizes, "free_bytes_at", look)
+    result, _ = run(job)
+    assert kept == [0, 1, 2] and not (Path(job.work_folder) / finish_job.KEPT_FOLDER).exists()
+    assert len(pictures(result.take.folder)) == 5
+
+
+def test_a_take_that_is_gone_by_then_is_said(params):
+    job = params()
+    shutil.rmtree(job.request.sources[0].folder)
+    with pytest.raises(Refusal, match=r"Pictures of the take .* can't be read .*put its files back"):
+        run(job)
 
 
 def test_a_picture_that_cant_be_read_is_named_and_nothing_is_left(params):

@@ -23,6 +23,9 @@ from wan_backend.catalogue.transformer_shapes import shapes
 from wan_backend.library.component_files import ComponentFiles
 from wan_backend.loading import lora_weights
 from wan_backend.lora.resolve import transformer_configs
+from wan_backend.memory import training_needs
+from wan_backend.pipelines import text_to_video
+from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import JobState, RunParams, Training
 from wan_backend.storage import lora_metadata
@@ -30,6 +33,7 @@ from wan_backend.training.kept_training import TrainingState
 from wan_backend.training.trained_model import StepOutcome, TrainedModel
 from wan_backend.worker import train_job
 from wan_backend.worker.server_connection import Run
+from wan_backend.worker.trained_loras import TrainedLoras
 
 NO_SAMPLE = Training("Waves", "zug", captions=trainings.CAPTIONS)
 
@@ -175,6 +179,62 @@ def test_a_worker_that_is_killed_leaves_what_was_kept_before(t2v_folder, sources
     assert executor.progress[-1].step == 4
     assert any("Resuming at step 3 of 4" in sentence for sentence in executor.sentences)
     assert same(result.training.kept[-1].path, trained[1].training.kept[-1].path)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_training_that_ends_in_a_sample_still_keeps_that_steps_lora(
+    told, t2v_folder, sources, executor, tmp_path, monkeypatch
+):
+    """With its sample only if it was told to stop: one that the worker died of isn't tried again."""
+    job = trainings.params(tmp_path, t2v_folder, sources)
+    shown = TrainedLoras.show
+
+    def show(self, step: int, made: np.ndarray) -> str:
+        if step == 2:
+            raise Stopped if told else OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+        return shown(self, step, made)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainedLoras, "show", show)
+        assert isinstance(executor.run(asked(job)), Refusal)
+    result = executor.run(asked(job))
+    assert [(lora.step, bool(lora.picture)) for lora in result.training.kept] == [(2, told), (4, True), (4, True)]
+    assert Path(result.training.kept[0].path).is_file()
+
+
+def test_a_full_disk_keeps_no_training_from_being_canceled(t2v_folder, sources, executor, tmp_path, monkeypatch):
+    job = trainings.params(tmp_path, t2v_folder, sources, training=NO_SAMPLE, sample_steps=0, sample_every=4)
+
+    def write(self, file: Path, fingerprint: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr(TrainingState, "write", write)
+    refusal = stopped_after(2, executor, job, monkeypatch)
+    assert isinstance(refusal, Refusal) and refusal.problem.kind == "cancelled"
+
+
+def test_another_card_or_less_memory_goes_on(t2v_folder, sources, executor, tmp_path, monkeypatch):
+    job = trainings.params(tmp_path, t2v_folder, sources, training=NO_SAMPLE, sample_steps=0)
+    stopped_after(3, executor, job, monkeypatch)
+    choose = training_needs.choose
+    monkeypatch.setattr(
+        training_needs, "choose", lambda *shape, **more: replace(choose(*shape, **more), eight_bit=True)
+    )
+    monkeypatch.setattr(train_job.devices, "name", lambda _device: "another card")
+    result = executor.run(asked(job))
+    assert not isinstance(result, Refusal), result.problem.sentence
+    assert any("Resuming at step 4" in sentence for sentence in executor.sentences)
+
+
+def test_words_without_the_trigger_are_read_only_where_they_are_asked_for(
+    t2v_folder, sources, executor, tmp_path, monkeypatch
+):
+    read: list[str] = []
+    real = text_to_video.embeds_of
+    monkeypatch.setattr(text_to_video, "embeds_of", lambda job, prompts: read.extend(prompts) or real(job, prompts))
+    job = trainings.params(tmp_path, t2v_folder, sources, training=NO_SAMPLE, sample_steps=0, preserve_share=0.0)
+    executor.run(asked(job))
+    assert read == ["zug, a red wave", "zug, waves at night", "zug"]
 
 
 def test_another_rate_begins_anew(t2v_folder, sources, executor, tmp_path, monkeypatch):

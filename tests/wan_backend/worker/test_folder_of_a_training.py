@@ -1,0 +1,37 @@
+"""The folder of a training among a person's LoRAs: nothing that is there is overwritten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wan_backend.worker.trained_loras import TrainedLoras
+
+OWN, OTHER = "a" * 32, "b" * 32
+
+
+def begun(folder: Path, job_id: str) -> Path:
+    loras = TrainedLoras(folder, "Waves", job_id, [])
+    loras.begin({"name": "Waves"})
+    return loras.folder
+
+
+def test_each_training_of_a_name_has_a_folder_and_finds_it_again(tmp_path):
+    assert begun(tmp_path, OWN).name == "Waves"
+    assert begun(tmp_path, OTHER).name == "Waves 2"
+    assert [begun(tmp_path, job_id).name for job_id in (OWN, OTHER)] == ["Waves", "Waves 2"]
+
+
+@pytest.mark.parametrize("settings", ["{}", "[]", "no json", "[" * 100_000, '{"job_id": [1]}'])
+def test_a_persons_own_folder_file_or_link_of_that_name_stays_as_it_is(tmp_path, settings):
+    (tmp_path / "Waves").mkdir()
+    (tmp_path / "Waves" / "training.json").write_text(settings)
+    (tmp_path / "Waves 2").write_bytes(b"a file")
+    names = ["Waves", "Waves 2"]
+    if os.name != "nt":
+        (tmp_path / "Waves 3").symlink_to(tmp_path / "nowhere")
+        names.append("Waves 3")
+    assert begun(tmp_path, OWN).name == f"Waves {len(names) + 1}"
+    assert (tmp_path / "Waves" / "training.json").read_text() == settings
