@@ -41,6 +41,8 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
         bpy.ops.wan_vse.fill_gap()
     yield lambda: session.queue() and session.queue()[0].take is not None
     yield lambda: _take(scene_name) is not None
+    _select(scene_name, shots.HOLE_START)
+    yield None
     yield from _slipped(scene_name, out)
     yield from _fill_between_moons(session, scene_name)
     _select(scene_name, MOONS[0][2])
