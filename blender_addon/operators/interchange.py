@@ -139,6 +139,7 @@ class WAN_VSE_OT_export_timeline(Refusing, bpy.types.Operator, WritesFile):
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "kind")
+        layout.use_property_split = False  # else half of the narrow column is left for a box's words
         row = layout.row()
         row.enabled = self.kind not in LOST_IN
         row.prop(self, "as_movies")

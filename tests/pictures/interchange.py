@@ -40,6 +40,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.view_all()
     yield None
     window.shoot_area(out / "interchange_after.png", window.timeline())
+    _add_title(bpy.data.scenes[scene_name])  # what has no place in the file did not come back
     yield from _dialog(work, out)
 
 
@@ -98,7 +99,11 @@ def _cut(scene: bpy.types.Scene) -> None:
     inner.right_handle = 130
     meta.right_handle = 130
     scene.timeline_markers.new("Turn", frame=70)
-    words = strips.new_effect("Title", "TEXT", 6, 20, length=30)
+    _add_title(scene)
+
+
+def _add_title(scene: bpy.types.Scene) -> None:
+    words = scene.sequence_editor.strips.new_effect("Title", "TEXT", 6, 20, length=30)
     words.text = "A title"
 
 
@@ -106,7 +111,7 @@ def _dialog(work: Path, out: Path) -> Iterator[Wait | None]:
     """The export's dialog, which says what is lost; it stays open."""
     bpy.context.preferences.view.filebrowser_display_type = "SCREEN"
     with window.in_timeline():
-        bpy.ops.wan_vse.export_timeline("INVOKE_DEFAULT", filepath=str(work / "film.otio"))
+        bpy.ops.wan_vse.export_timeline("INVOKE_DEFAULT", filepath=str(work / "film.aaf"), kind=".aaf")
     yield lambda: any(area.type == "FILE_BROWSER" for area in window.main_window().screen.areas)
     yield None
     area = next(each for each in window.main_window().screen.areas if each.type == "FILE_BROWSER")
