@@ -28,6 +28,7 @@ kept_steps           the newest finished step of a job, on the disk
 late_steps           what follows each step, done while the card makes the next one
 preview_file         what the take looks like so far, on the disk
 take_pictures        decoded pictures to the take's media: kept frames, seams, the scene's rate
+take_record          what is said of a take once its pictures are made, take.json above all
 take_signing         a take's movie signed, where a person has a certificate
 picture_seams        the made frames around pictures at chosen times, eased into these
 train_job            one training: clips, steps, and the LoRAs that are kept on the way

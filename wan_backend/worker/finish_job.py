@@ -12,24 +12,22 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from .. import __version__
 from ..frames import source_frames
-from ..frames.marks import Marks, program_of
+from ..frames.marks import Marks
 from ..loading import devices, upscaling_model
 from ..pipelines.stopping import ShouldStop, check
 from ..pipelines.upscaling import Upscaler, tile_for
 from ..protocol import take_names
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
-from ..protocol.media import first_file, frame_file
+from ..protocol.media import frame_file
 from ..protocol.messages import (
     Component,
     JobState,
@@ -38,13 +36,12 @@ from ..protocol.messages import (
     ProgressParams,
     RunParams,
     RunResult,
-    Take,
 )
-from ..protocol.sentences import Sentence, in_english
+from ..protocol.sentences import Sentence
 from ..storage import byte_sizes, disk_errors, media_folder, whole_file
 from ..storage.guarded_files import stamp
 from ..storage.take_folder import TakeFolder
-from . import take_pictures, take_signing
+from . import take_pictures, take_record, take_signing
 from .progress import Progress
 from .source_reader import Read
 
@@ -99,11 +96,13 @@ def make_larger(
         marks, note = take_signing.sign(request, marks, take_folder.partial)
         notes = [note] if note else []
         seconds = PhaseSeconds(load=loaded - began, decode=time.monotonic() - loaded)
-        final = take_folder.publish(
-            lambda folder: _settings(params, _result(params, seconds, folder, notes), marks, device)
-        )
+
+        def result(folder: Path) -> RunResult:
+            return RunResult(take_record.take_of(request, plan, folder), seconds, notes)
+
+        final = take_folder.publish(lambda folder: take_record.settings_of(params, plan, result(folder), marks, device))
         kept.remove()
-        return _result(params, seconds, final, notes)
+        return result(final)
 
 
 class KeptPictures:
@@ -214,37 +213,3 @@ def _pictures(params: RunParams, upscaler: Upscaler, kept: KeptPictures, read: R
         made = upscaler.enlarge(picture, *size)
         kept.keep(number, made)
         yield made
-
-
-def _result(params: RunParams, seconds: PhaseSeconds, folder: Path, notes: list[Sentence]) -> RunResult:
-    request, plan = params.request, params.plan
-    take = Take(
-        folder=str(folder),
-        first_file=first_file(request.media_format),
-        media_format=request.media_format,
-        frames=plan.all_frames,
-        width=plan.width,
-        height=plan.height,
-        frame_rate=request.frame_rate,
-        program=program_of(__version__),
-        handle_before=plan.handle_before,
-        handle_after=plan.handle_after,
-    )
-    return RunResult(take, seconds, notes)
-
-
-def _settings(params: RunParams, result: RunResult, marks: Marks, device: torch.device) -> dict[str, Any]:
-    """The content of take.json: all that is needed to make the take again, and how it was made."""
-    return {
-        "format": 1,
-        "job_id": params.job_id,
-        "request": to_json(params.request),
-        "plan": in_english(to_json(params.plan)),
-        "take": to_json(result.take),
-        "model_parts": to_json(params.model_parts),
-        "seconds": to_json(result.seconds),
-        "notes": result.notes,
-        "marks": to_json(marks),
-        "backend": {"version": __version__, "torch": torch.__version__, "device": devices.name(device)},
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-    }

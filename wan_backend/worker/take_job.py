@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import torch
 
 from .. import __version__
 from ..frames import source_frames
-from ..frames.marks import Marks, program_of
+from ..frames.marks import Marks
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices, matrix_products
 from ..loading.matrix_products import EightBitProduct, MatrixWidth
@@ -47,9 +46,8 @@ from ..pipelines.stopping import ShouldStop, check
 from ..pipelines.transfers import NoPictures
 from ..planning.machine_steps import FAST_8_BIT_NOTE
 from ..protocol import take_names
-from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
-from ..protocol.media import KERNELS_FILE, first_file
+from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import (
     Decoder,
     JobState,
@@ -61,13 +59,12 @@ from ..protocol.messages import (
     Role,
     RunParams,
     RunResult,
-    Take,
     TakeRequest,
 )
-from ..protocol.sentences import Sentence, in_english
+from ..protocol.sentences import Sentence
 from ..storage import media_folder
 from ..storage.take_folder import TakeFolder
-from . import overlap, take_pictures, take_signing
+from . import overlap, take_pictures, take_record, take_signing
 from .failures import decoded_no_pictures, numbers_ran_over
 from .gather import gather
 from .job_memory import JobMemory
@@ -607,42 +604,12 @@ def _tiny_decoder(
 def _result(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> RunResult:
     """What the server is answered; `folder` is where the take will be."""
     request, plan = job.request, state.plan
-    take = Take(
-        folder=str(folder),
-        first_file=first_file(request.media_format),
-        media_format=request.media_format,
-        frames=plan.all_frames,
-        width=plan.width,
-        height=plan.height,
-        frame_rate=request.frame_rate,
-        program=program_of(__version__),
-        handle_before=plan.handle_before,
-        handle_after=plan.handle_after,
-        start_jump=state.jumps.get(Role.BEFORE),
-        end_jump=state.jumps.get(Role.AFTER),
-    )
+    take = take_record.take_of(request, plan, folder, state.jumps.get(Role.BEFORE), state.jumps.get(Role.AFTER))
     added = [note for note in plan.notes if note not in job.params.plan.notes]
     return RunResult(take, PhaseSeconds(0.0, **state.seconds), [*memory.notes, *added])
 
 
 def _settings(job: TakeJob, state: TakeState, result: RunResult, marks: Marks) -> dict[str, Any]:
     """The content of take.json: all that is needed to make the take again, and how it was made."""
-    return {
-        "format": 1,
-        "job_id": job.params.job_id,
-        "request": to_json(job.request),
-        "plan": in_english(to_json(state.plan)),
-        "take": to_json(result.take),
-        "model_parts": to_json(job.params.model_parts),
-        "seconds": to_json(result.seconds),
-        "notes": result.notes,
-        "marks": to_json(marks),
-        "backend": {
-            "version": __version__,
-            "torch": torch.__version__,
-            "device": devices.name(job.model.device),
-            "kernels": state.kernels,
-            "other_cards_forwards": state.shared,
-        },
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    shared = {"kernels": state.kernels, "other_cards_forwards": state.shared}
+    return take_record.settings_of(job.params, state.plan, result, marks, job.model.device, **shared)
