@@ -60,8 +60,9 @@ DEFAULT_BLENDERS = ("5.0.1", "5.2.3")
 NEWEST_FIRST = tuple(reversed(BLENDERS))
 OLDEST_BLENDER = (4, 2)
 
-# Three processes on two cores: many a test waits for a child of its own.
-PYTEST = ("--quiet", "--numprocesses", "3", "--dist", "worksteal", "--durations", "15")
+PYTEST = ("--quiet", "--dist", "worksteal", "--durations", "15")
+FAST_PROCESSES, PROCESSES, PROCESSES_BESIDE_OTHERS = 2, 3, 1
+"""Of pytest, on two cores. The fast tier's tests wait for nothing; of the others many a one waits for its own child."""
 TAKES_A_WORD = ("-c", "-k", "-m", "-n", "-o", "-p", "-W", "--deselect", "--ignore")
 """Options of pytest whose next word is no file to be run, even where one is called so."""
 NONE_COLLECTED = 5
@@ -317,14 +318,21 @@ def do_bench(options: argparse.Namespace) -> None:
         run(_in_blender(script, "--extension", build_extension(), *more), variables)
 
 
-def do_check(options: argparse.Namespace) -> None:
-    python = backend_environment("cpu")
+def do_check(_options: argparse.Namespace) -> None:
+    _check(backend_environment("cpu"))
+
+
+def _check(python: Path, collected: Sequence[object] = ()) -> None:
+    """Run all checks at once, and with them what collects the tests: the types leave a core to it for a while.
+
+    The processes that run the tests all collect them at the same moment. In a new clone each would compile them all.
+    """
     laid_out = _laid_out()
     for_mypy = {"MYPYPATH": str(laid_out)}
     for_imports = {"PYTHONPATH": os.pathsep.join([str(laid_out), str(ROOT)])}
     started = time.monotonic()
     processes = {
-        name: _begin(name, command, variables)
+        name: _begin(f"check: {name} ...", command, variables)
         for name, command, variables in (
             ("style", [python, "-m", "ruff", "check", "--quiet"], {}),
             ("format", [python, "-m", "ruff", "format", "--check", "--quiet"], {}),
@@ -339,6 +347,7 @@ def do_check(options: argparse.Namespace) -> None:
                 [python, "-m", "mypy", "--cache-dir", laid_out / "mypy", "-p", "wan_vse.blender_addon"],
                 for_mypy,
             ),
+            *([("tests", collected, {})] if collected else ()),
         )
     }
     failed = []
@@ -352,9 +361,9 @@ def do_check(options: argparse.Namespace) -> None:
     say(f"check: style, imports and types are right ({time.monotonic() - started:.0f} s)")
 
 
-def _begin(name: str, command: Sequence[object], variables: dict[str, str]) -> subprocess.Popen[str]:
-    """Start a check and say so, with all that it says itself held back until it ends."""
-    say(f"check: {name} ...")
+def _begin(sentence: str, command: Sequence[object], variables: dict[str, str]) -> subprocess.Popen[str]:
+    """Say so and start it, with all that it says itself held back until it is asked."""
+    say(sentence)
     words, there = [str(part) for part in command], os.environ | variables
     return subprocess.Popen(words, cwd=ROOT, env=there, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
@@ -372,26 +381,40 @@ def _laid_out() -> Path:
 
 
 def do_test(options: argparse.Namespace) -> None:
-    if options.tier in ("fast", "ci"):
-        do_check(options)
     backend = backend_environment("cpu")
     _forget_bytecode_of_gone_folders()
+    tier = ["--tier", options.tier]
+    if options.tier in ("fast", "ci"):
+        _check(
+            backend, [] if options.pytest else [backend, "-m", "pytest", "tests", "--collect-only", "--quiet", *tier]
+        )
     variables = _blender_variables(backend, ROOT / "build" / "test-user") | {"OMP_NUM_THREADS": TEST_THREADS}
-    tier = [*PYTEST, "--tier", options.tier]
     say(f"test: the backend ({options.tier})")
-    some = _pytest(backend, tier, options, variables)
+    processes = FAST_PROCESSES if options.tier == "fast" else PROCESSES
+    some = _pytest(backend, tier, options, variables, processes)
     if options.tier != "fast":
+        variables["WAN_VSE_TEST_EXTENSION"] = str(build_extension(ROOT / "build" / "test-extension"))
         some = _test_in_blenders(tier, options, variables) or some
     if not some:
         raise BuildFailed("test: nothing of this tier is called so; name another file, or call pytest itself.")
     say("test: all passed")
 
 
-def _pytest(python: Path, chosen: Sequence[str], options: argparse.Namespace, variables: dict[str, str]) -> bool:
+def _pytest(
+    python: Path, chosen: Sequence[str], options: argparse.Namespace, variables: dict[str, str], processes: int
+) -> bool:
     """Run the tests of `chosen`, all or what was named; False where none of the latter is for this Python."""
+    return run(_of_pytest(python, chosen, options, processes), variables, _ends_well(options)) == 0
+
+
+def _of_pytest(python: Path, chosen: Sequence[str], options: argparse.Namespace, processes: int) -> list[object]:
     named = options.pytest
     words = [*chosen, *named] if names_a_file(named) else ["tests", *chosen, *named]
-    return run([python, "-m", "pytest", *words], variables, (0, NONE_COLLECTED) if named else (0,)) == 0
+    return [python, "-m", "pytest", *PYTEST, "--numprocesses", processes, *words]
+
+
+def _ends_well(options: argparse.Namespace) -> tuple[int, ...]:
+    return (0, NONE_COLLECTED) if options.pytest else (0,)
 
 
 def names_a_file(words: Sequence[str]) -> bool:
@@ -408,19 +431,47 @@ def _test_in_blenders(tier: list[str], options: argparse.Namespace, variables: d
     if not (options.all_blenders or options.compat):
         python, version = some_blender_environment()
         say(f"test: the add-on in Blender {version}")
-        return _pytest(python, tier, options, variables)
-    some = False
-    chosen: list[str] = []
+        return _pytest(python, tier, options, variables, PROCESSES)
+    pythons: dict[str, Path] = {}
     for version in NEWEST_FIRST:
         try:
-            python = blender_environment(version)
+            pythons[version] = blender_environment(version)
         except BuildFailed as error:
             say(f"test: Blender {version} SKIPPED: {error}")
-            continue
-        say(f"test: the add-on in Blender {version}{': what asks its version' if chosen else ''}")
-        some = _pytest(python, [*tier, *chosen], options, variables) or some
-        chosen = ["-m", "compat"] if options.compat else []
-    return some
+    some = False
+    whole = list(pythons)[:1] if options.compat else list(pythons)
+    for version in whole:
+        say(f"test: the add-on in Blender {version}")
+        some = _pytest(pythons[version], tier, options, variables, PROCESSES) or some
+    others = {version: pythons[version] for version in pythons if version not in whole}
+    return _test_side_by_side(others, [*tier, "-m", "compat"], options, variables) or some
+
+
+def _test_side_by_side(
+    pythons: dict[str, Path], chosen: Sequence[str], options: argparse.Namespace, variables: dict[str, str]
+) -> bool:
+    """What asks a version, in each of these Blenders at once, a process each; False where none has any of it.
+
+    What each says comes whole as it ends, one after the other, and all are waited for where one fails.
+    """
+    running = {
+        version: _begin(
+            f"test: the add-on in Blender {version}: what asks its version",
+            _of_pytest(python, chosen, options, PROCESSES_BESIDE_OTHERS),
+            variables,
+        )
+        for version, python in pythons.items()
+    }
+    codes = {}
+    for version, process in running.items():
+        answer = process.communicate()[0]
+        codes[version] = process.returncode
+        say(f"test: Blender {version} says:")
+        sys.stdout.write(answer)
+    failed = [version for version, code in codes.items() if code not in _ends_well(options)]
+    if failed:
+        raise BuildFailed(f"test: what asks its version failed in Blender {', '.join(failed)}; see above.")
+    return 0 in codes.values()
 
 
 def do_messages(_options: argparse.Namespace) -> None:

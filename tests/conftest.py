@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -81,6 +81,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A file of the fast tier imports no torch: that takes seconds in each process, and minutes in a new clone."""
+    had = "torch" in sys.modules
+    report = yield
+    if collector.config.option.tier == "fast" and "torch" in sys.modules and not had:
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} is of the fast tier and imports torch; name its file in tests/tiers.py."
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test with its tier, so that -m knows it, leave out those that the run isn't for, and set the order."""
@@ -138,11 +151,11 @@ def _no_process(*arguments: object, **keywords: object) -> None:
 
 @pytest.fixture(scope="session")
 def extension() -> Iterator[str]:
-    """Build and install the extension once; gives the name of its package."""
+    """Build and install the extension once; gives the name of its package. `build.py test` built it before."""
     import bpy
 
     with tempfile.TemporaryDirectory() as folder:
-        archive = build.build_extension(Path(folder))
+        archive = os.environ.get("WAN_VSE_TEST_EXTENSION") or build.build_extension(Path(folder))
         bpy.ops.extensions.package_install_files(filepath=str(archive), repo="user_default", enable_on_install=True)
     assert PACKAGE in bpy.context.preferences.addons, "Blender did not enable the extension"
     yield PACKAGE

@@ -91,7 +91,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return subprocess.CompletedProcess(words, build.NONE_COLLECTED if "tests/nothing" in words[-1] else 0)
 
     monkeypatch.setattr(build.subprocess, "run", record)
-    monkeypatch.setattr(build, "do_check", lambda options: None)
+    monkeypatch.setattr(build, "_check", lambda *_: None)
+    monkeypatch.setattr(build, "build_extension", lambda folder: folder / "wan_vse.zip")
     monkeypatch.setattr(build, "backend_environment", lambda torch: Path("backend"))
     monkeypatch.setattr(build, "some_blender_environment", lambda: (Path("blender"), "5.2"))
     return made
@@ -139,6 +140,34 @@ def test_each_check_says_that_it_begins(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(build, "backend_environment", lambda torch: Path("bin/python"))
     assert build.main(["check"]) == 0
     assert len(Check.said) == 5 and all(said.startswith("[wan-vse] check: ") for said in Check.said)
+
+
+@pytest.mark.parametrize("wrong", ["", "4.5.15", "4.2.23"])
+def test_older_blenders_are_asked_side_by_side(
+    wrong: str, runs: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All are under way before the first is waited for; each one's words are shown, and one that fails fails all."""
+    steps: list[str] = []
+
+    class Tests:
+        def __init__(self, words: list[str], **_: object) -> None:
+            assert words[-4:] == ["--tier", "rest", "-m", "compat"]
+            self.version, self.returncode = words[0], int(words[0] == wrong)
+            steps.append(f"begin {self.version}")
+
+        def communicate(self) -> tuple[str, None]:
+            steps.append(f"end {self.version}")
+            return f"{self.version} was asked\n", None
+
+    monkeypatch.setattr(build.subprocess, "Popen", Tests)
+    monkeypatch.setattr(build, "blender_environment", Path)
+    assert build.main(["test", "--rest", "--compat"]) == int(bool(wrong))
+    assert [words[0] for words in runs] == ["backend", "5.2.3"]
+    older = ["5.0.1", "4.5.15", "4.2.23"]
+    assert steps == [f"{step} {version}" for step in ("begin", "end") for version in older]
+    said = capsys.readouterr().out
+    assert all(f"{version} was asked\n" in said for version in older)
+    assert ("test: all passed" in said) is (not wrong) and (f"failed in Blender {wrong};" in said) is bool(wrong)
 
 
 def test_what_a_test_starts_keeps_its_bytecode_in_the_clone(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Which tests run when: the tiers, by folder and file; a test's own marker goes before.
 
-`fast` is the default: no process, no model, no Blender. `ci` adds what starts processes, makes takes or asks
-Blender. `long` is what a landing doesn't wait for. docs/testing.md says what runs which.
+`fast` is the default: no process, no model, no torch, no Blender. `ci` adds what starts processes, computes with torch,
+makes takes or asks Blender. `long` is what a landing doesn't wait for. docs/testing.md says what runs which.
 """
 
 from __future__ import annotations
 
 import fnmatch
+from functools import cache
 from pathlib import PurePosixPath
 
 TIERS = ("fast", "ci", "long")
@@ -31,10 +32,10 @@ CI = (
     "wan_backend/job_queue/test_owners.py",
     "wan_backend/downloads/test_model_download.py",
     "wan_backend/downloads/test_extras_fetched.py",
-    "wan_backend/loading/test_eight_bit.py",
-    "wan_backend/loading/test_finite.py",
-    "wan_backend/loading/test_upscaling_model.py",
-    "wan_backend/loading/test_applying_loras.py",
+    "wan_backend/catalogue/test_transformer_shapes.py",
+    "wan_backend/loading",
+    "wan_backend/lora/test_fit.py",
+    "wan_backend/lora/test_resolve.py",
     "wan_backend/server/test_download_queue.py",
     "wan_backend/server/test_serve_*.py",
     "wan_backend/relay/test_relay*.py",
@@ -95,6 +96,7 @@ def comes_first(path: str) -> bool:
     return _is_of(path, FIRST)
 
 
+@cache  # asked of each test, and a file has many
 def _is_of(path: str, patterns: tuple[str, ...]) -> bool:
     """True where `path` or a folder above it matches one of `patterns`."""
     names = [path, *(parent.as_posix() for parent in PurePosixPath(path).parents)]

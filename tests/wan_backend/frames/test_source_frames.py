@@ -183,6 +183,7 @@ def test_no_files_and_a_crop_of_everything(tmp_path):
         only(of(file, framing=Framing(96, 48, 0.0, 0.0, 96.0, 48.0, crop_left=96.0)))
 
 
+@pytest.mark.ci
 def test_edges_are_the_embedded_models_own():
     import torch
 
