@@ -150,13 +150,21 @@ def _no_process(*arguments: object, **keywords: object) -> None:
 
 
 @pytest.fixture(scope="session")
-def extension() -> Iterator[str]:
-    """Build and install the extension once; gives the name of its package. `build.py test` built it before."""
+def archive() -> Iterator[Path]:
+    """The built extension, with its index beside it. `build.py test` has built it for all of pytest's processes."""
+    if built := os.environ.get("WAN_VSE_TEST_EXTENSION"):
+        yield Path(built)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield build.build_extension(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def extension(archive: Path) -> Iterator[str]:
+    """Install the extension once; gives the name of its package."""
     import bpy
 
-    with tempfile.TemporaryDirectory() as folder:
-        archive = os.environ.get("WAN_VSE_TEST_EXTENSION") or build.build_extension(Path(folder))
-        bpy.ops.extensions.package_install_files(filepath=str(archive), repo="user_default", enable_on_install=True)
+    bpy.ops.extensions.package_install_files(filepath=str(archive), repo="user_default", enable_on_install=True)
     assert PACKAGE in bpy.context.preferences.addons, "Blender did not enable the extension"
     yield PACKAGE
     import addon_utils

@@ -11,8 +11,6 @@ from pathlib import Path
 import bpy
 import pytest
 
-import build
-
 
 @pytest.fixture(scope="module")
 def tool() -> Path:
@@ -27,15 +25,11 @@ def run(tool: Path, *arguments: object) -> str:
     return result.stdout
 
 
-def test_blender_calls_the_extension_valid(tool: Path, tmp_path: Path) -> None:
-    archive = build.build_extension(tmp_path)
+def test_blender_calls_the_extension_valid(tool: Path, archive: Path) -> None:
     assert "error" not in run(tool, "validate", archive).lower()
 
 
-def test_our_index_is_the_one_that_blender_would_write(tool: Path, tmp_path: Path) -> None:
-    ours = build.build_extension(tmp_path / "ours")
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    shutil.copy(ours, theirs)
-    run(tool, "server-generate", "--repo-dir", theirs)
-    assert json.loads((theirs / "index.json").read_text()) == json.loads((ours.parent / "index.json").read_text())
+def test_our_index_is_the_one_that_blender_would_write(tool: Path, archive: Path, tmp_path: Path) -> None:
+    shutil.copy(archive, tmp_path)
+    run(tool, "server-generate", "--repo-dir", tmp_path)
+    assert json.loads((tmp_path / "index.json").read_text()) == json.loads((archive.parent / "index.json").read_text())

@@ -102,6 +102,7 @@ def test_cancel_and_the_next_job_is_unharmed(studio):
     assert len(studio.placeholders()) == 1
 
 
+@pytest.mark.long  # in CI, with the fake backend (test_pending_takes)
 def test_three_takes_of_one_place_land_on_one_strip(studio, addon):
     """In Draft and 9 frames, so that the three take seconds."""
     takes = addon("timeline.strip_takes")

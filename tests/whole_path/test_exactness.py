@@ -116,7 +116,7 @@ def test_the_settings_are_with_the_strip_and_with_the_media(studio):
         assert request["model"] == "embedded"
 
 
-@pytest.mark.parametrize("media_format", ["FFV1", "H264"])
+@pytest.mark.parametrize("media_format", ["FFV1", pytest.param("H264", marks=pytest.mark.long)])
 def test_a_movie_covers_the_same_frames(studio, tmp_path, media_format):
     scene = bpy.context.scene
     scene.frame_set(5)

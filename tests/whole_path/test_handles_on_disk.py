@@ -51,6 +51,7 @@ def read(path: Path) -> np.ndarray:
     return np.rint(pictures.read(path) * 255).astype(int)
 
 
+@pytest.mark.long  # in CI, a gap, which has both sides
 def test_an_extension_has_its_source_before_it_and_more_frames_behind(studio, tmp_path):
     source = shot(studio, tmp_path, "Shot", 1, 60)
     source.select = True

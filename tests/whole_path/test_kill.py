@@ -92,6 +92,7 @@ def test_a_take_that_had_landed_unsaved_lands_again(stopped, extension, tmp_path
     assert len(studio.strips()) == 1
 
 
+@pytest.mark.long  # in CI, one that hangs and is ended, by the add-on's client (test_real_server)
 def test_a_killed_server_is_started_again_and_says_what_became_of_the_job(studio):
     job_id = studio.ask("fog", quality="BEST", length_frames=17)
     studio.until(lambda: studio.state(job_id) in ("denoising", "decoding"))

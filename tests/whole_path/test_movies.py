@@ -19,8 +19,7 @@ import pictures  # noqa: E402  (of the add-on's tests)
 from test_sources import HEIGHT, WIDTH, read_by_backend  # noqa: E402
 
 NEW = bpy.app.version >= (4, 5, 0)
-pytestmark = [] if NEW else [pytest.mark.compat]
-"""A landing looks at them in the newest Blender, and in the oldest, which shows some otherwise; the long run in all."""
+"""A landing looks at them in the newest Blender; the long run in all, as the oldest shows some otherwise."""
 STRAIGHT = (
     "phone.mp4", "phone turned 90.mp4", "phone turned 180.mp4", "phone turned 270.mp4", "deep phone turned 90.mov",
     "b-frames.mp4", "film.mkv", "prores.mov", "opaque prores 4444.mov", "clear qtrle.mov", "clear png.mov",

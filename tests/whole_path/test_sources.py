@@ -100,7 +100,9 @@ def shift(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.hypot(*moved))
 
 
-@pytest.mark.parametrize(("file_format", "codec", "ending"), [("MKV", "FFV1", "mkv"), ("MPEG4", "H264", "mp4")])
+@pytest.mark.parametrize(("file_format", "codec", "ending"), [
+    ("MKV", "FFV1", "mkv"), pytest.param("MPEG4", "H264", "mp4", marks=pytest.mark.long),
+])  # fmt: skip
 def test_movies_are_read_frame_for_frame_as_blender_shows_them(cut, file_format, codec, ending):
     path = film(cut.folder, file_format, codec, ending)
     strip = cut.strips.new_movie("movie", str(path), 1, 11, fit_method="FIT")

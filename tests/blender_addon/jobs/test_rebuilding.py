@@ -13,8 +13,9 @@ import pytest
 
 
 @pytest.fixture
-def desk(renderer, pumped, addon, cut, tmp_path):
+def desk(renderer, pumped, addon, cut, tmp_path, monkeypatch):
     """A saved film with two shots, each with a take made by a fake backend."""
+    monkeypatch.setattr(addon("jobs.stale_takes"), "SURE_SECONDS", 0.02)  # nearly every test waits for that
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
     cut.shot("One", 10, 34)
     cut.shot("Two", 110, 134)

@@ -6,6 +6,8 @@ larger decode on every card; the bounds are what there is today and a little mor
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
@@ -20,6 +22,7 @@ FORMS = {"2.1": ({}, 832, 480, 96, 16), "2.2": (VAE_2_2, 1280, 704, 64, 32)}
 LATENT_FRAMES = 9
 
 
+@cache  # the same film is counted in several ways
 def course(way: str, form: str, at_once: int) -> tuple[Tally, float]:
     """What a film of 33 pictures takes, `at_once` latent frames at once, and the bytes of four full-size frames."""
     config, width, height, channels, _token = FORMS[form]

@@ -35,6 +35,7 @@ SECOND = {
 CLIP = {"hidden_size": 1280, "image_size": 224, "patch_size": 14}
 
 
+@pytest.mark.ci  # these folders are written by diffusers
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_what_diffusers_saves_is_recognized(request, kind):
     folder = request.getfixturevalue(f"{kind}_folder")
@@ -88,6 +89,7 @@ def test_components_that_do_not_go_together_are_said(index, transformer, vae, ey
         detect_architecture(index, transformer, vae, eyes)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("kind", "ratio"), [("text_experts", 0.875), ("pictures_experts", 0.9), ("t2v", None), ("fast_text", None)]
 )

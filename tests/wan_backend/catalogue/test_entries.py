@@ -69,6 +69,7 @@ def test_each_model_says_what_an_artist_should_know(entry):
     assert entry.licence and entry.tasks and set(entry.tasks) <= set(Task)
 
 
+@pytest.mark.ci
 def test_every_sampler_of_the_catalogue_is_there():
     from wan_backend.pipelines.sampling import SAMPLERS, make_scheduler
 

@@ -143,6 +143,7 @@ def test_a_job_file_that_is_not_there_or_no_file_may_be_there_elsewhere(tmp_path
         generate_job.read_job(tmp_path / "pipe")
 
 
+@pytest.mark.long  # in CI, one that is killed, which asks more
 def test_a_try_that_is_ended_goes_on_in_the_next_one(farm, tmp_path):
     slow = farm(job(prompt="slow:1"), wait=False)
     wait_for(tmp_path, ".take.*/takes/*.partial/*.png", slow)

@@ -72,5 +72,6 @@ def test_an_index_that_is_no_index(tmp_path, content):
         integrity.check(folder)
 
 
+@pytest.mark.ci
 def test_the_stand_in_is_whole(vace_folder):
     integrity.check(vace_folder)

@@ -126,7 +126,7 @@ def some(cases: Iterable[Any], wanted: Collection[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "scene"), some(
-    [*((name, 30) for name in ASKED), ("fill gap", 24), ("fill gap", 50)], [("restyle by edges", 30), ("fill gap", 50)],
+    [*((name, 30) for name in ASKED), ("fill gap", 24), ("fill gap", 50)], [("fill gap", 50)],
 ))  # fmt: skip
 def test_what_the_planner_plans_is_made_by_the_embedded_model(worker, params, name, scene):
     task, more = ASKED[name]

@@ -138,9 +138,10 @@ CASES = {
     "given latent": ("first_latent_folder", {"task": Task.IMAGE_TO_VIDEO, "sources": {Role.FIRST: range(3, 4)}}),
 }
 
-LONG = ("text", "windows", "look and depth", "extend", "picture", "two experts", "skipped work of two experts",
-        "words of two experts")  # fmt: skip
-"""Of these, CI has the like: windows of text with skipped work, footage that guides, a latent, and experts below."""
+LONG = ("text", "windows", "look and depth", "extend", "picture", "two experts", "skipped work",
+        "skipped work of two experts", "words of two experts")  # fmt: skip
+"""Of these, CI has the like: words over time (in windows, with skipped work), footage that guides, a latent, and experts
+below."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in CASES])
