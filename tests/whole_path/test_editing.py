@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import bpy
+import pytest
 
 
 def test_undo_redo_split_and_duplicate_while_it_is_made(studio):

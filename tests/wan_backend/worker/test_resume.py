@@ -140,8 +140,7 @@ CASES = {
 
 LONG = ("text", "windows", "look and depth", "extend", "picture", "two experts", "skipped work",
         "skipped work of two experts", "words of two experts")  # fmt: skip
-"""Of these, CI has the like: words over time (in windows, with skipped work), footage that guides, a latent, and experts
-below."""
+"""Of these, CI has the like: words in windows with skipped work, footage that guides, a latent, and experts below."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in CASES])
