@@ -133,6 +133,7 @@ def measured(name: str, row: TableWork, model: WanModel, state: Path, exact: Tab
         return result
     result.kernels = Ours(model, work, state / KERNELS_FILE).placement.kernels.description
     _measure_ours(row, work, model, state, result)
+    _say(_ours_so_far(name, result))
     _measure_stock(row, work, model, result)
     if row.errors:
         result.stock.error, result.ours.error = Flows(model, row).errors(model)
@@ -297,6 +298,15 @@ def _rows(result: TableResult) -> list[str]:
     rows.append(_both("first take more by", "", f"{result.first:.1f}"))
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.phases.items() if seconds)
     return [*rows, _both("phases of our whole take", "", phases)]
+
+
+def _ours_so_far(name: str, result: TableResult) -> str:
+    """What is known before diffusers' turn, which may take longer than someone has the card."""
+    ours = result.ours
+    return (
+        f"{name}, ours: a forward {ours.forward:.3f} s, pictures {ours.decode:.3f} s,"
+        f" whole take of {ours.whole_steps} steps {ours.whole:.3f} s"
+    )
 
 
 def _at(side: Side, steps: int) -> float:
