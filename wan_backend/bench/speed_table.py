@@ -34,6 +34,7 @@ from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
 from ..protocol.messages import MatrixPrecision, RunParams
 from ..worker.take_job import make_take
 from ..worker.warm_model import WarmModel
+from . import figures
 from .engines import Engine, EngineRun, Ours, Stock, Work, as_request, first_picture, run_once
 from .random_weights import RandomModel
 from .table_errors import AutoencoderErrors, Flows, of_autoencoder
@@ -108,9 +109,7 @@ def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) 
                 model, held = _model(row, models_folders, device), row.random
             results[name] = result = measured(name, row, model, Path(state), exact)
             _say(f"{table([result])}\n({name} took {time.perf_counter() - began:.0f} s to measure.)\n")
-            if file is not None:
-                rows = [asdict(each) for each in results.values()]
-                file.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
+            figures.write(file, {**about, "rows": [asdict(each) for each in results.values()]})
     return 0
 
 
