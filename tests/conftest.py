@@ -107,7 +107,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if tiers.asks_a_version(path):
             item.add_marker("compat")
         (kept if tier in wanted else left_out).append(item)
-    items[:] = sorted(kept, key=lambda item: not tiers.comes_first(item.path.relative_to(TESTS).as_posix()))
+    files = [item.path.relative_to(TESTS).as_posix() for item in kept]
+    items[:] = [kept[number] for number in tiers.ordered(files, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
 

@@ -12,7 +12,9 @@ TESTS = Path(__file__).resolve().parent
 
 
 @pytest.mark.parametrize(
-    "table", [tiers.CI, tiers.LONG, tiers.FIRST, tiers.COMPAT], ids=["ci", "long", "first", "compat"]
+    "table",
+    [tiers.CI, tiers.LONG, tiers.FIRST, tiers.LENGTHY, tiers.COMPAT],
+    ids=["ci", "long", "first", "lengthy", "compat"],
 )
 def test_every_row_is_of_files_that_are_there(table):
     """A file that is renamed would else change its tier unseen."""
@@ -46,7 +48,23 @@ def test_the_versions_of_blender_are_asked_by_the_timeline_and_not_by_the_queue(
     assert not tiers.asks_a_version("blender_addon/jobs/test_tracker.py")
 
 
-def test_what_shares_a_slow_process_comes_first():
-    assert tiers.comes_first("whole_path/test_editing.py")
-    assert tiers.comes_first("wan_backend/worker/test_resume.py")
-    assert not tiers.comes_first("wan_backend/server/test_serve_jobs.py")
+A_FEW = [*["test_house.py"] * 20, *["tools/test_b.py"] * 4, *["wan_backend/worker/test_a.py"] * 6]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4, 40])
+def test_every_test_is_run_once_however_many_processes_there_are(processes):
+    assert sorted(tiers.ordered(A_FEW, processes)) == list(range(30))
+    assert tiers.ordered([], processes) == []
+
+
+def test_each_process_begins_with_what_takes_long():
+    files = [A_FEW[number] for number in tiers.ordered(A_FEW, 3)]
+    shares = [files[:10], files[10:20], files[20:]]  # as pytest gives them out
+    assert [share[0].split("/")[0] for share in shares] == ["wan_backend", "tools", "tools"]
+    assert [share.count("test_house.py") for share in shares] == [4, 8, 8]
+    assert all(share[-1] == "test_house.py" for share in shares)
+
+
+def test_what_shares_a_slow_process_is_one_process_s_even_if_it_is_most():
+    files = ["test_house.py", "tools/test_b.py", *["whole_path/test_a.py"] * 10]
+    assert tiers.ordered(files, 3) == [*range(2, 12), 1, 0]

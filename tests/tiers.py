@@ -7,6 +7,8 @@ makes takes or asks Blender. `long` is what a landing doesn't wait for. docs/tes
 from __future__ import annotations
 
 import fnmatch
+import itertools
+from collections.abc import Sequence
 from functools import cache
 from pathlib import PurePosixPath
 
@@ -51,8 +53,25 @@ LONG: tuple[str, ...] = ("container",)
 """Those that are of the long tier whole; elsewhere a marker says so, and one short case stays in CI."""
 
 FIRST = ("whole_path", "wan_backend/worker")
-"""Folders whose tests are run before all others. They share a process that is slow to start, and pytest's own processes
-take work from the end of one another's lists: so one of them has these, and starts it once."""
+"""Folders whose tests one of pytest's processes begins with. They share a process that is slow to start; pytest's own
+processes take work from the end of one another's lists, so this one starts it once."""
+LENGTHY = (
+    "blender_addon/jobs/test_properties_of_any_type.py",
+    "blender_addon/test_load.py",
+    "faults",
+    "tools",
+    "wan_backend/bench",
+    "wan_backend/cluster",
+    "wan_backend/command_line",
+    "wan_backend/environment",
+    "wan_backend/relay",
+    "wan_backend/server/test_download_queue.py",
+    "wan_backend/server/test_two_real_workers.py",
+    "wan_backend/training",
+    "wan_backend/web",
+)
+"""Those that the other processes begin with: some of their tests take 5 to 25 s. What is left for the end is brief,
+so that the processes end together."""
 
 COMPAT = (
     "blender_addon/background",
@@ -91,9 +110,26 @@ def asks_a_version(path: str) -> bool:
     return _is_of(path, COMPAT)
 
 
-def comes_first(path: str) -> bool:
-    """True where the tests of the file `path` are run before others."""
-    return _is_of(path, FIRST)
+def ordered(paths: Sequence[str], processes: int) -> list[int]:
+    """Numbers of tests, given their files: the order in which so many of pytest's processes best get them.
+
+    Each begins with an equal share of the list. The first begins with those of FIRST, the others with LENGTHY ones.
+    """
+    first, lengthy, brief = list[int](), list[int](), list[int]()
+    for number, path in enumerate(paths):
+        (first if _is_of(path, FIRST) else lengthy if _is_of(path, LENGTHY) else brief).append(number)
+    if processes < 2:
+        return [*first, *lengthy, *brief]
+    found, free = list[int](), iter(brief)
+    others = processes - 1
+    for process in range(processes):
+        if process == 0:
+            begun = first
+        else:
+            begun = lengthy[len(lengthy) * (process - 1) // others : len(lengthy) * process // others]
+        share = len(paths) * (process + 1) // processes - len(found)
+        found += [*begun, *itertools.islice(free, max(0, share - len(begun)))]
+    return [*found, *free]
 
 
 @cache  # asked of each test, and a file has many

@@ -12,7 +12,8 @@ import pytest
 from tests.wan_backend.job_queue.written_jobs import take_request
 from tests.wan_backend.library import heads_only, tiny_folder
 from wan_backend.command_line import arguments
-from wan_backend.library.transformer_answers import MAX_ANSWERS, TransformerAnswers
+from wan_backend.library import transformer_answers
+from wan_backend.library.transformer_answers import TransformerAnswers
 from wan_backend.protocol.choices import FixAction, TransformerPart
 from wan_backend.protocol.messages import Plan, Role, Source, Task
 from wan_backend.server.planner import Planner
@@ -157,12 +158,13 @@ def test_a_damaged_memory_is_asked_again_and_written_anew(home, content):
     assert home.plan(OLD).problem is None
 
 
-def test_the_memory_has_an_end(home):
+def test_the_memory_has_an_end(home, monkeypatch):
+    monkeypatch.setattr(transformer_answers, "MAX_ANSWERS", 5)  # each is written to the disk
     answers = TransformerAnswers(home.memory)
-    for number in range(MAX_ANSWERS + 3):
+    for number in range(8):
         answers.record(Path(f"/nowhere/{number}"), TransformerPart.HIGH)
     kept = json.loads(home.memory.read_text())["transformers"]
-    assert len(kept) == MAX_ANSWERS and kept[-1]["file"] == f"/nowhere/{MAX_ANSWERS + 2}"
+    assert [each["file"] for each in kept] == [f"/nowhere/{number}" for number in range(3, 8)]
 
 
 def test_a_folder_can_be_answered_for(home):
