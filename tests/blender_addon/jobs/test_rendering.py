@@ -383,7 +383,7 @@ def test_the_child_goes_with_blender(strips, rendering, tmp_path):
     rendering.until(lambda: (rendering.renderer.progress("job") or 0) > 0)
     child = rendering.renderer._child
     child._process.stdin.close()  # as the system does when Blender is killed
-    assert child._process.wait(20) != 0
+    assert child._process.wait(60) != 0
 
 
 @pytest.mark.compat

@@ -54,7 +54,7 @@ class ScalingNodes:
         all_of_it = [each for each in self._all() if each.pid != self._process.pid]
         self._process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(20)
+            self._process.wait(60)
         for each in all_of_it:
             with contextlib.suppress(psutil.Error):
                 each.kill()

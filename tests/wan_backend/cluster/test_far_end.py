@@ -49,7 +49,7 @@ def begun(order):
     yield begin
     for end in ends:
         end.kill()
-        end._process.wait(10)
+        end._process.wait(60)
 
 
 def read_until(end: FarEnd, wanted: str, seen: int = 0) -> list[tuple[str, bytes]]:

@@ -53,7 +53,7 @@ def generate(tmp_path, models_folder):
     for process in started:
         if process.poll() is None:
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
 
 
 def visible(folder: Path) -> set[str]:
@@ -203,8 +203,8 @@ def test_a_killed_generate_leaves_no_process(generate, tmp_path):
         if "decoding" in line:
             break
     process.kill()
-    process.communicate(timeout=10)
-    deadline = time.monotonic() + 5
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 60
     while processes_with("killed-generate-test") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert processes_with("killed-generate-test") == []

@@ -45,7 +45,7 @@ def farm(tmp_path, models_folder):
     for process in started:
         if process.poll() is None:
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
 
 
 def job(**changes) -> dict:

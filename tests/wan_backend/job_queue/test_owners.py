@@ -27,7 +27,7 @@ def test_a_killed_server_is_known_to_be_dead(tmp_path):
         assert own.is_alive(other_id) and own.others_alive()
         other.send_signal(signal.SIGKILL)
         other.wait()
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 60
         while own.is_alive(other_id) and time.monotonic() < deadline:
             time.sleep(0.01)
     assert not own.is_alive(other_id) and not own.others_alive()

@@ -96,7 +96,7 @@ def killed_at(worker: Worker, params: RunParams, state: str, step: int) -> None:
     while not kept.exists():
         assert "method" in worker.read(), "the take was finished before any step was kept"
     os.kill(worker.process.pid, signal.SIGKILL)
-    worker.process.wait(5)
+    worker.process.wait(60)
 
 
 def sentences(worker: Worker) -> list[str]:
