@@ -61,8 +61,8 @@ NEWEST_FIRST = tuple(reversed(BLENDERS))
 OLDEST_BLENDER = (4, 2)
 
 PYTEST = ("--quiet", "--dist", "worksteal", "--durations", "15")
-FAST_PROCESSES, PROCESSES, PROCESSES_BESIDE_OTHERS = 2, 3, 1
-"""Of pytest, on two cores. The fast tier's tests wait for nothing; of the others many a one waits for its own child."""
+PROCESSES, PROCESSES_BESIDE_OTHERS = 3, 1
+"""Of pytest, on two cores: many a test waits for a child of its own, or for the disk."""
 TAKES_A_WORD = ("-c", "-k", "-m", "-n", "-o", "-p", "-W", "--deselect", "--ignore")
 """Options of pytest whose next word is no file to be run, even where one is called so."""
 NONE_COLLECTED = 5
@@ -390,8 +390,7 @@ def do_test(options: argparse.Namespace) -> None:
         )
     variables = _blender_variables(backend, ROOT / "build" / "test-user") | {"OMP_NUM_THREADS": TEST_THREADS}
     say(f"test: the backend ({options.tier})")
-    processes = FAST_PROCESSES if options.tier == "fast" else PROCESSES
-    some = _pytest(backend, tier, options, variables, processes)
+    some = _pytest(backend, tier, options, variables)
     if options.tier != "fast":
         variables["WAN_VSE_TEST_EXTENSION"] = str(build_extension(ROOT / "build" / "test-extension"))
         some = _test_in_blenders(tier, options, variables) or some
@@ -400,11 +399,9 @@ def do_test(options: argparse.Namespace) -> None:
     say("test: all passed")
 
 
-def _pytest(
-    python: Path, chosen: Sequence[str], options: argparse.Namespace, variables: dict[str, str], processes: int
-) -> bool:
+def _pytest(python: Path, chosen: Sequence[str], options: argparse.Namespace, variables: dict[str, str]) -> bool:
     """Run the tests of `chosen`, all or what was named; False where none of the latter is for this Python."""
-    return run(_of_pytest(python, chosen, options, processes), variables, _ends_well(options)) == 0
+    return run(_of_pytest(python, chosen, options, PROCESSES), variables, _ends_well(options)) == 0
 
 
 def _of_pytest(python: Path, chosen: Sequence[str], options: argparse.Namespace, processes: int) -> list[object]:
@@ -431,7 +428,7 @@ def _test_in_blenders(tier: list[str], options: argparse.Namespace, variables: d
     if not (options.all_blenders or options.compat):
         python, version = some_blender_environment()
         say(f"test: the add-on in Blender {version}")
-        return _pytest(python, tier, options, variables, PROCESSES)
+        return _pytest(python, tier, options, variables)
     pythons: dict[str, Path] = {}
     for version in NEWEST_FIRST:
         try:
@@ -442,7 +439,7 @@ def _test_in_blenders(tier: list[str], options: argparse.Namespace, variables: d
     whole = list(pythons)[:1] if options.compat else list(pythons)
     for version in whole:
         say(f"test: the add-on in Blender {version}")
-        some = _pytest(pythons[version], tier, options, variables, PROCESSES) or some
+        some = _pytest(pythons[version], tier, options, variables) or some
     others = {version: pythons[version] for version in pythons if version not in whole}
     return _test_side_by_side(others, [*tier, "-m", "compat"], options, variables) or some
 
