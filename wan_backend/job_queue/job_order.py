@@ -16,6 +16,9 @@ from .job import Job, has_turn
 BEHIND = 1 << 61
 """Added to the orders of trainings, which so come after all takes; a moment in nanoseconds is smaller until 2043."""
 
+ROOM = 1 << 30
+"""Between a job and the one that comes before all others from now on; a second, in nanoseconds."""
+
 _RowKey = tuple[int, float, str]
 """0 if the job has not ended, else 1; seconds before 1970, so that the newest is first; the id."""
 
@@ -65,8 +68,6 @@ class Turns:
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         self._jobs = jobs
         self._heap: list[tuple[int, str]] = []
-        self._taken: dict[int, str] = {}
-        """The jobs by their orders; some have another one meanwhile, or are not queued any more."""
         self._last_order, self._last_behind = 0, BEHIND
 
     def add(self, job: Job) -> None:
@@ -75,7 +76,6 @@ class Turns:
             self._last_order = max(self._last_order, job.order)
         else:
             self._last_behind = max(self._last_behind, job.order)
-        self._taken[job.order] = job.status.job_id
         if has_turn(job):
             heapq.heappush(self._heap, (job.order, job.status.job_id))
 
@@ -99,18 +99,28 @@ class Turns:
     def order_before(self, job: Job, before: Job) -> dict[str, int]:
         """The orders to give so that `job` comes right before `before`: its own, and of those that make room for it.
 
-        Orders are moments in nanoseconds, so that there is nearly always room.
+        Its own is halfway to the queued job before that. Orders are moments in nanoseconds, so there nearly always is
+        room; where there is none, the jobs before are spread over the next room. They are few, however many were moved
+        there: each job that gets another order is written and reported.
         """
-        orders, order = {job.status.job_id: before.order - 1}, before.order - 1
-        while (other := self._at(order)) is not None and other is not job:
-            order -= 1
-            orders[other.status.job_id] = order
-        return orders
+        earlier = sorted(self._earlier(job, before), key=lambda other: other.order, reverse=True)
+        size = 0
+        while True:
+            is_all = size >= len(earlier)
+            floor = before.order - ROOM * (size + 2) if is_all else earlier[size].order
+            step = (before.order - floor) // (size + 2)
+            if step > size or is_all:
+                break
+            size = min(len(earlier), max(1, 2 * size))
+        spread = [*reversed(earlier[:size]), job]
+        return {each.status.job_id: floor + step * number for number, each in enumerate(spread, 1)}
 
-    def _at(self, order: int) -> Job | None:
-        """The queued job with that order."""
-        job = self._jobs.get(self._taken.get(order, ""))
-        return job if job is not None and job.order == order and job.status.state is JobState.QUEUED else None
+    def _earlier(self, job: Job, before: Job) -> Iterator[Job]:
+        """The other queued jobs before `before`; no take is among them if that is behind the takes."""
+        lowest = BEHIND if before.order >= BEHIND else -BEHIND
+        for other in self._jobs.values():
+            if lowest <= other.order < before.order and other is not job and other.status.state is JobState.QUEUED:
+                yield other
 
     def new_order(self, training: bool = False) -> int:
         """The order of a job that is queued now: a take's after all other takes, a training's after all others."""

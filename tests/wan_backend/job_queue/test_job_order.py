@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.wan_backend.job_queue.written_jobs import answered, every, take_plan, take_request, write_job, write_jobs
-from wan_backend.job_queue.job_order import Rows
+from wan_backend.job_queue.job import Job
+from wan_backend.job_queue.job_order import Rows, Turns
 from wan_backend.job_queue.owners import Owner
 from wan_backend.job_queue.queue import MAX_PAGE_BYTES, JobQueue
 from wan_backend.protocol import MAX_LINE_BYTES, ProtocolError, Refusal
@@ -143,3 +144,22 @@ def test_only_the_next_job_is_told_that_no_worker_can_be_started(tmp_path):
     queue.report_to_next("Waiting for its turn.")
     assert told[1:] == [ids[0], ids[1], ids[1]]
     owner.release()
+
+
+def test_many_jobs_moved_before_the_same_one_move_few_others():
+    """Each job that gets another order is written and reported: of a thousand moves, that was half a million."""
+    jobs = {f"{n}": Job(JobStatus(f"{n}", WAITS, SUMMARY), "", 10 * n) for n in range(400)}
+    turns = Turns(jobs)
+    for job in jobs.values():
+        turns.add(job)
+    changed = 0
+    for number in range(1, 390):
+        orders = turns.order_before(jobs[str(number)], jobs["395"])
+        changed += len(orders)
+        for job_id, order in orders.items():
+            jobs[job_id].order = order
+            turns.add(jobs[job_id])
+    in_order = sorted(jobs, key=lambda job_id: jobs[job_id].order)
+    assert in_order == ["0", *map(str, range(390, 395)), *map(str, range(1, 390)), *map(str, range(395, 400))]
+    assert len({job.order for job in jobs.values()}) == len(jobs)
+    assert changed < 10 * 390
