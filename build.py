@@ -291,7 +291,10 @@ def do_demo(options: argparse.Namespace) -> None:
     backend = backend_environment(options.torch)
     folder = SOME_TAKES if options.only else DEMO
     shutil.rmtree(folder, ignore_errors=True)
-    run([backend, ROOT / "tests" / "demo" / "draw_media.py", folder / "media"])
+    if options.media:
+        shutil.copytree(options.media, folder / "media")
+    else:
+        run([backend, ROOT / "tests" / "demo" / "draw_media.py", folder / "media"])
     more = ["--backend", options.backend] if options.backend else []
     more += ["--only", options.only] if options.only else []
     film = ROOT / "tests" / "demo" / "film.py"
@@ -564,6 +567,7 @@ def main(arguments: list[str] | None = None) -> int:
         if name == "demo":
             verb.add_argument("--backend", default="", help="make them elsewhere: 'ssh box wan-backend serve'")
             verb.add_argument("--only", default="", metavar="TASKS", help="some of its takes: restyle,extend; no film")
+            verb.add_argument("--media", default="", metavar="FOLDER", help="media of another demo; else drawn anew")
         if name == "test":
             tiers = verb.add_mutually_exclusive_group()
             tiers.add_argument(

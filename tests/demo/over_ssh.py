@@ -1,8 +1,9 @@
 """Two of the demo's takes on another machine: by `build.py demo --backend "ssh ..."`, over an sshd on loopback.
 
-    python tests/demo/over_ssh.py
+    python tests/demo/over_ssh.py [MEDIA]
 
-One take is made from pictures and one from a movie, so both are sent. It skips itself where there is no sshd.
+One take is made from pictures and one from a movie, so both are sent: of the folder MEDIA, which the demo has drawn, or
+drawn anew. It skips itself where there is no sshd.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def make_takes(ssh: loopback_ssh.LoopbackSsh, state: Path) -> None:
     serve = [str(python), "-m", "wan_backend", "serve", "--stay", "--state", str(state)]
     command = shlex.join(ssh.command(["env", f"PYTHONPATH={ROOT}", *variables, *serve]))
     build = [sys.executable, str(ROOT / "build.py"), "demo", "--only", TASKS, "--backend", command]
+    build += [f"--media={folder}" for folder in sys.argv[1:2]]
     subprocess.run(build, check=True, stdin=subprocess.DEVNULL)
     check = ROOT / "tests" / "demo" / "check_report.py"
     subprocess.run([sys.executable, str(check), str(ROOT / "out" / "some_takes"), TASKS], check=True)
