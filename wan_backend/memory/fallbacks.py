@@ -18,6 +18,7 @@ _ROOM = (
     Residency.RESIDENT,
     Residency.OFFLOADED,
     Residency.RELOADED,
+    Residency.SHARED,
     Residency.BLOCK_OFFLOADED,
     Residency.ON_CPU,
 )
@@ -68,7 +69,7 @@ def _offload_all(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
 def _block_offload_transformer(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
     if limits.on_cpu or plan.transformer is Residency.BLOCK_OFFLOADED:
         return None
-    return replace(plan, transformer=Residency.BLOCK_OFFLOADED, one_expert=limits.one_expert)
+    return replace(plan, transformer=Residency.BLOCK_OFFLOADED, one_expert=limits.one_expert, shares=1)
 
 
 def _keep_fewer_blocks(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
@@ -160,5 +161,6 @@ def smaller_of(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
         forget_encoder=plan.forget_encoder or limit.forget_encoder,
         chunk_latents=min(plan.chunk_latents, limit.chunk_latents),
         token_chunk_bytes=min(plan.token_chunk_bytes, limit.token_chunk_bytes),
+        shares=max(plan.shares, limit.shares) if transformer is Residency.SHARED else 1,
     )
     return both.with_peak(needs)

@@ -126,7 +126,10 @@ class OtherCard:
         self._model = model
         if model.device.type != message["device"]:  # torch goes on with the processor, which would take hours
             raise RuntimeError("torch finds no such card")
-        memory = JobMemory(model, params).plan
+        rank, shares = message["share"]
+        memory = JobMemory(model, params, shares).plan
+        if memory.shares != shares:
+            raise RuntimeError("a card has no room for its share of the transformer")
         if memory.eight_bit is not message["eight_bit"]:
             raise RuntimeError("the cards have room for the transformer in different precisions")
         findings = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
@@ -134,6 +137,7 @@ class OtherCard:
             *(model, memory, self._check, self._check, params.plan.loras),
             kernel_findings=findings,
             begin_at_once=message["begin_at_once"],
+            share_rank=rank,
         )
 
     def _check(self, _component: str) -> None:
@@ -195,8 +199,8 @@ class OtherCard:
         """Compute forward passes together with others from now on."""
         assert self._model is not None
         self._leave_group()
-        place = message["store"], message["rank"], message["size"]
-        self._group, self._group_name = CardGroup(*place, self._model.device), message["group"]
+        place = message["store"], message["rank"], message["size"], self._model.device, message["gathers"]
+        self._group, self._group_name = CardGroup(*place), message["group"]
         self._say(packed({"said": "joined", "number": message["number"], "group": self._group_name}))
 
     def _leave_group(self) -> None:
