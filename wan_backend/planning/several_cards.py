@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ..memory.forecast import Machine
 from ..memory.residency_plan import MemoryPlan, Residency
-from ..protocol.messages import MatrixPrecision, Plan
+from ..protocol.messages import Plan
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from .draft import Draft
 
@@ -30,7 +30,6 @@ SHARES_OF_WEIGHTS_IN_HALVES = Sentence(
 )
 ONLY_LINUX = Sentence("One card makes the take: without guidance, several cards can share it on Linux only.")
 STEP_CACHE = Sentence("One card makes the take: its steps reuse what earlier ones computed, or are measured for that.")
-FAST_MATRICES = Sentence("One card makes the take: matrices in fast 8 bit aren't shared between several.")
 
 
 MemoryOf = Callable[[int], MemoryPlan | None]
@@ -74,8 +73,6 @@ def _sharing_weights(machine: Machine, memory_of: MemoryOf, each: int, cards: in
 def _reason_for_one(plan: Plan, machine: Machine) -> Sentence:
     if plan.reused_steps is not None or plan.calibrates:
         return STEP_CACHE
-    if plan.matrix_precision is not MatrixPrecision.EXACT:
-        return FAST_MATRICES
     return NO_SENTENCE if _is_guided(plan) or _can_share_forwards(machine) else ONLY_LINUX
 
 

@@ -131,10 +131,11 @@ class OtherCards:
         steps_left: Callable[[], int] = lambda: 0,
         begin_at_once: bool = True,
         shares: int = 1,
+        product: str = "",
     ) -> None:
         """Have them get ready for the job on devices like the worker's, with weights in 8 bit if it has them so.
 
-        With `shares`, those who compute a forward pass together have so many shares of the weights; then the worker
+        `product` is the kernel by which it multiplies in 8 bit, "" if its matrices are exact. With `shares`, those who compute a forward pass together have so many shares of the weights; then the worker
         waits for its own team. `steps_left()` are those that the worker has yet to make. Without `begin_at_once`, the fastest kernels are
         chosen before the first forward pass, however long that takes.
         """
@@ -143,6 +144,7 @@ class OtherCards:
         self._should_stop, self._steps_left, self._shares = should_stop, steps_left, shares
         self._make_teams(params.plan)
         job = {"job": to_json(params), "device": device.type, "eight_bit": eight_bit, "begin_at_once": begin_at_once}
+        job["product"] = product
         number = self._next()
         for team in self._teams:
             team.begin_job(number, gathers=shares > 1)

@@ -69,12 +69,16 @@ def test_cards_compute_a_forward_together_on_linux_only(monkeypatch):
     [
         ({"reused_steps": ReusedSteps([3], [3])}, several_cards.STEP_CACHE),
         ({"calibrates": True}, several_cards.STEP_CACHE),
-        ({"matrix_precision": MatrixPrecision.FAST_8_BIT}, several_cards.FAST_MATRICES),
     ],
 )
 def test_what_one_card_makes_says_why(planned, reason, scale):
     made = settled(guidance_scale=scale, **planned)
     assert shared(made) == (1, 1) and reason in made.notes
+
+
+def test_fast_matrices_are_shared_as_exact_ones_are():
+    fast = {"matrix_precision": MatrixPrecision.FAST_8_BIT}
+    assert shared(settled(**fast)) == (2, 1) and shared(settled(guidance_scale=1.0, **fast)) == (2, 2)
 
 
 def test_where_a_take_has_one_card_nothing_is_said():

@@ -20,9 +20,11 @@ import torch
 from tests.wan_backend.lora import written_loras
 from tests.wan_backend.worker.executors import asked, silent_executor
 from tests.wan_backend.worker.footage import source
+from tests.wan_backend.worker.test_fast_matrices import PRODUCTS
 from tests.wan_backend.worker.worker_process import Worker, pictures
 from wan_backend.catalogue.transformer_shapes import shapes
 from wan_backend.library.component_files import ComponentFiles
+from wan_backend.loading import matrix_products
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.loading.weight_shares import Share, SharedBlocks, shared_blocks_of
 from wan_backend.lora.resolve import transformer_configs
@@ -32,6 +34,7 @@ from wan_backend.pipelines.windows import plan_windows
 from wan_backend.protocol.messages import (
     FrameRate,
     LoraUse,
+    MatrixPrecision,
     Plan,
     ProgressParams,
     Role,
@@ -285,6 +288,36 @@ def test_a_group_that_loses_one_goes_on_alone_and_is_there_for_the_next_take(sec
     again, forwards, notes = on_two(params(vace_folder, "again", plan=plan), harmed)
     assert_alike(again, one)
     assert forwards == 1 and notes == [other_cards.LOST]
+
+
+FAST = """
+import sys
+from tests.wan_backend.worker.test_fast_matrices import PRODUCTS
+from wan_backend.loading import matrix_products
+from wan_backend.worker import other_card_process
+matrix_products._chosen = lambda *_: PRODUCTS[sys.argv[1]]
+raise SystemExit(other_card_process.main())
+"""
+
+
+@pytest.mark.long
+def test_fast_matrices_are_shared_by_cards_that_have_the_same_kernel(t2v_folder, params, monkeypatch):
+    monkeypatch.setattr(matrix_products, "_chosen", lambda *_: PRODUCTS["int8"])
+    fast = {"matrix_precision": MatrixPrecision.FAST_8_BIT, "guidance_scale": 1.0}
+    for plan in ({"cards": 2, "cards_per_forward": 2}, WEIGHTS):
+        others = Awaited([dict(os.environ)], [sys.executable, "-c", FAST, "int8"], SECONDS)
+        job = params(t2v_folder, f"fast {len(plan)}", plan={**plan, **fast})
+        both, forwards, notes = on_two(job, others)
+        others.close()
+        assert_alike(both, alone(job))
+        assert forwards == STEPS and not notes
+    exact = dataclasses.replace(job, plan=dataclasses.replace(job.plan, matrix_precision=MatrixPrecision.EXACT))
+    assert not np.array_equal(both, alone(exact))
+    unlike = OtherCards([dict(os.environ)], [sys.executable, "-c", FAST, "another"])
+    made_alone, forwards, notes = on_two(params(t2v_folder, "unlike", plan={**WEIGHTS, **fast}), unlike)
+    unlike.close()
+    assert np.array_equal(made_alone, alone(job)) and forwards == 0
+    assert len(notes) == 1 and "different kernels" in notes[0]
 
 
 WEIGHTS = {"cards": 2, "cards_per_forward": 2, "shared_weights": True}
