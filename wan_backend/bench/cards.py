@@ -200,9 +200,7 @@ class _Bench:
     def _prepare(self, work: Work, way: Way, memory: MemoryPlan) -> None:
         """Have the others ready. Raises Refusal."""
         request, plan = as_request(work)
-        shared = replace(
-            plan, cards=way.cards, cards_per_forward=way.cards_per_forward, shared_weights=way.shares > 1
-        )
+        shared = replace(plan, cards=way.cards, cards_per_forward=way.cards_per_forward, shared_weights=way.shares > 1)
         params = RunParams(
             *("", request, shared, self.model.folder.as_posix(), self.model.device.type),
             memory_budget_bytes=self.budget_bytes,

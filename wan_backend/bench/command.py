@@ -134,7 +134,9 @@ def _parser() -> argparse.ArgumentParser:
         help="instead: a take on one card and on so many (2), in turn in one run",
     )
     parser.add_argument(
-        "--shards", action="store_true", help="with --cards and --gib: also with the transformer's weights divided between them"
+        "--shards",
+        action="store_true",
+        help="with --cards and --gib: also with the transformer's weights divided between them",
     )
     parser.add_argument(
         "--training",

@@ -211,7 +211,9 @@ def made_on(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
 
 def _of_the_same_tensors(module: torch.nn.Module) -> torch.nn.Module:
     """A copy of the module whose parameters are others with the same numbers in the same memory."""
-    known: dict[int, Any] = {id(each): torch.nn.Parameter(each.data, requires_grad=False) for each in module.parameters()}
+    known: dict[int, Any] = {
+        id(each): torch.nn.Parameter(each.data, requires_grad=False) for each in module.parameters()
+    }
     known |= {id(each): each.detach() for each in module.buffers()}
     return copy.deepcopy(module, known)
 

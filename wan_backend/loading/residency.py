@@ -29,8 +29,8 @@ from . import (
 )
 from .forward_kernels import TORCH_KERNELS, ForwardKernels, TransformerWidth
 from .visits import Visit
-from .weight_shares import Share, SharedBlocks
 from .wan_model import WanModel
+from .weight_shares import Share, SharedBlocks
 
 log = logging.getLogger(__name__)
 
@@ -231,11 +231,11 @@ class PlacedModel:
         if not self.model.loaded(component):
             return
         module = self.model.component(component)
-        if weight_shares.shared_blocks_of(module) is not None:
-            if not applying_loras.are_on(module, self._loras_of(component)):
-                self.model.drop(component)
-                del module
-                devices.release(self.model.device)
+        is_share = weight_shares.shared_blocks_of(module) is not None
+        if is_share and not applying_loras.are_on(module, self._loras_of(component)):
+            self.model.drop(component)
+            del module
+            devices.release(self.model.device)
 
     def _apply_loras(self, component: str, module: Any) -> None:
         """Have the job's LoRAs on a transformer; raises Refusal."""
@@ -256,15 +256,10 @@ class PlacedModel:
         place = self.plan.residency_of(component)
         if not self.model.loaded(component):
             return
+        if self._left_as_share(component, place):
+            return
         module = self.model.component(component)
         offload = block_offload.offload_of(module)
-        if isinstance(offload, SharedBlocks):
-            offload.leave()
-            if place is not Residency.SHARED or offload.share != self._share:
-                self.model.drop(component)
-            del module, offload
-            devices.release(self.model.device)
-            return
         forgotten = offload is not None and self.plan.forget_encoder and component not in resolve.EXPERTS
         if offload is not None:
             offload.leave()
@@ -273,8 +268,6 @@ class PlacedModel:
                 del module.block_offload
         if place is Residency.RELOADED or forgotten:
             self.model.drop(component)
-        elif place is Residency.SHARED:  # it is whole yet
-            return
         elif place is Residency.BLOCK_OFFLOADED and offload is not None:
             pass
         elif component in self._visits:
@@ -285,6 +278,18 @@ class PlacedModel:
             return
         del module
         devices.release(self.model.device)
+
+    def _left_as_share(self, component: str, place: Residency) -> bool:
+        """Take all but the share of a shared component from the device; False if it isn't, nor to be, shared."""
+        offload = weight_shares.shared_blocks_of(self.model.component(component))
+        if offload is None:
+            return False
+        offload.leave()
+        if place is not Residency.SHARED or offload.share != self._share:
+            self.model.drop(component)
+        del offload
+        devices.release(self.model.device)
+        return True
 
 
 def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:

@@ -1,8 +1,8 @@
-"""A transformer whose weights several cards hold between them: each has a share of every block's, and gathers the rest.
+"""A transformer that several cards hold between them: each has a share of every block's weights and gathers the rest.
 
-It runs as one whose blocks visit the device (`block_offload`), only that a block doesn't come from the machine's memory:
-before it works, the cards gather its weights from one another, into one of two buffers and while the block before it
-works. Each card then computes with the whole block, to the bit as if it had it. Nothing of the blocks is kept in the
+It runs as one whose blocks visit the device (`block_offload`), only that they don't come from the machine's memory:
+before a block works, the cards gather its weights from one another, into one of two buffers and while the block before
+it works. Each card then computes with the whole block, to the bit as if it had it. Nothing of the blocks is kept in the
 machine's memory, so whoever stays behind alone reads the transformer again. What is in no block, every card has whole.
 
 The cards have to gather the same blocks in the same order. So each forward pass begins with nothing on its way and the
@@ -151,7 +151,7 @@ def shared_blocks_of(module: Any) -> SharedBlocks | None:
 
 
 def shared(component: str, module: Any, device: torch.device, share: Share, name: str) -> SharedBlocks:
-    """That of a component's `module`, made unless it has it; any other way of running its blocks ends. As SharedBlocks."""
+    """The shared blocks of a component's `module`, made unless it has them in place of any other offload."""
     known = shared_blocks_of(module)
     if known is None:
         other = offload_of(module)

@@ -21,7 +21,7 @@ ATTENTION_TENSORS, CHUNKED_TENSORS = 5, 3
 """Tensors of the size of the hidden states that are alive at once: within attention, its inputs and its outputs; in the
 rest of a block, the output of attention and that of the block. See `loading.chunked_forward`."""
 EXCHANGED_TENSORS = 6
-"""Within attention where several cards share the tokens: one more, what came or what goes. See `loading.token_split`."""
+"""Within attention where several cards share the tokens: one more, what comes or goes. See `loading.token_split`."""
 SLACK = 1.1
 """Factor over what was measured: memory that is freed isn't always where it is wanted next."""
 TOKEN_CHUNK_BYTES = 128_000_000

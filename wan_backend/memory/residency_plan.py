@@ -40,7 +40,7 @@ class Residency(StrEnum):
     RELOADED = "read_again"
     """On the device for its phase, then dropped, and read from the disk when it is next needed."""
     SHARED = "shared"
-    """A share of it is on the device, and stays; its blocks are gathered one by one from the cards that have the others."""
+    """A share of it is on the device, and stays; blocks are gathered one by one from the cards that have the others."""
     BLOCK_OFFLOADED = "streamed"
     """In the machine's memory; its blocks visit the device one by one."""
     ON_CPU = "on_cpu"

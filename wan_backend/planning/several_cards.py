@@ -1,8 +1,7 @@
 """Settles how several cards share a take, by guidance's halves, tokens and weights; and says it, or why one makes it.
 
-Cards that have room for the whole transformer each have it. Where one would have to keep it in the machine's memory and
-move its blocks, or have it in 8 bit for want of that, but a share of it fits, those who compute together hold it between
-them.
+Cards that have room for the whole transformer each have it. Where one would have to move its blocks from the machine's
+memory, or keep them in 8 bit for want of that, but a share of it fits, those that compute together hold one together.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ SHARES_OF_WEIGHTS = Sentence(
     "{cards} cards make the take: each keeps a share of the transformer's weights, and they compute each step together."
 )
 SHARES_OF_WEIGHTS_IN_HALVES = Sentence(
-    "{cards} cards make the take: half of them compute its prompt together, the others its negative prompt, and in each "
-    "half every card keeps a share of the transformer's weights."
+    "{cards} cards make the take: half of them compute its prompt together, the others its negative prompt, and each "
+    "keeps a share of the transformer's weights."
 )
 ONLY_LINUX = Sentence("One card makes the take: without guidance, several cards can share it on Linux only.")
 STEP_CACHE = Sentence("One card makes the take: its steps reuse what earlier ones computed, or are measured for that.")

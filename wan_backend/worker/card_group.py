@@ -100,7 +100,7 @@ class CardGroup:
         own = torch.tensor([mark], device=self._device)
         marks = own.new_empty(self.size)
         self.gather(marks, own)
-        if marks.unique().numel() > 1:
+        if bool((marks != mark).any()):
             raise GroupBroken("the cards don't have shares of the same weights")
 
     def broadcast(self, tensor: Tensor) -> Tensor:

@@ -135,8 +135,9 @@ class OtherCards:
     ) -> None:
         """Have them get ready for the job on devices like the worker's, with weights in 8 bit if it has them so.
 
-        `product` is the kernel by which it multiplies in 8 bit, "" if its matrices are exact. With `shares`, those who compute a forward pass together have so many shares of the weights; then the worker
-        waits for its own team. `steps_left()` are those that the worker has yet to make. Without `begin_at_once`, the fastest kernels are
+        `product` is the kernel by which it multiplies in 8 bit, "" if its matrices are exact. With `shares`, those who
+        compute a forward pass together have so many shares of the weights; then the worker waits for its own team.
+        `steps_left()` are those that the worker has yet to make. Without `begin_at_once`, the fastest kernels are
         chosen before the first forward pass, however long that takes.
         """
         self.start()

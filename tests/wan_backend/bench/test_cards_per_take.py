@@ -43,7 +43,9 @@ def test_the_table_says_how_many_times_faster_several_are():
     ]
     head = cards.heading({"model": "1.3B", "device": "a card", "torch": "2", "cards": 2, "work": work})
     assert head.startswith("1.3B on 2 of a card, torch 2: 832x480, 81 frames, 3 steps, guidance 5\n")
-    assert cards.row(*rows) == "| shares of tokens | 1.000 | 2.00 | 4.000 | 1.50 | 0 of 255 | 0.0e+00 | streamed | 1.5 |"
+    assert (
+        cards.row(*rows) == "| shares of tokens | 1.000 | 2.00 | 4.000 | 1.50 | 0 of 255 | 0.0e+00 | streamed | 1.5 |"
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.wan_backend.loading.test_chunked_forward import SIZE, asked, made
+from tests.wan_backend.loading.test_chunked_forward import asked, made
 from tests.wan_backend.loading.test_token_split import Exchanged, Threads, split_over
 from wan_backend.loading import block_offload, chunked_forward, eight_bit, weight_shares
 from wan_backend.loading.block_offload import offloaded, tensors_of
