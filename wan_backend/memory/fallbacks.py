@@ -86,7 +86,17 @@ def _keep_weights_in_8_bit(plan: MemoryPlan, limits: Limits) -> MemoryPlan | Non
 
 
 def _decode_in_smaller_tiles(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
-    if Residency.RESIDENT in (plan.text_encoder, plan.transformer, plan.vae) or plan.tile_pixels == MIN_TILE_PIXELS:
+    if Residency.RESIDENT in (plan.text_encoder, plan.transformer, plan.vae):
+        return None
+    return _with_smaller_tiles(plan, limits)
+
+
+def _decode_in_smaller_tiles_beside_a_share(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    return _with_smaller_tiles(plan, limits) if plan.transformer is Residency.SHARED else None
+
+
+def _with_smaller_tiles(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    if plan.tile_pixels == MIN_TILE_PIXELS:
         return None
     whole = min(MAX_TILE_PIXELS, int(limits.frame_pixels**0.5)) if limits.frame_pixels else MAX_TILE_PIXELS
     side = (plan.tile_pixels or whole) * 2 // 3 // TILE_STEP_PIXELS * TILE_STEP_PIXELS
@@ -110,6 +120,7 @@ FALLBACKS: tuple[Fallback, ...] = (
     _decode_one_latent_frame_at_once,
     _offload_encoder,
     _offload_all,
+    _decode_in_smaller_tiles_beside_a_share,
     _block_offload_transformer,
     _keep_fewer_blocks,
     _block_offload_encoder,
