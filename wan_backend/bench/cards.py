@@ -10,7 +10,6 @@ so each way makes all its takes before the next one's turn. With `--gib`, each c
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -31,6 +30,7 @@ from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind, RunParams
 from ..protocol.sentences import Sentence
 from ..worker.other_cards import COMMAND, PROCESSOR, VISIBLE, OtherCards
+from . import figures
 from .caps import GIB, capped
 from .engines import EngineRun, Ours, Work, as_request, run_once
 
@@ -109,8 +109,7 @@ def run(
             for way in bench.compared(ways(cards, work.guidance_scale, shards), in_turn=not shards):
                 found["ways"].append(way)
                 _write(row(found["ways"][0], way))
-                if json_file is not None:
-                    json_file.write_text(json.dumps(found, indent=2) + "\n")
+                figures.write(json_file, found)
     finally:
         others.close()
     return 0
