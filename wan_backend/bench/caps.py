@@ -123,7 +123,7 @@ def _courses(name: str, work: CapWork, model: RandomModel, caps: list[float]) ->
 @contextmanager
 def capped(device: torch.device, gib: float) -> Iterator[None]:
     """Meanwhile, torch's allocator has no more of the card than that."""
-    cap(device, gib)
+    limit(device, gib)
     try:
         yield
     finally:
@@ -131,7 +131,7 @@ def capped(device: torch.device, gib: float) -> Iterator[None]:
             torch.cuda.set_per_process_memory_fraction(1.0, torch.cuda.current_device())
 
 
-def cap(device: torch.device, gib: float) -> None:
+def limit(device: torch.device, gib: float) -> None:
     """From now on, torch's allocator has no more of a card than that; the processor has none."""
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory

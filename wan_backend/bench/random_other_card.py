@@ -20,7 +20,7 @@ def model_of(params: RunParams, before: WanModel | None) -> WanModel:
     With a memory budget, torch has no more of the card than that.
     """
     from ..loading import devices
-    from .caps import GIB, cap
+    from .caps import GIB, limit
     from .random_weights import RandomModel
 
     if before is not None:
@@ -29,7 +29,7 @@ def model_of(params: RunParams, before: WanModel | None) -> WanModel:
     model = RandomModel(size, devices.choose(params.device), held=budget_bytes is not None)
     devices.release(model.device)
     if budget_bytes is not None:
-        cap(model.device, budget_bytes / GIB)
+        limit(model.device, budget_bytes / GIB)
     return model
 
 

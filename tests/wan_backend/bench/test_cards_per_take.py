@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
-from wan_backend.bench import cards, command
+from tests.wan_backend.loading.test_chunked_forward import made
+from wan_backend.bench import cards, command, random_weights
 from wan_backend.bench.cards import Way
+from wan_backend.loading import weight_shares
+from wan_backend.loading.weight_shares import Share
 
 SMALL = ["--size", "64x48", "--frames", "5", "--steps", "2", "--repeat", "1", "--device", "cpu"]
 ONE = Way("one card", 1, 1)
@@ -60,3 +64,14 @@ def test_shares_of_the_weights_are_of_several_cards_with_so_much_each(capsys, mo
     with pytest.raises(SystemExit):
         command.run([*SMALL, *more])
     assert words in capsys.readouterr().err
+
+
+def test_a_random_transformer_is_whole_again_after_it_was_shared():
+    module = made("text")
+    before = {name: each.clone() for name, each in module.state_dict().items()}
+    clone = random_weights._of_the_same_tensors(module)
+    assert all(torch.equal(each, before[name]) for name, each in clone.state_dict().items())
+    weight_shares.shared("transformer", clone, torch.device("cpu"), Share(0, 2), "weights")
+    assert all(torch.equal(each, before[name]) for name, each in module.state_dict().items())
+    pointers = [each.data_ptr() for each in random_weights._of_the_same_tensors(module).parameters()]
+    assert pointers == [each.data_ptr() for each in module.parameters()], "nothing is copied"

@@ -355,9 +355,18 @@ def test_one_that_loses_the_others_shares_goes_on_alone_from_the_last_step(secon
     assert Sentence("Resuming at step {step} of {steps}", step=3, steps=STEPS) in [each.sentence for each in reports]
 
 
+def test_one_whose_others_cannot_start_makes_the_take_alone(t2v_folder, params, tmp_path):
+    none = OtherCards([dict(os.environ)], [str(tmp_path / "nothing")])
+    job = params(t2v_folder, plan={**WEIGHTS, "guidance_scale": 1.0})
+    executor = Executor(lambda _: None, others=none)
+    both, forwards, notes = take_of(executor, job)
+    assert np.array_equal(both, alone(job)) and forwards == 0 and shares_here(executor) is None
+    assert notes == [other_cards.NO_USE.with_values(reason=other_cards.NO_PROCESS)]
+
+
 @pytest.mark.long
-def test_whoever_has_no_others_for_its_shares_says_so_and_makes_the_take(second, t2v_folder, params, monkeypatch):
-    """They hang, they have none of the weights, they never come: each time the take is that of one card."""
+def test_whoever_loses_the_others_shares_or_waits_in_vain_goes_on_alone(second, t2v_folder, params, monkeypatch):
+    """They hang, or they never come: both times the take is that of one card."""
     job = params(t2v_folder, plan={**WEIGHTS, "guidance_scale": 1.0})
     one = alone(job)
     hanging = second()
@@ -366,11 +375,6 @@ def test_whoever_has_no_others_for_its_shares_says_so_and_makes_the_take(second,
     both, forwards, notes = on_two(job, hanging)
     assert_alike(both, one)
     assert forwards == 1 and notes == [other_cards.LOST]
-    none = OtherCards([dict(os.environ)], [sys.executable, "-c", "pass"])
-    both, forwards, notes = on_two(params(t2v_folder, "none", plan={**WEIGHTS, "guidance_scale": 1.0}), none)
-    none.close()
-    assert_alike(both, one)
-    assert forwards == 0 and notes == [other_cards.NO_USE.with_values(reason=other_cards.NO_PROCESS)]
     monkeypatch.setattr(other_cards, "LONGEST_LOADING_SECONDS", 0.5)
     late = OtherCards([dict(os.environ)], [sys.executable, "-c", NEVER_READY])
     both, forwards, notes = on_two(params(t2v_folder, "late", plan={**WEIGHTS, "guidance_scale": 1.0}), late)
