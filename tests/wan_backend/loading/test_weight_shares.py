@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.wan_backend.library import file_forms
 from tests.wan_backend.loading.test_chunked_forward import asked, made
 from tests.wan_backend.loading.test_token_split import Exchanged, Threads, split_over
-from wan_backend.loading import block_offload, chunked_forward, eight_bit, weight_shares
+from wan_backend.library.survey import inspect_file
+from wan_backend.loading import block_offload, chunked_forward, eight_bit, single_files, weight_shares
 from wan_backend.loading.block_offload import offloaded, tensors_of
 from wan_backend.loading.weight_shares import Share, SharedBlocks, SharesApart
 
@@ -58,6 +61,28 @@ def test_weights_in_8_bit_are_shared_as_they_are():
     expected = split_over(2, own, inputs)
     (result,), _ = Threads(2).each(lambda exchange: with_shares(own, exchange, inputs))
     assert torch.equal(result, expected)
+
+
+def test_a_gguf_is_shared_in_its_blocks(tmp_path):
+    weights = file_forms.weights_of(file_forms.transformer("text"))
+    file = file_forms.write_gguf(tmp_path / "a.gguf", file_forms.published("transformer", weights), "Q8_0")
+    inputs = {
+        "hidden_states": torch.randn(1, 16, 2, 4, 4),
+        "timestep": torch.tensor([500.0]),
+        "encoder_hidden_states": torch.randn(1, 6, file_forms.TEXT_WIDTH),
+    }
+
+    def forward(shared: bool, exchange: Exchanged) -> Tensor:
+        own = single_files.load(inspect_file(file).components[0], torch.float32, quantized=True)
+        chunked_forward.make_chunked(own)
+        if shared:
+            weight_shares.shared("transformer", own, CPU, Share(exchange.rank, 2), "weights").enter()
+        with torch.no_grad():
+            return own(**inputs, exchange=exchange)[0]
+
+    expected, _ = Threads(2).each(partial(forward, False))
+    result, _ = Threads(2).each(partial(forward, True))
+    assert torch.equal(result, expected) and result.abs().max() > 0
 
 
 def test_a_control_that_comes_and_goes_changes_the_order_on_all_cards():

@@ -470,7 +470,7 @@ def pair(monkeypatch, tmp_path: Path):
 def test_the_process_is_there_after_a_cancel_and_gone_with_a_killed_worker(pair, vace_folder, params):
     worker, other = pair
     together = {"cards": 2, "cards_per_forward": 2}
-    for plan in ({}, together):
+    for plan in ({}, together, WEIGHTS):
         job = params(vace_folder, plan={**plan, "steps": 400})
         number = worker.send("run", job)
         worker.wait_for("denoising", 100)
