@@ -152,9 +152,11 @@ class OtherCards:
             team.prepare(number, **job)
         self._is_busy = bool(self._teams)
 
-    def warm_up(self, params: RunParams, device: torch.device, eight_bit: bool, shares: int = 1) -> None:
+    def warm_up(
+        self, params: RunParams, device: torch.device, eight_bit: bool, shares: int = 1, product: str = ""
+    ) -> None:
         """Have them load what such a job will need first."""
-        self.prepare(params, device, eight_bit, shares=shares)
+        self.prepare(params, device, eight_bit, shares=shares, product=product)
         number = self._next()
         for team in self._teams:
             team.tell(number, "warm", component="transformer")
