@@ -65,6 +65,7 @@ def takes_an_hour(workers: int, seconds: float, nodes: LocalNodes | None, real: 
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
+        (folder / "models").mkdir()
         if not real:
             tiny_folder.write(folder / "models" / "embedded")
         media = folder / "media"
@@ -102,16 +103,28 @@ def spent(server: Served, nodes: LocalNodes | None) -> tuple[float, float]:
 
 
 def begin_all(server: Served, media: Path, workers: int, real: bool) -> None:
-    """Have all workers up: each gets a job that lasts until the others have theirs."""
-    jobs = [server.submit(asked(media, 1000 + each, 60.0, real)) for each in range(workers)]
-    for job in jobs:
-        server.wait_for(job, "loading", "done", seconds=SECONDS)
-    for job in jobs:
-        if real:
-            server.wait_for(job, "done", seconds=SECONDS)
-        else:
-            server.call("cancel", job_id=job)
-            server.wait_for(job, "cancelled", seconds=SECONDS)
+    """Have all workers up: each gets a job that lasts until the others have theirs.
+
+    Real takes may be over before the last worker is up; then there is another round, in which each loads its model.
+    """
+    are_up = False
+    while not are_up:
+        are_up = not real or len(seen_up(server)) == workers
+        jobs = [server.submit(asked(media, 1000 + each, 60.0, real)) for each in range(workers)]
+        for job in jobs:
+            server.wait_for(job, "loading", "done", seconds=SECONDS)
+        for job in jobs:
+            if real:
+                server.wait_for(job, "done", seconds=SECONDS)
+            else:
+                server.call("cancel", job_id=job)
+                server.wait_for(job, "cancelled", seconds=SECONDS)
+
+
+def seen_up(server: Served) -> set[int]:
+    """The places whose workers came up."""
+    told = [message["params"] for message in server.messages if message.get("method") == "worker"]
+    return {each["number"] for each in told if each["state"] in ("ready", "busy")}
 
 
 def asked(media: Path, seed: int, frame_seconds: float, real: bool) -> dict:

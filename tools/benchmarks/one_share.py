@@ -4,7 +4,9 @@
 
 The first card has the largest share. What it would get from the others comes from itself, so the numbers are wrong, and
 the time is that of its arithmetic and of packing; the exchange itself comes on top, whose bytes are printed beside it.
-On a graphics card, it first has a group of one card exchange by NCCL, and break up, to see that this torch can.
+On a graphics card, it first has a group of one card exchange by NCCL, and break up, to see that this torch can. At the
+end such a group has all of the weights as one share, which is gathered block by block beside the work, as where several
+cards hold a model between them: whether the numbers are the same to the bit, and what that costs.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from torch import Tensor
 from wan_backend.bench.engines import Ours, Work
 from wan_backend.bench.random_weights import TRANSFORMER_CONFIGS, RandomModel
 from wan_backend.bench.time_and_memory import synchronize
-from wan_backend.loading import devices
+from wan_backend.loading import devices, weight_shares
 from wan_backend.loading.wan_model import WanModel
+from wan_backend.loading.weight_shares import Share
 from wan_backend.worker.card_group import CardGroup, GroupBroken
 
 RUNS = 3
@@ -48,6 +51,14 @@ class Alone:
             numbers = min(part.numel(), own.numel())
             part[:numbers].copy_(own[:numbers])
             part[numbers:].zero_()
+
+    def gather(self, output: Tensor, own: Tensor) -> None:
+        """Have its own from everybody."""
+        for part in output.split(own.numel()):
+            part.copy_(own)
+
+    def agree_on(self, mark: int) -> None:
+        """There is nobody who could have another."""
 
 
 def main() -> int:
@@ -82,7 +93,27 @@ def main() -> int:
             sent = alone.sent_bytes / (RUNS + 1) / GIB
             sys.stdout.write(f"its share of {cards}: {seconds:.3f} s, 1/{whole / seconds:.2f}; sends {sent:.2f} GiB\n")
             sys.stdout.flush()
+        sys.stdout.write(_gathered(transformer, inputs, device, whole) + "\n")
     return 0
+
+
+@torch.no_grad()
+def _gathered(transformer: Any, inputs: dict[str, Any], device: torch.device, whole: float) -> str:
+    """What a forward takes whose blocks are gathered from a group of one; the transformer is of no use afterwards."""
+    group = CardGroup(str(Path(tempfile.mkdtemp(), "store")), 0, 1, device, gathers=True)
+    expected = transformer(**inputs, exchange=group)[0].clone()
+    split = _seconds(transformer, {**inputs, "exchange": group}, device)
+    blocks = weight_shares.shared("transformer", transformer, device, Share(0, 1), "weights")
+    blocks.enter()
+    devices.release(device)
+    alike = torch.equal(transformer(**inputs, exchange=group)[0], expected)
+    seconds = _seconds(transformer, {**inputs, "exchange": group}, device)
+    blocks.leave()
+    group.break_up()
+    return (
+        f"in a group of one {split:.3f} s; with its {blocks.kept_bytes / GIB:.2f} GiB gathered block by block "
+        f"{seconds:.3f} s, {seconds / whole:.3f} times the whole, {'the same to the bit' if alike else 'OTHER NUMBERS'}"
+    )
 
 
 @torch.no_grad()

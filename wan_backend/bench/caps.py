@@ -123,12 +123,19 @@ def _courses(name: str, work: CapWork, model: RandomModel, caps: list[float]) ->
 @contextmanager
 def capped(device: torch.device, gib: float) -> Iterator[None]:
     """Meanwhile, torch's allocator has no more of the card than that."""
-    total, index = torch.cuda.get_device_properties(device).total_memory, torch.cuda.current_device()
-    torch.cuda.set_per_process_memory_fraction(gib * GIB / total, index)
+    limit(device, gib)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, index)
+        if device.type == "cuda":
+            torch.cuda.set_per_process_memory_fraction(1.0, torch.cuda.current_device())
+
+
+def limit(device: torch.device, gib: float) -> None:
+    """From now on, torch's allocator has no more of a card than that; the processor has none."""
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gib * GIB / total), torch.cuda.current_device())
 
 
 def _within(model: WanModel, work: CapWork, cap_bytes: int) -> Course | None:

@@ -56,7 +56,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.link is not None:
         return slow_link.run(model, work, options.link, options.json)
     if options.cards:
-        return cards.run(model, work, options.repeat, bool(options.random_weights), options.json, options.cards)
+        gib = options.gib[0] if options.gib else None
+        how = model, work, options.repeat, bool(options.random_weights), options.json, options.cards
+        return cards.run(*how, options.shards, gib)
     rows, difference = _measure(model, work, options.repeat, load)
     about: dict[str, Any] = {
         "device": devices.name(device),
@@ -96,7 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--caps", nargs="+", choices=list(caps.WORKS), help="instead: full-size takes under caps of a card's memory"
     )
-    parser.add_argument("--gib", type=_some, nargs="+", default=[], help="with --caps: other caps than the takes' own")
+    parser.add_argument(
+        "--gib",
+        type=_some,
+        nargs="+",
+        default=[],
+        help="with --caps: other caps than the takes' own; with --cards: what each card may have",
+    )
     parser.add_argument(
         "--table",
         nargs="*",
@@ -125,6 +133,11 @@ def _parser() -> argparse.ArgumentParser:
         help="instead: a take on one card and on so many (2), in turn in one run",
     )
     parser.add_argument(
+        "--shards",
+        action="store_true",
+        help="with --cards and --gib: also with the transformer's weights divided between them",
+    )
+    parser.add_argument(
         "--training",
         nargs="*",
         choices=list(training_steps.WORKS),
@@ -151,6 +164,10 @@ def _work(options: argparse.Namespace) -> Work:
         _parser().error(f"--size {options.size}: both must be multiples of 16")
     if options.frames < 1 or options.frames % 4 != 1:
         _parser().error(f"--frames {options.frames}: give 4k + 1, as 81")
+    if options.shards and not (options.cards and options.gib):
+        _parser().error("--shards: give --cards, and --gib, what each may have")
+    if options.cards and len(options.gib) > 1:
+        _parser().error("--gib: give one number with --cards")
     if options.steps < 2 or options.repeat < 1:
         _parser().error("give at least 2 --steps and 1 --repeat")
     return Work(width, height, options.frames, options.steps, options.guidance, options.flow_shift)
@@ -159,7 +176,10 @@ def _work(options: argparse.Namespace) -> Work:
 def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, comparison.Row]:
     """The model with all its components on the device, and how long that took each engine."""
     if options.random_weights:
-        return RandomModel(options.random_weights, device), comparison.Row("load", None, None, None, None)
+        held = bool(options.cards and options.gib)
+        model: WanModel = RandomModel(options.random_weights, device, held)
+        devices.release(device)
+        return model, comparison.Row("load", None, None, None, None)
     folder = options.folder or _find(options.model, options.models_folder)
     WanModel(folder, device)  # says what is wrong with the folder, if something is
     stock, ours = Measured(), Measured()

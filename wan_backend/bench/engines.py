@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,12 +79,20 @@ class Ours:
     name = "ours"
 
     def __init__(
-        self, model: WanModel, work: Work, kernel_findings: Path | None = None, elsewhere: Elsewhere = NOWHERE
+        self,
+        model: WanModel,
+        work: Work,
+        kernel_findings: Path | None = None,
+        elsewhere: Elsewhere = NOWHERE,
+        budget_bytes: int | None = None,
+        shares: int = 1,
     ) -> None:
+        """`budget_bytes` is what it may have of the device; `shares`: how many hold the transformer between them."""
         self._model, self._work, self._elsewhere = model, work, elsewhere
         plan = RESIDENT
-        if model.device.type == "cuda":
-            plan = room_for(model, work.width, work.height, work.frames).plan()
+        if model.device.type == "cuda" or shares > 1:
+            room = room_for(model, work.width, work.height, work.frames, budget_bytes)
+            plan = replace(room, shares=shares).plan()
         self.placement = PlacedModel(model, plan, kernel_findings=kernel_findings)
 
     def encode(self) -> Conditions:

@@ -15,12 +15,22 @@ if TYPE_CHECKING:
 
 
 def model_of(params: RunParams, before: WanModel | None) -> WanModel:
-    """The random model whose size is the last part of the folder's name, with the weights that it has everywhere."""
+    """The random model whose size is the last part of the folder's name, with the weights that it has everywhere.
+
+    With a memory budget, torch has no more of the card than that.
+    """
     from ..loading import devices
+    from .caps import GIB, limit
     from .random_weights import RandomModel
 
-    size = params.model_folder.rpartition("/")[2]
-    return before if before is not None else RandomModel(size, devices.choose(params.device))
+    if before is not None:
+        return before
+    size, budget_bytes = params.model_folder.rpartition("/")[2], params.memory_budget_bytes
+    model = RandomModel(size, devices.choose(params.device), held=budget_bytes is not None)
+    devices.release(model.device)
+    if budget_bytes is not None:
+        limit(model.device, budget_bytes / GIB)
+    return model
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,7 +94,9 @@ CLIP_HUGE: dict[str, Any] = {
 class RandomModel(WanModel):
     """A Wan model that is in no folder; a component that was dropped can't be read again."""
 
-    def __init__(self, size: str, device: torch.device) -> None:
+    def __init__(self, size: str, device: torch.device, held: bool = False) -> None:
+        """With `held`, the transformers' weights stay in the machine's memory too: they can be dropped."""
+        self._held: dict[str, Any] = {}
         self.folder = Path("random weights") / size
         self.device = device
         self.precision = Precision.for_device(device)
@@ -122,10 +125,19 @@ class RandomModel(WanModel):
             self.classes[name] = kind
         for component in self.components:
             self._components[component].eval().requires_grad_(False)
+        if held:
+            for component in self.components:
+                self._components[component].to("cpu")
+            self._held = {name: self._components[name] for name in EXPERTS if name in self._components}
+            for name in self._held:
+                self.drop(name)
 
     def drop(self, component: str) -> None:
-        """There is no folder to read it from again: it goes to the machine's memory."""
-        self._components[component].to("cpu")
+        """There is no folder to read it from again: it goes to the machine's memory, or comes from there."""
+        if component in self._held:
+            self._components[component] = _of_the_same_tensors(self._held[component])
+        else:
+            self._components[component].to("cpu")
 
     def config(self, component: str) -> dict[str, Any]:
         """The component's configuration, or that of the scheduler."""
@@ -195,6 +207,15 @@ def made_on(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
+
+
+def _of_the_same_tensors(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy of the module whose parameters are others with the same numbers in the same memory."""
+    known: dict[int, Any] = {
+        id(each): torch.nn.Parameter(each.data, requires_grad=False) for each in module.parameters()
+    }
+    known |= {id(each): each.detach() for each in module.buffers()}
+    return copy.deepcopy(module, known)
 
 
 def restore_fp32(transformer: Any) -> None:

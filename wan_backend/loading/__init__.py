@@ -15,6 +15,7 @@ residency                puts components where the memory plan says, phase by ph
 visits                   a module on a device for a while, and back without a copy
 bulk_copies              weights copied by several threads
 block_offload            a module whose blocks visit the device one by one
+weight_shares            and one whose weights several cards hold between them
 read_ahead               files of weights into the system's cache, before they are loaded
 lora_weights             the numbers of a LoRA file, by layer
 applying_loras           LoRAs onto a transformer and off again, to the bit

@@ -70,6 +70,18 @@ def file_bytes(uses: Sequence[LoraUse]) -> int:
     return sum(one.changed[0] for one in requested_loras(uses))
 
 
+def are_on(transformer: Any, uses: Sequence[LoraUse]) -> bool:
+    """Whether `apply` would leave every weight and every layer as it is. Raises Refusal if a file is gone."""
+    asked, there = requested_loras(uses), applied_loras(transformer)
+    return asked == there or _differ_in_strength_alone(transformer, asked, there)
+
+
+def _differ_in_strength_alone(transformer: Any, asked: list[AppliedLora], there: list[AppliedLora]) -> bool:
+    """Whether these have the same files, and only low-rank changes."""
+    same_files = [one.file for one in asked] == [one.file for one in there]
+    return same_files and not getattr(transformer, "replaced_parameters", {})
+
+
 @torch.no_grad()
 def apply(
     transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype, on_read: Callable[[str], None] = lambda _file: None
@@ -82,8 +94,7 @@ def apply(
     asked, there = requested_loras(uses), applied_loras(transformer)
     if asked == there:
         return False
-    same_files = [one.file for one in asked] == [one.file for one in there]
-    if same_files and not getattr(transformer, "replaced_parameters", {}):
+    if _differ_in_strength_alone(transformer, asked, there):
         _set_strengths(transformer, asked)
         return False
     remove(transformer)

@@ -38,7 +38,7 @@ def copy_pack(target: Tensor, pack: Tensor) -> None:
 
 
 @dataclass(frozen=True)
-class _Slot:
+class Slot:
     """Where a tensor of a block lies in its pack."""
 
     tensor: Tensor
@@ -48,20 +48,36 @@ class _Slot:
 
     @property
     def size_bytes(self) -> int:
+        """Bytes of the tensor."""
         return self.shape.numel() * self.dtype.itemsize
 
     def within(self, pack: Tensor) -> Tensor:
+        """The tensor as it lies in `pack`."""
         return pack[self.start : self.start + self.size_bytes].view(self.dtype).view(self.shape)
 
 
-class _Block:
+def slots_of(tensors: Sequence[Tensor]) -> tuple[list[Slot], int]:
+    """Where they lie one after another in a pack, and the bytes of that."""
+    slots, end = [], 0
+    for tensor in tensors:
+        slots.append(Slot(tensor, end, tensor.shape, tensor.dtype))
+        end += aligned(slots[-1].size_bytes)
+    return slots, end
+
+
+def aligned(size_bytes: int) -> int:
+    """So many bytes, and those to where the next tensor may begin."""
+    return -(-size_bytes // ALIGNMENT) * ALIGNMENT
+
+
+class Block:
     """One block's tensors, packed in the machine's memory."""
 
     def __init__(self, module: nn.Module, pinned: bool) -> None:
         self.module = module
         self._to_pin = pinned
         self.pinned = False
-        self.slots: list[_Slot] = []
+        self.slots: list[Slot] = []
         self.pack = torch.empty(0, dtype=torch.uint8)
         self.pack_again()
 
@@ -78,13 +94,10 @@ class _Block:
 
         Those that are trained are left where they are.
         """
-        tensors = [tensor for tensor in _tensors(self.module) if not tensor.requires_grad]
+        tensors = [tensor for tensor in tensors_of(self.module) if not tensor.requires_grad]
         if [id(tensor) for tensor in tensors] == [id(slot.tensor) for slot in self.slots]:
             return
-        slots, end = [], 0
-        for tensor in tensors:
-            slots.append(_Slot(tensor, end, tensor.shape, tensor.dtype))
-            end += -(-slots[-1].size_bytes // ALIGNMENT) * ALIGNMENT
+        slots, end = slots_of(tensors)
         pack = torch.empty(end, dtype=torch.uint8)
         homes = [slot.within(pack) for slot in slots]
         bulk_copies.copy_within_memory(
@@ -126,11 +139,7 @@ class BlockOffload:
         """`left` are names of submodules that stay and run where they are; `copy` is used in place of `copy_pack`."""
         self.module, self.device, self._copy = module, device, copy
         self._side: Any = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-        module.to("cpu")
-        self._blocks: list[_Block] = []
-        for block in blocks:  # once the system won't pin more, the others aren't tried
-            pinned = all(before.pinned for before in self._blocks)
-            self._blocks.append(_Block(block, device.type == "cuda" and pinned))
+        self._blocks = self._packed(blocks)
         self._number = {id(block.module): number for number, block in enumerate(self._blocks)}
         self._after = {number: (number + 1) % len(self._blocks) for number in range(len(self._blocks))}
         self._left = tuple(left)
@@ -138,6 +147,14 @@ class BlockOffload:
         self._staying: dict[int, Tensor] = {}
         self._ends: list[tuple[Tensor, Tensor]] = []
         self._hooks = [hook for block in self._blocks for hook in self._hooked(block.module)]
+
+    def _packed(self, blocks: Sequence[nn.Module]) -> Sequence[Block]:
+        self.module.to("cpu")
+        packed: list[Block] = []
+        for block in blocks:  # once the system won't pin more, the others aren't tried
+            pinned = all(before.pinned for before in packed)
+            packed.append(Block(block, self.device.type == "cuda" and pinned))
+        return packed
 
     def _hooked(self, block: nn.Module) -> Iterator[Any]:
         yield block.register_forward_pre_hook(lambda module, _inputs: self._arrive(self._number[id(module)]))
@@ -197,14 +214,16 @@ class BlockOffload:
         for block in self._blocks:
             block.unpin()
 
+    def outside(self) -> Iterator[Tensor]:
+        """What is in no block, and not left where it is: embeddings, the head, tables."""
+        inside = {id(tensor) for block in self._blocks for tensor in tensors_of(block.module)}
+        inside |= {id(tensor) for name in self._left for tensor in tensors_of(self.module.get_submodule(name))}
+        return (tensor for tensor in tensors_of(self.module) if id(tensor) not in inside)
+
     def _bring_ends(self) -> None:
-        """What is in no block: embeddings, the head, tables."""
-        inside = {id(tensor) for block in self._blocks for tensor in _tensors(block.module)}
-        inside |= {id(tensor) for name in self._left for tensor in _tensors(self.module.get_submodule(name))}
-        for tensor in _tensors(self.module):
-            if id(tensor) not in inside:
-                self._ends.append((tensor, tensor.data))
-                tensor.data = tensor.data.to(self.device)
+        for tensor in list(self.outside()):
+            self._ends.append((tensor, tensor.data))
+            tensor.data = tensor.data.to(self.device)
 
     def _keep_some(self, room_bytes: int) -> None:
         """Blocks that stay on the device; those that visit are spread among them."""
@@ -265,18 +284,21 @@ class BlockOffload:
         if not free:  # what was foreseen did not come
             self._coming.clear()
             free = [buffer for buffer in range(BUFFERS) if buffer != avoid]
-        buffer, pack = free[0], self._blocks[number].pack
-        target = self._buffers[buffer][: pack.numel()]
-        copy = self._copy or copy_pack
+        buffer = free[0]
+        target = self._buffers[buffer][: self._blocks[number].size_bytes]
         if self._side is None:
-            copy(target, pack)
+            self._fill(target, number)
             return buffer, None
         with torch.cuda.stream(self._side):
             if self._free[buffer] is not None:
                 self._side.wait_event(self._free[buffer])
-            copy(target, pack)
+            self._fill(target, number)
             event = self._now(self._side)
         return buffer, event
+
+    def _fill(self, target: Tensor, number: int) -> None:
+        """Begin to bring that block's pack to `target`, on the stream that is set."""
+        (self._copy or copy_pack)(target, self._blocks[number].pack)
 
     def _depart(self, number: int) -> None:
         """A block has been asked to do all its work: its buffer is free once that is done."""
@@ -294,7 +316,7 @@ class BlockOffload:
         return event
 
 
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
+def tensors_of(module: nn.Module) -> Iterator[Tensor]:
     """The parameters and buffers of a module, each once."""
     seen: set[int] = set()
     for tensor in (*module.parameters(), *module.buffers()):
@@ -342,9 +364,14 @@ def offloaded(component: str, module: Any, device: torch.device, copy: Copy | No
     """The block offload of a component's `module` to `device`, made unless it has one."""
     known = offload_of(module)
     if known is None:
-        blocks = [block for name in BLOCKS[component] for block in _named(module, name)]
-        known = module.block_offload = BlockOffload(module, blocks, device, LEFT.get(component, ()), copy)
+        known = BlockOffload(module, blocks_of(component, module), device, LEFT.get(component, ()), copy)
+        module.block_offload = known
     return known
+
+
+def blocks_of(component: str, module: Any) -> list[nn.Module]:
+    """The blocks of a component's `module`."""
+    return [block for name in BLOCKS[component] for block in _named(module, name)]
 
 
 def _named(module: nn.Module, name: str) -> list[nn.Module]:

@@ -58,9 +58,26 @@ def _plain_weights(module: nn.Module) -> list[nn.Parameter]:
 
 def _send(weights: Sequence[nn.Parameter], device: torch.device) -> None:
     there = [torch.empty_like(weight.data, device=device) for weight in weights]
+    copies = list(zip(there, (weight.data for weight in weights), strict=True))
+    if not _sent(copies, device):
+        return
+    for weight, moved in zip(weights, there, strict=True):
+        weight.data = moved
+
+
+def copy_from_memory(copies: Sequence[Copy], device: torch.device) -> None:
+    """Make the copies from the CPU to `device`; they are there when it returns."""
+    if device.type != "cuda":
+        copy_within_memory(copies)
+    elif not _sent(copies, device):
+        for target, source in copies:
+            target.copy_(source)
+
+
+def _sent(copies: Sequence[Copy], device: torch.device) -> bool:
+    """Make the copies to a card through pinned buffers; False if the system doesn't give those."""
     sender = _Sender(device)
     try:
-        copies = list(zip(there, (weight.data for weight in weights), strict=True))
         _in_threads(list(_pieces(copies)), sender.send)
         torch.cuda.synchronize(device)
     except torch.OutOfMemoryError:
@@ -68,9 +85,8 @@ def _send(weights: Sequence[nn.Parameter], device: torch.device) -> None:
     except RuntimeError as error:  # a system limits how much memory is pinned
         torch.cuda.synchronize(device)
         log.warning("weights are moved without pinned buffers: %s", error)
-        return
-    for weight, moved in zip(weights, there, strict=True):
-        weight.data = moved
+        return False
+    return True
 
 
 class _Sender:
@@ -104,12 +120,13 @@ class _Sender:
 
 def _pieces(copies: Sequence[Copy]) -> Iterator[Copy]:
     for target, source in copies:
-        to, come = _as_bytes(target), _as_bytes(source)
+        to, come = as_bytes(target), as_bytes(source)
         for start in range(0, come.numel(), PIECE_BYTES):
             yield to[start : start + PIECE_BYTES], come[start : start + PIECE_BYTES]
 
 
-def _as_bytes(tensor: Tensor) -> Tensor:
+def as_bytes(tensor: Tensor) -> Tensor:
+    """The bytes of a tensor, in a row; its own where it is contiguous."""
     return tensor.detach().as_subclass(Tensor).reshape(-1).view(torch.uint8)
 
 

@@ -25,6 +25,7 @@ from .diffusers_internals import WanAttnProcessor, dispatch_attention_fn
 from .forward_kernels import TORCH_KERNELS, ForwardKernels
 from .pointwise import Pointwise, ScaleAndShift, TimeModulation, TokenGate
 from .token_split import Exchange, TokenSplit
+from .weight_shares import shared_blocks_of
 
 TEXT_TOKENS = 512
 """Of the prompt; what stands before them in the context is of pictures."""
@@ -153,6 +154,9 @@ def _forward(
     others an empty tensor; there has to be a token for each, and no residual.
     """
     del return_dict  # a tuple, always
+    shares = shared_blocks_of(transformer)
+    if shares is not None:
+        shares.begin(exchange, _in_order(transformer, controlled=control_hidden_states is not None))
     grid = [side // patch for side, patch in zip(hidden_states.shape[2:], transformer.config.patch_size, strict=True)]
     which = None
     if timestep.ndim == 2:  # a clip has few different times: those of what is given, and of the rest
@@ -203,6 +207,17 @@ def _through_blocks(
         if control is not None and number in transformer.config.vace_layers:
             hidden += next(hints)
     return hidden
+
+
+def _in_order(transformer: Any, controlled: bool) -> list[Any]:
+    """The blocks, in the order in which `_through_blocks` runs them."""
+    hints = iter(transformer.vace_blocks if controlled else ())
+    order = []
+    for number, block in enumerate(transformer.blocks):
+        order.append(block)
+        if controlled and number in transformer.config.vace_layers:
+            order.append(next(hints))
+    return order
 
 
 def _tokens(embedded: Tensor, split: TokenSplit | None = None) -> Tensor:

@@ -17,10 +17,20 @@ from ..memory import residency_plan
 from ..memory.needs import PLAIN_TOKEN_PIXELS, HiddenStates, Needs, VideoShape, calculate, larger_chunk
 from ..memory.residency_plan import MemoryPlan, Residency
 from ..protocol.messages import LoraUse
-from . import applying_loras, block_offload, bulk_copies, chunked_forward, devices, eight_bit, forward_kernels
+from . import (
+    applying_loras,
+    block_offload,
+    bulk_copies,
+    chunked_forward,
+    devices,
+    eight_bit,
+    forward_kernels,
+    weight_shares,
+)
 from .forward_kernels import TORCH_KERNELS, ForwardKernels, TransformerWidth
 from .visits import Visit
 from .wan_model import WanModel
+from .weight_shares import Share, SharedBlocks
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +44,15 @@ class Room:
     host_bytes: int
     on_cpu: bool
     """The device's memory is the machine's: on the CPU, and on a Mac."""
+    shares: int = 1
+    """How many such devices are to hold the transformer between them."""
 
     def plan(self) -> MemoryPlan:
-        """The largest memory plan that fits."""
-        if self.on_cpu:
+        """The largest memory plan that fits; one with shares if there is room for them."""
+        shared = residency_plan.choose_shared(self.needs, self.device_bytes, self.host_bytes, self.shares)
+        if shared is not None:
+            plan = self._with_larger_chunks(shared)
+        elif self.on_cpu:
             plan = residency_plan.choose_on_cpu(self.needs, self.device_bytes)
         else:
             plan = residency_plan.choose(self.needs, self.device_bytes, self.host_bytes)
@@ -100,17 +115,20 @@ class PlacedModel:
         on_read: Callable[[str], None] = lambda _place: None,
         kernel_findings: Path | None = None,
         begin_at_once: bool = False,
+        share_rank: int = 0,
     ) -> None:
         """`on_load(component)` is called before one is read from the disk, `on_ready(component)` once it is in place.
 
         `on_read(place)` is called with each file or folder before it is read, and with "" when all is.
         `loras` are those that the transformer has on, and no others. `kernel_findings` is the file with the results
         of kernel trials on this machine. With `begin_at_once`, a transformer computes with torch's own kernels as long
-        as there are no results, until `take_up_kernels`.
+        as there are no results, until `take_up_kernels`. Of the shares in which a plan divides the transformer's
+        weights, `share_rank` is the number of the one that is kept here.
         """
         self.model = model
         self._loras, self._kernel_findings, self._kernels_chosen = loras, kernel_findings, not begin_at_once
         self.plan = plan
+        self._share = Share(share_rank, plan.shares)
         model.weights_in_8_bit = plan.eight_bit
         self.load_seconds = 0.0
         """Time spent so far in reading components and moving them."""
@@ -170,6 +188,7 @@ class PlacedModel:
             if other != component and self.model.loaded(other):
                 self.model.drop(other)
                 devices.release(self.model.device)
+        self._drop_share_without_its_loras(component)
         if not self.model.loaded(component):
             self._on_load(component)
             self._on_read(" + ".join(map(str, self.model.component_files.places(component))))
@@ -183,6 +202,8 @@ class PlacedModel:
         if place is Residency.BLOCK_OFFLOADED:
             room = self.plan.kept_bytes if component in resolve.EXPERTS else 0
             block_offload.offloaded(component, module, self.model.device).enter(room)
+        elif place is Residency.SHARED:
+            self._shared(component, module).enter()
         elif place is Residency.OFFLOADED:
             self._visits[component] = Visit(module)
             self._visits[component].go(self.model.device)
@@ -195,20 +216,47 @@ class PlacedModel:
         self.load_seconds += time.monotonic() - started
         return module
 
+    def _shared(self, component: str, module: Any) -> SharedBlocks:
+        """What keeps the share of a transformer; it goes from memory if that can't be made."""
+        loras = [one.file for one in applying_loras.applied_loras(module)]
+        name = f"{component} {self.model.fingerprint(component)} {loras}"
+        try:
+            return weight_shares.shared(component, module, self.model.device, self._share, name)
+        except BaseException:  # some of its blocks have let go of their weights
+            self.model.drop(component)
+            raise
+
+    def _drop_share_without_its_loras(self, component: str) -> None:
+        """LoRAs can't come to a share of the weights, nor go: the transformer is to be read again."""
+        if not self.model.loaded(component):
+            return
+        module = self.model.component(component)
+        is_share = weight_shares.shared_blocks_of(module) is not None
+        if is_share and not applying_loras.are_on(module, self._loras_of(component)):
+            self.model.drop(component)
+            del module
+            devices.release(self.model.device)
+
     def _apply_loras(self, component: str, module: Any) -> None:
         """Have the job's LoRAs on a transformer; raises Refusal."""
-        if component not in resolve.EXPERTS:
-            return
+        if component in resolve.EXPERTS:
+            uses = self._loras_of(component)
+            applying_loras.apply(module, uses, self.model.precision.transformer, self._on_read)
+
+    def _loras_of(self, component: str) -> list[LoraUse]:
+        """The job's LoRAs for a transformer."""
         present = [name for name in resolve.EXPERTS if self.model.classes.get(name)]
         uses = [use for use in self._loras if component in resolve.transformers_of(use.expert, present)]
         if len(present) > 1:  # a file may hold layers for both
             uses = [replace(use, expert=resolve.EXPERTS[component]) for use in uses]
-        applying_loras.apply(module, uses, self.model.precision.transformer, self._on_read)
+        return uses
 
     def _make_way(self, component: str) -> None:
         """Take from the device what the plan does not leave there."""
         place = self.plan.residency_of(component)
         if not self.model.loaded(component):
+            return
+        if self._left_as_share(component, place):
             return
         module = self.model.component(component)
         offload = block_offload.offload_of(module)
@@ -231,6 +279,18 @@ class PlacedModel:
         del module
         devices.release(self.model.device)
 
+    def _left_as_share(self, component: str, place: Residency) -> bool:
+        """Take all but the share of a shared component from the device; False if it isn't, nor to be, shared."""
+        offload = weight_shares.shared_blocks_of(self.model.component(component))
+        if offload is None:
+            return False
+        offload.leave()
+        if place is not Residency.SHARED or offload.share != self._share:
+            self.model.drop(component)
+        del offload
+        devices.release(self.model.device)
+        return True
+
 
 def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
     number, vae_number = model.precision.transformer.itemsize, model.precision.vae.itemsize
@@ -248,5 +308,12 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
 def _held_bytes(model: WanModel, device_type: str) -> int:
     """Bytes of the model's own weights that are on such a device already."""
     modules = [model.component(component) for component in model.components if model.loaded(component)]
-    weights = [weight for module in modules for weight in (*module.parameters(), *module.buffers())]
+    return sum(_bytes_of(module, device_type) for module in modules)
+
+
+def _bytes_of(module: Any, device_type: str) -> int:
+    shares = weight_shares.shared_blocks_of(module)
+    if shares is not None:
+        return shares.held_bytes(device_type)
+    weights = (*module.parameters(), *module.buffers())
     return sum(w.numel() * w.element_size() for w in weights if w.device.type == device_type)

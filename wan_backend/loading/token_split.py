@@ -32,6 +32,15 @@ class Exchange(Protocol):
         The sizes of the parts, counted in numbers, may be 0.
         """
 
+    def gather(self, output: Tensor, own: Tensor) -> None:
+        """Have in `output` what each card has as `own`, in their order; all of them are as large, and flat.
+
+        It doesn't wait for what goes by `__call__`, nor that for it.
+        """
+
+    def agree_on(self, mark: int) -> None:
+        """Raise an error unless all cards have this mark."""
+
 
 def shares(count: int, parts: int) -> list[slice]:
     """So many things in consecutive parts, the first of them larger by one where it doesn't divide."""

@@ -18,6 +18,7 @@ _ROOM = (
     Residency.RESIDENT,
     Residency.OFFLOADED,
     Residency.RELOADED,
+    Residency.SHARED,
     Residency.BLOCK_OFFLOADED,
     Residency.ON_CPU,
 )
@@ -68,7 +69,7 @@ def _offload_all(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
 def _block_offload_transformer(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
     if limits.on_cpu or plan.transformer is Residency.BLOCK_OFFLOADED:
         return None
-    return replace(plan, transformer=Residency.BLOCK_OFFLOADED, one_expert=limits.one_expert)
+    return replace(plan, transformer=Residency.BLOCK_OFFLOADED, one_expert=limits.one_expert, shares=1)
 
 
 def _keep_fewer_blocks(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
@@ -85,7 +86,17 @@ def _keep_weights_in_8_bit(plan: MemoryPlan, limits: Limits) -> MemoryPlan | Non
 
 
 def _decode_in_smaller_tiles(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
-    if Residency.RESIDENT in (plan.text_encoder, plan.transformer, plan.vae) or plan.tile_pixels == MIN_TILE_PIXELS:
+    if Residency.RESIDENT in (plan.text_encoder, plan.transformer, plan.vae):
+        return None
+    return _with_smaller_tiles(plan, limits)
+
+
+def _decode_in_smaller_tiles_beside_a_share(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    return _with_smaller_tiles(plan, limits) if plan.transformer is Residency.SHARED else None
+
+
+def _with_smaller_tiles(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    if plan.tile_pixels == MIN_TILE_PIXELS:
         return None
     whole = min(MAX_TILE_PIXELS, int(limits.frame_pixels**0.5)) if limits.frame_pixels else MAX_TILE_PIXELS
     side = (plan.tile_pixels or whole) * 2 // 3 // TILE_STEP_PIXELS * TILE_STEP_PIXELS
@@ -109,6 +120,7 @@ FALLBACKS: tuple[Fallback, ...] = (
     _decode_one_latent_frame_at_once,
     _offload_encoder,
     _offload_all,
+    _decode_in_smaller_tiles_beside_a_share,
     _block_offload_transformer,
     _keep_fewer_blocks,
     _block_offload_encoder,
@@ -160,5 +172,6 @@ def smaller_of(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
         forget_encoder=plan.forget_encoder or limit.forget_encoder,
         chunk_latents=min(plan.chunk_latents, limit.chunk_latents),
         token_chunk_bytes=min(plan.token_chunk_bytes, limit.token_chunk_bytes),
+        shares=max(plan.shares, limit.shares) if transformer is Residency.SHARED else 1,
     )
     return both.with_peak(needs)

@@ -11,7 +11,7 @@ from ..catalogue.entries import ModelEntry
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage.byte_sizes import size_in_words
 from . import residency_plan
-from .needs import CPU_NUMBER_BYTES, EIGHT_BIT_SHARE, GPU_NUMBER_BYTES, calculate_from_catalogue
+from .needs import CPU_NUMBER_BYTES, EIGHT_BIT_SHARE, GPU_NUMBER_BYTES, Needs, calculate_from_catalogue
 from .residency_plan import MemoryPlan, Residency
 
 
@@ -63,17 +63,37 @@ def plan_at(
     `quantized_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit. `in_8_bit`
     says that its weights are kept in 8 bit whatever memory there is, for products in 8 bit.
     """
+    needs = _needs(entry, machine, width, height, frames, quantized_bytes, in_8_bit)
+    if machine.is_card:
+        return residency_plan.choose(needs, machine.usable_bytes, machine.host_bytes)
+    return residency_plan.choose_on_cpu(needs, machine.host_bytes)
+
+
+def plan_of_share(
+    entry: ModelEntry,
+    machine: Machine,
+    width: int,
+    height: int,
+    frames: int,
+    shares: int,
+    quantized_bytes: int = 0,
+    in_8_bit: bool = False,
+) -> MemoryPlan | None:
+    """As `plan_at`, for one of so many such devices that hold the transformer between them; None if it doesn't fit."""
+    needs = _needs(entry, machine, width, height, frames, quantized_bytes, in_8_bit)
+    return residency_plan.choose_shared(needs, machine.usable_bytes, machine.host_bytes, shares)
+
+
+def _needs(
+    entry: ModelEntry, machine: Machine, width: int, height: int, frames: int, quantized_bytes: int, in_8_bit: bool
+) -> Needs:
     number_bytes = CPU_NUMBER_BYTES if machine.kind == "cpu" else GPU_NUMBER_BYTES
     vae_number_bytes = GPU_NUMBER_BYTES if machine.is_card else CPU_NUMBER_BYTES
     quantized_bytes = quantized_bytes if machine.is_card else 0
     needs = calculate_from_catalogue(
         entry, width, height, frames, number_bytes, vae_number_bytes, quantized_bytes, vae_channels_last=machine.is_card
     )
-    if in_8_bit and not needs.quantized:
-        needs = needs.in_8_bit()
-    if machine.is_card:
-        return residency_plan.choose(needs, machine.usable_bytes, machine.host_bytes)
-    return residency_plan.choose_on_cpu(needs, machine.host_bytes)
+    return needs.in_8_bit() if in_8_bit and not needs.quantized else needs
 
 
 def in_words(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> Sentence:
@@ -106,6 +126,9 @@ def _on_card(entry: ModelEntry, plan: MemoryPlan, in_8_bit: bool) -> Sentence:
     tiles = Sentence(", and the pictures are made in tiles") if plan.tile_pixels else ""
     if plan.transformer is Residency.BLOCK_OFFLOADED:
         return Sentence.joined([_kept_in_words(entry, plan, in_8_bit), bits, _encoder_in_words(plan), tiles], "")
+    if plan.transformer is Residency.SHARED:
+        share = Sentence("a share of the transformer stays on each of {cards} cards", cards=plan.shares)
+        return Sentence.joined([share, _encoder_in_words(plan), tiles], "")
     if plan.transformer is Residency.RESIDENT:
         if plan.text_encoder is Residency.RESIDENT:
             return Sentence("all of it stays on the card")

@@ -106,9 +106,10 @@ def _parse_plan(value: dict[str, Any]) -> MemoryPlan:
     flags: dict[str, Any] = {
         name: bool(value[name]) for name in ("one_expert", "decode_fits", "eight_bit", "forget_encoder")
     }
-    # An older version had neither of these, and each plan of its time was of the smallest.
+    # An older version had none of these, and each plan of its time was of the smallest.
     chunks: dict[str, Any] = {
         "chunk_latents": int(value.get("chunk_latents", 1)),
         "token_chunk_bytes": int(value.get("token_chunk_bytes", TOKEN_CHUNK_BYTES)),
+        "shares": int(value.get("shares", 1)),
     }
     return MemoryPlan(**residencies, **numbers, **flags, **chunks)

@@ -42,7 +42,8 @@ def components_to_hold(
             continue
         if residency is Residency.BLOCK_OFFLOADED and plan.forget_encoder and not component.startswith("transformer"):
             continue
-        in_machine = size_bytes if residency is not Residency.RESIDENT or not on_card else 0
+        stays = residency in (Residency.RESIDENT, Residency.SHARED)
+        in_machine = 0 if stays and on_card else size_bytes
         if in_machine > left:
             continue
         left -= in_machine

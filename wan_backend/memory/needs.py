@@ -20,6 +20,8 @@ IMAGE_ENCODER_NUMBER_BYTES = 4
 ATTENTION_TENSORS, CHUNKED_TENSORS = 5, 3
 """Tensors of the size of the hidden states that are alive at once: within attention, its inputs and its outputs; in the
 rest of a block, the output of attention and that of the block. See `loading.chunked_forward`."""
+EXCHANGED_TENSORS = 6
+"""Within attention where several cards share the tokens: one more, what comes or goes. See `loading.token_split`."""
 SLACK = 1.1
 """Factor over what was measured: memory that is freed isn't always where it is wanted next."""
 TOKEN_CHUNK_BYTES = 128_000_000
@@ -55,6 +57,8 @@ FIXED_BYTES = 500_000_000
 """What a device's runtime takes for itself."""
 BLOCK_OFFLOADED_SHARE = 0.09
 """About how much of a block-offloaded component's weights is on the device at once: two blocks and the ends."""
+GATHERING_BYTES = 400_000_000
+"""About what NCCL takes for itself on each card of a group that exchanges tokens and gathers weights."""
 EIGHT_BIT_SHARE = 0.53
 """What is left of a transformer's 16-bit weights if those of its blocks are kept in 8 bit."""
 TILE_STEP_PIXELS, MIN_TILE_PIXELS, MAX_TILE_PIXELS = 32, 192, 1024
@@ -109,6 +113,14 @@ class Needs:
     """Pixels of one whole frame, of which a tile is a share."""
     quantized: bool = False
     """The transformer's weights are in 8 bit or less already, by its file or by us."""
+    hidden_states: int = 0
+    """Of the transformer, for all tokens; 0 if that isn't known."""
+
+    def denoise_in(self, shares: int) -> int:
+        """The transformer's working memory on one of so many cards that share the tokens."""
+        if shares == 1 or not self.hidden_states:
+            return self.denoise
+        return _denoise_bytes(-(-self.hidden_states // shares), EXCHANGED_TENSORS) + FIXED_BYTES
 
     def working(self, component: str) -> int:
         """The working memory of the phase that `component` runs in."""
@@ -190,6 +202,11 @@ class Needs:
         """The peak of denoising with a few of the transformer's blocks at a time on the device."""
         return int(self.expert * BLOCK_OFFLOADED_SHARE) + self.denoise
 
+    @property
+    def gathered(self) -> int:
+        """What of a transformer whose weights several cards share is on each beside its share while it runs."""
+        return int(self.expert * BLOCK_OFFLOADED_SHARE) + GATHERING_BYTES
+
     def vae_alone(self, tile_pixels: int = 0) -> int:
         """The peak of decoding in such tiles with the autoencoder on the device and nothing else."""
         return self.vae + self.decode_in(tile_pixels)
@@ -211,14 +228,16 @@ def calculate(
     """The needs of a take; `weights` are bytes by a component's name, for those that the model has."""
     every: dict[str, Any] = {"text_encoder": 0, "transformer": 0, "vae": 0, **weights}
     decode, another = _decode_bytes(video, hidden_states)
+    states = video.tokens * hidden_states.transformer_channels * hidden_states.number_bytes
     return Needs(
         **every,
         encode=FIXED_BYTES,
-        denoise=_denoise_bytes(video.tokens, hidden_states) + FIXED_BYTES,
+        denoise=_denoise_bytes(states, ATTENTION_TENSORS) + FIXED_BYTES,
         decode=decode + FIXED_BYTES,
         decode_another=another,
         frame_pixels=video.width * video.height,
         quantized=quantized,
+        hidden_states=states,
     )
 
 
@@ -262,10 +281,10 @@ def bytes_of_larger_chunk(chunk_bytes: int) -> int:
     return int(SLACK * CHUNK_TENSORS * max(0, chunk_bytes - TOKEN_CHUNK_BYTES))
 
 
-def _denoise_bytes(tokens: int, hidden_states: HiddenStates) -> int:
-    states = tokens * hidden_states.transformer_channels * hidden_states.number_bytes
+def _denoise_bytes(states: int, attention_tensors: int) -> int:
+    """The transformer's working memory for hidden states of so many bytes."""
     chunk = min(TOKEN_CHUNK_BYTES, MAX_WIDENING * states)
-    return int(SLACK * max(ATTENTION_TENSORS * states, CHUNKED_TENSORS * states + CHUNK_TENSORS * chunk))
+    return int(SLACK * max(attention_tensors * states, CHUNKED_TENSORS * states + CHUNK_TENSORS * chunk))
 
 
 def _decode_bytes(video: VideoShape, hidden_states: HiddenStates) -> tuple[int, int]:

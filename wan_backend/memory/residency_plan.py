@@ -4,7 +4,8 @@ The components run one after another: the text encoder, the transformer, the aut
 from job to job; what doesn't is offloaded after its phase; a component that doesn't fit even alone is offloaded block
 by block, and of the transformer as many blocks stay as there is room for. Where the machine's memory doesn't hold the
 transformer either, its weights are kept in 8 bit. Frames too large for the autoencoder are decoded in tiles. A model
-with two experts needs one of them at a time.
+with two experts needs one of them at a time. Several cards that compute together may hold the transformer between them:
+what one of them has then is a share of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from .needs import BLOCK_OFFLOADED_SHARE, TOKEN_CHUNK_BYTES, Needs, bytes_of_larger_chunk
+from .needs import (
+    BLOCK_OFFLOADED_SHARE,
+    GATHERING_BYTES,
+    MIN_TILE_PIXELS,
+    TOKEN_CHUNK_BYTES,
+    Needs,
+    bytes_of_larger_chunk,
+)
 
 COMPONENTS = ("text_encoder", "transformer", "vae", "image_encoder", "transformer_2")
 """What a model may consist of; a component that it doesn't have needs no bytes."""
@@ -31,6 +39,8 @@ class Residency(StrEnum):
     """On the device for its phase, else in the machine's memory."""
     RELOADED = "read_again"
     """On the device for its phase, then dropped, and read from the disk when it is next needed."""
+    SHARED = "shared"
+    """A share of it is on the device, and stays; blocks are gathered one by one from the cards that have the others."""
     BLOCK_OFFLOADED = "streamed"
     """In the machine's memory; its blocks visit the device one by one."""
     ON_CPU = "on_cpu"
@@ -61,6 +71,8 @@ class MemoryPlan:
     """Latent frames that the autoencoder decodes at once."""
     token_chunk_bytes: int = TOKEN_CHUNK_BYTES
     """Size of the widest tensor that the transformer makes of one chunk of the tokens."""
+    shares: int = 1
+    """Between how many cards a shared transformer's weights are divided; 1 where it isn't shared."""
 
     def residency_of(self, component: str) -> Residency:
         """The residency of a component by its name.
@@ -82,7 +94,7 @@ class MemoryPlan:
             total = self._working_bytes(component, needs)
         for each in COMPONENTS:
             weights, residency = getattr(needs, each), self.residency_of(each)
-            if not weights:
+            if not weights or residency is Residency.SHARED:
                 continue
             if residency is Residency.RESIDENT:
                 total += weights
@@ -91,13 +103,23 @@ class MemoryPlan:
                 total += int(weights * BLOCK_OFFLOADED_SHARE) + kept
             elif each == component and residency is not Residency.ON_CPU:
                 total += weights
-        return total
+        return total + self.bytes_of_shares(component, needs)
+
+    def bytes_of_shares(self, component: str, needs: Needs) -> int:
+        """What is on the device of a shared transformer while `component` runs."""
+        if self.transformer is not Residency.SHARED:
+            return 0
+        share = (needs.expert if self.one_expert else needs.experts) // self.shares
+        if not component.startswith("transformer"):
+            return share
+        return share + int(getattr(needs, component) * BLOCK_OFFLOADED_SHARE) + GATHERING_BYTES
 
     def _working_bytes(self, component: str, needs: Needs) -> int:
         if component == "vae":
             return needs.decode_in(self.tile_pixels, self.chunk_latents)
-        larger = bytes_of_larger_chunk(self.token_chunk_bytes) if component.startswith("transformer") else 0
-        return needs.working(component) + larger
+        if component.startswith("transformer"):
+            return needs.denoise_in(self.shares) + bytes_of_larger_chunk(self.token_chunk_bytes)
+        return needs.working(component)
 
     def with_peak(self, needs: Needs) -> MemoryPlan:
         """The plan with the peak that follows from its residencies."""
@@ -114,7 +136,7 @@ def choose(needs: Needs, device_bytes: int, host_bytes: int) -> MemoryPlan:
 
 def _with_larger_decode(plan: MemoryPlan, needs: Needs, device_bytes: int) -> MemoryPlan:
     """`plan` with as many latent frames decoded at once as there is room for beside what stays on the device."""
-    held = needs.vae
+    held = needs.vae + plan.bytes_of_shares("vae", needs)
     if plan.transformer is Residency.RESIDENT:
         held += needs.experts + (needs.encoders if plan.text_encoder is Residency.RESIDENT else 0)
     latents = needs.latents_for(device_bytes - held, plan.tile_pixels)
@@ -165,6 +187,49 @@ def _choose_transformer(needs: Needs, plan: MemoryPlan, device_bytes: int, host_
         one_expert=needs.experts > host_bytes,
         kept_bytes=kept,
     )
+
+
+def choose_shared(needs: Needs, device_bytes: int, host_bytes: int, shares: int) -> MemoryPlan | None:
+    """The plan where so many cards hold the transformer between them; None if a card has no room for its share.
+
+    Of two experts each card has a share of both if there is room, else of one after the other.
+    """
+    if shares < 2:
+        return None
+    one_expert = (False, True) if needs.transformer_2 else (False,)
+    choices = (_shared(needs, device_bytes, host_bytes, shares, one) for one in one_expert)
+    plan = next((plan for plan in choices if plan is not None), None)
+    return None if plan is None else _with_larger_decode(plan, needs, device_bytes)
+
+
+def _shared(needs: Needs, device_bytes: int, host_bytes: int, shares: int, one_expert: bool) -> MemoryPlan | None:
+    share = (needs.expert if one_expert else needs.experts) // shares
+    left = device_bytes - share - needs.vae
+    host_bytes = int(host_bytes * MAX_HOST_SHARE)
+    denoise = needs.gathered + needs.denoise_in(shares)
+    if denoise > left or needs.decode_in(MIN_TILE_PIXELS) > left:
+        return None
+    visits = Residency.OFFLOADED if needs.encoders <= host_bytes else Residency.RELOADED
+    work = max(needs.encode, needs.decode, denoise)
+    choices = (
+        (Residency.RESIDENT, needs.encoders + work),
+        (visits, needs.encoder_alone),
+        (Residency.BLOCK_OFFLOADED, needs.encoder_block_offloaded),
+    )
+    encoder = next((residency for residency, most in choices if most <= left), None)
+    if encoder is None:
+        return None
+    plan = MemoryPlan(
+        encoder,
+        Residency.SHARED,
+        Residency.RESIDENT,
+        0,
+        one_expert=one_expert,
+        tile_pixels=needs.tile_for(device_bytes - share),
+        forget_encoder=encoder is Residency.BLOCK_OFFLOADED and visits is Residency.RELOADED,
+        shares=shares,
+    )
+    return plan.with_peak(needs)
 
 
 def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:

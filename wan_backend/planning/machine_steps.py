@@ -104,11 +104,10 @@ def _fit_into_memory(draft: Draft) -> Draft:
     machine = draft.inventory.machine
     if machine is None:
         return _fit_into_budget(draft)
-    in_8_bit = draft.plan.matrix_precision is MatrixPrecision.FAST_8_BIT
-    trial = MemoryTrial(draft.request, draft.entry, machine, _quantized_bytes(draft), in_8_bit)
+    trial = _trial(draft, machine)
     now, emptied = (trial.memory(draft.plan, each) for each in (machine, machine.emptied))
     memory = now if now.peak_bytes <= machine.usable_bytes else emptied
-    words = forecast.residencies_in_words(draft.entry, memory, machine, in_8_bit)
+    words = forecast.residencies_in_words(draft.entry, memory, machine, trial.in_8_bit)
     fitted = draft.with_plan(
         memory_bytes=memory.peak_bytes, memory=Sentence("{residencies}.", residencies=words.capitalized())
     )
@@ -138,6 +137,26 @@ def _fit_into_memory(draft: Draft) -> Draft:
         )
     ).with_values(model=draft.entry.label, needed=needed, place=place, there=there)
     return draft.with_problem(Problem(ProblemKind.TOO_LARGE, sentence, fixes))
+
+
+def _settle_cards(draft: Draft) -> Draft:
+    """Settle how many cards make the take, and the memory of each where they hold the transformer between them."""
+    machine = draft.inventory.machine
+    if machine is None:
+        return draft
+    trial = _trial(draft, machine)
+
+    def memory_of(shares: int) -> MemoryPlan | None:
+        return trial.memory(draft.plan, machine) if shares == 1 else trial.memory_of_share(draft.plan, machine, shares)
+
+    settled = several_cards.settle_cards(draft, memory_of)
+    memory = memory_of(settled.plan.cards_per_forward) if settled.plan.shared_weights else None
+    if memory is None:
+        return settled
+    words = forecast.residencies_in_words(draft.entry, memory, machine, trial.in_8_bit)
+    return settled.with_plan(
+        memory_bytes=memory.peak_bytes, memory=Sentence("{residencies}.", residencies=words.capitalized())
+    )
 
 
 def _fit_into_budget(draft: Draft) -> Draft:
@@ -203,7 +222,7 @@ MACHINE_STEPS: tuple[Step, ...] = (
     unless_refused(_check_depth_model),
     unless_refused(_settle_loras),
     unless_refused(skipped_work.settle_step_cache),
-    unless_refused(several_cards.settle_cards),
+    unless_refused(_settle_cards),
     unless_refused(_offer_extras),
 )
 """The steps after REQUEST_STEPS, with what is on this machine."""
@@ -227,6 +246,14 @@ class MemoryTrial:
             self.entry, machine, plan.width, plan.height, plan.frames_at_once, self.quantized_bytes, self.in_8_bit
         )
 
+    def memory_of_share(self, plan: Plan, machine: Machine, shares: int) -> MemoryPlan | None:
+        """How it would with one of so many shares of the transformer; None if it wouldn't fit."""
+        return forecast.plan_of_share(
+            *(self.entry, machine, plan.width, plan.height, plan.frames_at_once, shares),
+            quantized_bytes=self.quantized_bytes,
+            in_8_bit=self.in_8_bit,
+        )
+
     def fits_with(self, **changes: str | int) -> bool:
         """Whether the request with those changes can be planned and fits."""
         request = dataclasses.replace(self.request, **changes)  # type: ignore[arg-type]
@@ -234,6 +261,11 @@ class MemoryTrial:
         if plan.problem is not None:
             return False
         return self.memory(plan, self.machine).peak_bytes <= self.machine.usable_bytes
+
+
+def _trial(draft: Draft, machine: Machine) -> MemoryTrial:
+    in_8_bit = draft.plan.matrix_precision is MatrixPrecision.FAST_8_BIT
+    return MemoryTrial(draft.request, draft.entry, machine, _quantized_bytes(draft), in_8_bit)
 
 
 def _ways_to_fit(trial: MemoryTrial, plan: Plan, inventory: Inventory) -> list[Fix]:

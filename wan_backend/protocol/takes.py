@@ -397,6 +397,8 @@ class Plan:
     cards_per_forward: int = 1
     """How many of them compute a forward pass of the transformer together, each with a share of its tokens. If they are
     half of all, the other half makes the negative prompt's."""
+    shared_weights: bool = False
+    """True if those who compute a forward pass together hold the transformer's weights between them, each a share."""
     forwards: int = 0
     """How often the transformer's blocks run for a window of the take."""
     all_forwards: int = 0

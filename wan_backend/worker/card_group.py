@@ -48,10 +48,10 @@ class GroupBroken(RuntimeError):
 class CardGroup:
     """`loading.token_split.Exchange` between processes."""
 
-    def __init__(self, store: str, rank: int, size: int, device: torch.device) -> None:
+    def __init__(self, store: str, rank: int, size: int, device: torch.device, gathers: bool = False) -> None:
         """Join the others; `store` is a file that isn't there yet, by which they find one another. Raises GroupBroken.
 
-        It waits until all are there.
+        It waits until all are there. With `gathers`, they have connections of their own for `gather`.
         """
         self.rank, self.size = rank, size
         self.went_on_at, self.longest_pause = 0.0, 0.0
@@ -59,10 +59,14 @@ class CardGroup:
         self.is_broken = False
         self._device = device
         self._backend: Any = None
+        self._gathering: Any = None
         try:
             with _as_broken():
                 self._backend = _backend(store, rank, size, device)
                 self._greet()
+                if gathers:
+                    self._gathering = _backend(f"{store} gathering", rank, size, device)
+                    self.agree_on(size)
         except GroupBroken:
             self.break_up()
             raise
@@ -81,6 +85,24 @@ class CardGroup:
             backend.alltoall_base(output, sent, output_sizes, sent_sizes).wait()
         self._go_on()
 
+    def gather(self, output: Tensor, own: Tensor) -> None:
+        """See Exchange. Raises GroupBroken, also where it was broken by another thread."""
+        self._go_on()
+        gathering = self._gathering
+        if gathering is None or self.is_broken:
+            raise GroupBroken("the group is broken, or doesn't gather")
+        with _as_broken():
+            gathering._allgather_base(output, own).wait()
+        self._go_on()
+
+    def agree_on(self, mark: int) -> None:
+        """See Exchange. Raises GroupBroken."""
+        own = torch.tensor([mark], device=self._device)
+        marks = own.new_empty(self.size)
+        self.gather(marks, own)
+        if bool((marks != mark).any()):
+            raise GroupBroken("the cards don't have shares of the same weights")
+
     def broadcast(self, tensor: Tensor) -> Tensor:
         """The first one's tensor; everybody gives one of its shape, on the group's device. Raises GroupBroken."""
         numbers, leads = tensor.numel(), self.rank == 0
@@ -95,14 +117,9 @@ class CardGroup:
         if self.is_broken:
             return
         self.is_broken = True
-        given_up, self._backend = [self._backend], None
-        if self._device.type != "cuda" or given_up[0] is None:
-            return
-        thread = threading.Thread(target=_abort, args=(given_up,), name="breaking-up", daemon=True)
-        thread.start()
-        thread.join(ABORT_SECONDS)
-        if thread.is_alive():
-            log.warning("the cards' group doesn't break up")
+        given_up = [each for each in (self._backend, self._gathering) if each is not None]
+        self._backend = self._gathering = None
+        _give_up(given_up, self._device)
 
     def _go_on(self) -> None:
         now = time.monotonic()
@@ -154,11 +171,23 @@ class Watch:
                 return
 
 
+def _give_up(given_up: list[Any], device: torch.device) -> None:
+    """Have a card wait no more for what goes by these."""
+    if device.type != "cuda" or not given_up:
+        return
+    thread = threading.Thread(target=_abort, args=(given_up,), name="breaking-up", daemon=True)
+    thread.start()
+    thread.join(ABORT_SECONDS)
+    if thread.is_alive():
+        log.warning("the cards' group doesn't break up")
+
+
 def _abort(given_up: list[Any]) -> None:
-    """Have a card wait no more; on a thread of its own, for nobody knows how long NCCL takes for it."""
+    """On a thread of its own, for nobody knows how long NCCL takes for it."""
     began = time.monotonic()
-    with contextlib.suppress(RuntimeError):
-        given_up[0].abort()
+    for each in given_up:
+        with contextlib.suppress(RuntimeError):
+            each.abort()
     given_up.clear()  # its own end may take as long
     log.info("the cards' group was broken up in %.1f s", time.monotonic() - began)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,9 +14,10 @@ from ..loading.residency import room_for
 from ..loading.wan_model import WanModel
 from ..memory import fallbacks
 from ..memory.history import Attempt, OutOfMemoryHistory
+from ..memory.residency_plan import MemoryPlan
 from ..memory.spilled import SENTENCE
 from ..protocol.media import MEMORY_FILE
-from ..protocol.messages import RunParams
+from ..protocol.messages import Plan, RunParams
 from ..protocol.sentences import Sentence
 
 log = logging.getLogger(__name__)
@@ -25,24 +27,43 @@ EIGHT_BIT_NOTE = Sentence(
 )
 
 
+def shares_of(plan: Plan) -> int:
+    """Between how many cards the plan divides the transformer's weights."""
+    return plan.cards_per_forward if plan.shared_weights else 1
+
+
 class JobMemory:
     """`plan` is the memory plan to follow now; `shrink` replaces it with a smaller one."""
 
-    def __init__(self, model: WanModel, params: RunParams) -> None:
+    def __init__(self, model: WanModel, params: RunParams, shares: int = 1) -> None:
+        """`shares` is how many cards are to hold the transformer between them; they do where that fits."""
         plan = params.plan
         at_once = plan.frames_at_once
         budgets = params.memory_budget_bytes, plan.loras, params.host_budget_bytes
-        self._room = room_for(model, plan.width, plan.height, at_once, *budgets)
+        self._room = replace(room_for(model, plan.width, plan.height, at_once, *budgets), shares=shares)
         self._history = OutOfMemoryHistory(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
-        device = f"{devices.name(model.device)}, torch {torch.__version__}, backend {__version__}"
+        self._device = f"{devices.name(model.device)}, torch {torch.__version__}, backend {__version__}"
         free_bytes = self._room.device_bytes
+        device = self._device if shares == 1 else f"{self._device}, one of {shares}"
         self._attempt = Attempt(model.fingerprint(as_held=False), device, plan.width, plan.height, at_once, free_bytes)
-        self.plan = self._room.plan()
-        for known in self._history.limits_for(self._attempt):
-            self.plan = fallbacks.smaller_of(self.plan, known, self._room.needs)
+        self.plan = self._begun()
         self.notes = [EIGHT_BIT_NOTE] if self.plan.eight_bit else []
         """Sentences about it for the finished take."""
         log.info("memory: %s, %.2f GB free on %s", self.plan, free_bytes / 1e9, model.device)
+
+    def go_on_alone(self) -> None:
+        """Have the plan of a card that holds all of the transformer by itself."""
+        self._room, self._attempt = replace(self._room, shares=1), replace(self._attempt, device=self._device)
+        self.plan = self._begun()
+        self.notes += [EIGHT_BIT_NOTE] if self.plan.eight_bit and EIGHT_BIT_NOTE not in self.notes else []
+        log.info("memory, alone: %s", self.plan)
+
+    def _begun(self) -> MemoryPlan:
+        """The plan that a job begins with here, by what is free and what failed before."""
+        plan = self._room.plan()
+        for known in self._history.limits_for(self._attempt):
+            plan = fallbacks.smaller_of(plan, known, self._room.needs)
+        return plan
 
     def learn_of_spilling(self) -> None:
         """The driver moved some of it to the machine's memory: the plan stays, and later jobs begin with a smaller."""

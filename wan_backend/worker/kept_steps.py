@@ -143,7 +143,7 @@ _NOT_OF_THE_REQUEST = {"media_folder", "media_format", "origin", "sources", "con
 """Where the take goes, and the names of its sources: the pictures themselves are in the canvas."""
 _NOT_OF_THE_PLAN = {
     "memory_bytes", "memory", "disk_bytes", "notes", "fixes", "problem", "decoder", "forwards", "all_forwards",
-    "no_guidance_interval", "no_step_cache", "can_calibrate", "cards",
+    "no_guidance_interval", "no_step_cache", "can_calibrate", "cards", "shared_weights",
 }  # fmt: skip
 """What only describes the plan, and the decoder, which the latents don't depend on."""
 

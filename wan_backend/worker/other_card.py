@@ -18,7 +18,8 @@ import torch
 import transformers
 from safetensors import torch as safetensors
 
-from ..loading import devices
+from ..loading import devices, matrix_products
+from ..loading.matrix_products import EightBitProduct, MatrixWidth
 from ..loading.residency import PlacedModel
 from ..loading.wan_model import WanModel
 from ..pipelines import transfers
@@ -126,14 +127,21 @@ class OtherCard:
         self._model = model
         if model.device.type != message["device"]:  # torch goes on with the processor, which would take hours
             raise RuntimeError("torch finds no such card")
-        memory = JobMemory(model, params).plan
+        findings = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
+        model.matrix_product = _product(
+            model, message["product"], findings
+        )  # memory is planned for weights as they are
+        rank, shares = message["share"]
+        memory = JobMemory(model, params, shares).plan
+        if memory.shares != shares:
+            raise RuntimeError("a card has no room for its share of the transformer")
         if memory.eight_bit is not message["eight_bit"]:
             raise RuntimeError("the cards have room for the transformer in different precisions")
-        findings = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
         self._placement = PlacedModel(
             *(model, memory, self._check, self._check, params.plan.loras),
             kernel_findings=findings,
             begin_at_once=message["begin_at_once"],
+            share_rank=rank,
         )
 
     def _check(self, _component: str) -> None:
@@ -195,8 +203,8 @@ class OtherCard:
         """Compute forward passes together with others from now on."""
         assert self._model is not None
         self._leave_group()
-        place = message["store"], message["rank"], message["size"]
-        self._group, self._group_name = CardGroup(*place, self._model.device), message["group"]
+        place = message["store"], message["rank"], message["size"], self._model.device, message["gathers"]
+        self._group, self._group_name = CardGroup(*place), message["group"]
         self._say(packed({"said": "joined", "number": message["number"], "group": self._group_name}))
 
     def _leave_group(self) -> None:
@@ -244,3 +252,17 @@ class OtherCard:
         if self._model is not None:
             self._model.drop_all()
             devices.release(self._model.device)
+
+
+def _product(model: WanModel, name: str, findings: Path | None) -> EightBitProduct | None:
+    """What multiplies in 8 bit here, by the kernel of that name as on the worker's card; None if matrices are exact.
+
+    Raises RuntimeError if this card has another, or none.
+    """
+    if not name:
+        return None
+    width = MatrixWidth.of(model.config("transformer"), model.precision.transformer)
+    product = matrix_products.choose_for(model.device, width, findings)
+    if product is None or product.kernel.name != name:
+        raise RuntimeError("the cards multiply in 8 bit by different kernels")
+    return product

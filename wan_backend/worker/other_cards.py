@@ -58,7 +58,13 @@ MAX_DEATHS = 3
 LOST = Sentence("One of the cards failed during the take, so the take went on with fewer.")
 NO_USE = Sentence("One card made the take, as the others couldn't take part ({reason}).")
 NO_PROCESS = Sentence("a process has ended; the backend's log says why")
+LONGEST_LOADING_SECONDS = 60.0
+"""Those that have the other shares of the weights may load so much longer than the worker did, or twice as long."""
 NEVER_READY = Sentence("The other cards weren't ready before the take's steps were done, so one card made it.")
+
+
+class SharesLost(Exception):
+    """The cards that have the other shares of the transformer's weights aren't there, or not any more."""
 
 
 @dataclass
@@ -86,6 +92,9 @@ class OtherCards:
     """The team that computes the negative prompt's half."""
     _number: int = 0
     _turn: str = ""
+    _turned_at: float = 0.0
+    _shares: int = 1
+    """Between how many cards the transformer's weights are divided in this job."""
     _device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     _is_busy: bool = False
     _should_stop: ShouldStop = never
@@ -121,26 +130,33 @@ class OtherCards:
         should_stop: ShouldStop = never,
         steps_left: Callable[[], int] = lambda: 0,
         begin_at_once: bool = True,
+        shares: int = 1,
+        product: str = "",
     ) -> None:
         """Have them get ready for the job on devices like the worker's, with weights in 8 bit if it has them so.
 
+        `product` is the kernel by which it multiplies in 8 bit, "" if its matrices are exact. With `shares`, those who
+        compute a forward pass together have so many shares of the weights; then the worker waits for its own team.
         `steps_left()` are those that the worker has yet to make. Without `begin_at_once`, the fastest kernels are
         chosen before the first forward pass, however long that takes.
         """
         self.start()
         self.forwards_made, self._turn, self._device = 0, "", device
-        self._should_stop, self._steps_left = should_stop, steps_left
+        self._should_stop, self._steps_left, self._shares = should_stop, steps_left, shares
         self._make_teams(params.plan)
         job = {"job": to_json(params), "device": device.type, "eight_bit": eight_bit, "begin_at_once": begin_at_once}
+        job["product"] = product
         number = self._next()
         for team in self._teams:
-            team.begin_job(number)
-            team.tell(number, "prepare", **job)
+            team.begin_job(number, gathers=shares > 1)
+            team.prepare(number, **job)
         self._is_busy = bool(self._teams)
 
-    def warm_up(self, params: RunParams, device: torch.device, eight_bit: bool) -> None:
+    def warm_up(
+        self, params: RunParams, device: torch.device, eight_bit: bool, shares: int = 1, product: str = ""
+    ) -> None:
         """Have them load what such a job will need first."""
-        self.prepare(params, device, eight_bit)
+        self.prepare(params, device, eight_bit, shares=shares, product=product)
         number = self._next()
         for team in self._teams:
             team.tell(number, "warm", component="transformer")
@@ -149,7 +165,7 @@ class OtherCards:
     def turn(self, component: str) -> None:
         """The transformer of that name makes the next steps."""
         if component != self._turn and self._is_busy:
-            self._turn, number = component, self._next()
+            self._turn, self._turned_at, number = component, time.monotonic(), self._next()
             for team in self._teams:
                 team.turn(number, component, self._device)
 
@@ -175,8 +191,11 @@ class OtherCards:
         return partial(self._answer, team, number, inputs["hidden_states"].device, time.monotonic())
 
     def with_others(self, forward: Forward) -> Forward:
-        """`forward`, of which others have shares of the tokens whenever they are ready."""
-        if self._together is None:
+        """`forward`, of which others have shares of the tokens whenever they are ready.
+
+        Where they have shares of the weights, it waits for them, and raises SharesLost once it can't go on with them.
+        """
+        if self._together is None and self._shares == 1:
             return forward
 
         def shared(branch: Branch, *, window: int, step: int, **inputs: Any) -> Tensor:
@@ -257,6 +276,8 @@ class OtherCards:
     ) -> Tensor | None:
         """What the worker's team makes of a forward pass; None if it isn't ready, or is lost."""
         team = self._together
+        if self._shares > 1 and (team is None or not self._waited_for(team)):
+            raise SharesLost
         if team is None or not self._is_busy:
             return None
         if not team.is_ready:
@@ -266,7 +287,21 @@ class OtherCards:
         made = team.compute(inputs, lambda group: forward(exchange=group), lambda: self.patience_seconds)
         if made is not None:
             self._count_forward()
+        elif self._shares > 1:
+            raise SharesLost
         return made
+
+    def _waited_for(self, team: Team) -> bool:
+        """Wait until the team is ready, as long as it may still be; whether it is. Raises Stopped."""
+        now = time.monotonic()
+        deadline = now + max(LONGEST_LOADING_SECONDS, now - self._turned_at)
+        while not team.is_ready:
+            check(self._should_stop)
+            if team.is_lost or time.monotonic() >= deadline:
+                team.was_lost = team.was_lost or team.asked > 0
+                return False
+            time.sleep(LOOK_SECONDS)
+        return True
 
     def _answer(self, team: Team, number: int, device: torch.device, asked_at: float) -> Tensor | None:
         """The prediction on `device`; None, and the team is lost, if there is none in time."""

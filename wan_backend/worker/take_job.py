@@ -61,16 +61,16 @@ from ..protocol.messages import (
     RunResult,
     TakeRequest,
 )
-from ..protocol.sentences import Sentence
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage import media_folder
 from ..storage.take_folder import TakeFolder
 from . import overlap, take_pictures, take_record, take_signing
 from .failures import decoded_no_pictures, numbers_ran_over
 from .gather import gather
-from .job_memory import JobMemory
+from .job_memory import JobMemory, shares_of
 from .kept_steps import KeptSteps, fingerprint
 from .late_steps import LateSteps
-from .other_cards import OtherCards
+from .other_cards import OtherCards, SharesLost
 from .preview_file import PreviewFile
 from .progress import Progress, TakeWork
 from .skipped_work import keep_calibration, skipped_work_of
@@ -88,6 +88,8 @@ EXACT_MATRICES_NOTE = Sentence(
 PRODUCT_FAILED_NOTE = Sentence(
     "Multiplying in 8 bit failed during the take, so it went on with weights in 8 bit that are multiplied in 16 bit."
 )
+OUT_OF_MEMORY = Sentence("Out of memory: continuing with less of the model in memory")
+GOES_ON_ALONE = Sentence("A card with a part of the model is lost: continuing with the whole model here")
 FINISHED_SECONDS = 10.0
 """Decoding waits this long for the finished latents to be on the disk; a disk that hangs must not hold the take."""
 
@@ -180,6 +182,8 @@ class TakeState:
     """What finishes the steps; None before the first."""
     jumps: dict[Role, Jump] = field(default_factory=dict)
     """How it joins its neighbors, by the roles of these; known once its pictures are written."""
+    others: OtherCards | None = None
+    """The worker's other cards, as long as the take has any."""
     ahead: ReadAhead = field(default_factory=lambda: ReadAhead([]))
     """What reads the files of components before they are loaded."""
 
@@ -232,14 +236,14 @@ def make_pictures(job: TakeJob, folder: Path) -> tuple[TakeState, JobMemory]:
     Raises as `make_take`.
     """
     model, plan = job.model, job.params.plan
-    state = TakeState(plan, steps=plan.steps)
+    state = TakeState(plan, steps=plan.steps, others=job.others)
     _choose_matrices(job, state)  # first, since memory is planned for the weights as they will be
-    memory = JobMemory(model, job.params)
+    memory = JobMemory(model, job.params, shares_of(plan) if state.others is not None else 1)
     state.pace = StepPace(job.warm.pace.longest_step(work_of(plan), plan.steps))
     channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
-    while not _try_to_make(job, state, memory, folder):
+    while failure := _try_to_make(job, state, memory, folder):
         # Only here is the error gone, and with its traceback the tensors of the try.
-        job.progress.phase(JobState.LOADING, Sentence("Out of memory: continuing with less of the model in memory"))
+        job.progress.phase(JobState.LOADING, failure)
         model.drop_all()
         devices.release(model.device)
     return state, memory
@@ -280,14 +284,16 @@ def _findings(job: TakeJob) -> Path | None:
     return Path(job.params.state_folder, KERNELS_FILE) if job.params.state_folder else None
 
 
-def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> bool:
-    """Make the media in `folder`; False if memory ran out and `memory` has a smaller plan now."""
+def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> Sentence:
+    """Make the media in `folder`; the sentence for why another try is to, by the plan that `memory` has now."""
     state.component, state.denoised = "", False
     _choose_decoder(job, state, memory.plan)
-    if job.others is not None:  # first of all, since they load beside everything else
-        how = job.model.device, memory.plan.eight_bit
-        job.others.prepare(job.params, *how, job.should_stop, lambda: state.steps - state.done)
-        job.others.turn("transformer")
+    others = state.others
+    if others is not None:  # first of all, since they load beside everything else
+        how, shares = (job.model.device, memory.plan.eight_bit), memory.plan.shares
+        product = "" if state.product is None else state.product.kernel.name
+        others.prepare(job.params, *how, job.should_stop, lambda: state.steps - state.done, True, shares, product)
+        others.turn("transformer")
     try:
         placement = PlacedModel(
             job.model,
@@ -302,15 +308,20 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
         files = overlap.files_to_come(job.model, job.request, state.plan, job.warm.cache.prompts)
         with ReadAhead(files, job.should_stop) as state.ahead:
             _make_media(job, state, memory, placement, folder)
+    except SharesLost:
+        _note_other_cards(state)
+        state.others = None
+        memory.go_on_alone()
+        return GOES_ON_ALONE
     except Exception as error:
         tiny = state.denoised and bool(job.params.tiny_decoder)
         if not devices.is_out_of_memory(error) or not memory.shrink(state.component, tiny):
             raise
-        return False
+        return OUT_OF_MEMORY
     finally:
-        if job.others is not None:
-            job.others.rest()
-    return True
+        if others is not None:
+            others.rest()
+    return NO_SENTENCE
 
 
 def _choose_decoder(job: TakeJob, state: TakeState, memory: MemoryPlan) -> None:
@@ -464,13 +475,13 @@ def _denoise(
             resumed=state.resumed,
             should_stop=late.should_stop,
             skipped=skipped,
-            elsewhere=NOWHERE if job.others is None else job.others,
+            elsewhere=NOWHERE if state.others is None else state.others,
         )
     except BaseException:
         late.finish_after_failure()
         raise
     late.finish()
-    _note_other_cards(job, state)
+    _note_other_cards(state)
     if skipped.measured is not None:
         controlled = conditions.control is not None
         sentence = keep_calibration(job.params, job.model, controlled, skipped.measured)
@@ -488,9 +499,9 @@ def _denoise(
     return latents
 
 
-def _note_other_cards(job: TakeJob, state: TakeState) -> None:
+def _note_other_cards(state: TakeState) -> None:
     """Have the take say what its other cards did, which have nothing more to do for it."""
-    others = job.others
+    others = state.others
     if others is None:
         return
     others.rest()

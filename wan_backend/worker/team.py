@@ -55,6 +55,8 @@ class Team:
         """The inputs that its processes have kept, by what they are for and their name."""
         self._name, self._folder = "", ""
         self._group: CardGroup | None = None
+        self._gathers = self._group_gathers = False
+        """Whether the forward passes of this job gather weights, and whether the group that is there can."""
         self._joining, self._is_closed = threading.Lock(), False
 
     @property
@@ -82,10 +84,16 @@ class Team:
         group = self._group
         if self.with_worker and (group is None or group.is_broken):
             return False
+        if self._gathers and not self._group_gathers:
+            return False
         return bool(self._name) and all(each.group == self._name for each in self.processes)
 
-    def begin_job(self, number: int) -> None:
-        """Another job: what was said in the one before doesn't count."""
+    def begin_job(self, number: int, gathers: bool = False) -> None:
+        """Another job: what was said in the one before doesn't count.
+
+        `gathers` says that each of its cards has a share of the weights.
+        """
+        self._gathers = gathers
         self.was_lost, self.asked, self._turn, self._is_out = False, 0, 0, False
         self._kept.clear()
         for process in self.processes:
@@ -97,6 +105,12 @@ class Team:
         for process in self.processes:
             if not process.is_gone:
                 process.tell(frame)
+
+    def prepare(self, number: int, **job: Any) -> None:
+        """Have its processes get ready for a job, each with its share of the weights if they have shares."""
+        for rank, process in enumerate(self.processes, int(self.with_worker)):
+            share = [rank, self.size] if self._gathers else [0, 1]
+            process.tell(packed({"do": "prepare", "number": number, **job, "share": share}))
 
     def turn(self, number: int, component: str, device: torch.device) -> None:
         """The transformer of that name makes the next steps; the worker's own is on `device`."""
@@ -211,16 +225,17 @@ class Team:
                 self._leave()
 
     def _join_anew(self, device: torch.device) -> None:
+        gathers = self._gathers
         self._folder = tempfile.mkdtemp(prefix="wan-cards-")
         store, name = str(Path(self._folder, "store")), f"{os.getpid()} {next(_NUMBERS)}"
         for rank, process in enumerate(self.processes, int(self.with_worker)):
-            place = {"group": name, "store": store, "rank": rank, "size": self.size}
+            place = {"group": name, "store": store, "rank": rank, "size": self.size, "gathers": gathers}
             process.tell(packed({"do": "join", "number": self._turn, **place}))
-        group = CardGroup(store, 0, self.size, device) if self.with_worker else None
+        group = CardGroup(store, 0, self.size, device, gathers) if self.with_worker else None
         for process in self.processes:
             if not process.wait_until_joined(name, JOIN_SECONDS):
                 raise GroupBroken("a process didn't join in time")
-        self._group, self._name = group, name
+        self._group, self._name, self._group_gathers = group, name, gathers
         if self._is_closed:
             self._leave()
         log.info("%d cards compute a forward together", self.size)

@@ -22,7 +22,7 @@ from ..pipelines.preparation import Preparation
 from ..pipelines.stopping import ShouldStop, check
 from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import WarmUpParams
-from .job_memory import JobMemory
+from .job_memory import JobMemory, shares_of
 from .other_cards import OtherCards
 from .warm_model import WarmModel
 
@@ -50,9 +50,11 @@ def get_ready(
     warm.keep_prompts(job)
     findings = Path(job.state_folder, KERNELS_FILE) if job.state_folder else None
     checked = partial(_check, should_stop)
-    plan = JobMemory(model, job).plan
-    if others is not None and job.plan.cards > 1:  # they go on loading after this, as long as nothing else is asked
-        others.warm_up(job, model.device, plan.eight_bit)
+    others = others if job.plan.cards > 1 else None
+    plan = JobMemory(model, job, shares_of(job.plan) if others is not None else 1).plan
+    if others is not None:  # they go on loading after this, as long as nothing else is asked
+        product = "" if model.matrix_product is None else model.matrix_product.kernel.name
+        others.warm_up(job, model.device, plan.eight_bit, plan.shares, product)
     placement = PlacedModel(model, plan, checked, checked, job.plan.loras, on_read, findings)
     channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
     components = [component for component in ORDER if component in model.components]

@@ -423,6 +423,7 @@ class AllResident:
 
     one_expert = eight_bit = forget_encoder = False
     tile_pixels = token_chunk_bytes = 0
+    shares = 1
 
     def residency_of(self, _component: str) -> Residency:
         return Residency.RESIDENT

@@ -48,6 +48,14 @@ class Exchanged:
     def __call__(self, output: Tensor, sent: Tensor, output_sizes: list[int], sent_sizes: list[int]) -> None:
         self._threads.exchange(self.rank, output, sent.split(sent_sizes), output_sizes)
 
+    def gather(self, output: Tensor, own: Tensor) -> None:
+        self._threads.exchange(self.rank, output, (own,) * self.size, [own.numel()] * self.size)
+
+    def agree_on(self, mark: int) -> None:
+        marks = torch.empty(self.size, dtype=torch.int64)
+        self.gather(marks, torch.tensor([mark]))
+        assert marks.unique().numel() == 1, "they have different weights"
+
 
 def split_over(cards: int, module: Any, inputs: dict[str, Any]) -> Tensor:
     """What the first card has; the others have nothing."""

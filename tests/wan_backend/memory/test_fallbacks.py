@@ -13,7 +13,7 @@ from tests.wan_backend.properties import bounded
 from wan_backend.memory.fallbacks import next_smaller_plan, smaller_of
 from wan_backend.memory.history import Attempt, OutOfMemoryHistory
 from wan_backend.memory.needs import TOKEN_CHUNK_BYTES, Needs
-from wan_backend.memory.residency_plan import MemoryPlan, Residency, choose, choose_on_cpu
+from wan_backend.memory.residency_plan import MemoryPlan, Residency, choose, choose_on_cpu, choose_shared
 
 GB = 10**9
 NEEDS = Needs(text_encoder=11 * GB, transformer=28 * GB, vae=GB // 4, encode=GB // 2, denoise=9 * GB, decode=2 * GB)
@@ -78,6 +78,21 @@ def test_an_autoencoder_that_failed_is_alone_in_the_end():
     assert fallbacks("vae")[-1] == ("phased", "phased", "phased")
     alone = MemoryPlan(Residency.OFFLOADED, Residency.OFFLOADED, Residency.OFFLOADED, 0)
     assert next_smaller_plan(alone, NEEDS, "vae", 64 * GB, on_cpu=False) is None
+
+
+def test_a_share_stays_as_long_as_anything_else_can_be_smaller():
+    needs = dataclasses.replace(NEEDS, frame_pixels=1280 * 720)
+    shared = choose_shared(needs, 40 * GB, 64 * GB, 2)
+    decoding, tiles = shared, []
+    while decoding.transformer is Residency.SHARED:
+        tiles.append(decoding.tile_pixels)
+        decoding = next_smaller_plan(decoding, needs, "vae", 64 * GB, on_cpu=False)
+    assert tiles[0] == 0 and tiles[-1] == 192 and len(tiles) > 3
+    assert decoding.transformer is Residency.BLOCK_OFFLOADED and decoding.shares == 1
+    denoising = next_smaller_plan(shared, needs, "transformer", 64 * GB, on_cpu=False)
+    while denoising.transformer is Residency.SHARED:
+        denoising = next_smaller_plan(denoising, needs, "transformer", 64 * GB, on_cpu=False)
+    assert denoising.transformer is Residency.BLOCK_OFFLOADED and denoising.text_encoder is not Residency.RESIDENT
 
 
 def test_larger_chunks_are_given_up_before_anything_is_offloaded():
@@ -179,8 +194,10 @@ OFFLOADED = MemoryPlan(
 
 
 def test_an_entry_outlives_the_process(tmp_path):
-    OutOfMemoryHistory(tmp_path / "state" / "memory.json").record(ATTEMPT, OFFLOADED)
-    assert OutOfMemoryHistory(tmp_path / "state" / "memory.json").limits_for(ATTEMPT) == [OFFLOADED]
+    shared = dataclasses.replace(OFFLOADED, transformer=Residency.SHARED, shares=2)
+    for attempt, plan in ((ATTEMPT, OFFLOADED), (dataclasses.replace(ATTEMPT, device="card, one of 2"), shared)):
+        OutOfMemoryHistory(tmp_path / "state" / "memory.json").record(attempt, plan)
+        assert OutOfMemoryHistory(tmp_path / "state" / "memory.json").limits_for(attempt) == [plan]
 
 
 def test_an_entry_of_a_version_without_larger_chunks_is_read(tmp_path):

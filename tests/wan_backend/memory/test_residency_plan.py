@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.wan_backend.properties import bounded
 from wan_backend.memory.needs import BLOCK_OFFLOADED_SHARE, Needs
-from wan_backend.memory.residency_plan import Residency, choose, choose_on_cpu
+from wan_backend.memory.residency_plan import Residency, choose, choose_on_cpu, choose_shared
 
 GB = 10**9
 SMALL = Needs(text_encoder=11 * GB, transformer=3 * GB, vae=GB // 4, encode=GB // 2, denoise=3 * GB, decode=2 * GB)
@@ -164,3 +164,40 @@ def test_an_image_encoder_goes_where_the_text_encoder_goes():
     for card_gb, host_gb in ((80, 64), (40, 64), (40, 8), (8, 64)):
         plan = choose(with_image_encoder, card_gb * GB, host_gb * GB)
         assert plan.residency_of("image_encoder") is plan.text_encoder
+
+
+def test_two_cards_have_a_share_each_of_what_neither_holds():
+    plan = choose_shared(LARGE, 28 * GB, 64 * GB, 2)
+    assert plan.transformer is Residency.SHARED and plan.shares == 2 and not plan.eight_bit
+    assert plan.text_encoder is Residency.OFFLOADED and plan.vae is Residency.RESIDENT
+    assert plan.bytes_during("transformer", LARGE) > plan.bytes_during("", LARGE) > 14 * GB
+    assert choose_shared(LARGE, 28 * GB, 64 * GB, 1) is None and choose_shared(LARGE, 25 * GB, 64 * GB, 2) is None
+    beside = choose_shared(LARGE, 28 * GB, 4 * GB, 2)
+    assert beside.text_encoder is Residency.RELOADED, "a machine that holds no text encoder either"
+    assert choose_shared(LARGE, 31 * GB, 4 * GB, 4).text_encoder is Residency.RESIDENT
+
+
+def test_of_two_experts_each_card_has_shares_of_both_or_of_one_after_the_other():
+    assert not choose_shared(EXPERTS, 45 * GB, 64 * GB, 2).one_expert
+    both, one = choose_shared(EXPERTS, 30 * GB, 64 * GB, 4), choose_shared(EXPERTS, 30 * GB, 64 * GB, 2)
+    assert not both.one_expert and one.one_expert
+    assert one.bytes_during("vae", EXPERTS) < EXPERTS.expert
+
+
+@bounded(200)
+@given(
+    needs=st.sampled_from([SMALL, LARGE, EXPERTS]),
+    card_gb=st.integers(4, 60),
+    host_gb=st.integers(2, 64),
+    shares=st.integers(2, 8),
+    states=st.sampled_from([0, GB // 10, GB]),
+)
+@example(LARGE, 28, 64, 2, 0)
+def test_whoever_has_a_share_has_room_for_it_in_every_phase(needs, card_gb, host_gb, shares, states):
+    needs = dataclasses.replace(needs, hidden_states=states, frame_pixels=1280 * 720, decode_another=GB // 2)
+    plan = choose_shared(needs, card_gb * GB, host_gb * GB, shares)
+    if plan is not None:
+        assert plan.peak_bytes <= card_gb * GB
+        for component in ("text_encoder", "transformer", "transformer_2", "vae"):
+            assert plan.bytes_during(component, needs) <= card_gb * GB
+        assert choose_shared(needs, (card_gb + 1) * GB, host_gb * GB, shares) is not None

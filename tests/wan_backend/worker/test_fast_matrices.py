@@ -24,6 +24,9 @@ from wan_backend.worker.take_job import EXACT_MATRICES_NOTE, PRODUCT_FAILED_NOTE
 RATE = FrameRate(16)
 INT8 = replace(next(kernel for kernel in MATRIX_KERNELS if kernel.name == "int8"), min_rows=1)
 
+PRODUCTS = {name: EightBitProduct(replace(INT8, name=name), TorchRows(), 0.0123) for name in ("int8", "another")}
+"""As cards may have them, which compute on the processor as well."""
+
 
 @pytest.fixture
 def executor() -> Executor:

@@ -20,21 +20,38 @@ import torch
 from tests.wan_backend.lora import written_loras
 from tests.wan_backend.worker.executors import asked, silent_executor
 from tests.wan_backend.worker.footage import source
+from tests.wan_backend.worker.test_fast_matrices import PRODUCTS
 from tests.wan_backend.worker.worker_process import Worker, pictures
 from wan_backend.catalogue.transformer_shapes import shapes
 from wan_backend.library.component_files import ComponentFiles
+from wan_backend.loading import matrix_products
 from wan_backend.loading.wan_model import WanModel
+from wan_backend.loading.weight_shares import Share, SharedBlocks, shared_blocks_of
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.encode import latent_frames
 from wan_backend.pipelines.windows import plan_windows
-from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, Role, RunParams, RunResult, TakeRequest, Task, Words
+from wan_backend.protocol.messages import (
+    FrameRate,
+    LoraUse,
+    MatrixPrecision,
+    Plan,
+    ProgressParams,
+    Role,
+    RunParams,
+    RunResult,
+    TakeRequest,
+    Task,
+    Words,
+)
+from wan_backend.protocol.sentences import Sentence
 from wan_backend.protocol.workers import OTHER_CARDS_VARIABLE
 from wan_backend.worker import other_cards, payload_frames
 from wan_backend.worker.executor import Executor
 from wan_backend.worker.kept_steps import fingerprint
 from wan_backend.worker.other_cards import OtherCards
 from wan_backend.worker.other_process import Process
+from wan_backend.worker.take_job import GOES_ON_ALONE
 
 pytestmark = pytest.mark.ci
 
@@ -135,7 +152,12 @@ def made(result: object) -> str:
 
 def on_two(params: RunParams, others: OtherCards) -> tuple[np.ndarray, int, list[str]]:
     """The pictures that several processes make, how many forward passes were not the first one's, and the notes."""
-    folder = Path(made(Executor(lambda _: None, others=others).run(asked(params))))
+    return take_of(Executor(lambda _: None, others=others), params)
+
+
+def take_of(executor: Executor, params: RunParams) -> tuple[np.ndarray, int, list[str]]:
+    """As `on_two` has it."""
+    folder = Path(made(executor.run(asked(params))))
     settings = json.loads((folder / "take.json").read_text())
     return pictures(str(folder)), settings["backend"]["other_cards_forwards"], settings["notes"]
 
@@ -268,6 +290,126 @@ def test_a_group_that_loses_one_goes_on_alone_and_is_there_for_the_next_take(sec
     assert forwards == 1 and notes == [other_cards.LOST]
 
 
+FAST = """
+import sys
+from tests.wan_backend.worker.test_fast_matrices import PRODUCTS
+from wan_backend.loading import matrix_products
+from wan_backend.worker import other_card_process
+matrix_products._chosen = lambda *_: PRODUCTS[sys.argv[1]]
+raise SystemExit(other_card_process.main())
+"""
+
+
+@pytest.mark.long
+def test_fast_matrices_are_shared_by_cards_that_have_the_same_kernel(t2v_folder, params, monkeypatch):
+    monkeypatch.setattr(matrix_products, "_chosen", lambda *_: PRODUCTS["int8"])
+    fast = {"matrix_precision": MatrixPrecision.FAST_8_BIT, "guidance_scale": 1.0}
+    for plan in ({"cards": 2, "cards_per_forward": 2}, WEIGHTS):
+        others = Awaited([dict(os.environ)], [sys.executable, "-c", FAST, "int8"], SECONDS)
+        job = params(t2v_folder, f"fast {len(plan)}", plan={**plan, **fast})
+        both, forwards, notes = on_two(job, others)
+        others.close()
+        assert_alike(both, alone(job))
+        assert forwards == STEPS and not notes
+    exact = dataclasses.replace(job, plan=dataclasses.replace(job.plan, matrix_precision=MatrixPrecision.EXACT))
+    assert not np.array_equal(both, alone(exact))
+    unlike = OtherCards([dict(os.environ)], [sys.executable, "-c", FAST, "another"])
+    made_alone, forwards, notes = on_two(params(t2v_folder, "unlike", plan={**WEIGHTS, **fast}), unlike)
+    unlike.close()
+    assert np.array_equal(made_alone, alone(job)) and forwards == 0
+    assert len(notes) == 1 and "different kernels" in notes[0]
+
+
+WEIGHTS = {"cards": 2, "cards_per_forward": 2, "shared_weights": True}
+
+
+def shares_here(executor: Executor) -> SharedBlocks | None:
+    """What the worker keeps of the transformer, if it is a share."""
+    model = executor._warm.model
+    return shared_blocks_of(model.transformer) if model.loaded("transformer") else None
+
+
+def test_two_with_shares_of_the_weights_make_the_take_of_one(shared, vace_folder, params, tmp_path):
+    kept = {"sources": [source(tmp_path, Role.BEFORE, range(3))], "task": Task.EXTEND}
+    job = params(vace_folder, plan={**WEIGHTS, "frames": 9, "kept_before": 3}, **kept)
+    executor = Executor(lambda _: None, others=shared)
+    both, forwards, notes = take_of(executor, job)
+    assert_alike(both, alone(job))
+    assert forwards == 2 * STEPS and not notes
+    assert shares_here(executor).share == Share(0, 2)
+    again = dataclasses.replace(job, request=dataclasses.replace(job.request, seed=6))
+    assert not np.array_equal(take_of(executor, again)[0], both), "the shares that are there make another take"
+
+
+@pytest.mark.long
+def test_one_that_loses_the_others_shares_goes_on_alone_from_the_last_step(second, vace_folder, params):
+    harmed = second()
+    harmed.harm, harmed.after = lambda pid: os.kill(pid, signal.SIGKILL), 2
+    job = params(vace_folder, plan={**WEIGHTS, "guidance_scale": 1.0})
+    reports: list[ProgressParams] = []
+    executor = Executor(reports.append, others=harmed)
+    both, forwards, notes = take_of(executor, job)
+    assert_alike(both, alone(job))
+    assert forwards == 2 and notes == [other_cards.LOST] and shares_here(executor) is None
+    assert GOES_ON_ALONE in [each.sentence for each in reports]
+    assert Sentence("Resuming at step {step} of {steps}", step=3, steps=STEPS) in [each.sentence for each in reports]
+
+
+def test_one_whose_others_cannot_start_makes_the_take_alone(t2v_folder, params, tmp_path):
+    none = OtherCards([dict(os.environ)], [str(tmp_path / "nothing")])
+    job = params(t2v_folder, plan={**WEIGHTS, "guidance_scale": 1.0})
+    executor = Executor(lambda _: None, others=none)
+    both, forwards, notes = take_of(executor, job)
+    assert np.array_equal(both, alone(job)) and forwards == 0 and shares_here(executor) is None
+    assert notes == [other_cards.NO_USE.with_values(reason=other_cards.NO_PROCESS)]
+
+
+@pytest.mark.long
+def test_whoever_loses_the_others_shares_or_waits_in_vain_goes_on_alone(second, t2v_folder, params, monkeypatch):
+    """They hang, or they never come: both times the take is that of one card."""
+    job = params(t2v_folder, plan={**WEIGHTS, "guidance_scale": 1.0})
+    one = alone(job)
+    hanging = second()
+    hanging.patience_seconds = 0.5
+    hanging.harm, hanging.after = lambda pid: os.kill(pid, signal.SIGSTOP), 1
+    both, forwards, notes = on_two(job, hanging)
+    assert_alike(both, one)
+    assert forwards == 1 and notes == [other_cards.LOST]
+    monkeypatch.setattr(other_cards, "LONGEST_LOADING_SECONDS", 0.5)
+    late = OtherCards([dict(os.environ)], [sys.executable, "-c", NEVER_READY])
+    both, forwards, notes = on_two(params(t2v_folder, "late", plan={**WEIGHTS, "guidance_scale": 1.0}), late)
+    late.close()
+    assert_alike(both, one)
+    assert forwards == 0 and notes == [other_cards.NEVER_READY]
+
+
+@pytest.mark.long
+def test_shares_have_the_loras_of_the_job_and_other_jobs_have_none(shared, t2v_folder, params, tmp_path):
+    extents = shapes(transformer_configs(ComponentFiles(t2v_folder))["transformer"])
+    file = str(written_loras.written(tmp_path / "a.safetensors", extents))
+    executor = Executor(lambda _: None, others=shared)
+    pictures_of = {}
+    for name, uses in (("bare", []), ("on", [LoraUse(file)]), ("half", [LoraUse(file, 0.5)]), ("off", [])):
+        job = params(t2v_folder, name, plan={**WEIGHTS, "guidance_scale": 1.0, "loras": uses})
+        both, forwards, notes = take_of(executor, job)
+        assert_alike(both, alone(job))
+        assert forwards == STEPS and not notes
+        pictures_of[name] = both
+    assert np.array_equal(pictures_of["bare"], pictures_of["off"])
+    assert not np.array_equal(pictures_of["on"], pictures_of["half"])
+
+
+@pytest.mark.long
+def test_of_two_experts_each_is_shared_and_four_cards_share_both_halves(shared, text_experts_folder, params):
+    for name, plan in (("two", {}), ("four", {"cards": 4})):
+        job = params(text_experts_folder, name, plan={**WEIGHTS, "low_noise_guidance_scale": 2.0, **plan})
+        both, forwards, notes = on_two(job, shared)
+        assert_alike(both, alone(job))
+        assert forwards == 2 * STEPS and not notes
+    whole = params(text_experts_folder, "whole", plan={"cards": 2, "low_noise_guidance_scale": 2.0})
+    assert np.array_equal(on_two(whole, shared)[0], alone(whole)), "whoever had shares has all of it again"
+
+
 def test_steps_that_two_cards_made_may_go_on_with_one(vace_folder, params):
     job, model = params(vace_folder), WanModel(vace_folder, torch.device("cpu"))
     one = dataclasses.replace(job, plan=dataclasses.replace(job.plan, cards=1))
@@ -328,7 +470,7 @@ def pair(monkeypatch, tmp_path: Path):
 def test_the_process_is_there_after_a_cancel_and_gone_with_a_killed_worker(pair, vace_folder, params):
     worker, other = pair
     together = {"cards": 2, "cards_per_forward": 2}
-    for plan in ({}, together):
+    for plan in ({}, together, WEIGHTS):
         job = params(vace_folder, plan={**plan, "steps": 400})
         number = worker.send("run", job)
         worker.wait_for("denoising", 100)
