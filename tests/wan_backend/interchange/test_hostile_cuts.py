@@ -173,7 +173,7 @@ def test_a_million_clips_are_cut_off_and_counted(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(reading, "MAX_CLIPS", 50)
     found = read(timeline_with(*(otio.schema.Clip(str(at), source_range=span(0, 5)) for at in range(200))))
     assert len(found.cut.tracks[0].clips) == 50
-    assert found.lost == ["Left out: 150 clips."]
+    assert found.lost == ["Left out: clips (150)."]
     assert MAX_CLIPS <= 20_000
 
 

@@ -106,8 +106,8 @@ def own_start(rate: FrameRate) -> int:
 def test_final_cut_pro_xml_comes_back(tmp_path: Path, rate: FrameRate) -> None:
     (said,) = export(full_cut(tmp_path, rate), tmp_path / "film.xml").lost
     assert str(said) == (
-        "Final Cut Pro XML has no place for: 1 takes that aren't shown, 1 volumes, 1 held frames, "
-        "1 requests of placeholders."
+        "Final Cut Pro XML has no place for: takes that aren't shown (1), volumes (1), held frames (1), "
+        "requests of placeholders (1)."
     )
     result, cut = import_(tmp_path / "film.xml", rate)
     assert (result.lost, result.missing, cut.frame_rate) == ([], 1, rate)
@@ -252,7 +252,7 @@ def test_a_dissolve_that_the_media_is_too_short_for_is_left_out(tmp_path: Path, 
     clips = [CutClip("One", 0, 10, [short]), CutClip("Two", 10, 10, [short])]
     cut = replace(cut_of(short), tracks=[CutTrack(clips=clips, dissolves=[CutDissolve(0, 3, 3)])])
     (said,) = export(cut, tmp_path / f"film{ending}").lost
-    assert str(said).endswith("has no place for: 1 dissolves.")
+    assert str(said).endswith("has no place for: dissolves (1).")
     found = import_(tmp_path / f"film{ending}", FrameRate(24))[1].tracks[0]
     assert ([each[1:4] for each in told(found)], found.dissolves) == ([(0, 10, 0), (10, 10, 0)], [])
 
