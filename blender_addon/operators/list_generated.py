@@ -68,7 +68,9 @@ class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, WritesFile):
             reason = (isinstance(error, OSError) and error.strerror) or path_rules.shown(str(error))
             self.report({"ERROR"}, words.format(name, reason))
             return {"CANCELLED"}
-        words = "1 generated range is written to '{1}'" if len(found) == 1 else "{} generated ranges are written to '{}'"
+        words = (
+            "1 generated range is written to '{1}'" if len(found) == 1 else "{} generated ranges are written to '{}'"
+        )
         self.report({"INFO"}, rpt_(words).format(len(found), name))
         return {"FINISHED"}
 

@@ -1,4 +1,4 @@
-"""Draws a shot past which the camera pans, for the pictures alone: its motion is one that the embedded model knows well.
+"""Draws a shot past which the camera pans, for the pictures alone: a motion that the embedded model knows well.
 
 Runs in the backend's environment, as the demo's media does, and writes FOLDER/pan.mp4.
 """

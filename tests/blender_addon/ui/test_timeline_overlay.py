@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -255,9 +256,7 @@ class Drawn:
         self.words: dict[str, tuple[float, float]] = {}
         monkeypatch.setattr(marks, "marks", lambda *_: marks.Marks((), takes, seams))
         monkeypatch.setattr(overlay, "_shade", lambda *_: None)
-        monkeypatch.setattr(
-            overlay, "_fill_all", lambda boxes, color: self.filled.setdefault(color, []).extend(boxes)
-        )
+        monkeypatch.setattr(overlay, "_fill_all", lambda boxes, color: self.filled.setdefault(color, []).extend(boxes))
         monkeypatch.setattr(
             overlay,
             "_put",
@@ -273,7 +272,9 @@ class Drawn:
 
 @pytest.mark.parametrize("picture", [False, True])
 @pytest.mark.parametrize("frames", [12, 16, 20, 30, 40])
-def test_a_coming_take_hides_no_figure_of_a_seam(stand_in, addon, scene, monkeypatch, frames: int, picture: bool) -> None:
+def test_a_coming_take_hides_no_figure_of_a_seam(
+    stand_in, addon, scene, monkeypatch, frames: int, picture: bool
+) -> None:
     overlay, marks, strip_takes = addon("ui.timeline_overlay"), addon("ui.shown_marks"), addon("timeline.strip_takes")
     box = addon("operators.browser_grid").Box
     stand_in.add(JOB, "denoising", progress=0.5)
@@ -288,7 +289,7 @@ def test_a_coming_take_hides_no_figure_of_a_seam(stand_in, addon, scene, monkeyp
     assert {"0.8", "12"} <= drawn.words.keys()
     spans = [*drawn.words.values(), *((there.left, there.right) for there in pictures)]
     spans.sort()
-    assert all(left[1] <= right[0] for left, right in zip(spans, spans[1:], strict=False)), spans
+    assert all(left[1] <= right[0] for left, right in itertools.pairwise(spans)), spans
     assert drawn.filled[overlay.BAR], "and a bar says how far the take is"
 
 

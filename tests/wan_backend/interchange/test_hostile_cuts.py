@@ -252,7 +252,9 @@ def test_a_link_in_a_folder_that_is_looked_in_leads_nowhere_else(film: Cut, tmp_
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
-def test_pipes_that_are_called_like_the_media_keep_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipes_that_are_called_like_the_media_keep_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def opened(path: Path) -> Any:
         pytest.fail(f"{path} was opened")
 

@@ -135,7 +135,14 @@ def test_final_cut_pro_xml_comes_back(tmp_path: Path, rate: FrameRate) -> None:
 @pytest.mark.parametrize("rate", RATES)
 def test_aaf_comes_back(tmp_path: Path, rate: FrameRate) -> None:
     (said,) = export(full_cut(tmp_path, rate), tmp_path / "film.aaf").lost
-    for part in ("speeds (3)", "held frames (1)", "markers (1)", "colors (1)", "muted clips (1)", "requests of placeholders (1)"):
+    for part in (
+        "speeds (3)",
+        "held frames (1)",
+        "markers (1)",
+        "colors (1)",
+        "muted clips (1)",
+        "requests of placeholders (1)",
+    ):
         assert part in str(said)
     result, cut = import_(tmp_path / "film.aaf", rate)
     assert (result.lost, result.missing, cut.frame_rate) == ([], 2, rate)
@@ -165,7 +172,14 @@ def test_aaf_comes_back(tmp_path: Path, rate: FrameRate) -> None:
 @pytest.mark.parametrize("rate", RATES)
 def test_an_edit_list_comes_back(tmp_path: Path, rate: FrameRate) -> None:
     (said,) = export(full_cut(tmp_path, rate), tmp_path / "film.edl").lost
-    for part in ("tracks (2)", "markers (1)", "colors (1)", "muted clips (1)", "requests of placeholders (1)", "volumes (1)"):
+    for part in (
+        "tracks (2)",
+        "markers (1)",
+        "colors (1)",
+        "muted clips (1)",
+        "requests of placeholders (1)",
+        "volumes (1)",
+    ):
         assert part in str(said)
     text = (tmp_path / "film.edl").read_text("utf-8")
     assert ("FCM: DROP FRAME" in text) is (rate == FrameRate(30, 1.001))
