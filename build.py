@@ -306,7 +306,8 @@ def do_demo(options: argparse.Namespace) -> None:
     if options.only:
         say(f"demo: done. The takes are in {folder / 'frames'}; open {folder / 'demo.blend'}.")
         return
-    run([backend, "-m", "opentimelineio.console.otiotool", "-i", DEMO / "film.otioz", "--stats", "--list-clips"])
+    otiotool = [backend, "-m", "opentimelineio.console.otiotool", "-i", DEMO / "film.otioz"]
+    run([*otiotool, "--stats", "--list-clips", "-o", DEMO / "film_by_otiotool.otio"])
     say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
 
 

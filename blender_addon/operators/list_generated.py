@@ -26,7 +26,7 @@ class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, WritesFile):
     """Write where in the cut generated footage plays, since a render drops the marks that takes carry"""
 
     bl_idname = "wan_vse.list_generated"
-    bl_label = "Wan: List Generated Ranges"
+    bl_label = "Wan: List Ranges"
     bl_options: ClassVar = {"REGISTER"}
 
     endings: ClassVar = tuple(WRITERS)
@@ -68,7 +68,10 @@ class WAN_VSE_OT_list_generated(Refusing, bpy.types.Operator, WritesFile):
             reason = (isinstance(error, OSError) and error.strerror) or path_rules.shown(str(error))
             self.report({"ERROR"}, words.format(name, reason))
             return {"CANCELLED"}
-        self.report({"INFO"}, rpt_("{} generated ranges are written to '{}'").format(len(found), name))
+        words = (
+            "1 generated range is written to '{1}'" if len(found) == 1 else "{} generated ranges are written to '{}'"
+        )
+        self.report({"INFO"}, rpt_(words).format(len(found), name))
         return {"FINISHED"}
 
 

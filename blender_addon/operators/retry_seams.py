@@ -92,8 +92,10 @@ class WAN_VSE_OT_retry_worst_seam(OnTimeline, bpy.types.Operator):
             return self._refuse(translated(refused.sentence, rpt_))
         seam_retry.write(strip, retry)
         _watch(untrusted.id_in(strip, identity.STRIP))
-        words = rpt_("Retrying the seam of '{}' ({}), with {} takes at most.")
-        self.report({"INFO"}, words.format(strip.name, figure_words(figure), self.count))
+        words = "Retrying the seam of '{}' ({}), with {} takes at most."
+        if self.count == 1:
+            words = "Retrying the seam of '{}' ({}), with one take."
+        self.report({"INFO"}, rpt_(words).format(strip.name, figure_words(figure), self.count))
         return {"FINISHED"}
 
     def _refuse(self, sentence: str) -> Result:

@@ -82,6 +82,8 @@ def said_of(strip: compat.Strip) -> str:
     first = strip_takes.held_before(strip, takes[index])
     if first:
         words = "Take {} of {}. It has no handle for {} frames of the strip: its first picture is held."
+        if first == 1:
+            words = "Take {} of {}. It has no handle for 1 frame of the strip: its first picture is held."
         return rpt_(words).format(number, count, first)
     if not held:
         return rpt_("Take {} of {}.").format(number, count)

@@ -20,6 +20,8 @@ from .seen_sources import MAX_STRIPS, SeenFiles, SeenStrip, digest
 
 SAMPLES = 25
 """Curves are read at so many frames of a range at most."""
+SOURCE_PERCENT = 100
+"""Sources are read and rendered at this percentage of the film's size, whatever people set for a quick preview."""
 MAX_DEPTH = 6
 """So many meta strips and timelines of scenes are followed into one another."""
 _PLAIN = (
@@ -186,7 +188,7 @@ def _look(scene: bpy.types.Scene, strip: compat.Strip, depth: bool) -> list[obje
     if depth:
         return framing
     space = compat.part(strip, "colorspace_settings")
-    size = (scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage)
+    size = (scene.render.resolution_x, scene.render.resolution_y, SOURCE_PERCENT)
     return [
         *framing,
         strip.type,

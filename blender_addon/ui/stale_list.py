@@ -125,8 +125,8 @@ def _draw_run(layout: bpy.types.UILayout, context: bpy.types.Context, run: Rebui
         row = layout.row(align=True)
         if run.waits:
             begins = time.strftime("%H:%M", time.localtime(run.begins))
-            words = iface_("{} takes are rebuilt from {} on").format(len(entries), begins)
-            row.label(text=words, icon="TIME", translate=False)
+            words = "1 take is rebuilt from {1} on" if len(entries) == 1 else "{} takes are rebuilt from {} on"
+            row.label(text=iface_(words).format(len(entries), begins), icon="TIME", translate=False)
         else:
             words = iface_("Rebuilt {} of {}").format(done, len(entries))
             row.progress(factor=done / len(entries), type="BAR", text=words, translate=False)

@@ -158,10 +158,9 @@ def draw_status(layout: bpy.types.UILayout, context: bpy.types.Context, take: Sh
         shown_icons = [icon for icon in icons if icon]
         units = thumbnail_icons.draw_small(row, shown_icons) if shown_icons else 0.0
     lines: list[tuple[str, Any]] = [(facts(take.made), "NONE")]
-    worst = take.seams.worst
-    if worst is not None:
-        lines.append((wording.joined(take.seams), _SEAM_ICONS[wording.seam_grade(worst)]))
-    if kept is not None and (kept.note or worst is None):
+    joined = wording.joined(take.seams)
+    lines += [(words, _SEAM_ICONS[grade]) for words, grade in joined]
+    if kept is not None and (kept.note or not joined):
         lines.append((kept.note, "TEXT") if kept.note else (_made_shortly(take), "NONE"))
     count = max(plan_box.LINES, len(lines))
     paragraph.draw_lines(row.column(), context, lines, count, plan_box.width_beside(context, units))

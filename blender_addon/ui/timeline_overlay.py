@@ -131,17 +131,23 @@ def _draw_marks(
         _fill_all(boxes, color)
     for number, (job, box) in enumerate(placeholders):
         placeholders[number] = job, _picture(job, box, region.width, scale)
-    for number, (badge, box) in enumerate(takes):
+    joined = _joined_ends(region, shown_here, takes, scale)
+    badged: list[tuple[Badge, Box]] = []
+    unsaid: list[tuple[Badge, Box]] = []
+    for badge, box in takes:
         coming = _running(badge) if badge.pending else None
-        if coming is not None:
-            takes[number] = badge, _picture(coming, box, region.width, scale)
+        room = joined.rooms.get(box, box)
+        room = room if coming is None else _picture(coming, room, region.width, scale)
+        (badged if _has_room(box, scale) else unsaid).append((badge, room))
     left = MAX_CAPTIONS
     for job, box in [each for each in placeholders if _has_room(each[1], scale)][:left]:
         _write(captions(job), box, scale)
         left -= 1
-    seams_here = _draw_seams(region, shown_here, scale)
-    shown = [each for each in takes if _has_room(each[1], scale)][:left]
-    _draw_badges([(badge, seams_here.get(box, box)) for badge, box in shown], scale)
+    unsaid += badged[left:]
+    for color in (FAILED, STALE):
+        _fill_all([_low_part(box) for badge, box in unsaid if shade_of(badge) == color], color)
+    _draw_joined_ends(joined, scale)
+    _draw_badges(badged[:left], scale)
 
 
 class _Figure(NamedTuple):
@@ -151,35 +157,55 @@ class _Figure(NamedTuple):
     place: Box
 
 
-def _draw_seams(region: bpy.types.Region, marks: shown_marks.Marks, scale: float) -> dict[Box, Box]:
-    """A bar at each end that joins a neighbor, with its figure where there is room; what is left for other words."""
-    bars_of: dict[Color, list[Box]] = {color: [] for color in SEAMS}
-    figures: list[_Figure] = []
-    left: dict[Box, Box] = {}
-    for number, at_end, box in _seams_in_view(region, marks):
-        bar = seam_bar(box, at_end, scale)
-        bars_of[SEAMS[wording.seam_grade(number)]].append(bar)
-        figure = _seam_figure(number, box, bar, scale)
-        if figure is not None:
-            figures.append(figure)
-            left[box] = box._replace(right=figure.place.left) if at_end else left.get(box, box)
-    for color, boxes in bars_of.items():
+class _JoinedEnds(NamedTuple):
+    """What marks the ends that join a neighbor: bars and figures, and what these leave of a strip for other words."""
+
+    bars: dict[Color, list[Box]]
+    figures: list[_Figure]
+    rooms: dict[Box, Box]
+
+
+def _joined_ends(
+    region: bpy.types.Region, marks: shown_marks.Marks, takes: Sequence[tuple[Badge, Box]], scale: float
+) -> _JoinedEnds:
+    """A bar at each end that joins a neighbor, with its figure where there is room for it and for what is worse."""
+    found = _JoinedEnds({color: [] for color in SEAMS}, [], {})
+    warned = {box: badge for badge, box in takes if shade_of(badge) != SHADE}
+    for box, ends in _seams_in_view(region, marks):
+        room, figures = box, []
+        for number, at_end in ends:
+            bar = seam_bar(box, at_end, scale)
+            found.bars[SEAMS[wording.seam_grade(number)]].append(bar)
+            figure = _seam_figure(number, box, bar, scale)
+            if figure is not None:
+                figures.append(figure)
+                left, right = figure.place.left, figure.place.right
+                room = room._replace(right=left) if at_end else room._replace(left=right)
+        if figures and (box not in warned or _badge_in(warned[box], room, scale)[0]):
+            found.figures.extend(figures)
+            found.rooms[box] = room
+    return found
+
+
+def _draw_joined_ends(joined: _JoinedEnds, scale: float) -> None:
+    for color, boxes in joined.bars.items():
         _fill_all(boxes, color)
-    _fill_all([figure.place for figure in figures], SHADE)
-    for words, shade in figures[:MAX_CAPTIONS]:
+    _fill_all([figure.place for figure in joined.figures], SHADE)
+    for words, shade in joined.figures[:MAX_CAPTIONS]:
         _put(words, shade.left + 2 * scale, shade.bottom + 2 * scale, scale)
-    return left
 
 
-def _seams_in_view(region: bpy.types.Region, marks: shown_marks.Marks) -> Iterator[tuple[float, bool, Box]]:
-    """The figure of each seam, whether it is at the strip's end, and the strip."""
+def _seams_in_view(
+    region: bpy.types.Region, marks: shown_marks.Marks
+) -> Iterator[tuple[Box, list[tuple[float, bool]]]]:
+    """Each strip that joins a neighbor; the figure of each such end, and whether it is the strip's end."""
     place = _Scale(region)
     for start, end_exclusive, channel, *numbers in marks.seams:
         if end_exclusive <= place.first or start >= place.last:
             continue
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
-            yield from ((number, bool(end), box) for end, number in enumerate(numbers) if number is not None)
+            yield box, [(number, bool(end)) for end, number in enumerate(numbers) if number is not None]
 
 
 def seam_bar(box: Box, at_end: bool, scale: float) -> Box:
@@ -210,11 +236,10 @@ def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
     """The words on a shade in a strip's lower right corner, and a star or a cross before them."""
     places: list[tuple[Badge, str, Box]] = []
     for badge, box in shown:
-        mark = 11 * scale if badge.mark else 0.0
-        words, width = _longest(badge_words(badge), box.right - box.left - mark - 12 * scale, scale)
+        words, width = _badge_in(badge, box, scale)
         if not words:
             continue
-        right, bottom = box.right - 3 * scale, box.bottom + 2 * scale
+        mark, right, bottom = _mark_width(badge, scale), box.right - 3 * scale, box.bottom + 2 * scale
         places.append((badge, words, Box(right - width - mark - 6 * scale, bottom, right, bottom + 14 * scale)))
     for color in (SHADE, FAILED, STALE):
         _fill_all([place for badge, _, place in places if shade_of(badge) == color], color)
@@ -222,7 +247,21 @@ def _draw_badges(shown: list[tuple[Badge, Box]], scale: float) -> None:
         boxes = [place for badge, _, place in places if badge.mark == kind]
         _shade_all(_star if kind == strip_takes.STAR else _cross, boxes, color, scale)
     for badge, words, place in places:
-        _put(words, place.left + 3 * scale + (11 * scale if badge.mark else 0.0), place.bottom + 3.5 * scale, scale)
+        _put(words, place.left + 3 * scale + _mark_width(badge, scale), place.bottom + 3.5 * scale, scale)
+
+
+def _badge_in(badge: Badge, box: Box, scale: float) -> tuple[str, float]:
+    """As much of a badge's words as the box has room for, with their width."""
+    return _longest(badge_words(badge), box.right - box.left - _mark_width(badge, scale) - 12 * scale, scale)
+
+
+def _mark_width(badge: Badge, scale: float) -> float:
+    return 11 * scale if badge.mark else 0.0
+
+
+def _low_part(box: Box) -> Box:
+    """What is colored of a strip that has no room for words."""
+    return box._replace(top=box.bottom + (box.top - box.bottom) * _BAR_HIGH)
 
 
 def shade_of(badge: Badge) -> Color:

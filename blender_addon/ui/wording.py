@@ -311,18 +311,18 @@ def seam_grade(number: float) -> int:
     return (number > seams.JOINS) + (number > seams.NEARLY)
 
 
-def joined(found: seams.Seams) -> str:
-    """ "Start: joins (0.8). End: jumps (2.4)"; empty where nothing is joined."""
+def joined(found: seams.Seams) -> list[tuple[str, int]]:
+    """ "Start: joins (0.8)", "End: jumps (2.4)", each with its grade; nothing for an end that isn't joined."""
     graded = (
         (found.start, ("Start: joins ({})", "Start: nearly joins ({})", "Start: jumps ({})")),
         (found.end, ("End: joins ({})", "End: nearly joins ({})", "End: jumps ({})")),
     )
-    said = [
-        iface_(words[seam_grade(jump.number)]).format(figure_words(jump.number))
+    return [
+        (iface_(words[grade]).format(figure_words(jump.number)), grade)
         for jump, words in graded
         if jump is not None
+        for grade in (seam_grade(jump.number),)
     ]
-    return ". ".join(said)
 
 
 def measured(found: seams.Seams) -> list[str]:

@@ -48,7 +48,7 @@ def check(folder: Path, only: str = "") -> None:
         check_pictures(step)
         check_takes(step, folder / "frames", number)
     if not only:
-        check_cut(folder / "film.otioz")
+        check_cut(folder / "film.otioz", folder / "film_by_otiotool.otio")
     sources = report["sources"]
     assert len(sources["before"]) >= 5, sources["before"]
     for name, was in sources["before"].items():
@@ -77,18 +77,22 @@ def check_takes(step: dict, frames: Path, number: int) -> None:
     assert len(set(films)) == len(films), f"{step['task']}: two of its takes are the same"
 
 
-def check_cut(file: Path) -> None:
-    """The film for other programs has all takes of the place that several were asked for, with their pictures."""
+def check_cut(file: Path, read: Path) -> None:
+    """The film for other programs has all takes of the place that several were asked for, with their pictures.
+
+    So says what OpenTimelineIO's own otiotool has read of it and written.
+    """
     with zipfile.ZipFile(file) as packed:
-        names, cut = set(packed.namelist()), json.loads(packed.read("content.otio"))
+        names = set(packed.namelist())
+    cut = json.loads(read.read_text("utf-8"))
     clips = [clip for track in cut["tracks"]["children"] for clip in track["children"] if "media_references" in clip]
     (several,) = [clip for clip in clips if len(clip["media_references"]) > 1]
     takes = several["media_references"]
-    assert sorted(takes) == ["take 001", "take 002", "take 003"], f"film.otioz: {sorted(takes)}"
+    assert sorted(takes) == ["take 001", "take 002", "take 003"], f"{read.name}: {sorted(takes)}"
     assert several["active_media_reference_key"] == "take 001", several["active_media_reference_key"]
     for take in takes.values():
         first = f"{take['target_url_base']}{take['name_prefix']}{take['start_frame']:04d}{take['name_suffix']}"
-        assert unquote(first) in names, f"film.otioz has no {first}"
+        assert unquote(first) in names, f"{file.name} has no {first}"
 
 
 def check_pictures(step: dict) -> None:

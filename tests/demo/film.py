@@ -27,7 +27,7 @@ import footage
 import rendering
 
 PACKAGE = "bl_ext.user_default.wan_vse"
-LONGEST_WAIT_SECONDS = 600
+LONGEST_WAIT_SECONDS = 1800
 PHASES = ("queue", "load", "encode", "denoise", "decode")
 
 PROMPT_FIELDS = {

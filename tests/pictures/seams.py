@@ -1,11 +1,11 @@
-"""Two gaps that are filled: how their ends join, the frames under the trims, and the worst seam retried. bpy."""
+"""Three gaps that are filled: how their ends join, the frames under the trims, and the worst seam retried. bpy."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import bpy
 import shots
@@ -13,9 +13,30 @@ import window
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "the sun moves over the hills"
-MOON_PROMPT, MOON_SEED = "a yellow circle moves right over a night sky", 11
-MOONS = (("Moon left", 145, 169), ("Moon right", 193, 217))
-"""Two shots of one movie, behind the film, with a gap between them that the model knows how to fill."""
+
+
+class Parted(NamedTuple):
+    """Two shots of one movie, behind the film, with a gap between them that the model knows how to fill."""
+
+    movie: str
+    start: int
+    prompt: str
+    seed: int
+
+    @property
+    def gap(self) -> int:
+        """Where the gap begins."""
+        return self.start + PART
+
+    @property
+    def end(self) -> int:
+        """Where the second shot ends."""
+        return self.start + 3 * PART
+
+
+PART = 24
+MOON = Parted("moon", 145, "a yellow circle moves right over a night sky", 11)
+PAN = Parted("pan", 217, "a blue circle rests on sand, the camera pans right", 3)
 HANDLE = 12
 Wait = Callable[[], Any]
 
@@ -25,7 +46,6 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     scene_name = yield from window.open_film(work, "seams")
     session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
     scene = bpy.data.scenes[scene_name]
-    _lay_moons(scene, work / "media" / "moon.mp4")
     window.view_all()
     scene.frame_set(shots.HOLE_START + 12)
     settings = scene.wan_vse
@@ -44,8 +64,14 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     _select(scene_name, shots.HOLE_START)
     yield None
     yield from _slipped(scene_name, out)
-    yield from _fill_between_moons(session, scene_name)
-    _select(scene_name, MOONS[0][2])
+    for parted in (MOON, PAN):
+        _lay(bpy.data.scenes[scene_name], work / "media" / f"{parted.movie}.mp4", parted)
+    window.view_all()
+    yield None
+    for parted in (PAN, MOON):
+        yield from _fill_between(session, scene_name, parted)
+    bpy.data.scenes[scene_name].wan_vse.seed_locked = False
+    _select(scene_name, MOON.gap)
     yield None
     with window.in_timeline():
         bpy.ops.wan_vse.retry_worst_seam(count=3)
@@ -53,7 +79,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.fill_window()
     yield None
     seam_retry = importlib.import_module(f"{PACKAGE}.blender_addon.timeline.seam_retry")
-    yield lambda: (retry := seam_retry.of(_take(scene_name, MOONS[0][2]))) is not None and retry.end
+    yield lambda: (retry := seam_retry.of(_take(scene_name, MOON.gap))) is not None and retry.end
     yield lambda: all(job.state.ended for job in session.queue())
     for _ in range(4):
         yield None
@@ -64,29 +90,30 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     window.shoot_area(out / "seams_timeline.png", window.timeline())
 
 
-def _lay_moons(scene: bpy.types.Scene, movie: Path) -> None:
-    for name, start, end in MOONS:
-        strip = scene.sequence_editor.strips.new_movie(name, str(movie), 1, MOONS[0][1], fit_method="FILL")
-        if start > MOONS[0][1]:
+def _lay(scene: bpy.types.Scene, movie: Path, parted: Parted) -> None:
+    for start in (parted.start, parted.gap + PART):
+        strip = scene.sequence_editor.strips.new_movie(
+            parted.movie.capitalize(), str(movie), 1, parted.start, fit_method="FILL"
+        )
+        if start > parted.start:
             strip.frame_final_start = start
-        strip.frame_final_end, strip.select = end, False
-    scene.frame_end = MOONS[-1][2] - 1
+        strip.frame_final_end, strip.select = start + PART, False
+    scene.frame_end = parted.end - 1
 
 
-def _fill_between_moons(session: Any, scene_name: str) -> Iterator[Wait | None]:
-    """The second gap, in more steps: its footage moves as the model makes it move."""
+def _fill_between(session: Any, scene_name: str, parted: Parted) -> Iterator[Wait | None]:
+    """A further gap, in more steps: its footage moves as the model makes it move."""
     scene = bpy.data.scenes[scene_name]
     for strip in scene.sequence_editor.strips:
-        strip.select = strip.name in {name for name, _, _ in MOONS}
+        strip.select = strip.frame_final_end == parted.gap or strip.frame_final_start == parted.gap + PART
     settings = scene.wan_vse
-    settings.gap_prompt, settings.quality = MOON_PROMPT, "STANDARD"
-    settings.seed, settings.seed_locked = MOON_SEED, True
+    settings.gap_prompt, settings.quality = parted.prompt, "STANDARD"
+    settings.seed, settings.seed_locked = parted.seed, True
     yield None
     with window.in_timeline():
         bpy.ops.wan_vse.fill_gap()
-    yield lambda: len(session.queue()) == 2 and all(job.take is not None for job in session.queue())
-    yield lambda: _take(scene_name, MOONS[0][2]) is not None
-    bpy.data.scenes[scene_name].wan_vse.seed_locked = False
+    yield lambda: all(job.take is not None for job in session.queue())
+    yield lambda: _take(scene_name, parted.gap) is not None
 
 
 def _slipped(scene_name: str, out: Path) -> Iterator[Wait | None]:

@@ -13,6 +13,8 @@ from .unreadable_source import UnreadableSource
 
 def seconds_of(path: Path) -> float | None:
     """The length of a movie or a sound; None where its header doesn't say, or it can't be read."""
+    if not path.is_file():
+        return None  # a pipe that is called like a movie would keep whoever opens it waiting
     try:
         container = opened(path)
     except (OSError, ValueError, av.FFmpegError, UnreadableSource):

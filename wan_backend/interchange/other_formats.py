@@ -65,7 +65,7 @@ def write(cut: Cut, file: Path, lost: list[Sentence]) -> None:
             ProblemKind.BAD_SOURCE,
             Sentence("The timeline can't be told as {format} ({error}).", format=NAMES[ending], error=words),
         ) from None
-    counted = [Sentence("{count} {what}", count=count, what=what) for what, count in plain.lost.items() if count]
+    counted = [Sentence("{what} ({count})", what=what, count=count) for what, count in plain.lost.items() if count]
     if counted:
         lost.append(
             Sentence("{format} has no place for: {parts}.", format=NAMES[ending], parts=Sentence.joined(counted, ", "))

@@ -127,7 +127,7 @@ class _Reader:
         first = first if is_frame else None
         cut = Cut(_name(self._timeline.name), self._frame_rate, made, markers, first, self._nested)
         counted = [(count, what) for what, count in self._lost.items() if count]
-        lost = [Sentence("{count} {what}", count=count, what=what) for count, what in counted[:MAX_LOST]]
+        lost = [Sentence("{what} ({count})", what=what, count=count) for count, what in counted[:MAX_LOST]]
         left_out = Sentence("Left out: {parts}.", parts=Sentence.joined(lost, ", ")) if lost else None
         return Read(cut, [left_out] if left_out is not None else [])
 

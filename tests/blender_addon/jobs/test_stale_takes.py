@@ -110,6 +110,25 @@ def test_what_is_done_to_a_source_strip_counts(desk, tmp_path, change, reason) -
     assert desk.reason().startswith(reason)
 
 
+def test_a_film_that_is_rendered_smaller_is_no_change(desk) -> None:
+    desk.cut.shot("Shot", 10, 34)
+    desk.take("RESTYLE", "Shot")
+    desk.walk()
+    desk.scene.render.resolution_percentage = 25
+    assert desk.reason() == ""
+
+
+def test_a_neighbor_that_is_dissolved_into_the_take_is_no_change(desk) -> None:
+    """As handles are for; the dissolve begins behind the frames that the take was made from."""
+    desk.cut.shot("Left", 10, 34)
+    right = desk.cut.shot("Right", 58, 82)
+    take = desk.take("FILL_GAP", "Left", "Right")
+    desk.walk()
+    desk.compat.set_handles(take, 34, 64)
+    desk.compat.new_cross(desk.cut.strips, "Dissolve", 5, 58, 6, take, right)
+    assert desk.reason() == ""
+
+
 def test_the_whole_cut_moved_is_no_change(desk) -> None:
     shot = desk.cut.shot("Shot", 10, 34)
     strip = desk.take("RESTYLE", "Shot")

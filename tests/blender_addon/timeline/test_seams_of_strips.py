@@ -160,10 +160,10 @@ def test_the_timeline_marks_them_and_follows_a_slip(cut, addon):
 def test_the_words_say_what_the_figures_mean(cut, addon):
     wording = addon("ui.wording")
     found = cut.seams.of(cut.scene, cut.named("Take"))
-    assert wording.joined(found) == "Start: joins (0.8). End: jumps (2.4)"
+    assert wording.joined(found) == [("Start: joins (0.8)", 0), ("End: jumps (2.4)", 2)]
     assert wording.measured(found) == [
         "Start: motion 0.4, level 0.8, color 0.1",
         "End: motion 2.4, level 0.8, color 0.1",
     ]
     assert [wording.seam_grade(number) for number in (0.0, 1.0, 1.01, 2.0, 2.01, 99.0)] == [0, 0, 1, 1, 2, 2]
-    assert wording.joined(cut.seams.Seams()) == "" and wording.figure_words(12.34) == "12"
+    assert wording.joined(cut.seams.Seams()) == [] and wording.figure_words(12.34) == "12"

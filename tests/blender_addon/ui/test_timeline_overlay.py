@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -245,3 +246,69 @@ def test_the_ends_that_join_are_marked_in_a_color_with_their_figure(addon, scene
     assert bars[yellow].right - bars[yellow].left < 4, "a narrow strip has a narrower bar, and no figure"
     assert [text for text, _ in words] == ["0.8", "12"]
     assert words[0][1] > 104 and words[1][1] < 296 and room[0] < words[1][1], "the badge stands beside the figure"
+
+
+class Drawn:
+    """What was drawn of some takes: the rectangles by their color, and the words with where they begin and end."""
+
+    def __init__(self, overlay, marks, monkeypatch, takes, seams, scene) -> None:
+        self.filled: dict[tuple[float, ...], list] = {}
+        self.words: dict[str, tuple[float, float]] = {}
+        monkeypatch.setattr(marks, "marks", lambda *_: marks.Marks((), takes, seams))
+        monkeypatch.setattr(overlay, "_shade", lambda *_: None)
+        monkeypatch.setattr(overlay, "_fill_all", lambda boxes, color: self.filled.setdefault(color, []).extend(boxes))
+        monkeypatch.setattr(
+            overlay,
+            "_put",
+            lambda text, left, bottom, scale: self.words.update(
+                {text: (left, left + overlay._longest((text,), 1e6, scale)[1])}
+            ),
+        )
+        context = SimpleNamespace(
+            region=View(), preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0)), space_data=None
+        )
+        overlay._draw_marks(context, scene)
+
+
+@pytest.mark.parametrize("picture", [False, True])
+@pytest.mark.parametrize("frames", [12, 16, 20, 30, 40])
+def test_a_coming_take_hides_no_figure_of_a_seam(
+    stand_in, addon, scene, monkeypatch, frames: int, picture: bool
+) -> None:
+    overlay, marks, strip_takes = addon("ui.timeline_overlay"), addon("ui.shown_marks"), addon("timeline.strip_takes")
+    box = addon("operators.browser_grid").Box
+    stand_in.add(JOB, "denoising", progress=0.5)
+    place, pictures = (120, 120 + frames, 2), []
+    if picture:
+        monkeypatch.setattr(
+            overlay.live_picture, "place", lambda job, strip, *_: box(strip.right - 10, 1, strip.right, 9)
+        )
+        monkeypatch.setattr(overlay.live_picture, "draw", lambda job, there: pictures.append(there))
+    takes = (marks.TakePlace(*place, strip_takes.Badge(1, 2, "", (JOB,))),)
+    drawn = Drawn(overlay, marks, monkeypatch, takes, (marks.SeamPlace(*place, 0.8, 12.4),), scene)
+    assert {"0.8", "12"} <= drawn.words.keys()
+    spans = [*drawn.words.values(), *((there.left, there.right) for there in pictures)]
+    spans.sort()
+    assert all(left[1] <= right[0] for left, right in itertools.pairwise(spans)), spans
+    assert drawn.filled[overlay.BAR], "and a bar says how far the take is"
+
+
+@pytest.mark.parametrize("mark", ["", "star"])
+@pytest.mark.parametrize("frames", [1, 3, 7, 10, 12, 14, 20, 40])
+def test_that_a_take_is_stale_is_seen_however_narrow_its_strip_is(
+    stand_in, addon, scene, monkeypatch, frames: int, mark: str
+) -> None:
+    overlay, marks, strip_takes = addon("ui.timeline_overlay"), addon("ui.shown_marks"), addon("timeline.strip_takes")
+    place = (120, 120 + frames, 2)
+    takes = (marks.TakePlace(*place, strip_takes.Badge(1, 2, mark, is_stale=True)),)
+    drawn = Drawn(overlay, marks, monkeypatch, takes, (marks.SeamPlace(*place, 0.8, 12.4),), scene)
+    assert len(drawn.filled[overlay.STALE]) == 1
+    assert frames < 40 or {"0.8", "12"} <= drawn.words.keys(), "with room for it, all is said"
+
+
+def test_more_stale_takes_than_captions_are_all_marked(stand_in, addon, scene, monkeypatch) -> None:
+    overlay, marks, strip_takes = addon("ui.timeline_overlay"), addon("ui.shown_marks"), addon("timeline.strip_takes")
+    badge, count = strip_takes.Badge(1, 2, is_stale=True), overlay.MAX_CAPTIONS + 50
+    takes = tuple(marks.TakePlace(120 + index % 50, 140 + index % 50, 2, badge) for index in range(count))
+    drawn = Drawn(overlay, marks, monkeypatch, takes, (), scene)
+    assert len(drawn.filled[overlay.STALE]) == count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import opentimelineio as otio
 import pytest
 
 from tests.wan_backend.interchange.cut_files import cut_of, export, import_
+from wan_backend.frames import movie_length
 from wan_backend.interchange import bundle, process, reading
 from wan_backend.protocol.cut import (
     MAX_CLIPS,
@@ -171,7 +173,7 @@ def test_a_million_clips_are_cut_off_and_counted(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(reading, "MAX_CLIPS", 50)
     found = read(timeline_with(*(otio.schema.Clip(str(at), source_range=span(0, 5)) for at in range(200))))
     assert len(found.cut.tracks[0].clips) == 50
-    assert found.lost == ["Left out: 150 clips."]
+    assert found.lost == ["Left out: clips (150)."]
     assert MAX_CLIPS <= 20_000
 
 
@@ -246,4 +248,20 @@ def test_a_link_in_a_folder_that_is_looked_in_leads_nowhere_else(film: Cut, tmp_
     file = inside / "film.otio"
     export(cut_of(ClipMedia(ClipMediaKind.FILE, "", "/gone", ["a.mp4"], 9)), file)
     result, _ = import_(file, tmp_path / "wan", search=inside)
+    assert result.missing == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
+def test_pipes_that_are_called_like_the_media_keep_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(path: Path) -> Any:
+        pytest.fail(f"{path} was opened")
+
+    monkeypatch.setattr(movie_length, "opened", opened)
+    for name in ("one", "two"):
+        (tmp_path / "inside" / name).mkdir(parents=True)
+        os.mkfifo(tmp_path / "inside" / name / "a.mp4")
+    export(cut_of(ClipMedia(ClipMediaKind.FILE, "", "/gone", ["a.mp4"], 9)), tmp_path / "film.otio")
+    result, _ = import_(tmp_path / "film.otio", tmp_path / "wan", search=tmp_path / "inside")
     assert result.missing == 1
