@@ -186,8 +186,7 @@ class Executor:
         return self._warm
 
     def _refusal(self, error: Exception, params: RunParams) -> Refusal:
-        device = self._warm.model.device if self._warm else torch.device("cpu")
-        name = Sentence("The machine") if device.type == "cpu" else Sentence("The graphics card")
+        name = failures.PROCESSOR if self._device(params).type == "cpu" else failures.CARD
         problem = failures.problem_of(error, params, name)
         if problem.kind != ProblemKind.CANCELED:
             expected = isinstance(error, ProtocolError)
@@ -195,6 +194,15 @@ class Executor:
         else:
             log.info("job %s is canceled", params.job_id)
         return Refusal(problem)
+
+    def _device(self, params: RunParams) -> torch.device:
+        """Where a job runs; trainings and larger takes leave no model here that would say it."""
+        if self._warm is not None:
+            return self._warm.model.device
+        try:
+            return devices.choose(params.device)
+        except Refusal:  # which is what the job was refused for
+            return torch.device("cpu")
 
     def _free_memory(self, problem: Problem) -> None:
         """Free what a failed job has left."""

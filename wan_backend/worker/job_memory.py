@@ -44,6 +44,16 @@ class JobMemory:
         """Sentences about it for the finished take."""
         log.info("memory: %s, %.2f GB free on %s", self.plan, free_bytes / 1e9, model.device)
 
+    @property
+    def device_bytes(self) -> int:
+        """What was free for the job on the device when it began."""
+        return self._room.device_bytes
+
+    @property
+    def on_cpu(self) -> bool:
+        """True where the device's memory is the machine's."""
+        return self._room.on_cpu
+
     def learn_of_spilling(self) -> None:
         """The driver moved some of it to the machine's memory: the plan stays, and later jobs begin with a smaller."""
         room = self._room
