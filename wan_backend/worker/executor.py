@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 
 SWITCH_SECONDS = 0.0005
 """How soon a thread of Python lets another one run. While a model is loaded, a compiler and the imports of kernels run
-beside it, and each of its thousand short calls waited Python's usual 5 ms for them: 3 s in all."""
+beside it, and each of its thousand short calls may wait Python's usual 5 ms for them. What that costs was not measured
+by itself: a profile of a first step on a card had 3 s that neither reading nor copying explained."""
 CARD_FAILED = 70
 """The exit code of a worker whose card can't be used any more."""
 
