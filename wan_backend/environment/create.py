@@ -88,9 +88,7 @@ EXTRAS = {
     "signing": Extra(Sentence("Installing what signs movies"), Sentence("Movies can be signed.")),
     "cluster": Extra(Sentence("Installing Ray"), Sentence("Workers can run on a Ray cluster.")),
     "web": Extra(Sentence("Installing Gradio"), Sentence("The page for a browser can be served.")),
-    "finish": Extra(
-        Sentence("Installing what reads upscaling models"), Sentence("Finished takes can be made larger.")
-    ),
+    "finish": Extra(Sentence("Installing what reads upscaling models"), Sentence("Finished takes can be made larger.")),
 }
 """By the word that asks for it; lock_<word>.txt lists the packages of each."""
 

@@ -26,7 +26,7 @@ from .diffusers_internals import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NA
 
 CONFIG_NAME = "config.json"
 BLOCK_KEYS = {"num_layers", "num_hidden_layers", "num_res_blocks"}
-"""Of the configurations of Wan's components, what says how often something is there; the files have a number for each."""
+"""Of the configurations of Wan's components, what says how often something is there; files have a number for each."""
 
 
 def load(
@@ -93,8 +93,9 @@ def _kept(kind: Any) -> tuple[str, ...]:
 
 def _check_blocks(folder: Path) -> None:
     """Raise UnusableFile if the configuration speaks of more blocks than its files have: all would be built first."""
-    names = [name for file in sorted(folder.glob("*.safetensors")) for name in weights_head.read_head(file).tensors]
-    if not names:
+    heads = [weights_head.parse_safetensors(file) for file in sorted(folder.glob("*.safetensors"))]
+    names = [name for head in heads if isinstance(head, weights_head.WeightsHead) for name in head.tensors]
+    if not names:  # which is said once they are read
         return
     most = max(map(len, numbers_in(names).values()), default=0)
     for key, value in _values(guarded_files.read_json(folder / CONFIG_NAME)):

@@ -26,7 +26,6 @@ from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.looks import MakeLookResult
 from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
-from ..protocol.sentences import Sentence
 from . import failures
 from .finish_job import make_larger
 from .idle_memory import IdleMemory

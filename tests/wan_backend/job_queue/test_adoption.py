@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import os
 import queue as queues
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
