@@ -17,15 +17,18 @@ import errno
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..protocol.media import PARTIAL_SUFFIX
+from ..protocol.plain_names import is_name
 from . import private_files, whole_file
 
 SETTINGS_FILE, SAMPLES_FOLDER, WITHOUT_FILE = "training.json", "samples", "without.jpg"
 NAME_TRIES = 1000
+_STEP, _SAMPLE = re.compile(r"step [0-9]{6}"), re.compile(r"(?:without|[0-9]{6})\.jpg")
 MAX_SETTINGS_BYTES = 1 << 20
 
 
@@ -53,7 +56,7 @@ def claim(loras_folder: Path, name: str, job_id: str, settings: Mapping[str, Any
 
 
 def find(loras_folder: Path, name: str, job_id: str) -> Path | None:
-    """The folder that the training has already."""
+    """The folder that the training has already; an empty `name` is any."""
     return next((folder for folder in _of_name(loras_folder, name) if is_of(folder, job_id)), None)
 
 
@@ -67,10 +70,51 @@ def is_of(folder: Path, job_id: str) -> bool:
     return False
 
 
+def files_of(folder: Path) -> list[tuple[str, int]]:
+    """What a training has written there: names as `is_file_name` has them, and sizes, in order. Never raises."""
+    found = []
+    for place in (folder, *_folders_in(folder)):
+        for entry in _entries(place):
+            name = entry.name if place == folder else f"{place.name}/{entry.name}"
+            with contextlib.suppress(OSError):  # it may go meanwhile
+                if is_file_name(name) and entry.is_file(follow_symlinks=False):
+                    found.append((name, entry.stat(follow_symlinks=False).st_size))
+    return sorted(found)
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a training writes a file of that name into its folder, or into one in it, with a slash between."""
+    place, _, file = name.rpartition("/")
+    if not is_name(file, windows=True):
+        return False
+    if place == SAMPLES_FOLDER:
+        return _SAMPLE.fullmatch(file) is not None
+    if place and _STEP.fullmatch(place) is None:
+        return False
+    return file.endswith(".safetensors") or (name == SETTINGS_FILE)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    entries = [entry for entry in _entries(folder) if entry.is_dir(follow_symlinks=False)]
+    return [folder / entry.name for entry in entries if entry.name == SAMPLES_FOLDER or _STEP.fullmatch(entry.name)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return list(entries)
+    return []
+
+
 def _of_name(loras_folder: Path, name: str) -> Iterator[Path]:
-    called = re.compile(rf"{re.escape(name)}(?: [0-9]+)?")
+    """Names are compared composed: some disks give them back with their marks apart."""
+    called = re.compile(rf"{re.escape(_composed(name))}(?: [0-9]+)?" if name else r".*", re.DOTALL)
     with contextlib.suppress(FileNotFoundError):
-        yield from (loras_folder / each for each in sorted(os.listdir(loras_folder)) if called.fullmatch(each))
+        names = sorted(os.listdir(loras_folder))
+        yield from (loras_folder / each for each in names if called.fullmatch(_composed(each)))
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _named(begun: Path, name: str) -> Path:

@@ -196,9 +196,9 @@ def test_it_goes_also_where_the_film_was_before_it_was_saved_elsewhere(desk, add
     desk.until(job_id, "done")
     (tmp_path / "elsewhere").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "elsewhere" / "film.blend"))
-    addon("background.made_folder").make(os.path.join(folder, "clip-1"), job_id)
+    addon("background.made_folder").make(os.path.join(folder, "clip-9"), job_id)
     desk.session.clear()
-    assert not os.path.exists(folder)
+    assert not os.path.exists(os.path.join(folder, "clip-9"))
 
 
 def test_of_a_film_that_had_no_place_yet_it_is_in_our_own_folder(desk, addon, user_folder) -> None:

@@ -57,7 +57,7 @@ def test_tensors_that_dont_fit_each_other_are_refused(tmp_path):
 def test_a_file_that_speaks_of_more_than_it_has_is_refused_before_anything_is_built(tmp_path):
     tensors = upscaling_models.tensors()
     block = next(name for name in tensors if name.startswith("model.1.sub.0."))
-    more = {block.replace("sub.0.", "sub.20000."): tensors[block]}
+    more = {block.replace("sub.0.", "sub.20000."): tensors[block].clone()}
     file = tmp_path / "many.safetensors"
     safetensors.torch.save_file({**tensors, **more}, file)
     assert "it names a block 20,000 of 'model.1.sub' and has 3 of these" in why(file)

@@ -54,6 +54,12 @@ def test_of_two_that_begin_at_the_same_moment_each_has_a_folder(tmp_path, monkey
     assert sorted(os.listdir(tmp_path)) == ["Waves", "Waves 2"]
 
 
+def test_a_disk_that_gives_names_back_with_their_marks_apart_has_it_all_the_same(tmp_path):
+    training_folder.claim(tmp_path, "Caf\u00e9", OWN, {})
+    os.rename(tmp_path / "Caf\u00e9", tmp_path / "Cafe\u0301")
+    assert training_folder.find(tmp_path, "Caf\u00e9", OWN) == tmp_path / "Cafe\u0301"
+
+
 def test_a_training_finds_its_folder_though_the_name_before_it_is_free_again(tmp_path):
     begun(tmp_path, OTHER)
     own = begun(tmp_path, OWN)
