@@ -170,6 +170,10 @@ class SentMedia:
                     path.unlink()
             except OSError as error:
                 log.warning("%s could not be removed: %s", path, error)
+        for path in (folder for place in _children(self._takes) for folder in _children(place)):
+            # A take goes once its client has it; a training that was stopped and never resumed would stay for ever.
+            if (path / training_folder.SETTINGS_FILE).is_file() and _used(path) < oldest:
+                shutil.rmtree(path, ignore_errors=True)
 
     def _there(self, content: t.Content) -> int:
         if not t.is_sha256(content.sha256) or content.size_bytes < 0:

@@ -44,6 +44,7 @@ def kept(job: dict[str, Any]) -> list[tuple[int, str]]:
 
 def test_a_lora_comes_home_with_its_samples_and_those_before_it(relay, training, loras, tmp_path):
     near = relay()
+    near.wait(lambda m: m.get("method") == "link" and m["params"]["connected"])
     plan = near.call("plan", request=training())
     assert plan["problem"] is None and plan["training"]["clips"] == 8
     job_id = near.submit(training("kept:2"))
@@ -97,12 +98,12 @@ def test_a_name_that_is_taken_here_gets_a_number_and_its_files_with_it(relay, tr
 
 def test_a_line_that_breaks_and_a_blender_that_is_closed_lose_nothing(relay, training, loras, tmp_path):
     near = relay(line=("--break-after", "60000", "--once", str(tmp_path / "fault")), serve=("--stay",))
-    job_id = near.submit(training("kept:4 slow:0.3"))
+    job_id = near.submit(training("kept:4 slow:1"))
     near.wait(lambda m: bool(_kept_of(m, job_id)))
     near.end_stdin()
     again = relay(serve=("--stay",))
-    again.call("list")
-    done = again.wait_for(job_id, "done")
+    wait_until(lambda: again.jobs()[job_id]["state"] == "done")
+    done = again.jobs()[job_id]
     assert [step for step, _ in kept(done)] == [1, 2, 3, 4, 4]
     assert all(Path(each["path"]).is_file() for each in done["training"]["kept"])
 
@@ -117,6 +118,8 @@ def test_of_one_that_fails_what_was_kept_comes_and_stays_over_there_for_a_retry(
     assert list(far.glob("*/Harbor"))
     near.call("retry", job_id=job_id)
     near.wait_for(job_id, "failed")
+    note = tmp_path / f"near/landed/{job_id}.training.json"
+    wait_until(lambda: json.loads(note.read_bytes())["whole"])
     near.call("clear", job_ids=[job_id])
     wait_until(lambda: not list(far.glob("*/Harbor")))
     assert "samples/000002.jpg" in files(loras / "Harbor")
