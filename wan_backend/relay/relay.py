@@ -199,7 +199,8 @@ class Relay:
 
         def start(hand_in: Answer) -> None:
             def answered(plan: m.Plan) -> None:
-                lacking = media_folder.check(params.request.media_folder, plan.disk_bytes)
+                what = media_folder.MEDIA if params.request.training is None else media_folder.LORAS
+                lacking = media_folder.check(params.request.media_folder, plan.disk_bytes, what)
                 here = self._named(self._places.here(m.Plan, plan))
                 hand_in(here if here.problem or lacking is None else replace(here, problem=lacking))
 

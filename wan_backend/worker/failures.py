@@ -164,10 +164,12 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
             reason=disk_errors.reason(error),
         )
         return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
+    trains = params.request.training is not None
     sentence = Sentence(
-        "{where} can't be written ({reason}); choose another media folder.",
+        "{where} can't be written ({reason}); choose another {what}.",
         where=where,
         reason=disk_errors.reason(error),
+        what=media_folder.LORAS if trains else media_folder.MEDIA,
     )
     return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
 

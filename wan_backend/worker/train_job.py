@@ -151,7 +151,7 @@ def train(
     on_read: Callable[[str], None] = lambda _place: None,
 ) -> RunResult:
     """Train the LoRA of a job. Raises Refusal, Stopped, OSError, or what the libraries raise."""
-    problem = media_folder.check(params.request.media_folder, params.plan.disk_bytes)
+    problem = media_folder.check(params.request.media_folder, params.plan.disk_bytes, media_folder.LORAS)
     if problem is not None:
         raise Refusal(problem)
     return _TrainJob(params, model, report, should_stop, read, on_read).run()

@@ -24,18 +24,21 @@ class TrainedLoras:
     def __init__(self, loras_folder: Path, name: str, job_id: str, kept: list[TrainedLora]) -> None:
         """`kept` are those that an earlier try has left."""
         self.name, self._job_id, self._loras_folder = name, job_id, loras_folder
+        self._settings: Mapping[str, Any] = {}
         self.folder = loras_folder / name
         """Its own once it has begun, maybe with a number behind the name."""
         self.kept = [lora for lora in kept if Path(lora.path).exists()]
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Find the folder, or make it. Raises OSError."""
+        self._settings = settings
         self.folder = training_folder.claim(self._loras_folder, self.name, self._job_id, settings)
 
     def keep(
         self, step: int, factors: Mapping[str, Mapping[str, Tensor]], head: Mapping[str, str], picture: str
     ) -> None:
         """Keep the LoRA of that step, and only the last few. Raises OSError."""
+        self._have_folder()
         folder = self.folder / f"step {step:06d}"
         path = self._write(folder, f"{self.folder.name} {step:06d}", factors, head)
         self.kept = [*(lora for lora in self.kept if lora.step != step), TrainedLora(step, str(path), picture)]
@@ -47,9 +50,15 @@ class TrainedLoras:
 
     def finish(self, step: int, factors: Mapping[str, Mapping[str, Tensor]], head: Mapping[str, str]) -> None:
         """Put the finished LoRA beside the last few. Raises OSError."""
+        self._have_folder()
         path = self._write(self.folder, self.folder.name, factors, head)
         last = next((lora for lora in self.kept if lora.step == step), TrainedLora(step, ""))
         self.kept = [*self.kept, replace(last, path=str(path))]
+
+    def _have_folder(self) -> None:
+        """A person may have removed it meanwhile, or have put another in its place."""
+        if not training_folder.is_of(self.folder, self._job_id):
+            self.begin(self._settings)
 
     def _write(
         self, folder: Path, name: str, factors: Mapping[str, Mapping[str, Tensor]], head: Mapping[str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,16 @@ def test_a_folder_that_cant_be_written_leaves_nothing_behind(tmp_path, monkeypat
     with pytest.raises(PermissionError):
         begun(tmp_path, OWN)
     assert not os.listdir(tmp_path)
+
+
+def test_a_folder_that_goes_or_is_replaced_meanwhile_is_made_anew(tmp_path):
+    loras = TrainedLoras(tmp_path, "Waves", OWN, [])
+    loras.begin({"name": "Waves"})
+    shutil.rmtree(loras.folder)
+    loras.keep(1, {}, {}, "")
+    assert training_folder.is_of(tmp_path / "Waves", OWN)
+    shutil.rmtree(loras.folder)
+    (tmp_path / "Waves").write_text("a person's")
+    loras.keep(2, {}, {}, "")
+    assert loras.folder == tmp_path / "Waves 2" and training_folder.is_of(loras.folder, OWN)
+    assert (tmp_path / "Waves").read_text() == "a person's"
