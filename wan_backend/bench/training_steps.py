@@ -8,7 +8,6 @@ is tried, as in a training, and the row says so. `tiny` is for seeing that each 
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ from ..training import lora_layers
 from ..training.kept_clips import EncodedClip
 from ..training.noising import NoisedClip, Times
 from ..training.trained_model import TrainedModel
+from . import figures
 from .caps import GIB, capped
 from .random_weights import TRANSFORMER_CONFIGS, made_on, restore_fp32
 from .time_and_memory import synchronize
@@ -119,8 +119,7 @@ def run(names: list[str], device: torch.device, file: Path | None = None) -> int
             best = min((each.seconds for each in plain), default=0.0)
             _say(_line(row, best, min((each.allocated_bytes for each in plain), default=0)))
             found[name] = [asdict(each) for each in rows]
-            if file is not None:  # with each row: what was measured stays, whatever ends the rest
-                file.write_text(json.dumps({"device": devices.name(device), "rows": found}, indent=2) + "\n")
+            figures.write(file, {"device": devices.name(device), "rows": found})  # what was measured stays
     return 0
 
 
