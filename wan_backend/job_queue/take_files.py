@@ -37,11 +37,16 @@ def find_take(media_folder: str, job_id: str) -> Take | None:
     """
     try:
         own = folder_of(media_folder, job_id)
-        numbered = sorted(filter(take_names.title_of, os.listdir(media_folder)), reverse=True)
+        numbered = sorted(filter(take_names.title_of, os.listdir(media_folder)), key=_number, reverse=True)
     except (OSError, ValueError):
         return None
     folders = [own, *(own.with_name(name) for name in numbered[:NEWEST_TAKES])]
     return next((take for folder in folders if (take := _whole_take(folder, job_id)) is not None), None)
+
+
+def _number(name: str) -> int:
+    """That in front of a take's name."""
+    return int(name.partition(" ")[0])
 
 
 def _whole_take(folder: Path, job_id: str) -> Take | None:
