@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ..storage.byte_sizes import size_in_words
 from ..storage.disk_errors import write_problem
 from ..storage.take_folder import OF_TAKE, TakeFolder
 from .asked import AskedFor
-from .incoming import Course, IncomingFile, digest_of
+from .incoming import Announced, Course, IncomingFile, digest_of
 from .line import Line
 from .places import Places
 
@@ -41,15 +41,13 @@ AGAIN_SECONDS = 10.0
 
 
 @dataclass
-class _Arrival:
+class _Arrival(Announced):
     """A take that is on its way."""
 
     job_id: str
     media_folder: str
     take: Take | None = None
     """As the far server has it, once it is whole there."""
-    known: dict[str, t.TakeFile] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
     looks: bool = False
     look_at: float = 0.0
     problem: Problem | None = None
@@ -97,27 +95,22 @@ class Fetcher:
             return NO_SENTENCE
         if arrival.problem is not None:
             return arrival.problem.sentence
-        total = sum(file.size_bytes for file in arrival.known.values())
         return Sentence(
             "The take comes from {name}: {done} of {total}.",
             name=self._line.name,
             done=size_in_words(self.done_bytes(job_id)),
-            total=size_in_words(total),
+            total=size_in_words(arrival.total_bytes),
         )
 
     def done_bytes(self, job_id: str) -> int:
         """How much of a take is here."""
         arrival = self._arrivals.get(job_id)
-        if arrival is None:
-            return 0
-        missing = set(arrival.missing)
-        done = sum(file.size_bytes for name, file in arrival.known.items() if name not in missing)
-        return done + self._incoming.written_of(job_id)
+        return 0 if arrival is None else arrival.done_bytes(self._incoming.written_of(job_id))
 
     def total_bytes(self, job_id: str) -> int:
         """How large a take is, as far as it is known."""
         arrival = self._arrivals.get(job_id)
-        return 0 if arrival is None else sum(file.size_bytes for file in arrival.known.values())
+        return 0 if arrival is None else arrival.total_bytes
 
     @property
     def current(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +26,24 @@ class Course:
     is_other: Callable[[], None]
     """It isn't the file that was announced: it was replaced over there, or is gone."""
     disk_failed: Callable[[OSError], None]
+
+
+@dataclass(kw_only=True)
+class Announced:
+    """The files that a job has over there, and those of them that are still to come."""
+
+    known: dict[str, t.TakeFile] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def total_bytes(self) -> int:
+        """How much they are, as far as they are known."""
+        return sum(file.size_bytes for file in self.known.values())
+
+    def done_bytes(self, written: int) -> int:
+        """How much is here, with what is `written` of the file that comes now."""
+        missing = set(self.missing)
+        return sum(file.size_bytes for name, file in self.known.items() if name not in missing) + written
 
 
 @dataclass

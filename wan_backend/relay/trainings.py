@@ -25,7 +25,7 @@ from ..storage import private_files, training_folder, whole_file
 from ..storage.byte_sizes import size_in_words
 from ..storage.disk_errors import write_problem
 from ..storage.training_folder import SETTINGS_FILE
-from .incoming import Course, IncomingFile
+from .incoming import Announced, Course, IncomingFile
 from .line import Line
 from .places import Places
 
@@ -52,7 +52,7 @@ class Landed:
 
 
 @dataclass
-class _Arrival:
+class _Arrival(Announced):
     """A training of which something may be missing."""
 
     job_id: str
@@ -63,8 +63,6 @@ class _Arrival:
     done: bool = False
     kept: object = None
     """What the far server says that it has, as of the last look."""
-    known: dict[str, t.TakeFile] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
     looks: bool = False
     look_at: float = 0.0
     problem: Sentence = NO_SENTENCE
@@ -109,16 +107,12 @@ class TrainingFetcher:
     def done_bytes(self, job_id: str) -> int:
         """How much is here of what a training has brought."""
         arrival = self._arrivals.get(job_id)
-        if arrival is None:
-            return 0
-        missing = set(arrival.missing)
-        done = sum(file.size_bytes for name, file in arrival.known.items() if name not in missing)
-        return done + self._incoming.written_of(job_id)
+        return 0 if arrival is None else arrival.done_bytes(self._incoming.written_of(job_id))
 
     def total_bytes(self, job_id: str) -> int:
         """How much it has brought, as far as that is known."""
         arrival = self._arrivals.get(job_id)
-        return 0 if arrival is None else sum(file.size_bytes for file in arrival.known.values())
+        return 0 if arrival is None else arrival.total_bytes
 
     def is_whole(self, job_id: str) -> bool:
         """Whether all that an ended training has brought is here."""
