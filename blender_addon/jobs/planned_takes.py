@@ -18,6 +18,7 @@ from ...wan_backend.protocol.messages import (
     FrameRate,
     Guide,
     ModelRow,
+    Origin,
     Source,
     TakeRequest,
     Task,
@@ -155,6 +156,20 @@ def sources_folder(asked: TakeRequest, job_id: str) -> str:
 def clips_folder(job_id: str) -> str:
     """The folder for what is rendered for a training of the open film."""
     return os.path.join(request.media_folder(folders.preferences()), SOURCES_FOLDER, job_id)
+
+
+def clips_folders(job_id: str, origin: Origin) -> list[str]:
+    """Where what was rendered for a training may lie: also where the film was when it was asked for."""
+    found = [clips_folder(job_id)]
+    if origin.project:
+        beside = os.path.dirname(origin.project)
+        own = folders.preferences().media_folder.strip() if folders.preferences() is not None else ""
+        if own.startswith("//"):
+            found.append(os.path.join(beside, own[2:], SOURCES_FOLDER, job_id))
+        found.append(os.path.join(beside, request.MEDIA_FOLDER, SOURCES_FOLDER, job_id))
+    elif is_name(origin.project_id):
+        found.append(str(folders.user_folder() / "media" / origin.project_id / SOURCES_FOLDER / job_id))
+    return list(dict.fromkeys(map(os.path.normpath, found)))
 
 
 def _guide(settings: Any, task: Task) -> Guide:

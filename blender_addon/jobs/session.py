@@ -277,7 +277,7 @@ class Session:
         trained = [job for job_id in ended if (job := self.jobs.get(job_id)) is not None and job.summary.training]
         for job in trained:
             if self.file.has(job):
-                self.sourcing.remove_rendered(job.job_id)
+                self.sourcing.remove_rendered(job.job_id, job.summary.origin)
         self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_on_server(job_id)])
         self.jobs.forget(ended)  # after the line above, which asks where they are
         self.file.forget_pending(ended)

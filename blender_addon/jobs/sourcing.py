@@ -13,6 +13,7 @@ from ...wan_backend.protocol.messages import (
     JobState,
     JobStatus,
     JobSummary,
+    Origin,
     Problem,
     ProblemKind,
     Source,
@@ -125,12 +126,14 @@ class Sourcing:
         self._jobs.end(job_id, JobState.CANCELED)
         return True
 
-    def remove_rendered(self, job_id: str) -> None:
+    def remove_rendered(self, job_id: str, origin: Origin) -> None:
         """Remove what was rendered for a training of the open film, which nobody will ask for once more.
 
-        That of a take stays: another take may be made from it.
+        That of a take stays: another take may be made from it. `origin` says where the film was, should it have been
+        saved elsewhere since.
         """
-        remove_rendered(planned_takes.clips_folder(job_id), job_id)
+        for folder in planned_takes.clips_folders(job_id, origin):
+            remove_rendered(folder, job_id)
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
         """Render again what is not on the disk; False if everything is there and the server may retry at once."""

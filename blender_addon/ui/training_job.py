@@ -19,8 +19,11 @@ KIND_WORDS = {TrainingKind.LOOK: "Look", TrainingKind.SUBJECT: "Subject", Traini
 SIDE = 192
 """Of the curve's picture, in pixels."""
 MARGIN = 6
-LARGE, SMALL = 6.2, 3.4
-"""The scales of the pictures: three, and up to five beside one another fit a sidebar."""
+ROOM = 14.4
+"""The width of a sidebar in the units of pictures' scales: those beside one another share it."""
+UNIT_PIXELS = 20
+LARGEST, CURVE = 7.2, 3.6
+"""The scales of a picture that has no others beside it, and of the curve where samples are above it."""
 SMOOTHED = 7
 """So many points of a curve make one of the line that is drawn over them."""
 MAX_KEPT = 32
@@ -57,41 +60,66 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus)
     training = job.training
     if training is None:
         return
-    pictures = [(iface_("Loss"), _curve_icon(job.job_id, training))]
     newest = training.newest
+    samples = []
     if newest is not None and newest.picture:
-        pictures.append((iface_("Without"), thumbnail_icons.icon_of(training.picture_without)))
-        pictures.append((iface_("Step {}").format(newest.step), thumbnail_icons.icon_of(newest.picture)))
-    _draw_pictures(layout, pictures)
-    words = facts(training)
-    if words:
-        paragraph.draw(layout, context, words, "INFO", translate=False)
+        samples.append((iface_("Without"), thumbnail_icons.icon_of(training.picture_without)))
+        samples.append((iface_("Step {}").format(newest.step), thumbnail_icons.icon_of(newest.picture)))
+    samples = [(title, icon) for title, icon in samples if icon]
+    _draw_pictures(layout, samples)
+    _draw_course(layout, context, job, training, CURVE if samples else LARGEST)
     for note in training.notes:
         paragraph.draw(layout, context, note, "INFO")
     if training.kept:
         _draw_kept(layout, job, training.kept)
 
 
-def _draw_pictures(layout: bpy.types.UILayout, pictures: list[tuple[str, int]]) -> None:
-    shown = [(title, icon) for title, icon in pictures if icon]
-    if not shown:
+def _draw_pictures(layout: bpy.types.UILayout, samples: list[tuple[str, int]]) -> None:
+    """The samples as large as there is room for: wide pictures leave half of their square empty as it is."""
+    if not samples:
         return
     row = layout.row(align=True)
-    for title, icon in shown:
+    for title, icon in samples:
         column = row.column(align=True)
         column.label(text=title, translate=False)
-        column.template_icon(icon_value=icon, scale=LARGE)
+        column.template_icon(icon_value=icon, scale=_scale(len(samples)))
+
+
+def _draw_course(
+    layout: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus, training: TrainingStatus, scale: float
+) -> None:
+    """The curve of the loss, and the facts beside it."""
+    words = facts(training)
+    curve = _curve_icon(job.job_id, training)
+    if not curve:
+        if words:
+            paragraph.draw(layout, context, words, "INFO", translate=False)
+        return
+    row = layout.row(align=True)
+    side = row.column(align=True)
+    side.template_icon(icon_value=curve, scale=scale)
+    column = row.column(align=True)
+    column.label(text="Loss")
+    region = context.region.width if context.region else 300
+    beside = region - scale * UNIT_PIXELS * context.preferences.system.ui_scale
+    paragraph.draw(column, context, words, translate=False, width_pixels=beside)
+
+
+def _scale(count: int) -> float:
+    """Of each of so many pictures beside one another."""
+    return min(LARGEST, ROOM / max(1, count))
 
 
 def _draw_kept(layout: bpy.types.UILayout, job: JobStatus, kept: list[TrainedLora]) -> None:
     """A column for each LoRA: its sample, if there is one, and the button that uses it."""
     layout.label(text="Use this one:")
     row = layout.row(align=True)
-    for lora in {each.step: each for each in kept}.values():  # the finished one in place of that of its step
+    shown = {each.step: each for each in kept}.values()  # the finished one in place of that of its step
+    for lora in shown:
         column = row.column(align=True)
         icon = thumbnail_icons.icon_of(lora.picture) if lora.picture else 0
         if icon:
-            column.template_icon(icon_value=icon, scale=SMALL)
+            column.template_icon(icon_value=icon, scale=_scale(len(shown)))
         button = column.operator("wan_vse.use_trained", text=iface_("Step {}").format(lora.step), translate=False)
         button.job_id, button.step = job.job_id, lora.step
 

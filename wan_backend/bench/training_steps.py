@@ -2,7 +2,8 @@
 
 Full-size transformers with random weights on random latents, on one card in one run: first the plain loop (gradient
 checkpointing, AdamW, adapters in 32 bit under autocast as its examples have it, and once more in 16 bit), then ours
-with all of the card, then ours under a cap of torch's allocator. `tiny` is for seeing that it runs, on any device.
+with all of the card, then ours under a cap of torch's allocator. Where a way runs out of memory, the next smaller one
+is tried, as in a training, and the row says so. `tiny` is for seeing that each way runs, on any device.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,6 +44,8 @@ LEFT_OUT = 1
 TEXT_WIDTH, TEXT_TOKENS = 4096, 512
 PLAIN, PLAIN_16_BIT = "diffusers + PEFT", "the same, adapters in 16 bit"
 OURS = "ours"
+FORCED = (("8 bit", None), ("8 bit, all blocks visiting", 0))
+"""Ways in which `tiny` is trained beside the one that fits, with the bytes of blocks that stay."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,10 @@ class TrainingRow:
     reserved_bytes: int
     """The most that torch had of it."""
     memory: str = ""
+    planned_bytes: int = 0
+    """What the plan says that it takes; 0 for the plain loop."""
+    failed: int = 0
+    """So many ways ran out of memory before this one."""
 
 
 class _OneTransformer:
@@ -108,26 +116,63 @@ def run(names: list[str], device: torch.device, file: Path | None = None) -> int
         for row in _measured(work, device):
             rows.append(row)
             plain = [each for each in rows if each.name in (PLAIN, PLAIN_16_BIT)]
-            best, least = min(each.seconds for each in plain), min(each.allocated_bytes for each in plain)
-            _say(_line(row, best, least))
-        found[name] = [asdict(row) for row in rows]
-        figures.write(file, {"device": devices.name(device), "rows": found})
+            best = min((each.seconds for each in plain), default=0.0)
+            _say(_line(row, best, min((each.allocated_bytes for each in plain), default=0)))
+            found[name] = [asdict(each) for each in rows]
+            figures.write(file, {"device": devices.name(device), "rows": found})  # what was measured stays
     return 0
 
 
 def _measured(work: TrainingWork, device: torch.device) -> Iterator[TrainingRow]:
     for name in (PLAIN, PLAIN_16_BIT):
-        yield _plain(work, device, name)
-        devices.release(device)
+        row = _unless_out_of_memory(name, device, partial(_plain, work, device, name))
+        if row is not None:
+            yield row
     shape = _shape(work, device)
     whole = training_needs.choose(shape, devices.free_bytes(device), device.type == "cpu")
-    yield _ours(work, device, OURS, whole, None)
-    devices.release(device)
+    ways: list[tuple[str, TrainingMemory, int | None]] = [(OURS, whole, None)]
     if device.type == "cuda":
         cap_bytes = int(work.cap_gib * GIB)
-        memory = training_needs.choose(shape, cap_bytes)
-        yield _ours(work, device, f"{OURS}, {work.cap_gib:g} GiB", memory, cap_bytes)
+        ways.append((f"{OURS}, {work.cap_gib:g} GiB", training_needs.choose(shape, cap_bytes), cap_bytes))
+    if work is WORKS["tiny"]:
+        ways += [(f"{OURS}, {words}", replace(whole, eight_bit=True, stay_bytes=stay), None) for words, stay in FORCED]
+    for name, memory, cap in ways:
+        row = _smaller_until_it_fits(work, device, name, shape, memory, cap)
+        if row is not None:
+            yield row
+
+
+def _smaller_until_it_fits(
+    work: TrainingWork,
+    device: torch.device,
+    name: str,
+    shape: TrainedShape,
+    memory: TrainingMemory,
+    cap_bytes: int | None,
+) -> TrainingRow | None:
+    """The row of the first way that doesn't run out of memory; None if each does."""
+    way: TrainingMemory | None = memory
+    failed = 0
+    while way is not None:
+        row = _unless_out_of_memory(f"{name} {way}", device, partial(_ours, work, device, name, way, cap_bytes))
+        if row is not None:
+            return replace(row, failed=failed)
+        way, failed = training_needs.smaller(shape, way), failed + 1
+    return None
+
+
+def _unless_out_of_memory(name: str, device: torch.device, measure: Callable[[], TrainingRow]) -> TrainingRow | None:
+    try:
+        return measure()
+    except Exception as error:
+        if not devices.is_out_of_memory(error):
+            raise
+        words = str(error).splitlines()[0]
+    finally:
         devices.release(device)
+    devices.release(device)  # only here is the error gone, and with its traceback its tensors
+    _say(f"  {name}: {words}")
+    return None
 
 
 def _shape(work: TrainingWork, device: torch.device) -> TrainedShape:
@@ -193,7 +238,8 @@ def _ours(
     transformer = _transformer(work, device, dtype)
     if memory.eight_bit:
         eight_bit.quantize(transformer)
-    transformer.to("cpu")
+    if memory.stay_bytes is not None:
+        transformer.to("cpu")
     devices.release(device)
     plan = TrainingPlan(work.steps, work.steps, RANK, 1e-4, 0, 1, 3.0)
     model: Any = _OneTransformer(transformer, device)
@@ -208,10 +254,12 @@ def _ours(
             trained.learn(clip, NoisedClip.of(latents, Times(3.0), 1, number), embeds, None, never)
             trained.apply(number)
 
-        return _timed(name, device, work.steps, step, str(memory))
+        return _timed(name, device, work.steps, step, memory)
 
 
-def _timed(name: str, device: torch.device, steps: int, step: Callable[[int], None], memory: str = "") -> TrainingRow:
+def _timed(
+    name: str, device: torch.device, steps: int, step: Callable[[int], None], memory: TrainingMemory | None = None
+) -> TrainingRow:
     on_card = device.type == "cuda"
     if on_card:
         torch.cuda.reset_peak_memory_stats(device)
@@ -223,15 +271,17 @@ def _timed(name: str, device: torch.device, steps: int, step: Callable[[int], No
         seconds.append(time.perf_counter() - began)
     allocated = torch.cuda.max_memory_allocated(device) if on_card else 0
     reserved = torch.cuda.max_memory_reserved(device) if on_card else 0
-    return TrainingRow(name, median(seconds[LEFT_OUT:]), allocated, reserved, memory)
+    words, planned = ("", 0) if memory is None else (str(memory), memory.peak_bytes)
+    return TrainingRow(name, median(seconds[LEFT_OUT:]), allocated, reserved, words, planned)
 
 
 def _line(row: TrainingRow, best: float, least: int) -> str:
     ratio = best / row.seconds
+    ways = f", after {row.failed} that ran out of memory" if row.failed else ""
     share = f", {row.allocated_bytes / least:.2f} of its memory" if least else ""
     gib = f", {row.allocated_bytes / GIB:.2f} GiB ({row.reserved_bytes / GIB:.2f} reserved)" if least else ""
     ours = f" ({ratio:.2f}x as fast as the faster plain loop{share})" if row.name.startswith(OURS) else ""
-    return f"  {row.name:<30} {row.seconds:.3f} s a step{gib}{ours} {row.memory}"
+    return f"  {row.name:<30} {row.seconds:.3f} s a step{gib}{ours} {row.memory}{ways}"
 
 
 def _say(line: str) -> None:

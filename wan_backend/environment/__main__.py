@@ -34,12 +34,6 @@ log = logging.getLogger(__name__)
 BACKEND_FILE = "backend.json"
 """Written beside the environment once it is whole: {"python": path}; the add-on looks for it."""
 NOTHING = Amount()
-ADDED = {
-    "signing": Sentence("Movies can be signed."),
-    "cluster": Sentence("Workers can run on a Ray cluster."),
-    "web": Sentence("The page for a browser can be served."),
-    "finish": Sentence("Finished takes can be made larger."),
-}
 TELL_SECONDS = 0.25
 SHARES = (0.0, 0.04, 0.08, 0.95, 1.0)
 """How much of the bar each step of `make` has."""
@@ -152,7 +146,7 @@ def _add(extra: str, folder: Path) -> int:
     except (OSError, ValueError, KeyError, TypeError):
         words = Sentence("No environment was set up in {folder}: set the backend up first.", folder=folder)
         return _failed(Problem(ProblemKind.SETUP, words))
-    _send("setup", SetupProgress(SetupState.DONE, 1, 1, 1.0, ADDED[extra]))
+    _send("setup", SetupProgress(SetupState.DONE, 1, 1, 1.0, create.EXTRAS[extra].added))
     return 0
 
 

@@ -41,13 +41,6 @@ CONSTRAINTS = HERE / "constraints.txt"
 LOCK, LOCK_TORCH = HERE / "lock.txt", HERE / "lock_torch.txt"
 LOCK_HOPPER = HERE / "lock_hopper.txt"
 """FlashAttention 3 for Hopper cards; this list is written by hand, since no other package needs it."""
-EXTRAS = {
-    "signing": Sentence("Installing what signs movies"),
-    "cluster": Sentence("Installing Ray"),
-    "web": Sentence("Installing Gradio"),
-    "finish": Sentence("Installing what reads upscaling models"),
-}
-"""What is added for those who ask for it, and what is said meanwhile; lock_<name>.txt lists the packages of each."""
 REACH = ("proxy", "cert", "client-cert", "timeout", "retries")
 """Of a person's settings of pip, how the network is reached; these are kept."""
 MIRROR = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host")
@@ -81,6 +74,23 @@ class InstallStep:
 def python_of(folder: Path) -> Path:
     """The environment's Python."""
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What is said of packages that are added for those who ask for them."""
+
+    installing: Sentence
+    added: Sentence
+
+
+EXTRAS = {
+    "signing": Extra(Sentence("Installing what signs movies"), Sentence("Movies can be signed.")),
+    "cluster": Extra(Sentence("Installing Ray"), Sentence("Workers can run on a Ray cluster.")),
+    "web": Extra(Sentence("Installing Gradio"), Sentence("The page for a browser can be served.")),
+    "finish": Extra(Sentence("Installing what reads upscaling models"), Sentence("Finished takes can be made larger.")),
+}
+"""By the word that asks for it; lock_<word>.txt lists the packages of each."""
 
 
 def backend_steps(torch: TorchBuild, more: Sequence[str] = (), extras: Sequence[str] = ()) -> list[InstallStep]:
@@ -119,7 +129,7 @@ def backend_steps(torch: TorchBuild, more: Sequence[str] = (), extras: Sequence[
 
 def extra_step(extra: str) -> InstallStep:
     """The pip call that adds one of EXTRAS to an environment."""
-    return InstallStep(EXTRAS[extra], (*LISTED, str(HERE / f"lock_{extra}.txt")))
+    return InstallStep(EXTRAS[extra].installing, (*LISTED, str(HERE / f"lock_{extra}.txt")))
 
 
 def pins() -> list[str]:

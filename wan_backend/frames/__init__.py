@@ -9,6 +9,7 @@ movie_copy         pictures in files as one movie
 still_pictures     still pictures, decoded within a budget of memory
 color              RGB by the color tags of a file
 resampling         a source's picture to its place in the model's picture
+clip_frames        which frames of its sources a training's clips are cut of
 schedule           which of the model's frames shows which of the scene's; Conformer makes the take's of the model's
 motion             pictures between two pictures
 seam               made frames take the color and the motion of kept ones

@@ -21,7 +21,7 @@ from ..protocol import process_setup
 from ..protocol.conversion import from_json
 from ..protocol.messages import Plan, Source, TakeRequest
 from ..storage import whole_file
-from . import process_limits, source_frames
+from . import clip_frames, process_limits, source_frames
 from .schedule import Schedule
 from .take_writing import COMPRESSION
 from .thumbnail_process import MEMORY_BYTES
@@ -35,7 +35,10 @@ def extract(source: Source, request: TakeRequest, plan: Plan, folder: Path) -> l
 
     A frame that isn't read has the name of one that is.
     """
-    frames = sorted(set(Schedule.of(plan, request).frames_of(source).values()))
+    if request.training is not None:
+        frames = clip_frames.frames_read(source, request.frame_rate.exact() / plan.model_frame_rate.exact(), plan)
+    else:
+        frames = sorted(set(Schedule.of(plan, request).frames_of(source).values()))
     read = source_frames.read(source, frames, plan.width, plan.height, (request.width, request.height))
     folder.mkdir(parents=True, exist_ok=True)
     for frame, picture in zip(frames, read, strict=True):

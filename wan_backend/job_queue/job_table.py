@@ -147,17 +147,19 @@ class JobTable:
         )
         self.move(job, state, problem=problem, sentence=problem.sentence, eta_seconds=None, preview="")
 
-    def clean_up(self, job: Job) -> None:
+    def clean_up(self, job: Job, made_again: bool) -> None:
         """Remove what the try that ends now has left; the media folder may be slow.
 
-        A job that is to be made again, and whose take is whole all the same, is done.
+        A job that is to be made again, and whose take is whole all the same, is done. Of one that was canceled or has
+        failed no take is looked for.
         """
         job_id, takes_folder = job.status.job_id, job.media_folder
+        may_be_whole = made_again and job.status.summary.training is None
         job.media_cleanups, job.media_cleanups_since = job.media_cleanups + 1, time.monotonic()
 
         def clean() -> Take | None:
             take_files.remove_partial(takes_folder, job_id)
-            return take_files.find_take(takes_folder, job_id)
+            return take_files.find_take(takes_folder, job_id) if may_be_whole else None
 
         def done(found: Take | ProtocolError | None) -> None:
             if isinstance(found, Take) and self.has(job) and job.status.state is JobState.QUEUED:

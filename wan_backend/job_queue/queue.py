@@ -211,7 +211,7 @@ class JobQueue:
         """A worker's job is stopped for a while: it is queued where it was, and resumes from its last step."""
         job = self._table.job(job_id)
         if is_working(job.status):
-            self._table.clean_up(job)
+            self._table.clean_up(job, made_again=True)
             self._table.move(job, JobState.QUEUED, hold=hold, sentence=sentence, eta_seconds=None)
 
     def set_aside(self, job_id: str, sentence: Sentence) -> None:
@@ -290,7 +290,7 @@ class JobQueue:
         """The job ended without a take: failed, canceled or interrupted."""
         job = self._table.job(job_id)
         if is_working(job.status):
-            self._table.clean_up(job)
+            self._table.clean_up(job, made_again=False)
         self._table.end(job, state, problem)
 
     def damaged(self, job_id: str, problem: Problem) -> None:

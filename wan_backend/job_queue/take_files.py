@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..protocol import ProtocolError
+from ..protocol import ProtocolError, take_names
 from ..protocol.bounds import is_sane_take
 from ..protocol.conversion import from_json
 from ..protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
@@ -18,6 +18,9 @@ from ..protocol.plain_names import is_id
 from ..storage.whole_file import read_json
 
 log = logging.getLogger(__name__)
+
+NEWEST_TAKES = 20
+"""So many of a folder are looked at: a take that was finished unheard is among the last that were made."""
 
 
 def folder_of(media_folder: str, job_id: str) -> Path:
@@ -28,10 +31,30 @@ def folder_of(media_folder: str, job_id: str) -> Path:
 
 
 def find_take(media_folder: str, job_id: str) -> Take | None:
-    """The job's take if it is on the disk with all its files; a worker may have finished it unheard."""
+    """The job's take if it is on the disk with all its files; a worker may have finished it unheard.
+
+    It is looked for under the job's id, as earlier versions called it, and among the newest of the folder.
+    """
     try:
-        folder = folder_of(media_folder, job_id)
+        own = folder_of(media_folder, job_id)
+        numbered = sorted(filter(take_names.title_of, os.listdir(media_folder)), key=_number, reverse=True)
+    except (OSError, ValueError):
+        return None
+    folders = [own, *(own.with_name(name) for name in numbered[:NEWEST_TAKES])]
+    return next((take for folder in folders if (take := _whole_take(folder, job_id)) is not None), None)
+
+
+def _number(name: str) -> int:
+    """That in front of a take's name."""
+    return int(name.partition(" ")[0])
+
+
+def _whole_take(folder: Path, job_id: str) -> Take | None:
+    """The take in a folder, if it is the job's and whole."""
+    try:
         written = read_json(folder / SETTINGS_FILE)
+        if folder.name != job_id and written["job_id"] != job_id:
+            return None
         take = dataclasses.replace(from_json(Take, written["take"], "take"), folder=str(folder))
         names: Iterable[str] = (frame_file(index) for index in range(take.frames))  # none made before `is_sane_take`
         if take.media_format is not MediaFormat.PNG:

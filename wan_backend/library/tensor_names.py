@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+MAX_DIGITS = 12
 LAYERS_OUTSIDE_BLOCKS = {
     "patch_embedding": "patch_embedding",
     "vace_patch_embedding": "vace_patch_embedding",
@@ -288,3 +289,14 @@ def _vae_nested_name(name: str) -> str | None:
         return f"{block}.{'downsampler' if down else 'upsampler'}.{found[4]}"
     known = _IN_RESNET.get(found[4])
     return known and f"{block}.resnets.{found[3]}.{known}"
+
+
+def numbers_in(names: Iterable[str]) -> dict[str, set[int]]:
+    """Which numbers follow each beginning of a name: of "blocks.0.ffn" and "blocks.2.ffn", 0 and 2 follow "blocks"."""
+    found: dict[str, set[int]] = {}
+    for name in names:
+        parts = name.split(".")
+        for at, part in enumerate(parts):
+            if part.isascii() and part.isdecimal():
+                found.setdefault(".".join(parts[:at]), set()).add(int(part[:MAX_DIGITS]))
+    return found

@@ -17,12 +17,15 @@ from ..storage import guarded_files, unresponsive_folders
 from ..storage.byte_sizes import size_in_words
 from ..storage.guarded_files import UnusableFile
 from . import extras, integrity
-from .weights_head import PICKLED_SUFFIXES
+from .tensor_names import numbers_in
+from .weights_head import PICKLED_SUFFIXES, read_head
 
 FOLDER = "upscale_models"
 """The subfolder of a models folder, as ComfyUI names it."""
 SUFFIXES = (".safetensors", ".sft")
 MAX_FILES = 200
+GAPS, MORE_GAPS = 4, 16
+"""Layers without weights have numbers, too, so those of the others have gaps; in no known model they are as large."""
 PACKAGE = "spandrel"
 """What reads upscaling models; it isn't installed for everyone."""
 NO_PACKAGE = Problem(
@@ -46,10 +49,28 @@ def find(upscaler: str, models_folders: Iterable[str | Path] = ()) -> Path | Pro
         return _unknown(upscaler)
     try:
         integrity.check_safetensors(own, own.name)
+        check_numbering(read_head(own).tensors)
     except UnusableFile as why:
         words = Sentence("The upscaling model {file} can't be used because {why}; get it again.", file=own, why=why)
         return Problem(ProblemKind.MODEL_BROKEN, words)
     return own
+
+
+def check_numbering(names: Iterable[str]) -> None:
+    """Raise UnusableFile if the numbers in tensors' names speak of far more blocks than there are.
+
+    A model of so many would be built before its tensors are missed.
+    """
+    for place, found in numbers_in(names).items():
+        if max(found) > GAPS * len(found) + MORE_GAPS:
+            raise UnusableFile(
+                Sentence(
+                    "it names a block {number} of '{place}' and has {count} of these",
+                    number=f"{max(found):,}",
+                    place=place[:100],
+                    count=f"{len(found):,}",
+                )
+            )
 
 
 def own_files(models_folders: Iterable[str | Path]) -> list[Path]:

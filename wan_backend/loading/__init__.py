@@ -10,6 +10,7 @@ bf16_cache               copies in 16 bit of weights that are kept in 32
 finite                   whether weights are numbers
 sentencepiece_tokenizer  a tokenizer out of a text encoder's file
 upscaling_model          an upscaling model out of a file, whatever its kind
+build_budget             how much may be built for a file: about what it holds
 devices                  which device a job runs on, its memory, its errors
 residency                puts components where the memory plan says, phase by phase
 visits                   a module on a device for a while, and back without a copy

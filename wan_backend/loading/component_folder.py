@@ -6,7 +6,7 @@ Nothing is asked of the hub.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,17 @@ import torch
 from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 
+from ..library import weights_head
+from ..library.tensor_names import numbers_in
 from ..protocol.sentences import Sentence
+from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 from . import bf16_cache, eight_bit
 from .diffusers_internals import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
+
+CONFIG_NAME = "config.json"
+BLOCK_KEYS = {"num_layers", "num_hidden_layers", "num_res_blocks"}
+"""Of the configurations of Wan's components, what says how often something is there; files have a number for each."""
 
 
 def load(
@@ -30,6 +37,7 @@ def load(
     `rounded_to` is the 8-bit format of the weights of a transformer's blocks; None: they are as the others. Raises
     UnusableFile if tensors are missing, and what the libraries raise.
     """
+    _check_blocks(folder)
     if dtype == torch.bfloat16:
         folder = bf16_cache.place(copies, folder, _kept(kind))
     if rounded_to is not None:
@@ -81,6 +89,33 @@ def dtype_of(kind: Any, name: str, dtype: torch.dtype) -> torch.dtype:
 def _kept(kind: Any) -> tuple[str, ...]:
     kind = kind if isinstance(kind, type) else type(kind)
     return tuple(kind._keep_in_fp32_modules or ()) if issubclass(kind, diffusers.ModelMixin) else ()
+
+
+def _check_blocks(folder: Path) -> None:
+    """Raise UnusableFile if the configuration speaks of more blocks than its files have: all would be built first."""
+    heads = [weights_head.parse_safetensors(file) for file in sorted(folder.glob("*.safetensors"))]
+    names = [name for head in heads if isinstance(head, weights_head.WeightsHead) for name in head.tensors]
+    if not names:  # which is said once they are read
+        return
+    most = max(map(len, numbers_in(names).values()), default=0)
+    for key, value in _values(guarded_files.read_json(folder / CONFIG_NAME)):
+        if key in BLOCK_KEYS and isinstance(value, int) and value > most:
+            raise UnusableFile(
+                Sentence(
+                    "its {file} speaks of {count} blocks ({key}), and its files have {there}",
+                    file=CONFIG_NAME,
+                    count=f"{value:,}",
+                    key=key,
+                    there=f"{most:,}",
+                )
+            )
+
+
+def _values(config: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield key, value
+            yield from _values(value)
 
 
 def _check(missing: set[str]) -> None:

@@ -21,11 +21,14 @@ import safetensors.torch
 import torch
 
 from ..library import integrity
-from ..library.upscalers import NO_PACKAGE
+from ..library.upscalers import NO_PACKAGE, check_numbering
+from ..library.weights_head import read_head
 from ..protocol.errors import Refusal
 from ..protocol.messages import ProblemKind
 from ..protocol.sentences import Sentence
 from ..storage.guarded_files import UnusableFile
+from . import devices
+from .build_budget import BuildBudget
 
 STOOD_IN = {
     "torchvision": (),
@@ -60,12 +63,17 @@ def load(file: Path, device: torch.device) -> UpscalingModel:
         integrity.check_safetensors(file, file.name)
         if file.stat().st_size > MAX_BYTES:
             raise UnusableFile(Sentence("it is far larger than any upscaling model"))
-        found: Any = loader(safetensors.torch.load_file(file))
+        check_numbering(read_head(file).tensors)
+        tensors = safetensors.torch.load_file(file)
+        with BuildBudget(tensors):
+            found: Any = loader(tensors)
     except UnusableFile as why:
         raise _refusal(file, why) from why
     except OSError as error:
         raise _refusal(file, Sentence("it can't be read")) from error
     except Exception as error:  # each of spandrel's forty kinds raises its own where tensors don't fit
+        if devices.is_out_of_memory(error):
+            raise
         raise _refusal(file, Sentence("its tensors are of no upscaling model that spandrel knows")) from error
     fit = _why_unfit(found)
     if fit is not None:

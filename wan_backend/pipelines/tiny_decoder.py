@@ -21,9 +21,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ..loading import finite
+from ..loading.build_budget import BuildBudget
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..protocol.sentences import Sentence
+from ..storage.guarded_files import UnusableFile
 from .stopping import ShouldStop, check, checked, never
 from .transfers import Transfer, ahead
 
@@ -124,7 +126,7 @@ def load(file: Path, latents: int, device: torch.device, dtype: torch.dtype) -> 
         if broken is not None:
             raise ValueError(Sentence("its weight {name} is not all finite numbers", name=broken))
         decoder = _built(weights, latents)
-    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError, UnusableFile) as error:
         log.error("the tiny autoencoder %s would not load", file, exc_info=error)
         reason = str(error)
         if not isinstance(reason, Sentence):
@@ -173,7 +175,8 @@ def _built(weights: Mapping[str, torch.Tensor], latents: int) -> TinyDecoder:
         )
     patch = round((last.shape[0] / COLORS) ** 0.5)
     widths = [own[f"decoder.{number}.conv.0.weight"].shape[0] for number, _times in STAGES]
-    decoder = TinyDecoder(latents, (widths[0], widths[1], widths[2], last.shape[1]), patch)
+    with BuildBudget(own):
+        decoder = TinyDecoder(latents, (widths[0], widths[1], widths[2], last.shape[1]), patch)
     for first_block, times in STAGES:
         # A file may hold a layer that makes more pictures than are wanted here: the last ones are the right ones.
         key = f"decoder.{first_block + STAGE_BLOCKS + 1}.conv.weight"

@@ -221,7 +221,7 @@ def _check_folder(draft: Draft) -> Draft | Problem:
     shape = _shape(draft, {})
     lora_bytes = shape.adapter_numbers * 2 * draft.entry.weights.experts
     draft = draft.with_plan(disk_bytes=lora_bytes * (KEPT_LORAS + 2))
-    return media_folder.check(draft.request.media_folder, draft.plan.disk_bytes) or draft
+    return media_folder.check(draft.request.media_folder, draft.plan.disk_bytes, media_folder.LORAS) or draft
 
 
 def _shape(draft: Draft, config: Mapping[str, Any]) -> TrainedShape:

@@ -106,9 +106,9 @@ SERVER_METHODS = _table(
     Method(
         "place", t.PlaceParams, t.FolderResult, "A folder for takes, of a client that sees none of the server's disks."
     ),
-    Method("take_files", t.TakeFilesParams, t.TakeFilesResult, "A take's files so far, with their hashes."),
-    Method("take_read", t.TakeReadParams, t.TakeReadResult, "A piece of a take's file, or of a job's preview."),
-    Method("take_arrived", m.JobParams, m.Nothing, "The take is whole at the client: its folder here may go."),
+    Method("take_files", t.TakeFilesParams, t.TakeFilesResult, "Files of a take or a training so far, with hashes."),
+    Method("take_read", t.TakeReadParams, t.TakeReadResult, "A piece of one of these files, or of a job's preview."),
+    Method("take_arrived", m.JobParams, m.Nothing, "It is whole at the client: its folder here may go."),
     Method("shared", t.SharedParams, t.SharedResult, "Whether a folder there is the one that the client sees."),
     Method("line_test", t.LineTestParams, t.Piece, "Bytes each way, to measure a line."),
     Method("shutdown", m.Nothing, m.Nothing, "Leave, as at the end of stdin."),

@@ -110,16 +110,17 @@ class FolderResult:
 
 @dataclass(frozen=True)
 class TakeFile:
-    """A file of a take that is, or was, made."""
+    """A file of a take that is, or was, made; or of what a training has brought."""
 
     name: str
+    """Of a training's, the folder may stand before it, with a slash: "step 000250/Harbor 000250.safetensors"."""
     size_bytes: int
     sha256: str
 
 
 @dataclass(frozen=True)
 class TakeFilesParams:
-    """A job, whose take's files are wanted, in the order of their names."""
+    """A job, whose take's or training's files are wanted, in the order of their names."""
 
     job_id: str
     after: str = ""
@@ -128,11 +129,11 @@ class TakeFilesParams:
 
 @dataclass(frozen=True)
 class TakeFilesResult:
-    """Files of a take. Those of one that is still made may yet be replaced; then their hashes change."""
+    """Files of a take or a training. Those of one that is still made may yet be replaced; then their hashes change."""
 
     files: list[TakeFile]
     whole: bool
-    """True if the take is finished."""
+    """True if the take, or the training, is finished."""
     more: bool = False
     """True if others follow the last one here."""
 

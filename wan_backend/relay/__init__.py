@@ -13,6 +13,8 @@ extracting  the frames that a take reads, in place of long footage
 contents    the files of a request, and their hashes
 sending     brings a request's files over, and then the request
 fetching    brings takes and previews home
+trainings   brings home what trainings bring
+incoming    one file after another, piece by piece
 pieces      how large the pieces are, by how quickly they are answered
 line_test   what the Test button finds
 """

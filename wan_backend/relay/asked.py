@@ -21,6 +21,7 @@ class AskedFor:
         """Raises OSError."""
         self._folder = state / "asked"
         self._media_folders: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         private_files.make_folder(self._folder)
 
     def note(self, job_id: str, request: TakeRequest) -> None:
@@ -28,6 +29,7 @@ class AskedFor:
         if is_id(job_id):
             whole_file.write_json(self._folder / f"{job_id}.json", to_json(request))
             self._media_folders[job_id] = request.media_folder
+            self._names.pop(job_id, None)
 
     def request(self, job_id: str) -> TakeRequest | None:
         """What the job was asked for; None if it wasn't from here."""
@@ -48,8 +50,16 @@ class AskedFor:
             self._media_folders[job_id] = "" if known is None else known.media_folder
         return self._media_folders[job_id]
 
+    def training_name(self, job_id: str) -> str:
+        """What the LoRA is called that the job trains; empty if it is no training, or isn't from here."""
+        if job_id not in self._names:
+            known = self.request(job_id)
+            self._names[job_id] = "" if known is None or known.training is None else known.training.name
+        return self._names[job_id]
+
     def forget(self, job_id: str) -> None:
         """The job is no longer known."""
         self._media_folders.pop(job_id, None)
+        self._names.pop(job_id, None)
         if is_id(job_id):
             (self._folder / f"{job_id}.json").unlink(missing_ok=True)

@@ -53,7 +53,7 @@ def with_extracted(
         number
         for number, source in enumerate(request.sources)
         if places.shared(source.folder) is None
-        and _size(source) > max(WORTH_BYTES, room * min(source.frames, plan.model_frames))
+        and _size(source) > max(WORTH_BYTES, room * _most_frames(source, request, plan))
     ]
     if not chosen or plan.problem is not None:
         return request
@@ -73,6 +73,11 @@ def with_extracted(
         if files := [str(name) for name in names.get(str(number), [])]:
             sources[number] = _extracted(sources[number], plan, folder / str(number), files)
     return replace(request, sources=sources)
+
+
+def _most_frames(source: Source, request: TakeRequest, plan: Plan) -> int:
+    """No more frames of a source are read: of a training's, several clips may be cut."""
+    return source.frames if request.training is not None else min(source.frames, plan.model_frames)
 
 
 def _extracted(source: Source, plan: Plan, folder: Path, files: list[str]) -> Source:

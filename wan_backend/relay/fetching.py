@@ -7,14 +7,13 @@ nothing of it. Of several windows one fetches, the others wait for it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..protocol import ProtocolError, take_names
 from ..protocol import transfer as t
@@ -28,8 +27,8 @@ from ..storage.byte_sizes import size_in_words
 from ..storage.disk_errors import write_problem
 from ..storage.take_folder import OF_TAKE, TakeFolder
 from .asked import AskedFor
+from .incoming import Announced, Course, IncomingFile, digest_of
 from .line import Line
-from .pieces import UNDER_WAY, Pace
 from .places import Places
 
 log = logging.getLogger(__name__)
@@ -42,31 +41,16 @@ AGAIN_SECONDS = 10.0
 
 
 @dataclass
-class _Arrival:
+class _Arrival(Announced):
     """A take that is on its way."""
 
     job_id: str
     media_folder: str
     take: Take | None = None
     """As the far server has it, once it is whole there."""
-    known: dict[str, t.TakeFile] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
     looks: bool = False
     look_at: float = 0.0
     problem: Problem | None = None
-
-
-@dataclass
-class _Coming:
-    """The file that comes now."""
-
-    file: t.TakeFile
-    stream: BinaryIO
-    digest: Any
-    asked: int = 0
-    """Up to where it was asked for."""
-    written: int = 0
-    under_way: int = 0
 
 
 class Fetcher:
@@ -92,10 +76,7 @@ class Fetcher:
         self._arrivals: dict[str, _Arrival] = {}
         self._gone: dict[str, Problem] = {}
         """Takes that were made and can't be fetched any more."""
-        self._coming: _Coming | None = None
-        self._coming_of = ""
-        self._generation = 0
-        self._pace = Pace()
+        self._incoming = IncomingFile(line, on_change)
         self._preview_at: dict[str, float] = {}
         self._preview_steps: dict[str, int] = {}
 
@@ -114,32 +95,27 @@ class Fetcher:
             return NO_SENTENCE
         if arrival.problem is not None:
             return arrival.problem.sentence
-        total = sum(file.size_bytes for file in arrival.known.values())
         return Sentence(
             "The take comes from {name}: {done} of {total}.",
             name=self._line.name,
             done=size_in_words(self.done_bytes(job_id)),
-            total=size_in_words(total),
+            total=size_in_words(arrival.total_bytes),
         )
 
     def done_bytes(self, job_id: str) -> int:
         """How much of a take is here."""
         arrival = self._arrivals.get(job_id)
-        if arrival is None:
-            return 0
-        missing = set(arrival.missing)
-        done = sum(file.size_bytes for name, file in arrival.known.items() if name not in missing)
-        return done + (self._coming.written if self._coming is not None and self._coming_of == job_id else 0)
+        return 0 if arrival is None else arrival.done_bytes(self._incoming.written_of(job_id))
 
     def total_bytes(self, job_id: str) -> int:
         """How large a take is, as far as it is known."""
         arrival = self._arrivals.get(job_id)
-        return 0 if arrival is None else sum(file.size_bytes for file in arrival.known.values())
+        return 0 if arrival is None else arrival.total_bytes
 
     @property
     def current(self) -> str:
         """The job whose take comes now; empty if none does."""
-        return self._coming_of if self._coming is not None else ""
+        return self._incoming.job_id
 
     def landed(self, job_id: str) -> Take | None:
         """The take as it lies here; None if it isn't here."""
@@ -156,8 +132,7 @@ class Fetcher:
         """The take is made anew, or its job is no longer known: what came of it goes."""
         self._arrivals.pop(job_id, None)
         self._gone.pop(job_id, None)
-        if self._coming_of == job_id:
-            self._drop_file()
+        self._incoming.drop_of(job_id)
         self._note(job_id).unlink(missing_ok=True)
         shutil.rmtree(self._arriving / job_id, ignore_errors=True)
         shutil.rmtree(self._previews / job_id, ignore_errors=True)
@@ -169,8 +144,7 @@ class Fetcher:
             arrival.take, arrival.look_at = far_take, 0.0
             arrival.known.clear()  # what came before may have been replaced
             arrival.missing.clear()
-            if self._coming_of == job_id:
-                self._drop_file()
+            self._incoming.drop_of(job_id)
             self._go_on()
 
     def early(self, job_id: str, media_folder: str) -> None:
@@ -182,13 +156,12 @@ class Fetcher:
     def not_made(self, job_id: str) -> None:
         """The job ended without a take."""
         arrival = self._arrivals.pop(job_id, None)
-        if arrival is not None and self._coming_of == job_id:
-            self._drop_file()
+        if arrival is not None:
+            self._incoming.drop_of(job_id)
 
     def line_opened(self) -> None:
         """There is a line again: go on."""
-        self._pace.line_opened()
-        self._drop_file()
+        self._incoming.line_opened()
         for arrival in self._arrivals.values():
             arrival.looks, arrival.look_at = False, 0.0
         self._preview_at.clear()
@@ -230,9 +203,9 @@ class Fetcher:
     # One file after another
 
     def _go_on(self) -> None:
-        if self._coming is not None or not self._line.is_open:
+        if self._incoming.job_id or not self._line.is_open:
             return
-        if not self._may_fetch():
+        if not self.may_fetch():
             self._look_what_others_brought()
             return
         due = sorted(self._arrivals.values(), key=lambda arrival: arrival.take is None)  # whole ones first
@@ -244,7 +217,8 @@ class Fetcher:
                 self._look(arrival)
                 return
 
-    def _may_fetch(self) -> bool:
+    def may_fetch(self) -> bool:
+        """Whether it is this window that fetches."""
         if not self._fetches:
             try:
                 self._fetches = file_locks.lock(self._lock_file)
@@ -299,111 +273,32 @@ class Fetcher:
     def _has(self, arrival: _Arrival, file: t.TakeFile) -> bool:
         path = self._arriving / arrival.job_id / file.name
         try:
-            return path.stat().st_size == file.size_bytes and _digest(path).hexdigest() == file.sha256
+            return path.stat().st_size == file.size_bytes and digest_of(path).hexdigest() == file.sha256
         except OSError:
             return False
 
     def _start_file(self, arrival: _Arrival) -> None:
         file = arrival.known[arrival.missing[0]]
         part = self._part(arrival.job_id, file)
-        try:
-            private_files.make_folder(part.parent)
-            digest = _digest(part) if part.exists() else hashlib.sha256()
-            there = part.stat().st_size if part.exists() else 0
-            if there > file.size_bytes:
-                part.unlink()
-                there, digest = 0, hashlib.sha256()
-            stream = private_files.opened(part, "ab", buffering=0)
-        except OSError as error:
-            self._disk_failed(arrival, error)
-            return
-        self._generation += 1
-        self._coming = _Coming(file, stream, digest, there, there)
-        self._coming_of = arrival.job_id
-        if there == file.size_bytes:
-            self._file_ended(arrival)
-        else:
-            self._ask_pieces(arrival)
 
-    def _ask_pieces(self, arrival: _Arrival) -> None:
-        coming, generation = self._coming, self._generation
-        while coming is not None and coming.asked < coming.file.size_bytes and coming.under_way < UNDER_WAY:
-            offset, length = coming.asked, min(self._pace.piece_bytes, coming.file.size_bytes - coming.asked)
-            coming.asked += length
-            coming.under_way += 1
-            sent_at = self._pace.sent()
-
-            def came(result: t.TakeReadResult, offset: int = offset, sent_at: float = sent_at) -> None:
-                if generation == self._generation and self._coming is not None:
-                    self._pace.answered(sent_at)
-                    self._take_piece(arrival, offset, result)
-
-            def failed(error: ProtocolError) -> None:
-                if generation == self._generation and self._coming is not None:
-                    self._drop_file()
-                    if error.code != GONE:
-                        arrival.missing.clear()  # it was replaced, or is gone: look again
-                        arrival.known.clear()
-                        arrival.look_at = time.monotonic() + EARLY_SECONDS
-
-            params = t.TakeReadParams(arrival.job_id, coming.file.name, offset, length)
-            self._line.try_call("take_read", params, came, failed)
-            if generation != self._generation:
+        def ended() -> None:
+            try:
+                whole_file.replace(part, part.with_name(file.name))
+            except OSError as error:
+                self._disk_failed(arrival, error)
                 return
+            arrival.missing.remove(file.name)
+            if not arrival.missing:
+                arrival.look_at = 0.0
+            self._go_on()
 
-    def _take_piece(self, arrival: _Arrival, offset: int, result: t.TakeReadResult) -> None:
-        coming = self._coming
-        assert coming is not None
-        coming.under_way -= 1
-        try:
-            piece = t.piece_bytes(result.piece)
-        except ProtocolError:
-            piece = b""
-        if offset != coming.written or not piece or result.size_bytes != coming.file.size_bytes:
-            self._file_is_other(arrival)
-            return
-        try:
-            coming.stream.write(piece)
-        except OSError as error:
-            self._disk_failed(arrival, error)
-            return
-        coming.digest.update(piece)
-        coming.written += len(piece)
-        if coming.written < coming.asked and not coming.under_way:
-            coming.asked = coming.written  # a piece was shorter than asked for
-        if coming.written == coming.file.size_bytes:
-            self._file_ended(arrival)
-        else:
-            self._ask_pieces(arrival)
-        self._on_change()
+        def is_other() -> None:
+            arrival.known.clear()
+            arrival.missing.clear()
+            arrival.look_at = time.monotonic() + EARLY_SECONDS
 
-    def _file_ended(self, arrival: _Arrival) -> None:
-        coming = self._coming
-        assert coming is not None
-        if coming.digest.hexdigest() != coming.file.sha256:
-            self._file_is_other(arrival)
-            return
-        part = self._part(arrival.job_id, coming.file)
-        self._drop_file()
-        try:
-            whole_file.replace(part, part.with_name(coming.file.name))
-        except OSError as error:
-            self._disk_failed(arrival, error)
-            return
-        arrival.missing.remove(coming.file.name)
-        if not arrival.missing:
-            arrival.look_at = 0.0
-        self._go_on()
-
-    def _file_is_other(self, arrival: _Arrival) -> None:
-        """It isn't the file that was announced: it was replaced over there, or what lay here of it was of another."""
-        coming = self._coming
-        assert coming is not None
-        self._drop_file()
-        self._part(arrival.job_id, coming.file).unlink(missing_ok=True)
-        arrival.known.clear()
-        arrival.missing.clear()
-        arrival.look_at = time.monotonic() + EARLY_SECONDS
+        course = Course(ended, is_other, lambda error: self._disk_failed(arrival, error))
+        self._incoming.begin(arrival.job_id, file, part, course)
 
     def _finish(self, arrival: _Arrival, whole: bool) -> None:
         """All files are here: put the take into its media folder."""
@@ -450,32 +345,17 @@ class Fetcher:
         return near
 
     def _disk_failed(self, arrival: _Arrival, error: OSError) -> None:
-        self._drop_file()
+        self._incoming.drop_of(arrival.job_id)
         arrival.problem = write_problem(error, Sentence("The take has not come home yet"))
         arrival.look_at = time.monotonic() + AGAIN_SECONDS
         log.warning("%s", arrival.problem.sentence)
         self._on_change()
-
-    def _drop_file(self) -> None:
-        self._generation += 1
-        if self._coming is not None:
-            with contextlib.suppress(OSError):
-                self._coming.stream.close()
-        self._coming, self._coming_of = None, ""
 
     def _part(self, job_id: str, file: t.TakeFile) -> Path:
         return self._arriving / job_id / f"{file.name}.{file.sha256[:16]}{whole_file.UNFINISHED_SUFFIX}"
 
     def _note(self, job_id: str) -> Path:
         return self._landed_notes / f"{job_id}.json"
-
-
-def _digest(path: Path) -> Any:
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest
 
 
 def is_ours(status: JobStatus, places: Places) -> str:

@@ -86,6 +86,13 @@ class Places:
         found = self._pattern().search(far_folder) if self._root else None
         return self._known[TAKES].get(found[2], "") if found is not None and found[1] == TAKES else ""
 
+    def within_takes(self, far_path: str) -> list[str]:
+        """The names of a far path from the place of a client's takes on; empty if it lies in none."""
+        found = self._pattern().match(far_path) if self._root else None
+        if found is None or found[1] != TAKES:
+            return []
+        return [part for part in re.split(r"[/\\]", far_path[found.end() :]) if part]
+
     def here(self, kind: type[T], message: Any) -> T:
         """A message of the far server's with this machine's paths."""
         return from_json(kind, self.paths_here(to_json(message)))

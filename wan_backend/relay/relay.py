@@ -41,19 +41,13 @@ from .fetching import Fetcher, is_ours
 from .line import STALLED_SECONDS, Line
 from .places import PathPair, Places
 from .sending import Sender, stopped_is_no_failure
+from .trainings import TrainingFetcher
 
 log = logging.getLogger(__name__)
 
 LINK_SECONDS = 0.25
 """From one report of what is on its way to the next."""
 LEAVE_SECONDS = 3.0
-TRAINS_NOT_HERE = m.Problem(
-    m.ProblemKind.BAD_SETTING,
-    Sentence(
-        "A LoRA is trained on the machine that has its clips: make takes on this machine in the preferences, or use "
-        "`wan-backend train` over there."
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -99,6 +93,9 @@ class Relay:
         self._sender = Sender(self._line, self._places, state, self._in_thread, self._note_link)
         self._asked = AskedFor(state)
         self._fetcher = Fetcher(self._line, self._places, self._asked, state, self._on_landed, self._note_link)
+        self._trainings = TrainingFetcher(
+            *(self._line, self._places, state, self._fetcher.may_fetch, self._on_landed, self._note_link)
+        )
         self._has_pictures = importlib.util.find_spec("cv2") is not None
         self._small_pictures, self._strips = Thumbnails(state / "thumbnails"), Filmstrips(state / "filmstrips")
         self._statuses: dict[str, m.JobStatus] = {}
@@ -135,6 +132,7 @@ class Relay:
                 self._handle(event)
             self._line.tick()
             self._fetcher.tick()
+            self._trainings.tick()
             self._report_link()
         except Exception:  # the edge of the process: one event must not end the others' work
             log.exception("Something failed while handling %.200r", event)
@@ -183,9 +181,6 @@ class Relay:
         return m.Nothing()
 
     def _submit(self, params: m.SubmitParams) -> Later:
-        if params.request.training is not None:
-            raise Refusal(TRAINS_NOT_HERE)
-
         def start(hand_in: Answer) -> None:
             def answered(status: Any) -> None:
                 hand_in(self._named(self._shown(status) if isinstance(status, m.JobStatus) else status))
@@ -201,12 +196,11 @@ class Relay:
 
     def _plan(self, params: m.PlanParams) -> Later:
         """A plan by the far server; that what is here can be sent is looked at here, and so is this machine's disk."""
-        if params.request.training is not None:
-            raise Refusal(TRAINS_NOT_HERE)
 
         def start(hand_in: Answer) -> None:
             def answered(plan: m.Plan) -> None:
-                lacking = media_folder.check(params.request.media_folder, plan.disk_bytes)
+                what = media_folder.MEDIA if params.request.training is None else media_folder.LORAS
+                lacking = media_folder.check(params.request.media_folder, plan.disk_bytes, what)
                 here = self._named(self._places.here(m.Plan, plan))
                 hand_in(here if here.problem or lacking is None else replace(here, problem=lacking))
 
@@ -250,6 +244,7 @@ class Relay:
 
     def _retry(self, params: m.JobParams) -> Later:
         self._fetcher.forget(params.job_id)
+        self._trainings.again(params.job_id)
         return self._forwarded("retry", params)
 
     def _clear(self, params: m.JobIdsParams) -> Later:
@@ -257,10 +252,14 @@ class Relay:
             def answered(result: m.JobIdsParams) -> None:
                 for job_id in result.job_ids:
                     self._fetcher.forget(job_id)
+                    self._trainings.forget(job_id)
                     self._asked.forget(job_id)
                     self._statuses.pop(job_id, None)
                 hand_in(result)
 
+            for job_id in params.job_ids:
+                if self._trainings.is_whole(job_id):  # so nothing is lost with what it has left over there
+                    self._line.call("take_arrived", m.JobParams(job_id))
             self._line.call("clear", params, answered, hand_in)
 
         return Later(start)
@@ -319,6 +318,7 @@ class Relay:
             self._line.call("pause", m.PauseParams(True))
         self._sender.line_opened()
         self._fetcher.line_opened()
+        self._trainings.line_opened()
         if self._ever_open:
             self._catch_up("")
             self._line.call("models", answered=lambda result: self._tell("models", result))
@@ -353,6 +353,8 @@ class Relay:
         """A job as Blender sees it: with this machine's paths, and done once its take is here."""
         self._statuses[far.job_id] = far
         here: m.JobStatus = self._named(self._places.here(m.JobStatus, far))
+        if far.summary.training is not None:
+            return self._shown_training(far, here)
         media = is_ours(far, self._places)
         if far.state is m.JobState.DONE and far.take is not None and media:
             landed = self._fetcher.landed(far.job_id)
@@ -371,7 +373,47 @@ class Relay:
             return replace(here, preview="")
         return replace(here, preview=self._preview(far.job_id, far.step, far.preview))
 
+    def _shown_training(self, far: m.JobStatus, here: m.JobStatus) -> m.JobStatus:
+        """A training as Blender sees it: with what is here of the LoRAs that it keeps, and done once all of it is."""
+        job_id, status = far.job_id, far.training or m.TrainingStatus()
+        if self._trains_on_share(job_id):
+            return here
+        near = self._near_training(job_id, status, far.state)
+        here = replace(here, training=None if far.training is None else near)
+        here = replace(here, preview=self._trainings.near_path(job_id, far.preview))
+        if far.state is not m.JobState.DONE or not self._asked.training_name(job_id):
+            return here
+        if not self._trainings.is_whole(job_id):
+            sentence = self._trainings.sentence_of(job_id)
+            return replace(here, state=m.JobState.DENOISING, sentence=sentence, progress=0.99)
+        if near.kept:
+            return here
+        gone = m.Problem(
+            m.ProblemKind.NOT_FOUND,
+            Sentence("The LoRA is no longer on {name}: retry its job.", name=self._line.name),
+        )
+        return replace(here, state=m.JobState.FAILED, problem=gone, sentence=gone.sentence)
+
+    def _near_training(self, job_id: str, far: m.TrainingStatus, state: m.JobState) -> m.TrainingStatus:
+        """What is here of a training; what isn't is fetched, if it was asked for here."""
+        name, folder = self._asked.training_name(job_id), self._asked.media_folder(job_id)
+        if name:
+            self._trainings.want(job_id, folder, name, far, state.ended, state is m.JobState.DONE)
+        return self._trainings.near(job_id, far)
+
+    def _trains_on_share(self, job_id: str) -> bool:
+        """Whether both machines see the folder of LoRAs."""
+        folder = self._asked.media_folder(job_id)
+        return bool(folder) and self._places.shared(folder) is not None
+
     def _shown_progress(self, far: m.ProgressParams) -> m.ProgressParams:
+        job_id = far.job_id
+        if self._asked.training_name(job_id):
+            here = self._places.here(m.ProgressParams, far)
+            if self._trains_on_share(job_id):
+                return here
+            near = None if far.training is None else self._near_training(job_id, far.training, far.state)
+            return replace(here, preview=self._trainings.near_path(job_id, far.preview), training=near)
         if far.state is m.JobState.DECODING:
             self._fetch_early(far.job_id)
         here = self._places.here(m.ProgressParams, far)
@@ -413,7 +455,7 @@ class Relay:
         if not self._greeted or not self._link_changed or now < self._link_at:
             return
         self._link_changed, self._link_at = False, now + LINK_SECONDS
-        coming = self._fetcher.current
+        coming = self._fetcher.current or self._trainings.current
         if coming and self._statuses.get(coming) is not None and self._statuses[coming].state is m.JobState.DONE:
             self._tell_coming(coming)
         status = self._link_status(coming)
@@ -427,21 +469,25 @@ class Relay:
         sending = self._sender.sentence
         if sending:
             return t.LinkStatus(True, sending, self._sender.done_bytes, self._sender.total_bytes)
-        sentence = self._fetcher.sentence
+        sentence = self._fetcher.sentence or self._trainings.sentence_of(coming)
         if sentence and coming:
-            return t.LinkStatus(True, sentence, self._fetcher.done_bytes(coming), self._fetcher.total_bytes(coming))
+            return t.LinkStatus(True, sentence, *self._coming_bytes(coming))
         return t.LinkStatus(True, sentence)
 
+    def _coming_bytes(self, job_id: str) -> tuple[int, int]:
+        """How much is here, and how much there is, of what comes home of a job."""
+        fetcher = self._trainings if self._asked.training_name(job_id) else self._fetcher
+        return fetcher.done_bytes(job_id), fetcher.total_bytes(job_id)
+
     def _tell_coming(self, job_id: str) -> None:
-        """Report a take that comes home as progress of its job."""
+        """Report a take, or a LoRA, that comes home as progress of its job."""
         far = self._statuses[job_id]
-        done, total = self._fetcher.done_bytes(job_id), self._fetcher.total_bytes(job_id)
+        done, total = self._coming_bytes(job_id)
         share = 0.95 + 0.04 * (done / total if total else 0.0)
-        sentence = self._fetcher.sentence_of(job_id)
-        self._tell(
-            "progress",
-            m.ProgressParams(job_id, m.JobState.DECODING, far.step, far.steps, share, None, sentence, ""),
-        )
+        trains = bool(self._asked.training_name(job_id))
+        sentence = (self._trainings if trains else self._fetcher).sentence_of(job_id)
+        state = m.JobState.DENOISING if trains else m.JobState.DECODING
+        self._tell("progress", m.ProgressParams(job_id, state, far.step, far.steps, share, None, sentence, ""))
 
     def _offline(self) -> Refusal:
         return Refusal.of(m.ProblemKind.OFFLINE, self._line.sentence)

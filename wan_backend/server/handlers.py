@@ -25,6 +25,7 @@ from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import WRONG_VERSION, result_or_error
 from ..protocol.media import PARTIAL_SUFFIX, PREVIEW_FILE, PREVIEW_PIXELS_FILE
 from ..protocol.sentences import Sentence, as_sentence
+from ..storage import training_folder
 from . import cards, diagnosis, interchange_requests
 from .download_process import DownloadCommand
 from .download_queue import Downloads
@@ -274,26 +275,36 @@ class Handlers:
         return self._on_media_thread("place", lambda: self._sent.place(params))
 
     def take_files(self, params: t.TakeFilesParams) -> Later:
-        """A take's files so far."""
-        take, media_folder = self._queue.status(params.job_id).take, self._queue.media_folder(params.job_id)
+        """A take's files so far, or a training's."""
+        status, media_folder = self._queue.status(params.job_id), self._queue.media_folder(params.job_id)
+        take = status.take
+        if status.summary.training is not None:
+            done = status.state is m.JobState.DONE
+            return self._on_media_thread("take_files", lambda: self._sent.training_files(params, media_folder, done))
         finished = "" if take is None else take.folder
         return self._on_media_thread("take_files", lambda: self._sent.take_files(params, media_folder, finished))
 
     def take_read(self, params: t.TakeReadParams) -> Later:
-        """A piece of a take's file, or of a job's preview."""
-        take, media_folder = self._queue.status(params.job_id).take, self._queue.media_folder(params.job_id)
+        """A piece of a take's file, of a training's, or of a job's preview."""
+        status, media_folder = self._queue.status(params.job_id), self._queue.media_folder(params.job_id)
+        take = status.take
+        if status.summary.training is not None:
+            return self._on_media_thread("take_read", lambda: self._sent.training_read(params, media_folder))
         folder = Path(media_folder) / (params.job_id + PARTIAL_SUFFIX) if take is None else Path(take.folder)
         if params.name in (PREVIEW_FILE, PREVIEW_PIXELS_FILE):
             folder = self._queue.work_folder(params.job_id)
         return self._on_media_thread("take_read", lambda: self._sent.take_read(params, folder))
 
     def take_arrived(self, params: m.JobParams) -> Later:
-        """A take is whole at its client."""
-        take = self._queue.status(params.job_id).take
+        """A take, or what a training has brought, is whole at its client."""
+        status, media_folder = self._queue.status(params.job_id), self._queue.media_folder(params.job_id)
 
         def remove() -> m.Nothing:
-            if take is not None:
-                self._sent.take_arrived(take.folder)
+            folder = None if status.take is None else Path(status.take.folder)
+            if status.summary.training is not None and status.state.ended:
+                folder = training_folder.find(Path(media_folder), "", params.job_id)
+            if folder is not None:
+                self._sent.take_arrived(str(folder))
             return m.Nothing()
 
         return self._on_media_thread("take_arrived", remove)

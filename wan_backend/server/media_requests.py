@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..protocol import ProtocolError
@@ -25,7 +25,7 @@ from ..protocol.media import PARTIAL_SUFFIX, PREVIEW_FILE, PREVIEW_PIXELS_FILE
 from ..protocol.messages import ProblemKind
 from ..protocol.plain_names import is_id, is_name
 from ..protocol.sentences import Sentence
-from ..storage import private_files, whole_file
+from ..storage import private_files, training_folder, whole_file
 from ..storage.byte_sizes import free_bytes_at, size_in_words
 from ..storage.disk_errors import reason
 from ..storage.media_folder import RESERVE_BYTES
@@ -92,25 +92,45 @@ class SentMedia:
     def take_files(self, params: t.TakeFilesParams, media_folder: str, finished: str) -> t.TakeFilesResult:
         """The files of a take: `finished` is its folder if it is whole, `media_folder` where it is made."""
         folder = Path(finished) if finished else Path(media_folder) / (params.job_id + PARTIAL_SUFFIX)
+        return self._listed(params.after, folder, _take_names(folder, whole=bool(finished)), bool(finished))
+
+    def _listed(self, after: str, folder: Path, names: Iterable[tuple[str, int]], whole: bool) -> t.TakeFilesResult:
         files: list[t.TakeFile] = []
         hashed = 0
-        for name, size in _take_names(folder, whole=bool(finished)):
-            if name <= params.after:
+        for name, size in names:
+            if name <= after:
                 continue
             if hashed > HASHED_BYTES or len(files) >= t.MAX_FILES_AT_ONCE:
-                return t.TakeFilesResult(files, bool(finished), more=True)
+                return t.TakeFilesResult(files, whole, more=True)
             try:
                 files.append(t.TakeFile(name, size, self._hash(folder / name)))
             except OSError:  # it went between the look and this: the next look has the new one
                 continue
             hashed += size
-        return t.TakeFilesResult(files, bool(finished))
+        return t.TakeFilesResult(files, whole)
+
+    def training_files(self, params: t.TakeFilesParams, loras_folder: str, whole: bool) -> t.TakeFilesResult:
+        """The files that a training has brought so far, which may lie in folders of its own; `whole`: it is done."""
+        folder = training_folder.find(Path(loras_folder), "", params.job_id)
+        found = [] if folder is None else training_folder.files_of(folder)
+        assert folder is not None or not found
+        return self._listed(params.after, folder or Path(loras_folder), found, whole)
+
+    def training_read(self, params: t.TakeReadParams, loras_folder: str) -> t.TakeReadResult:
+        """A piece of one of these files."""
+        folder = training_folder.find(Path(loras_folder), "", params.job_id)
+        if folder is None or not training_folder.is_file_name(params.name):
+            raise _wrong("No training has a file of that name.")
+        return self._piece(params, folder)
 
     def take_read(self, params: t.TakeReadParams, folder: Path) -> t.TakeReadResult:
         """A piece of a file in `folder`."""
         preview = params.name in (PREVIEW_FILE, PREVIEW_PIXELS_FILE)
         if not preview and OF_TAKE.fullmatch(params.name) is None:
             raise _wrong("No take has a file of that name.")
+        return self._piece(params, folder)
+
+    def _piece(self, params: t.TakeReadParams, folder: Path) -> t.TakeReadResult:
         most = max(0, min(params.most_bytes, t.MAX_PIECE_BYTES))
         try:
             with open(folder / params.name, "rb") as stream:
@@ -150,6 +170,10 @@ class SentMedia:
                     path.unlink()
             except OSError as error:
                 log.warning("%s could not be removed: %s", path, error)
+        for path in (folder for place in _children(self._takes) for folder in _children(place)):
+            # A take goes once its client has it; a training that was stopped and never resumed would stay for ever.
+            if (path / training_folder.SETTINGS_FILE).is_file() and _used(path) < oldest:
+                shutil.rmtree(path, ignore_errors=True)
 
     def _there(self, content: t.Content) -> int:
         if not t.is_sha256(content.sha256) or content.size_bytes < 0:

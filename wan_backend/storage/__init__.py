@@ -5,6 +5,7 @@ private_files         files that nobody else on the machine may read
 file_locks            locks that the system releases with their process
 guarded_files         reads people's own files: a bad one affects only itself
 signing               signs movies with a person's certificate
+training_folder       the folder of a training among a person's LoRAs
 take_folder           the folder of a take, which appears only when it is whole
 media_folder          whether a take can be written where it is to go
 lora_metadata         what the head of a LoRA file says of it, for people

@@ -21,34 +21,40 @@ WINDOWS_PATH_CHARACTERS = 259
 """Windows takes no longer path, unless a person has it allow them."""
 TAKE_CHARACTERS = take_names.MAX_CHARACTERS + 2 + 24
 """Room for a take's folder and for the name of a file in it, while that is written as well."""
+MEDIA, LORAS = Sentence("media folder"), Sentence("folder of LoRAs")
+"""What a folder is called where something is wrong with it: that of takes, and that of trainings."""
 RESERVE_BYTES = 16 << 20
 """Left free beside the take, for its settings, the queue and the logs."""
 
 
-def check(folder: str, needed_bytes: int) -> Problem | None:
-    """Why a take of `needed_bytes` can't be written under `folder`, or None."""
+def check(folder: str, needed_bytes: int, what: Sentence = MEDIA) -> Problem | None:
+    """Why a take of `needed_bytes` can't be written under `folder`, or None; `what` is the folder called."""
     not_a_path = Sentence(
-        "The media folder '{folder}' is not a full path; choose another in the preferences.", folder=_shown(folder)
+        "The {what} '{folder}' is not a full path; choose another in the preferences.",
+        what=what,
+        folder=_shown(folder),
     )
     if not folder or not os.path.isabs(folder):
         return _problem(not_a_path)
     if not are_long_paths_allowed() and is_too_long_for_windows(folder):
         return _problem(
             Sentence(
-                "The path of the media folder {folder} is too long for Windows: with the files of a take it comes to "
+                "The path of the {what} {folder} is too long for Windows: with the files in it, it comes to "
                 "more than {most} characters; choose a shorter one, or allow long paths in Windows.",
+                what=what,
                 folder=_shown(folder),
                 most=WINDOWS_PATH_CHARACTERS,
             )
         )
     try:
-        return _check_folder(Path(folder), needed_bytes)
+        return _check_folder(Path(folder), needed_bytes, what)
     except ValueError:  # a zero in it, or half a character that no system has
         return _problem(not_a_path)
     except OSError as error:
         return _problem(
             Sentence(
-                "The media folder {folder} can't be used ({reason}); choose another in the preferences.",
+                "The {what} {folder} can't be used ({reason}); choose another in the preferences.",
+                what=what,
                 folder=folder,
                 reason=reason(error),
             )
@@ -76,20 +82,21 @@ def _shown(folder: str) -> str:
     return folder.replace("\0", "?").encode("utf-8", "replace").decode()
 
 
-def _check_folder(folder: Path, needed_bytes: int) -> Problem | None:
+def _check_folder(folder: Path, needed_bytes: int, what: Sentence) -> Problem | None:
     parent = existing_ancestor(folder, _is_taken)
     if not _is_taken(parent):
         return _problem(
             Sentence(
-                "There is no drive or folder {drive}; choose another media folder in the preferences.",
+                "There is no drive or folder {drive}; choose another {what} in the preferences.",
+                what=what,
                 drive=folder.anchor,
             )
         )
     if not parent.is_dir():
         return _problem(
             Sentence(
-                "The media folder {folder} can't be created: {parent} is a file; rename that file or "
-                "choose another folder.",
+                "The {what} {folder} can't be created: {parent} is a file; rename that file or choose another folder.",
+                what=what,
                 folder=folder,
                 parent=parent,
             )
@@ -97,8 +104,9 @@ def _check_folder(folder: Path, needed_bytes: int) -> Problem | None:
     if not os.access(parent, os.W_OK | os.X_OK):
         return _problem(
             Sentence(
-                "The folder {parent} can't be written to; choose another media folder in the preferences "
+                "The folder {parent} can't be written to; choose another {what} in the preferences "
                 "or change the folder's permissions.",
+                what=what,
                 parent=parent,
             )
         )
@@ -107,8 +115,10 @@ def _check_folder(folder: Path, needed_bytes: int) -> Problem | None:
         return Problem(
             ProblemKind.DISK_FULL,
             Sentence(
-                "The take needs about {needed} in {folder}, but only {free} are free; make room on that "
-                "disk or choose another media folder.",
+                "The {made} needs about {needed} in {folder}, but only {free} are free; make room on that "
+                "disk or choose another {what}.",
+                made=Sentence("take") if what == MEDIA else Sentence("training"),
+                what=what,
                 needed=size_in_words(needed_bytes + RESERVE_BYTES),
                 folder=folder,
                 free=size_in_words(free_bytes),

@@ -1,6 +1,6 @@
 """Trains a LoRA on clips: what is done between reading them and a file of the adapter's numbers.
 
-clip_cuts       sources to clips of 4k + 1 of the model's frames, and what is black or alike among them
+clip_cuts       which clips are black or alike, and what their captions say
 kept_clips      clips as latents, kept on disk by what they show
 lora_layers     the adapters on a transformer, and their product with the frozen weights
 trained_blocks  blocks whose frozen weights visit the device, on the way forward and on the way back

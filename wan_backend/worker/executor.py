@@ -26,7 +26,6 @@ from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.looks import MakeLookResult
 from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
-from ..protocol.sentences import Sentence
 from . import failures
 from .finish_job import make_larger
 from .idle_memory import IdleMemory
@@ -43,7 +42,8 @@ log = logging.getLogger(__name__)
 
 SWITCH_SECONDS = 0.0005
 """How soon a thread of Python lets another one run. While a model is loaded, a compiler and the imports of kernels run
-beside it, and each of its thousand short calls waited Python's usual 5 ms for them: 3 s in all."""
+beside it, and each of its thousand short calls may wait Python's usual 5 ms for them. What that costs was not measured
+by itself: a profile of a first step on a card had 3 s that neither reading nor copying explained."""
 CARD_FAILED = 70
 """The exit code of a worker whose card can't be used any more."""
 
@@ -186,8 +186,7 @@ class Executor:
         return self._warm
 
     def _refusal(self, error: Exception, params: RunParams) -> Refusal:
-        device = self._warm.model.device if self._warm else torch.device("cpu")
-        name = Sentence("The machine") if device.type == "cpu" else Sentence("The graphics card")
+        name = failures.PROCESSOR if self._device(params).type == "cpu" else failures.CARD
         problem = failures.problem_of(error, params, name)
         if problem.kind != ProblemKind.CANCELED:
             expected = isinstance(error, ProtocolError)
@@ -195,6 +194,15 @@ class Executor:
         else:
             log.info("job %s is canceled", params.job_id)
         return Refusal(problem)
+
+    def _device(self, params: RunParams) -> torch.device:
+        """Where a job runs; trainings and larger takes leave no model here that would say it."""
+        if self._warm is not None:
+            return self._warm.model.device
+        try:
+            return devices.choose(params.device)
+        except Refusal:  # which is what the job was refused for
+            return torch.device("cpu")
 
     def _free_memory(self, problem: Problem) -> None:
         """Free what a failed job has left."""

@@ -11,14 +11,17 @@ from ..catalogue import entries
 from ..loading import devices
 from ..loading.wan_model import WanModel
 from ..pipelines.stopping import Stopped
+from ..planning.training_steps import FRAMES
 from ..protocol.errors import Refusal
 from ..protocol.media import STEPS_FILE
-from ..protocol.messages import CANCELED, Fix, FixSetting, Plan, Problem, ProblemKind, RunParams
+from ..protocol.messages import CANCELED, Fix, FixSetting, Plan, Problem, ProblemKind, RunParams, TrainingKind
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage import byte_sizes, disk_errors, media_folder
 
 MIN_FRAMES = 9
 CPU = "cpu"
+PROCESSOR = Sentence("The machine")
+CARD = Sentence("The graphics card")
 MACHINE = Sentence("This machine's own memory")
 MACHINE_ADVICE = (
     Sentence("; Windows needs a larger paging file for this (System > Advanced > Performance > Virtual memory)")
@@ -34,7 +37,7 @@ def problem_of(error: BaseException, params: RunParams, device_name: Sentence) -
     if isinstance(error, Stopped):
         return CANCELED
     if devices.is_out_of_memory(error):
-        machine = devices.is_out_of_machines_memory(error) and device_name != CPU
+        machine = devices.is_out_of_machines_memory(error) and device_name not in (CPU, PROCESSOR)
         return out_of_memory(params, MACHINE if machine else device_name, MACHINE_ADVICE if machine else "")
     if isinstance(error, OSError):
         return disk_problem(error, params)
@@ -49,17 +52,7 @@ def out_of_memory(params: RunParams, device_name: Sentence, more: str = "") -> P
     """The take needs more memory than there is; with fixes that make it smaller. `more` is further advice."""
     plan, of_memory = params.plan, "" if device_name == MACHINE else Sentence(" of memory")
     if params.request.training is not None:
-        sentence = Sentence(
-            "{device} ran out{of_memory} in training at {width} x {height} with {frames} frames; choose a smaller size "
-            "or another model, or close other programs that use it, then press Retry{more}.",
-            device=device_name,
-            of_memory=of_memory,
-            width=plan.width,
-            height=plan.height,
-            frames=plan.model_frames,
-            more=more,
-        )
-        return Problem(ProblemKind.OUT_OF_MEMORY, sentence, log=_log_file())
+        return _out_of_memory_in_training(params, device_name, more)
     sentence = Sentence(
         "{device} ran out{of_memory} at {width} x {height} with {frames} frames; "
         "choose a smaller size or a shorter length, or close other programs that use it{more}.",
@@ -71,6 +64,27 @@ def out_of_memory(params: RunParams, device_name: Sentence, more: str = "") -> P
         more=more,
     )
     return Problem(ProblemKind.OUT_OF_MEMORY, sentence, _smaller(params), log=_log_file())
+
+
+def _out_of_memory_in_training(params: RunParams, device_name: Sentence, more: str) -> Problem:
+    """Smaller ways of the same training were tried by then: what is left is less to train on."""
+    plan, machine = params.plan, device_name == MACHINE
+    shorter = plan.model_frames > FRAMES[TrainingKind.LOOK]
+    sentence = Sentence(
+        "{device} ran out{of_memory} in training at {width} x {height} with {frames} frames{tried}; choose a smaller "
+        "size{shorter} or a smaller model, or close other programs that use it, then press Retry{more}.",
+        device=device_name,
+        of_memory="" if machine else Sentence(" of memory"),
+        width=plan.width,
+        height=plan.height,
+        frames=plan.model_frames,
+        tried=Sentence(", also with the frozen weights in 8 bit and outside of the card")
+        if device_name == CARD
+        else NO_SENTENCE,
+        shorter=Sentence(", let it learn a look, whose clips are shorter,") if shorter else NO_SENTENCE,
+        more=more,
+    )
+    return Problem(ProblemKind.OUT_OF_MEMORY, sentence, log=_log_file())
 
 
 def numbers_ran_over(params: RunParams, model: WanModel, component: str, done: int, steps: int) -> Problem:
@@ -150,10 +164,12 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
             reason=disk_errors.reason(error),
         )
         return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
+    trains = params.request.training is not None
     sentence = Sentence(
-        "{where} can't be written ({reason}); choose another media folder.",
+        "{where} can't be written ({reason}); choose another {what}.",
         where=where,
         reason=disk_errors.reason(error),
+        what=media_folder.LORAS if trains else media_folder.MEDIA,
     )
     return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
 

@@ -65,6 +65,16 @@ class JobMemory:
             plan = fallbacks.smaller_of(plan, known, self._room.needs)
         return plan
 
+    @property
+    def device_bytes(self) -> int:
+        """What was free for the job on the device when it began."""
+        return self._room.device_bytes
+
+    @property
+    def on_cpu(self) -> bool:
+        """True where the device's memory is the machine's."""
+        return self._room.on_cpu
+
     def learn_of_spilling(self) -> None:
         """The driver moved some of it to the machine's memory: the plan stays, and later jobs begin with a smaller."""
         room = self._room

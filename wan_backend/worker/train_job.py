@@ -24,7 +24,7 @@ import torch
 from .. import __version__
 from ..catalogue import entries
 from ..loading import devices
-from ..loading.residency import PlacedModel, room_for
+from ..loading.residency import PlacedModel
 from ..loading.wan_model import WanModel
 from ..lora.resolve import EXPERTS
 from ..memory import training_needs
@@ -58,6 +58,7 @@ from ..training.noising import NoisedClip, Times, clip_of, preserves
 from ..training.optimizer import numbers_of
 from ..training.trained_model import StepOutcome, TrainedModel
 from .base_model_hash import BaseModelHash
+from .job_memory import JobMemory
 from .source_reader import Read
 from .trained_loras import TrainedLoras
 from .training_clips import ClipMaker, TrainingClips
@@ -72,9 +73,7 @@ KEEP_SHARE = 20
 """Keeping them takes no more than a part in so many of the time."""
 QUICK_KEEP_SECONDS = 1.0
 """What is kept this quickly is kept once more where the training is stopped."""
-SMALLER_MEMORY = 0.85
-"""What a training plans with once memory ran out, as a share of what it planned with before."""
-LEAST_MEMORY = 0.3
+LESS_MEMORY = Sentence("Out of memory: continuing with less of the model in memory")
 STOPPED_FILE = "stopped"
 """It says that a training was told to stop in the middle of a sample."""
 
@@ -152,7 +151,7 @@ def train(
     on_read: Callable[[str], None] = lambda _place: None,
 ) -> RunResult:
     """Train the LoRA of a job. Raises Refusal, Stopped, OSError, or what the libraries raise."""
-    problem = media_folder.check(params.request.media_folder, params.plan.disk_bytes)
+    problem = media_folder.check(params.request.media_folder, params.plan.disk_bytes, media_folder.LORAS)
     if problem is not None:
         raise Refusal(problem)
     return _TrainJob(params, model, report, should_stop, read, on_read).run()
@@ -185,6 +184,8 @@ class _TrainJob:
         self._notes: list[Sentence] = []
         self._kept_at, self._keep_took = time.monotonic(), 0.0
         self._hash = BaseModelHash(model, self._components)
+        self._component = ""
+        """The component of the model that was brought last."""
         self._loras: TrainedLoras
         self._fingerprint = ""
         self._clips: TrainingClips
@@ -199,36 +200,49 @@ class _TrainJob:
         self._folder.mkdir(parents=True, exist_ok=True)
         entry = entries.entry(self._params.plan.model)
         trunk_alone = self._model.controlled and entry.trunk_makes_text
-        room = self._room()
-        placement = PlacedModel(self._model, room.plan(), self._on_load, on_read=self._on_read)
-        with self._timed("encode"), self._hash:
-            self._clips = ClipMaker(
-                *(self._params, placement, self._folder, self._read, self._should_stop, self._progress.encoding),
-                wants_control=self._model.controlled and not trunk_alone,
-            ).make()
+        memory = JobMemory(self._model, self._params)
+        with self._hash:
+            placement = self._make_clips(memory, wants_control=self._model.controlled and not trunk_alone)
         self._notes = [*self._clips.notes, *self._notes]
         self._model.drop_all()
         devices.release(self._model.device)
-        usable, share = room.device_bytes, 1.0
+        settled = training_needs.choose(self._shape(), memory.device_bytes, memory.on_cpu)
         while True:
-            memory = training_needs.choose(self._shape(), int(usable * share), on_cpu=room.on_cpu)
             try:
                 with TrainedModel(
-                    *(self._model, self._plan, memory, self._params.request.seed, trunk_alone, self._on_load)
+                    *(self._model, self._plan, settled, self._params.request.seed, trunk_alone, self._on_load)
                 ) as trained:
                     self._begin()
                     return self._train(trained, placement)
             except Exception as error:
-                share *= SMALLER_MEMORY
-                if not devices.is_out_of_memory(error) or share < LEAST_MEMORY or room.on_cpu:
+                less = None if memory.on_cpu else training_needs.smaller(self._shape(), settled)
+                if less is None or not devices.is_out_of_memory(error):
                     raise
-                log.warning("out of memory with %s: it goes on with less", memory)
+            # Only here is the error gone, and with its traceback the tensors of the try.
+            log.warning("out of memory with %s: it goes on with %s", settled, less)
+            settled = less
+            self._progress.busy(LESS_MEMORY)
+            self._model.drop_all()
             devices.release(self._model.device)
 
-    def _room(self) -> Any:
-        plan = self._params.plan
-        budgets = self._params.memory_budget_bytes, (), self._params.host_budget_bytes
-        return room_for(self._model, plan.width, plan.height, plan.model_frames, *budgets)
+    def _make_clips(self, memory: JobMemory, wants_control: bool) -> PlacedModel:
+        """Encode clips and captions, again with less memory if need be; the placement that did it."""
+        while True:
+            placement = PlacedModel(self._model, memory.plan, self._on_load, self._on_ready, on_read=self._on_read)
+            try:
+                with self._timed("encode"):
+                    self._clips = ClipMaker(
+                        *(self._params, placement, self._folder, self._read, self._should_stop),
+                        self._progress.encoding,
+                        wants_control=wants_control,
+                    ).make()
+                return placement
+            except Exception as error:
+                if not devices.is_out_of_memory(error) or not memory.shrink(self._component):
+                    raise
+            self._progress.busy(LESS_MEMORY)
+            self._model.drop_all()
+            devices.release(self._model.device)
 
     def _shape(self) -> TrainedShape:
         plan, model = self._params.plan, self._model
@@ -455,9 +469,13 @@ class _TrainJob:
             notes=self._notes,
         )
 
-    def _on_load(self, _component: str) -> None:
+    def _on_load(self, component: str) -> None:
         check(self._should_stop)
+        self._component = component
         self._progress.busy(Sentence("Loading the model"))
+
+    def _on_ready(self, component: str) -> None:
+        self._component = component
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

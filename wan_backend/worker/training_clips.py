@@ -21,6 +21,7 @@ import torch
 
 from ..catalogue import entries
 from ..catalogue.architecture import Architecture
+from ..frames import clip_frames
 from ..loading.residency import PlacedModel
 from ..pipelines import image_conditioning, text_to_video, vace_control
 from ..pipelines.encode import Film, encode
@@ -192,7 +193,7 @@ class ClipMaker:
         params, model = self._params, self._placement.model
         entry = entries.entry(params.plan.model)
         step = params.request.frame_rate.exact() / params.plan.model_frame_rate.exact()
-        cuts = clip_cuts.cut(params.request.sources, step, params.plan.model_frames, entry.min_frames)
+        cuts = clip_frames.cut(params.request.sources, step, params.plan.model_frames, entry.min_frames)
         prints: list[np.ndarray] = []
         with ExitStack() as stack:
             vae: Any = None

@@ -189,6 +189,24 @@ def test_what_was_rendered_for_it_goes_when_it_is_cleared(desk, addon) -> None:
     assert os.listdir(folder) == ["of somebody else"]
 
 
+def test_it_goes_also_where_the_film_was_before_it_was_saved_elsewhere(desk, addon, tmp_path) -> None:
+    desk.describe("Shot", "Color")
+    job_id = desk.train()
+    folder = os.path.dirname(desk.session.request_of(job_id).sources[1].folder)
+    desk.until(job_id, "done")
+    (tmp_path / "elsewhere").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "elsewhere" / "film.blend"))
+    addon("background.made_folder").make(os.path.join(folder, "clip-9"), job_id)
+    desk.session.clear()
+    assert not os.path.exists(os.path.join(folder, "clip-9"))
+
+
+def test_of_a_film_that_had_no_place_yet_it_is_in_our_own_folder(desk, addon, user_folder) -> None:
+    origin = addon("jobs.planned_takes").Origin(project_id="b" * 32)
+    found = addon("jobs.planned_takes").clips_folders("a" * 32, origin)
+    assert str(user_folder / "media" / ("b" * 32) / "sources" / ("a" * 32)) in found
+
+
 def test_a_number_of_a_strangers_file_that_is_none_is_left_out(desk) -> None:
     desk.settings.training.learning_rate = float("nan")
     assert desk.plan().request.training.learning_rate is None

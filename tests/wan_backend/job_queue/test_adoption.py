@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue as queues
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -250,6 +251,18 @@ def test_a_take_finished_unheard_is_found_and_half_of_one_removed(tmp_path, serv
     assert first.queue.status(A).take.frames == 1
     assert first.queue.status(B).state.value == ("interrupted" if state == "decoding" else state)
     first.until(lambda: not list(media.glob("*" + PARTIAL_SUFFIX)))
+
+
+def test_a_take_is_found_under_the_name_that_it_has_for_people(tmp_path):
+    write_take(tmp_path, A)
+    settings = json.loads((tmp_path / A / "take.json").read_text())
+    for number, whose in enumerate((B, A, B), 7):
+        folder = tmp_path / f"{number:04d} Fog, seed 1"
+        shutil.copytree(tmp_path / A, folder)
+        (folder / "take.json").write_text(json.dumps({**settings, "job_id": whose}))
+    shutil.rmtree(tmp_path / A)
+    assert take_files.find_take(str(tmp_path), A).folder == str(tmp_path / "0008 Fog, seed 1")
+    assert take_files.find_take(str(tmp_path), "c" * 32) is None
 
 
 def test_a_take_whose_frame_is_empty_or_gone_is_not_whole(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import safetensors.torch
 import torch
 
 from tests.wan_backend import upscaling_models
+from wan_backend.library import upscalers
 from wan_backend.loading import upscaling_model
 from wan_backend.protocol.errors import Refusal
 
@@ -50,6 +52,37 @@ def test_tensors_that_dont_fit_each_other_are_refused(tmp_path):
     name = next(iter(tensors))
     safetensors.torch.save_file({**tensors, name: torch.from_numpy(np.zeros((5, 5, 5, 5)))}, tmp_path / "x.safetensors")
     assert "of no upscaling model" in why(tmp_path / "x.safetensors")
+
+
+def test_a_file_that_speaks_of_more_than_it_has_is_refused_before_anything_is_built(tmp_path):
+    tensors = upscaling_models.tensors()
+    block = next(name for name in tensors if name.startswith("model.1.sub.0."))
+    more = {block.replace("sub.0.", "sub.20000."): tensors[block].clone()}
+    file = tmp_path / "many.safetensors"
+    safetensors.torch.save_file({**tensors, **more}, file)
+    assert "it names a block 20,000 of 'model.1.sub' and has 3 of these" in why(file)
+    (tmp_path / upscalers.FOLDER).mkdir()
+    file.rename(tmp_path / upscalers.FOLDER / file.name)
+    assert not isinstance(upscalers.find(file.name, [tmp_path]), Path), "a plan says so, too"
+
+
+def test_a_shape_that_speaks_of_more_than_there_is_is_refused_before_it_is_made(tmp_path):
+    """The first layer alone says how wide all others are."""
+    tensors = upscaling_models.tensors()
+    wide = torch.zeros(60_000, 3, 3, 3, dtype=torch.uint8).view(torch.float8_e4m3fn)
+    file = tmp_path / "wide.safetensors"
+    safetensors.torch.save_file({**tensors, "model.0.weight": wide}, file)
+    assert file.stat().st_size < 4_000_000
+    assert "speaks of a far larger model than it has tensors of" in why(file)
+
+
+def test_memory_that_ends_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    def loader(tensors):
+        raise MemoryError
+
+    monkeypatch.setattr(upscaling_model, "_loader", lambda: loader)
+    with pytest.raises(MemoryError):
+        upscaling_model.load(upscaling_models.write(tmp_path / "any.safetensors"), CPU)
 
 
 def test_without_spandrel_one_sentence_says_what_to_run(tmp_path, monkeypatch):

@@ -176,6 +176,17 @@ def test_missing_tensors_are_counted_and_named(folder):
     assert "decoder.conv_in.weight" in refused(folder).problem.sentence
 
 
+@pytest.mark.parametrize(
+    ("component", "key"), [("transformer", "num_layers"), ("text_encoder", "num_layers"), ("vae", "num_res_blocks")]
+)
+def test_more_blocks_than_the_files_have_are_refused_before_they_are_built(folder, component, key):
+    file = folder / component / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: 20_000}))
+    problem = refused(folder, component).problem
+    assert problem.kind == "model_broken"
+    assert f"its config.json speaks of 20,000 blocks ({key}), and its files have" in problem.sentence
+
+
 def test_weights_of_another_size_are_refused(folder):
     file = folder / "transformer" / "config.json"
     config = json.loads(file.read_text())

@@ -114,7 +114,7 @@ def test_it_stops_within_a_latent_frame_and_leaves_no_hooks(tmp_path):
     assert not any(module._forward_pre_hooks for module in decoder.modules())
 
 
-@pytest.mark.parametrize("wrong", ["absent", "cut", "other latents", "missing", "shape"])
+@pytest.mark.parametrize("wrong", ["absent", "cut", "other latents", "missing", "shape", "huge"])
 def test_a_file_that_is_none_is_said(tmp_path, wrong):
     file = tiny_files.write(tmp_path / "a.safetensors")
     weights = tiny_files.weights()
@@ -127,6 +127,9 @@ def test_a_file_that_is_none_is_said(tmp_path, wrong):
         save_file(weights, file)
     elif wrong == "shape":
         weights["decoder.14.weight"] = torch.zeros(5, 6, 3, 3)
+        save_file(weights, file)
+    elif wrong == "huge":  # the first layer alone says how wide the others are
+        weights["decoder.3.conv.0.weight"] = torch.zeros(60_000, 1)
         save_file(weights, file)
     with pytest.raises(Refusal, match=r"a\.safetensors can't be loaded .*; download it again, or remove it\."):
         load(file, 48 if wrong == "other latents" else 16, CPU, torch.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.wan_backend.server.served import request, wait_until
-from wan_backend.frames import source_frames
+from wan_backend.frames import clip_frames, source_frames
 from wan_backend.frames.marks import GENERATED, Marks, mp4_box
 from wan_backend.frames.schedule import Schedule
 from wan_backend.frames.take_writing import Movie
@@ -26,6 +26,7 @@ from wan_backend.protocol.messages import (
     Sampler,
     TakeRequest,
     Task,
+    Training,
 )
 from wan_backend.relay import extracting
 from wan_backend.relay.contents import Hashes, cargo_of
@@ -81,6 +82,22 @@ def test_a_kept_picture_is_sent_with_its_frame(tmp_path):
     assert (source.role, source.at_frame, len(source.files)) == (Role.KEPT, 10, 1) and not source.is_movie
     (whole,), (again,) = (list(source_frames.read(each, [0], 144, 96, (640, 360))) for each in (kept, source))
     assert np.array_equal(whole, again)
+
+
+def test_of_a_film_that_is_trained_on_the_frames_of_its_clips_are_sent(tmp_path):
+    film(tmp_path / "shot.mkv")
+    request = replace(asked(tmp_path, Role.CLIP, Role.CLIP, width=640, height=360), training=Training("Harbor"))
+    plan = replace(PLAN, model_frames=9)
+    sent = extracting.with_extracted(request, plan, Places(tmp_path, []), tmp_path / "out", lambda: False)
+    step = request.frame_rate.exact() / plan.model_frame_rate.exact()
+    clips = clip_frames.cut(request.sources, step, 9, 5)
+    assert len(clips) == 2 and all(not source.is_movie for source in sent.sources)
+    for clip in clips:
+        before, after = request.sources[clip.source], sent.sources[clip.source]
+        whole, again = (
+            list(source_frames.read(each, list(clip.frames), 144, 96, (640, 360))) for each in (before, after)
+        )
+        assert np.array_equal(np.stack(whole), np.stack(again))
 
 
 def test_files_that_are_less_are_sent_as_they_are(tmp_path):

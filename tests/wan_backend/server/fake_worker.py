@@ -4,6 +4,7 @@ The words of the prompt, done in turn:
     frames:N        write N frames, each in its time (see frame_seconds), then finish; without it, as the plan says
     slow:S          each frame takes S seconds
     keeps           keep what is made in the job's folder, and go on from what another worker kept there
+    kept:N          of a training, keep N LoRAs on the way      fails      of a training, refuse after them
     hang            stop answering, cancel or not
     deaf            go on for a minute, and don't hear a cancel
     exit:C          end with exit code C        signal:N   end by signal N
@@ -28,6 +29,7 @@ import sys
 import threading
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,11 @@ from wan_backend.protocol.messages import (
     RunParams,
     RunResult,
     Take,
+    TrainedLora,
+    TrainingStatus,
 )
 from wan_backend.protocol.methods import WORKER_EVENTS, WORKER_METHODS
+from wan_backend.storage import training_folder
 
 BEAT_SECONDS = float(os.environ.get("FAKE_WORKER_BEAT", "2"))
 RUNS: queue.SimpleQueue[tuple[RunParams, Answer]] = queue.SimpleQueue()
@@ -127,6 +132,8 @@ class Run:
         for state in (JobState.LOADING, JobState.ENCODING, JobState.DENOISING):
             self.tell(state, 0.1)
         self.misbehave()
+        if self.params.request.training is not None:
+            return RunResult(None, PhaseSeconds(denoise=0.1), training=self.train())
         self.partial.mkdir(parents=True, exist_ok=True)
         before = len(self.made_by())
         for index in range(self.frames):
@@ -136,6 +143,43 @@ class Run:
             self.write_frame(index)
             self.tell(JobState.DECODING, (index + 1) / self.frames)
         return Nothing() if "lie" in self.words else RunResult(self.finish(), PhaseSeconds(denoise=0.1))
+
+    def train(self) -> TrainingStatus:
+        """Keep a LoRA and a sample after each of the steps that `kept` tells, and the last four of them."""
+        request = self.params.request
+        assert request.training is not None
+        loras, name = Path(request.media_folder), request.training.name
+        folder = training_folder.claim(loras, name, self.params.job_id, {"name": name, "trigger": "zug"})
+        status = TrainingStatus(trigger="zug", clips=len(request.sources))
+        samples = folder / training_folder.SAMPLES_FOLDER
+        samples.mkdir(exist_ok=True)
+        for step in range(1, int(self.words.get("kept") or 2) + 1):
+            self.pause_training()
+            place = folder / f"step {step:06d}"
+            place.mkdir(exist_ok=True)
+            lora = place / f"{folder.name} {step:06d}.safetensors"
+            lora.write_bytes(f"a LoRA of step {step}".encode() * 1000)
+            (samples / f"{step:06d}.jpg").write_bytes(f"a sample of step {step}".encode())
+            kept = [*status.kept, TrainedLora(step, str(lora), str(samples / f"{step:06d}.jpg"))]
+            for old in kept[:-4]:
+                Path(old.path).unlink()
+                Path(old.path).parent.rmdir()
+                Path(old.picture).unlink()
+            status = replace(status, kept=kept[-4:], curve=[1.0] * step)
+            told = ProgressParams(
+                self.params.job_id, JobState.DENOISING, step, 100, 0.5, 1.0, "a step", training=status
+            )
+            ENDPOINT.notify("progress", told)
+        if "fails" in self.words:
+            raise Refusal(Problem(ProblemKind.BAD_SETTING, "The loss stopped being a number."))
+        whole = folder / f"{folder.name}.safetensors"
+        whole.write_bytes(b"the whole LoRA" * 1000)
+        return replace(status, kept=[*status.kept, replace(status.kept[-1], path=str(whole))])
+
+    def pause_training(self) -> None:
+        """As long as a frame takes, unless the job is canceled meanwhile."""
+        if CANCELED.wait(self.frame_seconds) if self.frame_seconds else CANCELED.is_set():
+            raise Refusal(Problem(ProblemKind.CANCELED, "Canceled."))
 
     def made_by(self) -> list[str]:
         """The processes that made the frames so far, if that is kept."""

@@ -16,6 +16,7 @@ from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import ProblemKind
 from wan_backend.server import media_requests
 from wan_backend.server.media_requests import SentMedia
+from wan_backend.storage import training_folder
 
 ID = "0" * 31 + "1"
 
@@ -128,6 +129,34 @@ def test_only_a_take_in_a_clients_place_is_removed(sent, tmp_path):
         assert folder.is_dir()
     sent.take_arrived(str(place / "0001 fog"))
     assert not (place / "0001 fog").exists()
+
+
+def test_what_a_stopped_training_has_left_goes_after_long(sent, tmp_path):
+    place = Path(sent.place(t.PlaceParams(ID)).folder)
+    training, take = place / "Harbor", place / "0001 fog"
+    for folder, name in ((training, "training.json"), (take, "take.json")):
+        folder.mkdir()
+        (folder / name).write_text("{}")
+    long_ago = time.time() - media_requests.KEPT_SECONDS - 10
+    sent.prune()
+    assert training.is_dir()
+    for path in (training / "training.json", training, take / "take.json", take):
+        os.utime(path, (long_ago, long_ago))
+    sent.prune()
+    assert not training.exists() and take.is_dir()
+
+
+@pytest.mark.parametrize("name", ["../x", "step 000001/../../x.safetensors", "C:x.safetensors", "a/b.safetensors", "x"])
+def test_of_a_training_only_its_own_files_are_read(sent, tmp_path, name):
+    folder = training_folder.claim(tmp_path, "Harbor", ID, {})
+    (folder / "Harbor.safetensors").write_bytes(b"a LoRA")
+    (tmp_path / "x.safetensors").write_bytes(b"no business of theirs")
+    files = sent.training_files(t.TakeFilesParams(ID), str(tmp_path), whole=False).files
+    assert [file.name for file in files] == ["Harbor.safetensors", "training.json"]
+    piece = sent.training_read(t.TakeReadParams(ID, "Harbor.safetensors"), str(tmp_path))
+    assert t.piece_bytes(piece.piece) == b"a LoRA"
+    with pytest.raises(ProtocolError):
+        sent.training_read(t.TakeReadParams(ID, name), str(tmp_path))
 
 
 def test_what_nobody_used_for_long_goes_and_the_rest_stays(sent, tmp_path):

@@ -226,6 +226,53 @@ def test_another_card_or_less_memory_goes_on(t2v_folder, sources, executor, tmp_
     assert any("Resuming at step 4" in sentence for sentence in executor.sentences)
 
 
+def test_memory_that_ends_on_a_card_leads_to_a_smaller_way(
+    t2v_folder, sources, executor, trained, tmp_path, monkeypatch
+):
+    """In the steps, and before them while clips are encoded; nothing that was made is lost."""
+    real_make, real_bring, ways = train_job.ClipMaker.make, TrainedModel.bring, []
+
+    def make(self):
+        made = real_make(self)
+        monkeypatch.setattr(train_job.ClipMaker, "make", real_make)
+        if made:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    def bring(self, component: str) -> None:
+        ways.append(self.memory)
+        if not self.memory.eight_bit:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+        real_bring(self, component)
+
+    monkeypatch.setattr(train_job.ClipMaker, "make", make)
+    monkeypatch.setattr(train_job.JobMemory, "on_cpu", False)
+    monkeypatch.setattr(train_job.JobMemory, "shrink", lambda _self, component: component == "text_encoder")
+    monkeypatch.setattr(TrainedModel, "bring", bring)
+    job = trainings.params(tmp_path, t2v_folder, sources, training=NO_SAMPLE, sample_steps=0)
+    result = executor.run(asked(job))
+    assert not isinstance(result, Refusal), result.problem.sentence
+    assert [way.eight_bit for way in ways] == [False, True]
+    assert sum(sentence == train_job.LESS_MEMORY for sentence in executor.sentences) == 2
+
+
+def test_memory_that_ends_is_said_to_be_the_cards_with_what_to_do(t2v_folder, sources, tmp_path, monkeypatch):
+    executor = RecordingExecutor()
+    job = trainings.params(tmp_path, t2v_folder, sources)
+    job = replace(job, device="cuda", plan=replace(job.plan, model_frames=49))
+    monkeypatch.setattr(train_job.devices, "choose", torch.device)
+    problem = executor._refusal(torch.OutOfMemoryError("CUDA out of memory"), job).problem
+    assert problem.kind == "out_of_memory"
+    assert problem.sentence == (
+        "The graphics card ran out of memory in training at 32 x 32 with 49 frames, also with the frozen weights in 8 "
+        "bit and outside of the card; choose a smaller size, let it learn a look, whose clips are shorter, or a "
+        "smaller model, or close other programs that use it, then press Retry."
+    )
+    on_cpu = executor._refusal(MemoryError(), replace(job, device="cpu")).problem
+    assert on_cpu.sentence.startswith("The machine ran out of memory in training at 32 x 32 with 49 frames; choose")
+    beside = executor._refusal(MemoryError(), job).problem
+    assert beside.sentence.startswith("This machine's own memory ran out in training at 32 x 32")
+
+
 def test_words_without_the_trigger_are_read_only_where_they_are_asked_for(
     t2v_folder, sources, executor, tmp_path, monkeypatch
 ):

@@ -1,0 +1,199 @@
+"""Brings one file after another over the line: piece by piece into a file of its own, on from where it broke off."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..protocol import ProtocolError
+from ..protocol import transfer as t
+from ..protocol.errors import GONE
+from ..storage import private_files
+from .line import Line
+from .pieces import UNDER_WAY, Pace
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is called of a file that comes: one of them, once, unless it is dropped or the line ends."""
+
+    ended: Callable[[], None]
+    """It is whole, and what was announced."""
+    is_other: Callable[[], None]
+    """It isn't the file that was announced: it was replaced over there, or is gone."""
+    disk_failed: Callable[[OSError], None]
+
+
+@dataclass(kw_only=True)
+class Announced:
+    """The files that a job has over there, and those of them that are still to come."""
+
+    known: dict[str, t.TakeFile] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def total_bytes(self) -> int:
+        """How much they are, as far as they are known."""
+        return sum(file.size_bytes for file in self.known.values())
+
+    def done_bytes(self, written: int) -> int:
+        """How much is here, with what is `written` of the file that comes now."""
+        missing = set(self.missing)
+        return sum(file.size_bytes for name, file in self.known.items() if name not in missing) + written
+
+
+@dataclass
+class _Coming:
+    """The file that comes now."""
+
+    job_id: str
+    file: t.TakeFile
+    part: Path
+    stream: BinaryIO
+    digest: Any
+    course: Course
+    asked: int = 0
+    """Up to where it was asked for."""
+    written: int = 0
+    under_way: int = 0
+
+
+class IncomingFile:
+    """One file at a time. For the main thread."""
+
+    def __init__(self, line: Line, on_change: Callable[[], None]) -> None:
+        self._line, self._on_change = line, on_change
+        self._coming: _Coming | None = None
+        self._generation = 0
+        self._pace = Pace()
+
+    @property
+    def job_id(self) -> str:
+        """The job whose file comes now; empty if none does."""
+        return "" if self._coming is None else self._coming.job_id
+
+    def written_of(self, job_id: str) -> int:
+        """How much is here of the file that comes, if it is that job's."""
+        return self._coming.written if self._coming is not None and self._coming.job_id == job_id else 0
+
+    def line_opened(self) -> None:
+        """There is a line again: what was under way on the one before is begun anew."""
+        self._pace.line_opened()
+        self.drop()
+
+    def begin(self, job_id: str, file: t.TakeFile, part: Path, course: Course) -> None:
+        """Fetch a file of a job into `part`, which may have its beginning already."""
+        try:
+            private_files.make_folder(part.parent)
+            digest = digest_of(part) if part.exists() else hashlib.sha256()
+            there = part.stat().st_size if part.exists() else 0
+            if there > file.size_bytes:
+                part.unlink()
+                there, digest = 0, hashlib.sha256()
+            stream = private_files.opened(part, "ab", buffering=0)
+        except OSError as error:
+            self._disk_failed(course, error)
+            return
+        self._generation += 1
+        self._coming = _Coming(job_id, file, part, stream, digest, course, there, there)
+        if there == file.size_bytes:
+            self._ended()
+        else:
+            self._ask_pieces()
+
+    def drop(self) -> None:
+        """Fetch no more of it; what is here stays."""
+        self._generation += 1
+        if self._coming is not None:
+            with contextlib.suppress(OSError):
+                self._coming.stream.close()
+        self._coming = None
+
+    def drop_of(self, job_id: str) -> None:
+        """The same, if the file is that job's."""
+        if self.job_id == job_id:
+            self.drop()
+
+    def _ask_pieces(self) -> None:
+        coming, generation = self._coming, self._generation
+        while coming is not None and coming.asked < coming.file.size_bytes and coming.under_way < UNDER_WAY:
+            offset, length = coming.asked, min(self._pace.piece_bytes, coming.file.size_bytes - coming.asked)
+            coming.asked += length
+            coming.under_way += 1
+            sent_at = self._pace.sent()
+
+            def came(result: t.TakeReadResult, offset: int = offset, sent_at: float = sent_at) -> None:
+                if generation == self._generation and self._coming is not None:
+                    self._pace.answered(sent_at)
+                    self._take_piece(offset, result)
+
+            def failed(error: ProtocolError) -> None:
+                if generation == self._generation and self._coming is not None:
+                    course = self._coming.course
+                    self.drop()
+                    if error.code != GONE:
+                        course.is_other()
+
+            params = t.TakeReadParams(coming.job_id, coming.file.name, offset, length)
+            self._line.try_call("take_read", params, came, failed)
+            if generation != self._generation:
+                return
+
+    def _take_piece(self, offset: int, result: t.TakeReadResult) -> None:
+        coming = self._coming
+        assert coming is not None
+        coming.under_way -= 1
+        try:
+            piece = t.piece_bytes(result.piece)
+        except ProtocolError:
+            piece = b""
+        if offset != coming.written or not piece or result.size_bytes != coming.file.size_bytes:
+            self._is_other(coming)
+            return
+        try:
+            coming.stream.write(piece)
+        except OSError as error:
+            self._disk_failed(coming.course, error)
+            return
+        coming.digest.update(piece)
+        coming.written += len(piece)
+        if coming.written < coming.asked and not coming.under_way:
+            coming.asked = coming.written  # a piece was shorter than asked for
+        if coming.written == coming.file.size_bytes:
+            self._ended()
+        else:
+            self._ask_pieces()
+        self._on_change()
+
+    def _ended(self) -> None:
+        coming = self._coming
+        assert coming is not None
+        if coming.digest.hexdigest() != coming.file.sha256:
+            self._is_other(coming)
+            return
+        self.drop()
+        coming.course.ended()
+
+    def _is_other(self, coming: _Coming) -> None:
+        """What lay here of it may have been of another, too."""
+        self.drop()
+        with contextlib.suppress(OSError):
+            coming.part.unlink()
+        coming.course.is_other()
+
+    def _disk_failed(self, course: Course, error: OSError) -> None:
+        self.drop()
+        course.disk_failed(error)
+
+
+def digest_of(path: Path) -> Any:
+    """The SHA-256 of a file, which more can be added to. Raises OSError."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest
