@@ -67,8 +67,9 @@ class WanTraining(bpy.types.PropertyGroup):
     )
     only_with_trigger: BoolProperty(
         name="Only with Trigger",
-        description="Also teach the model to stay as it was where a prompt lacks the trigger, so that the LoRA can stay "
-        "in the list for all takes. Each step takes more than twice as long. Off: what was learned shows in every prompt",
+        description="Also teach the model to stay as it was where a prompt lacks the trigger, so that the LoRA can "
+        "stay in the list for all takes. Each step takes more than twice as long. Off: what was learned shows in "
+        "every prompt",
         default=True,
     )
     steps: IntProperty(
@@ -96,8 +97,8 @@ class WanTraining(bpy.types.PropertyGroup):
     )
     noisy_share: FloatProperty(
         name="Noisy Steps",
-        description="The share of the steps on clips that are nearly all noise, where a model settles what a picture is "
-        "like as a whole, its palette and light; the others also learn details. 0: what suits the model",
+        description="The share of the steps on clips that are nearly all noise, where a model settles what a picture "
+        "is like as a whole, its palette and light; the others also learn details. 0: what suits the model",
         default=0.0,
         min=0.0,
         max=1.0,

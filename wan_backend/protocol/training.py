@@ -83,7 +83,8 @@ class Training:
     """Each step also teaches the model to stay as it was where a prompt lacks the trigger, and takes more than twice as
     long for it. Without a trigger it has no effect."""
     noisy_share: float | None = None
-    """The share of the steps, 0 to 1, whose time is drawn evenly from the noisiest tenth; None: what suits the model."""
+    """The share of the steps, 0 to 1, whose time is drawn evenly from the noisiest tenth; None: what suits the
+    model."""
 
 
 @dataclass(frozen=True)

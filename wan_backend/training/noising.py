@@ -15,7 +15,7 @@ MAX_DRAWS = 1000
 NOISY_FROM = 0.9
 """Shares of noise from which on little is to be seen of a clip: there a model settles what a picture is like."""
 EMPTY_EVERY = 10
-"""In one of so many steps that keep the model as it was, the caption is empty: that is what guidance leads away from."""
+"""In one of so many steps that keep the model as it was, the caption is empty: guidance leads away from that one."""
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,8 @@ def test_each_expert_has_the_steps(planned):
 
 
 def test_a_persons_own_numbers_count(planned):
-    own = Training("Harbor", "h", steps=7, sample_every=3, rank=8, learning_rate=1e-3, noisy_share=0.5, only_with_trigger=False)
-    settled = planned(own).training
+    own = Training("Harbor", "h", steps=7, sample_every=3, rank=8, learning_rate=1e-3, noisy_share=0.5)
+    settled = planned(replace(own, only_with_trigger=False)).training
     assert (settled.steps, settled.sample_every, settled.rank, settled.learning_rate) == (7, 3, 8, 1e-3)
     assert settled.noisy_share == 0.5 and settled.warm_up_steps == 0 and not settled.only_with_trigger
 

@@ -247,7 +247,7 @@ def test_a_share_of_the_times_is_drawn_evenly_from_the_noisiest():
     assert 0.75 < sum(share >= NOISY_FROM for share in draws) / 300 < 0.9
     assert sum(share >= 0.95 for share in draws) / 300 == pytest.approx(0.4, abs=0.1)
     high = [replace(noisy, least=0.96).draw(torch.Generator().manual_seed(n)) for n in range(50)]
-    assert 0.96 <= min(high) and max(high) <= 1
+    assert min(high) >= 0.96 and max(high) <= 1
     low = Times(5.0, most=0.875)  # an expert that never sees the noisiest
     assert [each.draw(torch.Generator().manual_seed(3)) for each in (low, replace(low, noisy_share=0.8))] == 2 * [
         low.draw(torch.Generator().manual_seed(3))
