@@ -102,7 +102,7 @@ class TrainedModel:
         if self._trunk_alone:
             transformer = trunk_of(transformer)
         factors = lora_layers.attach(transformer, self._plan.rank, self._seed, self.dtype)
-        lora_layers.keep_little(transformer, self._way)
+        lora_layers.keep_little(transformer, self._way, self.memory.keeps_all)
         self._place(transformer, factors)
         self._optimizer = AdapterOptimizer(
             factors, self._plan.learning_rate, self._plan.warm_up_steps, self._plan.steps

@@ -138,7 +138,7 @@ def test_memory_is_said_before(planned):
 
 def test_the_embedded_model_is_trained_by_what_was_measured_of_it(planned):
     settled = planned(model="embedded").training
-    assert (settled.learning_rate, settled.noisy_share) == (2e-3, 0.85)
+    assert (settled.learning_rate, settled.noisy_share) == (2e-3, 0.5)
     assert planned(Training("Harbor", "h", noisy_share=0.0), model="embedded").training.noisy_share == 0
 
 

@@ -104,6 +104,13 @@ def test_blocks_that_visit_change_nothing(memory):
     assert all(torch.equal(state[name], other[name]) for name in state)
 
 
+def test_what_is_kept_is_what_would_be_computed_again():
+    state, outcomes = trained(transformer(), kept=embeds(9))
+    other, others = trained(transformer(), replace(WHOLE, keeps_all=True), kept=embeds(9))
+    assert outcomes == others
+    assert all(torch.equal(state[name], other[name]) for name in state)
+
+
 def test_the_feed_forward_in_shares_is_that_of_all_tokens_at_once(monkeypatch):
     state, outcomes = trained(transformer())
     monkeypatch.setattr(lora_layers, "CHUNK_BYTES", 3 * 4 * tiny_checkpoint.TRANSFORMER["ffn_dim"])
