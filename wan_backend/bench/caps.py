@@ -12,7 +12,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,11 +30,13 @@ from ..pipelines.experts import experts_of
 from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
+from . import figures
 from .engines import PROMPT, RESIDENT, StepTimes
 from .random_weights import RandomModel
 from .time_and_memory import synchronize
 
 GIB = 1 << 30
+ALL = "all of it resident"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ WORKS = {
     "1.3B-480p": CapWork("1.3B", 832, 480, 81, (6, 4), steps=4),
     "14B-480p": CapWork("14B", 832, 480, 81, (10, 6)),
     "14B-720p": CapWork("14B", 1280, 720, 81, (24, 16, 8), steps=2),
+    "14B-720p-4s": CapWork("14B", 1280, 720, 65, (24,), steps=2),
     "5B-720p": CapWork("5B", 1280, 704, 121, (12, 7)),
     "A14B-480p": CapWork("A14B", 832, 480, 81, (12,), steps=4),
     "VACE-A14B-480p": CapWork("VACE-A14B", 832, 480, 81, (12,), steps=4),
@@ -80,31 +85,39 @@ class Course:
         return min(self.steps)
 
 
-def run(names: list[str], gib: list[float]) -> int:
+def run(names: list[str], gib: list[float], file: Path | None = None) -> int:
     """Measure and print; the exit code. `gib` are caps to use in place of the works' own."""
     device = devices.choose("cuda")
     model: RandomModel | None = None
     size = ""
+    found: dict[str, Any] = {"device": devices.name(device), "torch": torch.__version__, "takes": {}}
     for name in names:
         work = WORKS[name]
         if model is None or work.model != size:
             model, size = None, work.model
             devices.release(device)
             model = RandomModel(size, device)
-        _one_work(name, work, model, gib or list(work.caps_gib))
+        courses = found["takes"][name] = {}
+        for limit, course in _courses(name, work, model, gib or list(work.caps_gib)):
+            courses[limit] = None if course is None else asdict(course)
+            figures.write(file, found)
     return 0
 
 
-def _one_work(name: str, work: CapWork, model: RandomModel, caps: list[float]) -> None:
+def _courses(name: str, work: CapWork, model: RandomModel, caps: list[float]) -> Iterator[tuple[str, Course | None]]:
+    """Each course by its limit, printed as soon as it is known; None where no plan fits."""
     _say(f"{name}: {work.width}x{work.height}, {work.frames} frames, {devices.name(model.device)}, {torch.__version__}")
     whole = _course(model, work, RESIDENT)
-    _say(_line("all of it resident", whole, whole))
+    _say(_line(ALL, whole, whole))
+    yield ALL, whole
     for cap in caps:
         with capped(model.device, cap):
             course = _within(model, work, int(cap * GIB))
-        _say("  no plan fits" if course is None else _line(f"{cap:g} GiB", course, whole))
+        limit = f"{cap:g} GiB"
+        _say(f"  {limit}: no plan fits" if course is None else _line(limit, course, whole))
         if course is not None:
             _say(f"    {course.plan}")
+        yield limit, course
 
 
 @contextmanager

@@ -7,7 +7,6 @@ pictures are the same but for rounding, and nothing of speed.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -25,6 +24,7 @@ from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind, RunParams
 from ..protocol.sentences import Sentence
 from ..worker.other_cards import COMMAND, PROCESSOR, VISIBLE, OtherCards
+from . import figures
 from .engines import EngineRun, Ours, Work, as_request, run_once
 
 RANDOM_COMMAND = (sys.executable, "-m", "wan_backend.bench.random_other_card")
@@ -84,8 +84,7 @@ def run(
         for way in _compared(model, work, repeat, others, ways(cards, work.guidance_scale)):
             found["ways"].append(way)
             _write(row(found["ways"][0], way))
-            if json_file is not None:
-                json_file.write_text(json.dumps(found, indent=2) + "\n")
+            figures.write(json_file, found)
     finally:
         others.close()
     return 0

@@ -6,7 +6,7 @@ After a take that does not count, both engines make one in turn, `--repeat` time
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ..library import locate
 from ..loading import devices
 from ..loading.wan_model import BASE_COMPONENTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, cards, comparison, first_step, slow_link, speed_table, table_rows, training_steps
+from . import caps, cards, comparison, figures, first_step, slow_link, speed_table, table_rows, training_steps
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .random_weights import TRANSFORMER_CONFIGS, RandomModel
 from .time_and_memory import Measured, Meter
@@ -41,11 +41,11 @@ def run(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.caps:
-        return caps.run(options.caps, options.gib)
+        return caps.run(options.caps, options.gib, options.json)
     diffusers.utils.logging.disable_progress_bar()
     transformers.logging.disable_progress_bar()
     if options.first_step:
-        return first_step.run(options.first_step, devices.choose("cuda"))
+        return first_step.run(options.first_step, devices.choose("cuda"), options.json)
     if options.training is not None:
         return training_steps.run(options.training, devices.choose(options.device), options.json)
     if options.table is not None:
@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     work = _work(options)
     model, load = _load(options, device)
     if options.link is not None:
-        return slow_link.run(model, work, options.link)
+        return slow_link.run(model, work, options.link, options.json)
     if options.cards:
         return cards.run(model, work, options.repeat, bool(options.random_weights), options.json, options.cards)
     rows, difference = _measure(model, work, options.repeat, load)
@@ -71,8 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{model.folder.name} on {about['device']}, torch {torch.__version__}: {size}\n")
     sys.stdout.write(comparison.table(rows) + "\n")
     sys.stdout.write(f"largest difference of the frames: {difference} of 255\n")
-    if options.json is not None:
-        options.json.write_text(json.dumps(comparison.to_json(rows, about), indent=2) + "\n")
+    figures.write(options.json, comparison.to_json(rows, about))
     return 0
 
 
@@ -97,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--caps", nargs="+", choices=list(caps.WORKS), help="instead: full-size takes under caps of a card's memory"
     )
-    parser.add_argument("--gib", type=float, nargs="+", default=[], help="with --caps: other caps than the takes' own")
+    parser.add_argument("--gib", type=_some, nargs="+", default=[], help="with --caps: other caps than the takes' own")
     parser.add_argument(
         "--table",
         nargs="*",
@@ -113,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--link",
         nargs="*",
-        type=float,
+        type=_some,
         metavar="GB/S",
         help="instead: how long a forward takes if the transformer's blocks come over links of such speeds",
     )
@@ -131,8 +130,16 @@ def _parser() -> argparse.ArgumentParser:
         choices=list(training_steps.WORKS),
         help="instead: steps of a training at full size, under a cap too, beside a plain loop of diffusers and PEFT",
     )
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--json", type=figures.writable, help="write the figures to this file, too")
     return parser
+
+
+def _some(number: str) -> float:
+    """A number above 0."""
+    value = float(number)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("give numbers above 0")
+    return value
 
 
 def _work(options: argparse.Namespace) -> Work:
@@ -144,8 +151,6 @@ def _work(options: argparse.Namespace) -> Work:
         _parser().error(f"--size {options.size}: both must be multiples of 16")
     if options.frames < 1 or options.frames % 4 != 1:
         _parser().error(f"--frames {options.frames}: give 4k + 1, as 81")
-    if options.link and min(options.link) <= 0:
-        _parser().error("--link: give speeds above 0, in gigabytes per second")
     if options.steps < 2 or options.repeat < 1:
         _parser().error("give at least 2 --steps and 1 --repeat")
     return Work(width, height, options.frames, options.steps, options.guidance, options.flow_shift)

@@ -27,6 +27,7 @@ from diffusers import WanPipeline
 from ..loading import devices
 from ..protocol.messages import JobState, ProgressParams, RunParams, RunResult
 from ..storage import compiled_kernels
+from . import figures
 from .engines import Work, as_request
 from .random_weights import RandomModel
 
@@ -68,14 +69,18 @@ class Course:
             self.preview = seconds
 
 
-def run(names: Sequence[str], device: torch.device) -> int:
+def run(names: Sequence[str], device: torch.device, file: Path | None = None) -> int:
     """Write each model, measure it, print; the exit code."""
+    found: dict[str, Any] = {"device": devices.name(device), "torch": torch.__version__, "courses": {}}
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             model, began = Path(folder, "model"), time.perf_counter()
             bytes_written = write(name, model, device)
             _say(f"{name}: {bytes_written / 1e9:.1f} GB written in {time.perf_counter() - began:.0f} s")
-            _say(_table(measured(model, WORKS[name], Path(folder, "state"), device)))
+            courses = measured(model, WORKS[name], Path(folder, "state"), device)
+            _say(_table(courses))
+            found["courses"][name] = {day: asdict(course) for day, course in courses.items()}
+            figures.write(file, found)
     return 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from ..pipelines.denoise import denoise
 from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import Sampler
+from . import figures
 from .engines import RESIDENT, StepTimes, Work, as_request
 
 GB = 1_000_000_000
@@ -158,7 +160,7 @@ def _seconds_of(work: Any) -> float:
     return float(begun.elapsed_time(ended)) / 1000
 
 
-def run(model: WanModel, work: Work, gigabytes_per_second: Sequence[float]) -> int:
+def run(model: WanModel, work: Work, gigabytes_per_second: Sequence[float], file: Path | None = None) -> int:
     """Measure and print; the exit code."""
     speeds = [each * GB for each in gigabytes_per_second or USUAL_SPEEDS]
     placement = PlacedModel(model, RESIDENT)
@@ -169,8 +171,16 @@ def run(model: WanModel, work: Work, gigabytes_per_second: Sequence[float]) -> i
     _say(f"{model.folder.name} on {devices.name(model.device)}, {size}: {seconds:.3f} s with all blocks on the device")
     transformer.to("cpu")
     devices.release(model.device)
+    found: dict[str, Any] = {
+        "device": devices.name(model.device),
+        "model": model.folder.name,
+        "work": vars(work),
+        "resident_seconds": seconds,
+        "shares": [],
+    }
     for share in KEPT_SHARES:
-        _one_share(model, transformer, conditions, work, seconds, share, speeds)
+        found["shares"].append(_one_share(model, transformer, conditions, work, seconds, share, speeds))
+        figures.write(file, found)
     return 0
 
 
@@ -182,7 +192,8 @@ def _one_share(
     seconds: float,
     share: float,
     speeds: Sequence[float],
-) -> None:
+) -> dict[str, Any]:
+    """Print its rows; they, as they are written to a file."""
     with_blocks = block_offload.offloaded("transformer", transformer, model.device)
     sizes = tuple(with_blocks.pack_bytes)
     room = int(share * sum(sizes))
@@ -194,20 +205,31 @@ def _one_share(
         f"free from {forward.free_from() / GB:.3g} GB/s on\n\n"
         "| link, GB/s | one forward, s | times | measured, s |\n|---|---|---|---|"
     )
+    rows = []
     for speed in speeds:
         expected = forward.seconds(speed)
         measured = _measured(model, transformer, conditions, work, room, speed)
-        _say(f"| {speed / GB:g} | {expected:.3f} | {expected / seconds:.2f} | {measured} |")
+        shown = "-" if measured is None else f"{measured:.3f}"
+        _say(f"| {speed / GB:g} | {expected:.3f} | {expected / seconds:.2f} | {shown} |")
+        rows.append({"gigabytes_per_second": speed / GB, "seconds": expected, "measured_seconds": measured})
+    return {
+        "staying": share,
+        "link_bytes": forward.link_bytes,
+        "free_from_gigabytes_per_second": forward.free_from() / GB,
+        "links": rows,
+    }
 
 
-def _measured(model: WanModel, transformer: Any, conditions: Conditions, work: Work, room: int, speed: float) -> str:
-    """The seconds of a forward over the slowed link; "-" if there is none, or it is slower itself."""
+def _measured(
+    model: WanModel, transformer: Any, conditions: Conditions, work: Work, room: int, speed: float
+) -> float | None:
+    """The seconds of a forward over the slowed link; None if there is none, or it is slower itself."""
     if model.device.type != "cuda" or speed > own_link_speed(model.device):
-        return "-"
+        return None
     offload = block_offload.offloaded("transformer", transformer, model.device, SlowedCopy(speed, model.device))
     try:
         offload.enter(room)
-        return f"{_forward_seconds(model, transformer, conditions, work):.3f}"
+        return _forward_seconds(model, transformer, conditions, work)
     finally:
         _undo(transformer)
 

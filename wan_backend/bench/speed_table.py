@@ -34,6 +34,7 @@ from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
 from ..protocol.messages import MatrixPrecision, RunParams
 from ..worker.take_job import make_take
 from ..worker.warm_model import WarmModel
+from . import figures
 from .engines import Engine, EngineRun, Ours, Stock, Work, as_request, first_picture, run_once
 from .random_weights import RandomModel
 from .table_errors import AutoencoderErrors, Flows, of_autoencoder
@@ -108,9 +109,7 @@ def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) 
                 model, held = _model(row, models_folders, device), row.random
             results[name] = result = measured(name, row, model, Path(state), exact)
             _say(f"{table([result])}\n({name} took {time.perf_counter() - began:.0f} s to measure.)\n")
-            if file is not None:
-                rows = [asdict(each) for each in results.values()]
-                file.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
+            figures.write(file, {**about, "rows": [asdict(each) for each in results.values()]})
     return 0
 
 
@@ -133,6 +132,7 @@ def measured(name: str, row: TableWork, model: WanModel, state: Path, exact: Tab
         return result
     result.kernels = Ours(model, work, state / KERNELS_FILE).placement.kernels.description
     _measure_ours(row, work, model, state, result)
+    _say(_ours_so_far(name, result))
     _measure_stock(row, work, model, result)
     if row.errors:
         result.stock.error, result.ours.error = Flows(model, row).errors(model)
@@ -297,6 +297,15 @@ def _rows(result: TableResult) -> list[str]:
     rows.append(_both("first take more by", "", f"{result.first:.1f}"))
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.phases.items() if seconds)
     return [*rows, _both("phases of our whole take", "", phases)]
+
+
+def _ours_so_far(name: str, result: TableResult) -> str:
+    """What is known before diffusers' turn, which may take longer than someone has the card."""
+    ours = result.ours
+    return (
+        f"{name}, ours: a forward {ours.forward:.3f} s, pictures {ours.decode:.3f} s,"
+        f" whole take of {ours.whole_steps} steps {ours.whole:.3f} s"
+    )
 
 
 def _at(side: Side, steps: int) -> float:

@@ -52,9 +52,17 @@ WORKS = {
         "I2V-14B", "wan2.1-i2v-14b-480p", _draft(832, 480, 5.0, from_picture=True), 4, errors=False
     ),
     "I2V-14B-720p-draft": TableWork(
-        "I2V-14B", "wan2.1-i2v-14b-720p", _draft(1280, 720, 5.0, from_picture=True), 4, errors=False
+        "I2V-14B",
+        "wan2.1-i2v-14b-720p",
+        replace(_draft(1280, 720, 5.0, from_picture=True), steps=2),
+        4,
+        errors=False,
+        in_full=True,
     ),
     "VACE-14B-480p": TableWork("VACE-14B", "wan2.1-vace-14b", _work(832, 480, guidance=1.0), 50),
+    "VACE-14B-480p-control": TableWork(
+        "VACE-14B", "wan2.1-vace-14b", _work(832, 480, guidance=1.0), 50, trunk=False, errors=False
+    ),
     "5B-720p": TableWork("5B", "wan2.2-ti2v-5b", _work(1280, 704, 121), 50),
 }
 """The order in which they share a model that is made once."""

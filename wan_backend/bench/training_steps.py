@@ -7,7 +7,6 @@ with all of the card, then ours under a cap of torch's allocator. `tiny` is for 
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from ..training import lora_layers
 from ..training.kept_clips import EncodedClip
 from ..training.noising import NoisedClip, Times
 from ..training.trained_model import TrainedModel
+from . import figures
 from .caps import GIB, capped
 from .random_weights import TRANSFORMER_CONFIGS, made_on, restore_fp32
 from .time_and_memory import synchronize
@@ -111,8 +111,7 @@ def run(names: list[str], device: torch.device, file: Path | None = None) -> int
             best, least = min(each.seconds for each in plain), min(each.allocated_bytes for each in plain)
             _say(_line(row, best, least))
         found[name] = [asdict(row) for row in rows]
-    if file is not None:
-        file.write_text(json.dumps({"device": devices.name(device), "rows": found}, indent=2) + "\n")
+        figures.write(file, {"device": devices.name(device), "rows": found})
     return 0
 
 

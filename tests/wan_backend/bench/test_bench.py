@@ -78,3 +78,10 @@ def test_random_weights_are_made_as_a_checkpoint_would_be_loaded(monkeypatch, t2
     assert {k: b.dtype for k, b in transformer.named_buffers()} == {k: b.dtype for k, b in loaded.named_buffers()}
     assert model.config("scheduler")["_class_name"] == "UniPCMultistepScheduler"
     assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.mark.parametrize("asked", [["--training", "tiny"], ["--caps", "14B-720p"], ["--link", "3"]])
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(asked, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        bench.main([*asked, "--json", str(tmp_path / "away" / "figures.json")])
+    assert "figures.json can't be written: No such file" in capsys.readouterr().err

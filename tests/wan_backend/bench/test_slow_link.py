@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -81,9 +83,11 @@ def test_the_arithmetic_fetches_what_block_offload_fetches_in_its_order(stay):
     assert copy.copied_bytes == sum(work.block_bytes[number] for number in fetched)
 
 
-def test_the_command_prints_a_table(t2v_folder, capsys):
+def test_the_command_prints_a_table_and_writes_it(t2v_folder, tmp_path, capsys):
     arguments = ["--folder", str(t2v_folder), "--size", "32x32", "--frames", "5", "--steps", "2", "--device", "cpu"]
-    assert command.run([*arguments, "--link", "0.001", "12"]) == 0
+    assert command.run([*arguments, "--link", "0.001", "12", "--json", str(tmp_path / "link.json")]) == 0
+    shares = json.loads((tmp_path / "link.json").read_text())["shares"]
+    assert [each["staying"] for each in shares] == [0.0, 0.5] and len(shares[1]["links"]) == 2
     told = capsys.readouterr().out
     assert told.count("free from") == 2 and "| 0.001 |" in told and "| 12 |" in told and told.count("| - |") == 4
 
