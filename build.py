@@ -51,7 +51,6 @@ NOTHING = Amount()
 DIST = ROOT / "dist"
 DEMO = ROOT / "out" / "demo"
 SOME_TAKES = ROOT / "out" / "some_takes"
-TRAINING = ROOT / "out" / "training"
 BYTECODE = ROOT / "build" / "bytecode"
 MESSAGES = ROOT / "out" / "messages.py"
 
@@ -287,9 +286,6 @@ def do_backend(options: argparse.Namespace) -> None:
 
 
 def do_demo(options: argparse.Namespace) -> None:
-    if options.training:
-        _train_in_blender(backend_environment(options.torch))
-        return
     started = time.monotonic()
     backend = backend_environment(options.torch)
     folder = SOME_TAKES if options.only else DEMO
@@ -308,17 +304,6 @@ def do_demo(options: argparse.Namespace) -> None:
         return
     run([backend, "-m", "opentimelineio.console.otiotool", "-i", DEMO / "film.otioz", "--stats", "--list-clips"])
     say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
-
-
-def _train_in_blender(backend: Path) -> None:
-    """The demo's long form: a LoRA of a look that the embedded model was never shown, and what takes with it show."""
-    shutil.rmtree(TRAINING, ignore_errors=True)
-    demo = ROOT / "tests" / "demo"
-    run([backend, demo / "draw_look.py", TRAINING / "media"])
-    command = _in_blender(demo / "training.py", "--extension", build_extension(), "--out", TRAINING)
-    run(command, _blender_variables(backend, TRAINING / "user"))  # which no earlier training waits in
-    run([backend, demo / "measure_training.py", TRAINING])
-    say(f"demo: done. Look at {TRAINING / 'training_sheet.png'}; open {TRAINING / 'training.blend'}.")
 
 
 def do_bench(options: argparse.Namespace) -> None:
@@ -531,7 +516,6 @@ def main(arguments: list[str] | None = None) -> int:
         if name == "demo":
             verb.add_argument("--backend", default="", help="make them elsewhere: 'ssh box wan-backend serve'")
             verb.add_argument("--only", default="", metavar="TASKS", help="some of its takes: restyle,extend; no film")
-            verb.add_argument("--training", action="store_true", help="no film: a LoRA is trained, and takes with it")
         if name == "test":
             tiers = verb.add_mutually_exclusive_group()
             tiers.add_argument(
