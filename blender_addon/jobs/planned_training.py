@@ -184,6 +184,8 @@ def _take(scene: bpy.types.Scene, settings: Any, preferences: Any, clips: Sequen
             sample_every=max(1, training.steps // SAMPLES) if training.steps else None,
             learning_rate=(training.learning_rate or None) if math.isfinite(training.learning_rate) else None,
             rank=training.rank or None,
+            only_with_trigger=training.only_with_trigger,
+            noisy_share=(training.noisy_share or None) if math.isfinite(training.noisy_share) else None,
         ),
     )
     wanted = tuple(piece.wanted for piece in pieces)

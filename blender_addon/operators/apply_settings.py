@@ -84,7 +84,8 @@ def fill_training(settings: WanSettings, request: TakeRequest) -> None:
     training.name, training.trigger, training.caption = asked.name, asked.trigger, asked.caption
     training.kind, training.length, training.sample_prompt = asked.kind.name, asked.length.name, asked.sample_prompt
     training.steps, training.rank = asked.steps or 0, asked.rank or 0
-    training.learning_rate = asked.learning_rate or 0.0
+    training.learning_rate, training.noisy_share = asked.learning_rate or 0.0, asked.noisy_share or 0.0
+    training.only_with_trigger = asked.only_with_trigger
     settings.model_id, settings.resolution_name = request.model, request.resolution
     settings.seed, settings.seed_locked = min(max(0, request.seed), MAX_SEED), True
 

@@ -28,6 +28,11 @@ SLICE_SECONDS = 0.01
 """Strips are looked at for so long in a redraw; the next one goes on."""
 KEPT_SECONDS = 3.0
 """What was found of a strip is looked at again after this."""
+VALUES = (
+    *("name", "trigger", "only_with_trigger", "kind", "length", "caption", "sample_prompt"),
+    *("steps", "learning_rate", "rank", "noisy_share"),
+)
+"""The settings that a training is asked for with, beside its strips."""
 NO_LORA = "The training has brought no LoRA yet"
 NO_TRIGGER = "The LoRA's file names no trigger"
 
@@ -117,8 +122,7 @@ def _plan(
 
 def _key(scene: bpy.types.Scene, settings: WanSettings) -> tuple[Any, ...]:
     asked = settings.training
-    names = ("name", "trigger", "kind", "length", "caption", "sample_prompt", "steps", "learning_rate", "rank")
-    values = (getattr(asked, name) for name in names)
+    values = (getattr(asked, name) for name in VALUES)
     columns = strip_columns.columns(compat.shown_strips(scene))
     places = (columns.starts, columns.ends_exclusive, columns.channels, columns.kinds)
     return (

@@ -65,6 +65,13 @@ class WanTraining(bpy.types.PropertyGroup):
         description="A prompt that shows how far it is: now and then a sample is made with it, beside one of the same "
         "seed without the LoRA. Empty: no samples",
     )
+    only_with_trigger: BoolProperty(
+        name="Only with Trigger",
+        description="Also teach the model to stay as it was where a prompt lacks the trigger, so that the LoRA can "
+        "stay in the list for all takes. Each step takes more than twice as long. Off: what was learned shows in "
+        "every prompt",
+        default=True,
+    )
     steps: IntProperty(
         name="Steps",
         description="Steps in place of the length's, for each expert of a model with two; 0: the length's",
@@ -87,6 +94,15 @@ class WanTraining(bpy.types.PropertyGroup):
         default=0,
         min=0,
         max=MAX_RANK,
+    )
+    noisy_share: FloatProperty(
+        name="Noisy Steps",
+        description="The share of the steps on clips that are nearly all noise, where a model settles what a picture "
+        "is like as a whole, its palette and light; the others also learn details. 0: what suits the model",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
     )
     clips: CollectionProperty(
         name="Strips",

@@ -22,7 +22,6 @@ PANEL = "wan_vse_training_more"
 GO_ON_SECONDS = 0.05
 MOST_LINES = 12
 """Why nothing can be trained is said whole; this is only against sentences without an end."""
-NAMES = ("name", "trigger")
 STRIP_ICONS: dict[str, Any] = {
     "MOVIE": "FILE_MOVIE",
     "IMAGE": "RENDERLAYERS",
@@ -97,8 +96,9 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.type
     _draw_strips(layout, settings)
     column = layout.column()
     column.use_property_split, column.use_property_decorate = True, False
-    for name in NAMES:
-        column.prop(asked, name)
+    column.prop(asked, "name")
+    column.prop(asked, "trigger")
+    column.prop(asked, "only_with_trigger")
     column.row().prop(asked, "kind", expand=True)
     column.row().prop(asked, "length", expand=True)
     column.prop(asked, "caption", text="Caption")
@@ -118,7 +118,7 @@ def _draw_more(layout: bpy.types.UILayout, settings: WanSettings) -> None:
         return
     column = body.column()
     column.use_property_split, column.use_property_decorate = True, False
-    for name in ("steps", "learning_rate", "rank"):
+    for name in ("steps", "learning_rate", "rank", "noisy_share"):
         column.prop(settings.training, name)
 
 

@@ -283,7 +283,7 @@ class StandInSession:
     def add_training(self, job_id: str, state: str = "denoising", kept: tuple[int, ...] = (), **more: Any) -> Any:
         """A training that has kept LoRAs after these steps, in files that are not there unless `folder` has them."""
         m, folder = self.messages, more.pop("folder", "/tmp/loras/ink")
-        training = m.Training("ink", "inkwsh", captions=["a dog"])
+        training = m.Training("ink", "inkwsh", captions=["a dog"], **more.pop("asked", {}))
         request = m.TakeRequest("", "big", 1920, 1080, 49, m.FrameRate(24), 7, "/tmp/loras", training=training)
         loras = [m.TrainedLora(step, f"{folder}/ink-{step}.safetensors", f"{folder}/{step}.jpg") for step in kept]
         status = m.TrainingStatus([0.3, 0.2, 0.1], 10, 1.5, 12, loras, f"{folder}/without.jpg", "inkwsh", ["Dark."])

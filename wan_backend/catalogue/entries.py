@@ -69,6 +69,16 @@ class ModelDimensions:
 
 
 @dataclass(frozen=True)
+class TrainingPreset:
+    """What suits a model where a LoRA is trained on it."""
+
+    learning_rate: float | None = None
+    """None: what suits a model of so many weights."""
+    noisy_share: float = 0.0
+    """The share of the steps with much noise; more than few of a model whose looks are settled by its first steps."""
+
+
+@dataclass(frozen=True)
 class ModelEntry:
     """A model of the catalogue."""
 
@@ -115,6 +125,7 @@ class ModelEntry:
     """The tiny autoencoder that can show its latents; may be empty."""
     usual_frames: int = 0
     """How many frames are made if nothing says how many; 0 stands for as many as it can make in one go."""
+    training: TrainingPreset = field(default_factory=TrainingPreset)
     twin: bool = False
     """True if another entry is alike in all that a folder's files say, so that only the folder's name tells."""
     sha256: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """What a training needs of a device's memory, and which way it fits: weights in 16 bit, in 8 bit, or some visiting.
 
 A step keeps the states between the blocks; all else of a block is computed again on the way back. So the most is alive
-within one block, on that way. The factors were counted on the processor (`python -m wan_backend bench --training`
+within one block, on that way. On the processor all is kept where it fits, as with a small model: a step is a third
+shorter then. The factors were counted on the processor (`python -m wan_backend bench --training`
 measures the peak beside them on a card).
 """
 
@@ -16,6 +17,8 @@ from .needs import EIGHT_BIT_SHARE, FIXED_BYTES, SLACK, VideoShape
 BLOCK_TENSORS = 32
 """What is alive within a block on its way back: tensors of the size of the hidden states, those in 32 bit counted
 twice. The feed-forward's middle, which is wider, is there a share at a time."""
+TEXT_TOKENS = 512
+"""A prompt has so many, with what fills it up."""
 CHUNKS_BYTES = 4 * (64 << 20)
 """Of these shares (`training.lora_layers`)."""
 STATES_A_WEIGHT = 4
@@ -60,6 +63,12 @@ class TrainedShape:
         return self.adapter_numbers * (4 * STATES_A_WEIGHT + 2 * in_compute)
 
     @property
+    def kept_bytes(self) -> int:
+        """Of all states of all blocks, those of the words among them, where nothing is computed again."""
+        tensors = self.layers * BLOCK_TENSORS * (self.video.tokens + TEXT_TOKENS)
+        return int(tensors * self.hidden * self.number_bytes * SLACK) + CHUNKS_BYTES + FIXED_BYTES
+
+    @property
     def work_bytes(self) -> int:
         """Of the states between the blocks, and of the block that is on its way back."""
         states = self.video.tokens * self.hidden * self.number_bytes
@@ -76,12 +85,17 @@ class TrainingMemory:
     """The frozen weights are in 8 bit."""
     stay_bytes: int | None = None
     """Bytes of the blocks that stay on the device while the others visit; None: all of them stay."""
+    keeps_all: bool = False
+    """Nothing of a block is computed again on the way back."""
 
 
 def choose(shape: TrainedShape, device_bytes: int, on_cpu: bool = False) -> TrainingMemory:
     """The quickest way that fits into `device_bytes`; the smallest, with its peak, where none does."""
     whole, eight = shape.weights * shape.number_bytes, int(shape.weights * shape.number_bytes * EIGHT_BIT_SHARE)
     rest = shape.state_bytes + shape.work_bytes
+    kept = whole + shape.state_bytes + shape.kept_bytes
+    if on_cpu and kept <= device_bytes:
+        return TrainingMemory(kept, keeps_all=True)
     if whole + rest <= device_bytes or on_cpu:
         return TrainingMemory(whole + rest)
     if eight + rest <= device_bytes:

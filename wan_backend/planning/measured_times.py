@@ -22,6 +22,8 @@ MAX_MODELS = 100
 MAX_BYTES = 100_000
 PASSES_OF_A_TRAINED_STEP = 3.5
 """A step of a training against a pass of a take: forward, forward again and backward, without the quick kernels."""
+STEPS_OF_A_PAIR = 2 + 1 / PASSES_OF_A_TRAINED_STEP
+"""A step that also keeps the model as it was, against one that doesn't: two of them, and a pass without the LoRA."""
 LONGEST_SECONDS = 7 * 24 * 3600.0
 """No take is expected to last longer; a file that says so is not believed."""
 
@@ -98,9 +100,9 @@ def _pixels(plan: Plan) -> int:
     return max(1, plan.width * plan.height * plan.model_frames)
 
 
-def _passes(plan: Plan) -> int:
+def _passes(plan: Plan) -> float:
     if plan.training is not None:
-        return max(1, plan.steps)
+        return max(1, plan.steps) * (STEPS_OF_A_PAIR if plan.training.only_with_trigger else 1)
     return max(1, plan.forwards or plan.steps * (2 if plan.guidance_scale > 1 else 1))
 
 

@@ -57,7 +57,6 @@ LEAST_RATE, MOST_RATE = 1e-6, 1e-2
 WARM_UP_STEPS = 100
 MOTION_SHIFT = 5 / 3
 """By this factor, noisy times come more often where a motion is trained: it is settled in these."""
-MOST_PRESERVED = 0.9
 MAX_SAMPLE_STEPS = 20
 LATENT_NUMBER_BYTES = 4
 WANTS_MOTION = (Architecture.FIRST_PICTURE, Architecture.PICTURES, Architecture.FIRST_AND_LAST)
@@ -118,7 +117,7 @@ def _check_numbers(draft: Draft) -> Draft | Problem:
         (Sentence("steps between samples"), wanted.sample_every, 1, MAX_TRAINING_STEPS),
         (Sentence("rank"), wanted.rank, 1, MAX_RANK),
         (Sentence("learning rate"), wanted.learning_rate, LEAST_RATE, MOST_RATE),
-        (Sentence("share that preserves"), wanted.preserve_share, 0.0, MOST_PRESERVED),
+        (Sentence("share of noisy steps"), wanted.noisy_share, 0.0, 1.0),
     ]
     for words, value, least, most in limits:
         if value is not None and not least <= value <= most:
@@ -193,16 +192,18 @@ def _settle_training(draft: Draft) -> Draft:
     preset, experts = entry.standard, entry.weights.experts
     small = entry.weights.transformer < SMALL_MODEL_WEIGHTS
     steps = wanted.steps or STEPS[wanted.length]
-    share = wanted.preserve_share or 0.0  # only where it is asked for: what it is worth hasn't been shown
+    own_rate = entry.training.learning_rate or (SMALL_MODEL_LEARNING_RATE if small else LEARNING_RATE)
+    own_share = entry.training.noisy_share
     settled = TrainingPlan(
         steps=steps,
         sample_every=min(wanted.sample_every or SAMPLE_EVERY[wanted.length], steps),
         rank=wanted.rank or RANK,
-        learning_rate=wanted.learning_rate or (SMALL_MODEL_LEARNING_RATE if small else LEARNING_RATE),
+        learning_rate=wanted.learning_rate or own_rate,
         warm_up_steps=min(WARM_UP_STEPS, steps // 10),
         clips=len(draft.request.sources),
         timestep_shift=preset.flow_shift * (MOTION_SHIFT if wanted.kind is TrainingKind.MOTION else 1),
-        preserve_share=share if wanted.trigger.strip() else 0.0,
+        only_with_trigger=wanted.only_with_trigger and bool(wanted.trigger.strip()),
+        noisy_share=own_share if wanted.noisy_share is None else wanted.noisy_share,
         sample_steps=min(preset.steps, MAX_SAMPLE_STEPS) if wanted.sample_prompt.strip() else 0,
     )
     return draft.with_plan(

@@ -109,7 +109,7 @@ def is_sane_training(training: Training) -> bool:
         and all(each is None or 1 <= each <= MAX_TRAINING_STEPS for each in (training.steps, training.sample_every))
         and (training.rank is None or 1 <= training.rank <= MAX_RANK)
         and _is_number(training.learning_rate)
-        and _is_number(training.preserve_share)
+        and _is_number(training.noisy_share)
     )
 
 

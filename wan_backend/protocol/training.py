@@ -79,9 +79,12 @@ class Training:
     """In place of those of `length`; of each expert, where a model has two."""
     learning_rate: float | None = None
     rank: int | None = None
-    preserve_share: float | None = None
-    """The share of the steps, 0 to 0.9, that teach the model to stay as it was where a prompt lacks the trigger; None
-    is 0."""
+    only_with_trigger: bool = True
+    """Each step also teaches the model to stay as it was where a prompt lacks the trigger, and takes more than twice as
+    long for it. Without a trigger it has no effect."""
+    noisy_share: float | None = None
+    """The share of the steps, 0 to 1, whose time is drawn evenly from the noisiest tenth; None: what suits the
+    model."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,11 @@ class TrainingPlan:
     """The number of sources; the worker may cut several clips out of a long one."""
     timestep_shift: float
     """The shift of the logit-normal times that are trained: above 1, noisy ones come more often."""
-    preserve_share: float = 0.0
-    """The share of the steps without the trigger, whose target is what the model itself makes of the clip."""
+    only_with_trigger: bool = False
+    """In each step the same clip with the same noise is learned with the trigger, and without it what the model says
+    without the LoRA."""
+    noisy_share: float = 0.0
+    """The share of the steps whose time is drawn evenly from the noisiest tenth; all others are logit-normal."""
     sample_steps: int = 0
     """Steps of a sample; 0: none is made."""
 

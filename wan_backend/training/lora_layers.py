@@ -63,15 +63,18 @@ def switch(transformer: Any, on: bool) -> None:
         layer._disable_adapters = not on  # PEFT's own way also changes what is trained
 
 
-def keep_little(transformer: Any, way: Way) -> None:
+def keep_little(transformer: Any, way: Way, whole_blocks: bool = False) -> None:
     """Have the transformer keep only what stands between its blocks for the way back, and compute all else again.
+
+    With `whole_blocks`, what is within them is kept, too, but for the middle of the feed-forward.
 
     A block's feed-forward comes last in it: on the way back nobody asks for its result, so it isn't computed again, but
     for what its own gradients need, a share of the tokens at a time. `way` says when that is.
     """
-    transformer.enable_gradient_checkpointing(
-        lambda block, *inputs: checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
-    )
+    if not whole_blocks:
+        transformer.enable_gradient_checkpointing(
+            lambda block, *inputs: checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
+        )
     for block in transformer.blocks:
         block.ffn.forward = partial(_feed_forward, block.ffn, way)
 

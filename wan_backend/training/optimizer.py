@@ -6,6 +6,7 @@ has numbers of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 WEIGHT_DECAY = 0.01
 LONGEST_GRADIENT = 1.0
+LAST_RATE = 0.05
+"""Of the learning rate, what is left of it in the end: it falls along half a cosine."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 STEP = "step"
 
@@ -20,8 +23,12 @@ STEP = "step"
 class AdapterOptimizer:
     """AdamW over the factors of adapters, whose names give what is kept of it theirs."""
 
-    def __init__(self, factors: Mapping[str, nn.Parameter], learning_rate: float, warm_up_steps: int) -> None:
-        self._factors, self._rate, self._warm_up = dict(factors), learning_rate, warm_up_steps
+    def __init__(
+        self, factors: Mapping[str, nn.Parameter], learning_rate: float, warm_up_steps: int, steps: int
+    ) -> None:
+        """`steps`: how many there will be in all."""
+        self._factors, self._rate = dict(factors), learning_rate
+        self._warm_up, self._steps = warm_up_steps, steps
         self._masters = {
             name: factor if factor.dtype == torch.float32 else nn.Parameter(factor.detach().float())
             for name, factor in factors.items()
@@ -42,7 +49,7 @@ class AdapterOptimizer:
     @torch.no_grad()
     def step(self, number: int) -> None:
         """Change the factors by their gradients; `number` is how many steps of them there were before."""
-        rate = self._rate * min(1.0, (number + 1) / (self._warm_up + 1))
+        rate = self._rate_of(number)
         for group in self._adam.param_groups:
             group["lr"] = rate
         self._adam.step()
@@ -50,6 +57,10 @@ class AdapterOptimizer:
         for name, master in self._masters.items():
             if master is not self._factors[name]:
                 self._factors[name].copy_(master)
+
+    def _rate_of(self, number: int) -> float:
+        left = (1 + math.cos(math.pi * min(1.0, number / self._steps))) / 2
+        return self._rate * min(1.0, (number + 1) / (self._warm_up + 1)) * (LAST_RATE + (1 - LAST_RATE) * left)
 
     def forget_gradients(self) -> None:
         """Drop the gradients, as of a step that was broken off."""

@@ -46,6 +46,7 @@ class StepOutcome:
     """What a step has found, before anything is changed by it."""
 
     loss: float
+    """Of the clip; not of what is to stay as it was."""
     gradient_norm: float
 
 
@@ -101,9 +102,11 @@ class TrainedModel:
         if self._trunk_alone:
             transformer = trunk_of(transformer)
         factors = lora_layers.attach(transformer, self._plan.rank, self._seed, self.dtype)
-        lora_layers.keep_little(transformer, self._way)
+        lora_layers.keep_little(transformer, self._way, self.memory.keeps_all)
         self._place(transformer, factors)
-        self._optimizer = AdapterOptimizer(factors, self._plan.learning_rate, self._plan.warm_up_steps)
+        self._optimizer = AdapterOptimizer(
+            factors, self._plan.learning_rate, self._plan.warm_up_steps, self._plan.steps
+        )
         if component in self.states:
             self._optimizer.restore(self.states.pop(component))
         self._transformer, self.component = transformer, component
@@ -158,47 +161,63 @@ class TrainedModel:
         embeds: Tensor,
         control: Tensor | None,
         should_stop: ShouldStop,
-        preserve: bool = False,
+        kept_embeds: Tensor | None = None,
     ) -> StepOutcome:
         """The loss of a clip, and its gradients. Raises Stopped, and nothing was changed then.
 
-        `preserve`: the target is what the transformer says without its adapters.
+        `kept_embeds`: words with which the transformer is to say of the same noised clip what it says without its
+        adapters. That is learned in the same step, so that the words are all that the two have apart.
         """
         assert self._transformer is not None and self._optimizer is not None
         transformer = self._transformer
         inputs = self._inputs(clip, noised, embeds, control)
+        kept = None if kept_embeds is None else {**inputs, "encoder_hidden_states": kept_embeds}
         try:
-            return self._learned(transformer, inputs, noised.velocity, should_stop, preserve)
+            return self._learned(transformer, inputs, kept, noised.velocity, should_stop)
         except RuntimeError as error:
             fails = self._backends is not BACKENDS or self.device.type != "cuda" or devices.is_out_of_memory(error)
             if fails or devices.card_failure(error):
                 raise
             log.warning("attention is left to torch's other kernels: %s", error)
         self._backends = [each for each in BACKENDS if each is not SDPBackend.CUDNN_ATTENTION]
-        return self._learned(transformer, inputs, noised.velocity, should_stop, preserve)
+        return self._learned(transformer, inputs, kept, noised.velocity, should_stop)
 
     def _learned(
-        self, transformer: Any, inputs: dict[str, Any], target: Tensor, should_stop: ShouldStop, preserve: bool
+        self,
+        transformer: Any,
+        inputs: dict[str, Any],
+        kept: dict[str, Any] | None,
+        velocity: Tensor,
+        should_stop: ShouldStop,
     ) -> StepOutcome:
         assert self._optimizer is not None
         try:
-            if preserve:
-                lora_layers.switch(transformer, on=False)
-                with torch.no_grad(), self._running(should_stop):
-                    target = transformer(**inputs)[0].float()
-                lora_layers.switch(transformer, on=True)
-            with self._running(should_stop):
-                said = transformer(**inputs)[0]
-                loss = nn.functional.mse_loss(said.float(), target)
-                self._turn(back=True)
-                loss.backward()
+            own = None if kept is None else self._without_adapters(transformer, kept, should_stop)
+            loss = self._backward(transformer, inputs, velocity, should_stop)
+            if kept is not None and own is not None:  # after the other, not with it: memory holds one of them
+                self._backward(transformer, kept, own, should_stop)
             norm = self._optimizer.gradient_norm()
         except BaseException:
             lora_layers.switch(transformer, on=True)
             self._optimizer.forget_gradients()
             raise
-        found, length = torch.stack([loss.detach().float(), norm.float()]).tolist()
+        found, length = torch.stack([loss, norm.float()]).tolist()
         return StepOutcome(found, length)
+
+    def _without_adapters(self, transformer: Any, inputs: dict[str, Any], should_stop: ShouldStop) -> Tensor:
+        lora_layers.switch(transformer, on=False)
+        with torch.no_grad(), self._running(should_stop):
+            own: Tensor = transformer(**inputs)[0].float()
+        lora_layers.switch(transformer, on=True)
+        return own
+
+    def _backward(self, transformer: Any, inputs: dict[str, Any], target: Tensor, should_stop: ShouldStop) -> Tensor:
+        """The loss; its gradients are added to those that there are."""
+        with self._running(should_stop):
+            loss = nn.functional.mse_loss(transformer(**inputs)[0].float(), target)
+            self._turn(back=True)
+            loss.backward()
+        return loss.detach().float()
 
     def apply(self, step: int) -> None:
         """Change the adapters by what was learned; `step` is how many steps this transformer had before."""

@@ -54,7 +54,7 @@ from ..storage import media_folder
 from ..training import lora_file
 from ..training.kept_clips import as_step_takes
 from ..training.kept_training import TrainingState
-from ..training.noising import NoisedClip, Times, clip_of, preserves
+from ..training.noising import NoisedClip, Times, clip_of, is_empty
 from ..training.optimizer import numbers_of
 from ..training.trained_model import StepOutcome, TrainedModel
 from .base_model_hash import BaseModelHash
@@ -95,23 +95,18 @@ class _Facts:
     kept: list[TrainedLora] = field(default_factory=list)
     without: str = ""
 
-    def note(self, step: int, loss: float | None, curve_steps: int) -> None:
-        """Add the loss of a step, counted from 0; None for one that says nothing of the clips."""
+    def note(self, step: int, loss: float, curve_steps: int) -> None:
+        """Add the loss of a step, counted from 0."""
         part = step // curve_steps
         while len(self.losses) <= part:
             self.losses.append([0.0, 0])
-        if loss is not None:
-            self.losses[part][0] += loss
-            self.losses[part][1] += 1
+        self.losses[part][0] += loss
+        self.losses[part][1] += 1
 
     @property
     def curve(self) -> list[float]:
-        """The means of the parts; one without a loss has that of the part before."""
-        means: list[float] = []
-        for total, count in self.losses:
-            if count or means:
-                means.append(round(total / count, 5) if count else means[-1])
-        return means
+        """The means of the parts."""
+        return [round(total / count, 5) for total, count in self.losses if count]
 
     def pack(self) -> dict[str, Any]:
         """As plain values."""
@@ -332,27 +327,29 @@ class _TrainJob:
         with self._timed("denoise"):
             # By the transformer's own step: two experts are trained on the same clips.
             clip = self._clips.clips[clip_of(turn.step, len(self._clips.clips), self._params.request.seed)]
-            preserve = preserves(turn.step, self._plan.preserve_share)
             encoded = as_step_takes(self._clips.encoded(clip), model.device, trained.dtype)
             noised = NoisedClip.of(encoded.latents, self._times(turn.component), self._params.request.seed, step)
-            prompt = clip.plain_caption if preserve else clip.caption
-            embeds = self._clips.embeds[prompt].to(model.device, trained.dtype)
+            embeds = self._embeds(clip.caption)
+            kept = None
+            if self._plan.only_with_trigger:
+                kept = self._embeds("" if is_empty(turn.step) else clip.plain_caption)
             control = self._clips.control.get(clip.frames)
             control = None if control is None else control.to(model.device, trained.dtype)
-            outcome = trained.learn(encoded, noised, embeds, control, self._should_stop, preserve)
+            outcome = trained.learn(encoded, noised, embeds, control, self._should_stop, kept)
             self._check_numbers(trained, outcome)
             trained.apply(turn.step)
         self._state.step += 1
-        self._facts.note(step, None if preserve else outcome.loss, self._curve_steps)
+        self._facts.note(step, outcome.loss, self._curve_steps)
         self._progress.step(self._state.step, self._status())
 
+    def _embeds(self, prompt: str) -> torch.Tensor:
+        return self._clips.embeds[prompt].to(self._model.device, self._model.precision.transformer)
+
     def _times(self, component: str) -> Times:
-        boundary = self._model.boundary
+        boundary, times = self._model.boundary, Times(self._plan.timestep_shift, noisy_share=self._plan.noisy_share)
         if boundary is None:
-            return Times(self._plan.timestep_shift)
-        if component == "transformer":
-            return Times(self._plan.timestep_shift, least=boundary)
-        return Times(self._plan.timestep_shift, most=boundary)
+            return times
+        return replace(times, least=boundary) if component == "transformer" else replace(times, most=boundary)
 
     def _check_numbers(self, trained: TrainedModel, outcome: StepOutcome) -> None:
         """Stop where the loss is no number any more; what was good is kept."""

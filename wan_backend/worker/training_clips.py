@@ -133,8 +133,9 @@ class ClipMaker:
             caption = clip_cuts.caption_of(own, training.caption, trigger)
             clips.append(TrainingClip(clip.digest, caption, plain, len(clip.frames)))
         plan = self._params.plan.training
-        preserves = plan is not None and plan.preserve_share > 0  # else nothing is asked for without the trigger
-        embeds = self._embeds([each.caption for each in clips] + [each.plain_caption for each in clips if preserves])
+        kept = plan is not None and plan.only_with_trigger  # else nothing is asked for without the trigger
+        without = [*(each.plain_caption for each in clips), ""] if kept else []
+        embeds = self._embeds([*(each.caption for each in clips), *without])
         self._see(chosen)
         control = {frames: self._control(frames) for frames in {clip.frames for clip in clips}}
         return TrainingClips(clips, self._store, embeds, control if self._wants_control else {}, notes, len(clips))

@@ -90,6 +90,10 @@ def test_what_is_asked_for_is_what_the_panel_says(desk) -> None:
     ]
     assert (request.model, request.seed, request.prompt) == ("embedded", 7, "ink")
     assert request.media_folder.endswith(os.path.join("wan", "loras"))
+    assert training.only_with_trigger and training.noisy_share is None
+    desk.settings.training.only_with_trigger, desk.settings.training.noisy_share = False, 0.25
+    training = desk.plan().request.training
+    assert not training.only_with_trigger and training.noisy_share == 0.25
 
 
 def test_all_that_stands_against_it_is_said_at_once(desk) -> None:
@@ -210,6 +214,8 @@ def test_of_a_film_that_had_no_place_yet_it_is_in_our_own_folder(desk, addon, us
 def test_a_number_of_a_strangers_file_that_is_none_is_left_out(desk) -> None:
     desk.settings.training.learning_rate = float("nan")
     assert desk.plan().request.training.learning_rate is None
+    desk.settings.training.noisy_share = float("nan")
+    assert desk.plan().request.training.noisy_share is None
 
 
 def test_a_saved_film_knows_how_its_trainings_ended(desk) -> None:

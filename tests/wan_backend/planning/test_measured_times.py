@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from wan_backend.planning.measured_times import MeasuredTimes
-from wan_backend.protocol.messages import FrameRate, PhaseSeconds, Plan, Problem, ProblemKind, Sampler
+from wan_backend.planning.measured_times import PASSES_OF_A_TRAINED_STEP, MeasuredTimes
+from wan_backend.protocol.messages import FrameRate, PhaseSeconds, Plan, Problem, ProblemKind, Sampler, TrainingPlan
 
 PLAN = Plan("big", 832, 480, 81, FrameRate(16), 121, 20, 5.0, 3.0, Sampler.UNIPC, forwards=40)
 TOOK = PhaseSeconds(queue=500.0, load=60.0, encode=2.0, denoise=200.0, decode=20.0)
@@ -35,6 +35,21 @@ def test_more_work_takes_longer(changed, seconds):
     times = MeasuredTimes()
     times.learn(PLAN, TOOK)
     assert times.expected_seconds(dataclasses.replace(PLAN, **changed)) == pytest.approx(seconds, abs=0.2)
+
+
+def test_a_step_that_also_keeps_the_model_as_it_was_is_three_passes_more():
+    """Forward once without the LoRA, then once more there and back: known from either kind, and from takes."""
+    passes = PASSES_OF_A_TRAINED_STEP
+    plain, paired = (
+        dataclasses.replace(PLAN, steps=100, training=TrainingPlan(100, 25, 32, 1e-4, 10, 8, 3.0, only_with_trigger=on))
+        for on in (False, True)
+    )
+    times = MeasuredTimes()
+    times.learn(PLAN, TOOK)
+    assert times.expected_seconds(plain) == pytest.approx(22 + 100 * passes * 5, abs=0.2)
+    assert times.expected_seconds(paired) == pytest.approx(22 + 100 * (2 * passes + 1) * 5, abs=0.2)
+    times.learn(paired, PhaseSeconds(denoise=800.0))
+    assert times.expected_seconds(plain) == pytest.approx(800 * passes / (2 * passes + 1), abs=0.2)
 
 
 def test_what_cannot_be_done_has_no_time():

@@ -57,11 +57,12 @@ def test_what_is_not_said_is_settled_by_kind_length_and_model(planned):
     assert plan.problem is None, plan.problem
     settled = plan.training
     assert (settled.steps, settled.sample_every, settled.rank, settled.learning_rate) == (2000, 250, 32, 2e-4)
-    assert (settled.clips, settled.warm_up_steps, settled.preserve_share, settled.sample_steps) == (8, 100, 0.0, 0)
+    assert (settled.clips, settled.warm_up_steps, settled.noisy_share, settled.sample_steps) == (8, 100, 0.0, 0)
+    assert settled.only_with_trigger
     assert (plan.width, plan.height, plan.model_frames, plan.steps) == (832, 480, 17, 2000)
     motion = planned(Training("Harbor", kind=TrainingKind.MOTION, length=TrainingLength.SHORT, sample_prompt="a ship"))
     assert motion.training.timestep_shift > settled.timestep_shift and motion.training.steps == 500
-    assert motion.training.sample_steps > 0 and motion.training.preserve_share == 0
+    assert motion.training.sample_steps > 0 and not motion.training.only_with_trigger, "there is no trigger"
     assert motion.model_frames == 29, "of 48 frames at 24 a second, 31 at 16"
 
 
@@ -71,10 +72,10 @@ def test_each_expert_has_the_steps(planned):
 
 
 def test_a_persons_own_numbers_count(planned):
-    own = Training("Harbor", "h", steps=7, sample_every=3, rank=8, learning_rate=1e-3, preserve_share=0.5)
-    settled = planned(own).training
+    own = Training("Harbor", "h", steps=7, sample_every=3, rank=8, learning_rate=1e-3, noisy_share=0.5)
+    settled = planned(replace(own, only_with_trigger=False)).training
     assert (settled.steps, settled.sample_every, settled.rank, settled.learning_rate) == (7, 3, 8, 1e-3)
-    assert settled.preserve_share == 0.5 and settled.warm_up_steps == 0
+    assert settled.noisy_share == 0.5 and settled.warm_up_steps == 0 and not settled.only_with_trigger
 
 
 BAD = [
@@ -87,6 +88,7 @@ BAD = [
     ({"training": Training("a", caption="c" * 2001)}, "more than 2,000 characters"),
     ({"training": Training("a", rank=500)}, "rank of 500 is out of range"),
     ({"training": Training("a", learning_rate=1.0)}, "learning rate of 1 is out of range"),
+    ({"training": Training("a", noisy_share=1.5)}, "share of noisy steps of 1.5 is out of range"),
     ({"sources": []}, "There are no clips"),
     ({"model": "fastwan2.1-t2v-1.3b"}, "distilled to a few steps"),
     ({"model": "no such"}, "no model"),
@@ -132,6 +134,12 @@ def test_memory_is_said_before(planned):
     assert "All weights stay" in large.memory
     tiny = planned(model="wan2.1-t2v-14b", machine=Machine("cuda", 4 * GIB, 64 * GIB))
     assert "needs about" in tiny.problem.sentence and tiny.problem.kind == "too_large"
+
+
+def test_the_embedded_model_is_trained_by_what_was_measured_of_it(planned):
+    settled = planned(model="embedded").training
+    assert (settled.learning_rate, settled.noisy_share) == (2e-3, 0.5)
+    assert planned(Training("Harbor", "h", noisy_share=0.0), model="embedded").training.noisy_share == 0
 
 
 def test_a_control_model_and_the_embedded_one_are_trained(planned):

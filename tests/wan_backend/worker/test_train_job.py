@@ -279,7 +279,7 @@ def test_words_without_the_trigger_are_read_only_where_they_are_asked_for(
     read: list[str] = []
     real = text_to_video.embeds_of
     monkeypatch.setattr(text_to_video, "embeds_of", lambda job, prompts: read.extend(prompts) or real(job, prompts))
-    job = trainings.params(tmp_path, t2v_folder, sources, training=NO_SAMPLE, sample_steps=0, preserve_share=0.0)
+    job = trainings.params(tmp_path, t2v_folder, sources, training=NO_SAMPLE, sample_steps=0, only_with_trigger=False)
     executor.run(asked(job))
     assert read == ["zug, a red wave", "zug, waves at night", "zug"]
 

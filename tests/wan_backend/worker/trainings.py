@@ -46,7 +46,7 @@ def params(
     plan = TrainingPlan(
         **{
             "steps": 4, "sample_every": 2, "rank": 4, "learning_rate": 1e-2, "warm_up_steps": 1, "clips": len(sources),
-            "timestep_shift": 3.0, "preserve_share": 0.5, "sample_steps": 2, **settled,
+            "timestep_shift": 3.0, "only_with_trigger": True, "noisy_share": 0.5, "sample_steps": 2, **settled,
         }
     )  # fmt: skip
     request = TakeRequest("", model, 64, 48, 1, RATE, 7, str(folder / "loras"), sources=sources, training=training)
