@@ -133,8 +133,8 @@ class ClipMaker:
             caption = clip_cuts.caption_of(own, training.caption, trigger)
             clips.append(TrainingClip(clip.digest, caption, plain, len(clip.frames)))
         plan = self._params.plan.training
-        kept = plan is not None and plan.only_with_trigger  # else nothing is asked for without the trigger
-        without = [*(each.plain_caption for each in clips), ""] if kept else []
+        paired = plan is not None and plan.only_with_trigger  # else nothing is asked for without the trigger
+        without = [*(each.plain_caption for each in clips), ""] if paired else []
         embeds = self._embeds([*(each.caption for each in clips), *without])
         self._see(chosen)
         control = {frames: self._control(frames) for frames in {clip.frames for clip in clips}}
