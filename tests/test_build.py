@@ -92,7 +92,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(build.subprocess, "run", record)
     monkeypatch.setattr(build, "_check", lambda *_: None)
-    monkeypatch.setattr(build, "build_extension", lambda folder: folder / "wan_vse.zip")
+    monkeypatch.setattr(build, "build_extension", lambda folder=build.DIST: folder / "wan_vse.zip")
     monkeypatch.setattr(build, "backend_environment", lambda torch: Path("backend"))
     monkeypatch.setattr(build, "some_blender_environment", lambda: (Path("blender"), "5.2"))
     return made
@@ -140,6 +140,19 @@ def test_each_check_says_that_it_begins(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(build, "backend_environment", lambda torch: Path("bin/python"))
     assert build.main(["check"]) == 0
     assert len(Check.said) == 5 and all(said.startswith("[wan-vse] check: ") for said in Check.said)
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_demo_draws_its_media_unless_they_are_given(
+    drawn: bool, runs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "SOME_TAKES", tmp_path / "takes")
+    monkeypatch.setattr(build, "blender_on_path", lambda: "")
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "still.png").write_bytes(b"a still")
+    assert build.main(["demo", "--only", "extend", *([f"--media={tmp_path / 'media'}"] if drawn else [])]) == 0
+    assert any("draw_media.py" in word for words in runs for word in words) is not drawn
+    assert (tmp_path / "takes" / "media" / "still.png").exists() is drawn
 
 
 @pytest.mark.parametrize("wrong", ["", "4.5.15", "4.2.23"])

@@ -135,6 +135,19 @@ def test_the_file_is_named_as_blender_names_files(cut, scene, addon, tmp_path, m
     assert (tmp_path / "ranges.txt").is_file()
 
 
+def test_one_range_is_said_as_one(cut, scene, addon, take, tmp_path):
+    said: list[str] = []
+    operator = SimpleNamespace(
+        filepath=str(tmp_path / "list.txt"), kind=".txt", report=lambda _, words: said.append(words)
+    )
+    write = addon("operators.list_generated").WAN_VSE_OT_list_generated.execute
+    scene.frame_start, scene.frame_end = 1, 90
+    for name, start in (("One", 10), ("Two", 50)):
+        take(cut.shot(name, start, start + 10))
+        write(operator, bpy.context)
+    assert said == ["1 generated range is written to 'list.txt'", "2 generated ranges are written to 'list.txt'"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 def test_a_name_that_is_no_text_is_no_traceback(cut, scene, take, tmp_path):
     name = os.fsdecode(b"caf\xe9.txt")
