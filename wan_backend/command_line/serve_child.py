@@ -149,6 +149,7 @@ def _flags(options: argparse.Namespace) -> list[str]:
         flags += ["--card", card]
     if options.cards_per_take > 1:
         flags += ["--cards-per-take", str(options.cards_per_take)]
+    flags += ["--share-weights"] * options.share_weights
     for folder in options.models_folder:
         flags += ["--models-folder", os.path.abspath(folder)]
     for file, part in options.transformer:

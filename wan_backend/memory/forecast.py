@@ -29,6 +29,8 @@ class Machine:
     """Bytes of the device's memory if nothing else had any; 0 if that is no more than now."""
     cards: int = 1
     """How many such devices a take may have."""
+    shares_weights: bool = False
+    """Whether those are to hold a transformer between them where one doesn't."""
 
     @property
     def emptied(self) -> Machine:

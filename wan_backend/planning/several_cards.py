@@ -1,7 +1,8 @@
 """Settles how several cards share a take, by guidance's halves, tokens and weights; and says it, or why one makes it.
 
 Cards that have room for the whole transformer each have it. Where one would have to move its blocks from the machine's
-memory, or keep them in 8 bit for want of that, but a share of it fits, those that compute together hold one together.
+memory, or keep them in 8 bit for want of that, but a share of it fits, those that compute together hold one together, if
+the server is asked for that.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def settle_cards(draft: Draft, memory_of: MemoryOf) -> Draft:
 
 def _sharing_weights(machine: Machine, memory_of: MemoryOf, each: int, cards: int) -> int:
     """How many cards that compute together are to hold the transformer between them; 0 if each is to have all of it."""
-    if not machine.is_card or not _can_share_forwards(machine):
+    if not machine.shares_weights or not machine.is_card or not _can_share_forwards(machine):
         return 0
     whole = memory_of(1)
     if whole is None or not (whole.transformer is Residency.BLOCK_OFFLOADED or whole.eight_bit):

@@ -64,6 +64,8 @@ class Seat:
         self.watch = watch or GraphicsCardWatch(None)
         self.needs_card = False
         """Whether a worker without a graphics card is to make no takes here, though it was given no certain one."""
+        self.shares_weights = False
+        """Whether its cards are to hold a transformer between them where one doesn't."""
         self.listener: SeatListener
         self.planned = ""
         """The job that is being planned for it; it stays queued meanwhile, and may be canceled."""
@@ -215,7 +217,7 @@ class Seats:
         """The machine to plan for, as a worker has it there; None until that is known. From any thread."""
         machine, budget = seat.watch.machine, self.host_budget_of(seat)
         if machine is not None and seat.others:
-            machine = dataclasses.replace(machine, cards=1 + len(seat.others))
+            machine = dataclasses.replace(machine, cards=1 + len(seat.others), shares_weights=seat.shares_weights)
         if machine is None or budget is None:
             return machine
         shared = dataclasses.replace(machine, host_bytes=min(machine.host_bytes, budget))

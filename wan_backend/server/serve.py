@@ -109,6 +109,8 @@ class Options:
     """The cluster on which the workers are; None: they are on this machine."""
     cards_per_take: int = 1
     """How many cards a worker has, which make each of its takes together."""
+    shares_weights: bool = False
+    """Whether they are to hold a transformer between them where one of them doesn't."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -212,6 +214,12 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
         help="so many cards make one take together: with guidance, half of them for the prompt and half for the "
         "negative prompt, and else by shares of each frame (1: each card makes takes of its own)",
     )
+    parser.add_argument(
+        "--share-weights",
+        action="store_true",
+        help="with --cards-per-take: have the cards hold a transformer between them where one has no room for it, in place "
+        "of moving its blocks from the machine's memory (not measured on cards yet)",
+    )
     parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of each device")
 
 
@@ -284,6 +292,7 @@ def flags_of(options: argparse.Namespace) -> list[str]:
         flags += ["--transformer", f"{file}={part.value}"]
     flags += ["--workers", str(options.workers)] if options.workers else []
     flags += ["--cards-per-take", str(options.cards_per_take)] if options.cards_per_take > 1 else []
+    flags += ["--share-weights"] * options.share_weights
     return flags + ["--online"] * options.online + ["--paused"] * options.paused
 
 
@@ -325,6 +334,7 @@ def main(options: argparse.Namespace) -> int:
         options.workers,
         cluster_of(options),
         options.cards_per_take,
+        options.share_weights,
     )
     try:
         server = Server(made)
@@ -462,7 +472,7 @@ class Server:
             log.warning("A take has one card: there aren't several that it could have")
         around = environments(places, worker_process.environment(options.online, options.state))
         log.info("Workers: %d; cards: %s", len(places), ", ".join(f"{each.id} {each.name}" for each in found) or "any")
-        self._seats.open(
+        seats = [
             Seat(
                 number,
                 WorkerLife(command, environment, self._logs, self._inbox, numbers=self._numbers),
@@ -471,7 +481,10 @@ class Server:
                 place.others,
             )
             for number, (place, environment) in enumerate(zip(places, around, strict=True))
-        )
+        ]
+        for seat in seats:
+            seat.shares_weights = options.shares_weights
+        self._seats.open(seats)
 
     def run(self) -> None:
         """Serve until there is no client or a signal says to leave."""

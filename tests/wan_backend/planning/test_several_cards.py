@@ -89,11 +89,11 @@ GIB = 1 << 30
 LARGE = entries.entry("wan2.1-t2v-14b")
 
 
-def on_cards(gib: int, cards: int = 2, host_gib: int = 64, entry=LARGE, **asked) -> Plan:
-    """A take of 720p on so many cards of which so much is there."""
+def on_cards(gib: int, cards: int = 2, host_gib: int = 64, entry=LARGE, share=True, **asked) -> Plan:
+    """A take of 720p on so many cards of which so much is there, and which are to share weights."""
     usable = int((gib * 0.95 - 0.5) * GIB)
     values = {"width": 1280, "height": 720, "resolution": "720p", "length_frames": 81, "model": entry.id, **asked}
-    machine = Machine("cuda", usable, host_gib * GIB, cards=cards)
+    machine = Machine("cuda", usable, host_gib * GIB, cards=cards, shares_weights=share)
     inventory = Inventory(lambda _entry: LocatedModel(Path("/nowhere")), machine=machine)
     made = machine_steps.plan_on_machine(take_request("/tmp", **values), inventory)
     assert made.problem is None
@@ -111,6 +111,11 @@ def test_two_cards_hold_between_them_what_one_of_them_does_not(scale):
     assert shared(whole) == ((2, 1) if scale > 1 else (2, 2))
     alone = on_cards(24, cards=1, guidance_scale=scale)
     assert shared(alone) == (1, 1) and not alone.shared_weights and "block by block" in alone.memory
+
+
+def test_weights_are_shared_where_that_is_asked_for_alone():
+    made = on_cards(24, guidance_scale=1.0, share=False)
+    assert shared(made) == (2, 2) and not made.shared_weights and "block by block" in made.memory
 
 
 def test_four_cards_have_halves_of_guidance_if_two_of_them_hold_it_and_else_all_four_do():
