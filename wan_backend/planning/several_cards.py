@@ -1,8 +1,8 @@
 """Settles how several cards share a take, by guidance's halves, tokens and weights; and says it, or why one makes it.
 
 Cards that have room for the whole transformer each have it. Where one would have to move its blocks from the machine's
-memory, or keep them in 8 bit for want of that, but a share of it fits, those that compute together hold one together, if
-the server is asked for that.
+memory, or keep them in 8 bit for want of that, but a share of it fits, those that compute together hold one together,
+if the server is asked for that.
 """
 
 from __future__ import annotations

@@ -217,8 +217,8 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--share-weights",
         action="store_true",
-        help="with --cards-per-take: have the cards hold a transformer between them where one has no room for it, in place "
-        "of moving its blocks from the machine's memory (not measured on cards yet)",
+        help="with --cards-per-take: have the cards hold a transformer between them where one has no room for it, "
+        "in place of moving its blocks from the machine's memory (not measured on cards yet)",
     )
     parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of each device")
 
