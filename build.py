@@ -388,9 +388,7 @@ def do_test(options: argparse.Namespace) -> None:
     _forget_bytecode_of_gone_folders()
     tier = ["--tier", options.tier]
     if options.tier in ("fast", "ci"):
-        _check(
-            backend, [] if options.pytest else [backend, "-m", "pytest", "tests", "--collect-only", "-qq", *tier]
-        )
+        _check(backend, [] if options.pytest else [backend, "-m", "pytest", "tests", "--collect-only", "-qq", *tier])
     variables = _blender_variables(backend, ROOT / "build" / "test-user") | {"OMP_NUM_THREADS": TEST_THREADS}
     say(f"test: the backend ({options.tier})")
     some = _pytest(backend, tier, options, variables)
