@@ -40,9 +40,14 @@ def this_python() -> interpreters.Interpreter:
 
 @pytest.fixture(scope="module")
 def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with pip and nothing else. Not to be changed."""
+    """An environment with pip, pip's bytecode and nothing else. Not to be changed.
+
+    Bytecode that is kept elsewhere, as in our tests, would be this folder's alone, and each copy's pip be compiled.
+    """
     folder = tmp_path_factory.mktemp("empty") / "environment"
-    create._make_venv(folder, this_python())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("PYTHONPYCACHEPREFIX", raising=False)
+        create._make_venv(folder, this_python())
     return folder
 
 
