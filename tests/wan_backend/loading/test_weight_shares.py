@@ -72,8 +72,11 @@ def test_a_gguf_is_shared_in_its_blocks(tmp_path):
         "encoder_hidden_states": torch.randn(1, 6, file_forms.TEXT_WIDTH),
     }
 
+    component = inspect_file(file).components[0]  # loaded one after another: accelerate patches torch meanwhile
+    loaded = [single_files.load(component, torch.float32, quantized=True) for _ in range(2)]
+
     def forward(shared: bool, exchange: Exchanged) -> Tensor:
-        own = single_files.load(inspect_file(file).components[0], torch.float32, quantized=True)
+        own = loaded[exchange.rank]
         chunked_forward.make_chunked(own)
         if shared:
             weight_shares.shared("transformer", own, CPU, Share(exchange.rank, 2), "weights").enter()
