@@ -167,7 +167,7 @@ def _unless_out_of_memory(name: str, device: torch.device, measure: Callable[[],
     except Exception as error:
         if not devices.is_out_of_memory(error):
             raise
-        words = str(error).splitlines()[0]
+        words = next(iter(str(error).splitlines()), type(error).__name__)
     finally:
         devices.release(device)
     devices.release(device)  # only here is the error gone, and with its traceback its tensors
