@@ -24,12 +24,12 @@ NUMBERS_MORE, TENSORS_MORE = 64 << 20, 20_000
 """And so much more, for what is in no file, such as masks and tables."""
 
 
-class BuildBudget(TorchDispatchMode):
+class BuildBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Used as `with`: raises UnusableFile before more is made within than goes with `weights`, a file's tensors."""
 
     def __init__(self, weights: Mapping[str, Any]) -> None:
         """Of each tensor, `shape` alone is looked at."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._numbers = NUMBERS_FACTOR * sum(math.prod(each.shape) for each in weights.values()) + NUMBERS_MORE
         self._tensors = TENSORS_FACTOR * len(weights) + TENSORS_MORE
 
