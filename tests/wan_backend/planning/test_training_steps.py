@@ -136,7 +136,7 @@ def test_memory_is_said_before(planned):
     assert "needs about" in tiny.problem.sentence and tiny.problem.kind == "too_large"
 
 
-def test_the_embedded_model_is_trained_by_what_was_measured_of_it(planned):
+def test_the_embedded_model_has_a_rate_and_noise_of_its_own(planned):
     settled = planned(model="embedded").training
     assert (settled.learning_rate, settled.noisy_share) == (2e-3, 0.5)
     assert planned(Training("Harbor", "h", noisy_share=0.0), model="embedded").training.noisy_share == 0
