@@ -69,6 +69,7 @@ def test_a_lora_comes_home_with_its_samples_and_those_before_it(relay, training,
     assert not list((tmp_path / "near/arriving").iterdir())
 
 
+@pytest.mark.long
 def test_what_is_kept_on_the_way_comes_at_once_and_only_the_last_of_it_stays(relay, training, loras):
     near = relay()
     job_id = near.submit(training("kept:7 slow:0.3"))
@@ -108,6 +109,7 @@ def test_a_line_that_breaks_and_a_blender_that_is_closed_lose_nothing(relay, tra
     assert all(Path(each["path"]).is_file() for each in done["training"]["kept"])
 
 
+@pytest.mark.long
 def test_of_one_that_fails_what_was_kept_comes_and_stays_over_there_for_a_retry(relay, training, loras, tmp_path):
     near = relay()
     job_id = near.submit(training("kept:2 fails"))
@@ -125,6 +127,7 @@ def test_of_one_that_fails_what_was_kept_comes_and_stays_over_there_for_a_retry(
     assert "samples/000002.jpg" in files(loras / "Harbor")
 
 
+@pytest.mark.long
 def test_folders_that_both_see_have_it_at_once(relay, training, tmp_path):
     share = tmp_path / "share"
     share.mkdir()
