@@ -62,8 +62,9 @@ def test_no_other_module_reaches_below_the_top_level_of_diffusers():
     assert not around
 
 
-OF_TORCH = {"_version", "_parameters"}
-"""torch's own: how often a tensor was changed in place; the parameters of a module itself, which are replaced there."""
+OF_TORCH = {"_version", "_parameters", "_is_view"}
+"""torch's own: how often a tensor was changed in place; the parameters of a module itself, which are replaced there;
+whether a tensor has memory of its own."""
 
 
 def test_no_other_module_names_a_private_attribute_of_diffusers_that_is_not_listed():
