@@ -70,7 +70,7 @@ class WanTraining(bpy.types.PropertyGroup):
         description="Also teach the model to stay as it was where a prompt lacks the trigger, so that the LoRA can "
         "stay in the list for all takes. Each step takes more than twice as long. Off: what was learned shows in "
         "every prompt",
-        default=True,
+        default=False,
     )
     steps: IntProperty(
         name="Steps",

@@ -79,7 +79,7 @@ class Training:
     """In place of those of `length`; of each expert, where a model has two."""
     learning_rate: float | None = None
     rank: int | None = None
-    only_with_trigger: bool = True
+    only_with_trigger: bool = False
     """Each step also teaches the model to stay as it was where a prompt lacks the trigger, and takes more than twice as
     long for it. Without a trigger it has no effect."""
     noisy_share: float | None = None

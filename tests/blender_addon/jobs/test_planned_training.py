@@ -90,10 +90,10 @@ def test_what_is_asked_for_is_what_the_panel_says(desk) -> None:
     ]
     assert (request.model, request.seed, request.prompt) == ("embedded", 7, "ink")
     assert request.media_folder.endswith(os.path.join("wan", "loras"))
-    assert training.only_with_trigger and training.noisy_share is None
-    desk.settings.training.only_with_trigger, desk.settings.training.noisy_share = False, 0.25
+    assert not training.only_with_trigger and training.noisy_share is None
+    desk.settings.training.only_with_trigger, desk.settings.training.noisy_share = True, 0.25
     training = desk.plan().request.training
-    assert not training.only_with_trigger and training.noisy_share == 0.25
+    assert training.only_with_trigger and training.noisy_share == 0.25
 
 
 def test_all_that_stands_against_it_is_said_at_once(desk) -> None:

@@ -136,12 +136,12 @@ def test_another_path_has_another_trigger_or_none(settings, addon, tmp_path, con
 
 
 def test_a_trainings_settings_come_back_into_its_panel(settings, stand_in) -> None:
-    stand_in.add_training(A, "failed", asked={"noisy_share": 0.25, "only_with_trigger": False})
+    stand_in.add_training(A, "failed", asked={"noisy_share": 0.25, "only_with_trigger": True})
     settings.prompt = "as it was"
     bpy.ops.wan_vse.apply_fix(setting="model", value="embedded", job_id=A)
     training = settings.training
     assert (training.name, training.trigger, settings.prompt) == ("ink", "inkwsh", "as it was")
-    assert training.noisy_share == 0.25 and not training.only_with_trigger
+    assert training.noisy_share == 0.25 and training.only_with_trigger
 
 
 def test_a_training_that_is_done_is_not_tried_again(stand_in, addon) -> None:

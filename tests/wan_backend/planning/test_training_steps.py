@@ -58,9 +58,10 @@ def test_what_is_not_said_is_settled_by_kind_length_and_model(planned):
     settled = plan.training
     assert (settled.steps, settled.sample_every, settled.rank, settled.learning_rate) == (2000, 250, 32, 2e-4)
     assert (settled.clips, settled.warm_up_steps, settled.noisy_share, settled.sample_steps) == (8, 100, 0.0, 0)
-    assert settled.only_with_trigger
+    assert not settled.only_with_trigger, "it costs more than half of the time"
     assert (plan.width, plan.height, plan.model_frames, plan.steps) == (832, 480, 17, 2000)
-    motion = planned(Training("Harbor", kind=TrainingKind.MOTION, length=TrainingLength.SHORT, sample_prompt="a ship"))
+    asked = Training("Harbor", kind=TrainingKind.MOTION, length=TrainingLength.SHORT, sample_prompt="a ship")
+    motion = planned(replace(asked, only_with_trigger=True))
     assert motion.training.timestep_shift > settled.timestep_shift and motion.training.steps == 500
     assert motion.training.sample_steps > 0 and not motion.training.only_with_trigger, "there is no trigger"
     assert motion.model_frames == 29, "of 48 frames at 24 a second, 31 at 16"
@@ -73,9 +74,9 @@ def test_each_expert_has_the_steps(planned):
 
 def test_a_persons_own_numbers_count(planned):
     own = Training("Harbor", "h", steps=7, sample_every=3, rank=8, learning_rate=1e-3, noisy_share=0.5)
-    settled = planned(replace(own, only_with_trigger=False)).training
+    settled = planned(replace(own, only_with_trigger=True)).training
     assert (settled.steps, settled.sample_every, settled.rank, settled.learning_rate) == (7, 3, 8, 1e-3)
-    assert settled.noisy_share == 0.5 and settled.warm_up_steps == 0 and not settled.only_with_trigger
+    assert settled.noisy_share == 0.5 and settled.warm_up_steps == 0 and settled.only_with_trigger
 
 
 BAD = [
