@@ -45,6 +45,7 @@ def most_at_once(told: list[dict[str, Any]]) -> int:
     return most
 
 
+@pytest.mark.long
 def test_two_takes_at_once_are_those_that_are_made_one_after_the_other(tmp_path):
     alone, one = takes(tmp_path, 1)
     both, two = takes(tmp_path, 2)

@@ -119,6 +119,7 @@ def test_a_take_is_made_and_plays_and_is_made_again(person):
         one.page.wait_for_function(f"() => document.querySelectorAll('.take').length === {left}")
 
 
+@pytest.mark.long
 def test_two_people_see_one_queue_which_a_reload_shows_again(person):
     one, two = person(), person()
     one.ask("a slow star", seconds="4", quality="Best")

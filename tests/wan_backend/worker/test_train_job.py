@@ -181,7 +181,7 @@ def test_a_worker_that_is_killed_leaves_what_was_kept_before(t2v_folder, sources
     assert same(result.training.kept[-1].path, trained[1].training.kept[-1].path)
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("told", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_training_that_ends_in_a_sample_still_keeps_that_steps_lora(
     told, t2v_folder, sources, executor, tmp_path, monkeypatch
 ):
