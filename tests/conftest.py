@@ -94,17 +94,27 @@ def pytest_make_collect_report(
     return report
 
 
+def _blender() -> tuple[int, int] | None:
+    """The version of the Blender that this is; None in another Python."""
+    if not HAS_BPY:
+        return None
+    import bpy
+
+    return bpy.app.version[:2]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test with its tier, so that -m knows it, leave out those that the run isn't for, and set the order."""
     wanted = tiers.RUNS.get(config.option.tier, tiers.TIERS)
     kept, left_out = [], []
+    blender = _blender()
     for item in items:
         path = item.path.relative_to(TESTS).as_posix()
         tier = tiers.tier_of(path, {mark.name for mark in item.iter_markers()})
         if tier != "fast":
             item.add_marker(tier)
-        if tiers.asks_a_version(path):
+        if tiers.asks_a_version(path, blender):
             item.add_marker("compat")
         (kept if tier in wanted else left_out).append(item)
     files = [item.path.relative_to(TESTS).as_posix() for item in kept]

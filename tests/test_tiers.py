@@ -13,8 +13,8 @@ TESTS = Path(__file__).resolve().parent
 
 @pytest.mark.parametrize(
     "table",
-    [tiers.CI, tiers.LONG, tiers.FIRST, tiers.LENGTHY, tiers.COMPAT],
-    ids=["ci", "long", "first", "lengthy", "compat"],
+    [tiers.CI, tiers.LONG, tiers.FIRST, tiers.LENGTHY, tiers.COMPAT, tiers.AT_THE_ENDS],
+    ids=["ci", "long", "first", "lengthy", "compat", "at the ends"],
 )
 def test_every_row_is_of_files_that_are_there(table):
     """A file that is renamed would else change its tier unseen."""
@@ -46,6 +46,9 @@ def test_what_the_quick_run_passes_over_has_nothing_of_it():
 def test_the_versions_of_blender_are_asked_by_the_timeline_and_not_by_the_queue():
     assert tiers.asks_a_version("blender_addon/timeline/test_take_strips.py")
     assert not tiers.asks_a_version("blender_addon/jobs/test_tracker.py")
+    opened = "blender_addon/jobs/test_open_file.py"
+    assert tiers.asks_a_version(opened, (4, 2)) and tiers.asks_a_version(opened, (5, 2))
+    assert not tiers.asks_a_version(opened, (4, 5)) and not tiers.asks_a_version(opened, (5, 0))
 
 
 A_FEW = [*["test_house.py"] * 20, *["tools/test_b.py"] * 4, *["wan_backend/worker/test_a.py"] * 6]

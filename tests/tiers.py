@@ -88,6 +88,15 @@ COMPAT = (
     "world/test_in_blender.py",
 )
 """Those that ask what a version of Blender does; whole takes that do have the marker `compat` themselves."""
+AT_THE_ENDS = (
+    "blender_addon/jobs/test_open_file.py",
+    "blender_addon/jobs/test_script_trust.py",
+    "blender_addon/operators/test_killed_while_flipping.py",
+    "world/test_in_blender.py",
+)
+"""Those that a landing runs in the oldest and the newest Blender only: they take long and ask little of a version."""
+BETWEEN = ((4, 5), (5, 0))
+"""The Blenders between those two."""
 
 
 def tier_of(path: str, marks: set[str]) -> str:
@@ -105,9 +114,9 @@ def is_passed_over(path: str, tier: str) -> bool:
     return tier == "fast" and _is_of(path, CI)
 
 
-def asks_a_version(path: str) -> bool:
-    """True where the tests of the file `path` are run in every Blender by each landing."""
-    return _is_of(path, COMPAT)
+def asks_a_version(path: str, blender: tuple[int, int] | None = None) -> bool:
+    """True where the tests of the file `path` are run by each landing in that Blender, or in any for None."""
+    return _is_of(path, COMPAT) and not (blender in BETWEEN and _is_of(path, AT_THE_ENDS))
 
 
 def ordered(paths: Sequence[str], processes: int) -> list[int]:
