@@ -14,7 +14,7 @@ contents    the files of a request, and their hashes
 sending     brings a request's files over, and then the request
 fetching    brings takes and previews home
 trainings   brings home what trainings bring
-incoming    one file after another, piece by piece
+incoming    what both have of it: one file after another, piece by piece
 pieces      how large the pieces are, by how quickly they are answered
 line_test   what the Test button finds
 """

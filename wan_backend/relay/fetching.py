@@ -27,7 +27,7 @@ from ..storage.byte_sizes import size_in_words
 from ..storage.disk_errors import write_problem
 from ..storage.take_folder import OF_TAKE, TakeFolder
 from .asked import AskedFor
-from .incoming import Announced, Course, IncomingFile, digest_of
+from .incoming import Announced, Arrivals, Course, digest_of
 from .line import Line
 from .places import Places
 
@@ -48,12 +48,10 @@ class _Arrival(Announced):
     media_folder: str
     take: Take | None = None
     """As the far server has it, once it is whole there."""
-    looks: bool = False
-    look_at: float = 0.0
     problem: Problem | None = None
 
 
-class Fetcher:
+class Fetcher(Arrivals[_Arrival]):
     """The takes that come. For the main thread. `on_landed(job_id)` is called once a take is in its media
     folder, or will never be."""
 
@@ -66,17 +64,16 @@ class Fetcher:
         on_landed: Callable[[str], None],
         on_change: Callable[[], None],
     ) -> None:
-        self._line, self._places, self._asked = line, places, asked
+        super().__init__(line, on_change)
+        self._places, self._asked = places, asked
         self._arriving, self._landed_notes, self._previews = state / "arriving", state / "landed", state / "previews"
         for folder in (self._arriving, self._landed_notes, self._previews):
             private_files.make_folder(folder)
         self._lock_file = private_files.opened(state / "fetching.lock", "ab")
         self._fetches = False
-        self._on_landed, self._on_change = on_landed, on_change
-        self._arrivals: dict[str, _Arrival] = {}
+        self._on_landed = on_landed
         self._gone: dict[str, Problem] = {}
         """Takes that were made and can't be fetched any more."""
-        self._incoming = IncomingFile(line, on_change)
         self._preview_at: dict[str, float] = {}
         self._preview_steps: dict[str, int] = {}
 
@@ -101,21 +98,6 @@ class Fetcher:
             done=size_in_words(self.done_bytes(job_id)),
             total=size_in_words(arrival.total_bytes),
         )
-
-    def done_bytes(self, job_id: str) -> int:
-        """How much of a take is here."""
-        arrival = self._arrivals.get(job_id)
-        return 0 if arrival is None else arrival.done_bytes(self._incoming.written_of(job_id))
-
-    def total_bytes(self, job_id: str) -> int:
-        """How large a take is, as far as it is known."""
-        arrival = self._arrivals.get(job_id)
-        return 0 if arrival is None else arrival.total_bytes
-
-    @property
-    def current(self) -> str:
-        """The job whose take comes now; empty if none does."""
-        return self._incoming.job_id
 
     def landed(self, job_id: str) -> Take | None:
         """The take as it lies here; None if it isn't here."""
@@ -161,16 +143,8 @@ class Fetcher:
 
     def line_opened(self) -> None:
         """There is a line again: go on."""
-        self._incoming.line_opened()
-        for arrival in self._arrivals.values():
-            arrival.looks, arrival.look_at = False, 0.0
         self._preview_at.clear()
-        self._go_on()
-
-    def tick(self) -> None:
-        """Look again where something was waited for."""
-        if any(time.monotonic() >= arrival.look_at for arrival in self._arrivals.values()):
-            self._go_on()
+        super().line_opened()
 
     def preview(self, status_step: int, job_id: str) -> str:
         """The path of the preview that is here; the one of that step is asked for."""

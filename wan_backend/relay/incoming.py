@@ -1,13 +1,14 @@
-"""Brings one file after another over the line: piece by piece into a file of its own, on from where it broke off."""
+"""Brings files of jobs over the line, one after another: piece by piece, and on from where one broke off."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from ..protocol import ProtocolError
 from ..protocol import transfer as t
@@ -34,6 +35,10 @@ class Announced:
 
     known: dict[str, t.TakeFile] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    looks: bool = False
+    """It was asked which files there are, and no answer has come."""
+    look_at: float = 0.0
+    """When to ask again, by `time.monotonic`."""
 
     @property
     def total_bytes(self) -> int:
@@ -188,6 +193,49 @@ class IncomingFile:
     def _disk_failed(self, course: Course, error: OSError) -> None:
         self.drop()
         course.disk_failed(error)
+
+
+_Arrival = TypeVar("_Arrival", bound=Announced)
+
+
+class Arrivals(Generic[_Arrival]):
+    """The jobs of which files come, by their ids. For the main thread. Subclasses say what comes next, in `_go_on`."""
+
+    def __init__(self, line: Line, on_change: Callable[[], None]) -> None:
+        self._line, self._on_change = line, on_change
+        self._incoming = IncomingFile(line, on_change)
+        self._arrivals: dict[str, _Arrival] = {}
+
+    @property
+    def current(self) -> str:
+        """The job of which a file comes now; empty if none does."""
+        return self._incoming.job_id
+
+    def done_bytes(self, job_id: str) -> int:
+        """How much is here of what a job has over there."""
+        arrival = self._arrivals.get(job_id)
+        return 0 if arrival is None else arrival.done_bytes(self._incoming.written_of(job_id))
+
+    def total_bytes(self, job_id: str) -> int:
+        """How much a job has over there, as far as that is known."""
+        arrival = self._arrivals.get(job_id)
+        return 0 if arrival is None else arrival.total_bytes
+
+    def line_opened(self) -> None:
+        """There is a line again: go on."""
+        self._incoming.line_opened()
+        for arrival in self._arrivals.values():
+            arrival.looks, arrival.look_at = False, 0.0
+        self._go_on()
+
+    def tick(self) -> None:
+        """Look again where something was waited for."""
+        if any(time.monotonic() >= arrival.look_at for arrival in self._arrivals.values()):
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin the next file, or ask which there are, unless a file comes already."""
+        raise NotImplementedError
 
 
 def digest_of(path: Path) -> Any:

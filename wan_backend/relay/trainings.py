@@ -25,7 +25,7 @@ from ..storage import private_files, training_folder, whole_file
 from ..storage.byte_sizes import size_in_words
 from ..storage.disk_errors import write_problem
 from ..storage.training_folder import SETTINGS_FILE
-from .incoming import Announced, Course, IncomingFile
+from .incoming import Announced, Arrivals, Course
 from .line import Line
 from .places import Places
 
@@ -63,12 +63,10 @@ class _Arrival(Announced):
     done: bool = False
     kept: object = None
     """What the far server says that it has, as of the last look."""
-    looks: bool = False
-    look_at: float = 0.0
     problem: Sentence = NO_SENTENCE
 
 
-class TrainingFetcher:
+class TrainingFetcher(Arrivals[_Arrival]):
     """The trainings whose files come. For the main thread. `on_landed(job_id)` is called when more of one is here."""
 
     def __init__(
@@ -80,17 +78,11 @@ class TrainingFetcher:
         on_landed: Callable[[str], None],
         on_change: Callable[[], None],
     ) -> None:
-        self._line, self._places, self._may_fetch = line, places, may_fetch
+        super().__init__(line, on_change)
+        self._places, self._may_fetch = places, may_fetch
         self._arriving, self._notes = state / "arriving", state / "landed"
-        self._on_landed, self._on_change = on_landed, on_change
-        self._incoming = IncomingFile(line, on_change)
-        self._arrivals: dict[str, _Arrival] = {}
+        self._on_landed = on_landed
         self._landed: dict[str, Landed] = {}
-
-    @property
-    def current(self) -> str:
-        """The training of which a file comes now; empty if none does."""
-        return self._incoming.job_id
 
     def sentence_of(self, job_id: str) -> Sentence:
         """How far what a training has brought is on its way."""
@@ -103,16 +95,6 @@ class TrainingFetcher:
             done=size_in_words(self.done_bytes(job_id)),
             total=size_in_words(self.total_bytes(job_id)),
         )
-
-    def done_bytes(self, job_id: str) -> int:
-        """How much is here of what a training has brought."""
-        arrival = self._arrivals.get(job_id)
-        return 0 if arrival is None else arrival.done_bytes(self._incoming.written_of(job_id))
-
-    def total_bytes(self, job_id: str) -> int:
-        """How much it has brought, as far as that is known."""
-        arrival = self._arrivals.get(job_id)
-        return 0 if arrival is None else arrival.total_bytes
 
     def is_whole(self, job_id: str) -> bool:
         """Whether all that an ended training has brought is here."""
@@ -170,18 +152,6 @@ class TrainingFetcher:
         self._incoming.drop_of(job_id)
         self._file(job_id).unlink(missing_ok=True)
         shutil.rmtree(self._arriving / job_id, ignore_errors=True)
-
-    def line_opened(self) -> None:
-        """There is a line again: go on."""
-        self._incoming.line_opened()
-        for arrival in self._arrivals.values():
-            arrival.looks, arrival.look_at = False, 0.0
-        self._go_on()
-
-    def tick(self) -> None:
-        """Look again where something was waited for."""
-        if any(time.monotonic() >= arrival.look_at for arrival in self._arrivals.values()):
-            self._go_on()
 
     def _far_name(self, status: TrainingStatus) -> str:
         paths = [status.picture_without, *(path for each in status.kept for path in (each.path, each.picture))]

@@ -128,9 +128,8 @@ class OtherCard:
         if model.device.type != message["device"]:  # torch goes on with the processor, which would take hours
             raise RuntimeError("torch finds no such card")
         findings = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
-        model.matrix_product = _product(
-            model, message["product"], findings
-        )  # memory is planned for weights as they are
+        # Before memory is planned, which goes by the weights as they are.
+        model.matrix_product = _product(model, message["product"], findings)
         rank, shares = message["share"]
         memory = JobMemory(model, params, shares).plan
         if memory.shares != shares:
