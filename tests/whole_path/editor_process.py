@@ -28,7 +28,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def opened(package: str):
-    """An empty film of 256x144 with the add-on: its scene, the session, and the add-on's `compat`."""
+    """An empty film of 160x96 with the add-on: its scene, the session, and the add-on's `compat`."""
     import addon_utils  # Blender puts it on the path when bpy is imported
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -38,7 +38,7 @@ def opened(package: str):
     for workspace in bpy.data.workspaces:
         if hasattr(workspace, "sequencer_scene"):
             workspace.sequencer_scene = scene
-    scene.render.resolution_x, scene.render.resolution_y = 256, 144
+    scene.render.resolution_x, scene.render.resolution_y = 160, 96
     session = importlib.import_module(f"{package}.blender_addon.jobs.session").current()
     return scene, session, importlib.import_module(f"{package}.blender_addon.timeline.compat")
 
@@ -53,7 +53,7 @@ def main() -> None:
         time.sleep(0.01)
     scene.frame_set(33)
     settings = scene.wan_vse
-    settings.prompt, settings.model, settings.length_frames = "fog", "embedded", 17
+    settings.prompt, settings.model, settings.length_frames, settings.resolution = "fog", "embedded", 17, "exact"
     settings.quality = "DRAFT" if wanted_state == "landed" else "BEST"  # long enough to be killed in its steps
     assert bpy.ops.wan_vse.generate() == {"FINISHED"}
     if save == "after":

@@ -13,7 +13,7 @@ import pytest
 def test_undo_redo_split_and_duplicate_while_it_is_made(studio):
     scene = bpy.context.scene
     scene.frame_set(10)
-    job_id = studio.ask("fog", length_frames=17, quality="BEST")
+    job_id = studio.ask("fog", length_frames=17)
     bpy.ops.ed.undo_push(message="Generate")
     bpy.ops.ed.undo()
     assert studio.strips() == []
@@ -36,7 +36,7 @@ def test_undo_redo_split_and_duplicate_while_it_is_made(studio):
 def test_save_load_and_reload_while_it_is_made(studio, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
     bpy.context.scene.frame_set(5)
-    studio.ask("fog", quality="BEST", length_frames=17)
+    studio.ask("fog", length_frames=17)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "b.blend"))
     bpy.ops.wm.read_homefile(use_empty=True)
     studio.until(lambda: all(job.state.ended for job in studio.session.queue()))

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tests" / "blender_addon"))
 
 import pictures  # noqa: E402  (of the add-on's tests)
 
-SIZE = (256, 144)
+SIZE = (160, 96)
 SHOT = 30
 
 
@@ -25,7 +25,7 @@ def shot(studio, folder: Path, name: str, start: int, shade: int) -> object:
     folder.mkdir()
     for number in range(SHOT):
         picture = np.full((SIZE[1], SIZE[0], 3), shade, np.uint8)
-        picture[50:90, 20 + 4 * number : 60 + 4 * number] = 220
+        picture[30:60, 10 + 3 * number : 40 + 3 * number] = 220
         pictures.write_png(folder / f"{number + 1:04d}.png", picture)
     strips = studio.compat.strips(bpy.context.scene.sequence_editor)
     strip = strips.new_image(name, str(folder / "0001.png"), 1, start, fit_method="FIT")
@@ -38,7 +38,7 @@ def made(studio, operator, **settings) -> object:
     """The take that the operator asks for, once it has landed."""
     scene = bpy.context.scene
     scene.sequence_editor_create()
-    values = {"model": "embedded", "quality": "DRAFT", "handles": True, **settings}
+    values = {"model": "embedded", "quality": "DRAFT", "resolution": "exact", "handles": True, **settings}
     for name, value in values.items():
         setattr(scene.wan_vse, name, value)
     assert operator() == {"FINISHED"}

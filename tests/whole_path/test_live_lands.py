@@ -24,10 +24,10 @@ def live(studio):
 
 def show(studio, prompt: str, **settings: object) -> None:
     """Draw the panel with these words."""
-    settings = {"model": "embedded", "length_mode": "FRAMES", "length_frames": 9, "quality": "BEST", **settings}
+    usual = {"model": "embedded", "resolution": "exact", "length_mode": "FRAMES", "length_frames": 9, "quality": "STANDARD"}
     scene = bpy.context.scene
     scene.wan_vse.prompt = prompt
-    for name, value in settings.items():
+    for name, value in {**usual, **settings}.items():
         setattr(scene.wan_vse, name, value)
     takes = studio.addon("operators.snapshot").read(scene, scene.wan_vse).takes
     studio.session.live.show(takes.planned[0], scene.wan_vse.seed_locked)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "blender_addon"))
 import pictures
 from test_exactness import pixels_of, render, render_exactly
 
-SIZE = (256, 144)
+SIZE = (160, 96)
 
 
 def test_pictures_and_markers_over_a_take_of_words(studio, tmp_path):
@@ -27,7 +27,7 @@ def test_pictures_and_markers_over_a_take_of_words(studio, tmp_path):
     scene.timeline_markers.new("a red circle on sand", frame=10)
     scene.frame_set(20)
     job_id = studio.ask(
-        "", length_frames=17, keep_pictures=True, words_over_time=True, words_of_markers=True, resolution="exact"
+        "", length_frames=17, keep_pictures=True, words_over_time=True, words_of_markers=True
     )
     studio.until(studio.takes)
     made = studio.session.jobs.get(job_id).take

@@ -60,7 +60,7 @@ def read_by_backend(addon, sources, folder: Path) -> tuple[list[np.ndarray], flo
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "OCIO")}
     answer = subprocess.run(command, env={**kept, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
-    return [np.load(folder / f"{number}.npy") for number in range(len(sources))], float(answer.stdout)
+    return [np.load(folder / f"{number}.npy", mmap_mode="r") for number in range(len(sources))], float(answer.stdout)
 
 
 def place(strip, values: dict) -> None:
@@ -116,7 +116,7 @@ def test_movies_are_read_frame_for_frame_as_blender_shows_them(cut, file_format,
     assert pictures.psnr(read[0], shown[0]) > max(beside) + 3, "another frame would be seen"
 
 
-def film(folder: Path, file_format: str, codec: str, ending: str, frames: int = 24, size=(1280, 720)) -> Path:
+def film(folder: Path, file_format: str, codec: str, ending: str, frames: int = 20, size=(960, 540)) -> Path:
     """A movie that Blender writes of drawn pictures."""
     scene = bpy.data.scenes.new("Film")
     scene.render.resolution_x, scene.render.resolution_y = size

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import bpy
 
+SIZE = (160, 96)
 COLORS = ((0.9, 0.2, 0.1), (0.1, 0.5, 0.9), (0.2, 0.8, 0.3))
 
 
 def picture(folder: Path, name: str, color: tuple[float, ...]) -> Path:
     """Stripes of a color, in the scene's size."""
-    image = bpy.data.images.new(name, 256, 144)
+    image = bpy.data.images.new(name, *SIZE)
     light, dark = (*color, 1.0), (*(value / 4 for value in color), 1.0)
-    image.pixels = [value for row in range(144) for column in range(256) for value in (light, dark)[column // 8 % 2]]
+    image.pixels = [value for row in range(SIZE[1]) for column in range(SIZE[0]) for value in (light, dark)[column // 8 % 2]]
     image.filepath_raw, image.file_format = str(folder / f"{name}.png"), "PNG"
     image.save()
     bpy.data.images.remove(image)
@@ -41,7 +42,7 @@ def test_strips_become_a_lora_that_takes_are_made_with(studio, tmp_path) -> None
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
     assert bpy.ops.wan_vse.choose_clips() == {"FINISHED"}
     settings = scene.wan_vse
-    settings.model_id, training = "embedded", settings.training
+    settings.model_id, settings.resolution, training = "embedded", "exact", settings.training
     training.name, training.trigger, training.steps = "Stripes", "strpx", 3
     assert bpy.ops.wan_vse.train_lora() == {"FINISHED"}
     (job,) = [job for job in studio.session.queue() if job.summary.training is not None]
