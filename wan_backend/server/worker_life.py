@@ -104,6 +104,8 @@ class WorkerLife:
         self._started_at = 0.0
         self._answered = False
         self._quick_deaths = 0
+        self._replaced = False
+        """This worker, or one before it that answered nothing either, came in place of one that hung while idle."""
         self._job_id = ""
         self._warming: set[object] = set()
         """What the worker does beside jobs: what it gets ready, and looks. What goes wrong there hurts no job."""
@@ -284,7 +286,7 @@ class WorkerLife:
 
     def reset(self) -> None:
         """Forgive those that died: a person wants to try again."""
-        self._quick_deaths, self._may_warm_up = 0, True
+        self._quick_deaths, self._may_warm_up, self._replaced = 0, True, False
         if self._cluster is not None:
             self._cluster.try_anew()
         if self.status.state is WorkerState.BROKEN:
@@ -417,6 +419,9 @@ class WorkerLife:
             self._process.kill()
             self._forget_process()
             self._set(WorkerStatus(WorkerState.NONE, sentence=Sentence("The next take starts the worker.")))
+            if not self._replaced and not self.is_far:
+                self._replaced = True
+                self.want()
             return
         if self._job_id:
             self._hung_while = self._pulse.doing
@@ -487,7 +492,7 @@ class WorkerLife:
     def _lives(self) -> None:
         """The worker answered: those before it that died are forgiven."""
         self._answered = self._may_warm_up = True
-        self._quick_deaths = 0
+        self._quick_deaths, self._replaced = 0, False
 
     def _problem_of(self, error: ProtocolError) -> Problem:
         if error.code == REFUSED:

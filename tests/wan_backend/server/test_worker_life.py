@@ -195,13 +195,23 @@ def test_a_stopped_worker_with_nothing_to_do_is_replaced_without_a_word(live):
     living = live()
     pid = living.get_ready()
     os.kill(pid, signal.SIGSTOP)
-    living.until(lambda: living.life.status.state is WorkerState.NONE)
+    living.until(lambda: WorkerState.NONE in living.heard.states)
     assert WorkerState.BROKEN not in living.heard.states and not living.heard.failed
-    assert living.get_ready() != pid
+    living.until(lambda: living.life.status.state is WorkerState.READY)  # nobody asks for it
+    assert living.life._process.pid != pid
     job = living.run("fog")
     living.until(lambda: living.ended(job))
     assert job in living.heard.done
     living.until(lambda: not is_alive(pid))
+
+
+def test_one_that_replaced_another_and_hangs_as_well_waits_for_a_job_to_be_replaced(live):
+    living = live(replace(QUICK, silent=1.0))
+    for _ in range(2):
+        os.kill(living.get_ready(), signal.SIGSTOP)
+        living.until(lambda: living.life.status.state is not WorkerState.READY)
+    assert living.life.status.state is WorkerState.NONE and not living.heard.failed
+    assert "next take" in living.life.status.sentence
 
 
 def test_a_worker_that_is_not_heard_of_is_given_no_job(live):
@@ -262,7 +272,7 @@ def test_what_is_too_long_to_hand_over_fails_in_a_sentence_and_the_next_job_is_m
 
 
 def test_a_worker_that_hangs_again_and_again_is_not_started_without_end(live):
-    living = live()
+    living = live(replace(QUICK, silent=0.5, loading_silent=0.5))
     for number in range(worker_life.QUICK_DEATHS):
         assert living.life.status.state is not WorkerState.BROKEN
         living.get_ready()
