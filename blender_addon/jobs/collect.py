@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.media import PARTIAL_SUFFIX
+from ...wan_backend.storage import folder_trees
 from ...wan_backend.storage.whole_file import UNFINISHED_SUFFIX, replace
 from ..timeline import compat, identity, path_rules, strip_columns, strip_media, strip_takes
 from . import blender_handlers, collect_report, film_footage, film_takes, folders, project, take_folders
@@ -129,7 +129,7 @@ class Collector:
         self._close(failed=True)
         for folder in self._todo:
             if folder.partial != folder.target:
-                shutil.rmtree(folder.partial, ignore_errors=True)
+                folder_trees.remove(folder.partial, ignore_errors=True)
         self._todo.clear()
         self._moved.clear()
 
@@ -155,8 +155,8 @@ class Collector:
                 folder.completes = True
                 folder.files.extend(_lacking(folder))
             else:
-                shutil.rmtree(folder.partial, ignore_errors=True)
-                folder.partial.mkdir(parents=True)
+                folder_trees.remove(folder.partial, ignore_errors=True)
+                folder_trees.make(folder.partial)
                 folder.files.extend(files_of_take(folder.source))
         elif self._copying is not None:
             self._copy_piece()
@@ -175,7 +175,7 @@ class Collector:
         if folder.is_footage:
             if not source.is_file() or film_footage.is_copy(file, source):
                 return
-            file.parent.mkdir(parents=True, exist_ok=True)
+            folder_trees.make(file.parent)
         unfinished = file.with_name(file.name + UNFINISHED_SUFFIX)
         self._copying = (source.open("rb"), unfinished.open("wb"), file)
 

@@ -279,10 +279,19 @@ def _effects_refusal(
 
 
 def _media_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: picture_files.FileLook) -> str:
-    """Why what a strip plays in those frames can't be shown."""
-    part = _overlap(strip, frames)
-    if not part:
-        return ""
+    """Why what a strip plays in those frames can't be shown, also what is in it if it is a meta strip."""
+    waiting = [(strip, frames)]
+    while waiting:  # a stranger's meta strips may be nested deeper than functions may call themselves
+        inner, around = waiting.pop()
+        part = _overlap(inner, around)
+        if part and inner.type == "META":
+            waiting += [(each, part) for each in reversed(list(layers.seen(inner, part)))]
+        elif part and (refusal := _own_media_refusal(scene, inner, part, look)):
+            return refusal
+    return ""
+
+
+def _own_media_refusal(scene: bpy.types.Scene, strip: compat.Strip, part: range, look: picture_files.FileLook) -> str:
     if strip.type == "SCENE":
         return strip_media.scene_refusal(scene, strip, part)
     if strip.type in ("MOVIE", "IMAGE"):
@@ -290,9 +299,6 @@ def _media_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range, l
         whole = strip_transform.is_retimed(scene, strip) and strip.type == "IMAGE"
         names = strip_media.all_names(strip) if whole else strip_media.names_of(strip, part)
         return strip_media.files_refusal(scene, strip, names, look)
-    if strip.type == "META":
-        refusals = (_media_refusal(scene, inner, part, look) for inner in layers.seen(strip, part))
-        return next(filter(None, refusals), "")
     return ""
 
 

@@ -12,7 +12,7 @@ from ...wan_backend.protocol.messages import Quality
 from . import compat, identity, layers, strip_mark, strip_media, strip_transform
 
 MAX_DEPTH = 16
-"""So many scene strips inside one another are followed."""
+"""So many scene strips and meta strips inside one another are followed."""
 MAX_LOOKS = 2000
 """So many timelines and meta strips are looked into in all: a few scenes that show each other many times over are, from
 one level to the next, as many more. What lies behind that is named as a whole."""
@@ -62,10 +62,11 @@ def _within(
         if identity.role_of(strip) == identity.TAKE_ROLE or strip_mark.of(strip) is not None:
             yield _range(strip, part)
         elif strip.type == "META":
-            if next(looks, None) is None:
+            if len(above) > MAX_DEPTH or next(looks, None) is None:
                 yield _range(strip, part)
                 continue
-            yield from (replace(each, channel=strip.channel) for each in _within(scene, strip, part, above, looks))
+            found = _within(scene, strip, part, (*above, scene), looks)
+            yield from (replace(each, channel=strip.channel) for each in found)
         elif strip.type == "SCENE" and strip.scene_input == "SEQUENCER" and strip.scene is not None:
             yield from _in_scene(scene, strip, part, above, looks)
 

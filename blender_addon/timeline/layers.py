@@ -128,9 +128,14 @@ def _shows_outside(strip: compat.Strip) -> bool:
 
     An adjustment strip does if nothing lies below it there, also from a meta strip inside.
     """
-    if strip.type == "ADJUSTMENT":
-        return True
-    return strip.type == "META" and any(_shows_outside(inner) for inner in compat.strips(strip) if not inner.mute)
+    waiting = [strip]
+    while waiting:  # a stranger's meta strips may be nested deeper than functions may call themselves
+        inner = waiting.pop()
+        if inner.type == "ADJUSTMENT":
+            return True
+        if inner.type == "META":
+            waiting += [each for each in compat.strips(inner) if not each.mute]
+    return False
 
 
 def _around_metas(scene: bpy.types.Scene, frames: range) -> list[compat.Strip]:

@@ -24,7 +24,13 @@ def live(studio):
 
 def show(studio, prompt: str, **settings: object) -> None:
     """Draw the panel with these words."""
-    usual = {"model": "embedded", "resolution": "exact", "length_mode": "FRAMES", "length_frames": 9, "quality": "STANDARD"}
+    usual = {
+        "model": "embedded",
+        "resolution": "exact",
+        "length_mode": "FRAMES",
+        "length_frames": 9,
+        "quality": "STANDARD",
+    }
     scene = bpy.context.scene
     scene.wan_vse.prompt = prompt
     for name, value in {**usual, **settings}.items():

@@ -26,9 +26,7 @@ def test_pictures_and_markers_over_a_take_of_words(studio, tmp_path):
     strips["Turned"].transform.rotation = 0.3  # which Blender has to render
     scene.timeline_markers.new("a red circle on sand", frame=10)
     scene.frame_set(20)
-    job_id = studio.ask(
-        "", length_frames=17, keep_pictures=True, words_over_time=True, words_of_markers=True
-    )
+    job_id = studio.ask("", length_frames=17, keep_pictures=True, words_over_time=True, words_of_markers=True)
     studio.until(studio.takes)
     made = studio.session.jobs.get(job_id).take
     request = studio.addon("timeline.identity").request_of(studio.takes()[0])

@@ -15,7 +15,9 @@ def picture(folder: Path, name: str, color: tuple[float, ...]) -> Path:
     """Stripes of a color, in the scene's size."""
     image = bpy.data.images.new(name, *SIZE)
     light, dark = (*color, 1.0), (*(value / 4 for value in color), 1.0)
-    image.pixels = [value for row in range(SIZE[1]) for column in range(SIZE[0]) for value in (light, dark)[column // 8 % 2]]
+    image.pixels = [
+        value for row in range(SIZE[1]) for column in range(SIZE[0]) for value in (light, dark)[column // 8 % 2]
+    ]
     image.filepath_raw, image.file_format = str(folder / f"{name}.png"), "PNG"
     image.save()
     bpy.data.images.remove(image)

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..protocol.sentences import Sentence
+from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 from .hub_stream import Sink, append, ask_patiently
 from .network_settings import apply_network_settings
@@ -76,6 +77,9 @@ class Listing:
         return [file for file in self.files if file.name == INDEX or file.is_document]
 
 
+_NO_LIST = (json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError)
+
+
 def read_listing(repo: str, commit: str = "") -> Listing:
     """What `repo` has at `commit`; on its main branch if that is empty or the hub no longer has that commit.
 
@@ -95,7 +99,7 @@ def read_listing(repo: str, commit: str = "") -> Listing:
         answer = ask_patiently(lambda: ask(commit or None))
     except RevisionNotFoundError:
         answer = ask_patiently(lambda: ask(None))
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:  # no JSON, or not the hub's
+    except _NO_LIST as error:  # no JSON, or not the hub's
         raise DownloadError(Failure.WRONG_ANSWER, Sentence("the list of {repo}", repo=repo)) from error
     if not answer.sha:
         raise ValueError(Sentence("the hub names no commit of {repo}", repo=repo))
@@ -124,7 +128,7 @@ def read_components(listing: Listing) -> list[str]:
         raise UnusableFile(Sentence("the hub's {repo} has no {index}", repo=listing.repo, index=INDEX))
     content = io.BytesIO()
     fetch_into(index, content)
-    value: Any = json.loads(content.getvalue())
+    value: Any = guarded_files.parsed(content.getvalue())
     if not isinstance(value, dict):
         raise ValueError(Sentence("{index} of {repo} is not an object", index=INDEX, repo=listing.repo))
     return [name for name, row in value.items() if isinstance(row, list) and len(row) == 2 and row[1]]

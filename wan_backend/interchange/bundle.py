@@ -21,6 +21,7 @@ from ..protocol.media import SETTINGS_FILE
 from ..protocol.messages import ProblemKind
 from ..protocol.plain_names import is_name
 from ..protocol.sentences import Sentence
+from ..storage import folder_trees
 from ..storage.byte_sizes import size_in_words
 from ..storage.media_folder import RESERVE_BYTES
 from .endings import ALL
@@ -118,7 +119,7 @@ def unpack(file: Path, target: Path) -> None:
     with zipfile.ZipFile(file) as packed:
         wanted = [info for info in _checked(packed, file) if _is_media(info)]
         parent = target.parent
-        parent.mkdir(parents=True, exist_ok=True)
+        folder_trees.make(parent)
         needed, free = sum(info.file_size for info in wanted), shutil.disk_usage(parent).free
         if needed + RESERVE_BYTES > free:
             raise Refusal.of(
@@ -135,7 +136,7 @@ def unpack(file: Path, target: Path) -> None:
         partial.mkdir()
         for info in wanted:
             path = partial.joinpath(*info.filename.split("/"))
-            path.parent.mkdir(parents=True, exist_ok=True)
+            folder_trees.make(path.parent)
             with packed.open(info) as source, open(path, "xb") as written:
                 _copy(source, written, info.file_size)
         partial.rename(target)

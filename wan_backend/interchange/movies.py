@@ -13,7 +13,7 @@ from ..frames.unreadable_source import UnreadableSource
 from ..protocol.cut import ClipMedia, ClipMediaKind, Cut, CutClip, CutTrack
 from ..protocol.media import SETTINGS_FILE
 from ..protocol.plain_names import is_name
-from ..storage import whole_file
+from ..storage import folder_trees, whole_file
 from .writing import is_sequence
 
 SECONDS = 420.0
@@ -63,7 +63,7 @@ class Movies:
             return ""
         name = self._free_name(os.path.basename(media.folder.rstrip("/\\")))
         pictures = [Path(media.folder, each) for each in media.files]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        folder_trees.make(self.folder)
         try:
             movie_copy.write(pictures, self.folder / name, self.rate, _marks_of(media))
         except (OSError, ValueError, UnreadableSource):

@@ -11,7 +11,6 @@ import faulthandler
 import itertools
 import json
 import os
-import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -34,7 +33,7 @@ from ..protocol.cut import (
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import FrameRate, ProblemKind
 from ..protocol.sentences import Sentence
-from ..storage import whole_file
+from ..storage import folder_trees, whole_file
 from ..storage.disk_errors import reason
 from . import bundle, movies, other_formats, reading, writing
 from .finding import Finder
@@ -60,11 +59,11 @@ def export(params: ExportTimelineParams) -> ExportTimelineResult:
         return _exported(cut, file, packed, lost)
     except BaseException:
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder_trees.remove(folder, ignore_errors=True)
         raise
     finally:
         if folder is not None and packed:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder_trees.remove(folder, ignore_errors=True)
 
 
 def _new_folder(file: Path, passing: bool) -> Path:
@@ -185,6 +184,8 @@ def answer(work: Callable[[], Any], name: str) -> dict[str, Any]:
         )
     except MemoryError:
         return _problem(ProblemKind.TOO_LARGE, Sentence("{file} takes more memory than any cut should.", file=name))
+    except RecursionError:
+        return _problem(ProblemKind.BAD_SOURCE, Sentence("{file} can't be read (it is nested too deeply).", file=name))
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:  # of a hostile file
         words = f"{type(error).__name__}: {error}"[:200]
         return _problem(ProblemKind.BAD_SOURCE, Sentence("{file} can't be read ({error}).", file=name, error=words))

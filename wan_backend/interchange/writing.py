@@ -6,13 +6,12 @@ METADATA, which other programs keep or drop. A movie's frames are counted at its
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import opentimelineio as otio
 
-from ..protocol import name_runs
+from ..protocol import bounds, name_runs
 from ..protocol.cut import ClipMedia, ClipMediaKind, Cut, CutClip, CutDissolve, CutMarker, CutTrack, TrackKind
 from . import media_urls
 
@@ -173,7 +172,7 @@ def _facts(media: ClipMedia, index: int) -> dict[str, Any]:
         if len(media.files) > 1 and not is_sequence(media):
             facts["files"] = name_runs.pack(media.files)
     if media.request:
-        facts["request"] = json.loads(media.request)
+        facts["request"] = bounds.parsed(media.request)
     return facts
 
 

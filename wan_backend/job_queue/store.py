@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from ..protocol.conversion import to_json
 from ..protocol.media import WORK_FOLDER
 from ..protocol.messages import Plan, TakeRequest
-from ..storage import whole_file
+from ..storage import folder_trees, whole_file
 from ..storage.guarded_files import Stamp
 from ..storage.guarded_files import stamp as stamp_of
 from ..storage.whole_file import TEMPORARY_SUFFIX, write_json
@@ -67,7 +66,7 @@ class JobStore:
             write_json(fresh / STATE_FILE, state)
             os.rename(fresh, target)
         except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
+            folder_trees.remove(fresh, ignore_errors=True)
             raise
         whole_file.sync_folder(self._folder)
 
@@ -136,7 +135,7 @@ def state_of(job: Job) -> dict[str, Any]:
 def _remove_whatever(path: Path) -> None:
     """A folder, or what stands in the place of one: rmtree would wait at a named pipe, for ever."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        folder_trees.remove(path, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):
             path.unlink()

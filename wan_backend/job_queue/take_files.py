@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ..protocol.conversion import from_json
 from ..protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
 from ..protocol.messages import MediaFormat, Take
 from ..protocol.plain_names import is_id
+from ..storage import folder_trees
 from ..storage.whole_file import read_json
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def remove_partial(media_folder: str, job_id: str) -> None:
     try:
         partial = folder_of(media_folder, job_id).with_name(job_id + PARTIAL_SUFFIX)
         if partial.is_dir() and not partial.is_symlink():
-            shutil.rmtree(partial)
+            folder_trees.remove(partial)
     except (OSError, ValueError) as error:
         log.warning("What a worker left in %r could not be removed: %s", media_folder, error)
 

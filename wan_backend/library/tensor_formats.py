@@ -222,7 +222,7 @@ def _layers_in_metadata(metadata: Mapping[str, str]) -> Mapping[str, Any]:
 
 def _noted_format(note: bytes) -> str:
     try:
-        found = str(json.loads(note).get("format", ""))[:60]
+        found = str(guarded_files.parsed(note).get("format", ""))[:60]
     except (ValueError, AttributeError):
         found = ""
     return found or Sentence("something unreadable")

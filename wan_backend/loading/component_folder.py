@@ -5,7 +5,6 @@ Nothing is asked of the hub.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -160,7 +159,7 @@ def _reader(folder: Path, stack: ExitStack) -> dict[str, Callable[[str], torch.T
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     names = [SAFETENSORS_WEIGHTS_NAME]
     if index.is_file():
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        names = sorted(set(guarded_files.read_json(index)["weight_map"].values()))
     found: dict[str, Callable[[str], torch.Tensor]] = {}
     for name in names:
         tensors = stack.enter_context(safe_open(folder / name, framework="pt"))

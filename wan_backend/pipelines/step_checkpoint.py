@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 
 from ..loading import finite
 from ..loading.diffusers_internals import SCHEDULER_CONFIG
+from ..protocol import shallow_json
 from ..storage import whole_file
 from .transfers import copied
 
@@ -77,7 +78,7 @@ class Checkpoint:
         try:
             content = whole_file.unsealed(file.read_bytes())
             length = int.from_bytes(content[:8], "little")
-            head = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["checkpoint"])
+            head = shallow_json.parsed(shallow_json.parsed(content[8 : 8 + length])["__metadata__"]["checkpoint"])
             if head["format"] != FORMAT or head["fingerprint"] != fingerprint:
                 raise ValueError("it is of another request, model or version")
             tensors = load(content)

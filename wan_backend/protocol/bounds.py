@@ -6,10 +6,10 @@ checks types. Whether a take can be made is not decided here.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
+from . import shallow_json
 from .media import first_file
 from .plain_names import MAX_PATH_CHARACTERS, is_encodable, is_folder, is_name
 from .takes import (
@@ -62,10 +62,7 @@ def parsed(text: object) -> Any:
 
 def json_values(content: str | bytes) -> Any:
     """The JSON values in `content`, however long, whose numbers are all finite. Raises ValueError for whatever else."""
-    try:
-        return json.loads(content, parse_constant=_no_number, parse_float=_finite)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    return shallow_json.parsed(content, _no_number, _finite)
 
 
 def is_sane_request(request: TakeRequest) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..protocol.plain_names import is_folder, is_name
 from ..protocol.sentences import Sentence
+from ..storage import folder_trees
 from .worker_process import environment, own_group
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def import_(params: ImportTimelineParams) -> ImportTimelineResult:
     try:
         return _done(["import", str(target)], params, ImportTimelineResult, params.file)
     finally:
-        shutil.rmtree(target.with_name(target.name + PARTIAL_SUFFIX), ignore_errors=True)
+        folder_trees.remove(target.with_name(target.name + PARTIAL_SUFFIX), ignore_errors=True)
 
 
 def _check(*files: str) -> None:

@@ -25,7 +25,7 @@ from ..protocol.media import PARTIAL_SUFFIX, PREVIEW_FILE, PREVIEW_PIXELS_FILE
 from ..protocol.messages import ProblemKind
 from ..protocol.plain_names import is_id, is_name
 from ..protocol.sentences import Sentence
-from ..storage import private_files, training_folder, whole_file
+from ..storage import folder_trees, private_files, training_folder, whole_file
 from ..storage.byte_sizes import free_bytes_at, size_in_words
 from ..storage.disk_errors import reason
 from ..storage.media_folder import RESERVE_BYTES
@@ -156,14 +156,14 @@ class SentMedia:
         """Remove a take that its client has, if it lies in a place that was made for a client."""
         path = Path(folder)
         if path.parent.parent == self._takes and path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            folder_trees.remove(path, ignore_errors=True)
 
     def prune(self) -> None:
         """Remove what nobody has used for a long time."""
         oldest = time.time() - KEPT_SECONDS
         for path in _children(self._folders):
             if _used(path) < oldest:
-                shutil.rmtree(path, ignore_errors=True)
+                folder_trees.remove(path, ignore_errors=True)
         for path in _children(self._contents):
             try:
                 if path.lstat().st_mtime < oldest and path.lstat().st_nlink < 2:
@@ -173,7 +173,7 @@ class SentMedia:
         for path in (folder for place in _children(self._takes) for folder in _children(place)):
             # A take goes once its client has it; a training that was stopped and never resumed would stay for ever.
             if (path / training_folder.SETTINGS_FILE).is_file() and _used(path) < oldest:
-                shutil.rmtree(path, ignore_errors=True)
+                folder_trees.remove(path, ignore_errors=True)
 
     def _there(self, content: t.Content) -> int:
         if not t.is_sha256(content.sha256) or content.size_bytes < 0:

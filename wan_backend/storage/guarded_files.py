@@ -7,7 +7,6 @@ Anything may lie on a disk: an unreadable file, one that has gone meanwhile, a p
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..protocol import shallow_json
 from ..protocol.sentences import Sentence
 from .disk_errors import reason
 
@@ -116,10 +116,7 @@ def parsed(text: bytes) -> Any:
     """The JSON value of `text`. Raises ValueError, whatever is wrong with it."""
     if len(text) > MAX_JSON_BYTES:
         raise ValueError(Sentence("it has more than {most} bytes", most=f"{MAX_JSON_BYTES:,}"))
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError(Sentence("it is nested too deeply")) from None
+    return shallow_json.parsed(text)
 
 
 def encodable(sentence: Sentence) -> Sentence:

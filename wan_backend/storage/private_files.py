@@ -13,6 +13,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from . import folder_trees
+
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 _OTHERS = 0o077
 _BINARY = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
@@ -52,8 +54,7 @@ def open_up(path: Path) -> None:
 
 def make_open_folder(path: Path) -> None:
     """Make a folder of the person's, with those above it; private in a private one. Raises OSError."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
+    missing = folder_trees.make(path)
     umask = _persons_umask()
     if umask is not None and not (missing and _is_private(missing[-1].parent)):
         for folder in missing:

@@ -10,7 +10,6 @@ import errno
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from ..protocol import bounds, take_names
 from ..protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE, TRASH_FOLDER
-from . import private_files, whole_file
+from . import folder_trees, private_files, whole_file
 
 REPLACED_SUFFIX = ".replaced"
 OF_TAKE = re.compile(r"[0-9]{4,6}\.png|" + "|".join(map(re.escape, (SETTINGS_FILE, *MOVIE_FILES.values()))))
@@ -43,7 +42,7 @@ class TakeFolder:
         if self.partial.is_symlink():  # it's not ours, and nothing must be written where it leads
             self.partial.unlink()
         elif self.partial.exists():  # this job's, from a worker that died
-            shutil.rmtree(self.partial)
+            folder_trees.remove(self.partial)
         private_files.make_open_folder(self.partial)
         return self
 
@@ -51,7 +50,7 @@ class TakeFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._published:
-            shutil.rmtree(self.partial, ignore_errors=True)
+            folder_trees.remove(self.partial, ignore_errors=True)
 
     def publish(self, settings_for: Callable[[Path], dict[str, Any]]) -> Path:
         """Write the settings beside the media and give the folder its name; returns the folder.
@@ -95,7 +94,7 @@ class TakeFolder:
 
     def _replace(self, before: Path) -> None:
         replaced = self._replaced(before.name)
-        shutil.rmtree(replaced, ignore_errors=True)
+        folder_trees.remove(replaced, ignore_errors=True)
         os.rename(before, replaced)
         try:
             os.rename(self.partial, before)
@@ -105,7 +104,7 @@ class TakeFolder:
         for name in os.listdir(replaced):
             if OF_TAKE.fullmatch(name) is None and not os.path.lexists(before / name):
                 os.rename(replaced / name, before / name)  # a person's
-        shutil.rmtree(replaced, ignore_errors=True)
+        folder_trees.remove(replaced, ignore_errors=True)
 
     def _replaced(self, name: str) -> Path:
         """Where a take lies while the new one gets its name. The job's id is in it: no other folder is called so."""

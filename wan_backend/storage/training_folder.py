@@ -16,7 +16,6 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 
 from ..protocol.media import PARTIAL_SUFFIX
 from ..protocol.plain_names import is_name
-from . import private_files, whole_file
+from . import folder_trees, private_files, whole_file
 
 SETTINGS_FILE, SAMPLES_FOLDER, WITHOUT_FILE = "training.json", "samples", "without.jpg"
 NAME_TRIES = 1000
@@ -43,13 +42,13 @@ def claim(loras_folder: Path, name: str, job_id: str, settings: Mapping[str, Any
     if begun.is_symlink():  # it's not ours, and nothing must be written where it leads
         begun.unlink()
     elif begun.exists():  # this training's, from a worker that died
-        shutil.rmtree(begun)
+        folder_trees.remove(begun)
     private_files.make_open_folder(begun)
     try:
         whole_file.write_json(begun / SETTINGS_FILE, whose)
         folder = _named(begun, name)
     except BaseException:
-        shutil.rmtree(begun, ignore_errors=True)
+        folder_trees.remove(begun, ignore_errors=True)
         raise
     whole_file.sync_folder(loras_folder)
     return folder

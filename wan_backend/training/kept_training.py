@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..protocol import shallow_json
 from ..storage import whole_file
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class TrainingState:
         """What was written there under the same fingerprint; None, with the reason in the log, if it's of no use."""
         try:
             with safe_open(file, framework="pt") as stream:
-                head = json.loads(stream.metadata()[HEAD])
+                head = shallow_json.parsed(stream.metadata()[HEAD])
                 if head["format"] != FORMAT or head["fingerprint"] != fingerprint:
                     raise ValueError("it is of another request, model or version")
                 tensors: dict[str, dict[str, Tensor]] = {}
