@@ -6,6 +6,7 @@ The add-on is tested as artists get it: the built extension, installed in Blende
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import importlib.util
 import os
@@ -121,6 +122,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [kept[number] for number in tiers.ordered(files, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of each later garbage collection.
+
+    A job that makes room has one made several times, and half a million objects of torch, its libraries and pytest are
+    there for good: to look through them takes longer than most of what the tests compute.
+    """
+    if HAS_TORCH:  # Blender's tests look at what the add-on itself does with the collector
+        gc.collect()
+        gc.freeze()
 
 
 _ended_with = 0

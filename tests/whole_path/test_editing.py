@@ -94,7 +94,7 @@ def test_a_project_folder_that_cannot_be_written_is_a_sentence(studio, tmp_path)
 
 
 def test_cancel_and_the_next_job_is_unharmed(studio):
-    first = studio.ask("fog", quality="BEST", length_frames=33)
+    first = studio.ask("fog", quality="BEST", length_frames=17)
     studio.until(lambda: studio.state(first) in ("denoising", "decoding"))
     assert bpy.ops.wan_vse.cancel_job(job_id=first) == {"FINISHED"}
     studio.until(lambda: studio.state(first) == "cancelled")

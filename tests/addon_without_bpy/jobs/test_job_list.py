@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -291,6 +292,15 @@ def test_a_job_that_starts_or_is_moved_is_put_where_it_belongs_alone(jobs, make_
     assert ids(jobs)[:4] == ["w4", "w3", "w0", "w1"]
 
 
+@pytest.fixture
+def collector_as_usual() -> Iterator[None]:
+    """These tests keep from it what was imported (conftest.py)."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("collector_as_usual")
 def test_a_long_list_is_no_young_garbage(jobs, make_status) -> None:
     """The collector would look through each page two or three times, in whatever tick or draw comes next."""
     jobs.begin_pages()
@@ -303,6 +313,7 @@ def test_a_long_list_is_no_young_garbage(jobs, make_status) -> None:
     assert not [status for status in jobs.all() if id(status) in young] and not gc.get_freeze_count()
 
 
+@pytest.mark.usefixtures("collector_as_usual")
 def test_objects_that_are_kept_from_the_collector_stay_so(jobs, make_status) -> None:
     gc.freeze()
     try:
