@@ -123,6 +123,31 @@ def test_a_long_chain_of_scenes_ends_in_no_traceback(cut, addon, ranges):
         sys.setrecursionlimit(limit)
 
 
+def test_a_long_chain_of_meta_strips_ends_in_no_traceback(cut, addon, scene, ranges, tmp_path):
+    compat, footage = addon("timeline.compat"), addon("timeline.footage")
+    metas = [cut.strips.new_meta(name="Meta 0", channel=2, frame_start=1)]
+    for number in range(1, 120):
+        metas.append(compat.strips(metas[-1]).new_meta(name=f"Meta {number}", channel=1, frame_start=1))
+    picture = str(tmp_path / "gone.png")
+    compat.strips(metas[-1]).new_image(name="Gone", filepath=picture, channel=1, frame_start=1, fit_method="FIT")
+    for meta in reversed(metas):
+        compat.set_handles(meta, 1, 9)
+    whole = footage.FootageRange(footage.Role.FOOTAGE, 1, 5, ("Meta 0",))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 90)
+    try:
+        refusal = footage.source_or_render(scene, whole, str(tmp_path))
+        found = ranges.of(scene, 1, 5)
+        addon("timeline.source_looks").read(scene, whole, None)
+        addon("operators.check_cut").unfinished(scene, 1, 5)
+        addon("timeline.cut_description").of(scene, "Film")
+        addon("operators.snapshot").read(scene, scene.wan_vse)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert isinstance(refusal, str) and "gone.png" in refusal
+    assert found, "what was not looked into is named as a whole"
+
+
 def test_the_file_is_named_as_blender_names_files(cut, scene, addon, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="a name"):
         bpy.ops.wan_vse.list_generated(filepath="")
