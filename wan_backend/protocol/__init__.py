@@ -22,6 +22,7 @@ carrying       the lines of many workers on one pipe, to a cluster and back
 methods        the methods and events of each hop, with their messages
 conversion     dataclasses to JSON and back, checked
 bounds         whether what a stranger wrote is within bounds
+shallow_json   JSON of others, unless it is nested too deeply
 plain_names    ids, file names and folders of a stranger's, by every system's rules
 spoken         tasks and components as words in a sentence
 sentences      sentences for a person, as templates and values

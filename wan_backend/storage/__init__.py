@@ -3,6 +3,7 @@
 whole_file            files that are either whole or not there
 private_files         files that nobody else on the machine may read
 file_locks            locks that the system releases with their process
+folder_trees          makes and removes folders, however deeply they are nested
 guarded_files         reads people's own files: a bad one affects only itself
 signing               signs movies with a person's certificate
 training_folder       the folder of a training among a person's LoRAs

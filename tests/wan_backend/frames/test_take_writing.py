@@ -313,7 +313,9 @@ def test_a_worker_that_dies_between_two_names_loses_no_take(tmp_path, monkeypatc
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(take_folder.os, "rename", dies)
-        patched.setattr(take_folder.shutil, "rmtree", lambda *_, **__: dies(None, None) if len(renamed) > 1 else None)
+        patched.setattr(
+            take_folder.folder_trees, "remove", lambda *_, **__: dies(None, None) if len(renamed) > 1 else None
+        )
         made(tmp_path)
     assert made(tmp_path) == folder and (folder / "0001.png").read_bytes() == b"new"
     assert names(tmp_path) == [folder.name]
