@@ -48,7 +48,7 @@ class Desk:
         for _ in range(40):
             self.session.tick()
 
-    def ask(self, prompt="slow fog", **where):
+    def ask(self, prompt="fog", **where):
         return self.pumped.ask(bpy.context.scene, prompt, **where)
 
 
@@ -56,11 +56,11 @@ COLOR, IMAGE = ("COLOR", 10, 18, 1), ("IMAGE", 10, 18, 1)
 
 
 def test_media_goes_beside_the_blend_once_it_is_saved(desk, tmp_path, user_folder):
-    first = desk.ask("fog")
+    first = desk.ask()
     desk.until_done(first)
     assert desk.session.jobs.get(first).take.folder.startswith(str(user_folder / "media"))
     desk.save(tmp_path / "film.blend")
-    second = desk.ask("fog", channel=2)
+    second = desk.ask(channel=2)
     desk.pumped.until(lambda: desk.places().count(IMAGE) == 1 and len(desk.places()) == 2)
     desk.until_done(second)
     desk.idle()
@@ -70,7 +70,7 @@ def test_media_goes_beside_the_blend_once_it_is_saved(desk, tmp_path, user_folde
 
 
 def test_saved_takes_settle_their_jobs(desk, tmp_path):
-    job_id = desk.ask("fog")
+    job_id = desk.ask()
     desk.pumped.until(lambda: desk.places() == [IMAGE])
     assert not desk.session.jobs.get(job_id).settled
     desk.save(tmp_path / "copy.blend", copy=True)
@@ -124,7 +124,7 @@ def test_save_as_takes_the_job_along(desk, tmp_path):
 
 def test_save_as_of_a_removed_placeholder_keeps_the_job_with_the_open_file(desk, tmp_path):
     desk.save(tmp_path / "a.blend")
-    job_id = desk.ask()
+    job_id = desk.ask("slow fog")
     desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
     desk.save(tmp_path / "b.blend")
     desk.pumped.until(lambda: desk.session.jobs.get(job_id).hold != "none" or desk.session.jobs.get(job_id).take)
@@ -135,7 +135,7 @@ def test_save_as_of_a_removed_placeholder_keeps_the_job_with_the_open_file(desk,
 
 def test_a_variant_of_the_file_does_not_get_the_others_jobs(desk, tmp_path):
     desk.save(tmp_path / "a.blend")
-    first = desk.ask("fog")
+    first = desk.ask()
     desk.pumped.until(lambda: desk.places() == [IMAGE])
     desk.save(tmp_path / "a.blend")
     desk.until_settled(first)
@@ -161,7 +161,7 @@ def test_reloading_without_the_placeholder_lands_at_the_recorded_place(desk, tmp
 
 def test_reloading_a_landed_but_unsaved_take_lands_it_again(desk, tmp_path):
     desk.save(tmp_path / "a.blend")
-    desk.ask("fog")
+    desk.ask()
     desk.save(tmp_path / "a.blend")
     desk.pumped.until(lambda: desk.places() == [IMAGE])
     desk.load(tmp_path / "a.blend")
@@ -171,7 +171,7 @@ def test_reloading_a_landed_but_unsaved_take_lands_it_again(desk, tmp_path):
 
 def test_a_renamed_file_is_known_by_its_id(desk, tmp_path):
     desk.save(tmp_path / "a.blend")
-    desk.ask("fog", start=50)
+    desk.ask(start=50)
     desk.save(tmp_path / "a.blend")
     job_id = desk.ask(channel=2)
     desk.new()
@@ -183,7 +183,7 @@ def test_a_renamed_file_is_known_by_its_id(desk, tmp_path):
 
 def test_an_undone_take_that_was_saved_is_not_placed_by_itself(desk, tmp_path):
     desk.save(tmp_path / "a.blend")
-    job_id = desk.ask("fog")
+    job_id = desk.ask()
     desk.pumped.until(lambda: desk.places() == [IMAGE])
     bpy.ops.ed.undo()
     bpy.ops.ed.redo()
@@ -212,7 +212,7 @@ def open_in_another_blender(desk, module, film):
 def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path, told):
     module = addon("jobs.session")
     desk.save(tmp_path / "film.blend")
-    job_id = desk.ask("fog")
+    job_id = desk.ask()
     desk.save(tmp_path / "film.blend")
     desk.pumped.until(lambda: desk.places() == [IMAGE])
     desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
@@ -231,7 +231,7 @@ def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path,
 def test_a_placeholder_that_was_deleted_and_saved_while_its_job_ran_stays_deleted(desk, addon, tmp_path):
     module = addon("jobs.session")
     desk.save(tmp_path / "film.blend")
-    job_id = desk.ask()
+    job_id = desk.ask("slow fog")
     desk.save(tmp_path / "film.blend")
     desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
     bpy.ops.ed.undo_push(message="Delete")
@@ -289,7 +289,7 @@ def test_a_take_without_a_placeholder_has_its_request_asked_for(desk, addon, tmp
     desk.session.server.want()
     pump(desk, lambda: desk.places() == [IMAGE])
     (strip,) = desk.compat.all_strips(bpy.context.scene)
-    assert json.loads(strip["wan_vse_request"])["prompt"] == "slow fog"
+    assert json.loads(strip["wan_vse_request"])["prompt"] == "fog"
 
 
 def test_an_unsaved_files_job_stays_in_the_list_when_the_file_is_gone(desk):
@@ -307,7 +307,7 @@ def test_a_take_lands_in_the_scene_of_its_placeholder(desk):
     first = bpy.context.scene
     second = bpy.data.scenes.new("Second")
     second.sequence_editor_create()
-    job_id = desk.pumped.ask(second, "slow fog", 10, 8, 1)
+    job_id = desk.pumped.ask(second, "fog", 10, 8, 1)
     desk.until_done(job_id)
     desk.pumped.until(lambda: [s.type for s in desk.compat.all_strips(second)] == ["IMAGE"])
     assert list(desk.compat.all_strips(first)) == []
@@ -354,7 +354,7 @@ def test_clear_keeps_results_that_no_file_has_yet(desk, tmp_path):
     desk.save(tmp_path / "a.blend")
     waiting = desk.ask()
     desk.new()
-    landed = desk.ask("fog")
+    landed = desk.ask()
     desk.until_done(waiting)
     desk.until_done(landed)
     desk.pumped.until(lambda: desk.places() == [IMAGE])
@@ -393,7 +393,7 @@ def test_a_thousand_done_jobs_of_other_files_are_judged_in_slices(scene, addon, 
 
 def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):
     refused = addon("jobs.request").Refused
-    job_id = desk.ask("fog")
+    job_id = desk.ask()
     desk.pumped.until(lambda: desk.places() == [IMAGE])
     with pytest.raises(refused, match="Save"):
         desk.session.collect()
@@ -412,7 +412,7 @@ def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):
 
 
 def test_a_take_that_was_asked_for_before_the_first_save_joins_the_film_too(desk, tmp_path, user_folder):
-    job_id = desk.ask("fog")
+    job_id = desk.ask()
     desk.save(tmp_path / "film.blend")
     desk.pumped.until(lambda: desk.places() == [IMAGE])
     desk.pumped.until(lambda: not desk.session.collector.busy)
@@ -421,7 +421,7 @@ def test_a_take_that_was_asked_for_before_the_first_save_joins_the_film_too(desk
 
 
 def test_a_collection_that_cannot_be_written_says_so(desk, tmp_path):
-    desk.ask("fog")
+    desk.ask()
     desk.pumped.until(lambda: desk.places() == [IMAGE])
     (tmp_path / "wan").write_text("in the way")
     desk.save(tmp_path / "film.blend")

@@ -40,7 +40,7 @@ class Desk:
     def strips(self):
         return self.cut.compat.all_strips(self.scene)
 
-    def ask(self, task="RESTYLE", *names, prompt="slow fog", **settings):
+    def ask(self, task="RESTYLE", *names, prompt="fog", **settings):
         """What the operator of the task does; returns the job's id."""
         self.cut.scene = self.scene
         self.cut.select(*(names or (COLOR,)))
@@ -346,7 +346,7 @@ class TestWhereTheTakeGoes:
             desk.cut.compat.set_handles(desk.strips["Shot"], 205, 230)
 
         desk.renderer.manner = "wait"
-        job_id = desk.ask("RESTYLE", "Shot", prompt="slow slow fog")
+        job_id = desk.ask("RESTYLE", "Shot")
         change()
         (place,) = desk.until_landed()
         assert place == (205, 230, 2)
@@ -383,7 +383,7 @@ class TestWhereTheTakeGoes:
         def change():
             desk.cut.compat.set_handles(desk.strips["Shot"], 200, 230)
 
-        desk.ask("EXTEND", "Shot", prompt="slow slow fog")
+        desk.ask("EXTEND", "Shot")
         change()
         (place,) = desk.until_landed()
         assert place == (240, 264, 1)
