@@ -59,8 +59,8 @@ def begun(empty_environment: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_goes_on_after_a_failed_step_and_then_does_nothing(tmp_path: Path) -> None:
-    folder, package = tmp_path / "with space ü", tmp_path / "tiny_one-1.0-py3-none-any.whl"
+def test_goes_on_after_a_failed_step_and_then_does_nothing(tmp_path: Path, begun: Path) -> None:
+    folder, package = begun.rename(tmp_path / "with space ü"), tmp_path / "tiny_one-1.0-py3-none-any.whl"
     steps = [create.InstallStep("Installing a package", ("--no-index", str(package)))]
     seen: list[str] = []
     with pytest.raises(create.SetupFailed, match="goes on where it stopped"):
