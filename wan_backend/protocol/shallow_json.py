@@ -27,8 +27,11 @@ def parsed(
         value = json.loads(content, parse_constant=parse_constant, parse_float=parse_float)
     except RecursionError:
         raise _too_deep() from None
-    marks = ("[", "{") if isinstance(content, str) else (b"[", b"{")
-    if sum(content.count(mark) for mark in marks) > MAX_DEPTH and is_deep(value):  # type: ignore[arg-type]
+    if isinstance(content, str):
+        opened = content.count("[") + content.count("{")
+    else:
+        opened = content.count(b"[") + content.count(b"{")
+    if opened > MAX_DEPTH and is_deep(value):
         raise _too_deep()
     return value
 
