@@ -58,7 +58,7 @@ def test_those_of_another_file_are_added(tmp_path):
         lambda value: json.dumps(value).replace("0.9", "NaN"),
         lambda value: json.dumps(value).replace("0.9", '"many"'),
         lambda value: json.dumps(value).replace("0.9", "1" + 400 * "0"),
-        lambda value: json.dumps(value).replace('[0, 2]', "[Infinity]"),
+        lambda value: json.dumps(value).replace("[0, 2]", "[Infinity]"),
         lambda value: json.dumps(value).replace('"prompt"', '"other"'),
         lambda value: json.dumps(value).replace("[1.0, 0.9, 1.1]", "[1.0, 0.9]"),
     ],
