@@ -31,6 +31,8 @@ from .serve_child import ServeChild
 
 FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
 PICTURE_FILE = "picture.png"
+STATE = "state"
+"""The folder of the server that measures."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -43,6 +45,9 @@ def main(options: argparse.Namespace) -> int:
         shutil.rmtree(room, ignore_errors=True)
         return generate.exit_with(str(error), REFUSED)
     code = _measure(options, room, requests)
+    measured = Calibrations(room / STATE / CALIBRATIONS_FILE)
+    if not code or measured.count():  # what the takes before an end have measured holds as well
+        code = _keep(options.state, measured, room / STATE) or code
     if code != FAILED:  # else the logs are still wanted
         shutil.rmtree(room, ignore_errors=True)
     return code
@@ -104,7 +109,7 @@ def picture(width: int, height: int) -> bytes:
 
 
 def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest]) -> int:
-    state = room / "state"
+    state = room / STATE
     state.mkdir()
     (room / "takes").mkdir()
     try:
@@ -125,13 +130,12 @@ def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest
         return generate.exit_with(str(error), NOT_STARTED)
     except KeyboardInterrupt:
         return generate.exit_with("Canceled.", CANCELED)
-    return _keep(options.state, state)
+    return 0
 
 
-def _keep(folder: Path, state: Path) -> int:
+def _keep(folder: Path, measured: Calibrations, state: Path) -> int:
     """Put what was measured into the state folder of the server that is to use it."""
     file = folder.absolute() / CALIBRATIONS_FILE
-    measured = Calibrations(state / CALIBRATIONS_FILE)
     if not measured.count():
         return generate.exit_with(f"Nothing was measured; see the logs in {state}.", FAILED)
     try:

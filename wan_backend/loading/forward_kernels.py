@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -63,16 +64,22 @@ class TransformerWidth:
 _COMPILATIONS: dict[tuple[torch.device, TransformerWidth], threading.Thread] = {}
 
 
-def compile_ahead(device: torch.device, width: TransformerWidth) -> None:
-    """Begin to compile what `choose_for` will need, in a thread: the model's components are read meanwhile."""
+def compile_ahead(device: torch.device, width: TransformerWidth, findings: Path | None = None) -> None:
+    """Begin to compile what `choose_for` will need, in a thread: the model's components are read meanwhile.
+
+    What failed before by `findings`, the file with the results of trials, isn't compiled.
+    """
     if device.type != "cuda" or (device, width) in _COMPILATIONS:
         return
-    thread = threading.Thread(target=_compile, args=(device, width), name="kernels", daemon=True)
+    thread = threading.Thread(target=_compile, args=(device, width, findings), name="kernels", daemon=True)
     _COMPILATIONS[device, width] = thread
     thread.start()
 
 
-def _compile(device: torch.device, width: TransformerWidth) -> None:
+def _compile(device: torch.device, width: TransformerWidth, findings: Path | None) -> None:
+    key = _fused_key(device, width)
+    if key is None or KernelTrials(findings).knows_failure(key):
+        return
     try:
         from . import fused_pointwise
 
@@ -144,7 +151,7 @@ def _fused(device: torch.device, width: TransformerWidth, trials: KernelTrials) 
 
     if trials.find_or_try(key, trial) is None:
         return None
-    return fused_pointwise.make_unchecked(on_failure=lambda why: trials.record_failure(key, why))
+    return fused_pointwise.make_unchecked(on_failure=partial(trials.record_failure_in_use, key))
 
 
 def _fused_key(device: torch.device, width: TransformerWidth) -> str | None:

@@ -115,7 +115,7 @@ def _read(file: Path) -> dict[str, MeasuredTime]:
         }
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         log.warning("What takes took is not known: %s can't be used (%s)", file, error)
         return {}
     return {key: each for key, each in list(known.items())[:MAX_MODELS] if each.is_sane}

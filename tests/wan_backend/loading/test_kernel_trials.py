@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import threading
 
 import pytest
 
@@ -89,7 +91,31 @@ def test_what_another_process_tries_at_this_moment_is_done_without(tmp_path, mon
     assert json.loads(file.read_text())["findings"]["key"]["trying"] == os.getppid()
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 9, "findings": {"key": {"ms": 2.0}}}', '{"format": 1}'])
+def test_a_process_that_has_the_number_of_one_that_crashed_holds_nothing_up(tmp_path):
+    file, (trial, _) = tmp_path / "book.json", tried([{"ms": 1.0}])
+    crashed = {"trying": os.getppid(), "since": 1000.0, "crashes": 0}
+    file.write_text(json.dumps({"format": 1, "findings": {"key": crashed}}))
+    assert KernelTrials(file).find_or_try("key", trial) == {"ms": 1.0}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"format": 9, "findings": {"key": {"ms": 2.0}}}',
+        '{"format": 1}',
+        '{"format": 1, "findings": [1]}',
+        *(
+            '{"format": 1, "findings": {"key": ' + finding + "}}"
+            for finding in (
+                "{}", "3", '{"ms": "fast"}', '{"ms": NaN}', '{"ms": -1}', '{"ms": true}', '{"error": 0.1}',
+                '{"ms": 1, "error": null}', '{"trying": "me"}', '{"trying": 1e99}', '{"trying": 2, "crashes": "many"}',
+            )
+        ),
+        "[" * 100_000,
+    ],
+)  # fmt: skip
 def test_a_damaged_book_is_begun_anew(tmp_path, content):
     file = tmp_path / "book.json"
     file.write_text(content)
@@ -103,3 +129,46 @@ def test_a_book_that_can_not_be_written_serves_all_the_same(tmp_path):
     (tmp_path / "file").write_text("")
     trials = KernelTrials(tmp_path / "file" / "book.json")
     assert trials.find_or_try("key", trial) == trials.find_or_try("key", trial) == {"ms": 1.0} and len(calls) == 1
+
+
+def test_a_finding_that_lacks_a_number_is_made_anew(tmp_path):
+    trial, _ = tried([{"ms": 1.0}, {"ms": 2.0, "error": 0.1}])
+    assert KernelTrials(tmp_path / "book.json").find_or_try("key", trial) == {"ms": 1.0}
+    found = KernelTrials(tmp_path / "book.json").find_or_try("key", trial, ("ms", "error"))
+    assert found == {"ms": 2.0, "error": 0.1}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_what_a_disk_did_says_nothing_of_the_kernel(tmp_path, number):
+    file, (trial, _) = tmp_path / "book.json", tried([OSError(number, os.strerror(number)), {"ms": 1.0}])
+    assert KernelTrials(file).find_or_try("key", trial) is None
+    KernelTrials(file).record_failure_in_use("key", OSError(number, os.strerror(number)))
+    assert KernelTrials(file).find_or_try("key", trial) == {"ms": 1.0}
+    KernelTrials(file).record_failure_in_use("key", OSError("libcudart.so can't be opened"))
+    assert KernelTrials(file).knows_failure("key")
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    """A process that writes at the same time has a file of its own until that is whole."""
+    file = tmp_path / "book.json"
+    half_written = file.with_name(file.name + ".part")
+    half_written.write_text("another's")
+    KernelTrials(file).record_failure("key", "why")
+    assert KernelTrials(file).knows_failure("key") and half_written.read_text() == "another's"
+
+
+def test_threads_of_a_process_lose_nothing_of_each_other(tmp_path):
+    file = tmp_path / "book.json"
+    begin = threading.Barrier(4)
+
+    def note(name):
+        begin.wait()
+        for number in range(5):
+            KernelTrials(file).record_failure(f"{name} {number}", "why")
+
+    threads = [threading.Thread(target=note, args=(name,)) for name in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(json.loads(file.read_text())["findings"]) == 20

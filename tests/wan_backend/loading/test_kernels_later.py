@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from wan_backend.loading import forward_kernels
+from wan_backend.loading import forward_kernels, fused_pointwise
 from wan_backend.loading.forward_kernels import TORCH_KERNELS, ForwardKernels, TransformerWidth, pays
 from wan_backend.loading.kernel_trials import KernelTrials
 from wan_backend.loading.pointwise import TorchPointwise
@@ -116,3 +116,15 @@ def test_a_trial_is_known_only_once_it_is_over(tmp_path: Path):
 def test_on_the_cpu_they_are_torchs_own_and_at_hand():
     width = TransformerWidth(24, 2, torch.float32)
     assert forward_kernels.are_at_hand(CPU, width) and not forward_kernels.is_compiling(CPU, width)
+
+
+def test_what_failed_before_is_not_compiled_ahead(tmp_path: Path, monkeypatch):
+    compiled, findings = [], tmp_path / "kernels.json"
+    monkeypatch.setattr(forward_kernels, "_fused_key", lambda *_: "fused")
+    monkeypatch.setattr(fused_pointwise, "make_checked", lambda *_: compiled.append(None))
+    width = TransformerWidth(24, 2, torch.float32)
+    for finding in ({"ms": 1.0}, {"failed": "the process ended while it was tried"}):
+        forward_kernels._compile(CPU, width, findings)
+        KernelTrials(findings)._write("fused", finding)
+        forward_kernels._compile(CPU, width, findings)
+    assert len(compiled) == 3, "only before the failure was known"

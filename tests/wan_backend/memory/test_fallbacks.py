@@ -258,6 +258,27 @@ def test_a_damaged_file_is_replaced(tmp_path, content):
     assert OutOfMemoryHistory(file).limits_for(ATTEMPT) == [OFFLOADED]
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [("attempt", "width", "wide"), ("attempt", "free_bytes", None), ("instead", "peak_bytes", float("inf"))],
+)
+def test_a_number_that_is_none_is_damage_as_well(tmp_path, part, name, value):
+    file = tmp_path / "memory.json"
+    OutOfMemoryHistory(file).record(ATTEMPT, OFFLOADED)
+    content = json.loads(file.read_bytes())
+    content["lessons"][0][part][name] = value
+    file.write_text(json.dumps(content))
+    assert OutOfMemoryHistory(file).limits_for(ATTEMPT) == []
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    file = tmp_path / "memory.json"
+    half_written = file.with_name(file.name + ".part")
+    half_written.write_text("another's")
+    OutOfMemoryHistory(file).record(ATTEMPT, OFFLOADED)
+    assert OutOfMemoryHistory(file).limits_for(ATTEMPT) == [OFFLOADED] and half_written.read_text() == "another's"
+
+
 def test_a_file_that_can_not_be_written_costs_nothing_but_the_entry(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     history = OutOfMemoryHistory(tmp_path / "file" / "memory.json")

@@ -74,6 +74,7 @@ def test_it_is_kept_in_a_file(tmp_path):
         *("", "[]", "{", '{"big exact": 7}', '{"big exact": {"encode": 1}}', "[" * 100_000, "x" * 200_000),
         '{"big exact": {"encode": NaN, "denoise": 1, "decode": 1}}',
         '{"big exact": {"encode": -5, "denoise": 1, "decode": 1}}',
+        '{"big exact": {"encode": 1' + 400 * "0" + ', "denoise": 1, "decode": 1}}',
     ],
 )
 def test_a_damaged_file_is_as_none(tmp_path, text):
