@@ -19,7 +19,8 @@ from typing import Any
 
 import psutil
 
-from ..storage import disk_errors, whole_file
+from ..storage import compiled_kernels, disk_errors, whole_file
+from ..storage.byte_sizes import free_bytes_at
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,9 @@ TRYING, FAILED, SINCE = "trying", "failed", "since"
 NUMBERS = ("ms", "exact_ms", "torch_ms", "error")
 """What a finding may have been measured as; "ms" is in each."""
 MAX_BYTES = 4_000_000
+DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+COMPILED_BYTES = 1 << 20
+"""With less room than this, a disk takes no compiled kernel."""
 CLOCK_SECONDS = 2.0
 """The clocks of processes and of files may differ by so much."""
 KernelFinding = dict[str, Any]
@@ -45,11 +49,17 @@ class TrialPostponed(Exception):
     """A trial can't be made at this moment, which says nothing about the kernel."""
 
 
-def is_of_the_disk(error: BaseException | None) -> bool:
-    """True if a disk is to blame: what a compiler makes couldn't be kept, or not be read."""
-    if not isinstance(error, OSError):
-        return False
-    return disk_errors.is_full(error) or error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+def is_of_the_disk(error: BaseException) -> bool:
+    """True if a disk is to blame: what a compiler makes couldn't be kept, or not be read.
+
+    Compilers are programs of their own, whose failure says only that they failed: then a disk without room is.
+    """
+    if isinstance(error, OSError) and (disk_errors.is_full(error) or error.errno in DISK_ERRORS):
+        return True
+    try:
+        return any(free_bytes_at(folder) < COMPILED_BYTES for folder in compiled_kernels.written_folders())
+    except OSError:  # there isn't even a folder for temporary files
+        return True
 
 
 class KernelTrials:
@@ -172,3 +182,5 @@ def _is_running(pid: Any, since: float) -> bool:
         return float(psutil.Process(pid).create_time()) <= since + CLOCK_SECONDS
     except psutil.NoSuchProcess:
         return False
+    except psutil.Error:  # another user's, of which the system says nothing
+        return True

@@ -37,13 +37,21 @@ def skipped_work_of(plan: Plan) -> SkippedWork:
     )  # fmt: skip
 
 
-def passes_in(plan: Plan, step: int) -> float:
-    """How many passes that step, counted from 0, takes each of the cards; one that is reused takes next to no time."""
+def passes_in(plan: Plan, step: int, cards: int) -> float:
+    """How many passes that step, counted from 0, takes each of the cards; one that is reused takes next to no time.
+
+    `cards` is the number that makes the take, which may be fewer than planned.
+    """
     skipped = skipped_work_of(plan)
     scale = max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0)
     is_guided = guidance_interval.apply(skipped.guided, scale, step) > 1
     branches = (Branch.PROMPT, Branch.NEGATIVE) if is_guided else (Branch.PROMPT,)
-    return sum(not skipped.cached.skips(branch, step) for branch in branches) / plan.cards
+    computed = sum(not skipped.cached.skips(branch, step) for branch in branches)
+    if cards < 2:
+        return computed
+    together = max(1, plan.cards_per_forward)
+    in_halves = together < plan.cards  # then nobody makes a share of the prompt's pass but those who make it always
+    return min(1, computed) / together if in_halves else computed / together
 
 
 def keep_calibration(params: RunParams, model: WanModel, controlled: bool, measured: MagnitudeRatios) -> Sentence:

@@ -515,7 +515,8 @@ def _finish_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: P
         if checkpoint.broken:  # of the copy, which is on the CPU already
             raise Refusal(numbers_ran_over(job.params, job.model, state.component, step.done, state.steps))
         job.steps.keep(checkpoint)
-    passes = passes_in(state.plan, state.plan.steps - state.steps + step.done - 1)
+    cards = 1 if state.others is None else state.plan.cards
+    passes = passes_in(state.plan, state.plan.steps - state.steps + step.done - 1, cards)
     if state.pace.note(time.monotonic(), job.model.device, passes) and not state.spilled:
         state.spilled = True
         memory.learn_of_spilling()

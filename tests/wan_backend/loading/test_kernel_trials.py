@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 import threading
 
+import psutil
 import pytest
 
 from wan_backend.loading import kernel_trials
@@ -146,6 +148,30 @@ def test_what_a_disk_did_says_nothing_of_the_kernel(tmp_path, number):
     assert KernelTrials(file).find_or_try("key", trial) == {"ms": 1.0}
     KernelTrials(file).record_failure_in_use("key", OSError("libcudart.so can't be opened"))
     assert KernelTrials(file).knows_failure("key")
+
+
+def test_a_compiler_that_fails_on_a_full_disk_says_nothing_of_the_kernel(tmp_path, monkeypatch):
+    """It is a program of its own: that it failed is all that is known here."""
+    file, full = tmp_path / "book.json", [True]
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
+    monkeypatch.setattr(kernel_trials, "free_bytes_at", lambda _folder: 0 if full else 1 << 30)
+    failure = subprocess.CalledProcessError(1, ["ptxas"])
+    trial, _ = tried([failure, {"ms": 1.0}])
+    assert KernelTrials(file).find_or_try("key", trial) is None
+    full.clear()
+    assert KernelTrials(file).find_or_try("key", trial) == {"ms": 1.0}
+    KernelTrials(file).record_failure_in_use("key", failure)
+    assert KernelTrials(file).knows_failure("key")
+
+
+def test_a_process_of_which_nothing_is_told_is_taken_for_a_running_one(tmp_path, monkeypatch):
+    def secret(_process):
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil.Process, "create_time", secret)
+    file, (trial, calls) = tmp_path / "book.json", tried([{"ms": 1.0}])
+    file.write_text(json.dumps({"format": 1, "findings": {"key": {"trying": os.getppid(), "since": 1.0}}}))
+    assert KernelTrials(file).find_or_try("key", trial) is None and not calls
 
 
 def test_what_another_process_is_writing_is_left_alone(tmp_path):

@@ -67,11 +67,20 @@ def test_a_step_that_is_reused_is_no_measure_for_one_that_is_computed(full_card)
 
 def test_how_many_passes_a_step_takes():
     plan = Plan("any", 32, 32, 5, FrameRate(16), 5, 6, 3.0, 3.0, "unipc")
-    assert [passes_in(plan, step) for step in range(6)] == [2] * 6
+    assert [passes_in(plan, step, 1) for step in range(6)] == [2] * 6
     skipped = {"guided_steps": StepRange(0, 4), "reused_steps": ReusedSteps([2, 3, 5], [3])}
-    assert [passes_in(replace(plan, **skipped), step) for step in range(6)] == [2, 2, 1, 0, 1, 0]
-    assert passes_in(replace(plan, guidance_scale=1.0), 0) == 1
-    assert passes_in(replace(plan, cards=2), 0) == 1, "each card makes one of the two"
+    assert [passes_in(replace(plan, **skipped), step, 1) for step in range(6)] == [2, 2, 1, 0, 1, 0]
+    assert passes_in(replace(plan, guidance_scale=1.0), 0, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("together", "guided", "alone"), [(1, 1, 1), (2, 0.5, 0.5), (4, 0.5, 0.25)], ids=["halves", "both", "tokens"]
+)
+def test_how_much_of_a_pass_each_of_several_cards_makes(together, guided, alone):
+    plan = Plan("any", 32, 32, 5, FrameRate(16), 5, 6, 3.0, 3.0, "unipc", guided_steps=StepRange(0, 4))
+    plan = replace(plan, cards=2 if together == 1 else 4, cards_per_forward=together)
+    assert [passes_in(plan, step, plan.cards) for step in (0, 5)] == [guided, alone]
+    assert [passes_in(plan, step, 1) for step in (0, 5)] == [2, 1], "one card that was left alone makes all of it"
 
 
 def test_a_take_on_a_full_card_that_reuses_steps_says_nothing(params, full_card, monkeypatch):
