@@ -24,6 +24,8 @@ from .pointwise import Pointwise, ScaleAndShift, TimeModulation, TokenGate, Torc
 
 log = logging.getLogger(__name__)
 
+COMPILED = "compiled"
+"""What the key of a trial of the compiler begins with."""
 MEASURED_TOKENS = 4096
 RUNS = 5
 TRIAL_SECONDS = 2.0
@@ -77,15 +79,32 @@ def compile_ahead(device: torch.device, width: TransformerWidth, findings: Path 
 
 
 def _compile(device: torch.device, width: TransformerWidth, findings: Path | None) -> None:
-    key = _fused_key(device, width)
-    if key is None or KernelTrials(findings).knows_failure(key):
+    key, trials = _fused_key(device, width), KernelTrials(findings)
+    if key is None or trials.knows_failure(key):
+        return
+    if not trials.knows(key):  # a compiler that takes the process down is known to the next one, as a trial is
+        compiled = f"{COMPILED}, {key}"
+        if trials.find_or_try(compiled, partial(_compiled, device, width)) is None and trials.knows_failure(compiled):
+            trials.record_failure(key, "it can't be compiled")
         return
     try:
-        from . import fused_pointwise
-
-        fused_pointwise.make_checked(device, width.dtype, width.channels, width.heads)
-    except Exception as error:  # noqa: BLE001 - the trial meets the same error, and keeps it
+        _compiled(device, width)
+    except Exception as error:  # noqa: BLE001 - who needs them meets the same error
         log.info("the fused kernels: %s", error)
+
+
+def _compiled(device: torch.device, width: TransformerWidth) -> KernelFinding:
+    """Have the kernels compiled; how long that took. Raises what compilers raise."""
+    from . import fused_pointwise
+
+    began = time.monotonic()
+    try:
+        fused_pointwise.make_checked(device, width.dtype, width.channels, width.heads)
+    except Exception as error:
+        if devices.is_out_of_memory(error):
+            raise TrialPostponed from error
+        raise
+    return {"ms": round(1000 * (time.monotonic() - began), 1)}
 
 
 def are_at_hand(device: torch.device, width: TransformerWidth, findings: Path | None = None) -> bool:

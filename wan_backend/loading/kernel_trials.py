@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 MAX_CRASHES = 2
 """No trial follows this many that ended with their process; a person may have ended one of them."""
-TRYING, FAILED, SINCE = "trying", "failed", "since"
+TRYING, FAILED, SINCE, CRASHES = "trying", "failed", "since", "crashes"
+NOBODY = 0
+"""In place of the number of a process: of one that is no more."""
 NUMBERS = ("ms", "exact_ms", "torch_ms", "error")
 """What a finding may have been measured as; "ms" is in each."""
 MAX_BYTES = 4_000_000
@@ -39,6 +41,16 @@ CLOCK_SECONDS = 2.0
 KernelFinding = dict[str, Any]
 _writing = threading.Lock()
 """Held while the file is read and written anew: kernels are also compiled in a thread."""
+
+
+_begun: set[tuple[KernelTrials, str, int]] = set()
+"""The trials that are being made, with how many crashes there were before."""
+
+
+def forget_begun() -> None:
+    """This process ends as it should: that it ends in the middle of a trial is no fault of the kernel."""
+    for trials, key, crashes in list(_begun):
+        trials.take_back(key, crashes)
 
 
 class KernelUnavailable(Exception):
@@ -82,7 +94,7 @@ class KernelTrials:
             known = None
         crashes = 0
         if known is not None and TRYING in known:
-            crashes = int(known.get("crashes", 0))
+            crashes = int(known.get(CRASHES, 0))
             if _is_running(known[TRYING], known.get(SINCE, math.inf)):
                 return None
             crashes += 1
@@ -92,7 +104,9 @@ class KernelTrials:
         if known is not None and TRYING not in known:
             self._findings[key] = known
             return None if FAILED in known else known
-        self._write(key, {TRYING: os.getpid(), SINCE: time.time(), "crashes": crashes})
+        self._write(key, {TRYING: os.getpid(), SINCE: time.time(), CRASHES: crashes})
+        begun = (self, key, crashes)
+        _begun.add(begun)
         try:
             found = trial()
         except TrialPostponed:
@@ -107,6 +121,8 @@ class KernelTrials:
         except BaseException:
             self._forget(key)
             raise
+        finally:
+            _begun.discard(begun)
         self._write(key, found)
         return None if FAILED in found else found
 
@@ -128,6 +144,13 @@ class KernelTrials:
         """Note that too for what a kernel raised; but for what a disk did, it is there again in the next process."""
         if not is_of_the_disk(error):
             self.record_failure(key, f"in use: {type(error).__name__}: {error}")
+
+    def take_back(self, key: str, crashes: int) -> None:
+        """Note that a trial is over without an answer; there were so many crashes before it."""
+        if crashes:
+            self._write(key, {TRYING: NOBODY, SINCE: 0.0, CRASHES: crashes - 1})
+        else:
+            self._forget(key)
 
     def _write(self, key: str, finding: KernelFinding) -> None:
         if TRYING not in finding:
@@ -166,7 +189,7 @@ def _is_finding(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     if TRYING in value:
-        return all(_is_number(value.get(name, 0)) for name in (TRYING, SINCE, "crashes")) and value[TRYING] < 1 << 31
+        return all(_is_number(value.get(name, 0)) for name in (TRYING, SINCE, CRASHES)) and value[TRYING] < 1 << 31
     return FAILED in value or ("ms" in value and all(_is_number(value[name]) for name in NUMBERS if name in value))
 
 

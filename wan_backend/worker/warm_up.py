@@ -55,7 +55,7 @@ def get_ready(
         kernel = "" if product is None else product.kernel.name
         others.warm_up(job, model.device, plan.eight_bit, plan.shares, kernel)
     placement = PlacedModel(model, plan, checked, checked, job.plan.loras, on_read, findings_of(job))
-    channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
+    channels_last_autoencoder.compile_ahead(model.device, model.config("vae"), findings_of(job))
     components = [component for component in ORDER if component in model.components]
     virtual = psutil.virtual_memory()
     machine = FreeMemory(int(virtual.available), int(virtual.total))

@@ -198,3 +198,19 @@ def test_threads_of_a_process_lose_nothing_of_each_other(tmp_path):
     for each in threads:
         each.join()
     assert len(json.loads(file.read_text())["findings"]) == 20
+
+
+def test_a_process_that_ends_in_the_middle_of_a_trial_as_it_should_says_nothing_of_the_kernel(tmp_path, monkeypatch):
+    file, noted = tmp_path / "book.json", []
+
+    def leaves():
+        kernel_trials.forget_begun()
+        noted.append(json.loads(file.read_text())["findings"])
+        return {"ms": 1.0}
+
+    KernelTrials(file).find_or_try("key", leaves)
+    crashed = {"trying": 3_999_999, "since": 1.0, "crashes": 0}
+    file.write_text(json.dumps({"format": 1, "findings": {"key": crashed}}))
+    KernelTrials(file).find_or_try("key", leaves)
+    assert noted == [{}, {"key": {"trying": 0, "since": 0.0, "crashes": 0}}], "the crash before is still known"
+    assert not kernel_trials._begun
