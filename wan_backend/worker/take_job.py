@@ -36,7 +36,6 @@ from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import DenoisingStep, StepCopy, denoise_in_turn
 from ..pipelines.elsewhere import NOWHERE
-from ..pipelines.encode import latent_frames
 from ..pipelines.experts import experts_of
 from ..pipelines.preparation import Preparation
 from ..pipelines.preview import LatentColors
@@ -44,6 +43,7 @@ from ..pipelines.sampling import make_scheduler
 from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
 from ..pipelines.transfers import NoPictures
+from ..planning.lengths import latent_frames
 from ..planning.machine_steps import FAST_8_BIT_NOTE
 from ..protocol import take_names
 from ..protocol.errors import Refusal
@@ -235,11 +235,12 @@ def make_pictures(job: TakeJob, folder: Path) -> tuple[TakeState, JobMemory]:
     Raises as `make_take`.
     """
     model, plan = job.model, job.params.plan
+    devices.begin_peak(model.device)
     state = TakeState(plan, steps=plan.steps, others=job.others)
     _choose_matrices(job, state)  # first, since memory is planned for the weights as they will be
     memory = JobMemory(model, job.params, shares_of(plan) if state.others is not None else 1)
     state.pace = StepPace(job.warm.pace.longest_pass(work_of(plan)))
-    channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
+    channels_last_autoencoder.compile_ahead(model.device, model.config("vae"), findings_of(job.params))
     while failure := _try_to_make(job, state, memory, folder):
         # Only here is the error gone, and with its traceback the tensors of the try.
         job.progress.phase(JobState.LOADING, failure)
@@ -615,5 +616,10 @@ def _result(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> 
 
 def _settings(job: TakeJob, state: TakeState, result: RunResult, marks: Marks) -> dict[str, Any]:
     """The content of take.json: all that is needed to make the take again, and how it was made."""
-    shared = {"kernels": state.kernels, "other_cards_forwards": state.shared}
-    return take_record.settings_of(job.params, state.plan, result, marks, job.model.device, **shared)
+    device = job.model.device
+    computed = {
+        "kernels": state.kernels,
+        "other_cards_forwards": state.shared,
+        "peak_bytes": devices.peak_bytes(device),
+    }
+    return take_record.settings_of(job.params, state.plan, result, marks, device, **computed)
