@@ -6,7 +6,6 @@ then. It no longer applies with another card, driver or version, which are all p
 
 from __future__ import annotations
 
-import json
 import logging
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from .residency_plan import MemoryPlan, Residency
 log = logging.getLogger(__name__)
 
 FORMAT = 2
+MAX_BYTES = 4_000_000
 MAX_ENTRIES = 100
 """The number of entries that are kept, the newest."""
 RETRY_FACTOR = 1.05
@@ -88,7 +88,7 @@ class OutOfMemoryHistory:
 def _read(file: Path) -> list[tuple[Attempt, MemoryPlan]]:
     """The file's entries; none if it is damaged or of another version."""
     try:
-        value = json.loads(file.read_bytes())
+        value = whole_file.read_json(file, MAX_BYTES)
         if value["format"] != FORMAT:
             return []
         return [(_parse_attempt(each["attempt"]), _parse_plan(each["instead"])) for each in value["lessons"]]

@@ -114,8 +114,7 @@ class Calibrations:
         if self._file is None:
             return []
         try:
-            with open(self._file, "rb") as stream:
-                value = json.loads(stream.read(MAX_BYTES))
+            value = whole_file.read_json(self._file, MAX_BYTES)
             entries = value["calibrations"] if value["format"] == FORMAT else []
             return [each for each in entries if isinstance(each, dict)]
         except FileNotFoundError:

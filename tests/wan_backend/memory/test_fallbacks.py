@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -256,6 +258,14 @@ def test_a_damaged_file_is_replaced(tmp_path, content):
     assert history.limits_for(ATTEMPT) == []
     history.record(ATTEMPT, OFFLOADED)
     assert OutOfMemoryHistory(file).limits_for(ATTEMPT) == [OFFLOADED]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in folders")
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "memory.json")
+    history = OutOfMemoryHistory(tmp_path / "memory.json")
+    history.record(ATTEMPT, OFFLOADED)
+    assert OutOfMemoryHistory(tmp_path / "memory.json").limits_for(ATTEMPT) == [OFFLOADED]
 
 
 @pytest.mark.parametrize(

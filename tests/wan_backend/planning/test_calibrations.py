@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sys
 
 import pytest
 
@@ -100,3 +102,12 @@ def test_a_model_is_told_by_its_transformer_wherever_it_lies(tmp_path):
     assert model_identity(ComponentFiles(folder.rename(tmp_path / "two"))) == before
     (tmp_path / "two" / "transformer" / "diffusion_pytorch_model.safetensors").write_bytes(b"other")
     assert model_identity(ComponentFiles(tmp_path / "two")) != before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in folders")
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "c.json")
+    kept = Calibrations(tmp_path / "c.json")
+    assert kept.find(KEY) is None
+    kept.record(KEY, FOUND)
+    assert kept.find(KEY) == FOUND

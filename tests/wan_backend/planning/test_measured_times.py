@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 
 import pytest
@@ -84,3 +85,15 @@ def test_a_damaged_file_is_as_none(tmp_path, text):
     assert times.expected_seconds(PLAN) is None
     times.learn(PLAN, TOOK)
     assert times.expected_seconds(PLAN) is not None
+
+
+def test_two_servers_keep_what_the_other_has_measured(tmp_path):
+    file = tmp_path / "times.json"
+    mine, theirs = MeasuredTimes(file), MeasuredTimes(file)
+    for times, model in ((mine, "mine"), (theirs, "theirs")):
+        times.learn(dataclasses.replace(PLAN, model=model), TOOK)
+        for thread in threading.enumerate():
+            if thread.name == "measured times":
+                thread.join(30)
+    again = MeasuredTimes(file)
+    assert all(again.expected_seconds(dataclasses.replace(PLAN, model=model)) for model in ("mine", "theirs"))
