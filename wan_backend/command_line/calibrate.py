@@ -31,18 +31,24 @@ from .serve_child import ServeChild
 
 FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
 PICTURE_FILE = "picture.png"
-STATE = "state"
-"""The folder of the server that measures."""
+STATE, TAKES = "state", "takes"
+"""The folders of the server that measures."""
 
 
 def main(options: argparse.Namespace) -> int:
     """Calibrate; the exit code, as that of `generate`."""
-    room = Path(tempfile.mkdtemp(prefix="wan-calibrate-"))
+    room = None
     try:
         entry = entries.entry(options.model)
+        room = Path(tempfile.mkdtemp(prefix="wan-calibrate-"))
         requests = list(build_requests(options, entry, room))
-    except (entries.UnknownModel, ValueError) as error:
-        shutil.rmtree(room, ignore_errors=True)
+        for folder in (STATE, TAKES):
+            (room / folder).mkdir()
+    except (entries.UnknownModel, ValueError, OSError) as error:
+        if room is not None:
+            shutil.rmtree(room, ignore_errors=True)
+        if isinstance(error, OSError):
+            return generate.exit_with(generate.no_temporary_folder(error), NOT_STARTED)
         return generate.exit_with(str(error), REFUSED)
     code = _measure(options, room, requests)
     measured = Calibrations(room / STATE / CALIBRATIONS_FILE)
@@ -74,7 +80,7 @@ def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -
         length_frames=min(options.frames, entry.max_frames),
         frame_rate=entry.rate,
         seed=1,
-        media_folder=str(room / "takes"),
+        media_folder=str(room / TAKES),
         step_cache=StepCache.CALIBRATE,
     )
     for steps, flow_shift in settings:  # as Standard, which no LoRA makes in fewer steps
@@ -109,11 +115,8 @@ def picture(width: int, height: int) -> bytes:
 
 
 def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest]) -> int:
-    state = room / STATE
-    state.mkdir()
-    (room / "takes").mkdir()
     try:
-        with ServeChild(state, options) as server:
+        with ServeChild(room / STATE, options) as server:
             for number, request in enumerate(requests, start=1):
                 sys.stderr.write(f"Take {number} of {len(requests)}: {request.steps} steps\n")
                 job = server.call("submit", SubmitParams(uuid.uuid4().hex, request))
