@@ -26,17 +26,35 @@ from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .random_weights import TRANSFORMER_CONFIGS, RandomModel
 from .time_and_memory import Measured, Meter
 
-FAILED = 2
+FAILED, CANCELED = 2, 130
+FORMS: dict[str, frozenset[str]] = {
+    "caps": frozenset({"gib"}),
+    "first_step": frozenset(),
+    "training": frozenset({"device"}),
+    "table": frozenset({"models_folder"}),
+    "link": frozenset({"model", "folder", "random_weights", "models_folder", "size", "frames", "device"}),
+    "cards": frozenset(
+        {"model", "folder", "random_weights", "models_folder", "size", "frames", "device"}
+        | {"steps", "guidance", "flow_shift", "repeat", "gib", "shards"}
+    ),
+}
+"""The flags that each form of the benchmark has besides `--json`; the others would do nothing."""
 MAX_CARDS = 8
 
 
 def run(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
+    options = _parser().parse_args(arguments)
+    _check_flags(arguments)
     try:
-        return _run(_parser().parse_args(arguments))
+        code = _run(options)
     except (Refusal, entries.UnknownModel) as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("Canceled.\n")
+        return CANCELED
+    return code or (FAILED if figures.is_lost(options.json) else 0)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -60,6 +78,7 @@ def _run(options: argparse.Namespace) -> int:
         how = model, work, options.repeat, bool(options.random_weights), options.json, options.cards
         return cards.run(*how, options.shards, gib)
     rows, difference = _measure(model, work, options.repeat, load)
+    say("")
     about: dict[str, Any] = {
         "device": devices.name(device),
         "torch": torch.__version__,
@@ -81,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m wan_backend bench", description="Our speed and memory beside stock diffusers', in one run."
     )
+    forms = parser.add_mutually_exclusive_group()
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", default="embedded", help="an id that `models` lists")
     which.add_argument("--folder", type=Path, help="a folder with a model in it")
@@ -95,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--flow-shift", type=float, default=3.0)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
-    parser.add_argument(
+    forms.add_argument(
         "--caps", nargs="+", choices=list(caps.WORKS), help="instead: full-size takes under caps of a card's memory"
     )
     parser.add_argument(
@@ -105,26 +125,26 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="with --caps: other caps than the takes' own; with --cards: what each card may have",
     )
-    parser.add_argument(
+    forms.add_argument(
         "--table",
         nargs="*",
         choices=list(table_rows.WORKS),
         help="instead: full-size takes, phase by phase, on a card",
     )
-    parser.add_argument(
+    forms.add_argument(
         "--first-step",
         nargs="+",
         choices=list(first_step.WORKS),
         help="instead: from a request to the first step and the first preview, on a card, with all files in the cache",
     )
-    parser.add_argument(
+    forms.add_argument(
         "--link",
         nargs="*",
         type=_some,
         metavar="GB/S",
         help="instead: how long a forward takes if the transformer's blocks come over links of such speeds",
     )
-    parser.add_argument(
+    forms.add_argument(
         "--cards",
         nargs="?",
         type=int,
@@ -137,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with --cards and --gib: also with the transformer's weights divided between them",
     )
-    parser.add_argument(
+    forms.add_argument(
         "--training",
         nargs="*",
         choices=list(training_steps.WORKS),
@@ -145,6 +165,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", type=figures.writable, help="write the figures to this file, too")
     return parser
+
+
+def _check_flags(arguments: list[str]) -> None:
+    """End with a sentence if a flag would do nothing."""
+    parser = _parser()
+    every = vars(parser.parse_args([]))
+    # What has a value already gets no default: what is None after it wasn't given.
+    parsed = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(every)))
+    given = {name for name, value in vars(parsed).items() if value is not None}
+    form = next((name for name in FORMS if name in given), "")
+    known = FORMS[form] | {form} if form else every.keys() - FORMS.keys() - {"gib", "shards"}
+    idle = sorted(f"--{name.replace('_', '-')}" for name in given - known - {"json"})
+    if idle:
+        beside = f"with --{form.replace('_', '-')}" if form else "without --caps or --cards"
+        parser.error(f"{', '.join(idle)} would do nothing {beside}; leave it out")
+
+
+def say(step: str) -> None:
+    """Tell on stderr what is being done, on a terminal in place of what was; "" ends it."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{step}".ljust(70) + ("" if step else "\r"))
+    elif step:
+        sys.stderr.write(f"{step}\n")
+    sys.stderr.flush()
 
 
 def _some(number: str) -> float:
@@ -184,8 +228,10 @@ def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, 
     WanModel(folder, device)  # says what is wrong with the folder, if something is
     stock, ours = Measured(), Measured()
     # Twice, and the better counts: the first to read finds nothing in the system's cache.
-    for _ in range(2):
+    for number in (1, 2):
+        say(f"Loading with diffusers, {number} of 2")
         _load_stock(folder, device, stock)
+        say(f"Loading with Wan VSE, {number} of 2")
         model = _load_ours(folder, device, ours)
     row = comparison.Row("load", min(stock.seconds), min(ours.seconds), stock.peak_bytes, ours.peak_bytes)
     return model, row
@@ -222,11 +268,14 @@ def _find(model_id: str, models_folders: list[str]) -> Path:
 def _measure(model: WanModel, work: Work, repeat: int, load: comparison.Row) -> tuple[list[comparison.Row], int]:
     """The table's rows, and the largest difference between the engines' frames."""
     engines: list[Engine] = [Stock(model, work), Ours(model, work)]
-    for engine in engines:  # unmeasured: whoever comes first warms things up for both
+    names = ("diffusers", "Wan VSE")
+    for name, engine in zip(names, engines, strict=True):  # unmeasured: whoever comes first warms things up for both
+        say(f"A take with {name}, not measured")
         run_once(engine, EngineRun(), model.device)
     runs = [EngineRun(), EngineRun()]
-    for _ in range(repeat):
-        for engine, engine_run in zip(engines, runs, strict=True):
+    for number in range(1, repeat + 1):
+        for name, engine, engine_run in zip(names, engines, runs, strict=True):
+            say(f"A take with {name}, {number} of {repeat}")
             run_once(engine, engine_run, model.device)
     stock, ours = runs
     assert stock.frames is not None and ours.frames is not None

@@ -7,10 +7,11 @@ import importlib
 from pathlib import Path
 
 from .. import __version__
-from ..protocol.messages import MatrixPrecision, Quality
+from ..protocol.messages import MatrixPrecision, Quality, StepCache
 from ..server.serve import (
     add_arguments,
     add_cluster_arguments,
+    add_findings_argument,
     add_machine_arguments,
     add_start_arguments,
     add_transformer_argument,
@@ -67,15 +68,22 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
         required=True,
         help="file.mp4 (H.264), file.mkv (FFV1, lossless) or a folder (PNG); with --job, the take's folder",
     )
-    verb.add_argument("--model", default="embedded", help="an id that `models` lists")
+    _add_request(verb)
+    verb.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    _add_child(verb)
+
+
+def _add_request(verb: argparse.ArgumentParser) -> None:
+    """The flags of a request, which nothing is the default of: `--job` takes none of them beside it."""
+    verb.add_argument("--model", help="an id that `models` lists (embedded)")
     verb.add_argument(
         "--frames",
         type=int,
         help="frames at the model's own rate; by default, as many as it makes in one go (embedded: 33)",
     )
     verb.add_argument("--size", help="as 832x480, or a size of the model by name")
-    verb.add_argument("--seed", type=int, default=1)
-    verb.add_argument("--negative", default="", help="what to avoid")
+    verb.add_argument("--seed", type=int, help="another seed makes another take (1)")
+    verb.add_argument("--negative", help="what to avoid")
     verb.add_argument(
         "--words",
         action="append",
@@ -94,20 +102,34 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--steps", type=int)
     verb.add_argument("--guidance", type=float)
     verb.add_argument(
+        "--guidance-interval",
+        metavar="START-END",
+        help="compute guidance in that part of the steps only, as 0-0.5 for the first half: fewer passes, other detail",
+    )
+    verb.add_argument(
+        "--step-cache",
+        choices=[each.value for each in StepCache],
+        help="on: reuse in some steps what earlier ones computed, by what was measured of the model; calibrate: "
+        "measure that, with all steps computed (off)",
+    )
+    verb.add_argument(
         "--lora",
         action="append",
         default=[],
         metavar="FILE[=STRENGTH][,EXPERT]",
         help="EXPERT is high, low or both, of a model with two experts; may be given several times",
     )
-    verb.add_argument("--quality", choices=[quality.value for quality in Quality], default="standard")
+    verb.add_argument("--quality", choices=[quality.value for quality in Quality], help="how many steps (standard)")
     verb.add_argument(
         "--matrices",
         choices=[precision.value for precision in MatrixPrecision],
-        default="exact",
-        help="fast_8_bit: multiply matrices in 8 bit if the card is faster that way",
+        help="fast_8_bit: multiply matrices in 8 bit if the card is faster that way (exact)",
     )
-    verb.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def _add_child(verb: argparse.ArgumentParser) -> None:
+    """The flags of a verb that starts a server for its own job."""
+    add_findings_argument(verb, "--state", own_state_folder())
     add_machine_arguments(verb)
     verb.add_argument("--worker-command", default="", help=argparse.SUPPRESS)
 
@@ -123,14 +145,18 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="the folder of LoRAs, in which it gets one"
     )
-    add_machine_arguments(verb)
-    verb.add_argument("--worker-command", default="", help=argparse.SUPPRESS)
+    _add_child(verb)
 
 
 def _add_calibrate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("model", help="an id that `models` lists")
     verb.add_argument(
-        "--state", type=Path, required=True, help="the server's folder of queue and logs, in which it is kept"
+        "--state",
+        type=Path,
+        default=own_state_folder(),
+        metavar="FOLDER",
+        help="the folder in which it is kept, where those who use it look: a server's folder of queue and logs "
+        "(%(default)s)",
     )
     verb.add_argument(
         "--quality",

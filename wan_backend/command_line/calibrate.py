@@ -31,18 +31,29 @@ from .serve_child import ServeChild
 
 FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
 PICTURE_FILE = "picture.png"
+STATE, TAKES = "state", "takes"
+"""The folders of the server that measures."""
 
 
 def main(options: argparse.Namespace) -> int:
     """Calibrate; the exit code, as that of `generate`."""
-    room = Path(tempfile.mkdtemp(prefix="wan-calibrate-"))
+    room = None
     try:
         entry = entries.entry(options.model)
+        room = Path(tempfile.mkdtemp(prefix="wan-calibrate-"))
         requests = list(build_requests(options, entry, room))
-    except (entries.UnknownModel, ValueError) as error:
-        shutil.rmtree(room, ignore_errors=True)
+        for folder in (STATE, TAKES):
+            (room / folder).mkdir()
+    except (entries.UnknownModel, ValueError, OSError) as error:
+        if room is not None:
+            shutil.rmtree(room, ignore_errors=True)
+        if isinstance(error, OSError):
+            return generate.exit_with(generate.no_temporary_folder(error), NOT_STARTED)
         return generate.exit_with(str(error), REFUSED)
     code = _measure(options, room, requests)
+    measured = Calibrations(room / STATE / CALIBRATIONS_FILE)
+    if not code or measured.count():  # what the takes before an end have measured holds as well
+        code = _keep(options.state, measured, room / STATE) or code
     if code != FAILED:  # else the logs are still wanted
         shutil.rmtree(room, ignore_errors=True)
     return code
@@ -69,7 +80,7 @@ def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -
         length_frames=min(options.frames, entry.max_frames),
         frame_rate=entry.rate,
         seed=1,
-        media_folder=str(room / "takes"),
+        media_folder=str(room / TAKES),
         step_cache=StepCache.CALIBRATE,
     )
     for steps, flow_shift in settings:  # as Standard, which no LoRA makes in fewer steps
@@ -104,11 +115,8 @@ def picture(width: int, height: int) -> bytes:
 
 
 def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest]) -> int:
-    state = room / "state"
-    state.mkdir()
-    (room / "takes").mkdir()
     try:
-        with ServeChild(state, options) as server:
+        with ServeChild(room / STATE, options) as server:
             for number, request in enumerate(requests, start=1):
                 sys.stderr.write(f"Take {number} of {len(requests)}: {request.steps} steps\n")
                 job = server.call("submit", SubmitParams(uuid.uuid4().hex, request))
@@ -125,13 +133,12 @@ def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest
         return generate.exit_with(str(error), NOT_STARTED)
     except KeyboardInterrupt:
         return generate.exit_with("Canceled.", CANCELED)
-    return _keep(options.state, state)
+    return 0
 
 
-def _keep(folder: Path, state: Path) -> int:
+def _keep(folder: Path, measured: Calibrations, state: Path) -> int:
     """Put what was measured into the state folder of the server that is to use it."""
     file = folder.absolute() / CALIBRATIONS_FILE
-    measured = Calibrations(state / CALIBRATIONS_FILE)
     if not measured.count():
         return generate.exit_with(f"Nothing was measured; see the logs in {state}.", FAILED)
     try:

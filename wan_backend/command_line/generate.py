@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 from ..catalogue import entries
@@ -23,6 +24,8 @@ from ..protocol import ProtocolError, Refusal
 from ..protocol.messages import (
     Expert,
     FixAction,
+    FixSetting,
+    GuidanceInterval,
     JobParams,
     JobState,
     JobStatus,
@@ -32,18 +35,23 @@ from ..protocol.messages import (
     Quality,
     Role,
     Source,
+    StepCache,
     SubmitParams,
     TakeRequest,
     Words,
 )
 from ..storage.disk_errors import reason
+from . import take_words
 from .serve_child import ServeChild
 from .take_output import TakeOutput, choose
 
 FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
+EMBEDDED = "embedded"
+"""The model where none is named."""
 LORA_EXPERTS = [expert.value for expert in Expert if expert is not Expert.AUTO]
 SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
 WORDS = re.compile(r"\s*(\d{1,6})\s*-\s*(\d{1,6})\s*:(.*)", re.DOTALL)
+INTERVAL = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?|\.\d{1,6})\s*-\s*(\d{1,6}(?:\.\d{1,6})?|\.\d{1,6})\s*")
 KEPT = re.compile(r"\s*(\d{1,6})\s*:(.+)", re.DOTALL)
 
 
@@ -55,12 +63,15 @@ def main(options: argparse.Namespace) -> int:
         return generate_job.main(options)
     job_id = uuid.uuid4().hex
     try:
-        entry = entries.entry(options.model)
+        entry = entries.entry(options.model or EMBEDDED)
         output = choose(options.output, job_id, options.overwrite)
         request = build_request(options, entry, output)
     except (entries.UnknownModel, ValueError) as error:
         return exit_with(str(error), REFUSED)
-    state = Path(tempfile.mkdtemp(prefix="wan-backend-"))
+    try:
+        state = Path(tempfile.mkdtemp(prefix="wan-backend-"))
+    except OSError as error:
+        return exit_with(no_temporary_folder(error), NOT_STARTED)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = _generate(options, state, job_id, request, output)
@@ -76,18 +87,20 @@ def build_request(options: argparse.Namespace, entry: ModelEntry, output: TakeOu
     width, height, resolution = size_of(options.size or entry.default_size, entry)
     return TakeRequest(
         prompt=options.prompt,
-        negative_prompt=options.negative,
+        negative_prompt=options.negative or "",
         model=entry.id,
         width=width,
         height=height,
         resolution=resolution,
         length_frames=(entry.usual_frames or entry.max_frames) if options.frames is None else options.frames,
         frame_rate=entry.rate,
-        seed=options.seed,
-        quality=Quality(options.quality),
-        matrix_precision=MatrixPrecision(options.matrices),
+        seed=1 if options.seed is None else options.seed,
+        quality=Quality(options.quality or Quality.STANDARD),
+        matrix_precision=MatrixPrecision(options.matrices or MatrixPrecision.EXACT),
         steps=options.steps,
         guidance_scale=options.guidance,
+        guidance_interval=None if options.guidance_interval is None else _interval(options.guidance_interval),
+        step_cache=StepCache(options.step_cache or StepCache.OFF),
         loras=[_lora(text) for text in options.lora],
         media_folder=str(output.work_folder),
         media_format=output.media_format,
@@ -102,6 +115,14 @@ def _words(text: str) -> Words:
     if found is None:
         raise ValueError(f"'{text[:100]}' has no times; give words as '0-40: the sun rises'.")
     return Words(int(found[1]), int(found[2]), found[3].strip())
+
+
+def _interval(text: str) -> GuidanceInterval:
+    """START-END; raises ValueError with a sentence."""
+    found = INTERVAL.fullmatch(text)
+    if found is None:
+        raise ValueError(f"'{text[:100]}' is no part of the steps; give a start and an end from 0 to 1, as 0-0.5.")
+    return GuidanceInterval(float(found[1]), float(found[2]))
 
 
 def _kept_picture(text: str) -> Source:
@@ -142,11 +163,9 @@ def size_of(wanted: str, entry: ModelEntry) -> tuple[int, int, str]:
 
 def _generate(options: argparse.Namespace, state: Path, job_id: str, request: TakeRequest, output: TakeOutput) -> int:
     try:
-        with ServeChild(state, options) as server:
+        with ServeChild(state, options, options.state) as server:
             status = server.call("submit", SubmitParams(job_id, request))
-            details = server.call("details", JobParams(job_id))
-            for note in details.plan.notes if details.plan else []:
-                sys.stderr.write(note + "\n")
+            said = say_plan(server, job_id, as_flags=True)
             status = follow(server, status)
     except Refusal as refusal:
         return exit_with(refusal.message + _in_place_of_buttons(refusal, request.model), REFUSED)
@@ -154,7 +173,20 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
         return exit_with(str(error), NOT_STARTED)
     except KeyboardInterrupt:
         return exit_with("Canceled.", CANCELED)
-    return _deliver(status, output)
+    return _deliver(status, output, said)
+
+
+def say_plan(server: ServeChild, job_id: str, as_flags: bool = False) -> list[str]:
+    """Write the notes of the job's plan to stderr, and return them. Raises ProtocolError.
+
+    `as_flags`: what the panel offers as a button for the step cache is named as a flag.
+    """
+    plan = server.call("details", JobParams(job_id)).plan
+    notes = [str(note) for note in plan.notes] if plan else []
+    offered = [fix for fix in plan.fixes if fix.setting is FixSetting.STEP_CACHE] if plan and as_flags else []
+    for line in (*notes, *(f"{fix.label}: --step-cache {fix.value}" for fix in offered)):
+        sys.stderr.write(line + "\n")
+    return notes
 
 
 def _in_place_of_buttons(refusal: Refusal, model: str) -> str:
@@ -208,19 +240,26 @@ def _show(status: JobStatus, shown: str) -> str:
     return status.state.value
 
 
-def _deliver(status: JobStatus, output: TakeOutput) -> int:
+def _deliver(status: JobStatus, output: TakeOutput, said: Collection[str]) -> int:
     if status.state is JobState.CANCELED:
         return exit_with("Canceled.", CANCELED)
     if status.take is None:
         problem = status.problem
         log = f" Its log: {problem.log}" if problem and problem.log else ""
         return exit_with((problem.sentence if problem else "The take was not made.") + log, FAILED)
+    take_words.say(Path(status.take.folder), said)
     try:
         output.publish(status.take)
     except OSError as error:
         return exit_with(f"{output.target} can't be written ({reason(error)}); choose another name.", REFUSED)
     sys.stdout.write(f"{output.target}\n")
     return 0
+
+
+def no_temporary_folder(error: OSError) -> str:
+    """What a verb says that has no folder for its server's queue and logs."""
+    place = error.filename or "The folder of temporary files"
+    return f"{place} can't be written ({reason(error)}); make room, or have TMPDIR name another folder."
 
 
 def exit_with(sentence: str, code: int) -> int:

@@ -16,6 +16,7 @@ import json
 import shutil
 import signal
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -27,7 +28,8 @@ from ..protocol.media import SETTINGS_FILE
 from ..protocol.messages import JobParams, JobState, JobStatus, ProblemKind, SubmitParams, TakeRequest
 from ..storage import private_files, whole_file
 from ..storage.disk_errors import reason
-from .generate import CANCELED, exit_with, follow
+from . import take_words
+from .generate import CANCELED, exit_with, follow, say_plan
 from .serve_child import ServeChild
 from .take_output import TakeOutput, check_folder
 
@@ -40,6 +42,11 @@ PASSES = frozenset(
     }
 )
 """Problems of the machine or of the moment. All others are of the request, or of what is installed."""
+REQUEST_FLAGS = (
+    *("prompt", "model", "frames", "size", "seed", "negative", "words", "keep", "steps", "guidance"),
+    *("guidance_interval", "step_cache", "lora", "quality", "matrices"),
+)
+"""What of `generate` is of a request, which the file says whole."""
 MAX_JOB_BYTES = bounds.MAX_JSON_CHARACTERS
 
 
@@ -63,6 +70,11 @@ class Place:
 
 def main(options: argparse.Namespace) -> int:
     """Make the take; the exit code."""
+    given = [_flag(name) for name in REQUEST_FLAGS if getattr(options, name) not in (None, "", [])]
+    if given:
+        return exit_with(
+            f"{options.job} says all of the take: leave out {', '.join(given)}, or change the file.", GIVE_UP
+        )
     try:
         request = read_job(options.job)
         place = choose_place(request, options.output, options.overwrite)
@@ -81,6 +93,10 @@ def main(options: argparse.Namespace) -> int:
     if code != TRY_AGAIN:
         shutil.rmtree(place.hidden_folder, ignore_errors=True)
     return code
+
+
+def _flag(name: str) -> str:
+    return "the prompt" if name == "prompt" else f"--{name.replace('_', '-')}"
 
 
 def read_job(file: Path) -> TakeRequest:
@@ -132,12 +148,13 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def _make(options: argparse.Namespace, place: Place, request: TakeRequest) -> int:
     try:
-        with ServeChild(place.state, options) as server:
+        with ServeChild(place.state, options, options.state) as server:
             status = server.call("submit", SubmitParams(place.job_id, request))
             if status.held_elsewhere:
                 return exit_with("Another process is making this take.", TRY_AGAIN)
             if status.state.ended and status.state is not JobState.DONE:  # an earlier try
                 status = server.call("retry", JobParams(place.job_id))
+            said = say_plan(server, place.job_id)
             status = follow(server, status)
     except Refusal as refusal:
         return exit_with(refusal.message, _code_of(refusal.problem.kind))
@@ -147,14 +164,14 @@ def _make(options: argparse.Namespace, place: Place, request: TakeRequest) -> in
         return exit_with("Stopped; the next try goes on from the last step.", TRY_AGAIN)
     except KeyboardInterrupt:
         return exit_with("Canceled.", CANCELED)
-    return _deliver(status, place)
+    return _deliver(status, place, said)
 
 
 def _code_of(kind: ProblemKind) -> int:
     return TRY_AGAIN if kind in PASSES else GIVE_UP
 
 
-def _deliver(status: JobStatus, place: Place) -> int:
+def _deliver(status: JobStatus, place: Place, said: Collection[str]) -> int:
     if status.state is JobState.CANCELED:
         return exit_with("Canceled.", CANCELED)
     if status.take is None:
@@ -164,6 +181,7 @@ def _deliver(status: JobStatus, place: Place) -> int:
         log = f" Its log: {problem.log}" if problem.log and problem.kind in PASSES else ""
         return exit_with(problem.sentence + log, _code_of(problem.kind))
     target = place.output.target
+    take_words.say(Path(status.take.folder), said)
     try:
         place.output.publish(status.take)
     except OSError as error:

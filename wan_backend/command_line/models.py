@@ -19,12 +19,17 @@ from ..protocol.sentences import in_english
 from ..server.planner import Planner
 from ..storage.byte_sizes import size_in_words
 
+REFUSED = 2
 log = logging.getLogger(__name__)
 
 
 def main(options: argparse.Namespace) -> int:
     """List the models or fetch one; the exit code."""
     folders = [os.path.abspath(folder) for folder in options.models_folder]
+    if idle := _idle_flags(options):
+        beside = "with" if options.download else "without"
+        sys.stderr.write(f"{', '.join(idle)} would do nothing {beside} --download; leave it out.\n")
+        return REFUSED
     if options.download:
         return fetch(options.download, options.yes, folders, options.accept_changes)
     planner = Planner(folders, None, answers=TransformerAnswers(given=dict(options.transformer)))
@@ -35,6 +40,13 @@ def main(options: argparse.Namespace) -> int:
     )
     sys.stdout.write(words)
     return 0
+
+
+def _idle_flags(options: argparse.Namespace) -> list[str]:
+    """The flags that nothing would come of."""
+    of_download = {"--yes": options.yes, "--accept-changes": options.accept_changes}
+    of_list = {"--json": options.json, "--transformer": options.transformer}
+    return [flag for flag, given in (of_list if options.download else of_download).items() if given]
 
 
 def table(rows: list[ModelRow], extras: list[ExtraRow]) -> str:
@@ -61,11 +73,11 @@ def fetch(model_id: str, yes: bool, folders: list[str], accept_changes: bool = F
         entry = entries.any_entry(model_id)
     except entries.UnknownModel as unknown:
         sys.stderr.write(f"{unknown}\n")
-        return 2
+        return REFUSED
     planned = model_download.plan(entry, folders, accept_changes)
     if planned.problem is not None:
         sys.stderr.write(f"{planned.problem.sentence}\n")
-        return 2
+        return REFUSED
     sys.stderr.write(_summary(planned, entry.repo))
     if not yes and not _agreed():
         sys.stderr.write("Nothing was downloaded.\n")

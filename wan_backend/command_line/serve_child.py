@@ -20,6 +20,7 @@ from ..protocol.errors import GONE, REFUSED
 from ..protocol.messages import HelloParams, Nothing, Problem
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS
 from ..server.worker_process import environment, own_group
+from ..storage.disk_errors import reason
 
 PING_SECONDS = 15.0
 """Interval of the pings to a server that owes an answer."""
@@ -32,19 +33,19 @@ ERRORS_FILE = "stderr.txt"
 class ServeChild:
     """A server as a child process, greeted. It ends with the `with` block."""
 
-    def __init__(self, state: Path, options: argparse.Namespace) -> None:
-        """Start it with the machine's flags in `options`. Raises ProtocolError."""
+    def __init__(self, state: Path, options: argparse.Namespace, findings: Path | None = None) -> None:
+        """Start it with the machine's flags in `options`. Raises ProtocolError.
+
+        What helps later takes is kept in `findings`; without it in `state`.
+        """
         self._errors = state / ERRORS_FILE
         command = [sys.executable, "-m", "wan_backend", "serve", "--state", str(state), *_flags(options)]
-        with open(self._errors, "wb") as errors:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment(online=True),  # the server itself goes offline, and its worker with it
-                **own_group(),
-            )
+        command += [] if findings is None else ["--findings", os.path.abspath(findings)]
+        try:
+            self._process = self._started(command)
+        except OSError as error:
+            place = error.filename or self._errors
+            raise ProtocolError(GONE, f"The backend can't be started: {place} ({reason(error)}).") from None
         self._lines: queue.Queue[bytes | OverlongLine | None] = queue.Queue()
         self._events: list[tuple[str, Any]] = []
         self._endpoint = Endpoint(
@@ -56,6 +57,18 @@ class ServeChild:
         )
         threading.Thread(target=self._read, daemon=True).start()
         self.call("hello", HelloParams(PROTOCOL_VERSION, "command line"))
+
+    def _started(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """The process; its stderr goes to a file. Raises OSError."""
+        with open(self._errors, "wb") as errors:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment(online=True),  # the server itself goes offline, and its worker with it
+                **own_group(),
+            )
 
     def __enter__(self) -> ServeChild:
         return self

@@ -21,7 +21,7 @@ from ..protocol.conversion import to_json
 from ..protocol.messages import JobParams, JobState, JobStatus, SubmitParams, TakeRequest
 from ..storage import private_files
 from ..storage.disk_errors import reason
-from .generate import CANCELED, FAILED, NOT_STARTED, REFUSED, exit_with, follow
+from .generate import CANCELED, FAILED, NOT_STARTED, REFUSED, exit_with, follow, say_plan
 from .generate_job import read_job
 from .serve_child import ServeChild
 
@@ -57,13 +57,11 @@ def _id_of(request: TakeRequest) -> str:
 def _train(options: argparse.Namespace, state: Path, job_id: str, request: TakeRequest) -> tuple[int, bool]:
     """The exit code, and whether another try has something to go on with."""
     try:
-        with ServeChild(state, options) as server:
+        with ServeChild(state, options, options.state) as server:
             status = server.call("submit", SubmitParams(job_id, request))
             if status.state.ended and status.state is not JobState.DONE:  # an earlier try
                 status = server.call("retry", JobParams(job_id))
-            details = server.call("details", JobParams(job_id))
-            for note in details.plan.notes if details.plan else []:
-                sys.stderr.write(note + "\n")
+            say_plan(server, job_id)
             status = follow(server, status)
     except Refusal as refusal:
         return exit_with(refusal.message, REFUSED), False

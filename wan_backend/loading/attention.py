@@ -62,7 +62,7 @@ class Attention:
             if devices.is_out_of_memory(error):
                 raise
             log.warning("%s failed, so torch's own attention takes over: %s", self.name, error)
-            self._trials.record_failure(self._key, f"in use: {type(error).__name__}: {error}")
+            self._trials.record_failure_in_use(self._key, error)
             self._kernel, self._attend = SDPA, SDPA.make()
             return self._attend(query, key, value)
 
@@ -92,7 +92,11 @@ def choose(
         if not kernel.fits(capability):
             continue
         key = _key(kernel, device, shape)
-        found = trials.find_or_try(key, lambda kernel=kernel: probe.measure(kernel))  # type: ignore[misc]
+        found = trials.find_or_try(
+            key,
+            lambda kernel=kernel: probe.measure(kernel),  # type: ignore[misc]
+            ("ms", "error"),
+        )
         if found is None:
             continue
         log.info("attention by %s: %.3f ms, %.1e from float32", kernel.name, found["ms"], found["error"])

@@ -62,7 +62,7 @@ def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
             return source
         _make(source, files, stamp, copy, set(kept))
         return copy
-    except (OSError, ValueError, SafetensorError, UnusableFile) as error:
+    except (OSError, ValueError, AttributeError, TypeError, SafetensorError, UnusableFile) as error:
         log.warning("no 16 bit copy of %s: %s", source, error)
         return source
 
@@ -136,9 +136,17 @@ def _sweep(copies: Path) -> None:
             source = Path(json.loads((copy / SOURCE_NOTE).read_bytes())["source"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             source = copies / "nothing"
+        if _is_being_made(copy):
+            continue
         if not source.is_dir() or BEGUN in copy.name:
             log.info("%s is removed", copy)
             shutil.rmtree(copy, ignore_errors=True)
+
+
+def _is_being_made(copy: Path) -> bool:
+    """Whether another worker is at it, of this server or of another one that keeps its copies here."""
+    _, begun, maker = copy.name.partition(BEGUN)
+    return bool(begun) and maker.isdecimal() and int(maker) != os.getpid() and psutil.pid_exists(int(maker))
 
 
 def _make(source: Path, files: list[Path], stamp: list[list[object]], copy: Path, kept: set[str]) -> None:

@@ -98,6 +98,17 @@ def used_bytes(device: torch.device) -> tuple[int, int]:
     return int(torch.cuda.memory_reserved(device)), int(total - free)
 
 
+def begin_peak(device: torch.device) -> None:
+    """From now on, `peak_bytes` counts."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most that torch had of a card's memory since `begin_peak`; 0 where that isn't counted."""
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else 0
+
+
 def release(device: torch.device) -> None:
     """Give memory that nothing uses back to the system."""
     gc.collect()

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,6 +24,8 @@ from .pointwise import Pointwise, ScaleAndShift, TimeModulation, TokenGate, Torc
 
 log = logging.getLogger(__name__)
 
+COMPILED = "compiled"
+"""What the key of a trial of the compiler begins with."""
 MEASURED_TOKENS = 4096
 RUNS = 5
 TRIAL_SECONDS = 2.0
@@ -63,22 +66,45 @@ class TransformerWidth:
 _COMPILATIONS: dict[tuple[torch.device, TransformerWidth], threading.Thread] = {}
 
 
-def compile_ahead(device: torch.device, width: TransformerWidth) -> None:
-    """Begin to compile what `choose_for` will need, in a thread: the model's components are read meanwhile."""
+def compile_ahead(device: torch.device, width: TransformerWidth, findings: Path | None = None) -> None:
+    """Begin to compile what `choose_for` will need, in a thread: the model's components are read meanwhile.
+
+    What failed before by `findings`, the file with the results of trials, isn't compiled.
+    """
     if device.type != "cuda" or (device, width) in _COMPILATIONS:
         return
-    thread = threading.Thread(target=_compile, args=(device, width), name="kernels", daemon=True)
+    thread = threading.Thread(target=_compile, args=(device, width, findings), name="kernels", daemon=True)
     _COMPILATIONS[device, width] = thread
     thread.start()
 
 
-def _compile(device: torch.device, width: TransformerWidth) -> None:
+def _compile(device: torch.device, width: TransformerWidth, findings: Path | None) -> None:
+    key, trials = _fused_key(device, width), KernelTrials(findings)
+    if key is None or trials.knows_failure(key):
+        return
+    if not trials.knows(key):  # a compiler that takes the process down is known to the next one, as a trial is
+        compiled = f"{COMPILED}, {key}"
+        if trials.find_or_try(compiled, partial(_compiled, device, width)) is None and trials.knows_failure(compiled):
+            trials.record_failure(key, "it can't be compiled")
+        return
     try:
-        from . import fused_pointwise
-
-        fused_pointwise.make_checked(device, width.dtype, width.channels, width.heads)
-    except Exception as error:  # noqa: BLE001 - the trial meets the same error, and keeps it
+        _compiled(device, width)
+    except Exception as error:  # noqa: BLE001 - who needs them meets the same error
         log.info("the fused kernels: %s", error)
+
+
+def _compiled(device: torch.device, width: TransformerWidth) -> KernelFinding:
+    """Have the kernels compiled; how long that took. Raises what compilers raise."""
+    from . import fused_pointwise
+
+    began = time.monotonic()
+    try:
+        fused_pointwise.make_checked(device, width.dtype, width.channels, width.heads)
+    except Exception as error:
+        if devices.is_out_of_memory(error):
+            raise TrialPostponed from error
+        raise
+    return {"ms": round(1000 * (time.monotonic() - began), 1)}
 
 
 def are_at_hand(device: torch.device, width: TransformerWidth, findings: Path | None = None) -> bool:
@@ -144,7 +170,7 @@ def _fused(device: torch.device, width: TransformerWidth, trials: KernelTrials) 
 
     if trials.find_or_try(key, trial) is None:
         return None
-    return fused_pointwise.make_unchecked(on_failure=lambda why: trials.record_failure(key, why))
+    return fused_pointwise.make_unchecked(on_failure=partial(trials.record_failure_in_use, key))
 
 
 def _fused_key(device: torch.device, width: TransformerWidth) -> str | None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from . import devices
 from .eight_bit import EightBitLinear
-from .kernel_trials import KernelUnavailable
+from .kernel_trials import KernelUnavailable, is_of_the_disk
 from .pointwise import Pointwise, Rotary, ScaleAndShift, TimeModulation, TokenGate, TorchPointwise
 
 log = logging.getLogger(__name__)
@@ -50,17 +50,29 @@ def make_checked(
         raise KernelUnavailable(f"there are no kernels for {device.type}")
     if channels > MAX_CHANNELS or (channels // heads) % 2:
         raise KernelUnavailable(f"there are no kernels for {channels} channels in {heads} heads")
-    found = FusedPointwise(config or FusedSettings())
-    _check(found, device, dtype, channels, heads)
+    return _checked(config or FusedSettings(), device, dtype, channels, heads)
+
+
+def _checked(
+    config: FusedSettings, device: torch.device, dtype: torch.dtype, channels: int, heads: int
+) -> FusedPointwise:
+    failures: list[Exception] = []
+    found = FusedPointwise(config, failures.append)
+    try:
+        _check(found, device, dtype, channels, heads)
+    except KernelUnavailable:
+        if failures and is_of_the_disk(failures[0]):
+            raise failures[0] from None
+        raise
     return found
 
 
 def make_unchecked(
-    config: FusedSettings | None = None, on_failure: Callable[[str], None] = lambda _why: None
+    config: FusedSettings | None = None, on_failure: Callable[[Exception], None] = lambda _error: None
 ) -> Pointwise:
     """The kernels without a check, for when an earlier one passed. Raises ImportError if there is no Triton.
 
-    `on_failure` is called once, with the reason, if one of them fails in use.
+    `on_failure` is called once, with what was raised, if one of them fails in use.
     """
     return FusedPointwise(config or FusedSettings(), on_failure)
 
@@ -78,7 +90,7 @@ class FusedPointwise:
     Torch's own take over if a layer isn't one that a kernel knows, and everywhere once a kernel has failed.
     """
 
-    def __init__(self, config: FusedSettings, on_failure: Callable[[str], None] = lambda _why: None) -> None:
+    def __init__(self, config: FusedSettings, on_failure: Callable[[Exception], None] = lambda _error: None) -> None:
         from . import triton_kernels  # can be imported only if Triton is installed
 
         self._add_and_norm, self._norm_and_rotate = triton_kernels.add_and_norm, triton_kernels.norm_and_rotate
@@ -180,7 +192,7 @@ class FusedPointwise:
                     raise
                 log.warning("a fused kernel failed, so torch's own operations take over: %s", error)
                 self.broken = True
-                self._on_failure(f"in use: {type(error).__name__}: {error}")
+                self._on_failure(error)
         return plain()
 
 

@@ -1,29 +1,56 @@
 """The results of trying kernels on this machine, kept on the disk: how fast each is, and which of them fail.
 
 Each result has a key that names the card and the versions, so that another card or a new torch is tried anew. A trial
-is noted before it begins: if it takes the process down, the next process knows.
+is noted before it begins: if it takes the process down, the next process knows. What a disk fails to do says nothing
+about a kernel. Several processes may write the file: one may lose what another has just found, which is tried anew.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import logging
+import math
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from ..storage import whole_file
+from ..storage import compiled_kernels, disk_errors, whole_file
+from ..storage.byte_sizes import free_bytes_at
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
 MAX_CRASHES = 2
 """No trial follows this many that ended with their process; a person may have ended one of them."""
-TRYING, FAILED = "trying", "failed"
+TRYING, FAILED, SINCE, CRASHES = "trying", "failed", "since", "crashes"
+NOBODY = 0
+"""In place of the number of a process: of one that is no more."""
+NUMBERS = ("ms", "exact_ms", "torch_ms", "error")
+"""What a finding may have been measured as; "ms" is in each."""
+MAX_BYTES = 4_000_000
+DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+COMPILED_BYTES = 1 << 20
+"""With less room than this, a disk takes no compiled kernel."""
+CLOCK_SECONDS = 2.0
+"""The clocks of processes and of files may differ by so much."""
 KernelFinding = dict[str, Any]
+_writing = threading.Lock()
+"""Held while the file is read and written anew: kernels are also compiled in a thread."""
+
+
+_begun: set[tuple[KernelTrials, str, int]] = set()
+"""The trials that are being made, with how many crashes there were before."""
+
+
+def forget_begun() -> None:
+    """This process ends as it should: that it ends in the middle of a trial is no fault of the kernel."""
+    for trials, key, crashes in list(_begun):
+        trials.take_back(key, crashes)
 
 
 class KernelUnavailable(Exception):
@@ -34,6 +61,19 @@ class TrialPostponed(Exception):
     """A trial can't be made at this moment, which says nothing about the kernel."""
 
 
+def is_of_the_disk(error: BaseException) -> bool:
+    """True if a disk is to blame: what a compiler makes couldn't be kept, or not be read.
+
+    Compilers are programs of their own, whose failure says only that they failed: then a disk without room is.
+    """
+    if isinstance(error, OSError) and (disk_errors.is_full(error) or error.errno in DISK_ERRORS):
+        return True
+    try:
+        return any(free_bytes_at(folder) < COMPILED_BYTES for folder in compiled_kernels.written_folders())
+    except OSError:  # there isn't even a folder for temporary files
+        return True
+
+
 class KernelTrials:
     """Findings by key, in `file`; without a file they last as long as the object."""
 
@@ -41,16 +81,21 @@ class KernelTrials:
         self._file = file
         self._findings: dict[str, KernelFinding] = {}
 
-    def find_or_try(self, key: str, trial: Callable[[], KernelFinding]) -> KernelFinding | None:
+    def find_or_try(
+        self, key: str, trial: Callable[[], KernelFinding], numbers: tuple[str, ...] = ("ms",)
+    ) -> KernelFinding | None:
         """What is known under `key`, or what `trial()` finds now; None if it failed, now or before.
 
-        Any exception of a trial but TrialPostponed and interrupts is a failure, and so is its second crash.
+        `numbers` are those of NUMBERS that it finds; without one of them, what is known is of no use.
+        Any exception of a trial but TrialPostponed, a disk's and interrupts is a failure, and so is its second crash.
         """
         known = self._findings.get(key) or self._read().get(key)
+        if known is not None and not {TRYING, FAILED} & known.keys() and not known.keys() >= set(numbers):
+            known = None
         crashes = 0
         if known is not None and TRYING in known:
-            crashes = int(known.get("crashes", 0))
-            if _is_running(known[TRYING]):
+            crashes = int(known.get(CRASHES, 0))
+            if _is_running(known[TRYING], known.get(SINCE, math.inf)):
                 return None
             crashes += 1
             if crashes >= MAX_CRASHES:
@@ -59,7 +104,9 @@ class KernelTrials:
         if known is not None and TRYING not in known:
             self._findings[key] = known
             return None if FAILED in known else known
-        self._write(key, {TRYING: os.getpid(), "crashes": crashes})
+        self._write(key, {TRYING: os.getpid(), SINCE: time.time(), CRASHES: crashes})
+        begun = (self, key, crashes)
+        _begun.add(begun)
         try:
             found = trial()
         except TrialPostponed:
@@ -67,10 +114,15 @@ class KernelTrials:
             return None
         except Exception as error:  # noqa: BLE001 - kernels of whatever package raise whatever they like
             log.info("%s: %s", key, error)
+            if is_of_the_disk(error):
+                self._forget(key)
+                return None
             found = {FAILED: f"{type(error).__name__}: {error}"[:300]}
         except BaseException:
             self._forget(key)
             raise
+        finally:
+            _begun.discard(begun)
         self._write(key, found)
         return None if FAILED in found else found
 
@@ -79,40 +131,79 @@ class KernelTrials:
         known = self._findings.get(key) or self._read().get(key)
         return known is not None and TRYING not in known
 
+    def knows_failure(self, key: str) -> bool:
+        """Whether `find_or_try` would say without a trial that there is nothing to be had."""
+        known = self._findings.get(key) or self._read().get(key)
+        return known is not None and FAILED in known
+
     def record_failure(self, key: str, why: str) -> None:
         """Note that the kernel of `key` failed in use, so that it isn't tried again."""
         self._write(key, {FAILED: why[:300]})
 
+    def record_failure_in_use(self, key: str, error: Exception) -> None:
+        """Note that too for what a kernel raised; but for what a disk did, it is there again in the next process."""
+        if not is_of_the_disk(error):
+            self.record_failure(key, f"in use: {type(error).__name__}: {error}")
+
+    def take_back(self, key: str, crashes: int) -> None:
+        """Note that a trial is over without an answer; there were so many crashes before it."""
+        if crashes:
+            self._write(key, {TRYING: NOBODY, SINCE: 0.0, CRASHES: crashes - 1})
+        else:
+            self._forget(key)
+
     def _write(self, key: str, finding: KernelFinding) -> None:
         if TRYING not in finding:
             self._findings[key] = finding
-        self._save({**self._read(), key: finding})
+        with _writing:
+            self._save({**self._read(), key: finding})
 
     def _forget(self, key: str) -> None:
-        rest = self._read()
-        rest.pop(key, None)
-        self._save(rest)
+        with _writing:
+            rest = self._read()
+            rest.pop(key, None)
+            self._save(rest)
 
     def _read(self) -> dict[str, KernelFinding]:
         if self._file is None:
             return {}
         try:
-            content = json.loads(self._file.read_text("utf-8"))
+            content = whole_file.read_json(self._file, MAX_BYTES)
             findings = content["findings"] if content["format"] == FORMAT else {}
-        except (OSError, ValueError, KeyError, TypeError):
+            return {key: found for key, found in findings.items() if _is_finding(found)}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
-        return {key: found for key, found in findings.items() if isinstance(found, dict)}
 
     def _save(self, findings: dict[str, KernelFinding]) -> None:
         if self._file is None:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            whole_file.write(self._file, json.dumps({"format": FORMAT, "findings": findings}, indent=1).encode())
-        except OSError as error:
+            whole_file.write_json(self._file, {"format": FORMAT, "findings": findings}, flushed=False)
+        except (OSError, ValueError) as error:
             log.warning("the results of kernel trials can't be kept in %s: %s", self._file, error)
 
 
-def _is_running(pid: Any) -> bool:
-    """True if `pid` is that of another process that is running."""
-    return isinstance(pid, int) and pid != os.getpid() and psutil.pid_exists(pid)
+def _is_finding(value: Any) -> bool:
+    """Whether that is one which this wrote, whatever else may have become of the file."""
+    if not isinstance(value, dict):
+        return False
+    if TRYING in value:
+        return all(_is_number(value.get(name, 0)) for name in (TRYING, SINCE, CRASHES)) and value[TRYING] < 1 << 31
+    return FAILED in value or ("ms" in value and all(_is_number(value[name]) for name in NUMBERS if name in value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _is_running(pid: Any, since: float) -> bool:
+    """True if `pid` is that of another process that is running, and was by that time: systems give numbers again."""
+    if not isinstance(pid, int) or pid == os.getpid() or not psutil.pid_exists(pid):
+        return False
+    try:
+        return float(psutil.Process(pid).create_time()) <= since + CLOCK_SECONDS
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:  # another user's, of which the system says nothing
+        return True

@@ -121,7 +121,7 @@ class EightBitProduct:
             log.warning("products in %s failed, so weights are multiplied in 16 bit: %s", self.kernel.name, error)
             self.broken, self._last = True, None
             if self._trials is not None:
-                self._trials.record_failure(self._key, f"in use: {type(error).__name__}: {error}")
+                self._trials.record_failure_in_use(self._key, error)
             return None
         return made.view(*states.shape[:-1], layer.out_features)
 
@@ -170,7 +170,7 @@ def choose(
         passed = []
         for kernel in fitting:
             key = _key(kernel, rows, device, width)
-            found = trials.find_or_try(key, partial(_measured, kernel, rows, device, width))
+            found = trials.find_or_try(key, partial(_measured, kernel, rows, device, width), ("ms", "error"))
             if found is not None:
                 passed.append((kernel, key, found))
         if passed:

@@ -138,7 +138,7 @@ class PlacedModel:
         for component in model.components:
             self._make_way(component)
         self._width = transformer_width(model)
-        forward_kernels.compile_ahead(model.device, self._width)
+        forward_kernels.compile_ahead(model.device, self._width, kernel_findings)
 
     @property
     def kernels(self) -> ForwardKernels:

@@ -59,16 +59,24 @@ def plan_at(
     frames: int,
     quantized_bytes: int = 0,
     in_8_bit: bool = False,
+    residuals: int = 0,
 ) -> MemoryPlan:
     """The plan for so many frames of width x height pixels at once.
 
     `quantized_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit. `in_8_bit`
-    says that its weights are kept in 8 bit whatever memory there is, for products in 8 bit.
+    says that its weights are kept in 8 bit whatever memory there is, for products in 8 bit. `residuals` is how many a
+    step cache keeps.
     """
     needs = _needs(entry, machine, width, height, frames, quantized_bytes, in_8_bit)
+    needs = needs.with_step_cache(residuals, not machine.is_card)
     if machine.is_card:
         return residency_plan.choose(needs, machine.usable_bytes, machine.host_bytes)
     return residency_plan.choose_on_cpu(needs, machine.host_bytes)
+
+
+def step_cache_bytes(entry: ModelEntry, machine: Machine, width: int, height: int, frames: int, residuals: int) -> int:
+    """What a step cache keeps in the machine's memory for so many frames at once."""
+    return residuals * _needs(entry, machine, width, height, frames, 0, False).hidden_states
 
 
 def plan_of_share(

@@ -6,7 +6,6 @@ then. It no longer applies with another card, driver or version, which are all p
 
 from __future__ import annotations
 
-import json
 import logging
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from .residency_plan import MemoryPlan, Residency
 log = logging.getLogger(__name__)
 
 FORMAT = 2
+MAX_BYTES = 4_000_000
 MAX_ENTRIES = 100
 """The number of entries that are kept, the newest."""
 RETRY_FACTOR = 1.05
@@ -78,10 +78,9 @@ class OutOfMemoryHistory:
         if self._file is None:
             return
         entries = [{"attempt": asdict(attempt), "instead": asdict(plan)} for attempt, plan in self._entries]
-        content = json.dumps({"format": FORMAT, "lessons": entries}, indent=1).encode("ascii")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            whole_file.write(self._file, content, flushed=True)
+            whole_file.write_json(self._file, {"format": FORMAT, "lessons": entries})
         except OSError as error:
             log.warning("%s can't be written, so this is not remembered: %s", self._file, error)
 
@@ -89,15 +88,20 @@ class OutOfMemoryHistory:
 def _read(file: Path) -> list[tuple[Attempt, MemoryPlan]]:
     """The file's entries; none if it is damaged or of another version."""
     try:
-        value = json.loads(file.read_bytes())
+        value = whole_file.read_json(file, MAX_BYTES)
         if value["format"] != FORMAT:
             return []
-        return [(Attempt(**each["attempt"]), _parse_plan(each["instead"])) for each in value["lessons"]]
+        return [(_parse_attempt(each["attempt"]), _parse_plan(each["instead"])) for each in value["lessons"]]
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         log.warning("%s can't be read, so a new one is begun: %s", file, error)
         return []
+
+
+def _parse_attempt(value: dict[str, Any]) -> Attempt:
+    numbers = {name: int(value[name]) for name in ("width", "height", "frames", "free_bytes")}
+    return Attempt(str(value["model"]), str(value["device"]), **numbers)
 
 
 def _parse_plan(value: dict[str, Any]) -> MemoryPlan:

@@ -115,6 +115,16 @@ class Needs:
     """The transformer's weights are in 8 bit or less already, by its file or by us."""
     hidden_states: int = 0
     """Of the transformer, for all tokens; 0 if that isn't known."""
+    reused: int = 0
+    """What a step cache keeps in the machine's memory beside the weights."""
+
+    def with_step_cache(self, residuals: int, on_cpu: bool) -> Needs:
+        """These needs with a step cache that keeps so many residuals, each as large as the hidden states.
+
+        `on_cpu`: the machine's memory is the device's.
+        """
+        kept = residuals * self.hidden_states
+        return replace(self, denoise=self.denoise + kept) if on_cpu else replace(self, reused=kept)
 
     def denoise_in(self, shares: int) -> int:
         """The transformer's working memory on one of so many cards that share the tokens."""

@@ -147,7 +147,7 @@ def _with_larger_decode(plan: MemoryPlan, needs: Needs, device_bytes: int) -> Me
 
 
 def _choose_residencies(needs: Needs, device_bytes: int, host_bytes: int) -> MemoryPlan:
-    host_bytes = int(host_bytes * MAX_HOST_SHARE)
+    host_bytes = room_of_weights(needs, host_bytes)
     if needs.together <= device_bytes:
         return MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, needs.together)
     encoder, encode_peak = _choose_encoder(needs, device_bytes, host_bytes)
@@ -164,6 +164,11 @@ def _choose_residencies(needs: Needs, device_bytes: int, host_bytes: int) -> Mem
     held = needs.in_8_bit().experts if plan.eight_bit else needs.experts
     forgets = encoder is Residency.BLOCK_OFFLOADED and needs.encoders + held > host_bytes
     return replace(plan, forget_encoder=forgets)
+
+
+def room_of_weights(needs: Needs, host_bytes: int) -> int:
+    """What of the machine's memory weights may have beside what else is kept there; less than 0 if that has no room."""
+    return int(host_bytes * MAX_HOST_SHARE) - needs.reused
 
 
 def _choose_transformer(needs: Needs, plan: MemoryPlan, device_bytes: int, host_bytes: int) -> MemoryPlan:
@@ -205,7 +210,7 @@ def choose_shared(needs: Needs, device_bytes: int, host_bytes: int, shares: int)
 def _shared(needs: Needs, device_bytes: int, host_bytes: int, shares: int, one_expert: bool) -> MemoryPlan | None:
     share = (needs.expert if one_expert else needs.experts) // shares
     left = device_bytes - share - needs.vae
-    host_bytes = int(host_bytes * MAX_HOST_SHARE)
+    host_bytes = room_of_weights(needs, host_bytes)
     denoise = needs.gathered + needs.denoise_in(shares)
     if denoise > left or needs.decode_in(MIN_TILE_PIXELS) > left:
         return None

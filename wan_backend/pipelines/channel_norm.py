@@ -7,18 +7,27 @@ contiguous. The arithmetic is in 32 bit and is rounded once.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
+import time
 from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..loading.kernel_trials import KernelFinding, KernelTrials, TrialPostponed
+from ..storage import compiled_kernels
+
 log = logging.getLogger(__name__)
 
+_given_up: set[torch.device] = set()
+"""Devices whose compiler took processes down."""
 _ELEMENTS = 1024
 """Numbers that one program of a kernel works on: as fast as 4096 on an H100 (2.9 TB/s), and compiled in a third of the
 time."""
@@ -102,16 +111,35 @@ def _upsample_by(kernels: ModuleType, source: Tensor, bias: Tensor | None, times
     )  # fmt: skip
 
 
-def compile_ahead(device: torch.device, widths: Iterable[tuple[int, int]]) -> None:
-    """Have a thread compile the kernels for pairs of the channels of a tensor and of those that it is padded to."""
-    threading.Thread(target=_compile, args=(device, tuple(widths)), name="kernels", daemon=True).start()
+def compile_ahead(device: torch.device, widths: Iterable[tuple[int, int]], findings: Path | None = None) -> None:
+    """Have a thread compile the kernels for pairs of the channels of a tensor and of those that it is padded to.
+
+    `findings` is the file with the results of trials: what took processes down by it isn't compiled, nor used.
+    """
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    key = f"autoencoder, {card}, torch {torch.__version__}, {compiled_kernels.compiler()}, {tuple(widths)}"
+    if KernelTrials(findings).knows_failure(key):
+        _given_up.add(device)
+        return
+    threading.Thread(target=_compile, args=(key, device, tuple(widths), findings), name="kernels", daemon=True).start()
 
 
 @functools.cache
-def _compile(device: torch.device, widths: tuple[tuple[int, int], ...]) -> None:
+def _compile(key: str, device: torch.device, widths: tuple[tuple[int, int], ...], findings: Path | None) -> None:
+    trials = KernelTrials(findings)
+    if trials.knows(key):
+        with contextlib.suppress(Exception):  # who needs them meets the same error
+            _compiled(device, widths)
+    elif trials.find_or_try(key, partial(_compiled, device, widths)) is None and trials.knows_failure(key):
+        _given_up.add(device)
+
+
+def _compiled(device: torch.device, widths: tuple[tuple[int, int], ...]) -> KernelFinding:
+    """Have the kernels compiled; how long that took. Raises what compilers raise."""
+    began = time.monotonic()
     try:
         if _kernels(device) is None:
-            return
+            raise TrialPostponed
         for width, wider in widths:
             value = torch.zeros(1, 1, 1, width, dtype=torch.bfloat16, device=device)
             gamma = torch.ones(width, device=device)
@@ -119,8 +147,9 @@ def _compile(device: torch.device, widths: tuple[tuple[int, int], ...]) -> None:
             add_and_normalize(value, total=value)
             upsample(value, None, 1)
             upsample(value.new_zeros(1, 1, 1, 2 * width), None, 2)
-    except Exception as error:  # noqa: BLE001 - who needs them meets the same error
-        log.info("the autoencoder's kernels: %s", error)
+    except torch.OutOfMemoryError as error:
+        raise TrialPostponed from error
+    return {"ms": round(1000 * (time.monotonic() - began), 1)}
 
 
 def _power(number: int) -> int:
@@ -164,7 +193,7 @@ def _upsample_by_torch(source: Tensor, bias: Tensor | None, times: int, out: Ten
 @functools.cache
 def _kernels(device: torch.device) -> ModuleType | None:
     """Triton's kernels, if they run on that device and compute what torch does."""
-    if device.type != "cuda":
+    if device.type != "cuda" or device in _given_up:
         return None
     try:
         from ..loading import triton_kernels

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -69,8 +70,11 @@ def _set_layout(vae: Any, in_five: torch.memory_format, in_four: torch.memory_fo
                 module.weight.data = module.weight.data.contiguous(memory_format=form)
 
 
-def compile_ahead(device: torch.device, config: Mapping[str, Any]) -> None:
-    """Begin to compile the kernels for an autoencoder of that config, in a thread."""
+def compile_ahead(device: torch.device, config: Mapping[str, Any], findings: Path | None = None) -> None:
+    """Begin to compile the kernels for an autoencoder of that config, in a thread.
+
+    `findings` is the file with the results of trials.
+    """
     if device.type == "cuda":
         width_pairs = set()
         for base in {
@@ -79,7 +83,7 @@ def compile_ahead(device: torch.device, config: Mapping[str, Any]) -> None:
         }:
             widths = [base * times for times in config.get("dim_mult", (1, 2, 4, 4))]
             width_pairs |= {(width, convolutions.padded_channels(width)) for width in widths}
-        channel_norm.compile_ahead(device, sorted(width_pairs))
+        channel_norm.compile_ahead(device, sorted(width_pairs), findings)
 
 
 class _Stream:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..loading.diffusers_internals import WanResample, WanResidualBlock, patchify
+from ..planning.lengths import latent_frames
 from . import channels_last_autoencoder, channels_last_film, tiles
 from .stopping import ShouldStop, check, checked, never
 
@@ -29,11 +30,6 @@ def spatial_factor(config: Mapping[str, Any]) -> int:
         return int(stated)
     halvings = len(config.get("temperal_downsample", (False, True, True)))
     return int(2**halvings * (config.get("patch_size") or 1))
-
-
-def latent_frames(frames: int) -> int:
-    """How many latent frames `frames` pictures (4k + 1) become."""
-    return (frames - 1) // PICTURES_A_LATENT + 1
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from itertools import groupby, pairwise
 
 from ..frames.schedule import Schedule
 from ..loading.chunked_forward import PromptSpan
+from ..planning.lengths import latent_frames
 from ..protocol.messages import Plan, TakeRequest
-from .encode import latent_frames
 from .windows import Window
 
 BORDER_FRAMES = 4

@@ -7,9 +7,10 @@ which forward passes run without their blocks is settled before the take begins.
 windows of a long take and two experts have residuals of their own; a residual of VACE's trunk holds the control's
 hints, too.
 
-A residual is kept in the machine's memory, not on the card: it is copied back within a hundredth of the time that the
-blocks would take. It isn't part of a step's checkpoint, since it is larger than everything else: a step is kept on the
-disk only where the next one needs no residual, and so a resumed take is the same.
+A residual is kept in the machine's memory, not on the card, from the step before it is reused to the last one that
+reuses it: it is copied back within a hundredth of the time that the blocks would take. It isn't part of a step's
+checkpoint, since it is larger than everything else: a step is kept on the disk only where the next one needs no
+residual, and so a resumed take is the same.
 """
 
 from __future__ import annotations
@@ -55,8 +56,13 @@ def apply(cached: CachedSteps, transformer: Any) -> Forward:
     kept: dict[tuple[Branch, int], Tensor] = {}
 
     def forward(branch: Branch, *, window: int, step: int, **inputs: Any) -> Tensor:
-        residual = _Residual(kept, (branch, window), cached.skips(branch, step))
+        is_reused, is_wanted = cached.skips(branch, step), cached.skips(branch, step + 1)
+        if not is_reused and not is_wanted:
+            return transformer(**inputs)[0]
+        residual = _Residual(kept, (branch, window), is_reused)
         made: Tensor = transformer(**inputs, residual=residual)[0]
+        if not is_wanted:
+            kept.pop((branch, window), None)
         return made
 
     return forward

@@ -12,12 +12,13 @@ from ..catalogue import entries
 from ..catalogue.architecture import Architecture
 from ..loading import finite
 from ..loading.residency import PlacedModel
+from ..planning.lengths import latent_frames
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, Role, TakeRequest
 from ..protocol.sentences import Sentence
 from . import prompt_relay
 from .conditions import Conditions
-from .encode import latent_frames, spatial_factor
+from .encode import spatial_factor
 from .preparation import Preparation
 from .prompt_encoding import PromptCache, clean, encode
 from .stopping import check

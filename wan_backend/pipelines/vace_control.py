@@ -13,8 +13,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..planning.lengths import latent_frames
 from .conditions import Canvas
-from .encode import Film, encode, latent_frames, spatial_factor
+from .encode import Film, encode, spatial_factor
 from .stopping import ShouldStop, never
 
 

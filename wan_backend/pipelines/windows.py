@@ -6,14 +6,12 @@ overlap, their velocities are blended by linear weights, so all windows take the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-OVERLAP = 5
-"""Two neighboring windows share at least this many latent frames: 17 pictures or more."""
+from ..planning.lengths import window_count
 
 
 @dataclass(frozen=True)
@@ -31,10 +29,9 @@ def plan_windows(frames: int, most: int) -> list[Window]:
     `most` of 0 is no limit. A window's first frame has the smallest weight, because a transformer takes it for the
     film's single first picture.
     """
-    if most <= 0 or frames <= most:
+    count = window_count(frames, most)
+    if count == 1:
         return [Window(0, frames, (1.0,) * frames)]
-    overlap = min(OVERLAP, most - 1)
-    count = math.ceil((frames - overlap) / (most - overlap))
     starts = [(frames - most) * index // (count - 1) for index in range(count)]
     ramps = [_ramps(starts, index, most) for index in range(count)]
     total = [0.0] * frames

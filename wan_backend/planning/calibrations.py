@@ -86,14 +86,13 @@ class Calibrations:
         return None if found is None else _parse(found, key.steps)
 
     def record(self, key: CalibrationKey, calibration: Calibration) -> None:
-        """Keep it in place of the one before. Raises OSError."""
+        """Keep it in place of the one before. Raises OSError, and ValueError if a ratio is no finite number."""
         if self._file is None:
             return
         kept = [each for each in self._read() if each.get("of") != asdict(key)]
         entries = [*kept, {"of": asdict(key), **asdict(calibration)}][-MAX_CALIBRATIONS:]
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        content = json.dumps({"format": FORMAT, "calibrations": entries}, indent=1).encode("ascii")
-        whole_file.write(self._file, content, flushed=True)
+        whole_file.write_json(self._file, {"format": FORMAT, "calibrations": entries})
 
     def count(self) -> int:
         """How many there are."""
@@ -115,8 +114,7 @@ class Calibrations:
         if self._file is None:
             return []
         try:
-            with open(self._file, "rb") as stream:
-                value = json.loads(stream.read(MAX_BYTES))
+            value = whole_file.read_json(self._file, MAX_BYTES)
             entries = value["calibrations"] if value["format"] == FORMAT else []
             return [each for each in entries if isinstance(each, dict)]
         except FileNotFoundError:
@@ -130,7 +128,7 @@ def _parse(entry: dict[str, Any], steps: int) -> Calibration | None:
     try:
         ratios = {Branch(name): [float(ratio) for ratio in row] for name, row in entry["ratios"].items()}
         starts = [int(step) for step in entry["starts"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
     numbers = [ratio for row in ratios.values() for ratio in row]
     whole = all(len(row) == steps for row in ratios.values())

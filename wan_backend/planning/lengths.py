@@ -20,6 +20,8 @@ KEPT_BEFORE = {False: (9, 5, 1), True: (17, 13, 9, 5, 1)}
 """Numbers of frames to keep of what is before the take, the best first, for a short clip and for a long one."""
 KEPT_AFTER = {False: (8, 4), True: (16, 12, 8, 4)}
 """Numbers of frames to keep of what is after the take, likewise."""
+WINDOW_OVERLAP = 5
+"""Two neighboring windows of a long take share at least this many latent frames: 17 pictures or more."""
 MIN_MOTION_FRAMES = 5
 """Fewer kept frames don't show the motion: rather than keep fewer, a take is made in more than one window."""
 
@@ -55,6 +57,19 @@ def model_frames_for(length_frames: int, scene_rate: Fraction, entry: ModelEntry
     """The fewest frames, 4k + 1, whose last is not before the take's last; both count their time from frame 0."""
     needed = Fraction(length_frames - 1) / scene_rate * entry.frame_rate
     return max(entry.min_frames, _whole_clip(math.ceil(needed) + 1))
+
+
+def latent_frames(frames: int) -> int:
+    """How many latent frames `frames` pictures (4k + 1) become."""
+    return (frames - 1) // 4 + 1
+
+
+def window_count(latents: int, most: int) -> int:
+    """In how many windows of at most `most` latent frames a take of `latents` is made; 0 is no limit."""
+    if most <= 0 or latents <= most:
+        return 1
+    overlap = min(WINDOW_OVERLAP, most - 1)
+    return math.ceil((latents - overlap) / (most - overlap))
 
 
 def _whole_clip(frames: int) -> int:

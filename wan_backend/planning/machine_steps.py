@@ -139,6 +139,38 @@ def _fit_into_memory(draft: Draft) -> Draft:
     return draft.with_problem(Problem(ProblemKind.TOO_LARGE, sentence, fixes))
 
 
+def _fit_step_cache(draft: Draft) -> Draft:
+    """Count what the step cache keeps in memory; leave it off where the model would have to make room for it."""
+    plan, machine = draft.plan, draft.inventory.machine
+    if machine is None or plan.reused_steps is None:
+        return draft
+    trial = _trial(draft, machine)
+    before, memory = (trial.memory(each, machine) for each in (dataclasses.replace(plan, reused_steps=None), plan))
+    where = (plan.width, plan.height, plan.frames_at_once, skipped_work.kept_residuals(plan))
+    kept = forecast.step_cache_bytes(draft.entry, machine, *where)
+    fits = kept <= machine.host_bytes and memory.peak_bytes <= max(machine.usable_bytes, before.peak_bytes)
+    if not fits or _sits_worse(memory, before):
+        reason = Sentence(
+            "The step cache would keep {size} in the machine's memory, and there is no room for it; all steps are "
+            "computed.",
+            size=size_in_words(kept),
+        )
+        return skipped_work.compute_every_step(draft, reason)
+    if memory.peak_bytes > machine.usable_bytes:  # what is said is how it sits once other programs are closed
+        return draft
+    words = forecast.residencies_in_words(draft.entry, memory, machine, trial.in_8_bit)
+    return draft.with_plan(
+        memory_bytes=memory.peak_bytes, memory=Sentence("{residencies}.", residencies=words.capitalized())
+    )
+
+
+def _sits_worse(memory: MemoryPlan, before: MemoryPlan) -> bool:
+    """Whether a transformer that stayed, or was in 16 bit, is read anew or rounded."""
+    return (memory.transformer, memory.eight_bit, memory.one_expert) != (
+        *(before.transformer, before.eight_bit, before.one_expert),
+    )
+
+
 def _settle_cards(draft: Draft) -> Draft:
     """Settle how many cards make the take, and the memory of each where they hold the transformer between them."""
     machine = draft.inventory.machine
@@ -222,6 +254,7 @@ MACHINE_STEPS: tuple[Step, ...] = (
     unless_refused(_check_depth_model),
     unless_refused(_settle_loras),
     unless_refused(skipped_work.settle_step_cache),
+    unless_refused(_fit_step_cache),
     unless_refused(_settle_cards),
     unless_refused(_offer_extras),
 )
@@ -243,7 +276,8 @@ class MemoryTrial:
     def memory(self, plan: Plan, machine: Machine) -> MemoryPlan:
         """How the model would sit in that machine's memory."""
         return forecast.plan_at(
-            self.entry, machine, plan.width, plan.height, plan.frames_at_once, self.quantized_bytes, self.in_8_bit
+            *(self.entry, machine, plan.width, plan.height, plan.frames_at_once, self.quantized_bytes, self.in_8_bit),
+            residuals=skipped_work.kept_residuals(plan),
         )
 
     def memory_of_share(self, plan: Plan, machine: Machine, shares: int) -> MemoryPlan | None:

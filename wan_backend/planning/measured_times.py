@@ -24,6 +24,8 @@ PASSES_OF_A_TRAINED_STEP = 3.5
 """A step of a training against a pass of a take: forward, forward again and backward, without the quick kernels."""
 STEPS_OF_A_PAIR = 2 + 1 / PASSES_OF_A_TRAINED_STEP
 """A step that also keeps the model as it was, against one that doesn't: two of them, and a pass without the LoRA."""
+_writing = threading.Lock()
+"""Held while the file is read and written anew: each measurement is kept by a thread of its own."""
 LONGEST_SECONDS = 7 * 24 * 3600.0
 """No take is expected to last longer; a file that says so is not believed."""
 
@@ -61,13 +63,10 @@ class MeasuredTimes:
         if not measured.is_sane or seconds.denoise <= 0:
             return
         with self._lock:
-            self._known.pop(_key(plan, look), None)
-            self._known[_key(plan, look)] = measured
-            while len(self._known) > MAX_MODELS:
-                self._known.pop(next(iter(self._known)))
-            known = dict(self._known)
+            _put(self._known, _key(plan, look), measured)
         if self._file is not None:
-            threading.Thread(target=_write, args=(self._file, known), name="measured times", daemon=True).start()
+            new = (self._file, _key(plan, look), measured)
+            threading.Thread(target=_write, args=new, name="measured times", daemon=True).start()
 
     def expected_seconds(self, plan: Plan, look: bool = False) -> float | None:
         """How long a take, or a look, by that plan will probably take; None if none was made with its model."""
@@ -115,14 +114,26 @@ def _read(file: Path) -> dict[str, MeasuredTime]:
         }
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         log.warning("What takes took is not known: %s can't be used (%s)", file, error)
         return {}
     return {key: each for key, each in list(known.items())[:MAX_MODELS] if each.is_sane}
 
 
-def _write(file: Path, known: dict[str, MeasuredTime]) -> None:
+def _put(known: dict[str, MeasuredTime], key: str, measured: MeasuredTime) -> None:
+    """Add it as the newest of at most MAX_MODELS."""
+    known.pop(key, None)
+    known[key] = measured
+    while len(known) > MAX_MODELS:
+        known.pop(next(iter(known)))
+
+
+def _write(file: Path, key: str, measured: MeasuredTime) -> None:
+    """Add it to what the file has by now, as other servers write it too."""
     try:
-        whole_file.write_json(file, {key: asdict(each) for key, each in known.items()}, flushed=False)
+        with _writing:
+            known = _read(file)
+            _put(known, key, measured)
+            whole_file.write_json(file, {key: asdict(each) for key, each in known.items()}, flushed=False)
     except OSError as error:
         log.warning("What the take took can't be kept in %s: %s", file, error)

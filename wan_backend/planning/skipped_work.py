@@ -29,6 +29,7 @@ from ..protocol.messages import (
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from .calibrations import Branch, Calibration, CalibrationKey, model_identity
 from .draft import Draft
+from .lengths import latent_frames, window_count
 from .step_cache_schedule import skipped_steps
 from .step_counts import held_steps, steps_left_out
 
@@ -102,6 +103,21 @@ def settle_step_cache(draft: Draft) -> Draft:
         notes = [] if asked is StepCache.OFF else [refusal]
         return draft.with_plan(*notes, no_step_cache=refusal)
     return _count(draft.with_plan(reused_steps=reused)) if asked is StepCache.ON else draft
+
+
+def kept_residuals(plan: Plan) -> int:
+    """How many of the transformer's results the step cache keeps at once: for each branch of guidance and window."""
+    reused = plan.reused_steps
+    if reused is None:
+        return 0
+    return (bool(reused.prompt) + bool(reused.negative)) * window_count(
+        latent_frames(plan.model_frames), latent_frames(plan.window_frames) if plan.window_frames else 0
+    )
+
+
+def compute_every_step(draft: Draft, reason: Sentence) -> Draft:
+    """Leave the step cache off, for a reason that is said."""
+    return _count(draft.with_plan(reason, reused_steps=None, no_step_cache=reason))
 
 
 def _is_guided(plan: Plan) -> bool:

@@ -7,6 +7,7 @@ the others.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import logging
@@ -111,6 +112,13 @@ class Options:
     """How many cards a worker has, which make each of its takes together."""
     shares_weights: bool = False
     """Whether they are to hold a transformer between them where one of them doesn't."""
+    findings: Path | None = None
+    """Where what helps later jobs is kept; None: in `state`."""
+
+    @property
+    def kept(self) -> Path:
+        """The folder of what helps later jobs: calibrations, times, kernels, prompts, copies in 16 bit."""
+        return self.findings or self.state
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,10 +126,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", type=Path, default=own_state_folder(), help="folder of the queue and the logs (%(default)s)"
     )
+    add_findings_argument(parser, "--findings", None, "the folder of the queue")
     parser.add_argument(
         "--stay", action="store_true", help="go on with the queue when stdin ends; another --stay comes back to it"
     )
     add_start_arguments(parser)
+
+
+def add_findings_argument(
+    parser: argparse.ArgumentParser, flag: str, default: Path | None, words: str = "%(default)s"
+) -> None:
+    """The flag that says where what was found out on this machine is kept."""
+    parser.add_argument(
+        flag,
+        type=Path,
+        default=default,
+        metavar="FOLDER",
+        help="folder of what helps later takes: kernels that were tried, what memory didn't suffice for, the step "
+        f"cache's calibrations, prompts as models read them, copies of weights in 16 bit ({words})",
+    )
 
 
 def add_start_arguments(parser: argparse.ArgumentParser) -> None:
@@ -293,13 +316,19 @@ def flags_of(options: argparse.Namespace) -> list[str]:
     flags += ["--workers", str(options.workers)] if options.workers else []
     flags += ["--cards-per-take", str(options.cards_per_take)] if options.cards_per_take > 1 else []
     flags += ["--share-weights"] * options.share_weights
+    findings = getattr(options, "findings", None)
+    flags += [] if findings is None else ["--findings", os.path.abspath(findings)]
     return flags + ["--online"] * options.online + ["--paused"] * options.paused
 
 
 def _contradiction(options: argparse.Namespace) -> str:
     """Which flags don't go together, in a sentence; empty if all do."""
+    if options.share_weights and options.cards_per_take < 2:
+        return "--share-weights is for takes of several cards: give --cards-per-take too, or leave it out."
     if options.ray is None:
-        return ""
+        idle = [] if options.ray_cards is None else ["--ray-cards"]
+        idle += ["--ray-resource"] if options.ray_resource else []
+        return f"{' and '.join(idle)} would do nothing without --ray: give that too, or leave it out." if idle else ""
     if options.card:
         return "--card names a card of this machine, and --ray has the cluster choose: give one of them."
     if options.cards_per_take > 1:
@@ -335,6 +364,7 @@ def main(options: argparse.Namespace) -> int:
         cluster_of(options),
         options.cards_per_take,
         options.share_weights,
+        None if options.findings is None else options.findings.absolute(),
     )
     try:
         server = Server(made)
@@ -364,6 +394,8 @@ class Server:
     def __init__(self, options: Options) -> None:
         """Take the state folder. Raises OSError."""
         private_files.make_folder(options.state)
+        with contextlib.suppress(OSError):  # then nothing helps later jobs, and each file says so in the log
+            private_files.make_folder(options.kept)
         offline = os.environ.get("HF_HUB_OFFLINE", "")
         if not options.online:
             os.environ["HF_HUB_OFFLINE"] = "1"
@@ -371,7 +403,7 @@ class Server:
         logs = options.state / "logs"
         log_file = logs / (f"server-{owner.id[:8]}.log" if owner.others_alive() else "server.log")
         log_files.start_logging(log_file)
-        self._owner, self._state = owner, options.state
+        self._owner, self._state, self._kept = owner, options.state, options.kept
         self._inbox: Inbox = queue.SimpleQueue()
         self._leaving = ""
         self._progress: dict[str, JobStatus] = {}
@@ -407,16 +439,16 @@ class Server:
         self._options, self._logs, self._numbers = options, log_file.parent, itertools.count(1)
         self._seats = Seats()
         self._cluster: ClusterLine | None = None
-        calibrations = Calibrations(options.state / CALIBRATIONS_FILE)
+        calibrations = Calibrations(options.kept / CALIBRATIONS_FILE)
         answers = TransformerAnswers(options.state / TRANSFORMERS_FILE, options.transformers)
         planner = Planner(
             options.models_folders, options.memory_budget_bytes, lambda: self._seats.machine, calibrations, answers
         )
         self._planning = PlanningQueue(planner, self._inbox, self._on_models)
         self._runner = JobRunner(
-            *(self._queue, self._seats, self._planning, options.device, options.memory_budget_bytes, options.state),
-            *(self._on_worker, str(options.state / BF16_CACHE_FOLDER), options.idle_seconds),
-            MeasuredTimes(options.state / MEASURED_TIMES_FILE),
+            *(self._queue, self._seats, self._planning, options.device, options.memory_budget_bytes, options.kept),
+            *(self._on_worker, str(options.kept / BF16_CACHE_FOLDER), options.idle_seconds),
+            MeasuredTimes(options.kept / MEASURED_TIMES_FILE),
             bool(options.cards),
             options.state / looks.FOLDER / owner.id,
         )
@@ -470,7 +502,7 @@ class Server:
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
         if options.cards_per_take > 1 and not any(place.others for place in places):
             log.warning("A take has one card: there aren't several that it could have")
-        around = environments(places, worker_process.environment(options.online, options.state))
+        around = environments(places, worker_process.environment(options.online, options.kept))
         log.info("Workers: %d; cards: %s", len(places), ", ".join(f"{each.id} {each.name}" for each in found) or "any")
         seats = [
             Seat(
@@ -501,7 +533,7 @@ class Server:
 
     def _tidy(self) -> None:
         """See to what earlier servers left, beside everything else."""
-        compiled_kernels.prune(self._state)
+        compiled_kernels.prune(self._kept)
         looks.prune(self._state)
         private_files.tighten_all(self._state)
 

@@ -73,6 +73,18 @@ def folder_of(state: Path) -> Path:
     return state / FOLDER / hashlib.sha256(repr(versions).encode()).hexdigest()[:12]
 
 
+def compiler() -> str:
+    """The compiler that is installed, with its version; "" where there is none."""
+    return ", ".join(f"{name} {found}" for name in PACKAGES[1:] if (found := _version(name)))
+
+
+def written_folders(around: Mapping[str, str] | None = None) -> list[Path]:
+    """Where a compiler in this process writes: the folders that `around` names, and that of temporary files."""
+    around = os.environ if around is None else around
+    named = [Path(around[name]) for name in VARIABLES if around.get(name)]
+    return [*named, Path(tempfile.gettempdir())]
+
+
 def prune(state: Path, limit_bytes: int = LIMIT_BYTES, now: float | None = None) -> None:
     """Remove what other versions left long ago, and what is over the limit: first what was unused longest.
 

@@ -24,7 +24,6 @@ from ..pipelines.stopping import Stopped
 from ..protocol import PROTOCOL_VERSION
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.looks import MakeLookResult
-from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
 from . import failures
 from .finish_job import make_larger
@@ -35,7 +34,7 @@ from .server_connection import Look, Run, WarmUp
 from .source_reader import SourceReader
 from .take_job import make_take
 from .train_job import train
-from .warm_model import WarmModel, model_for
+from .warm_model import WarmModel, findings_of, model_for
 from .warm_up import get_ready
 
 log = logging.getLogger(__name__)
@@ -175,7 +174,7 @@ class Executor:
 
     def _warm_model(self, params: RunParams) -> WarmModel:
         """The model of the job; if another one is warm, it leaves memory first."""
-        self._findings = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
+        self._findings = findings_of(params)
         before = self._warm.model if self._warm is not None else None
         model = model_for(params, before)  # one that can't be loaded is refused here, before the old one has to go
         if self._warm is not None and model is before:

@@ -16,6 +16,7 @@ from ..memory import fallbacks
 from ..memory.history import Attempt, OutOfMemoryHistory
 from ..memory.residency_plan import MemoryPlan
 from ..memory.spilled import SENTENCE
+from ..planning.skipped_work import kept_residuals
 from ..protocol.media import MEMORY_FILE
 from ..protocol.messages import Plan, RunParams
 from ..protocol.sentences import Sentence
@@ -40,7 +41,9 @@ class JobMemory:
         plan = params.plan
         at_once = plan.frames_at_once
         budgets = params.memory_budget_bytes, plan.loras, params.host_budget_bytes
-        self._room = replace(room_for(model, plan.width, plan.height, at_once, *budgets), shares=shares)
+        room = room_for(model, plan.width, plan.height, at_once, *budgets)
+        needs = room.needs.with_step_cache(kept_residuals(plan), room.on_cpu)
+        self._room = replace(room, needs=needs, shares=shares)
         self._history = OutOfMemoryHistory(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
         self._device = f"{devices.name(model.device)}, torch {torch.__version__}, backend {__version__}"
         free_bytes = self._room.device_bytes

@@ -133,7 +133,7 @@ class KeptSteps:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             made.checkpoint.write(self._folder / STEPS_FILE, made.fingerprint)
-        except OSError as error:
+        except (OSError, MemoryError, RuntimeError) as error:  # a copy of the latents may be one too many
             if not self._failed and not self._removed:
                 log.warning("finished steps can't be kept in %s: %s", self._folder, error)
             self._failed = True

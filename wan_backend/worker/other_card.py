@@ -26,14 +26,13 @@ from ..pipelines import transfers
 from ..pipelines.stopping import Stopped, check, checked
 from ..protocol.conversion import from_json
 from ..protocol.errors import ProtocolError
-from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import RunParams
 from .card_group import CardGroup, GroupBroken, finish
 from .idle_memory import IdleMemory
 from .job_memory import JobMemory
 from .payload_frames import Message, packed
 from .team import received, spans_of
-from .warm_model import model_for
+from .warm_model import findings_of, model_for
 
 if TYPE_CHECKING:
     from .other_card_process import Inbox
@@ -127,7 +126,7 @@ class OtherCard:
         self._model = model
         if model.device.type != message["device"]:  # torch goes on with the processor, which would take hours
             raise RuntimeError("torch finds no such card")
-        findings = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
+        findings = findings_of(params)
         # Before memory is planned, which goes by the weights as they are.
         model.matrix_product = _product(model, message["product"], findings)
         rank, shares = message["share"]

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..loading import kernel_trials
 from ..protocol import process_setup
 from ..storage import compiled_kernels
 from . import payload_frames
@@ -65,6 +66,7 @@ class Inbox:
                     self.on_end()
         except NotAMessage as error:
             log.error("the worker sent what is no message: %s", error)
+        kernel_trials.forget_begun()
         os._exit(0)
 
 

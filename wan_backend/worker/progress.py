@@ -50,15 +50,16 @@ class MeasuredPace:
         self.decode = seconds.decode / max(1, work.tokens)
         self.encode, self.tokens = seconds.encode, work.tokens
 
-    def longest_step(self, work: TakeWork, steps: int) -> float | None:
-        """Seconds of a step of another job, at most: attention takes the square of the tokens.
+    def longest_pass(self, work: TakeWork) -> float | None:
+        """Seconds of the transformer's pass in another job, at most: attention takes the square of the tokens.
 
         None before the first job.
         """
         expected = self.expected(work)
         if expected is None:
             return None
-        return expected[STATES.index(JobState.DENOISING)] / max(1, steps) * max(1.0, work.tokens / max(1, self.tokens))
+        seconds = expected[STATES.index(JobState.DENOISING)] / max(1, work.passes)
+        return seconds * max(1.0, work.tokens / max(1, self.tokens))
 
     def expected(self, work: TakeWork) -> tuple[float, ...] | None:
         """Seconds of each phase for another job of the model, which by then is loaded; None before the first job."""

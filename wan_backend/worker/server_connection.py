@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..loading import kernel_trials
 from ..protocol.endpoint import Answer, Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST, NO_SUCH_JOB, ProtocolError
 from ..protocol.looks import MakeLookParams
@@ -77,7 +78,7 @@ class RequestListener:
     """Reads requests from the descriptor `source` to its end; `tasks` holds what the main thread is to do."""
 
     def __init__(
-        self, source: int, send: Callable[[bytes], None], leave: Callable[[int], None] = lambda code: os._exit(code)
+        self, source: int, send: Callable[[bytes], None], leave: Callable[[int], None] = lambda code: _leave(code)
     ) -> None:
         """`send` writes a line, from any thread; `leave` ends the process."""
         self.tasks: queue.Queue[Run | WarmUp | Look] = queue.Queue()
@@ -167,6 +168,11 @@ class RequestListener:
     def _shut_down(self, answer: Answer) -> None:
         answer(Nothing())
         self._leave(0)
+
+
+def _leave(code: int) -> None:
+    kernel_trials.forget_begun()
+    os._exit(code)
 
 
 class WorkerHeartbeat:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..loading.wan_model import WanModel
+from ..pipelines import guidance_interval
 from ..pipelines.denoise import SkippedWork
 from ..pipelines.guidance_interval import GuidedSteps
 from ..pipelines.step_cache import EVERY_STEP_COMPUTED, CachedSteps, MagnitudeRatios
@@ -36,6 +37,23 @@ def skipped_work_of(plan: Plan) -> SkippedWork:
     )  # fmt: skip
 
 
+def passes_in(plan: Plan, step: int, cards: int) -> float:
+    """How many passes that step, counted from 0, takes each of the cards; one that is reused takes next to no time.
+
+    `cards` is the number that makes the take, which may be fewer than planned.
+    """
+    skipped = skipped_work_of(plan)
+    scale = max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0)
+    is_guided = guidance_interval.apply(skipped.guided, scale, step) > 1
+    branches = (Branch.PROMPT, Branch.NEGATIVE) if is_guided else (Branch.PROMPT,)
+    computed = sum(not skipped.cached.skips(branch, step) for branch in branches)
+    if cards < 2:
+        return computed
+    together = max(1, plan.cards_per_forward)
+    in_halves = together < plan.cards  # then nobody makes a share of the prompt's pass but those who make it always
+    return min(1, computed) / together if in_halves else computed / together
+
+
 def keep_calibration(params: RunParams, model: WanModel, controlled: bool, measured: MagnitudeRatios) -> Sentence:
     """Keep what was measured for later takes; returns what came of it, in a sentence."""
     plan, every = params.plan, range(params.plan.steps)
@@ -46,7 +64,7 @@ def keep_calibration(params: RunParams, model: WanModel, controlled: bool, measu
     file = Path(params.state_folder, CALIBRATIONS_FILE) if params.state_folder else None
     try:
         Calibrations(file).record(key, Calibration(ratios, measured.starts))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of a take whose numbers ran over, which are none
         log.warning("%s can't be written: %s", file, error)
         return NOT_KEPT
     return CALIBRATED

@@ -23,8 +23,8 @@ from .. import __version__
 from ..frames import source_frames
 from ..frames.marks import Marks
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
-from ..loading import devices, matrix_products
-from ..loading.matrix_products import EightBitProduct, MatrixWidth
+from ..loading import devices
+from ..loading.matrix_products import EightBitProduct
 from ..loading.read_ahead import ReadAhead
 from ..loading.residency import PlacedModel
 from ..loading.wan_model import WanModel
@@ -36,7 +36,6 @@ from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import DenoisingStep, StepCopy, denoise_in_turn
 from ..pipelines.elsewhere import NOWHERE
-from ..pipelines.encode import latent_frames
 from ..pipelines.experts import experts_of
 from ..pipelines.preparation import Preparation
 from ..pipelines.preview import LatentColors
@@ -44,10 +43,10 @@ from ..pipelines.sampling import make_scheduler
 from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
 from ..pipelines.transfers import NoPictures
+from ..planning.lengths import latent_frames
 from ..planning.machine_steps import FAST_8_BIT_NOTE
 from ..protocol import take_names
 from ..protocol.errors import Refusal
-from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import (
     Decoder,
     JobState,
@@ -73,10 +72,10 @@ from .late_steps import LateSteps
 from .other_cards import OtherCards, SharesLost
 from .preview_file import PreviewFile
 from .progress import Progress, TakeWork
-from .skipped_work import keep_calibration, skipped_work_of
+from .skipped_work import keep_calibration, passes_in, skipped_work_of
 from .source_reader import Read
 from .step_pace import StepPace
-from .warm_model import WarmModel
+from .warm_model import WarmModel, findings_of
 
 log = logging.getLogger(__name__)
 
@@ -236,11 +235,12 @@ def make_pictures(job: TakeJob, folder: Path) -> tuple[TakeState, JobMemory]:
     Raises as `make_take`.
     """
     model, plan = job.model, job.params.plan
+    devices.begin_peak(model.device)
     state = TakeState(plan, steps=plan.steps, others=job.others)
     _choose_matrices(job, state)  # first, since memory is planned for the weights as they will be
     memory = JobMemory(model, job.params, shares_of(plan) if state.others is not None else 1)
-    state.pace = StepPace(job.warm.pace.longest_step(work_of(plan), plan.steps))
-    channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
+    state.pace = StepPace(job.warm.pace.longest_pass(work_of(plan)))
+    channels_last_autoencoder.compile_ahead(model.device, model.config("vae"), findings_of(job.params))
     while failure := _try_to_make(job, state, memory, folder):
         # Only here is the error gone, and with its traceback the tensors of the try.
         job.progress.phase(JobState.LOADING, failure)
@@ -268,20 +268,12 @@ def _forwards(plan: Plan) -> int:
 
 
 def _choose_matrices(job: TakeJob, state: TakeState) -> None:
-    """Have the model's matrices multiplied in 8 bit if that was planned and the card is faster that way."""
-    plan, model = state.plan, job.model
-    if plan.matrix_precision is MatrixPrecision.FAST_8_BIT:
-        width = MatrixWidth.of(model.config("transformer"), model.precision.transformer)
-        state.product = matrix_products.choose_for(model.device, width, _findings(job))
-        if state.product is None:
-            notes = [*(note for note in plan.notes if note != FAST_8_BIT_NOTE), EXACT_MATRICES_NOTE]
-            state.plan = replace(plan, matrix_precision=MatrixPrecision.EXACT, notes=notes)
-    model.matrix_product = state.product
-
-
-def _findings(job: TakeJob) -> Path | None:
-    """The file in which the results of kernel trials are kept."""
-    return Path(job.params.state_folder, KERNELS_FILE) if job.params.state_folder else None
+    """Have the model's matrices multiplied as planned, or exactly where the card can't or isn't faster so."""
+    plan = state.plan
+    state.product = job.warm.choose_matrices(job.params)
+    if plan.matrix_precision is MatrixPrecision.FAST_8_BIT and state.product is None:
+        notes = [*(note for note in plan.notes if note != FAST_8_BIT_NOTE), EXACT_MATRICES_NOTE]
+        state.plan = replace(plan, matrix_precision=MatrixPrecision.EXACT, notes=notes)
 
 
 def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> Sentence:
@@ -302,7 +294,7 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
             partial(_on_ready, job, state),
             state.plan.loras,
             job.on_read,
-            _findings(job),
+            findings_of(job.params),
             begin_at_once=True,
         )
         files = overlap.files_to_come(job.model, job.request, state.plan, job.warm.cache.prompts)
@@ -524,7 +516,9 @@ def _finish_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: P
         if checkpoint.broken:  # of the copy, which is on the CPU already
             raise Refusal(numbers_ran_over(job.params, job.model, state.component, step.done, state.steps))
         job.steps.keep(checkpoint)
-    if state.pace.note(time.monotonic(), job.model.device) and not state.spilled:
+    cards = 1 if state.others is None else state.plan.cards
+    passes = passes_in(state.plan, state.plan.steps - state.steps + step.done - 1, cards)
+    if state.pace.note(time.monotonic(), job.model.device, passes) and not state.spilled:
         state.spilled = True
         memory.learn_of_spilling()
     job.preview.show(step.clean)
@@ -622,5 +616,10 @@ def _result(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> 
 
 def _settings(job: TakeJob, state: TakeState, result: RunResult, marks: Marks) -> dict[str, Any]:
     """The content of take.json: all that is needed to make the take again, and how it was made."""
-    shared = {"kernels": state.kernels, "other_cards_forwards": state.shared}
-    return take_record.settings_of(job.params, state.plan, result, marks, job.model.device, **shared)
+    device = job.model.device
+    computed = {
+        "kernels": state.kernels,
+        "other_cards_forwards": state.shared,
+        "peak_bytes": devices.peak_bytes(device),
+    }
+    return take_record.settings_of(job.params, state.plan, result, marks, device, **computed)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..loading import devices
+from ..loading import devices, matrix_products
+from ..loading.matrix_products import EightBitProduct, MatrixWidth
 from ..loading.wan_model import WanModel
 from ..pipelines.preparation import PreparationCache
 from ..pipelines.prompt_encoding import PromptFiles
-from ..protocol.media import PROMPTS_FOLDER
-from ..protocol.messages import RunParams
+from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
+from ..protocol.messages import MatrixPrecision, RunParams
 from .progress import MeasuredPace
 
 
@@ -27,6 +28,23 @@ class WarmModel:
         folder = Path(params.state_folder, PROMPTS_FOLDER) if params.state_folder else None
         encoder = self.model.fingerprint("text_encoder")
         self.cache.prompts.files = None if folder is None else PromptFiles(folder, encoder)
+
+    def choose_matrices(self, params: RunParams) -> EightBitProduct | None:
+        """Have the model's matrices multiplied in 8 bit if that is planned and faster on the card, else exactly.
+
+        Returns what multiplies in 8 bit. A transformer that is in memory in another form is dropped.
+        """
+        product = None
+        if params.plan.matrix_precision is MatrixPrecision.FAST_8_BIT:
+            width = MatrixWidth.of(self.model.config("transformer"), self.model.precision.transformer)
+            product = matrix_products.choose_for(self.model.device, width, findings_of(params))
+        self.model.matrix_product = product
+        return product
+
+
+def findings_of(params: RunParams) -> Path | None:
+    """The file in which the results of kernel trials are kept."""
+    return Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
 
 
 def model_for(params: RunParams, before: WanModel | None) -> WanModel:

@@ -20,11 +20,10 @@ from ..memory.idle import FreeMemory, components_to_hold
 from ..pipelines import channels_last_autoencoder, text_to_video
 from ..pipelines.preparation import Preparation
 from ..pipelines.stopping import ShouldStop, check
-from ..protocol.media import KERNELS_FILE
 from ..protocol.messages import WarmUpParams
 from .job_memory import JobMemory, shares_of
 from .other_cards import OtherCards
-from .warm_model import WarmModel
+from .warm_model import WarmModel, findings_of
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +47,15 @@ def get_ready(
     job, model = params.job, warm.model
     check(should_stop)
     warm.keep_prompts(job)
-    findings = Path(job.state_folder, KERNELS_FILE) if job.state_folder else None
+    product = warm.choose_matrices(job)  # first, as in a job: memory is planned for the weights as they will be
     checked = partial(_check, should_stop)
     others = others if job.plan.cards > 1 else None
     plan = JobMemory(model, job, shares_of(job.plan) if others is not None else 1).plan
     if others is not None:  # they go on loading after this, as long as nothing else is asked
-        product = "" if model.matrix_product is None else model.matrix_product.kernel.name
-        others.warm_up(job, model.device, plan.eight_bit, plan.shares, product)
-    placement = PlacedModel(model, plan, checked, checked, job.plan.loras, on_read, findings)
-    channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
+        kernel = "" if product is None else product.kernel.name
+        others.warm_up(job, model.device, plan.eight_bit, plan.shares, kernel)
+    placement = PlacedModel(model, plan, checked, checked, job.plan.loras, on_read, findings_of(job))
+    channels_last_autoencoder.compile_ahead(model.device, model.config("vae"), findings_of(job))
     components = [component for component in ORDER if component in model.components]
     virtual = psutil.virtual_memory()
     machine = FreeMemory(int(virtual.available), int(virtual.total))

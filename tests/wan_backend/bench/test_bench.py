@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from wan_backend import bench
-from wan_backend.bench import random_weights
+from wan_backend.bench import figures, random_weights
 from wan_backend.bench.comparison import Row, table
 from wan_backend.bench.time_and_memory import Measured, Meter
 from wan_backend.loading.wan_model import WanModel
@@ -26,18 +28,26 @@ def test_both_engines_make_the_same_frames(kind, request, tmp_path, capsys):
     assert list(said["phases"]) == ["load", "encode", "step", "decode"]
     assert all(phase["ours_seconds"] > 0 < phase["diffusers_seconds"] for phase in said["phases"].values())
     assert said["largest_difference_of_frames"] <= 1
-    printed = capsys.readouterr().out
-    assert "times faster" in printed and "decode" in printed
+    printed = capsys.readouterr()
+    assert "times faster" in printed.out and "decode" in printed.out
+    assert "A take with diffusers, not measured\n" in printed.err and "A take with Wan VSE, 1 of 1\n" in printed.err
 
 
-def test_a_model_that_is_not_there_is_a_sentence(tmp_path, capsys):
-    assert bench.main(["--folder", str(tmp_path), *SMALL]) == 2
-    assert "model_index.json" in capsys.readouterr().err
+def test_a_model_that_is_not_there_is_a_sentence_and_leaves_no_figures(tmp_path, capsys):
+    assert bench.main(["--folder", str(tmp_path), "--json", str(tmp_path / "bench.json"), *SMALL]) == 2
+    assert "model_index.json" in capsys.readouterr().err and not (tmp_path / "bench.json").exists()
     assert bench.main(["--model", "nope"]) == 2
     assert "embedded" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", [["--size", "5"], ["--size", "65x48"], ["--frames", "6"], ["--steps", "1"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(["--size", "5"], ["--size", "65x48"], ["--frames", "6"], ["--steps", "1"]),
+        *(["--caps", "1.3B-480p", "--table"], ["--cards", "--training", "tiny"]),
+        *(["--gib", "3"], ["--shards"], ["--caps", "1.3B-480p", "--frames", "33"], ["--link", "3", "--repeat", "2"]),
+    ],
+)
 def test_wrong_flags_are_refused(wrong, capsys):
     with pytest.raises(SystemExit):
         bench.main(wrong)
@@ -85,3 +95,17 @@ def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(asked
     with pytest.raises(SystemExit):
         bench.main([*asked, "--json", str(tmp_path / "away" / "figures.json")])
     assert "figures.json can't be written: No such file" in capsys.readouterr().err
+
+
+def test_figures_of_an_earlier_run_stay_until_there_are_new_ones(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    file.write_text("old")
+    assert figures.writable(str(file)) == file and file.read_text() == "old"
+    figures.write(file, {"new": 1})
+    assert json.loads(file.read_text()) == {"new": 1} and not figures.is_lost(file)
+    figures.write(Path(os.devnull), {"new": 1})
+    assert not Path(os.devnull).is_file()
+    file.unlink()
+    (file / "in the way").mkdir(parents=True)
+    figures.write(file, {"new": 1})
+    assert figures.is_lost(file) and "The figures can't be written to" in capsys.readouterr().err

@@ -18,10 +18,10 @@ from wan_backend.command_line import arguments, calibrate
 from wan_backend.library.component_files import ComponentFiles
 from wan_backend.library.locate import LocatedModel
 from wan_backend.planning import machine_steps
-from wan_backend.planning.calibrations import Calibrations
+from wan_backend.planning.calibrations import Branch, Calibration, CalibrationKey, Calibrations
 from wan_backend.planning.draft import Inventory
 from wan_backend.protocol.media import CALIBRATIONS_FILE
-from wan_backend.protocol.messages import StepCache, TakeRequest, Task
+from wan_backend.protocol.messages import Sampler, StepCache, TakeRequest, Task
 
 
 def requests(room: Path, *flags: str) -> list[TakeRequest]:
@@ -85,6 +85,20 @@ def test_a_worker_that_measures_nothing_is_said(tmp_path, capsys):
     assert arguments.run(["calibrate", "embedded", *flags, *worker]) == calibrate.FAILED
     assert "Nothing was measured" in capsys.readouterr().err
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("code", [calibrate.CANCELED, calibrate.FAILED, 0])
+def test_what_was_measured_before_an_end_is_kept(tmp_path, capsys, monkeypatch, code):
+    key, found = CalibrationKey("model", 2, Sampler.UNIPC, 3.0), Calibration({Branch.PROMPT: [1.0, 0.9]}, [0])
+
+    def ends_after_one_take(_options, room, _requests):
+        Calibrations(room / "state" / CALIBRATIONS_FILE).record(key, found)
+        return code
+
+    monkeypatch.setattr(calibrate, "_measure", ends_after_one_take)
+    assert arguments.run(["calibrate", "embedded", "--state", str(tmp_path / "state")]) == code
+    assert capsys.readouterr().out.strip() == str(tmp_path / "state" / CALIBRATIONS_FILE)
+    assert Calibrations(tmp_path / "state" / CALIBRATIONS_FILE).find(key) == found
 
 
 @pytest.mark.long

@@ -34,6 +34,7 @@ def generate(tmp_path, models_folder):
     started: list[subprocess.Popen[str]] = []
     (tmp_path / "temporary").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
+    environment["XDG_STATE_HOME"] = str(tmp_path / "temporary state")
 
     def start(prompt: str, output: str, *flags: str, wait: bool = True, fake: bool = True, **more: str):
         command = [sys.executable, "-m", "wan_backend", "generate", prompt, "-o", output]
@@ -57,7 +58,7 @@ def generate(tmp_path, models_folder):
 
 
 def visible(folder: Path) -> set[str]:
-    return {entry.name for entry in folder.iterdir()} - {"temporary"}
+    return {entry.name for entry in folder.iterdir()} - {"temporary", "temporary state"}
 
 
 def test_loras_are_sent_with_their_strengths_and_refused_in_a_sentence(generate, tmp_path):
@@ -108,7 +109,7 @@ def test_a_folder_of_frames(generate, tmp_path):
     assert code == 0, err
     assert out.strip() == str(tmp_path / "take one")
     assert len(list((tmp_path / "take one").glob("*.png"))) == 7
-    assert "144x90 became 144x96" in err and "100% Done." in err
+    assert "144x90 became 144x96" in err and "100% Done.\n7 frames of 144x96." in err
     settings = json.loads((tmp_path / "take one" / "take.json").read_bytes())
     assert settings["request"]["length_frames"] == 7 and settings["request"]["media_folder"] == str(tmp_path)
     assert settings["take"]["folder"] == str(tmp_path / "take one")
@@ -116,11 +117,14 @@ def test_a_folder_of_frames(generate, tmp_path):
 
 
 def test_all_flags_reach_the_request(generate, tmp_path):
-    flags = "--frames 5 --size 128p --seed 7 --steps 3 --guidance 2.5 --quality best --device cpu --memory-budget-gib 1"
+    flags = "--frames 5 --size 128p --seed 7 --steps 8 --guidance 2.5 --quality best --device cpu --memory-budget-gib 1"
+    flags += " --guidance-interval .25-0.5 --step-cache on"
     code, _, err = generate("fog", "out", *flags.split(), "--negative", "rain", "--matrices", "fast_8_bit")
     assert code == 0, err
     request = json.loads((tmp_path / "out" / "take.json").read_bytes())["request"]
-    assert (request["seed"], request["steps"], request["guidance_scale"], request["quality"]) == (7, 3, 2.5, "best")
+    assert (request["seed"], request["steps"], request["guidance_scale"], request["quality"]) == (7, 8, 2.5, "best")
+    assert (request["guidance_interval"], request["step_cache"]) == ({"start": 0.25, "end": 0.5}, "on")
+    assert "isn't calibrated" in err and "Calibrate with This Take: --step-cache calibrate\n" in err
     assert (request["negative_prompt"], request["resolution"]) == ("rain", "128p")
     assert request["matrix_precision"] == "fast_8_bit"
     assert request["frame_rate"]["fps"] == 16
@@ -155,6 +159,8 @@ def test_an_empty_folder_is_used_and_a_take_is_replaced_only_when_asked(generate
         ("fog", "out", ["--model", "nonsense"], "there are embedded"),
         ("fog", "out", ["--frames", "0"], "give 1 to 2000 frames"),
         ("fog", "out", ["--seed", "-1"], "seed"),
+        ("fog", "out", ["--guidance-interval", "half"], "'half' is no part of the steps; give a start and an end"),
+        ("fog", "out", ["--guidance-interval", "0.5-0.2"], "Guidance from 0.5 to 0.2 of the steps is none"),
     ],
 )
 def test_what_can_not_be_done_is_one_sentence(generate, tmp_path, prompt, output, flags, words):
@@ -233,3 +239,11 @@ def test_the_real_worker_and_the_stand_in(tmp_path, vace_folder, output):
         frames = list(imageio.v3.imiter(tmp_path / output, plugin="pyav"))
     assert len(frames) == 6 and all(frame.shape == (96, 128, 3) for frame in frames)
     assert frames[0].std() > 1
+
+
+def test_what_helps_the_next_take_stays_where_other_servers_have_it(generate, tmp_path):
+    own = tmp_path / "temporary state" / "wan-backend"
+    assert generate("fog", "out", "--frames", "5")[0] == 0
+    assert list(own.glob("compiled/*/triton")) and not (own / "jobs").exists(), "its queue is its own"
+    assert generate("fog", "again", "--frames", "5", "--state", "mine")[0] == 0
+    assert list((tmp_path / "mine").glob("compiled/*/triton"))

@@ -14,7 +14,7 @@ import pytest
 
 from tests.wan_backend.command_line.test_generate import FAKE, models_folder
 from tests.wan_backend.server.served import ROOT, request
-from wan_backend.command_line import generate_job
+from wan_backend.command_line import arguments, generate_job
 from wan_backend.command_line.generate_job import GIVE_UP, PASSES, TRY_AGAIN
 from wan_backend.protocol.messages import ProblemKind
 
@@ -22,9 +22,11 @@ __all__ = ["models_folder"]
 
 
 @pytest.fixture
-def farm(tmp_path, models_folder):
+def farm(tmp_path, models_folder, tmp_path_factory):
     """farm(job) is (exit code, stdout, stderr) of a try; with wait=False, the process."""
     started: list[subprocess.Popen[str]] = []
+    state = tmp_path_factory.mktemp("state")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(state)}
 
     def run(job: object, *flags: str, wait: bool = True, **around: str):
         file = tmp_path / "job.json"
@@ -32,7 +34,7 @@ def farm(tmp_path, models_folder):
         command = [sys.executable, "-m", "wan_backend", "generate", "--job", "job.json", "-o", "take", *flags]
         process = subprocess.Popen(
             [*command, "--device", "cpu", "--models-folder", str(models_folder), *FAKE],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), **around}, text=True, encoding="utf-8",
+            cwd=tmp_path, env={**environment, **around}, text=True, encoding="utf-8",
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         started.append(process)
@@ -176,3 +178,19 @@ def test_after_a_kill_the_next_try_makes_the_take(farm, tmp_path):
 def test_each_problem_is_one_or_the_other():
     assert ProblemKind.MODEL_MISSING not in PASSES and ProblemKind.BAD_SOURCE not in PASSES
     assert {ProblemKind.WORKER_DIED, ProblemKind.OUT_OF_MEMORY, ProblemKind.DISK_FULL, ProblemKind.OFFLINE} <= PASSES
+
+
+def test_what_the_file_says_is_not_said_beside_it_again(tmp_path, capsys):
+    flags = ["--quality", "best", "--guidance-interval", "0-0.5", "--seed", "1"]
+    code = arguments.run(["generate", "fog", "--job", "job.json", "-o", str(tmp_path / "take"), *flags])
+    given = "the prompt, --seed, --guidance-interval, --quality"
+    said = f"job.json says all of the take: leave out {given}, or change the file."
+    assert code == GIVE_UP and capsys.readouterr().err.strip() == said
+    assert not any(tmp_path.iterdir())
+
+
+def test_each_flag_is_of_the_request_or_of_the_machine():
+    every = vars(arguments.parser().parse_args(["generate", "--job", "job.json", "-o", "take"]))
+    machine = {"device", "card", "cards_per_take", "share_weights", "models_folder", "transformer", "memory_budget_gib"}
+    of_the_run = {"verb", "job", "output", "overwrite", "state", "worker_command"}
+    assert every.keys() - machine - of_the_run == set(generate_job.REQUEST_FLAGS)

@@ -127,3 +127,12 @@ def test_a_wrong_command_line_is_told():
     with pytest.raises(SystemExit) as left:
         arguments.run(["nonsense"])
     assert left.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "idle"),
+    [(["--yes", "--accept-changes"], "--yes, --accept-changes"), (["--download", "embedded", "--json"], "--json")],
+)
+def test_a_flag_that_would_do_nothing_is_said(capsys, flags, idle):
+    assert arguments.run(["models", *flags]) == 2
+    assert capsys.readouterr().err.startswith(f"{idle} would do nothing with")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
+import threading
 
+import psutil
 import pytest
 
 from wan_backend.loading import kernel_trials
@@ -89,7 +93,31 @@ def test_what_another_process_tries_at_this_moment_is_done_without(tmp_path, mon
     assert json.loads(file.read_text())["findings"]["key"]["trying"] == os.getppid()
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 9, "findings": {"key": {"ms": 2.0}}}', '{"format": 1}'])
+def test_a_process_that_has_the_number_of_one_that_crashed_holds_nothing_up(tmp_path):
+    file, (trial, _) = tmp_path / "book.json", tried([{"ms": 1.0}])
+    crashed = {"trying": os.getppid(), "since": 1000.0, "crashes": 0}
+    file.write_text(json.dumps({"format": 1, "findings": {"key": crashed}}))
+    assert KernelTrials(file).find_or_try("key", trial) == {"ms": 1.0}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"format": 9, "findings": {"key": {"ms": 2.0}}}',
+        '{"format": 1}',
+        '{"format": 1, "findings": [1]}',
+        *(
+            '{"format": 1, "findings": {"key": ' + finding + "}}"
+            for finding in (
+                "{}", "3", '{"ms": "fast"}', '{"ms": NaN}', '{"ms": -1}', '{"ms": true}', '{"error": 0.1}',
+                '{"ms": 1, "error": null}', '{"trying": "me"}', '{"trying": 1e99}', '{"trying": 2, "crashes": "many"}',
+            )
+        ),
+        "[" * 100_000,
+    ],
+)  # fmt: skip
 def test_a_damaged_book_is_begun_anew(tmp_path, content):
     file = tmp_path / "book.json"
     file.write_text(content)
@@ -103,3 +131,86 @@ def test_a_book_that_can_not_be_written_serves_all_the_same(tmp_path):
     (tmp_path / "file").write_text("")
     trials = KernelTrials(tmp_path / "file" / "book.json")
     assert trials.find_or_try("key", trial) == trials.find_or_try("key", trial) == {"ms": 1.0} and len(calls) == 1
+
+
+def test_a_finding_that_lacks_a_number_is_made_anew(tmp_path):
+    trial, _ = tried([{"ms": 1.0}, {"ms": 2.0, "error": 0.1}])
+    assert KernelTrials(tmp_path / "book.json").find_or_try("key", trial) == {"ms": 1.0}
+    found = KernelTrials(tmp_path / "book.json").find_or_try("key", trial, ("ms", "error"))
+    assert found == {"ms": 2.0, "error": 0.1}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_what_a_disk_did_says_nothing_of_the_kernel(tmp_path, number):
+    file, (trial, _) = tmp_path / "book.json", tried([OSError(number, os.strerror(number)), {"ms": 1.0}])
+    assert KernelTrials(file).find_or_try("key", trial) is None
+    KernelTrials(file).record_failure_in_use("key", OSError(number, os.strerror(number)))
+    assert KernelTrials(file).find_or_try("key", trial) == {"ms": 1.0}
+    KernelTrials(file).record_failure_in_use("key", OSError("libcudart.so can't be opened"))
+    assert KernelTrials(file).knows_failure("key")
+
+
+def test_a_compiler_that_fails_on_a_full_disk_says_nothing_of_the_kernel(tmp_path, monkeypatch):
+    """It is a program of its own: that it failed is all that is known here."""
+    file, full = tmp_path / "book.json", [True]
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
+    monkeypatch.setattr(kernel_trials, "free_bytes_at", lambda _folder: 0 if full else 1 << 30)
+    failure = subprocess.CalledProcessError(1, ["ptxas"])
+    trial, _ = tried([failure, {"ms": 1.0}])
+    assert KernelTrials(file).find_or_try("key", trial) is None
+    full.clear()
+    assert KernelTrials(file).find_or_try("key", trial) == {"ms": 1.0}
+    KernelTrials(file).record_failure_in_use("key", failure)
+    assert KernelTrials(file).knows_failure("key")
+
+
+def test_a_process_of_which_nothing_is_told_is_taken_for_a_running_one(tmp_path, monkeypatch):
+    def secret(_process):
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil.Process, "create_time", secret)
+    file, (trial, calls) = tmp_path / "book.json", tried([{"ms": 1.0}])
+    file.write_text(json.dumps({"format": 1, "findings": {"key": {"trying": os.getppid(), "since": 1.0}}}))
+    assert KernelTrials(file).find_or_try("key", trial) is None and not calls
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    """A process that writes at the same time has a file of its own until that is whole."""
+    file = tmp_path / "book.json"
+    half_written = file.with_name(file.name + ".part")
+    half_written.write_text("another's")
+    KernelTrials(file).record_failure("key", "why")
+    assert KernelTrials(file).knows_failure("key") and half_written.read_text() == "another's"
+
+
+def test_threads_of_a_process_lose_nothing_of_each_other(tmp_path):
+    file = tmp_path / "book.json"
+    begin = threading.Barrier(4)
+
+    def note(name):
+        begin.wait()
+        for number in range(5):
+            KernelTrials(file).record_failure(f"{name} {number}", "why")
+
+    threads = [threading.Thread(target=note, args=(name,)) for name in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(json.loads(file.read_text())["findings"]) == 20
+
+
+def test_a_process_that_ends_in_the_middle_of_a_trial_as_it_should_says_nothing_of_the_kernel(tmp_path, monkeypatch):
+    file, noted = tmp_path / "book.json", []
+
+    def leaves():
+        kernel_trials.forget_begun()
+        noted.append(json.loads(file.read_text())["findings"])
+        return {"ms": 1.0}
+
+    KernelTrials(file).find_or_try("key", leaves)
+    crashed = {"trying": 3_999_999, "since": 1.0, "crashes": 0}
+    file.write_text(json.dumps({"format": 1, "findings": {"key": crashed}}))
+    KernelTrials(file).find_or_try("key", leaves)
+    assert noted == [{}, {"key": {"trying": 0, "since": 0.0, "crashes": 0}}], "the crash before is still known"
+    assert not kernel_trials._begun

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from wan_backend.loading import forward_kernels
+from wan_backend.loading import forward_kernels, fused_pointwise
 from wan_backend.loading.forward_kernels import TORCH_KERNELS, ForwardKernels, TransformerWidth, pays
 from wan_backend.loading.kernel_trials import KernelTrials
 from wan_backend.loading.pointwise import TorchPointwise
@@ -116,3 +118,42 @@ def test_a_trial_is_known_only_once_it_is_over(tmp_path: Path):
 def test_on_the_cpu_they_are_torchs_own_and_at_hand():
     width = TransformerWidth(24, 2, torch.float32)
     assert forward_kernels.are_at_hand(CPU, width) and not forward_kernels.is_compiling(CPU, width)
+
+
+def test_what_failed_before_is_not_compiled_ahead(tmp_path: Path, monkeypatch):
+    compiled, findings = [], tmp_path / "kernels.json"
+    monkeypatch.setattr(forward_kernels, "_fused_key", lambda *_: "fused")
+    monkeypatch.setattr(fused_pointwise, "make_checked", lambda *_: compiled.append(None))
+    width = TransformerWidth(24, 2, torch.float32)
+    for finding in ({"ms": 1.0}, {"failed": "the process ended while it was tried"}):
+        forward_kernels._compile(CPU, width, findings)
+        KernelTrials(findings)._write("fused", finding)
+        forward_kernels._compile(CPU, width, findings)
+    assert len(compiled) == 3, "only before the failure was known"
+
+
+def test_a_compiler_that_takes_two_processes_down_is_not_started_again(tmp_path: Path, monkeypatch):
+    findings, width = tmp_path / "kernels.json", TransformerWidth(24, 2, torch.float32)
+    monkeypatch.setattr(forward_kernels, "_fused_key", lambda *_: "fused")
+    begun = []
+
+    def crashes(*_given):
+        begun.append(json.loads(findings.read_text())["findings"]["compiled, fused"])
+        raise SystemExit  # what a crash leaves is put back below
+
+    monkeypatch.setattr(fused_pointwise, "make_checked", crashes)
+    for number in range(3):
+        with contextlib.suppress(SystemExit):
+            forward_kernels._compile(CPU, width, findings)
+        if number < 2:
+            KernelTrials(findings)._write("compiled, fused", {**begun[number], "trying": 3_999_999})
+    assert len(begun) == 2 and KernelTrials(findings).knows_failure("fused")
+
+
+def test_what_was_tried_before_is_compiled_without_a_note(tmp_path: Path, monkeypatch):
+    findings, compiled = tmp_path / "kernels.json", []
+    monkeypatch.setattr(forward_kernels, "_fused_key", lambda *_: "fused")
+    monkeypatch.setattr(fused_pointwise, "make_checked", lambda *_: compiled.append(findings.read_text()))
+    KernelTrials(findings)._write("fused", {"ms": 1.0})
+    forward_kernels._compile(CPU, TransformerWidth(24, 2, torch.float32), findings)
+    assert "compiled" not in compiled[0]

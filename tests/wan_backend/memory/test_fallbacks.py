@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -256,6 +258,35 @@ def test_a_damaged_file_is_replaced(tmp_path, content):
     assert history.limits_for(ATTEMPT) == []
     history.record(ATTEMPT, OFFLOADED)
     assert OutOfMemoryHistory(file).limits_for(ATTEMPT) == [OFFLOADED]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in folders")
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "memory.json")
+    history = OutOfMemoryHistory(tmp_path / "memory.json")
+    history.record(ATTEMPT, OFFLOADED)
+    assert OutOfMemoryHistory(tmp_path / "memory.json").limits_for(ATTEMPT) == [OFFLOADED]
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [("attempt", "width", "wide"), ("attempt", "free_bytes", None), ("instead", "peak_bytes", float("inf"))],
+)
+def test_a_number_that_is_none_is_damage_as_well(tmp_path, part, name, value):
+    file = tmp_path / "memory.json"
+    OutOfMemoryHistory(file).record(ATTEMPT, OFFLOADED)
+    content = json.loads(file.read_bytes())
+    content["lessons"][0][part][name] = value
+    file.write_text(json.dumps(content))
+    assert OutOfMemoryHistory(file).limits_for(ATTEMPT) == []
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    file = tmp_path / "memory.json"
+    half_written = file.with_name(file.name + ".part")
+    half_written.write_text("another's")
+    OutOfMemoryHistory(file).record(ATTEMPT, OFFLOADED)
+    assert OutOfMemoryHistory(file).limits_for(ATTEMPT) == [OFFLOADED] and half_written.read_text() == "another's"
 
 
 def test_a_file_that_can_not_be_written_costs_nothing_but_the_entry(tmp_path):

@@ -64,3 +64,13 @@ def test_the_estimate_covers_what_was_measured_and_not_much_more(model):
     for estimated, measured in ((needs.denoise, denoise), (needs.decode, decode)):
         gibibytes = (estimated - FIXED_BYTES) / (1 << 30)
         assert measured <= gibibytes * 1.005 and gibibytes < 1.35 * measured
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_what_a_step_cache_keeps_is_counted_where_it_is(on_cpu):
+    """81 frames of 832x480 are 32760 tokens, of 1536 numbers of 2 bytes in this model."""
+    needs = calculate({}, HIDDEN_STATES, VideoShape(832, 480, 81))
+    kept = 2 * 32760 * HIDDEN_STATES.transformer_channels * HIDDEN_STATES.number_bytes
+    made = needs.with_step_cache(2, on_cpu)
+    assert (made.denoise - needs.denoise, made.reused) == ((kept, 0) if on_cpu else (0, kept))
+    assert needs.with_step_cache(0, on_cpu) == needs

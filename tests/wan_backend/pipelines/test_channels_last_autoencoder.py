@@ -6,12 +6,14 @@ It runs on the CPU here, where torch does what Triton's kernels do on a card.
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
+from wan_backend.loading.kernel_trials import KernelTrials
 from wan_backend.pipelines import (
     channel_norm,
     channels_last_autoencoder,
@@ -201,3 +203,23 @@ def test_frames_are_upsampled_as_diffusers_does_it():
     halves = (source + bias).view(2, 3, 4, 2, 5).permute(0, 3, 4, 1, 2).reshape(4, 5, 3, 4)
     expected = torch.nn.functional.interpolate(halves, scale_factor=2.0, mode="nearest-exact").permute(0, 2, 3, 1)
     assert torch.equal(large, expected)
+
+
+def test_a_compiler_that_took_processes_down_is_not_started_again(tmp_path, monkeypatch):
+    findings, device = tmp_path / "kernels.json", torch.device("cpu", 7)
+    compiled, started = [], []
+
+    def started_thread(target, args, **_more):
+        started.append(args)
+        return SimpleNamespace(start=lambda: target(*args))
+
+    monkeypatch.setattr(channel_norm.threading, "Thread", started_thread)
+    monkeypatch.setattr(channel_norm, "_compiled", lambda *given: compiled.append(given) or {"ms": 1.0})
+    monkeypatch.setattr(channel_norm, "_given_up", set())
+    channel_norm._compile.cache_clear()
+    channel_norm.compile_ahead(device, [(96, 128)], findings)
+    channel_norm.compile_ahead(device, [(96, 128)], findings)
+    assert len(compiled) == 1 and not channel_norm._given_up
+    KernelTrials(findings).record_failure(started[0][0], "the process ended while it was tried")
+    channel_norm.compile_ahead(device, [(96, 128)], findings)
+    assert len(started) == 2 and channel_norm._given_up == {device}

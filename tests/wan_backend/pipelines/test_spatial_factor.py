@@ -11,8 +11,9 @@ from diffusers import AutoencoderKLWan
 
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.decode import decode, denormalize
-from wan_backend.pipelines.encode import Film, encode, latent_frames, spatial_factor
+from wan_backend.pipelines.encode import Film, encode, spatial_factor
 from wan_backend.pipelines.stopping import Stopped
+from wan_backend.planning.lengths import latent_frames
 
 PATCHED = {
     "base_dim": 2, "num_res_blocks": 1, "dim_mult": [1, 2, 4], "temperal_downsample": [True, True],

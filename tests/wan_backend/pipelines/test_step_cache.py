@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections import Counter
 from contextlib import ExitStack
 
@@ -150,3 +151,27 @@ def test_ratios_are_of_the_magnitude_of_each_token():
     for step in range(3):
         forward(Branch.PROMPT, window=0, step=step, scale=2.0**step)
     assert measured.ratios == {Branch.PROMPT: {0: 1.0, 1: 1.5, 2: 1.5}} and measured.starts == [0]
+
+
+def test_a_residual_is_kept_from_the_step_before_it_is_reused_to_the_last_that_reuses_it():
+    """Of the prompt, steps 2, 3 and 5 are skipped; of the negative prompt none, so nothing of it is ever kept."""
+    living = weakref.WeakSet()
+    asked = []
+
+    def transformer(scale: float, residual=None) -> tuple[torch.Tensor]:
+        asked.append((scale, residual is not None and residual.reused is not None, residual is not None))
+        if residual is not None and residual.reused is None:
+            made = torch.full((1, 4, 8), scale)
+            residual.keep(made)
+            living.update(residual._kept.values())
+        return (torch.zeros(1),)
+
+    forward = step_cache.apply(CachedSteps({Branch.PROMPT: {2, 3, 5}, Branch.NEGATIVE: set()}), transformer)
+    alive = []
+    for step in range(7):
+        for branch in Branch:
+            forward(branch, window=0, step=step, scale=float(step))
+        alive.append(len(living))
+    assert alive == [0, 1, 1, 0, 1, 0, 0]
+    assert [reused for _, reused, _ in asked[::2]] == [False, False, True, True, False, True, False]
+    assert not any(has_place for _, _, has_place in asked[1::2])

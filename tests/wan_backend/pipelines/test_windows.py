@@ -13,7 +13,8 @@ from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.conditions import Conditions
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.sampling import make_scheduler
-from wan_backend.pipelines.windows import OVERLAP, Window, blended, plan_windows, section
+from wan_backend.pipelines.windows import Window, blended, plan_windows, section
+from wan_backend.planning.lengths import WINDOW_OVERLAP
 
 
 @given(st.integers(1, 800), st.integers(6, 40))
@@ -27,8 +28,10 @@ def test_a_plan_covers_everything_and_its_weights_add_up(frames, most):
             total[place] += weight
     assert total == pytest.approx([1.0] * frames)
     for before, after in itertools.pairwise(windows):
-        assert before.start < after.start <= before.end_exclusive - OVERLAP
-    assert len(windows) == 1 or len(windows) <= (frames - OVERLAP - 1) // (most - OVERLAP) + 1  # none to spare
+        assert before.start < after.start <= before.end_exclusive - WINDOW_OVERLAP
+    assert (
+        len(windows) == 1 or len(windows) <= (frames - WINDOW_OVERLAP - 1) // (most - WINDOW_OVERLAP) + 1
+    )  # none to spare
 
 
 def test_two_windows_ramp_linearly_over_their_overlap():

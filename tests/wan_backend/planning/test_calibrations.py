@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sys
 
 import pytest
 
@@ -57,6 +59,8 @@ def test_those_of_another_file_are_added(tmp_path):
         lambda value: json.dumps(value).replace("0.9", "-1"),
         lambda value: json.dumps(value).replace("0.9", "NaN"),
         lambda value: json.dumps(value).replace("0.9", '"many"'),
+        lambda value: json.dumps(value).replace("0.9", "1" + 400 * "0"),
+        lambda value: json.dumps(value).replace("[0, 2]", "[Infinity]"),
         lambda value: json.dumps(value).replace('"prompt"', '"other"'),
         lambda value: json.dumps(value).replace("[1.0, 0.9, 1.1]", "[1.0, 0.9]"),
     ],
@@ -68,6 +72,22 @@ def test_a_damaged_file_holds_nothing_and_is_written_anew(tmp_path, change):
     assert Calibrations(file).find(KEY) is None
     Calibrations(file).record(KEY, FOUND)
     assert Calibrations(file).find(KEY) == FOUND
+
+
+def test_what_is_no_number_is_not_kept_in_place_of_what_was(tmp_path):
+    kept = Calibrations(tmp_path / "c.json")
+    kept.record(KEY, FOUND)
+    with pytest.raises(ValueError, match="JSON"):
+        kept.record(KEY, Calibration({Branch.PROMPT: [1.0, float("nan"), 1.1]}, [0]))
+    assert kept.find(KEY) == FOUND
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    file = tmp_path / "c.json"
+    half_written = file.with_name(file.name + ".part")
+    half_written.write_text("another's")
+    Calibrations(file).record(KEY, FOUND)
+    assert Calibrations(file).find(KEY) == FOUND and half_written.read_text() == "another's"
 
 
 def test_without_a_file_nothing_is_kept():
@@ -82,3 +102,12 @@ def test_a_model_is_told_by_its_transformer_wherever_it_lies(tmp_path):
     assert model_identity(ComponentFiles(folder.rename(tmp_path / "two"))) == before
     (tmp_path / "two" / "transformer" / "diffusion_pytorch_model.safetensors").write_bytes(b"other")
     assert model_identity(ComponentFiles(tmp_path / "two")) != before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in folders")
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "c.json")
+    kept = Calibrations(tmp_path / "c.json")
+    assert kept.find(KEY) is None
+    kept.record(KEY, FOUND)
+    assert kept.find(KEY) == FOUND

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 
 import pytest
@@ -74,6 +75,7 @@ def test_it_is_kept_in_a_file(tmp_path):
         *("", "[]", "{", '{"big exact": 7}', '{"big exact": {"encode": 1}}', "[" * 100_000, "x" * 200_000),
         '{"big exact": {"encode": NaN, "denoise": 1, "decode": 1}}',
         '{"big exact": {"encode": -5, "denoise": 1, "decode": 1}}',
+        '{"big exact": {"encode": 1' + 400 * "0" + ', "denoise": 1, "decode": 1}}',
     ],
 )
 def test_a_damaged_file_is_as_none(tmp_path, text):
@@ -83,3 +85,15 @@ def test_a_damaged_file_is_as_none(tmp_path, text):
     assert times.expected_seconds(PLAN) is None
     times.learn(PLAN, TOOK)
     assert times.expected_seconds(PLAN) is not None
+
+
+def test_two_servers_keep_what_the_other_has_measured(tmp_path):
+    file = tmp_path / "times.json"
+    mine, theirs = MeasuredTimes(file), MeasuredTimes(file)
+    for times, model in ((mine, "mine"), (theirs, "theirs")):
+        times.learn(dataclasses.replace(PLAN, model=model), TOOK)
+        for thread in threading.enumerate():
+            if thread.name == "measured times":
+                thread.join(30)
+    again = MeasuredTimes(file)
+    assert all(again.expected_seconds(dataclasses.replace(PLAN, model=model)) for model in ("mine", "theirs"))

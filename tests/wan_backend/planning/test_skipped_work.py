@@ -10,11 +10,21 @@ from tests.wan_backend.library import tiny_folder
 from wan_backend.catalogue import entries
 from wan_backend.library.component_files import ComponentFiles
 from wan_backend.library.locate import LocatedModel
+from wan_backend.memory.forecast import Machine
 from wan_backend.planning import machine_steps, plan_steps
 from wan_backend.planning.calibrations import Branch, Calibration, CalibrationKey, Calibrations, model_identity
 from wan_backend.planning.draft import Inventory
-from wan_backend.planning.skipped_work import FEW_STEPS, NO_GUIDANCE
-from wan_backend.protocol.messages import GuidanceInterval, Quality, Role, Sampler, StepCache, StepRange, Task
+from wan_backend.planning.skipped_work import FEW_STEPS, NO_GUIDANCE, kept_residuals
+from wan_backend.protocol.messages import (
+    FrameRate,
+    GuidanceInterval,
+    Quality,
+    Role,
+    Sampler,
+    StepCache,
+    StepRange,
+    Task,
+)
 
 EMBEDDED = entries.entry("embedded")
 VACE = entries.entry("wan2.1-vace-1.3b")
@@ -26,7 +36,9 @@ def plan(tmp_path):
     media = tmp_path / "media"
     media.mkdir()
 
-    def make(entry=VACE, calibrated=(30,), starts=(0,), controlled=False, branches=tuple(Branch), **request):
+    def make(
+        entry=VACE, calibrated=(30,), starts=(0,), controlled=False, branches=tuple(Branch), machine=None, **request
+    ):
         folder = tmp_path / entry.id
         if not folder.exists():
             tiny_folder.write(folder)
@@ -37,7 +49,7 @@ def plan(tmp_path):
                 model_identity(ComponentFiles(folder)), steps, preset.sampler, preset.flow_shift, controlled
             )
             known.record(key, Calibration({branch: [1.0] * steps for branch in branches}, list(starts)))
-        inventory = Inventory(lambda _: LocatedModel(folder), calibrations=known)
+        inventory = Inventory(lambda _: LocatedModel(folder), machine=machine, calibrations=known)
         values = {"width": 832, "height": 480, "model": entry.id, "length_frames": 33, **request}
         return machine_steps.plan_on_machine(take_request(str(media), **values), inventory)
 
@@ -159,3 +171,39 @@ def test_a_lora_of_few_steps_leaves_nothing_to_skip():
     request = take_request("/tmp", model="wan2.1-t2v-14b", quality=Quality.DRAFT, width=832, height=480)
     made = plan_steps.plan(request, entries.entry("wan2.1-t2v-14b"), ["wan2.1-t2v-14b-4step"])
     assert made.sampler is not Sampler.UNIPC and made.no_guidance_interval == NO_GUIDANCE
+
+
+GB = 1_000_000_000
+
+
+def test_what_the_step_cache_keeps_is_counted_in_branches_and_windows(plan):
+    made = plan(step_cache=StepCache.ON)
+    assert made.reused_steps.prompt and made.reused_steps.negative
+    assert kept_residuals(made) == 2 and kept_residuals(plan()) == 0
+    assert kept_residuals(plan(step_cache=StepCache.ON, guidance_scale=1.0)) == 1
+    assert kept_residuals(plan(step_cache=StepCache.ON, length_frames=300)) == 2 * 3
+
+
+def test_where_the_model_would_have_to_make_room_for_the_step_cache_it_is_left_off(plan):
+    """A 14B whose blocks wait in the machine's memory: as much as it takes, and a little more than that."""
+    flow = entries.entry("wan2.1-t2v-14b")
+    asked = {
+        "entry": flow,
+        "resolution": "720p",
+        "width": 1280,
+        "height": 720,
+        "frame_rate": FrameRate(16),
+        "length_frames": 81,
+    }
+    wide = plan(**asked, machine=Machine("cuda", 16 * GB, 64 * GB), step_cache=StepCache.ON)
+    assert wide.reused_steps is not None and "8 bit" not in wide.memory
+    tight = next(
+        machine
+        for gib in range(64, 20, -1)
+        if "8 bit" in plan(**asked, machine=(machine := Machine("cuda", 16 * GB, gib * GB - GB))).memory
+    )
+    tight = Machine("cuda", 16 * GB, tight.host_bytes + GB)
+    without, made = (plan(**asked, machine=tight, step_cache=each) for each in (StepCache.OFF, StepCache.ON))
+    assert made.reused_steps is None and made.forwards == made.all_forwards == 60
+    assert made.no_step_cache in made.notes and "would keep 1.5 GB in the machine's memory" in made.no_step_cache
+    assert made.memory == without.memory and "8 bit" not in made.memory

@@ -184,6 +184,26 @@ def test_a_full_disk_costs_the_steps_and_is_said_once(tmp_path, monkeypatch, cap
     assert len([record for record in caplog.records if "can't be kept" in record.message]) == 1
 
 
+def test_a_step_that_no_memory_is_left_to_write_costs_only_itself(tmp_path, monkeypatch):
+    write, tries = Checkpoint.write, []
+
+    def short_of_memory(self, file, fingerprint):
+        tries.append(self.done)
+        if len(tries) == 1:
+            raise MemoryError
+        write(self, file, fingerprint)
+
+    monkeypatch.setattr(Checkpoint, "write", short_of_memory)
+    with KeptSteps(tmp_path) as steps:
+        steps.find("job")
+        for done in (1, 2):
+            steps.keep(at(done))
+            steps.flush(5)
+    assert tries == [1, 2]
+    with KeptSteps(tmp_path) as steps:
+        assert steps.find("job").done == 2
+
+
 @pytest.mark.parametrize("content", [b"", b"nonsense"])
 def test_a_damaged_file_is_as_none(tmp_path, content):
     (tmp_path / STEPS_FILE).write_bytes(content)

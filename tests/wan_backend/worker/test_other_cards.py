@@ -29,8 +29,8 @@ from wan_backend.loading.wan_model import WanModel
 from wan_backend.loading.weight_shares import Share, SharedBlocks, shared_blocks_of
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.pipelines.conditions import Canvas
-from wan_backend.pipelines.encode import latent_frames
 from wan_backend.pipelines.windows import plan_windows
+from wan_backend.planning.lengths import latent_frames
 from wan_backend.protocol.messages import (
     FrameRate,
     LoraUse,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from tests.wan_backend.worker.executors import RecordingExecutor, asked
 from wan_backend.loading import devices
 from wan_backend.memory.spilled import SENTENCE, SHORT_SENTENCE
 from wan_backend.protocol.media import MEMORY_FILE
-from wan_backend.protocol.messages import FrameRate, PhaseSeconds, Plan, RunParams, TakeRequest
+from wan_backend.protocol.messages import FrameRate, PhaseSeconds, Plan, ReusedSteps, RunParams, StepRange, TakeRequest
 from wan_backend.worker import step_pace
 from wan_backend.worker.progress import MeasuredPace, TakeWork
+from wan_backend.worker.skipped_work import passes_in
 from wan_backend.worker.step_pace import StepPace
 
 GIB = 1 << 30
@@ -54,6 +56,48 @@ def test_a_step_of_which_the_beginning_is_not_known_says_nothing(full_card):
     assert not pace.note(105.0, CARD) and pace.expected_seconds == 5.0
 
 
+def test_a_step_that_is_reused_is_no_measure_for_one_that_is_computed(full_card):
+    pace, now, said = StepPace(), 100.0, []
+    pace.begin(now)
+    for seconds, passes in ((10.0, 2), (0.2, 0), (5.2, 1), (0.2, 0), (10.0, 2), (31.0, 2)):
+        now += seconds
+        said.append(pace.note(now, CARD, passes))
+    assert said == [False] * 5 + [True]
+
+
+def test_how_many_passes_a_step_takes():
+    plan = Plan("any", 32, 32, 5, FrameRate(16), 5, 6, 3.0, 3.0, "unipc")
+    assert [passes_in(plan, step, 1) for step in range(6)] == [2] * 6
+    skipped = {"guided_steps": StepRange(0, 4), "reused_steps": ReusedSteps([2, 3, 5], [3])}
+    assert [passes_in(replace(plan, **skipped), step, 1) for step in range(6)] == [2, 2, 1, 0, 1, 0]
+    assert passes_in(replace(plan, guidance_scale=1.0), 0, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("together", "guided", "alone"), [(1, 1, 1), (2, 0.5, 0.5), (4, 0.5, 0.25)], ids=["halves", "both", "tokens"]
+)
+def test_how_much_of_a_pass_each_of_several_cards_makes(together, guided, alone):
+    plan = Plan("any", 32, 32, 5, FrameRate(16), 5, 6, 3.0, 3.0, "unipc", guided_steps=StepRange(0, 4))
+    plan = replace(plan, cards=2 if together == 1 else 4, cards_per_forward=together)
+    assert [passes_in(plan, step, plan.cards) for step in (0, 5)] == [guided, alone]
+    assert [passes_in(plan, step, 1) for step in (0, 5)] == [2, 1], "one card that was left alone makes all of it"
+
+
+def test_a_take_on_a_full_card_that_reuses_steps_says_nothing(params, full_card, monkeypatch):
+    """Each step takes 10 s a pass, and a fifth of a second if it is reused."""
+    noted, note = [], StepPace.note
+
+    def timed(pace, _now, _device, passes=1.0):
+        pace._began = 0.0
+        noted.append(passes)
+        return note(pace, 0.2 + 10 * [2, 0, 1, 2][len(noted) - 1], CARD, passes)
+
+    monkeypatch.setattr(StepPace, "note", timed)
+    plan = replace(params.plan, reused_steps=ReusedSteps([1], [1, 2]))
+    assert SENTENCE not in RecordingExecutor().run(asked(replace(params, plan=plan))).notes
+    assert noted == [2, 0, 1, 2]
+
+
 def test_elsewhere_nothing_is_asked_of_a_card(monkeypatch):
     monkeypatch.setattr(devices, "used_bytes", lambda _device: 1 / 0)
     monkeypatch.setattr(step_pace, "driver_may_spill", lambda: False)
@@ -64,11 +108,11 @@ def test_elsewhere_nothing_is_asked_of_a_card(monkeypatch):
 
 def test_a_longer_take_may_take_the_square_of_its_tokens():
     pace = MeasuredPace()
-    assert pace.longest_step(TakeWork(10, 8), 4) is None
+    assert pace.longest_pass(TakeWork(10, 8)) is None
     pace.learn(PhaseSeconds(denoise=40.0), TakeWork(tokens=10, passes=8))
-    assert pace.longest_step(TakeWork(10, 8), 4) == pytest.approx(10.0)
-    assert pace.longest_step(TakeWork(30, 8), 4) == pytest.approx(90.0)
-    assert pace.longest_step(TakeWork(5, 8), 4) == pytest.approx(5.0)
+    assert pace.longest_pass(TakeWork(10, 8)) == pytest.approx(5.0)
+    assert pace.longest_pass(TakeWork(30, 8)) == pytest.approx(45.0)
+    assert pace.longest_pass(TakeWork(5, 8)) == pytest.approx(2.5)
 
 
 @pytest.fixture
@@ -79,7 +123,7 @@ def params(t2v_folder, tmp_path) -> RunParams:
 
 
 def test_the_job_says_it_once_and_later_takes_begin_smaller(params, monkeypatch):
-    monkeypatch.setattr(StepPace, "note", lambda _self, now, _device: True)
+    monkeypatch.setattr(StepPace, "note", lambda *_: True)
     executor = RecordingExecutor()
     result = executor.run(asked(params))
     assert result.notes.count(SENTENCE) == 1

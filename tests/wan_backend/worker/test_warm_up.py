@@ -14,6 +14,9 @@ import torch
 
 from tests.wan_backend.worker.executors import RecordingExecutor, asked
 from tests.wan_backend.worker.worker_process import pictures
+from wan_backend.loading import matrix_products
+from wan_backend.loading.matrix_kernels import MATRIX_KERNELS, TorchRows
+from wan_backend.loading.matrix_products import EightBitProduct
 from wan_backend.loading.residency import Room
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.idle import FreeMemory
@@ -21,7 +24,15 @@ from wan_backend.memory.residency_plan import Residency
 from wan_backend.pipelines import text_to_video
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.envelope import Request
-from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest, WarmUpParams
+from wan_backend.protocol.messages import (
+    FrameRate,
+    MatrixPrecision,
+    Plan,
+    RunParams,
+    RunResult,
+    TakeRequest,
+    WarmUpParams,
+)
 from wan_backend.protocol.sentences import in_english
 from wan_backend.worker import idle_memory, warm_up
 from wan_backend.worker.server_connection import RequestListener, WarmUp
@@ -67,6 +78,19 @@ def test_a_job_after_it_loads_nothing_and_makes_the_same_frames(executor, params
     assert loaded(executor) == list(PARTS)
     made = executor.run(asked(params("b" * 32)))
     assert isinstance(made, RunResult) and np.array_equal(pictures(made.take.folder), plain)
+    assert not any(sentence.startswith("Loading") for sentence in executor.sentences)
+
+
+def test_weights_are_loaded_as_the_job_will_multiply_with_them(executor, params, monkeypatch):
+    product = EightBitProduct(dataclasses.replace(MATRIX_KERNELS[1], min_rows=1), TorchRows(), 0.01)
+    monkeypatch.setattr(matrix_products, "_chosen", lambda *_given: product)
+    for number, precision in enumerate((MatrixPrecision.FAST_8_BIT, MatrixPrecision.EXACT, MatrixPrecision.FAST_8_BIT)):
+        job = params(str(number) * 32)
+        plan = dataclasses.replace(job.plan, matrix_precision=precision)
+        request = dataclasses.replace(job.request, matrix_precision=precision)
+        job = dataclasses.replace(job, plan=plan, request=request)
+        executor.warm_up(warmed(dataclasses.replace(job, job_id="")))
+        assert isinstance(executor.run(asked(job)), RunResult)
     assert not any(sentence.startswith("Loading") for sentence in executor.sentences)
 
 
