@@ -204,8 +204,7 @@ class _Bench:
             *("", request, shared, self.model.folder.as_posix(), self.model.device.type),
             memory_budget_bytes=self.budget_bytes,
         )
-        how = self.model.device, memory.eight_bit
-        self.others.prepare(params, *how, begin_at_once=False, shares=way.shares)
+        self.others.prepare(params, self.model, memory, begin_at_once=False)
         self.others.turn("transformer")
         if not self.others.wait_until_ready(READY_SECONDS):
             failed = next((process.failed for process in self.others.processes if process.failed), "")

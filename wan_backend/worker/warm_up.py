@@ -53,8 +53,7 @@ def get_ready(
     others = others if job.plan.cards > 1 else None
     plan = JobMemory(model, job, shares_of(job.plan) if others is not None else 1).plan
     if others is not None:  # they go on loading after this, as long as nothing else is asked
-        product = "" if model.matrix_product is None else model.matrix_product.kernel.name
-        others.warm_up(job, model.device, plan.eight_bit, plan.shares, product)
+        others.warm_up(job, model, plan)
     placement = PlacedModel(model, plan, checked, checked, job.plan.loras, on_read, findings)
     channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
     components = [component for component in ORDER if component in model.components]

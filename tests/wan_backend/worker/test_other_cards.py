@@ -52,6 +52,7 @@ from wan_backend.worker.kept_steps import fingerprint
 from wan_backend.worker.other_cards import OtherCards
 from wan_backend.worker.other_process import Process
 from wan_backend.worker.take_job import GOES_ON_ALONE
+from wan_backend.worker.team import OTHER_WEIGHTS, Team
 
 pytestmark = pytest.mark.ci
 
@@ -68,7 +69,7 @@ LATE = """
 import sys
 sys.stdin.buffer.readline()
 print('{"said": "failed", "number": 4, "words": "it is late", "payload_bytes": 0}')
-print('{"said": "ready", "number": 7, "payload_bytes": 0}', flush=True)
+print('{"said": "ready", "number": 7, "weights": "", "payload_bytes": 0}', flush=True)
 sys.stdin.read()
 """
 
@@ -425,12 +426,8 @@ def test_nobody_waits_for_a_card_that_is_not_ready(vace_folder, params):
 
 
 def test_why_a_card_takes_no_part_is_said(shared, vace_folder, params, monkeypatch):
-    prepare = OtherCards.prepare
-
-    def for_a_card(self, params, _device, *how):
-        prepare(self, params, torch.device("cuda"), *how)
-
-    monkeypatch.setattr(OtherCards, "prepare", for_a_card)
+    prepare = Team.prepare
+    monkeypatch.setattr(Team, "prepare", lambda *to, **job: prepare(*to, **{**job, "device": "cuda"}))
     _, forwards, notes = on_two(params(vace_folder), shared)
     assert forwards == 0 and len(notes) == 1 and "torch finds no such card" in notes[0]
 
