@@ -4,9 +4,9 @@ What they exchange goes from card to card: by NCCL, and between processors by Gl
 process that died or hangs, so a `Watch` on the worker's side looks whether the forward goes on, and breaks the group if
 it doesn't. A broken group is never mended; its processes join another one.
 
-All that a group exchanges, tokens and weights, goes by one communicator, and each process asks for it in the same order.
-So they can't wait for one another in a circle, whatever else makes one of them wait for its card, as memory that is
-given back or a kernel that is loaded does: whoever is behind waits only for what the others have asked for already.
+All that a group exchanges, tokens and weights, goes by one communicator, and each process asks for it in the same
+order. So they can't wait for one another in a circle, whatever else makes one of them wait for its card, as memory that
+is given back or a kernel that is loaded does: whoever is behind waits only for what the others have asked for already.
 With a communicator for each of two kinds, that would hold only where a card has room to run both at once, and breaking
 up the one would wait for the other.
 """
@@ -41,6 +41,9 @@ AROUND = {
     "NCCL_SOCKET_IFNAME": "lo",
 }
 """What the libraries find in the environment unless it says something else."""
+OVER_VARIABLE, GLOO = "WAN_VSE_CARDS_OVER", "gloo"
+"""Where that is set to this, cards exchange by Gloo, through the machine's memory. It is slow, and for trying things
+where NCCL can't be: it takes no two processes on one card."""
 ABORT_SECONDS = 5.0
 """How long anybody waits for a group to break up; it was half a second on two cards."""
 LOOK_SECONDS = 0.1
@@ -206,7 +209,7 @@ def _backend(store: str, rank: int, size: int, device: torch.device) -> Any:
         os.environ.setdefault(name, value)
     file = around.FileStore(store, size)
     file.set_timeout(TIMEOUT)
-    if device.type == "cuda":
+    if device.type == "cuda" and os.environ.get(OVER_VARIABLE) != GLOO:
         if not c10d.is_nccl_available():
             raise GroupBroken("this torch has no NCCL")
         on_cards = c10d.ProcessGroupNCCL.Options()

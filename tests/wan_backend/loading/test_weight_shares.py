@@ -148,7 +148,7 @@ def test_each_block_is_asked_for_where_the_attention_of_the_one_before_begins_an
 
     blocks = len(module.blocks) + len(getattr(module, "vace_blocks", ()))
     by_heads, back = ["tokens"] * 3, ["tokens"]
-    each = ["weights", *(by_heads + ["weights"] + back) * (blocks - 1), *by_heads, *back, "tokens"]
+    each = ["weights", *[*by_heads, "weights", *back] * (blocks - 1), *by_heads, *back, "tokens"]
     assert Threads(3).each(order) == [each * 2] * 3
 
 
