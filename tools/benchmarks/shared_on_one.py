@@ -92,6 +92,8 @@ def main() -> int:
 def _pair(model: RandomModel, work: Work, takes: int, gib: float) -> None:
     """Takes of two processes, compared with one's."""
     one = _take(model, work, None, RESIDENT, NOWHERE)
+    model.drop("transformer")  # off the card; one that is read again is in the machine's memory
+    devices.release(model.device)
     os.environ[OVER_VARIABLE] = GLOO
     others, budget_bytes = OtherCards([dict(os.environ)], cards.RANDOM_COMMAND), int(gib * GIB)
     try:
