@@ -17,6 +17,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -61,6 +62,7 @@ def main() -> int:
     """Measure and print; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--random-weights", choices=list(TRANSFORMER_CONFIGS), default="14B")
+    parser.add_argument("--layers", type=int, help="so many, in place of all of the transformer's")
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--frames", type=int, default=81)
     parser.add_argument("--steps", type=int, default=3)
@@ -77,9 +79,11 @@ def main() -> int:
     device = devices.choose(options.device)
     width, height = map(int, options.size.split("x"))
     work = Work(width, height, options.frames, options.steps, 1.0, 3.0)
-    model = RandomModel(options.random_weights, device, held=True)
+    size = options.random_weights + (f":{options.layers}" if options.layers else "")
+    encoder = {"encoder_layers": 1} if options.pair else {}  # no prompt is read well by random weights
+    model = RandomModel(size, device, held=True, **encoder)
     devices.release(device)
-    _write(f"{options.random_weights} {options.size}, {options.frames} frames, {options.gib:g} GiB, {vars(options)}")
+    _write(f"{size} {options.size}, {options.frames} frames, {options.gib:g} GiB, {vars(options)}")
     if options.pair:
         _pair(model, work, options.takes, options.gib)
     else:
@@ -117,8 +121,10 @@ def _prepare(others: OtherCards, model: RandomModel, work: Work, engine: Ours, b
     )
     others.prepare(params, model, engine.placement.plan, begin_at_once=False)
     others.turn("transformer")
+    began = time.monotonic()
     if not others.wait_until_ready(cards.READY_SECONDS):
         raise SystemExit(f"the other process didn't get ready: {[each.failed for each in others.processes]}")
+    _write(f"the other process was ready after {time.monotonic() - began:.1f} s")
 
 
 class Made:

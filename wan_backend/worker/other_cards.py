@@ -175,11 +175,16 @@ class OtherCards:
             for team in self._teams:
                 team.turn(number, component, self._device, partial(self._weights_of, component))
 
+    @property
+    def are_lost(self) -> bool:
+        """Whether some of them take no part in this job any more, or none ever did."""
+        return not self._teams or any(team.is_lost for team in self._teams)
+
     def wait_until_ready(self, timeout_seconds: float) -> bool:
         """Wait until all take part; False if they don't in time."""
         deadline = time.monotonic() + timeout_seconds
         while not all(team.is_ready for team in self._teams):
-            if time.monotonic() >= deadline or any(team.is_lost for team in self._teams):
+            if time.monotonic() >= deadline or self.are_lost:
                 return False
             time.sleep(LOOK_SECONDS)
         return bool(self._teams)
