@@ -99,17 +99,17 @@ class RandomModel(WanModel):
         size: str,
         device: torch.device,
         held: bool = False,
-        encoder_layers: int = UMT5_XXL["num_layers"],
+        encoder_layers: int | None = None,
         reads_prompts: bool = True,
     ) -> None:
-        """A `size` of TRANSFORMER_CONFIGS, or one with another number of layers, as "14B:8".
+        """A `size` of TRANSFORMER_CONFIGS, or one with another number of layers, as "14B:8". `encoder_layers` are the text encoder's, if not all.
 
         With `held`, the transformers' weights stay in the machine's memory too: they can be dropped. A model that
         doesn't read prompts has a text encoder that takes no time to make, and no memory.
         """
         kind_of_size, _, layers = size.partition(":")
         widths = {**TRANSFORMER_CONFIGS[kind_of_size], **({"num_layers": int(layers)} if layers else {})}
-        encoding = {**UMT5_XXL, "num_layers": encoder_layers}
+        encoding = {**UMT5_XXL, "num_layers": encoder_layers or UMT5_XXL["num_layers"]}
         self._held: dict[str, Any] = {}
         self.folder = Path("random weights") / size
         self.device = device
