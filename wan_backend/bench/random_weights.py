@@ -102,7 +102,8 @@ class RandomModel(WanModel):
         encoder_layers: int | None = None,
         reads_prompts: bool = True,
     ) -> None:
-        """A `size` of TRANSFORMER_CONFIGS, or one with another number of layers, as "14B:8". `encoder_layers` are the text encoder's, if not all.
+        """A `size` of TRANSFORMER_CONFIGS, or one with another number of layers, as "14B:8"; `encoder_layers` are the
+        text encoder's, if not all.
 
         With `held`, the transformers' weights stay in the machine's memory too: they can be dropped. A model that
         doesn't read prompts has a text encoder that takes no time to make, and no memory.
