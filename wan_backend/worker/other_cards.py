@@ -36,7 +36,8 @@ from ..pipelines.step_cache import Forward
 from ..pipelines.stopping import ShouldStop, check, never
 from ..planning.calibrations import Branch
 from ..protocol.conversion import to_json
-from ..protocol.messages import Plan, RunParams
+from ..protocol.errors import Refusal
+from ..protocol.messages import LoraUse, Plan, RunParams
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..protocol.workers import OTHER_CARDS_VARIABLE
 from .card_group import finish
@@ -145,7 +146,7 @@ class OtherCards:
         self.start()
         self.forwards_made, self._turn, self._device = 0, "", model.device
         self._should_stop, self._steps_left, self._shares = should_stop, steps_left, memory.shares
-        self._weights_of = lambda component: weights_mark(model, component, params.plan.loras, memory.shares)
+        self._weights_of = lambda component: _mark(model, component, params.plan.loras, memory.shares)
         self._make_teams(params.plan)
         job = {
             "job": to_json(params),
@@ -341,6 +342,14 @@ class OtherCards:
         frame = packed({"do": do, "number": self._next(), **values})
         for process in self.processes:
             process.tell(frame)
+
+
+def _mark(model: WanModel, component: str, loras: Sequence[LoraUse], shares: int) -> str:
+    """The mark of the worker's weights; none where a LoRA that it has on is gone from the disk: then others can't."""
+    try:
+        return weights_mark(model, component, loras, shares)
+    except Refusal:
+        return ""
 
 
 def _as_wanted(before: Team | None, processes: list[Process], with_worker: bool) -> Team | None:
