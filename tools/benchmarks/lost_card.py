@@ -67,7 +67,7 @@ def made(
         memory = engine.placement.plan
         if memory.shares != shares:
             raise SystemExit("a card has no room for its share of the transformer")
-        others.prepare(params, model.device, memory.eight_bit, begin_at_once=False, shares=shares)
+        others.prepare(params, model, memory, begin_at_once=False)
         others.turn("transformer")
         if not others.wait_until_ready(cards.READY_SECONDS):
             raise SystemExit("the other cards didn't get ready")

@@ -57,9 +57,6 @@ class Alone:
         for part in output.split(own.numel()):
             part.copy_(own)
 
-    def agree_on(self, mark: int) -> None:
-        """There is nobody who could have another."""
-
 
 def main() -> int:
     """Measure and print; the exit code."""
@@ -100,10 +97,10 @@ def main() -> int:
 @torch.no_grad()
 def _gathered(transformer: Any, inputs: dict[str, Any], device: torch.device, whole: float) -> str:
     """What a forward takes whose blocks are gathered from a group of one; the transformer is of no use afterwards."""
-    group = CardGroup(str(Path(tempfile.mkdtemp(), "store")), 0, 1, device, gathers=True)
+    group = CardGroup(str(Path(tempfile.mkdtemp(), "store")), 0, 1, device)
     expected = transformer(**inputs, exchange=group)[0].clone()
     split = _seconds(transformer, {**inputs, "exchange": group}, device)
-    blocks = weight_shares.shared("transformer", transformer, device, Share(0, 1), "weights")
+    blocks = weight_shares.shared("transformer", transformer, device, Share(0, 1))
     blocks.enter()
     devices.release(device)
     alike = torch.equal(transformer(**inputs, exchange=group)[0], expected)

@@ -35,7 +35,7 @@ from .caps import GIB, capped
 from .engines import EngineRun, Ours, Work, as_request, run_once
 
 RANDOM_COMMAND = (sys.executable, "-m", "wan_backend.bench.random_other_card")
-READY_SECONDS = 900.0
+READY_SECONDS, SAY_SECONDS = 900.0, 10.0
 WARM_UP_STEPS = 1
 ONE_CARD = Sentence("torch doesn't find {cards} cards, which this compares with one; --device cpu shows the way.")
 NO_ROOM = Sentence("A card has no room for its share of the transformer; give another number of cards, or more --gib.")
@@ -139,6 +139,12 @@ def row(first: dict[str, Any], way: dict[str, Any]) -> str:
     )
 
 
+def _say(line: str) -> None:
+    """How far it is, beside the table."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
 def _write(lines: str) -> None:
     sys.stdout.write(lines + "\n")
     sys.stdout.flush()
@@ -186,8 +192,11 @@ class _Bench:
         if model.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(model.device)
         began = time.monotonic()
-        measured.latents = run_once(engine, measured.run, model.device)
+        run = measured.run
+        measured.latents = run_once(engine, run, model.device)
         measured.seconds.append(time.monotonic() - began)
+        phases = ", ".join(f"{name} {getattr(run, name).seconds[-1]:.1f}" for name in ("encode", "denoise", "decode"))
+        _say(f"{way.name}: {work.steps} steps made ({phases} s)")
         if model.device.type == "cuda":
             measured.most_bytes = max(measured.most_bytes, torch.cuda.max_memory_reserved(model.device))
         if way.cards > 1:
@@ -204,12 +213,22 @@ class _Bench:
             *("", request, shared, self.model.folder.as_posix(), self.model.device.type),
             memory_budget_bytes=self.budget_bytes,
         )
-        how = self.model.device, memory.eight_bit
-        self.others.prepare(params, *how, begin_at_once=False, shares=way.shares)
+        self.others.prepare(params, self.model, memory, begin_at_once=False)
         self.others.turn("transformer")
-        if not self.others.wait_until_ready(READY_SECONDS):
+        if not self._are_ready(way):
             failed = next((process.failed for process in self.others.processes if process.failed), "")
             raise _refusal(NOT_READY.with_values(reason=failed or "they ended, or can't reach each other"))
+
+    def _are_ready(self, way: Way) -> bool:
+        """Wait for the others, which make the model first, or bring it to its place."""
+        began = time.monotonic()
+        while not self.others.wait_until_ready(SAY_SECONDS):
+            waited = time.monotonic() - began
+            if self.others.are_lost or waited > READY_SECONDS:
+                return False
+            _say(f"{way.name}: the other cards aren't ready after {waited:.0f} s")
+        _say(f"{way.name}: the other cards were ready after {time.monotonic() - began:.1f} s")
+        return True
 
 
 def _figures(one: Measurement, each: Measurement) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def model_of(params: RunParams, before: WanModel | None) -> WanModel:
     """The random model whose size is the last part of the folder's name, with the weights that it has everywhere.
 
-    With a memory budget, torch has no more of the card than that.
+    It reads no prompts: the first card does. With a memory budget, torch has no more of the card than that.
     """
     from ..loading import devices
     from .caps import GIB, limit
@@ -26,7 +26,7 @@ def model_of(params: RunParams, before: WanModel | None) -> WanModel:
     if before is not None:
         return before
     size, budget_bytes = params.model_folder.rpartition("/")[2], params.memory_budget_bytes
-    model = RandomModel(size, devices.choose(params.device), held=budget_bytes is not None)
+    model = RandomModel(size, devices.choose(params.device), held=budget_bytes is not None, reads_prompts=False)
     devices.release(model.device)
     if budget_bytes is not None:
         limit(model.device, budget_bytes / GIB)

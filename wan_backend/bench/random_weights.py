@@ -94,21 +94,38 @@ CLIP_HUGE: dict[str, Any] = {
 class RandomModel(WanModel):
     """A Wan model that is in no folder; a component that was dropped can't be read again."""
 
-    def __init__(self, size: str, device: torch.device, held: bool = False) -> None:
-        """With `held`, the transformers' weights stay in the machine's memory too: they can be dropped."""
+    def __init__(
+        self,
+        size: str,
+        device: torch.device,
+        held: bool = False,
+        encoder_layers: int | None = None,
+        reads_prompts: bool = True,
+    ) -> None:
+        """A `size` of TRANSFORMER_CONFIGS, or one with another number of layers, as "14B:8"; `encoder_layers` are the
+        text encoder's, if not all.
+
+        With `held`, the transformers' weights stay in the machine's memory too: they can be dropped. A model that
+        doesn't read prompts has a text encoder that takes no time to make, and no memory.
+        """
+        kind_of_size, _, layers = size.partition(":")
+        widths = {**TRANSFORMER_CONFIGS[kind_of_size], **({"num_layers": int(layers)} if layers else {})}
+        encoding = {**UMT5_XXL, "num_layers": encoder_layers or UMT5_XXL["num_layers"]}
         self._held: dict[str, Any] = {}
         self.folder = Path("random weights") / size
         self.device = device
         self.precision = Precision.for_device(device)
-        self.architecture = LAYOUTS.get(size, Architecture.TEXT)
-        self.boundary = BOUNDARIES.get(size)
+        self.architecture = LAYOUTS.get(kind_of_size, Architecture.TEXT)
+        self.boundary = BOUNDARIES.get(kind_of_size)
         self.classes = {"transformer": "WanTransformer3DModel", "vae": "AutoencoderKLWan"}
         self._scheduler: Any = make_scheduler()
         torch.manual_seed(0)
-        with made_on(device, self.precision.text_encoder):
-            text_encoder: Any = UMT5EncoderModel(UMT5Config(**UMT5_XXL))
+        with made_on(device if reads_prompts else torch.device("meta"), self.precision.text_encoder):
+            text_encoder: Any = UMT5EncoderModel(UMT5Config(**encoding))
+        if not reads_prompts:
+            text_encoder.to_empty(device="cpu").tie_weights()  # pages that nobody touches
         with made_on(device, self.precision.vae):
-            vae: Any = AutoencoderKLWan(**VAES.get(size, {}))
+            vae: Any = AutoencoderKLWan(**VAES.get(kind_of_size, {}))
         self._components = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder, "vae": vae}
         if self.architecture.looks_at_pictures:
             with made_on(device, self.precision.image_encoder):
@@ -117,10 +134,11 @@ class RandomModel(WanModel):
             processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
             self._components |= {"image_encoder": seeing, "image_processor": processor}
         kind = "WanVACETransformer3DModel" if self.controlled else "WanTransformer3DModel"
+        torch.manual_seed(0)  # whatever was made before, these have the same weights in each process
         for name in ("transformer", "transformer_2") if self.boundary is not None else ("transformer",):
             with made_on(device, self.precision.transformer):
                 made: Any = TRANSFORMER_CLASSES[kind]
-                self._components[name] = made(text_dim=UMT5_XXL["d_model"], **TRANSFORMER_CONFIGS[size])
+                self._components[name] = made(text_dim=UMT5_XXL["d_model"], **widths)
             restore_fp32(self._components[name])
             self.classes[name] = kind
         for component in self.components:

@@ -161,7 +161,8 @@ def _forward(
     which = None
     if timestep.ndim == 2:  # a clip has few different times: those of what is given, and of the rest
         timestep, which = torch.unique(timestep[0], return_inverse=True)
-    split = None if exchange is None else TokenSplit(exchange, math.prod(grid))
+    meanwhile = (lambda: None) if shares is None else shares.bring_next
+    split = None if exchange is None else TokenSplit(exchange, math.prod(grid), meanwhile)
     if split is not None and which is not None:
         which = which[split.own]
     time, shifts, texts, seen = transformer.condition_embedder(
@@ -324,6 +325,7 @@ def _self_attention(
     if split is None:
         return _attend(attn, settings, query, key, value, whole=True)
     query, key, value = split.by_heads(query), split.by_heads(key), split.by_heads(value)
+    split.meanwhile()
     if query.numel():  # there may be more cards than heads
         query = _attend(attn, settings, query, key, value).view(query.shape)
     return split.by_tokens(query, attn.heads).flatten(2, 3)

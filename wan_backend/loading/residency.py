@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -64,7 +65,9 @@ class Room:
         """`plan` with the memory that is left over given to the transformer's chunks."""
         if plan.transformer is Residency.BLOCK_OFFLOADED:
             return plan
-        chunk_bytes = larger_chunk(self.device_bytes - plan.peak_bytes)
+        # Beside a share, decoding has the peak, and leaves more for the steps.
+        most = plan.bytes_during("transformer", self.needs) if plan.shares > 1 else plan.peak_bytes
+        chunk_bytes = larger_chunk(self.device_bytes - most)
         return replace(plan, token_chunk_bytes=chunk_bytes).with_peak(self.needs)
 
 
@@ -93,6 +96,15 @@ def room_for(
         host = min(host, host_budget_bytes)
         free = min(free, host_budget_bytes) if on_cpu else free
     return Room(needs, free, host, on_cpu)
+
+
+def weights_mark(model: WanModel, component: str, loras: Sequence[LoraUse], shares: int) -> str:
+    """The same wherever a job has the same weights of a component, in as many shares; raises Refusal if a LoRA is gone.
+
+    The model has to be placed, by which its weights have their form.
+    """
+    worn = [(*one.file, one.strength) for one in applying_loras.requested_loras(loras)]
+    return hashlib.sha256(f"{component} {model.fingerprint(component)} {worn} {shares}".encode()).hexdigest()
 
 
 def transformer_width(model: WanModel) -> TransformerWidth:
@@ -218,10 +230,8 @@ class PlacedModel:
 
     def _shared(self, component: str, module: Any) -> SharedBlocks:
         """What keeps the share of a transformer; it goes from memory if that can't be made."""
-        loras = [one.file for one in applying_loras.applied_loras(module)]
-        name = f"{component} {self.model.fingerprint(component)} {loras}"
         try:
-            return weight_shares.shared(component, module, self.model.device, self._share, name)
+            return weight_shares.shared(component, module, self.model.device, self._share)
         except BaseException:  # some of its blocks have let go of their weights
             self.model.drop(component)
             raise

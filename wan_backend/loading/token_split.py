@@ -8,6 +8,7 @@ alike: every number of tokens and heads can be split, and nothing is padded.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Protocol
 
@@ -16,7 +17,11 @@ from torch import Tensor
 
 
 class Exchange(Protocol):
-    """The cards that compute a forward pass together, as one of them sees them."""
+    """The cards that compute a forward pass together, as one of them sees them.
+
+    All of them exchange the same things in the same order. On a card, the stream that is set waits for what comes, and
+    one thing comes after the other.
+    """
 
     @property
     def rank(self) -> int:
@@ -33,13 +38,7 @@ class Exchange(Protocol):
         """
 
     def gather(self, output: Tensor, own: Tensor) -> None:
-        """Have in `output` what each card has as `own`, in their order; all of them are as large, and flat.
-
-        It doesn't wait for what goes by `__call__`, nor that for it.
-        """
-
-    def agree_on(self, mark: int) -> None:
-        """Raise an error unless all cards have this mark."""
+        """Have in `output` what each card has as `own`, in their order; all of them are as large, and flat."""
 
 
 def shares(count: int, parts: int) -> list[slice]:
@@ -52,8 +51,11 @@ def shares(count: int, parts: int) -> list[slice]:
 class TokenSplit:
     """The shares of the tokens of one forward pass, and what the cards exchange in it."""
 
-    def __init__(self, exchange: Exchange, tokens: int) -> None:
-        self._exchange, self._count = exchange, tokens
+    def __init__(self, exchange: Exchange, tokens: int, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """`meanwhile()` is called in each block once its tokens are there by heads: the longest time before the next
+        exchange begins.
+        """
+        self._exchange, self._count, self.meanwhile = exchange, tokens, meanwhile
         self._tokens = [_length(each) for each in shares(tokens, exchange.size)]
         self.own = shares(tokens, exchange.size)[exchange.rank]
         """Which tokens this card has."""

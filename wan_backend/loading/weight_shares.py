@@ -5,13 +5,14 @@ before a block works, the cards gather its weights from one another, into one of
 it works. Each card then computes with the whole block, to the bit as if it had it. Nothing of the blocks is kept in the
 machine's memory, so whoever stays behind alone reads the transformer again. What is in no block, every card has whole.
 
-The cards have to gather the same blocks in the same order. So each forward pass begins with nothing on its way and the
-order known, whatever happened before it, and with the cards' word that they have shares of the same weights.
+The cards have to gather the same blocks in the same order, between the same exchanges of tokens. So each forward pass
+begins with nothing on its way and the order known, whatever happened before it; and the next block is asked for at one
+place of each, which is where attention begins: it comes while that works, and no token waits for it. That all have
+shares of the same weights, they tell one another before (`worker.team`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,6 @@ from .block_offload import Block, BlockOffload, aligned, blocks_of, offload_of, 
 from .token_split import Exchange
 
 log = logging.getLogger(__name__)
-
-MARK_BYTES = 7
-"""Of what tells weights from others, as a whole number that 64 bits hold with its sign."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +78,15 @@ class _SharedBlock(Block):
 class SharedBlocks(BlockOffload):
     """A module of which this card has one share of several; runs between `enter` and `leave`, begun by `begin`."""
 
-    def __init__(
-        self, module: nn.Module, blocks: Sequence[nn.Module], device: torch.device, share: Share, name: str
-    ) -> None:
+    def __init__(self, module: nn.Module, blocks: Sequence[nn.Module], device: torch.device, share: Share) -> None:
         """Keep the share on the device, and let go of all other weights of the blocks, block by block.
 
-        `name` tells the weights from others of the same shapes. Raises torch.OutOfMemoryError, and whatever reading
-        raises, with the module of no use any more.
+        Raises torch.OutOfMemoryError, and whatever reading raises, with the module of no use any more.
         """
         self.share = share
         super().__init__(module, blocks, device, ())
         for tensor in self.outside():
             tensor.data = tensor.data.to("cpu")
-        forms = [(tuple(slot.shape), str(slot.dtype)) for block in self._blocks for slot in block.slots]
-        digest = hashlib.sha256(f"{name} {share.size} {forms}".encode()).digest()
-        self._mark = int.from_bytes(digest[:MARK_BYTES], "big")
         self._exchange: Exchange | None = None
         log.info("%d bytes of %d blocks are kept, a share of %d", self.kept_bytes, len(blocks), share.size)
 
@@ -115,17 +107,20 @@ class SharedBlocks(BlockOffload):
     def begin(self, exchange: Exchange | None, order: Sequence[nn.Module]) -> None:
         """A forward pass begins, in which these blocks work in that order; all cards of the exchange begin it.
 
-        Raises SharesApart if there is no exchange between the cards that have the shares, and what that raises where
-        they have others than these.
+        Raises SharesApart if there is no exchange between the cards that have the shares.
         """
         if exchange is None or (exchange.rank, exchange.size) != (self.share.rank, self.share.size):
             raise SharesApart("the cards that have the other shares of the weights aren't there")
-        exchange.agree_on(self._mark)
         self._exchange, self._last = exchange, None
         self._coming.clear()
         numbers = [self._number[id(block)] for block in order]
         self._after = {number: number for number in self._number.values()} | dict(pairwise(numbers))
         self._coming[numbers[0]] = self._fetch(numbers[0], avoid=None)
+
+    def bring_next(self) -> None:
+        """Begin to gather the block after the one that works, if there is one."""
+        if self._last is not None:
+            super()._fetch_next(self._last)
 
     def leave(self) -> None:
         """Take everything but the share from the device."""
@@ -137,6 +132,9 @@ class SharedBlocks(BlockOffload):
 
     def _learn(self, before: int, number: int) -> None:
         """Nothing: the order is known."""
+
+    def _fetch_next(self, number: int) -> None:
+        """Nothing yet: `bring_next` does it."""
 
     def _fill(self, target: Tensor, number: int) -> None:
         if self._exchange is None:
@@ -150,14 +148,14 @@ def shared_blocks_of(module: Any) -> SharedBlocks | None:
     return known if isinstance(known, SharedBlocks) else None
 
 
-def shared(component: str, module: Any, device: torch.device, share: Share, name: str) -> SharedBlocks:
+def shared(component: str, module: Any, device: torch.device, share: Share) -> SharedBlocks:
     """The shared blocks of a component's `module`, made unless it has them in place of any other offload."""
     known = shared_blocks_of(module)
     if known is None:
         other = offload_of(module)
         if other is not None:
             other.remove()
-        known = module.block_offload = SharedBlocks(module, blocks_of(component, module), device, share, name)
+        known = module.block_offload = SharedBlocks(module, blocks_of(component, module), device, share)
     return known
 
 

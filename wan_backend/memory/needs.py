@@ -58,7 +58,7 @@ FIXED_BYTES = 500_000_000
 BLOCK_OFFLOADED_SHARE = 0.09
 """About how much of a block-offloaded component's weights is on the device at once: two blocks and the ends."""
 GATHERING_BYTES = 400_000_000
-"""About what NCCL takes for itself on each card of a group that exchanges tokens and gathers weights."""
+"""About what NCCL takes for itself on each card of a group that exchanges tokens and weights."""
 EIGHT_BIT_SHARE = 0.53
 """What is left of a transformer's 16-bit weights if those of its blocks are kept in 8 bit."""
 TILE_STEP_PIXELS, MIN_TILE_PIXELS, MAX_TILE_PIXELS = 32, 192, 1024
@@ -211,11 +211,6 @@ class Needs:
     def transformer_block_offloaded(self) -> int:
         """The peak of denoising with a few of the transformer's blocks at a time on the device."""
         return int(self.expert * BLOCK_OFFLOADED_SHARE) + self.denoise
-
-    @property
-    def gathered(self) -> int:
-        """What of a transformer whose weights several cards share is on each beside its share while it runs."""
-        return int(self.expert * BLOCK_OFFLOADED_SHARE) + GATHERING_BYTES
 
     def vae_alone(self, tile_pixels: int = 0) -> int:
         """The peak of decoding in such tiles with the autoencoder on the device and nothing else."""

@@ -16,7 +16,6 @@ from enum import StrEnum
 from .needs import (
     BLOCK_OFFLOADED_SHARE,
     GATHERING_BYTES,
-    MIN_TILE_PIXELS,
     TOKEN_CHUNK_BYTES,
     Needs,
     bytes_of_larger_chunk,
@@ -208,33 +207,21 @@ def choose_shared(needs: Needs, device_bytes: int, host_bytes: int, shares: int)
 
 
 def _shared(needs: Needs, device_bytes: int, host_bytes: int, shares: int, one_expert: bool) -> MemoryPlan | None:
-    share = (needs.expert if one_expert else needs.experts) // shares
-    left = device_bytes - share - needs.vae
-    host_bytes = room_of_weights(needs, host_bytes)
-    denoise = needs.gathered + needs.denoise_in(shares)
-    if denoise > left or needs.decode_in(MIN_TILE_PIXELS) > left:
-        return None
-    visits = Residency.OFFLOADED if needs.encoders <= host_bytes else Residency.RELOADED
-    work = max(needs.encode, needs.decode, denoise)
-    choices = (
-        (Residency.RESIDENT, needs.encoders + work),
-        (visits, needs.encoder_alone),
-        (Residency.BLOCK_OFFLOADED, needs.encoder_block_offloaded),
+    visits = Residency.OFFLOADED if needs.encoders <= room_of_weights(needs, host_bytes) else Residency.RELOADED
+    choices = (Residency.RESIDENT, visits, Residency.BLOCK_OFFLOADED)
+    plans = (
+        MemoryPlan(
+            *(encoder, Residency.SHARED, Residency.RESIDENT, 0, one_expert),
+            forget_encoder=encoder is Residency.BLOCK_OFFLOADED and visits is Residency.RELOADED,
+            shares=shares,
+        )
+        for encoder in choices
     )
-    encoder = next((residency for residency, most in choices if most <= left), None)
-    if encoder is None:
-        return None
-    plan = MemoryPlan(
-        encoder,
-        Residency.SHARED,
-        Residency.RESIDENT,
-        0,
-        one_expert=one_expert,
-        tile_pixels=needs.tile_for(device_bytes - share),
-        forget_encoder=encoder is Residency.BLOCK_OFFLOADED and visits is Residency.RELOADED,
-        shares=shares,
+    with_tiles = (
+        replace(plan, tile_pixels=needs.tile_for(device_bytes - plan.bytes_of_shares("vae", needs))).with_peak(needs)
+        for plan in plans
     )
-    return plan.with_peak(needs)
+    return next((plan for plan in with_tiles if plan.peak_bytes <= device_bytes), None)
 
 
 def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:

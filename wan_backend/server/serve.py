@@ -241,7 +241,7 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
         "--share-weights",
         action="store_true",
         help="with --cards-per-take: have the cards hold a transformer between them where one has no room for it, "
-        "in place of moving its blocks from the machine's memory (not measured on cards yet)",
+        "in place of moving its blocks from the machine's memory; measured on cards with NVLink",
     )
     parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of each device")
 

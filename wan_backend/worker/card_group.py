@@ -3,6 +3,12 @@
 What they exchange goes from card to card: by NCCL, and between processors by Gloo. Both would wait without end for a
 process that died or hangs, so a `Watch` on the worker's side looks whether the forward goes on, and breaks the group if
 it doesn't. A broken group is never mended; its processes join another one.
+
+All that a group exchanges, tokens and weights, goes by one communicator, and each process asks for it in the same
+order. So they can't wait for one another in a circle, whatever else makes one of them wait for its card, as memory that
+is given back or a kernel that is loaded does: whoever is behind waits only for what the others have asked for already.
+With a communicator for each of two kinds, that would hold only where a card has room to run both at once, and breaking
+up the one would wait for the other.
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ import torch
 from torch import Tensor
 
 from ..pipelines import transfers
+from .exchange_ledger import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +41,9 @@ AROUND = {
     "NCCL_SOCKET_IFNAME": "lo",
 }
 """What the libraries find in the environment unless it says something else."""
+OVER_VARIABLE, GLOO = "WAN_VSE_CARDS_OVER", "gloo"
+"""Where that is set to this, cards exchange by Gloo, through the machine's memory. It is slow, and for trying things
+where NCCL can't be: it takes no two processes on one card."""
 ABORT_SECONDS = 5.0
 """How long anybody waits for a group to break up; it was half a second on two cards."""
 LOOK_SECONDS = 0.1
@@ -48,25 +58,23 @@ class GroupBroken(RuntimeError):
 class CardGroup:
     """`loading.token_split.Exchange` between processes."""
 
-    def __init__(self, store: str, rank: int, size: int, device: torch.device, gathers: bool = False) -> None:
+    def __init__(self, store: str, rank: int, size: int, device: torch.device) -> None:
         """Join the others; `store` is a file that isn't there yet, by which they find one another. Raises GroupBroken.
 
-        It waits until all are there. With `gathers`, they have connections of their own for `gather`.
+        It waits until all are there.
         """
         self.rank, self.size = rank, size
         self.went_on_at, self.longest_pause = 0.0, 0.0
         """When the forward that is being computed went on last, and the longest that it didn't, in seconds."""
         self.is_broken = False
+        self.ledger = Ledger(device)
+        """What is exchanged in the forward that is being computed."""
         self._device = device
         self._backend: Any = None
-        self._gathering: Any = None
         try:
             with _as_broken():
                 self._backend = _backend(store, rank, size, device)
                 self._greet()
-                if gathers:
-                    self._gathering = _backend(f"{store} gathering", rank, size, device)
-                    self.agree_on(size)
         except GroupBroken:
             self.break_up()
             raise
@@ -74,34 +82,28 @@ class CardGroup:
     def begin(self) -> None:
         """A forward pass begins."""
         self.went_on_at = time.monotonic()
+        self.ledger.begin()
 
     def __call__(self, output: Tensor, sent: Tensor, output_sizes: list[int], sent_sizes: list[int]) -> None:
         """See Exchange. Raises GroupBroken, also where it was broken by another thread."""
-        self._go_on()
-        backend = self._backend
-        if backend is None or self.is_broken:
-            raise GroupBroken("the group is broken")
-        with _as_broken():
-            backend.alltoall_base(output, sent, output_sizes, sent_sizes).wait()
-        self._go_on()
+        sizes = output_sizes, sent_sizes
+        self._exchange("tokens", output, lambda backend: backend.alltoall_base(output, sent, *sizes))
 
     def gather(self, output: Tensor, own: Tensor) -> None:
         """See Exchange. Raises GroupBroken, also where it was broken by another thread."""
-        self._go_on()
-        gathering = self._gathering
-        if gathering is None or self.is_broken:
-            raise GroupBroken("the group is broken, or doesn't gather")
-        with _as_broken():
-            gathering._allgather_base(output, own).wait()
-        self._go_on()
+        self._exchange("weights", output, lambda backend: backend._allgather_base(output, own))
 
-    def agree_on(self, mark: int) -> None:
-        """See Exchange. Raises GroupBroken."""
-        own = torch.tensor([mark], device=self._device)
-        marks = own.new_empty(self.size)
-        self.gather(marks, own)
-        if bool((marks != mark).any()):
-            raise GroupBroken("the cards don't have shares of the same weights")
+    def _exchange(self, what: str, output: Tensor, ask: Callable[[Any], Any]) -> None:
+        """Have the stream that is set wait for what `ask` asks of the backend."""
+        self.go_on()
+        backend = self._backend
+        if backend is None or self.is_broken:
+            raise GroupBroken("the group is broken")
+        self.ledger.add(what, output.nbytes)
+        with _as_broken():
+            ask(backend).wait()
+        self.ledger.was_asked_for()
+        self.go_on()
 
     def broadcast(self, tensor: Tensor) -> Tensor:
         """The first one's tensor; everybody gives one of its shape, on the group's device. Raises GroupBroken."""
@@ -117,11 +119,12 @@ class CardGroup:
         if self.is_broken:
             return
         self.is_broken = True
-        given_up = [each for each in (self._backend, self._gathering) if each is not None]
-        self._backend = self._gathering = None
+        given_up = [] if self._backend is None else [self._backend]
+        self._backend = None
         _give_up(given_up, self._device)
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """The forward pass goes on."""
         now = time.monotonic()
         self.longest_pause = max(self.longest_pause, now - self.went_on_at if self.went_on_at else 0.0)
         self.went_on_at = now
@@ -139,7 +142,8 @@ class CardGroup:
 class Watch:
     """A context in which a group computes a forward pass: `lose()` is called once if that doesn't go on.
 
-    `is_lost()` says whether another process of the group is known to have failed. It calls from a thread of its own.
+    It goes on where something is asked for, and where something comes. `is_lost()` says whether another process of the
+    group is known to have failed. It calls from a thread of its own.
     """
 
     def __init__(
@@ -162,11 +166,15 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
+        group, there = self._group, 0
         while not self._done.wait(LOOK_SECONDS):
-            pause = time.monotonic() - self._group.went_on_at
-            hangs = pause > max(self._patience(), LONGER * self._group.longest_pause)
+            before, there = there, group.ledger.there
+            if there > before:
+                group.go_on()
+            hangs = time.monotonic() - group.went_on_at > max(self._patience(), LONGER * group.longest_pause)
             if hangs or self._is_lost():
-                log.warning("the cards' group %s", "hangs" if hangs else "has lost a process")
+                words = "hangs" if hangs else "has lost a process"
+                log.warning("the cards' group %s; card %d waits for %s", words, group.rank, group.ledger.awaited)
                 self._lose()
                 return
 
@@ -201,7 +209,7 @@ def _backend(store: str, rank: int, size: int, device: torch.device) -> Any:
         os.environ.setdefault(name, value)
     file = around.FileStore(store, size)
     file.set_timeout(TIMEOUT)
-    if device.type == "cuda":
+    if device.type == "cuda" and os.environ.get(OVER_VARIABLE) != GLOO:
         if not c10d.is_nccl_available():
             raise GroupBroken("this torch has no NCCL")
         on_cards = c10d.ProcessGroupNCCL.Options()

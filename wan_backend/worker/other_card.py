@@ -20,14 +20,14 @@ from safetensors import torch as safetensors
 
 from ..loading import devices, matrix_products
 from ..loading.matrix_products import EightBitProduct, MatrixWidth
-from ..loading.residency import PlacedModel
+from ..loading.residency import PlacedModel, weights_mark
 from ..loading.wan_model import WanModel
 from ..pipelines import transfers
 from ..pipelines.stopping import Stopped, check, checked
 from ..protocol.conversion import from_json
 from ..protocol.errors import ProtocolError
 from ..protocol.messages import RunParams
-from .card_group import CardGroup, GroupBroken, finish
+from .card_group import CardGroup, GroupBroken, Watch, finish
 from .idle_memory import IdleMemory
 from .job_memory import JobMemory
 from .payload_frames import Message, packed
@@ -44,6 +44,8 @@ ModelOf = Callable[[RunParams, WanModel | None], WanModel]
 LOOK_SECONDS = 5.0
 """How often it looks, while it has nothing to do, whether other programs need the memory that its model has."""
 MAX_WORDS = 500
+SAY_SECONDS = 10.0
+"""A forward pass that doesn't go on for so long is said in the log: sooner than the worker gives it up."""
 PATIENCE_SECONDS = 1.0
 """Whoever waits so long for the others of its group, once nobody wants the forward pass any more, leaves the group."""
 
@@ -58,6 +60,8 @@ class OtherCard:
         self._inbox, self._say, self._model_of = inbox, say, model_of
         self._model: WanModel | None = None
         self._placement: PlacedModel | None = None
+        self._weights_of: Callable[[str], str] = str
+        """The mark of the weights of a component in the job, for others to compare with theirs."""
         self._transformer: Any = None
         self._in_use = ExitStack()
         self._known: dict[str, torch.Tensor] = {}
@@ -141,6 +145,7 @@ class OtherCard:
             begin_at_once=message["begin_at_once"],
             share_rank=rank,
         )
+        self._weights_of = lambda component: weights_mark(model, component, params.plan.loras, shares)
 
     def _check(self, _component: str) -> None:
         check(self._inbox.should_stop)
@@ -155,7 +160,8 @@ class OtherCard:
             blocks = [*transformer.blocks, *getattr(transformer, "vace_blocks", [])]
             stack.enter_context(checked(blocks, self._inbox.should_stop))
             self._transformer, self._in_use = transformer, stack.pop_all()
-        self._say(packed({"said": "ready", "number": message["number"]}))
+        weights = self._weights_of(message["component"])
+        self._say(packed({"said": "ready", "number": message["number"], "weights": weights}))
 
     @torch.no_grad()
     def _forward(self, message: Message, payload: bytes) -> None:
@@ -185,9 +191,10 @@ class OtherCard:
         try:
             if group is None:
                 raise GroupBroken("there is no group any more")
-            inputs |= received(message["given"], group, inputs["encoder_hidden_states"].device)
-            made: torch.Tensor = self._transformer(**inputs, return_dict=False, exchange=group)[0]
-            finish(made.device)
+            with Watch(group, lambda: SAY_SECONDS, lambda: False, lambda: None):
+                inputs |= received(message["given"], group, inputs["encoder_hidden_states"].device)
+                made: torch.Tensor = self._transformer(**inputs, return_dict=False, exchange=group)[0]
+                finish(made.device)
             if group.is_broken:
                 raise GroupBroken("the group was broken up")
         except GroupBroken:
@@ -201,7 +208,7 @@ class OtherCard:
         """Compute forward passes together with others from now on."""
         assert self._model is not None
         self._leave_group()
-        place = message["store"], message["rank"], message["size"], self._model.device, message["gathers"]
+        place = message["store"], message["rank"], message["size"], self._model.device
         self._group, self._group_name = CardGroup(*place), message["group"]
         self._say(packed({"said": "joined", "number": message["number"], "group": self._group_name}))
 

@@ -28,12 +28,16 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor
 
+from ..loading.residency import weights_mark
+from ..loading.wan_model import WanModel
+from ..memory.residency_plan import MemoryPlan
 from ..pipelines.elsewhere import Answer
 from ..pipelines.step_cache import Forward
 from ..pipelines.stopping import ShouldStop, check, never
 from ..planning.calibrations import Branch
 from ..protocol.conversion import to_json
-from ..protocol.messages import Plan, RunParams
+from ..protocol.errors import Refusal
+from ..protocol.messages import LoraUse, Plan, RunParams
 from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..protocol.workers import OTHER_CARDS_VARIABLE
 from .card_group import finish
@@ -95,6 +99,8 @@ class OtherCards:
     _turned_at: float = 0.0
     _shares: int = 1
     """Between how many cards the transformer's weights are divided in this job."""
+    _weights_of: Callable[[str], str] = str
+    """The mark of the worker's weights of a component in this job."""
     _device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     _is_busy: bool = False
     _should_stop: ShouldStop = never
@@ -125,38 +131,39 @@ class OtherCards:
     def prepare(
         self,
         params: RunParams,
-        device: torch.device,
-        eight_bit: bool,
+        model: WanModel,
+        memory: MemoryPlan,
         should_stop: ShouldStop = never,
         steps_left: Callable[[], int] = lambda: 0,
         begin_at_once: bool = True,
-        shares: int = 1,
-        product: str = "",
     ) -> None:
-        """Have them get ready for the job on devices like the worker's, with weights in 8 bit if it has them so.
+        """Have them get ready for the job as the worker does, with its model under that plan.
 
-        `product` is the kernel by which it multiplies in 8 bit, "" if its matrices are exact. With `shares`, those who
-        compute a forward pass together have so many shares of the weights; then the worker waits for its own team.
-        `steps_left()` are those that the worker has yet to make. Without `begin_at_once`, the fastest kernels are
-        chosen before the first forward pass, however long that takes.
+        If the plan divides the transformer's weights, those who compute a forward pass together have the shares; then
+        the worker waits for its own team. `steps_left()` are those that the worker has yet to make. Without
+        `begin_at_once`, the fastest kernels are chosen before the first forward pass, however long that takes.
         """
         self.start()
-        self.forwards_made, self._turn, self._device = 0, "", device
-        self._should_stop, self._steps_left, self._shares = should_stop, steps_left, shares
+        self.forwards_made, self._turn, self._device = 0, "", model.device
+        self._should_stop, self._steps_left, self._shares = should_stop, steps_left, memory.shares
+        self._weights_of = lambda component: _mark(model, component, params.plan.loras, memory.shares)
         self._make_teams(params.plan)
-        job = {"job": to_json(params), "device": device.type, "eight_bit": eight_bit, "begin_at_once": begin_at_once}
-        job["product"] = product
+        job = {
+            "job": to_json(params),
+            "device": model.device.type,
+            "eight_bit": memory.eight_bit,
+            "product": "" if model.matrix_product is None else model.matrix_product.kernel.name,
+            "begin_at_once": begin_at_once,
+        }
         number = self._next()
         for team in self._teams:
-            team.begin_job(number, gathers=shares > 1)
+            team.begin_job(number, memory.shares)
             team.prepare(number, **job)
         self._is_busy = bool(self._teams)
 
-    def warm_up(
-        self, params: RunParams, device: torch.device, eight_bit: bool, shares: int = 1, product: str = ""
-    ) -> None:
+    def warm_up(self, params: RunParams, model: WanModel, memory: MemoryPlan) -> None:
         """Have them load what such a job will need first."""
-        self.prepare(params, device, eight_bit, shares=shares, product=product)
+        self.prepare(params, model, memory)
         number = self._next()
         for team in self._teams:
             team.tell(number, "warm", component="transformer")
@@ -167,13 +174,18 @@ class OtherCards:
         if component != self._turn and self._is_busy:
             self._turn, self._turned_at, number = component, time.monotonic(), self._next()
             for team in self._teams:
-                team.turn(number, component, self._device)
+                team.turn(number, component, self._device, partial(self._weights_of, component))
+
+    @property
+    def are_lost(self) -> bool:
+        """Whether some of them take no part in this job any more, or none ever did."""
+        return not self._teams or any(team.is_lost for team in self._teams)
 
     def wait_until_ready(self, timeout_seconds: float) -> bool:
         """Wait until all take part; False if they don't in time."""
         deadline = time.monotonic() + timeout_seconds
         while not all(team.is_ready for team in self._teams):
-            if time.monotonic() >= deadline or any(team.is_lost for team in self._teams):
+            if time.monotonic() >= deadline or self.are_lost:
                 return False
             time.sleep(LOOK_SECONDS)
         return bool(self._teams)
@@ -330,6 +342,14 @@ class OtherCards:
         frame = packed({"do": do, "number": self._next(), **values})
         for process in self.processes:
             process.tell(frame)
+
+
+def _mark(model: WanModel, component: str, loras: Sequence[LoraUse], shares: int) -> str:
+    """The mark of the worker's weights; none where a LoRA that it has on is gone from the disk: then others can't."""
+    try:
+        return weights_mark(model, component, loras, shares)
+    except Refusal:
+        return ""
 
 
 def _as_wanted(before: Team | None, processes: list[Process], with_worker: bool) -> Team | None:

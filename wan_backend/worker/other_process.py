@@ -34,6 +34,8 @@ class Process:
         self._made: dict[int, bytes] = {}
         self.ready_for = 0
         """The number of the last turn for which it has the transformer in place."""
+        self.weights = ""
+        """The mark of the weights that it has in place (`residency.weights_mark`), as it said it then."""
         self.failed = ""
         """What it says of why it can't go on with the job."""
         self.is_gone = False
@@ -75,6 +77,13 @@ class Process:
     def is_lost(self) -> bool:
         """Whether it does nothing more for this job."""
         return self.is_gone or bool(self.failed)
+
+    def fail(self, words: str) -> None:
+        """It does nothing more for this job, as `words` say."""
+        log.warning("process %d does no more for this job: %s", self.pid, words)
+        with self._heard:
+            self.failed = words
+            self._heard.notify_all()
 
     def begin_job(self, number: int) -> None:
         """Forget what it said of another job: the messages of this one begin with that number."""
@@ -122,12 +131,11 @@ class Process:
                 return
             match message.get("said"):
                 case "ready":
-                    self.ready_for = number
+                    self.ready_for, self.weights = number, str(message["weights"])
                 case "made":
                     self._made[number] = payload
                 case "failed":
-                    self.failed = str(message.get("words"))
-                    log.warning("process %d does no more for this job: %s", self.pid, self.failed)
+                    self.fail(str(message.get("words")))
             self._heard.notify_all()
 
     def _write(self) -> None:

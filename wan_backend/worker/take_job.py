@@ -282,9 +282,7 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
     _choose_decoder(job, state, memory.plan)
     others = state.others
     if others is not None:  # first of all, since they load beside everything else
-        how, shares = (job.model.device, memory.plan.eight_bit), memory.plan.shares
-        product = "" if state.product is None else state.product.kernel.name
-        others.prepare(job.params, *how, job.should_stop, lambda: state.steps - state.done, True, shares, product)
+        others.prepare(job.params, job.model, memory.plan, job.should_stop, lambda: state.steps - state.done)
         others.turn("transformer")
     try:
         placement = PlacedModel(

@@ -3,6 +3,9 @@
 A team of one process computes it alone. In a larger one each has a share of the tokens (`loading.token_split`), for
 which they join a `CardGroup` once all have the transformer in place; in one of the two teams of a take, the worker
 itself is the first of the group. Nobody waits for that: until the team is ready, the worker computes alone.
+
+Whoever has the transformer in place says which weights those are: the model's, the LoRAs, how many shares. A process
+that has others than the worker takes no part in the job.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ JOIN_SECONDS = 60.0
 """Whoever isn't in the group by then, once all are ready to join, won't be."""
 LOOK_SECONDS = 0.25
 END_SECONDS = 5.0
+OTHER_WEIGHTS = "a card has other weights in place than the first one"
 CHANGING = ("hidden_states", "timestep")
 """The transformer's inputs that are new in each step; the others are sent when they are another tensor. Where the
 worker is in the team, they go from card to card."""
@@ -55,8 +59,12 @@ class Team:
         """The inputs that its processes have kept, by what they are for and their name."""
         self._name, self._folder = "", ""
         self._group: CardGroup | None = None
-        self._gathers = self._group_gathers = False
-        """Whether the forward passes of this job gather weights, and whether the group that is there can."""
+        self._shares = 1
+        """Between how many cards the transformer's weights are divided in this job."""
+        self._own_weights: Callable[[], str] = str
+        """The mark of the weights that the worker has in this turn (`residency.weights_mark`)."""
+        self._compared = 0
+        """The last turn for which its processes said that they have the same."""
         self._joining, self._is_closed = threading.Lock(), False
 
     @property
@@ -76,24 +84,37 @@ class Team:
             not self.is_lost
             and bool(self._turn)
             and all(each.ready_for == self._turn for each in self.processes)
+            and self._have_the_same_weights
             and (self.size == 1 or self._has_joined)
         )
+
+    @property
+    def _have_the_same_weights(self) -> bool:
+        """Whether its processes have the worker's weights in place; who has others does nothing more for this job."""
+        if self._compared == self._turn:
+            return True
+        own = self._own_weights()
+        for each in self.processes:
+            if each.weights != own:
+                each.fail(OTHER_WEIGHTS)
+        if self.is_lost:
+            return False
+        self._compared = self._turn
+        return True
 
     @property
     def _has_joined(self) -> bool:
         group = self._group
         if self.with_worker and (group is None or group.is_broken):
             return False
-        if self._gathers and not self._group_gathers:
-            return False
         return bool(self._name) and all(each.group == self._name for each in self.processes)
 
-    def begin_job(self, number: int, gathers: bool = False) -> None:
+    def begin_job(self, number: int, shares: int = 1) -> None:
         """Another job: what was said in the one before doesn't count.
 
-        `gathers` says that each of its cards has a share of the weights.
+        `shares` says between how many cards the transformer's weights are divided.
         """
-        self._gathers = gathers
+        self._shares = shares
         self.was_lost, self.asked, self._turn, self._is_out = False, 0, 0, False
         self._kept.clear()
         for process in self.processes:
@@ -109,13 +130,16 @@ class Team:
     def prepare(self, number: int, **job: Any) -> None:
         """Have its processes get ready for a job, each with its share of the weights if they have shares."""
         for rank, process in enumerate(self.processes, int(self.with_worker)):
-            share = [rank, self.size] if self._gathers else [0, 1]
+            share = [rank, self._shares] if self._shares > 1 else [0, 1]
             process.tell(packed({"do": "prepare", "number": number, **job, "share": share}))
 
-    def turn(self, number: int, component: str, device: torch.device) -> None:
-        """The transformer of that name makes the next steps; the worker's own is on `device`."""
+    def turn(self, number: int, component: str, device: torch.device, own_weights: Callable[[], str]) -> None:
+        """The transformer of that name makes the next steps; the worker's own is on `device`.
+
+        `own_weights()` is the mark of the weights that it has; it's asked for when those have to be in place.
+        """
         self._kept.clear()
-        self._turn = number
+        self._turn, self._own_weights = number, own_weights
         self.tell(number, "turn", component=component)
         if self.size > 1:
             threading.Thread(target=self._join, args=(number, device), name="joining", daemon=True).start()
@@ -225,17 +249,16 @@ class Team:
                 self._leave()
 
     def _join_anew(self, device: torch.device) -> None:
-        gathers = self._gathers
         self._folder = tempfile.mkdtemp(prefix="wan-cards-")
         store, name = str(Path(self._folder, "store")), f"{os.getpid()} {next(_NUMBERS)}"
         for rank, process in enumerate(self.processes, int(self.with_worker)):
-            place = {"group": name, "store": store, "rank": rank, "size": self.size, "gathers": gathers}
+            place = {"group": name, "store": store, "rank": rank, "size": self.size}
             process.tell(packed({"do": "join", "number": self._turn, **place}))
-        group = CardGroup(store, 0, self.size, device, gathers) if self.with_worker else None
+        group = CardGroup(store, 0, self.size, device) if self.with_worker else None
         for process in self.processes:
             if not process.wait_until_joined(name, JOIN_SECONDS):
                 raise GroupBroken("a process didn't join in time")
-        self._group, self._name, self._group_gathers = group, name, gathers
+        self._group, self._name = group, name
         if self._is_closed:
             self._leave()
         log.info("%d cards compute a forward together", self.size)

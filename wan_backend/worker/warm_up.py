@@ -47,13 +47,12 @@ def get_ready(
     job, model = params.job, warm.model
     check(should_stop)
     warm.keep_prompts(job)
-    product = warm.choose_matrices(job)  # first, as in a job: memory is planned for the weights as they will be
+    warm.choose_matrices(job)  # first, as in a job: memory is planned for the weights as they will be
     checked = partial(_check, should_stop)
     others = others if job.plan.cards > 1 else None
     plan = JobMemory(model, job, shares_of(job.plan) if others is not None else 1).plan
     if others is not None:  # they go on loading after this, as long as nothing else is asked
-        kernel = "" if product is None else product.kernel.name
-        others.warm_up(job, model.device, plan.eight_bit, plan.shares, kernel)
+        others.warm_up(job, model, plan)
     placement = PlacedModel(model, plan, checked, checked, job.plan.loras, on_read, findings_of(job))
     channels_last_autoencoder.compile_ahead(model.device, model.config("vae"), findings_of(job))
     components = [component for component in ORDER if component in model.components]

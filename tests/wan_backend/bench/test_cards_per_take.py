@@ -71,7 +71,7 @@ def test_a_random_transformer_is_whole_again_after_it_was_shared():
     before = {name: each.clone() for name, each in module.state_dict().items()}
     clone = random_weights._of_the_same_tensors(module)
     assert all(torch.equal(each, before[name]) for name, each in clone.state_dict().items())
-    weight_shares.shared("transformer", clone, torch.device("cpu"), Share(0, 2), "weights")
+    weight_shares.shared("transformer", clone, torch.device("cpu"), Share(0, 2))
     assert all(torch.equal(each, before[name]) for name, each in module.state_dict().items())
     pointers = [each.data_ptr() for each in random_weights._of_the_same_tensors(module).parameters()]
     assert pointers == [each.data_ptr() for each in module.parameters()], "nothing is copied"

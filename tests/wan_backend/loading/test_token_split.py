@@ -51,11 +51,6 @@ class Exchanged:
     def gather(self, output: Tensor, own: Tensor) -> None:
         self._threads.exchange(self.rank, output, (own,) * self.size, [own.numel()] * self.size)
 
-    def agree_on(self, mark: int) -> None:
-        marks = torch.empty(self.size, dtype=torch.int64)
-        self.gather(marks, torch.tensor([mark]))
-        assert marks.unique().numel() == 1, "they have different weights"
-
 
 def split_over(cards: int, module: Any, inputs: dict[str, Any]) -> Tensor:
     """What the first card has; the others have nothing."""

@@ -23,10 +23,10 @@ CPU = torch.device("cpu")
 pytestmark = pytest.mark.ci
 
 
-def share_of(module: Any, exchange: Exchanged, name: str = "weights") -> tuple[Any, SharedBlocks]:
+def share_of(module: Any, exchange: Exchanged) -> tuple[Any, SharedBlocks]:
     """A copy of the module that keeps the share of one of the cards."""
     own = copy.deepcopy(module)
-    return own, weight_shares.shared("transformer", own, CPU, Share(exchange.rank, exchange.size), name)
+    return own, weight_shares.shared("transformer", own, CPU, Share(exchange.rank, exchange.size))
 
 
 def with_shares(module: Any, exchange: Exchanged, *asked_for: dict[str, Any]) -> list[Tensor]:
@@ -79,7 +79,7 @@ def test_a_gguf_is_shared_in_its_blocks(tmp_path):
         own = loaded[exchange.rank]
         chunked_forward.make_chunked(own)
         if shared:
-            weight_shares.shared("transformer", own, CPU, Share(exchange.rank, 2), "weights").enter()
+            weight_shares.shared("transformer", own, CPU, Share(exchange.rank, 2)).enter()
         with torch.no_grad():
             return own(**inputs, exchange=exchange)[0]
 
@@ -119,48 +119,48 @@ def test_a_card_keeps_its_share_and_nothing_else_of_the_blocks():
     assert len(set(shares)) == 1 and whole <= sum(shares) <= whole + padding
 
 
-def test_the_next_block_is_gathered_while_one_works_and_none_after_the_last():
-    module, inputs = made("text"), asked("text")
+class Noted(Exchanged):
+    """Keeps the order of what is exchanged: weights, and tokens."""
+
+    def __init__(self, exchange: Exchanged) -> None:
+        super().__init__(exchange._threads, exchange.rank)
+        self.order: list[str] = []
+
+    def __call__(self, output: Tensor, *how: Any) -> None:
+        self.order.append("tokens")
+        super().__call__(output, *how)
+
+    def gather(self, output: Tensor, own: Tensor) -> None:
+        self.order.append("weights")
+        super().gather(output, own)
+
+
+@pytest.mark.parametrize("kind", ["text", "control"])
+def test_each_block_is_asked_for_where_the_attention_of_the_one_before_begins_and_none_after_the_last(kind):
+    """On all cards in one order, whatever their shares are."""
+    module, inputs = made(kind), asked(kind)
     chunked_forward.make_chunked(module)
 
-    def coming(exchange: Exchanged) -> list[list[int]]:
-        own, blocks = share_of(module, exchange)
-        blocks.enter()
-        there: list[list[int]] = []
-        for block in own.blocks:
-            block.register_forward_pre_hook(lambda *_: there.append(sorted(blocks._coming)))
-        with torch.no_grad():
-            own(**inputs, exchange=exchange)
-        return there
+    def order(exchange: Exchanged) -> list[str]:
+        noted = Noted(exchange)
+        with_shares(module, noted, inputs, inputs)
+        return noted.order
 
-    last = len(module.blocks) - 1
-    for each in Threads(2).each(coming):
-        assert each == [[number + 1] for number in range(last)] + [[]]
+    blocks = len(module.blocks) + len(getattr(module, "vace_blocks", ()))
+    by_heads, back = ["tokens"] * 3, ["tokens"]
+    each = ["weights", *[*by_heads, "weights", *back] * (blocks - 1), *by_heads, *back, "tokens"]
+    assert Threads(3).each(order) == [each * 2] * 3
 
 
 def test_without_the_others_no_forward_begins():
     module, inputs = made("text"), asked("text")
     chunked_forward.make_chunked(module)
-    blocks = weight_shares.shared("transformer", module, CPU, Share(0, 2), "weights")
+    blocks = weight_shares.shared("transformer", module, CPU, Share(0, 2))
     blocks.enter()
     with pytest.raises(SharesApart), torch.no_grad():
         module(**inputs)
     with pytest.raises(SharesApart), torch.no_grad():
         module(**inputs, exchange=Exchanged(Threads(3), 0))
-
-
-def test_shares_of_different_weights_are_found_before_anything_is_computed():
-    module, inputs = made("text"), asked("text")
-    chunked_forward.make_chunked(module)
-
-    def forward(exchange: Exchanged) -> bool:
-        own, blocks = share_of(module, exchange, name=f"weights {exchange.rank}")
-        blocks.enter()
-        with pytest.raises(AssertionError, match="different weights"), torch.no_grad():
-            own(**inputs, exchange=exchange)
-        return True
-
-    assert Threads(2).each(forward) == [True, True]
 
 
 def test_a_transformer_whose_blocks_visited_the_device_is_shared_from_there():
@@ -173,7 +173,7 @@ def test_a_transformer_whose_blocks_visited_the_device_is_shared_from_there():
         visiting = offloaded("transformer", own, CPU)
         visiting.enter()
         visiting.leave()
-        weight_shares.shared("transformer", own, CPU, Share(exchange.rank, 2), "weights").enter()
+        weight_shares.shared("transformer", own, CPU, Share(exchange.rank, 2)).enter()
         with torch.no_grad():
             return own(**inputs, exchange=exchange)[0]
 

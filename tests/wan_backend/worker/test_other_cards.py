@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from tests.wan_backend.lora import written_loras
+from tests.wan_backend.worker import noted_exchanges
 from tests.wan_backend.worker.executors import asked, silent_executor
 from tests.wan_backend.worker.footage import source
 from tests.wan_backend.worker.test_fast_matrices import PRODUCTS
@@ -47,11 +48,13 @@ from wan_backend.protocol.messages import (
 from wan_backend.protocol.sentences import Sentence
 from wan_backend.protocol.workers import OTHER_CARDS_VARIABLE
 from wan_backend.worker import other_cards, payload_frames
+from wan_backend.worker.card_group import CardGroup
 from wan_backend.worker.executor import Executor
 from wan_backend.worker.kept_steps import fingerprint
 from wan_backend.worker.other_cards import OtherCards
 from wan_backend.worker.other_process import Process
 from wan_backend.worker.take_job import GOES_ON_ALONE
+from wan_backend.worker.team import OTHER_WEIGHTS, Team
 
 pytestmark = pytest.mark.ci
 
@@ -68,7 +71,7 @@ LATE = """
 import sys
 sys.stdin.buffer.readline()
 print('{"said": "failed", "number": 4, "words": "it is late", "payload_bytes": 0}')
-print('{"said": "ready", "number": 7, "payload_bytes": 0}', flush=True)
+print('{"said": "ready", "number": 7, "weights": "", "payload_bytes": 0}', flush=True)
 sys.stdin.read()
 """
 
@@ -78,6 +81,11 @@ class Awaited(OtherCards):
 
     harm: Callable[[int], None] | None = None
     after = 0
+    seen = 0
+    """How many forward passes of the second one were compared."""
+
+    def begin_counting(self, folder: Path) -> None:
+        self.seen = len(noted_exchanges.orders(folder, self.processes[0].pid))
 
     def ask(self, window, inputs):
         self._await()
@@ -95,15 +103,34 @@ class Awaited(OtherCards):
             self.harm = None
 
 
+def assert_one_order(folder: Path, others: Awaited) -> list[noted_exchanges.Order]:
+    """The worker and the next process have exchanged the same in the same order since the last look; that."""
+    second = noted_exchanges.orders(folder, others.processes[0].pid)[others.seen :]
+    others.seen += len(second)
+    own = noted_exchanges.orders(folder, os.getpid())[-len(second) :]
+    assert second and second == own
+    return second
+
+
 def processor(others: int = 1, patience_seconds: float = SECONDS, **how) -> Awaited:
     """With patience for a busy machine, unless a test is about that."""
     return Awaited([dict(os.environ)] * others, patience_seconds=patience_seconds, **how)
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Awaited]:
+def exchanges(tmp_path_factory) -> Iterator[Path]:
+    """The folder in which processes note what they exchange."""
+    folder = tmp_path_factory.mktemp("exchanges")
+    noted_exchanges.begin(folder)
+    yield folder
+    noted_exchanges.end()
+
+
+@pytest.fixture(scope="module")
+def shared(exchanges: Path) -> Iterator[Awaited]:
     """Processes for all tests that end none; a model is exchanged for the next."""
-    made = processor(3)
+    environment = {**os.environ, noted_exchanges.FOLDER_VARIABLE: str(exchanges)}
+    made = Awaited([environment] * 3, noted_exchanges.COMMAND, SECONDS)
     yield made
     made.close()
 
@@ -320,7 +347,8 @@ def test_fast_matrices_are_shared_by_cards_that_have_the_same_kernel(t2v_folder,
     assert len(notes) == 1 and "different kernels" in notes[0]
 
 
-WEIGHTS = {"cards": 2, "cards_per_forward": 2, "shared_weights": True}
+TWO = {"cards": 2, "cards_per_forward": 2}
+WEIGHTS = {**TWO, "shared_weights": True}
 
 
 def shares_here(executor: Executor) -> SharedBlocks | None:
@@ -329,7 +357,7 @@ def shares_here(executor: Executor) -> SharedBlocks | None:
     return shared_blocks_of(model.transformer) if model.loaded("transformer") else None
 
 
-def test_two_with_shares_of_the_weights_make_the_take_of_one(shared, vace_folder, params, tmp_path):
+def test_two_with_shares_of_the_weights_make_the_take_of_one(shared, exchanges, vace_folder, params, tmp_path):
     kept = {"sources": [source(tmp_path, Role.BEFORE, range(3))], "task": Task.EXTEND}
     job = params(vace_folder, plan={**WEIGHTS, "frames": 9, "kept_before": 3}, **kept)
     executor = Executor(lambda _: None, others=shared)
@@ -337,8 +365,11 @@ def test_two_with_shares_of_the_weights_make_the_take_of_one(shared, vace_folder
     assert_alike(both, alone(job))
     assert forwards == 2 * STEPS and not notes
     assert shares_here(executor).share == Share(0, 2)
+    orders = assert_one_order(exchanges, shared)[-2 * STEPS :]
+    assert {what for order in orders for what, _ in order} == {"tokens", "weights"}
     again = dataclasses.replace(job, request=dataclasses.replace(job.request, seed=6))
     assert not np.array_equal(take_of(executor, again)[0], both), "the shares that are there make another take"
+    assert assert_one_order(exchanges, shared) == orders
 
 
 @pytest.mark.long
@@ -384,7 +415,7 @@ def test_whoever_loses_the_others_shares_or_waits_in_vain_goes_on_alone(second, 
 
 
 @pytest.mark.long
-def test_shares_have_the_loras_of_the_job_and_other_jobs_have_none(shared, t2v_folder, params, tmp_path):
+def test_shares_have_the_loras_of_the_job_and_other_jobs_have_none(shared, exchanges, t2v_folder, params, tmp_path):
     extents = shapes(transformer_configs(ComponentFiles(t2v_folder))["transformer"])
     file = str(written_loras.written(tmp_path / "a.safetensors", extents))
     executor = Executor(lambda _: None, others=shared)
@@ -395,8 +426,45 @@ def test_shares_have_the_loras_of_the_job_and_other_jobs_have_none(shared, t2v_f
         assert_alike(both, alone(job))
         assert forwards == STEPS and not notes
         pictures_of[name] = both
+        assert len(assert_one_order(exchanges, shared)) >= STEPS
     assert np.array_equal(pictures_of["bare"], pictures_of["off"])
     assert not np.array_equal(pictures_of["on"], pictures_of["half"])
+
+
+@pytest.mark.long
+def test_after_a_cancel_in_the_middle_of_a_forward_the_next_take_has_one_order_again(
+    exchanges, t2v_folder, params, monkeypatch
+):
+    environment = {**os.environ, noted_exchanges.FOLDER_VARIABLE: str(exchanges)}
+    others = Awaited([environment], noted_exchanges.COMMAND, SECONDS)
+    executor = Executor(lambda _: None, others=others)
+    job = params(t2v_folder, plan={**WEIGHTS, "guidance_scale": 1.0})
+    first, forwards, _ = take_of(executor, job)
+    assert forwards == STEPS and len(assert_one_order(exchanges, others)) == STEPS
+    wanted, gather = asked(params(t2v_folder, "canceled", plan={**WEIGHTS, "guidance_scale": 1.0})), CardGroup.gather
+
+    def cancel(group: CardGroup, *how: torch.Tensor) -> None:
+        gather(group, *how)
+        if len(group.ledger.order) > 5:
+            wanted.ended.set()
+
+    monkeypatch.setattr(CardGroup, "gather", cancel)
+    assert not isinstance(executor.run(wanted), RunResult)
+    monkeypatch.setattr(CardGroup, "gather", gather)
+    others.begin_counting(exchanges)
+    again, forwards, notes = take_of(executor, params(t2v_folder, "again", plan={**WEIGHTS, "guidance_scale": 1.0}))
+    assert np.array_equal(first, again) and forwards == STEPS and not notes
+    assert len(assert_one_order(exchanges, others)) == STEPS
+    others.close()
+
+
+def test_a_card_that_has_other_weights_in_place_takes_no_part(shared, t2v_folder, params, monkeypatch):
+    monkeypatch.setattr(other_cards, "weights_mark", lambda *_: "others")
+    for name, plan in (("tokens", TWO), ("weights", WEIGHTS)):
+        job = params(t2v_folder, name, plan={**plan, "guidance_scale": 1.0})
+        both, forwards, notes = on_two(job, shared)
+        assert np.array_equal(both, alone(job)) and forwards == 0
+        assert notes == [other_cards.NO_USE.with_values(reason=OTHER_WEIGHTS)]
 
 
 @pytest.mark.long
@@ -425,12 +493,8 @@ def test_nobody_waits_for_a_card_that_is_not_ready(vace_folder, params):
 
 
 def test_why_a_card_takes_no_part_is_said(shared, vace_folder, params, monkeypatch):
-    prepare = OtherCards.prepare
-
-    def for_a_card(self, params, _device, *how):
-        prepare(self, params, torch.device("cuda"), *how)
-
-    monkeypatch.setattr(OtherCards, "prepare", for_a_card)
+    prepare = Team.prepare
+    monkeypatch.setattr(Team, "prepare", lambda *to, **job: prepare(*to, **{**job, "device": "cuda"}))
     _, forwards, notes = on_two(params(vace_folder), shared)
     assert forwards == 0 and len(notes) == 1 and "torch finds no such card" in notes[0]
 
