@@ -5,6 +5,7 @@ generate      makes a take of a prompt
 generate_job  makes the take of a request in a file, for render farms
 train         trains the LoRA of a request in a file
 take_output   puts the take where `-o` says
+take_words    says how it was made
 calibrate     measures what the step cache needs to know of a model
 serve_child   starts a server and speaks the protocol with it
 models        lists the models, and downloads one

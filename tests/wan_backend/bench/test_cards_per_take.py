@@ -55,7 +55,7 @@ def test_the_table_says_how_many_times_faster_several_are():
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--shards", "--gib", "24"], "give --cards, and --gib"),
+        (["--shards", "--gib", "24"], "--gib, --shards would do nothing without --caps or --cards"),
         (["--cards", "--shards"], "give --cards, and --gib"),
         (["--cards", "--gib", "8", "24"], "give one number"),
     ],

@@ -84,7 +84,7 @@ def test_the_arithmetic_fetches_what_block_offload_fetches_in_its_order(stay):
 
 
 def test_the_command_prints_a_table_and_writes_it(t2v_folder, tmp_path, capsys):
-    arguments = ["--folder", str(t2v_folder), "--size", "32x32", "--frames", "5", "--steps", "2", "--device", "cpu"]
+    arguments = ["--folder", str(t2v_folder), "--size", "32x32", "--frames", "5", "--device", "cpu"]
     assert command.run([*arguments, "--link", "0.001", "12", "--json", str(tmp_path / "link.json")]) == 0
     shares = json.loads((tmp_path / "link.json").read_text())["shares"]
     assert [each["staying"] for each in shares] == [0.0, 0.5] and len(shares[1]["links"]) == 2
