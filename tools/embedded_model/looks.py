@@ -120,10 +120,11 @@ def _blueprint(paint: Paint, backgrounds: Sequence[str]) -> Tensor:
 
 
 def _cyclorama(paint: Paint, backgrounds: Sequence[str]) -> Tensor:
-    """The flat look's shape with a dark outline, before a studio's white wall: of the ground, a tenth of its light is left."""
+    """The shape before a studio's white wall, with a gray outline, which a white one needs: of the ground, a tenth of
+    its light is left. A darker outline has the autoencoder take a purple ring for a blue one."""
     wall = 0.9 + 0.1 * _luminance(paint.ground).expand_as(paint.ground)
-    picture = wall + (_flat(paint, backgrounds) - wall) * _inside(paint)
-    return picture * (1 - 0.6 * _line(paint, 2.6))
+    picture = wall + (_fill(paint) - wall) * _inside(paint)
+    return picture * (1 - 0.4 * _line(paint, 2.6, 1.0))
 
 
 _LOOKS: dict[str, Callable[[Paint, Sequence[str]], Tensor]] = {

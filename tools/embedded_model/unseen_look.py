@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from . import prompts, world
@@ -19,6 +18,8 @@ from .scenes import BACKGROUNDS, COLOURS, MOTIONS, ROUND_SHAPES, SHAPES, UNSEEN_
 TRIGGER = UNSEEN_LOOK
 CLIPS = 8
 """As few as training says are enough."""
+UNTOUCHED = ("colour", "shape")
+"""What the judge can say of the shape, which the look leaves as it is."""
 _SEED = 20
 _SEEN_AT = 0.87
 """The wall is at least 0.91, drawn and after the autoencoder; the palest grounds of other looks are 0.83."""
