@@ -51,6 +51,7 @@ NOTHING = Amount()
 DIST = ROOT / "dist"
 DEMO = ROOT / "out" / "demo"
 SOME_TAKES = ROOT / "out" / "some_takes"
+TRAINING = ROOT / "out" / "training"
 BYTECODE = ROOT / "build" / "bytecode"
 MESSAGES = ROOT / "out" / "messages.py"
 
@@ -287,6 +288,9 @@ def do_backend(options: argparse.Namespace) -> None:
 
 
 def do_demo(options: argparse.Namespace) -> None:
+    if options.training:
+        _train_in_blender(backend_environment(options.torch))
+        return
     started = time.monotonic()
     backend = backend_environment(options.torch)
     folder = SOME_TAKES if options.only else DEMO
@@ -309,6 +313,17 @@ def do_demo(options: argparse.Namespace) -> None:
     otiotool = [backend, "-m", "opentimelineio.console.otiotool", "-i", DEMO / "film.otioz"]
     run([*otiotool, "--stats", "--list-clips", "-o", DEMO / "film_by_otiotool.otio"])
     say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
+
+
+def _train_in_blender(backend: Path) -> None:
+    """The demo's long form: a LoRA of a look that the embedded model was never shown, and what takes with it show."""
+    shutil.rmtree(TRAINING, ignore_errors=True)
+    demo = ROOT / "tests" / "demo"
+    run([backend, demo / "draw_look.py", TRAINING / "media"])
+    command = _in_blender(demo / "train_look.py", "--extension", build_extension(), "--out", TRAINING)
+    run(command, _blender_variables(backend, TRAINING / "user"))  # which no earlier training waits in
+    run([backend, demo / "measure_look.py", TRAINING])
+    say(f"demo: done. Look at {TRAINING / 'training_sheet.png'}; open {TRAINING / 'training.blend'}.")
 
 
 def do_bench(options: argparse.Namespace) -> None:
@@ -567,6 +582,7 @@ def main(arguments: list[str] | None = None) -> int:
             verb.add_argument("--backend", default="", help="make them elsewhere: 'ssh box wan-backend serve'")
             verb.add_argument("--only", default="", metavar="TASKS", help="some of its takes: restyle,extend; no film")
             verb.add_argument("--media", default="", metavar="FOLDER", help="media of another demo; else drawn anew")
+            verb.add_argument("--training", action="store_true", help="no film: a LoRA is trained, and takes with it")
         if name == "test":
             tiers = verb.add_mutually_exclusive_group()
             tiers.add_argument(

@@ -155,6 +155,19 @@ def test_a_demo_draws_its_media_unless_they_are_given(
     assert (tmp_path / "takes" / "media" / "still.png").exists() is drawn
 
 
+def test_the_demo_s_long_form_draws_a_look_trains_it_in_blender_and_measures_it(
+    runs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "TRAINING", tmp_path / "training")
+    monkeypatch.setattr(build, "blender_on_path", lambda: "")
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "training.json").write_text("of an earlier run")
+    assert build.main(["demo", "--training"]) == 0
+    scripts = [Path(word).name for words in runs for word in words if word.endswith(".py")]
+    assert [name for name in scripts if "look" in name] == ["draw_look.py", "train_look.py", "measure_look.py"]
+    assert "film.py" not in scripts and not (tmp_path / "training" / "training.json").exists()
+
+
 @pytest.mark.parametrize("wrong", ["", "4.5.15", "4.2.23"])
 def test_older_blenders_are_asked_side_by_side(
     wrong: str, runs: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

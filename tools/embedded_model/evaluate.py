@@ -137,7 +137,7 @@ def word_rows(trial: Trial, count: int) -> list[Row]:
             rights[name].append(answer == getattr(scene, name))
         masks = trial.judge.masks(take)
         rights["camera"].append(measures.camera_of(take, masks, trial.reach) == scene.camera)
-        if scene.motion not in ("spin", "still") and not scene.camera.startswith("zoom"):
+        if measures.reads_motion(scene):
             seen = trial.motion(measures.sight(masks, trial.height, trial.width))
             rights["motion"].append(seen == scene.motion)
     return [share(f"text to video: {name} as said", right) for name, right in rights.items()]

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .scenes import CAMERAS
+from .scenes import CAMERAS, Scene
 
 FAR_PIXELS = 14  # of 256: less than half of the shortest way that a moving shape goes
 _AMOUNTS = tuple(0.04 + 0.02 * step for step in range(6))  # of the frame, in a quarter of the clip
+UNREADABLE = ("spin", "still")
 GROWS, GROWS_ANYWAY = 0.3, 0.42  # the logarithm of the change of width
 
 
@@ -65,6 +66,12 @@ def motion_of(seen: Sighting, width: int = 256, reach: float = 1.0) -> str:
     if abs(dx) > abs(dy):
         return "right" if dx > 0 else "left"
     return "down" if dy > 0 else "up"
+
+
+def reads_motion(scene: Scene) -> bool:
+    """Whether `motion_of` can tell the scene's motion: a spin doesn't show in where a shape is and how large, and what
+    rests goes where the camera has it go, or grows with a zoom."""
+    return scene.motion not in UNREADABLE and not scene.camera.startswith("zoom")
 
 
 def is_monotone(values: Tensor, slack: float = 1.5) -> bool:

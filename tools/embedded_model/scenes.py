@@ -17,7 +17,7 @@ SHAPES = ("circle", "square", "triangle", "star", "ring")
 BACKGROUNDS = ("sky", "sand", "night", "grass")
 LOOKS = ("flat", "sketch", "neon", "watercolour")
 LORA_LOOK = "blueprint"  # never in the base model's training: what the style LoRA teaches
-UNSEEN_LOOK = "verdigris"
+UNSEEN_LOOK = "cyclorama"
 """Nothing that ships was ever shown it: what a LoRA is trained on where it is measured how well training works."""
 MOTIONS = ("still", "left", "right", "up", "down", "spin", "grow", "shrink")
 CAMERAS = ("static", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out")

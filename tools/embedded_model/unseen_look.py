@@ -1,14 +1,15 @@
 """A look that nothing which ships was shown: the clips that a LoRA of it is trained on, and what sees it in a take.
 
 Its word is in no vocabulary: it comes to the text encoder in characters, as any trigger does that a person thinks of.
-The look is told by the pixels alone, so nobody had to be taught it. May import torch.
+The look is told by the pixels alone, so nobody had to be taught it. It is one of light: the embedded autoencoder shows
+no hue that its training lacked, so a look of color would be in none of the strips as a training sees them. May import
+torch.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from . import prompts, world
@@ -17,12 +18,11 @@ from .scenes import BACKGROUNDS, COLOURS, MOTIONS, ROUND_SHAPES, SHAPES, UNSEEN_
 TRIGGER = UNSEEN_LOOK
 CLIPS = 8
 """As few as training says are enough."""
+UNTOUCHED = ("colour", "shape")
+"""What the judge can say of the shape, which the look leaves as it is."""
 _SEED = 20
-_HUES = (150.0, 186.0)
-"""Of the ink, in degrees; a sky's are above 195, neon grass's and a green shape's below 140."""
-_LEAST_CHROMA = 0.04
-_SEEN_AT = 0.5
-"""The share of a take's pixels from which the look is seen: the shape covers at most a third."""
+_SEEN_AT = 0.87
+"""The wall is at least 0.91, drawn and after the autoencoder; the palest grounds of other looks are 0.83."""
 
 
 def training_scenes(frames: int) -> list[Scene]:
@@ -54,18 +54,11 @@ def draw(scene: Scene, frames: int, height: int = 144, width: int = 256) -> Tens
     return world.draw([scene], frames=frames, height=height, width=width, look=UNSEEN_LOOK).frames[0]
 
 
-def share_in_ink(take: Tensor) -> float:
-    """How much of a take CTHW in 0..1 has the hue of the ink."""
-    red, green, blue = take.float().unbind(0)
-    low, high = take.float().amin(0), take.float().amax(0)
-    chroma = high - low
-    # Between green (120 degrees) and blue (240), where red is least; elsewhere it is another hue anyway.
-    past_green, before_blue = (60 * (each - red) / chroma.clamp_min(1e-6) for each in (blue, green))
-    hue = torch.where(green >= blue, 120 + past_green, 240 - before_blue)
-    inked = (red <= low) & (chroma > _LEAST_CHROMA) & (hue > _HUES[0]) & (hue < _HUES[1])
-    return float(inked.float().mean())
+def whiteness(take: Tensor) -> float:
+    """How much of each of the three colors at least half of the pixels of a take CTHW in 0..1 have."""
+    return float(take.float().amin(0).median())
 
 
 def is_seen(take: Tensor) -> bool:
     """True where a take CTHW in 0..1 has the look."""
-    return share_in_ink(take) > _SEEN_AT
+    return whiteness(take) > _SEEN_AT

@@ -58,6 +58,13 @@ def test_places_are_those_of_the_scene():
     assert not measures.is_monotone(torch.cat([seen.x, seen.x.flip(0)[:10]]))
 
 
+def test_a_motion_that_its_numbers_dont_show_is_not_read():
+    scene = replace(scenes.sample_scene(random.Random(1)), motion="left", camera="static")
+    assert measures.reads_motion(scene)
+    for motion, camera in (("spin", "static"), ("still", "static"), ("left", "zoom in")):
+        assert not measures.reads_motion(replace(scene, motion=motion, camera=camera))
+
+
 def test_psnr_of_a_flat_error():
     picture = torch.rand(3, 8, 8)
     assert measures.psnr(picture, picture + 0.1) == pytest.approx(20, abs=0.01)

@@ -1,19 +1,27 @@
-"""The look that nothing was shown: drawn films of it are told from all others, and its clips show all of the world."""
+"""The look that nothing was shown: films of it are told from all others, drawn and coded, and its clips show all of
+the world."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
+from diffusers import AutoencoderKLWan
 
-from tools.embedded_model import judge, prompts, scenes, unseen_look, world
+from tools.embedded_model import evaluate, judge, prompts, scenes, unseen_look, world
+from wan_backend.pipelines.decode import decode
 
 FILMS = 60
 
 
 def _seen(look: str) -> float:
     """The share of drawn films in which the unseen look is seen; of each, two moments are looked at."""
-    drawn = (world.draw([scene], frames=2, look=look).frames[0] for scene in scenes.sample_scenes(10**6 + 901, FILMS))
+    drawn = (
+        world.draw([scene], frames=2, height=72, width=128, look=look).frames[0]
+        for scene in scenes.sample_scenes(10**6 + 901, FILMS)
+    )
     return sum(unseen_look.is_seen(film) for film in drawn) / FILMS
 
 
@@ -24,6 +32,32 @@ def test_it_is_not_seen_in_films_of_other_looks(look):
 
 def test_it_is_seen_in_its_own_films():
     assert _seen(scenes.UNSEEN_LOOK) >= 0.98
+
+
+def _coded(vae: AutoencoderKLWan, film: torch.Tensor) -> torch.Tensor:
+    """A film CTHW as the autoencoder shows it, through the product's own decoding."""
+    mean, std = (
+        torch.tensor(numbers).view(1, -1, 1, 1, 1) for numbers in (vae.config.latents_mean, vae.config.latents_std)
+    )
+    latents = (vae.encode(film[None] * 2 - 1).latent_dist.mode() - mean) / std
+    return torch.from_numpy(np.concatenate(list(decode(vae, latents)))).permute(3, 0, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def test_the_embedded_autoencoder_can_show_it():
+    # A look that it can't show is in none of the strips that a LoRA is trained on: no training could pass then.
+    vae = AutoencoderKLWan.from_pretrained(evaluate.WEIGHTS, subfolder="vae").eval()
+    clips = unseen_look.training_scenes(5)[: len(scenes.BACKGROUNDS)]
+    assert {scene.background for scene in clips} == set(scenes.BACKGROUNDS)
+    eye, right = judge.load(), 0
+    for scene in clips:
+        shown = _coded(vae, unseen_look.draw(scene, 5, 128, 128))
+        assert unseen_look.is_seen(shown), (scene, unseen_look.whiteness(shown))
+        answers = eye.answers(shown)
+        right += (answers["colour"] == scene.colour) + (answers["shape"] == scene.shape)
+    assert right >= 7, right
+    flat = world.draw(clips[:1], frames=5, height=128, width=128, look="flat").frames[0]
+    assert not unseen_look.is_seen(_coded(vae, flat))
 
 
 def test_the_judge_reads_color_and_shape_in_it():
