@@ -80,8 +80,8 @@ def main() -> int:
     width, height = map(int, options.size.split("x"))
     work = Work(width, height, options.frames, options.steps, 1.0, 3.0)
     size = options.random_weights + (f":{options.layers}" if options.layers else "")
-    encoder = {"encoder_layers": 1} if options.pair else {}  # no prompt is read well by random weights
-    model = RandomModel(size, device, held=True, **encoder)
+    layers = 1 if options.pair else None  # no prompt is read well by random weights
+    model = RandomModel(size, device, held=True, encoder_layers=layers)
     devices.release(device)
     _write(f"{size} {options.size}, {options.frames} frames, {options.gib:g} GiB, {vars(options)}")
     if options.pair:

@@ -61,7 +61,7 @@ class Ledger:
 
     @property
     def order(self) -> list[tuple[str, int]]:
-        """What was exchanged so far, which is the same on all cards."""
+        """What was exchanged so far, which is the same on all cards, and the bytes that this one has of it."""
         with self._lock:
             return [(each.what, each.size_bytes) for each in self._all]
 
