@@ -39,6 +39,13 @@ def show(studio, prompt: str, **settings: object) -> None:
     studio.session.live.show(takes.planned[0], scene.wan_vse.seed_locked)
 
 
+def until_seen(studio, live) -> None:
+    """Tick until it is seen; where the machine is so busy that nothing is looked at, that is right, and the end."""
+    studio.until(lambda: live.is_of_shown or "too slow to be live" in str(live.sentence))
+    if not live.is_of_shown:
+        pytest.skip(str(live.sentence))
+
+
 def first_picture(seen) -> np.ndarray:
     content = Path(seen.pictures[0]).read_bytes()
     width, height = struct.unpack_from("<II", content)
@@ -48,7 +55,7 @@ def first_picture(seen) -> np.ndarray:
 def test_what_was_seen_lands_by_its_key(studio, live):
     before = {job.job_id for job in studio.session.queue()}
     show(studio, "a red circle moves left")
-    studio.until(lambda: live.is_of_shown)
+    until_seen(studio, live)
     assert studio.strips() == [], "nothing of it is on the timeline"
     assert {job.job_id for job in studio.session.queue()} == before, "nor in the queue"
     picture, whole = first_picture(live.seen), live.seen.whole
@@ -73,7 +80,7 @@ def test_a_take_that_comes_is_made_first_and_the_look_goes_on_after_it(studio, l
     studio.until(lambda: studio.state(job_id) == "done")
     assert not live.is_of_shown, "it made way"
     show(studio, "fog", length_frames=49)
-    studio.until(lambda: live.is_of_shown)
+    until_seen(studio, live)
 
 
 def test_off_it_is_off(studio, live):
