@@ -243,7 +243,10 @@ class MemoryTrial:
     def memory(self, plan: Plan, machine: Machine) -> MemoryPlan:
         """How the model would sit in that machine's memory."""
         return forecast.plan_at(
-            self.entry, machine, plan.width, plan.height, plan.frames_at_once, self.quantized_bytes, self.in_8_bit
+            *(self.entry, machine, plan.width, plan.height, plan.frames_at_once),
+            quantized_bytes=self.quantized_bytes,
+            in_8_bit=self.in_8_bit,
+            sources=plan.seen_sources,
         )
 
     def memory_of_share(self, plan: Plan, machine: Machine, shares: int) -> MemoryPlan | None:
@@ -252,6 +255,7 @@ class MemoryTrial:
             *(self.entry, machine, plan.width, plan.height, plan.frames_at_once, shares),
             quantized_bytes=self.quantized_bytes,
             in_8_bit=self.in_8_bit,
+            sources=plan.seen_sources,
         )
 
     def fits_with(self, **changes: str | int) -> bool:
