@@ -38,7 +38,7 @@ def index_of_folder(folder: Path) -> dict[str, Any] | None:
 
 
 def index_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What model_index.json would say, by the config.json on top; None if that is no renderer's. Raises UnusableFile."""
+    """What model_index.json would say, by the config.json on top; None if it is no renderer's. Raises UnusableFile."""
     kind = config.get("model_type")
     if kind == WHOLE:
         raise UnusableFile(

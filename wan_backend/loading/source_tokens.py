@@ -1,4 +1,4 @@
-"""What a model for edits sees beside the take that it makes: footage and pictures, as clean latents in the same sequence.
+"""What a model for edits sees beside the take: footage and pictures, as clean latents in the same sequence.
 
 Bernini-R (Liu et al. 2026, arXiv 2605.22344) is a text to video transformer, weight for weight of the same shapes. It
 edits because it was trained with the sources' tokens before those of the take: embedded by the same layer, at the

@@ -16,7 +16,8 @@ from .windows import Window, section
 class Canvas:
     """The pictures that a take is made from, beside its prompt.
 
-    Every picture is (height, width, 3) uint8 RGB at the plan's size, but for references. Frames are counted at the model's rate, from 0.
+    Every picture is (height, width, 3) uint8 RGB at the plan's size, but for references. Frames are counted at the
+    model's rate, from 0.
     """
 
     kept: dict[int, np.ndarray] = field(default_factory=dict)
@@ -69,8 +70,8 @@ class Conditions:
     """(1, C, n, H, W), float32: the first n latent frames, clean, for a transformer that takes a time for each
     token; None if all frames are to be made."""
     sources: tuple[torch.Tensor, ...] = ()
-    """Clean latents that the transformer sees beside the take, in its dtype: footage of the take's shape, then pictures,
-    each (1, C, 1, h, w) of a size of its own. Empty for all but edits."""
+    """Clean latents that the transformer sees beside the take, in its dtype: footage of the take's shape, then
+    pictures, each (1, C, 1, h, w) of a size of its own. Empty for all but edits."""
 
     def control_of(self, step: int) -> torch.Tensor | None:
         """The control for that step, counted from 0."""

@@ -1,4 +1,4 @@
-"""The conditions of an edit: footage and pictures that a model sees beside the take, and words that say what to change."""
+"""The conditions of an edit: footage and pictures that the model sees beside the take, and words for what changes."""
 
 from __future__ import annotations
 

@@ -206,7 +206,8 @@ class Source:
     """Absolute paths of files that rendered pictures show, the first of each folder, at most MAX_SHOWN_FILES: whether
     they were generated themselves is noted with the take."""
     at_frame: int = 0
-    """The take's frame that a kept picture is, counted from the take's first one as 0, at the scene's rate."""
+    """The take's frame that a kept picture is, counted from the take's first one as 0, at the scene's rate; of a
+    reference picture its number, from 1."""
 
 
 @dataclass(frozen=True)
