@@ -80,8 +80,8 @@ KIND_MARK = "model_type."
 BERNINI = re.compile(r"bernini")
 BERNINI_R = re.compile(r"bernini[^a-z0-9]*r(?:enderer)?(?![a-z])")
 """In the names of Bernini-R's files, as its makers, ComfyUI's and others' have them."""
-SMALL_HEADS = 12
-"""The heads of the 1.3B."""
+LARGE_HEADS = 40
+"""The heads of each expert of an A14B, in which there is a whole Bernini, too."""
 UMT5_WORDS = 256384
 """The size of UMT5's vocabulary tells it from other T5."""
 
@@ -304,14 +304,14 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
 def _sees_sources(config: Mapping[str, Any], names: Iterable[str]) -> bool:
     """Whether a transformer is Bernini-R's by one of these names: its tensors are those of text to video.
 
-    Raises UnusableFile if it may be the whole Bernini's, of which there is none in the small size.
+    Raises UnusableFile if it may be the whole Bernini's, which there is in the large size alone.
     """
     texts = [name.lower() for name in names]
     if not any(BERNINI.search(text) for text in texts):
         return False
     if configs.architecture_of(config) is not Architecture.TEXT:
         return False
-    if config["num_attention_heads"] != SMALL_HEADS and not any(BERNINI_R.search(text) for text in texts):
+    if config["num_attention_heads"] == LARGE_HEADS and not any(BERNINI_R.search(text) for text in texts):
         raise UnusableFile(
             Sentence(
                 "by its name it may be of the whole Bernini, whose edits a language model plans; if it is Bernini-R, "
