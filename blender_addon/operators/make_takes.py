@@ -1,4 +1,4 @@
-"""Operators that ask for takes: one for each of the six tasks, and one for another take with a strip's settings."""
+"""Operators that ask for takes: one for each of the seven tasks, and one for another take with a strip's settings."""
 
 from __future__ import annotations
 

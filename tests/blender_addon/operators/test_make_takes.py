@@ -1,4 +1,4 @@
-"""The operators of the six tasks: what each asks for, and the sentences with which they refuse."""
+"""The operators of the seven tasks: what each asks for, and the sentences with which they refuse."""
 
 from __future__ import annotations
 

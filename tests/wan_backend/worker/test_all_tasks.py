@@ -1,4 +1,4 @@
-"""All six tasks through the real process, with a tiny random checkpoint: exact lengths, true kept frames, no litter."""
+"""All tasks but edits (test_edited_takes.py) through the real process, with a tiny random checkpoint: exact lengths, true kept frames, no litter."""
 
 from __future__ import annotations
 
