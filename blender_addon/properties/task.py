@@ -47,7 +47,7 @@ TASK_ITEMS = [
         "Edit",
         "The selected footage with what the words change, on the channel above it; pictures that are selected along "
         "with it show what it is to get",
-        "GREASEPENCIL",
+        "MODIFIER",
         6,
     ),
 ]

@@ -22,7 +22,7 @@ MAKE: tuple[Entry, ...] = (
     ("drag_extension", "Extend by Dragging", "TRACKING_FORWARDS_SINGLE", NOTHING),
     ("restyle", "Restyle", "BRUSH_DATA", NOTHING),
     ("animate_picture", "Animate", "IMAGE_DATA", NOTHING),
-    ("edit_footage", "Edit", "GREASEPENCIL", NOTHING),
+    ("edit_footage", "Edit", "MODIFIER", NOTHING),
     ("dress_previs", "Dress Previs", "VIEW_CAMERA", NOTHING),
     ("generate", "Generate", "RENDER_ANIMATION", NOTHING),
     ("make_shown", "Make What the Panel Shows", "PLAY", NOTHING),

@@ -14,7 +14,7 @@ import window
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 ROOT = Path(__file__).resolve().parents[2]
-SHOT, START, FRAMES = "Coast", 200, 24
+SHOT, START, FRAMES = "Coast", 200, 12
 MAKE = (
     "import sys, pathlib; from tests.wan_backend.loading.small_checkpoints import write_renderer as write; "
     "write(pathlib.Path(sys.argv[1]), num_layers=30, num_attention_heads=12, attention_head_dim=6)"
