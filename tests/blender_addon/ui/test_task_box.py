@@ -113,12 +113,12 @@ def test_an_edit_is_chosen_by_hand_and_says_how_to_give_it_pictures(panel, setti
     panel("A")
     settings.task = "EDIT"
     drawn = panel.again()
-    assert drawn.button == "edit_footage" and "Edit: A" in drawn.words
+    assert drawn.button == "edit_footage" and "Edit: 'A'" in drawn.words
     assert any("as reference pictures" in word for word in drawn.words)
     panel("A", "Still")
     settings.task = "EDIT"
     drawn = panel.again()
-    assert "Edit: A with 1 picture" in drawn.words
+    assert "Edit: 'A' with 1 picture" in drawn.words
     assert not any("as reference pictures" in word for word in drawn.words)
 
 
