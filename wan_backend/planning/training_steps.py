@@ -87,8 +87,8 @@ def _check_model(draft: Draft) -> Draft | Problem:
     if draft.entry.architecture is Architecture.EDIT:
         return _bad(
             Sentence(
-                "{model} is trained on pairs of footage before and after, which this version can't do; train on a model "
-                "for text to video of its size, and try the LoRA with this one.",
+                "{model} is trained on pairs of footage before and after, which this version can't do; train on a "
+                "model for text to video of its size, and try the LoRA with this one.",
                 model=draft.entry.label,
             )
         )
