@@ -180,11 +180,11 @@ def _forward(
         if seen is not None:
             texts = torch.cat([seen.expand(texts.shape[0], -1, -1), texts], dim=1)
         context = Context(texts, _in_tokens(spans, grid[1] * grid[2]))
-        rotary = rotary_with(sources, hidden_states, transformer.rope)
+        cos, sin = rotary_with(sources, hidden_states, transformer.rope)
         if split is not None:
             context = Context(texts, tuple(_spans_of(split.own, context)), split)
-            rotary = tuple(each[:, split.own] for each in rotary)
-        rotary = settings.pointwise.prepare(rotary)
+            cos, sin = cos[:, split.own], sin[:, split.own]
+        rotary = settings.pointwise.prepare((cos, sin))
         latents = [*sources, hidden_states]
         hidden = _through_blocks(transformer, latents, control_hidden_states, context, times, rotary)
         if split is None:

@@ -127,8 +127,9 @@ class Gatherer:
                 down = max(1, round(down - framing.crop_top - framing.crop_bottom))
             width, height = _reference_size(across, down, max(plan.width, plan.height))
             if framing is not None:
-                whole = {"canvas_width": width, "canvas_height": height, "width": float(width), "height": float(height)}
-                framing = replace(framing, x=0.0, y=0.0, **whole)
+                framing = replace(
+                    framing, canvas_width=width, canvas_height=height, x=0.0, y=0.0, width=width, height=height
+                )
         (picture,) = self._read_source(replace(source, framing=framing), [0], width, height, (width, height))
         check(self._should_stop)
         return picture
