@@ -123,7 +123,7 @@ def collected() -> dict[str, str]:
         "it is cut off: it has {size} of {expected} bytes",  # a clause
         "Use {frames} frames",  # a button
         # the catalogue
-        "Does every task, and keeps neighbors, depth and references best. Slow without its 4-step LoRA.",
+        "Does every task but Edit, and keeps neighbors, depth and references best. Slow without its 4-step LoRA.",
         "{} takes; the first: {}",  # the add-on
         "Rendering the source.",
         "Free Card",

@@ -39,6 +39,7 @@ PROMPT_FIELDS = {
     Task.FILL_GAP: "gap_prompt",
     Task.EXTEND: "extend_prompt",
     Task.PREVIS: "previs_prompt",
+    Task.EDIT: "edit_prompt",
 }
 """The setting that holds each task's own prompt."""
 MEDIA_FOLDER = "wan"

@@ -40,6 +40,7 @@ _TASKS = {
     Task.FILL_GAP: "Gap",
     Task.EXTEND: "Extend",
     Task.PREVIS: "Previs",
+    Task.EDIT: "Edit",
 }
 _STATUS = "Click: place at the playhead    Drag: place anywhere    Type: search    Esc: close"
 

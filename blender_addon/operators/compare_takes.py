@@ -25,7 +25,7 @@ from .refusing import Refusing, Result, timeline_refusal
 from .takes import take_strip
 
 WIPE, SIDE, SOURCE = "WIPE", "SIDE", "SOURCE"
-_OF_FOOTAGE = (Task.RESTYLE.value, Task.PREVIS.value)
+_OF_FOOTAGE = (Task.RESTYLE.value, Task.PREVIS.value, Task.EDIT.value)
 NO_TAKES = "The active strip has only one take: make another with New Take"
 NO_TAKE = "The active strip is not a take"
 NO_SOURCE = "The strip that this take was made from is gone, or shows no pictures or movie of its own"

@@ -1,4 +1,4 @@
-"""Operators that ask for takes: one for each of the six tasks, and one for another take with a strip's settings."""
+"""Operators that ask for takes: one for each of the seven tasks, and one for another take with a strip's settings."""
 
 from __future__ import annotations
 
@@ -312,6 +312,16 @@ class WAN_VSE_OT_dress_previs(TaskOperator, bpy.types.Operator):
     task = Task.PREVIS
 
 
+class WAN_VSE_OT_edit_footage(TaskOperator, bpy.types.Operator):
+    """Change in the selected footage what the prompt says, frame by frame on the channel above it. Stills that are
+    selected along with it are reference pictures"""
+
+    bl_idname = "wan_vse.edit_footage"
+    bl_label = "Wan: Edit Footage"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.EDIT
+
+
 class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
     """Make another take with the settings of the active strip, above it and over the same frames"""
 
@@ -411,5 +421,6 @@ CLASSES = (
     WAN_VSE_OT_fill_gap,
     WAN_VSE_OT_extend,
     WAN_VSE_OT_dress_previs,
+    WAN_VSE_OT_edit_footage,
     WAN_VSE_OT_regenerate,
 )

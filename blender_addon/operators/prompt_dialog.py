@@ -35,6 +35,7 @@ _OPERATORS: dict[Task, Any] = {
     Task.FILL_GAP: make_takes.WAN_VSE_OT_fill_gap,
     Task.EXTEND: make_takes.WAN_VSE_OT_extend,
     Task.PREVIS: make_takes.WAN_VSE_OT_dress_previs,
+    Task.EDIT: make_takes.WAN_VSE_OT_edit_footage,
 }
 _BY_NAME = {
     each.bl_idname.partition(".")[2]: each for each in make_takes.CLASSES if issubclass(each, make_takes.TaskOperator)

@@ -93,6 +93,11 @@ class PromptSettings:
         name="Prompt",
         description="What the blocked out things are: subject, place, light. English works best",
     )
+    edit_prompt: StringProperty(
+        name="Prompt",
+        description="What is to change, and what is to stay as it is: remove the car and leave all else unchanged. "
+        "English works best",
+    )
     style_words: StringProperty(
         name="Style Words",
         description="Words that are added to the end of each prompt, such as a look, a film stock or a light",

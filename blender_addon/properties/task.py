@@ -42,6 +42,14 @@ TASK_ITEMS = [
         4,
     ),
     ("PREVIS", "Previs", "Footage with the depth and the camera move of a scene strip", "VIEW_CAMERA", 5),
+    (
+        "EDIT",
+        "Edit",
+        "The selected footage with what the words change, on the channel above it; pictures that are selected along "
+        "with it show what it is to get",
+        "MODIFIER",
+        6,
+    ),
 ]
 """The items of the enum; .blend files keep their numbers."""
 _TASKS = [Task[item[0]] for item in TASK_ITEMS]

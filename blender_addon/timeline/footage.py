@@ -20,7 +20,7 @@ from ...wan_backend.protocol.media import frame_file
 from ...wan_backend.protocol.messages import MAX_SHOWN_FILES, MAX_TAKE_FRAMES, Framing, Role, Source
 from . import compat, layers, picture_files, scene_format, strip_columns, strip_media, strip_transform
 
-_SEVERAL = frozenset({Role.KEPT, Role.CLIP})
+_SEVERAL = frozenset({Role.KEPT, Role.CLIP, Role.REFERENCE})
 """Of these roles, a job may have more than one source."""
 MAX_NAMES_BYTES = 200_000
 """If the names of the pictures take more bytes of a message than this, they are rendered under short names."""
@@ -38,8 +38,8 @@ class FootageRange:
     depth: bool = False
     """True for the depth of the one scene strip that is named, in place of its picture."""
     at_frame: int = 0
-    """The take's frame that a kept picture is, counted from its first one as 0; of a clip that is trained from, its
-    number."""
+    """The take's frame that a kept picture is, counted from its first one as 0; of a clip that is trained from, or a
+    reference, its number."""
 
     @property
     def frames(self) -> range:
@@ -48,12 +48,13 @@ class FootageRange:
 
     @property
     def is_alone(self) -> bool:
-        """Whether nothing below the named strips is shown: below a kept picture lies the take itself."""
-        return self.role is Role.KEPT
+        """Whether nothing below the named strips is shown: below a kept picture lies the take itself, and a reference
+        is only what it shows."""
+        return self.role in (Role.KEPT, Role.REFERENCE)
 
 
 def name_of(source: FootageRange | Source) -> str:
-    """What tells a take's source from its others: its role, and of kept pictures and of clips the number, too."""
+    """What tells a take's source from its others: its role, and of those of which there may be several the number."""
     return f"{source.role.value}-{source.at_frame}" if source.role in _SEVERAL else source.role.value
 
 

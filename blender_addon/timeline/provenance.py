@@ -28,7 +28,7 @@ PROPERTY = "wan_vse_asked"
 MAX_REMEMBERED = 1000
 """At most this many strips are read, far more than a selection may have."""
 
-_OVER_SOURCES = {Task.RESTYLE.value, Task.PREVIS.value}
+_OVER_SOURCES = {Task.RESTYLE.value, Task.PREVIS.value, Task.EDIT.value}
 """Takes of these tasks cover their first source."""
 _ABOVE_SOURCES = _OVER_SOURCES | {Task.IMAGE_TO_VIDEO.value}
 """Takes of these tasks lie above their first source."""
@@ -118,12 +118,12 @@ def wanted_now(scene: bpy.types.Scene, made_from: Provenance, moved_by: int = 0)
         all_by = {shifts[name] for name in wanted.strip_names if name in shifts}
         by = all_by.pop() if len(all_by) == 1 else 0 if wanted.strip_names else moved_by
         now = replace(wanted, start=wanted.start + by, end_exclusive=wanted.end_exclusive + by)
-        moved.append(_within_strip(scene, now) if now.role is Role.KEPT else now)
+        moved.append(_within_strip(scene, now) if now.is_alone else now)
     return moved
 
 
 def _within_strip(scene: bpy.types.Scene, wanted: FootageRange) -> FootageRange:
-    """A kept picture, taken from the nearest frame that its strip still has: trimming a still changes no picture."""
+    """A picture, taken from the nearest frame that its strip still has: trimming a still changes no picture."""
     strip = compat.strip_named(scene, wanted.strip_names[0]) if wanted.strip_names else None
     if strip is None:
         return wanted

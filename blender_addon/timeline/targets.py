@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Role, Task
+from ...wan_backend.protocol.messages import MAX_REFERENCES, MAX_TAKE_FRAMES, Role, Task
 from . import compat, free_space, scene_format, strip_columns
 from .footage import FootageRange, too_long
 from .selection import MAX_STRIPS, Selection, StripSummary, around
@@ -145,7 +145,9 @@ def _targets_of_task(
     if task is Task.IMAGE_TO_VIDEO:
         return _from_picture(scene, selection, settings)
     if task is Task.RESTYLE:
-        return _over_footage(scene, selection)
+        return _over_footage(scene, selection.footage, task)
+    if task is Task.EDIT:
+        return _edited(scene, selection)
     if task is Task.PREVIS:
         return _over_scene_strips(scene, selection)
     if task is Task.FILL_GAP:
@@ -282,19 +284,39 @@ def _from_picture(scene: bpy.types.Scene, selection: Selection, settings: Target
     return [Target(Task.IMAGE_TO_VIDEO, frame, end, channel, tuple(wanted), sources=strips)]
 
 
-def _over_footage(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:
-    """A take over each selected strip.
+def _edited(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:
+    """A take over each selected strip; stills that are selected along with them are reference pictures of all."""
+    footage = tuple(strip for strip in selection.footage if not strip.is_still) or selection.footage
+    pictures = tuple(strip for strip in selection.footage if strip not in footage)
+    if len(pictures) > MAX_REFERENCES:
+        words = "{} pictures are selected along with the footage: an edit takes at most {} as references."
+        return iface_(words).format(len(pictures), MAX_REFERENCES)
+    muted = _muted_refusal(pictures)
+    if muted:
+        return muted
+    found = _over_footage(scene, footage, Task.EDIT)
+    if isinstance(found, str):
+        return found
+    references = tuple(
+        FootageRange(Role.REFERENCE, strip.start, strip.start + 1, (strip.name,), at_frame=number)
+        for number, strip in enumerate(pictures, 1)
+    )
+    return [replace(each, wanted=each.wanted + references, sources=each.sources + pictures) for each in found]
+
+
+def _over_footage(scene: bpy.types.Scene, strips: tuple[StripSummary, ...], task: Task) -> list[Target] | str:
+    """A take over each of these strips.
 
     Strips that overlap in time get one take together, of what the preview shows there. Without a selection, the take
     covers the preview range.
     """
-    if not selection.footage:
-        return _over_preview_range(scene)
-    muted = _muted_refusal(selection.footage)
+    if not strips:
+        return _over_preview_range(scene, task)
+    muted = _muted_refusal(strips)
     if muted:
         return muted
     targets: list[Target] = []
-    for group in _groups(selection.footage):
+    for group in _groups(strips):
         start, end = group[0].start, max(strip.end_exclusive for strip in group)
         top = max(strip.channel for strip in group)
         names = (group[0].name,) if len(group) == 1 else ()
@@ -302,12 +324,14 @@ def _over_footage(scene: bpy.types.Scene, selection: Selection) -> list[Target] 
         if isinstance(channel, str):
             return channel
         wanted = (FootageRange(Role.FOOTAGE, start, end, names),)
-        targets.append(Target(Task.RESTYLE, start, end, channel, wanted, sources=group))
+        targets.append(Target(task, start, end, channel, wanted, sources=group))
     return targets
 
 
-def _over_preview_range(scene: bpy.types.Scene) -> list[Target] | str:
+def _over_preview_range(scene: bpy.types.Scene, task: Task) -> list[Target] | str:
     if not scene.use_preview_range:
+        if task is Task.EDIT:
+            return "Select the strips to edit, or set a preview range (P) around the frames."
         return "Select the strips to restyle, or set a preview range (P) around the frames."
     start, end = scene.frame_preview_start, scene.frame_preview_end + 1
     strips = strip_columns.columns(compat.shown_strips(scene))
@@ -319,7 +343,7 @@ def _over_preview_range(scene: bpy.types.Scene) -> list[Target] | str:
     channel = _free_channel(scene, start, end, max(strips.channels[index] for index in there))
     if isinstance(channel, str):
         return channel
-    return [Target(Task.RESTYLE, start, end, channel, (FootageRange(Role.FOOTAGE, start, end),))]
+    return [Target(task, start, end, channel, (FootageRange(Role.FOOTAGE, start, end),))]
 
 
 def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:

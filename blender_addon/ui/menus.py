@@ -22,6 +22,7 @@ MAKE: tuple[Entry, ...] = (
     ("drag_extension", "Extend by Dragging", "TRACKING_FORWARDS_SINGLE", NOTHING),
     ("restyle", "Restyle", "BRUSH_DATA", NOTHING),
     ("animate_picture", "Animate", "IMAGE_DATA", NOTHING),
+    ("edit_footage", "Edit", "MODIFIER", NOTHING),
     ("dress_previs", "Dress Previs", "VIEW_CAMERA", NOTHING),
     ("generate", "Generate", "RENDER_ANIMATION", NOTHING),
     ("make_shown", "Make What the Panel Shows", "PLAY", NOTHING),
@@ -242,7 +243,7 @@ def _in_context_menu(self: Any, context: bpy.types.Context) -> None:
     else:
         if strip_takes.takes_of(strip):
             draw_entries(layout, TAKES[:4])
-        draw_entries(layout, MAKE[1:5])
+        draw_entries(layout, MAKE[1:6])
         if at_pointer.going_on(context):
             draw_entries(layout, QUEUE[:1])
     layout.menu(WAN_VSE_MT_wan.bl_idname, icon="RENDER_ANIMATION")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import bpy
@@ -23,6 +24,7 @@ BUTTONS = {
     Task.FILL_GAP: ("fill_gap", "Fill Gap"),
     Task.EXTEND: ("extend", "Extend"),
     Task.PREVIS: ("dress_previs", "Dress Previs"),
+    Task.EDIT: ("edit_footage", "Edit Footage"),
 }
 """The operator of each task, and what its button says."""
 _BETWEEN = {
@@ -42,7 +44,7 @@ def name_of(asked: str) -> str:
 
 
 def draw_choice(layout: bpy.types.UILayout, seen: Snapshot, take: object) -> None:
-    """The six tasks in six fixed places, the shown one pressed; before them the selected take's own place."""
+    """The seven tasks in seven fixed places, the shown one pressed; before them the selected take's own place."""
     row = layout.row(align=True)
     row.scale_y = 1.1
     own = row.row(align=True)
@@ -67,6 +69,11 @@ def draw_heading(layout: bpy.types.UILayout, context: bpy.types.Context, seen: S
 
 def made_from(made: list[Target]) -> str:
     """Which strips the takes are made from."""
+    pictures = sum(each.role is Role.REFERENCE for each in made[0].wanted)
+    if pictures:
+        footage = replace(made[0], wanted=made[0].wanted[:1], sources=made[0].sources[:-pictures])
+        words = "{} with 1 picture" if pictures == 1 else "{} with {} pictures"
+        return iface_(words).format(made_from([footage, *made[1:]]), pictures)
     names = [f"'{strip.name}'" for strip in made[0].sources]
     if len(made) > 1:
         return iface_("{} and {} more, each").format(names[0], len(made) - 1)
@@ -101,6 +108,8 @@ def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: 
         column.row(align=True).prop(settings, "guide", expand=True)
     elif task is Task.EXTEND:
         _draw_extend(column, scene, settings, selected)
+    elif task is Task.EDIT and not any(each.is_still for each in selected.footage):
+        paragraph.draw_line(column, bpy.context, "Select stills along with it as reference pictures", "INFO")
     elif task is Task.PREVIS:
         column.row(align=True).prop(settings, "blocking", expand=True)
         column.prop(settings, "freedom", slider=True)

@@ -28,6 +28,7 @@ _WORDS = {
     Role.DEPTH: "Depth",
     Role.LOOK: "Look",
     Role.KEPT: "Kept",
+    Role.REFERENCE: "Reference",
     Role.CLIP: "Clip",
 }
 _CONTROLS = {Role.FOOTAGE: "Edges", Role.DEPTH: "Outlines"}

@@ -1,4 +1,4 @@
-"""A cut for the tests of the six tasks: real pictures, and strips of every kind, with short methods."""
+"""A cut for the tests of the seven tasks: real pictures, and strips of every kind, with short methods."""
 
 from __future__ import annotations
 

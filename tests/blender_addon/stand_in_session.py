@@ -327,7 +327,8 @@ def stand_in(scene, addon, extension: str, monkeypatch) -> Iterator[StandInSessi
 
 def set_prompts(settings: Any, prompt: str) -> None:
     """Have every task the same prompt."""
-    for name in ("prompt", "image_prompt", "restyle_prompt", "gap_prompt", "extend_prompt", "previs_prompt"):
+    own = ("image_prompt", "restyle_prompt", "gap_prompt", "extend_prompt", "previs_prompt", "edit_prompt")
+    for name in ("prompt", *own):
         setattr(settings, name, prompt)
 
 

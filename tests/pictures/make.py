@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import clicks
 import downloads
+import edits
 import interchange
 import kept
 import live
@@ -204,6 +205,7 @@ STORIES = {
     "words": words.story,
     "kept": kept.story,
     "training": training.story,
+    "edits": edits.story,
 }
 OF_THEIR_OWN = {"pause": reopen.pause, "reopened": reopen.reopened}
 """Stories that need a Blender each."""

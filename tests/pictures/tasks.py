@@ -1,4 +1,4 @@
-"""The six tasks in the window, each before and after: the film of the demo, cut and asked for by hand. bpy only."""
+"""Six tasks in the window, each before and after: the film of the demo, cut and asked for by hand. bpy only."""
 
 from __future__ import annotations
 

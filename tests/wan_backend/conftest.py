@@ -91,6 +91,22 @@ def fast_latent_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_checkpoints.write_distilled(tmp_path_factory.mktemp("fast") / "model", "first_latent")
 
 
+@pytest.fixture(scope="session")
+def renderer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as Bernini-R 1.3B is. Not to be changed, as the one after it."""
+    from tests.wan_backend.loading import small_checkpoints
+
+    return small_checkpoints.write_renderer(tmp_path_factory.mktemp("renderer") / "model")
+
+
+@pytest.fixture(scope="session")
+def renderer_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as Bernini-R A14B is."""
+    from tests.wan_backend.loading import small_checkpoints
+
+    return small_checkpoints.write_renderer(tmp_path_factory.mktemp("renderer") / "model", experts=2)
+
+
 def _picture_checkpoint(factory: pytest.TempPathFactory, architecture: str) -> Path:
     from tests.wan_backend.loading import small_checkpoints
 

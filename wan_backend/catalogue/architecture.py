@@ -20,6 +20,11 @@ from ..storage.guarded_files import UnusableFile
 
 DISTILLED_CLASS = "WanDMDPipeline"
 """FastWan's indexes name this class; such models are for text alone, whatever their base can do."""
+RENDERER = "bernini_renderer"
+"""What Bernini-R's config.json says of itself. Its transformer has the shapes of text to video, and none of its tensors
+says that it was trained with sources beside: nothing but this, or a name, tells the two apart."""
+SOURCE_MARK = "use_src_id_rotary_emb"
+"""In a transformer's configuration: it sees sources beside the take. The name is that of Bernini-R's own program."""
 MASK_CHANNELS = 4
 """The input of a picture model has two latents and these channels, which say which of each latent's four frames are
 given."""
@@ -40,6 +45,8 @@ class Architecture(StrEnum):
     """The first picture and the last, both in that way (Wan 2.1 FLF2V)."""
     PICTURES = "pictures"
     """The first picture and, if wanted, the last, joined to the input alone (Wan 2.2 I2V)."""
+    EDIT = "edit"
+    """Footage and pictures, as tokens of the same sequence (Bernini-R)."""
     FIRST_LATENT = "first_latent"
     """The first latent frame, or nothing: the transformer gets the timestep of each token (Wan 2.2 TI2V)."""
 
@@ -61,6 +68,7 @@ _WORDS = {
     Architecture.FIRST_AND_LAST: Sentence("video from a first and a last picture"),
     Architecture.PICTURES: Sentence("video from pictures without an image encoder"),
     Architecture.FIRST_LATENT: Sentence("video from text or a first picture"),
+    Architecture.EDIT: Sentence("edits of footage"),
 }
 KEEPS_NONE = Sentence(
     "This model keeps no pictures at chosen times; turn Keep Pictures off, or choose a control model (VACE)."
@@ -84,6 +92,8 @@ def detect_architecture(
     if channels == latent:
         if _class_of(index, "transformer") == "WanVACETransformer3DModel":
             return Architecture.CONTROL
+        if index.get("_class_name") == RENDERER or transformer.get(SOURCE_MARK) is True:
+            return Architecture.EDIT
         timed = index.get("expand_timesteps") is True and index.get("_class_name") != DISTILLED_CLASS
         return Architecture.FIRST_LATENT if timed else Architecture.TEXT
     if channels != 2 * latent + MASK_CHANNELS:

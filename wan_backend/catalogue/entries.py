@@ -156,6 +156,11 @@ class ModelEntry:
         """True for a control model (VACE), which does all tasks in the same way."""
         return any("VACE" in name for name in self.pipelines)
 
+    @property
+    def least_sources(self) -> int:
+        """How many sources its transformer sees beside a take at the least: the footage of an edit."""
+        return 1 if self.architecture is Architecture.EDIT else 0
+
     def makes_long(self, task: Task) -> bool:
         """Whether a take may be longer than `max_frames`, made in windows that overlap.
 

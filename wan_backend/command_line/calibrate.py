@@ -69,6 +69,10 @@ def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -
         if preset.sampler not in DISTILLED_SAMPLERS
     )
     settings = {each: None for each in settings if each[0] >= MIN_CALIBRATED_STEPS}
+    if entry.architecture is Architecture.EDIT:
+        raise ValueError(
+            f"{entry.label} edits footage, and all steps of an edit are computed: there is nothing to skip."
+        )
     if not settings:
         raise ValueError(f"{entry.label} makes a take in so few steps that there is nothing to skip.")
     common = TakeRequest(

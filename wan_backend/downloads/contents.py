@@ -26,7 +26,7 @@ from .hub_listing import TEXT_COMPONENTS, HubFile, Listing
 def target_cache(models_folders: list[str]) -> Path:
     """The folder that models are fetched into: the first models folder, else the cache of Hugging Face."""
     first = next((Path(folder) for folder in models_folders if folder), None)
-    if first is None or (first / hub_listing.INDEX).is_file():  # a folder that is one model itself
+    if first is None or locate.is_model(first):
         return Path(os.path.abspath(hub_cache.cache_folder()))
     return Path(os.path.abspath(first))
 
@@ -167,7 +167,7 @@ def find_contents(entry: AnyEntry, models_folders: list[str], accept_changes: bo
     if isinstance(entry, ModelEntry):
         files = [*listing.documents(), *_model_files(entry, listing, lender is not None, cache, accept_changes)]
     else:
-        files = [file for file in listing.documents() if file.name != hub_listing.INDEX]
+        files = [file for file in listing.documents() if file.name not in hub_listing.INDEXES]
         files += listing.named(extras.names_of(entry))
     if not accept_changes:
         _check_unchanged(cache, files)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..library import renderer_folders
 from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
@@ -22,6 +23,8 @@ from .network_settings import apply_network_settings
 from .problems import DownloadError, Failure
 
 INDEX = "model_index.json"
+INDEXES = (renderer_folders.CONFIG_FILE, INDEX)
+"""What may say which components a model has; the first one does so of Bernini-R alone."""
 TEXT_COMPONENTS = ("text_encoder", "tokenizer")
 """These are the same in all models that name the same `text_encoder_repo`."""
 ANSWER_SECONDS = 15.0
@@ -73,8 +76,8 @@ class Listing:
         return [held[name] for name in names]
 
     def documents(self) -> list[HubFile]:
-        """The model's index, its license and its description."""
-        return [file for file in self.files if file.name == INDEX or file.is_document]
+        """The model's index, in both of its forms, its license and its description."""
+        return [file for file in self.files if file.name in INDEXES or file.is_document]
 
 
 _NO_LIST = (json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError)
@@ -123,15 +126,25 @@ def _without_login(url: str) -> str:
 
 def read_components(listing: Listing) -> list[str]:
     """The folders that the model's index names. Raises as `read_listing` does; UnusableFile if it has no index."""
-    index = next((file for file in listing.files if file.name == INDEX), None)
-    if index is None:
+    value: Any = None
+    for index in (file for name in INDEXES for file in listing.files if file.name == name):
+        read = _read_object(index)
+        value = renderer_folders.index_of(read) if index.name == renderer_folders.CONFIG_FILE else read
+        if value is not None:
+            break
+    if value is None:
         raise UnusableFile(Sentence("the hub's {repo} has no {index}", repo=listing.repo, index=INDEX))
+    return [name for name, row in value.items() if isinstance(row, list) and len(row) == 2 and row[1]]
+
+
+def _read_object(file: HubFile) -> dict[str, Any]:
+    """The JSON object in a file of the hub. Raises as `read_listing` does."""
     content = io.BytesIO()
-    fetch_into(index, content)
+    fetch_into(file, content)
     value: Any = guarded_files.parsed(content.getvalue())
     if not isinstance(value, dict):
-        raise ValueError(Sentence("{index} of {repo} is not an object", index=INDEX, repo=listing.repo))
-    return [name for name, row in value.items() if isinstance(row, list) and len(row) == 2 and row[1]]
+        raise ValueError(Sentence("{index} of {repo} is not an object", index=file.name, repo=file.repo))
+    return value
 
 
 def fetch_into(file: HubFile, sink: Sink, held: int = 0) -> None:

@@ -1,6 +1,7 @@
 """What lies on this machine: which files are components of which model, and whether they are whole.
 
-Files are told by looking inside, never by their names alone: `recognize_components` says which components a file holds.
+Files are told by looking inside, and by their names only where that says nothing (experts, Bernini-R):
+`recognize_components` says which components a file holds.
 
 locate           where a model of the catalogue is, or what is missing of it
 survey           what each file of the models folders is, or why it can't be used
@@ -15,6 +16,7 @@ configs          a component's configuration, from the shapes of its tensors
 compose          a model out of components that lie in several places
 component_files  where each component of a model is
 control_modules  control (VACE) in a file of its own, and the transformers that it goes with
+renderer_folders  Bernini-R's folders, told by a configuration of their own
 integrity        whether a folder holds a whole model in the diffusers layout
 extras           LoRAs, tiny autoencoders and the depth model
 upscalers        upscaling models, the catalogue's and a person's own

@@ -33,7 +33,9 @@ UNKNOWN_VERSION = "unknown_version"
 """In the place of an expert: the transformer may as well be a whole Wan 2.1, for nothing says its version."""
 ASKED = (UNKNOWN_EXPERT, UNKNOWN_VERSION)
 """What a person can say more about."""
-TWO_EXPERT_ARCHITECTURES = (Architecture.TEXT, Architecture.PICTURES, Architecture.CONTROL)
+TWO_EXPERT_ARCHITECTURES = (Architecture.TEXT, Architecture.PICTURES, Architecture.CONTROL, Architecture.EDIT)
+ALWAYS_WAN_22 = (Architecture.PICTURES, Architecture.EDIT)
+"""A model of these has two experts, unless it is of a smaller size."""
 SINGLE_EXPERT_SIZES = {(30, 12), (30, 24)}
 """The layers and heads of Wan's smaller models, none of which has two experts."""
 TWO_EXPERT_HEADS = 40
@@ -239,7 +241,7 @@ def _expert(candidate: Candidate, neighbors: _Neighbors) -> str:
     own = path.stem if path.suffix.lower() in weights_head.SUFFIXES else path.name
     names = (*candidate.titles, own, path.parent.name)
     above = (*names, path.parent.parent.name)
-    is_22 = True if candidate.architecture is Architecture.PICTURES else is_wan_22(above)
+    is_22 = True if candidate.architecture in ALWAYS_WAN_22 else is_wan_22(above)
     found = certain_expert(above) or ("" if is_22 is False else neighbors.expert_of(candidate))
     merged = candidate.one_of_many or is_merged(names)
     if found or is_22 is False:

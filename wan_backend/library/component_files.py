@@ -16,7 +16,7 @@ from ..protocol.messages import Problem, ProblemKind
 from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile, stamp
-from . import compose, control_modules, weights_head
+from . import compose, control_modules, renderer_folders, weights_head
 from .recognize import FileComponent, recognize_components
 
 INDEX_FILE = "model_index.json"
@@ -132,9 +132,9 @@ class ComponentFiles:
         file = self.file(component)
         if file is not None:
             return dict(file.config)
-        return read_config(
-            self.path(component) / ("scheduler_config.json" if component == "scheduler" else "config.json")
-        )
+        place = self.path(component)
+        found = read_config(place / ("scheduler_config.json" if component == "scheduler" else "config.json"))
+        return renderer_folders.marked(found, place) if component.startswith("transformer") else found
 
     def stamp(self) -> FilesStamp:
         """Name, length and time of every weights file, which tell whether a model was exchanged on the disk."""
@@ -158,6 +158,15 @@ def classes(index: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
+    try:
+        with guarded_files.guard():
+            renderer = renderer_folders.index_of_folder(folder)
+    except UnusableFile as why:
+        raise _refusal(
+            Sentence("The model in {folder} can't be run because {why}; choose another model.", folder=folder, why=why)
+        ) from why
+    if renderer is not None:
+        return renderer
     if not (folder / INDEX_FILE).is_file():
         sentence = Sentence(
             "{folder} holds no model: there is no {file} in it. Choose the folder that has one.",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..catalogue.architecture import MASK_CHANNELS, Architecture
+from ..catalogue.architecture import MASK_CHANNELS, SOURCE_MARK, Architecture
 from ..protocol.sentences import Sentence
 from ..storage.guarded_files import UnusableFile
 
@@ -108,7 +108,9 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     if "vace_layers" in config and channels == made:
         return Architecture.CONTROL
     if channels == made and channels in (LATENT, PATCHED_LATENT) and "image_dim" not in config:
-        return Architecture.FIRST_LATENT if channels == PATCHED_LATENT else Architecture.TEXT
+        if channels == PATCHED_LATENT:
+            return Architecture.FIRST_LATENT
+        return Architecture.EDIT if config.get(SOURCE_MARK) is True else Architecture.TEXT
     if channels != 2 * made + MASK_CHANNELS or "vace_layers" in config:
         raise UnusableFile(
             Sentence(

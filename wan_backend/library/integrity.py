@@ -15,7 +15,7 @@ from typing import Any
 from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
-from . import weights_head
+from . import renderer_folders, weights_head
 
 CACHED_FILES = 1 << 16
 """This is more than all models of a machine have files; only the length of each is cached."""
@@ -24,8 +24,10 @@ TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The content of model_index.json in `folder`. Raises UnusableFile."""
-    return _read_json(folder / "model_index.json")
+    """The content of model_index.json in `folder`, or what it would say of Bernini-R's. Raises UnusableFile."""
+    with guarded_files.guard(subject=Sentence("'{file}' {complaint}", file=renderer_folders.CONFIG_FILE)):
+        renderer = renderer_folders.index_of_folder(folder)
+    return _read_json(folder / "model_index.json") if renderer is None else renderer
 
 
 def check(folder: Path) -> None:

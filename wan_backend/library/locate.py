@@ -22,7 +22,7 @@ from ..storage import guarded_files, unresponsive_folders
 from ..storage.byte_sizes import size_in_words
 from ..storage.disk_errors import reason
 from ..storage.guarded_files import UnusableFile
-from . import compose, control_modules, integrity
+from . import compose, control_modules, integrity, renderer_folders
 from .hub_cache import cache_folder, find_snapshots
 from .survey import Survey
 
@@ -78,6 +78,12 @@ def accepts_lora(found: LocatedModel | UnavailableModel, lora: LoraEntry) -> boo
     if isinstance(found, UnavailableModel) or not found.components:
         return True
     return len(lora.files) == (2 if "transformer_2" in found.components else 1)
+
+
+def is_model(folder: Path) -> bool:
+    """True for a folder that is one model itself."""
+    names = {name for name in ("model_index.json", renderer_folders.CONFIG_FILE) if (folder / name).is_file()}
+    return "model_index.json" in names or _is_renderer(folder, names)
 
 
 def packaged(entry: ModelEntry) -> LocatedModel | None:
@@ -168,10 +174,18 @@ def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: li
 def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
     names = {entry.id, entry.repo.rpartition("/")[2]} - {""}
     held = {child.name for child in folder.iterdir()}
-    if "model_index.json" in held:
+    if "model_index.json" in held or _is_renderer(folder, held):
         return [folder] if folder.name in names or _looks_like(entry, folder) else []
     named = [folder / name for name in sorted(names & held) if _is_folder(folder / name)]
     return [*named, *(find_snapshots(folder, entry.repo) if entry.repo else [])]
+
+
+def _is_renderer(folder: Path, held: set[str]) -> bool:
+    """Whether it is Bernini-R's folder, which needs no model_index.json."""
+    try:
+        return renderer_folders.CONFIG_FILE in held and renderer_folders.index_of_folder(folder) is not None
+    except UnusableFile:
+        return False
 
 
 def _is_folder(place: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..catalogue import transformer_shapes
-from ..catalogue.architecture import Architecture
+from ..catalogue.architecture import SOURCE_MARK, Architecture
 from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..storage.guarded_files import UnusableFile
 from . import configs, tensor_formats, tensor_names
@@ -77,6 +77,11 @@ TITLE_KEYS = (
 ALPHA_ALONE = re.compile(r"alpha[^a-z]?channel")
 KIND_MARK = "model_type."
 """Kijai's files have an empty tensor whose name is this and the model's name."""
+BERNINI = re.compile(r"bernini")
+BERNINI_R = re.compile(r"bernini[^a-z0-9]*r(?:enderer)?(?![a-z])")
+"""In the names of Bernini-R's files, as its makers, ComfyUI's and others' have them."""
+LARGE_HEADS = 40
+"""The heads of each expert of an A14B, in which there is a whole Bernini, too."""
 UMT5_WORDS = 256384
 """The size of UMT5's vocabulary tells it from other T5."""
 
@@ -271,10 +276,14 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
         component = "control"
     slices, unknown = _slices(component, under, head)
     shapes = {name: _slice_shape(head.tensors[piece.source], piece) for name, piece in slices.items()}
+    marks = (source.rpartition(KIND_MARK)[2] for source in head.tensors if KIND_MARK in source)
+    titles = (*(head.metadata[title] for title in TITLE_KEYS if title in head.metadata), *marks)
     try:
         if component in ("transformer", "control"):
             shapes = tensor_formats.restore_patch_shapes(shapes)
         config = CONFIGS[component](shapes)
+        if component == "transformer" and _sees_sources(config, (head.file.name, head.file.parent.name, *titles)):
+            config[SOURCE_MARK] = True
         architecture = _architecture(component, config)
     except UnusableFile as why:
         if component == "image_encoder":
@@ -289,9 +298,27 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
         )
     number_format = tensor_formats.number_format(head, [piece.source for piece in slices.values()])
     _check_shapes(component, config, shapes)
-    marks = (source.rpartition(KIND_MARK)[2] for source in head.tensors if KIND_MARK in source)
-    titles = (*(head.metadata[title] for title in TITLE_KEYS if title in head.metadata), *marks)
     yield FileComponent(head.file, component, number_format, config, slices, architecture, "", titles)
+
+
+def _sees_sources(config: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether a transformer is Bernini-R's by one of these names: its tensors are those of text to video.
+
+    Raises UnusableFile if it may be the whole Bernini's, which there is in the large size alone.
+    """
+    texts = [name.lower() for name in names]
+    if not any(BERNINI.search(text) for text in texts):
+        return False
+    if configs.architecture_of(config) is not Architecture.TEXT:
+        return False
+    if config["num_attention_heads"] == LARGE_HEADS and not any(BERNINI_R.search(text) for text in texts):
+        raise UnusableFile(
+            Sentence(
+                "by its name it may be of the whole Bernini, whose edits a language model plans; if it is Bernini-R, "
+                "put 'bernini_r' into its name"
+            )
+        )
+    return True
 
 
 def _architecture(component: str, config: Mapping[str, Any]) -> Architecture | None:

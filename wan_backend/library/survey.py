@@ -21,7 +21,7 @@ from ..protocol import spoken
 from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..storage import guarded_files, unresponsive_folders
 from ..storage.guarded_files import Stamp, UnusableFile
-from . import a14b_experts, configs, integrity, weights_head
+from . import a14b_experts, configs, integrity, renderer_folders, weights_head
 from .recognize import Candidate, FileComponent, recognize_components
 from .transformer_answers import Answers
 
@@ -329,6 +329,7 @@ def _folder_components(folder: Path) -> list[Candidate]:
     integrity.check_component(folder, component, "")
     architecture = None
     if component == "transformer":
+        config = renderer_folders.marked(config, folder)
         made = {"out_channels": 16, "in_channels": 16, **{k: v for k, v in config.items() if v is not None}}
         architecture = configs.architecture_of(made)
     words = Sentence("{component} in a folder of its own", component=spoken.component(component))

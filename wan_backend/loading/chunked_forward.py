@@ -24,6 +24,7 @@ from .attention import Attention
 from .diffusers_internals import WanAttnProcessor, dispatch_attention_fn
 from .forward_kernels import TORCH_KERNELS, ForwardKernels
 from .pointwise import Pointwise, ScaleAndShift, TimeModulation, TokenGate
+from .source_tokens import rotary_with
 from .token_split import Exchange, TokenSplit
 from .weight_shares import shared_blocks_of
 
@@ -146,12 +147,14 @@ def _forward(
     residual: BlockResidual | None = None,
     spans: Sequence[PromptSpan] = (),
     exchange: Exchange | None = None,
+    sources: Sequence[Tensor] = (),
 ) -> tuple[Tensor]:
     """The flow of (1, C, T, H, W) latents, in their shape. `timestep` is (1) or, one for each token, (1, S).
 
     With a `residual` that is reused, no block runs. Of several prompts, (prompts, N, C), `spans` says which latent
     frames read which. With an `exchange`, all its cards are given the same, and the first of them has the flow, the
-    others an empty tensor; there has to be a token for each, and no residual.
+    others an empty tensor; there has to be a token for each, and no residual. `sources` are clean latents that a model
+    for edits sees beside (`source_tokens`), each (1, C, T, H, W) of a size of its own; no `spans` go with them.
     """
     del return_dict  # a tuple, always
     shares = shared_blocks_of(transformer)
@@ -162,32 +165,44 @@ def _forward(
     if timestep.ndim == 2:  # a clip has few different times: those of what is given, and of the rest
         timestep, which = torch.unique(timestep[0], return_inverse=True)
     meanwhile = (lambda: None) if shares is None else shares.bring_next
-    split = None if exchange is None else TokenSplit(exchange, math.prod(grid), meanwhile)
+    own = math.prod(grid)
+    before = sum(_count(transformer, source) for source in sources)
+    split = None if exchange is None else TokenSplit(exchange, before + own, meanwhile)
     if split is not None and which is not None:
         which = which[split.own]
     time, shifts, texts, seen = transformer.condition_embedder(
         timestep, encoder_hidden_states, encoder_hidden_states_image
     )
     if residual is not None and residual.reused is not None:
-        hidden = _tokens(transformer.patch_embedding(hidden_states))
+        hidden = _tokens([transformer.patch_embedding(hidden_states)])
         hidden += residual.reused.to(hidden)
     else:
         times = TimeModulation(shifts.unflatten(1, (6, -1)).unsqueeze(0), which)
         if seen is not None:
             texts = torch.cat([seen.expand(texts.shape[0], -1, -1), texts], dim=1)
-        context, rotary = Context(texts, _in_tokens(spans, grid[1] * grid[2])), transformer.rope(hidden_states)
+        context = Context(texts, _in_tokens(spans, grid[1] * grid[2]))
+        cos, sin = rotary_with(sources, hidden_states, transformer.rope)
         if split is not None:
             context = Context(texts, tuple(_spans_of(split.own, context)), split)
-            rotary = tuple(each[:, split.own] for each in rotary)
-        rotary = settings.pointwise.prepare(rotary)
-        hidden = _through_blocks(transformer, hidden_states, control_hidden_states, context, times, rotary)
+            cos, sin = cos[:, split.own], sin[:, split.own]
+        rotary = settings.pointwise.prepare((cos, sin))
+        latents = [*sources, hidden_states]
+        hidden = _through_blocks(transformer, latents, control_hidden_states, context, times, rotary)
+        if split is None:
+            hidden = hidden[:, before:]  # the sources are done with
         if residual is not None:  # the tokens are made anew, so that they aren't held while the blocks run
-            residual.keep(hidden - _tokens(transformer.patch_embedding(hidden_states)))
+            residual.keep(hidden - _tokens([transformer.patch_embedding(hidden_states)]))
     times = TimeModulation(time.unsqueeze(0).unsqueeze(2), which)
     flat = _projected(transformer, settings, hidden, times)
     if split is not None:
-        flat = split.gathered(flat)
+        flat = split.gathered(flat)[:, before:]
     return (flat if split is not None and not split.leads else _pictures(transformer, flat, grid),)
+
+
+def _count(transformer: Any, latents: Tensor) -> int:
+    """How many tokens (1, C, T, H, W) latents become."""
+    sides = zip(latents.shape[2:], transformer.config.patch_size, strict=True)
+    return math.prod(side // patch for side, patch in sides)
 
 
 def _in_tokens(spans: Sequence[PromptSpan], tokens: int) -> tuple[PromptSpan, ...]:
@@ -196,10 +211,15 @@ def _in_tokens(spans: Sequence[PromptSpan], tokens: int) -> tuple[PromptSpan, ..
 
 
 def _through_blocks(
-    transformer: Any, latents: Tensor, control: Tensor | None, context: Context, times: TimeModulation, rotary: Any
+    transformer: Any,
+    latents: Sequence[Tensor],
+    control: Tensor | None,
+    context: Context,
+    times: TimeModulation,
+    rotary: Any,
 ) -> Tensor:
-    """The tokens (1, S, C) of `latents` after all blocks, with the control's hints if there is a control."""
-    hidden = _tokens(transformer.patch_embedding(latents), context.split)
+    """The tokens (1, S, C) of all `latents` after all blocks, with the control's hints if there is a control."""
+    hidden = _tokens([transformer.patch_embedding(each) for each in latents], context.split)
     hints: Iterator[Tensor] = iter(())
     if control is not None:
         hints = _hints(transformer, hidden, control, context, times, rotary)
@@ -221,10 +241,11 @@ def _in_order(transformer: Any, controlled: bool) -> list[Any]:
     return order
 
 
-def _tokens(embedded: Tensor, split: TokenSplit | None = None) -> Tensor:
-    """Tokens (1, S, C) of embedded patches (1, C, T, H, W): all, or those that this card has."""
-    tokens = embedded.flatten(2).transpose(1, 2)
-    return (tokens if split is None else tokens[:, split.own]).contiguous()
+def _tokens(embedded: Sequence[Tensor], split: TokenSplit | None = None) -> Tensor:
+    """Tokens (1, S, C) of embedded patches, each (1, C, T, H, W), in a row: all, or those that this card has."""
+    tokens = [each.flatten(2).transpose(1, 2) for each in embedded]
+    row = tokens[0] if len(tokens) == 1 else torch.cat(tokens, dim=1)
+    return (row if split is None else row[:, split.own]).contiguous()
 
 
 def _hints(
@@ -236,7 +257,7 @@ def _hints(
     rotary: Any,
 ) -> Iterator[Tensor]:
     """The hints of VACE's blocks, each made when it is wanted: all at once they are the largest thing there is."""
-    stream = _tokens(transformer.vace_patch_embedding(control), context.split)
+    stream = _tokens([transformer.vace_patch_embedding(control)], context.split)
     for block in transformer.vace_blocks:
         hint, stream = block(beginning, context, stream, times, rotary)
         beginning = stream  # only the first wants it, and here it would be kept

@@ -79,13 +79,14 @@ def room_for(
     budget_bytes: int | None = None,
     loras: Sequence[LoraUse] = (),
     host_budget_bytes: int | None = None,
+    sources: int = 0,
 ) -> Room:
     """What a take of `model` needs, of so many frames of width x height pixels at once, and what is free for it now.
 
     `budget_bytes` limits what the job may have on the device, `host_budget_bytes` what of the machine's memory, which
-    other workers have a part of.
+    other workers have a part of. `sources` are those that the transformer sees beside the take.
     """
-    needs = _needs(model, width, height, frames)
+    needs = _needs(model, width, height, frames, sources)
     needs = replace(needs, transformer=needs.transformer + applying_loras.file_bytes(loras))
     free = devices.free_bytes(model.device) + _held_bytes(model, model.device.type)
     if budget_bytes is not None:
@@ -302,13 +303,13 @@ class PlacedModel:
         return True
 
 
-def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
+def _needs(model: WanModel, width: int, height: int, frames: int, sources: int) -> Needs:
     number, vae_number = model.precision.transformer.itemsize, model.precision.vae.itemsize
     config, vae_config = model.config("transformer"), model.config("vae")
     hidden = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
     vae_width = int(vae_config.get("decoder_base_dim") or vae_config.get("base_dim", 96))
     patch = int(vae_config.get("patch_size") or 1)
-    video = VideoShape(width, height, frames, token=PLAIN_TOKEN_PIXELS * patch)
+    video = VideoShape(width, height, frames, token=PLAIN_TOKEN_PIXELS * patch, sources=sources)
     channels_last = model.device.type == "cuda"
     hidden_states = HiddenStates(hidden, vae_width // patch**2, number, vae_number, channels_last)
     weights = {component: model.weight_bytes(component, in_8_bit=False) for component in model.components}

@@ -16,6 +16,7 @@ import torch
 import transformers
 from accelerate import init_empty_weights
 
+from ..catalogue.architecture import SOURCE_MARK
 from ..library import tensor_formats
 from ..library.recognize import FileComponent
 from ..protocol.sentences import Sentence
@@ -81,7 +82,7 @@ def is_packed_gguf(component: FileComponent) -> bool:
 
 def _empty(config: Any) -> Any:
     """The module without content; its buffers, which are in no file, have theirs."""
-    settings = {name: value for name, value in config.items() if name != "_class_name"}
+    settings = {name: value for name, value in config.items() if name not in ("_class_name", SOURCE_MARK)}
     kind = config["_class_name"]
     with init_empty_weights(include_buffers=False):
         if kind == "UMT5EncoderModel":
@@ -161,7 +162,9 @@ def _quantized(module: Any, component: FileComponent, tensors: FileTensors, dtyp
         else:
             state[name] = tensors.get(name, dtype_of(module, name, dtype)).reshape(empty.shape)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        (Path(folder) / "config.json").write_text(json.dumps(dict(component.config)))
+        (Path(folder) / "config.json").write_text(
+            json.dumps({name: value for name, value in component.config.items() if name != SOURCE_MARK})
+        )
         return type(module).from_single_file(
             state,
             config=folder,

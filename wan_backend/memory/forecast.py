@@ -48,7 +48,7 @@ def plan_for(entry: ModelEntry, machine: Machine) -> MemoryPlan:
     """The plan for the model's default size at its full length."""
     size = entry.size(entry.default_size)
     assert size is not None  # the catalogue was checked for it
-    return plan_at(entry, machine, size.width, size.height, entry.max_frames)
+    return plan_at(entry, machine, size.width, size.height, entry.max_frames, sources=entry.least_sources)
 
 
 def plan_at(
@@ -60,14 +60,15 @@ def plan_at(
     quantized_bytes: int = 0,
     in_8_bit: bool = False,
     residuals: int = 0,
+    sources: int = 0,
 ) -> MemoryPlan:
     """The plan for so many frames of width x height pixels at once.
 
     `quantized_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit. `in_8_bit`
     says that its weights are kept in 8 bit whatever memory there is, for products in 8 bit. `residuals` is how many a
-    step cache keeps.
+    step cache keeps; `sources` are those that the transformer sees beside the take.
     """
-    needs = _needs(entry, machine, width, height, frames, quantized_bytes, in_8_bit)
+    needs = _needs(entry, machine, width, height, frames, quantized_bytes, in_8_bit, sources)
     needs = needs.with_step_cache(residuals, not machine.is_card)
     if machine.is_card:
         return residency_plan.choose(needs, machine.usable_bytes, machine.host_bytes)
@@ -88,20 +89,30 @@ def plan_of_share(
     shares: int,
     quantized_bytes: int = 0,
     in_8_bit: bool = False,
+    sources: int = 0,
 ) -> MemoryPlan | None:
     """As `plan_at`, for one of so many such devices that hold the transformer between them; None if it doesn't fit."""
-    needs = _needs(entry, machine, width, height, frames, quantized_bytes, in_8_bit)
+    needs = _needs(entry, machine, width, height, frames, quantized_bytes, in_8_bit, sources)
     return residency_plan.choose_shared(needs, machine.usable_bytes, machine.host_bytes, shares)
 
 
 def _needs(
-    entry: ModelEntry, machine: Machine, width: int, height: int, frames: int, quantized_bytes: int, in_8_bit: bool
+    entry: ModelEntry,
+    machine: Machine,
+    width: int,
+    height: int,
+    frames: int,
+    quantized_bytes: int,
+    in_8_bit: bool,
+    sources: int,
 ) -> Needs:
     number_bytes = CPU_NUMBER_BYTES if machine.kind == "cpu" else GPU_NUMBER_BYTES
     vae_number_bytes = GPU_NUMBER_BYTES if machine.is_card else CPU_NUMBER_BYTES
     quantized_bytes = quantized_bytes if machine.is_card else 0
     needs = calculate_from_catalogue(
-        entry, width, height, frames, number_bytes, vae_number_bytes, quantized_bytes, vae_channels_last=machine.is_card
+        *(entry, width, height, frames, number_bytes, vae_number_bytes, quantized_bytes),
+        vae_channels_last=machine.is_card,
+        sources=sources,
     )
     return needs.in_8_bit() if in_8_bit and not needs.quantized else needs
 

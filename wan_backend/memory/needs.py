@@ -73,11 +73,19 @@ class VideoShape:
     height: int
     frames: int
     token: int = PLAIN_TOKEN_PIXELS
+    sources: int = 0
+    """How many sources the transformer sees beside these frames: footage of as many first, then pictures."""
 
     @property
     def tokens(self) -> int:
-        """The number of tokens of all frames together, four frames to a latent one after the first."""
-        return ((self.frames - 1) // 4 + 1) * (self.width // self.token) * (self.height // self.token)
+        """The number of tokens of all frames together, four frames to a latent one after the first, and of all sources.
+
+        A picture has the shape of its own; it is counted as a square, which is the most that it can be.
+        """
+        own = ((self.frames - 1) // 4 + 1) * (self.width // self.token) * (self.height // self.token)
+        if not self.sources:
+            return own
+        return 2 * own + (self.sources - 1) * (max(self.width, self.height) // self.token) ** 2
 
 
 @dataclass(frozen=True)
@@ -255,11 +263,13 @@ def calculate_from_catalogue(
     vae_number_bytes: int = GPU_NUMBER_BYTES,
     quantized_bytes: int = 0,
     vae_channels_last: bool = False,
+    sources: int = 0,
 ) -> Needs:
     """The needs of a take of `frames` frames at once, before the model's files are looked at.
 
     `quantized_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit.
-    `vae_channels_last` says that the autoencoder runs as on a graphics card.
+    `vae_channels_last` says that the autoencoder runs as on a graphics card. `sources` are those that the transformer
+    sees beside the take.
     """
     sizes = entry.weights
     transformer = quantized_bytes or sizes.transformer * number_bytes
@@ -271,7 +281,7 @@ def calculate_from_catalogue(
         "image_encoder": sizes.image_encoder * IMAGE_ENCODER_NUMBER_BYTES,
     }
     hidden_states = HiddenStates(sizes.hidden, sizes.vae_width, number_bytes, vae_number_bytes, vae_channels_last)
-    video = VideoShape(width, height, frames, token=entry.multiple)
+    video = VideoShape(width, height, frames, token=entry.multiple, sources=sources)
     return calculate(weights, hidden_states, video, quantized=quantized_bytes > 0)
 
 

@@ -8,6 +8,7 @@ task_conditions             which prepare makes a task's conditions on which arc
 text_to_video               a prompt and noise, with which every task begins
 image_conditioning          image to video on a model made for it
 noised_footage              restyle on a text to video model
+edit                        edits of footage
 vace_control                control latents of a VACE model
 depth_guide                 the depth of footage, as a guide
 prompt_encoding             prompts to embeddings
@@ -18,6 +19,7 @@ host_unipc                  UniPC with its coefficients on the CPU
 experts                     which transformer makes which steps
 windows                     takes that are longer than a transformer's window
 denoise                     the one loop over the steps
+source_guidance             guidance of edits
 guidance_interval           guidance in part of the steps
 elsewhere                   what somebody else may compute: a half of guidance, shares of a forward pass
 step_cache                  steps that reuse what a transformer's blocks computed before

@@ -16,7 +16,8 @@ from .windows import Window, section
 class Canvas:
     """The pictures that a take is made from, beside its prompt.
 
-    Every picture is (height, width, 3) uint8 RGB at the plan's size. Frames are counted at the model's rate, from 0.
+    Every picture is (height, width, 3) uint8 RGB at the plan's size, but for references. Frames are counted at the
+    model's rate, from 0.
     """
 
     kept: dict[int, np.ndarray] = field(default_factory=dict)
@@ -27,6 +28,8 @@ class Canvas:
     """(model frames, H, W, 3): the frames that are made anew, for a strength of less than 1."""
     look: np.ndarray | None = None
     """A picture of how the take is to look; it isn't one of the take's frames."""
+    references: tuple[np.ndarray, ...] = ()
+    """Pictures of what an edit is to bring, each of a size of its own."""
     handles: dict[int, np.ndarray] = field(default_factory=dict)
     """The neighbors' own frames that are the take's handles, by the scene's frames, counted from the take's first."""
     pictures: dict[int, np.ndarray] = field(default_factory=dict)
@@ -66,6 +69,9 @@ class Conditions:
     given: torch.Tensor | None = None
     """(1, C, n, H, W), float32: the first n latent frames, clean, for a transformer that takes a time for each
     token; None if all frames are to be made."""
+    sources: tuple[torch.Tensor, ...] = ()
+    """Clean latents that the transformer sees beside the take, in its dtype: footage of the take's shape, then
+    pictures, each (1, C, 1, h, w) of a size of its own. Empty for all but edits."""
 
     def control_of(self, step: int) -> torch.Tensor | None:
         """The control for that step, counted from 0."""
@@ -90,4 +96,5 @@ class Conditions:
             released=own(self.released),
             joined=own(self.joined),
             given=self.given if window.start == 0 else None,
+            sources=tuple(section(each, 0, window) for each in self.sources[:1]) + self.sources[1:],
         )

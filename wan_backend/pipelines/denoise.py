@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..planning.calibrations import Branch
-from . import guidance_interval, step_cache, transfers
+from . import guidance_interval, source_guidance, step_cache, transfers
 from .conditions import Conditions
 from .elsewhere import NOWHERE, Answer, Elsewhere
 from .experts import DenoisingExpert, turns
@@ -171,6 +171,9 @@ def denoise_in_turn(
                 timestep, done, before = scheduler.timesteps[step], step - first + 1, latents
                 scale = guidance_interval.apply(skipped.guided, turn.expert.guidance_scale, step)
                 velocity = partial(_seen_velocity, transformer, forward, elsewhere, seen, timestep, scale, step)
+                if conditions.sources:
+                    sigma = float(scheduler.sigmas[step])
+                    velocity = partial(_edited_velocity, transformer, forward, seen, timestep, scale, sigma, step)
                 flow = blended(before, references, windows, velocity)
                 latents = scheduler.step(flow, timestep, before, return_dict=False)[0]
                 noise, can_resume = scheduler.sigmas[step], skipped.cached.needs_nothing(step + 1)
@@ -198,6 +201,42 @@ def _seen_velocity(
     of_window = partial(forward, window=window, step=step)
     ask = partial(elsewhere.ask, window)
     return _velocity(transformer, of_window, ask, seen[window], latents, timestep, guidance_scale, step)
+
+
+def _edited_velocity(
+    transformer: Any,
+    forward: Forward,
+    seen: Sequence[Conditions],
+    timestep: torch.Tensor,
+    guidance_scale: float,
+    sigma: float,
+    step: int,
+    window: int,
+    latents: torch.Tensor,
+) -> torch.Tensor:
+    """The guided prediction for the latents of one window of an edit; `sigma` is their share of noise."""
+    conditions = seen[window]
+    of_window = partial(
+        forward,
+        window=window,
+        step=step,
+        hidden_states=latents.to(transformer.dtype),
+        timestep=timestep.expand(latents.shape[0]),
+        return_dict=False,
+    )
+    prompt = of_window(Branch.PROMPT, encoder_hidden_states=conditions.prompt_embeds, sources=conditions.sources)
+    negative = conditions.negative_prompt_embeds
+    if guidance_scale <= 1 or negative is None:
+        return prompt
+
+    def without_words(sources: Sequence[torch.Tensor]) -> torch.Tensor:
+        return of_window(Branch.NEGATIVE, encoder_hidden_states=negative, sources=sources)
+
+    footage, pictures = conditions.sources[:1], conditions.sources[1:]
+    if not pictures:
+        return source_guidance.projected(latents, sigma, without_words(footage), prompt, guidance_scale)
+    before = [without_words(each) for each in ((), footage, conditions.sources)]
+    return source_guidance.chained([*before, prompt], guidance_scale)
 
 
 def _noised(scheduler: Any, conditions: Conditions) -> torch.Tensor:

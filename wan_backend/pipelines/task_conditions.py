@@ -17,7 +17,7 @@ from ..protocol import spoken
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind, Task
 from ..protocol.sentences import Sentence
-from . import image_conditioning, noised_footage, text_to_video, vace_control
+from . import edit, image_conditioning, noised_footage, text_to_video, vace_control
 from .conditions import Conditions
 from .encode import Film, encode
 from .preparation import Preparation
@@ -37,6 +37,8 @@ def prepare(job: Preparation) -> Conditions:
         return found(job)
     words = spoken.task(request.task[:40])
     sentence = Sentence("This model can't do {task}; choose a control model (VACE).", task=words)
+    if request.task == Task.EDIT:
+        sentence = Sentence("This model can't edit footage; choose Bernini-R.")
     if not known:
         sentence = Sentence("This version can't do {task}; update Wan VSE.", task=words)
     raise Refusal(Problem(ProblemKind.BAD_SETTING, sentence))
@@ -86,6 +88,7 @@ PREPARE: dict[Architecture, dict[Task, Prepare]] = {
     Architecture.FIRST_PICTURE: _FROM_PICTURES,
     Architecture.FIRST_AND_LAST: _FROM_PICTURES,
     Architecture.PICTURES: _FROM_PICTURES,
+    Architecture.EDIT: {Task.EDIT: edit.prepare},
     Architecture.FIRST_LATENT: {**_FROM_FOOTAGE, **_FROM_PICTURES},
     Architecture.CONTROL: {
         Task.TEXT_TO_VIDEO: prepare_continued,

@@ -14,7 +14,7 @@ from ..loading import finite
 from ..loading.residency import PlacedModel
 from ..planning.lengths import latent_frames
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, ProblemKind, Role, TakeRequest
+from ..protocol.messages import Plan, ProblemKind, Role, TakeRequest, Task
 from ..protocol.sentences import Sentence
 from . import prompt_relay
 from .conditions import Conditions
@@ -22,6 +22,10 @@ from .encode import spatial_factor
 from .preparation import Preparation
 from .prompt_encoding import PromptCache, clean, encode
 from .stopping import check
+
+BEFORE_AN_EDIT = "You are a helpful assistant specialized in video editing."
+BEFORE_AN_EDIT_WITH_REFERENCES = "You are a helpful assistant specialized in video editing with reference."
+"""Bernini-R's makers put these before the prompts of edits, without a space."""
 
 
 def prepare(job: Preparation) -> Conditions:
@@ -58,7 +62,8 @@ def start(job: Preparation, references: int = 0) -> Conditions:
     _check(transformer, vae, plan)
     dtype = model.precision.transformer
     relay = prompt_relay.relay_of(request, plan, references)
-    embeds = [each.to(model.device, dtype) for each in embeds_of(job, [*relay.prompts, *_negative(request, plan)])]
+    prompts = [_asked(request, prompt) for prompt in relay.prompts]
+    embeds = [each.to(model.device, dtype) for each in embeds_of(job, [*prompts, *_negative(request, plan)])]
     words = len(relay.prompts)
     latents = noise(request.seed, plan, int(vae.get("z_dim", 16)), spatial_factor(vae), references).to(model.device)
     negative = embeds[words] if len(embeds) > words else None
@@ -81,7 +86,15 @@ def read_prompts(job: Preparation) -> list[torch.Tensor]:
 def _prompts(request: TakeRequest, plan: Plan) -> list[str]:
     """The prompt, or those of the take's times, and the negative one if it counts."""
     references = 0 if request.source(Role.LOOK) is None else 1  # which read the scene's prompt
-    return [*prompt_relay.relay_of(request, plan, references).prompts, *_negative(request, plan)]
+    prompts = prompt_relay.relay_of(request, plan, references).prompts
+    return [*(_asked(request, prompt) for prompt in prompts), *_negative(request, plan)]
+
+
+def _asked(request: TakeRequest, prompt: str) -> str:
+    """The prompt as the model reads it: an edit's begins as those that the model was trained with."""
+    if request.task is not Task.EDIT:
+        return prompt
+    return (BEFORE_AN_EDIT_WITH_REFERENCES if request.references else BEFORE_AN_EDIT) + clean(prompt)
 
 
 def _negative(request: TakeRequest, plan: Plan) -> list[str]:

@@ -24,6 +24,7 @@ _ON_A_PICTURE = {
 _FOLLOWING = {
     Task.RESTYLE: Sentence("each frame of the take follows one of the footage"),
     Task.PREVIS: Sentence("each frame of the take follows one of the scene"),
+    Task.EDIT: Sentence("each frame of the take follows one of the footage"),
 }
 _NEIGHBORS = (Role.BEFORE, Role.AFTER)
 _PICTURES = (Role.FIRST, Role.LAST)

@@ -278,6 +278,7 @@ class MemoryTrial:
         return forecast.plan_at(
             *(self.entry, machine, plan.width, plan.height, plan.frames_at_once, self.quantized_bytes, self.in_8_bit),
             residuals=skipped_work.kept_residuals(plan),
+            sources=plan.seen_sources,
         )
 
     def memory_of_share(self, plan: Plan, machine: Machine, shares: int) -> MemoryPlan | None:
@@ -286,6 +287,7 @@ class MemoryTrial:
             *(self.entry, machine, plan.width, plan.height, plan.frames_at_once, shares),
             quantized_bytes=self.quantized_bytes,
             in_8_bit=self.in_8_bit,
+            sources=plan.seen_sources,
         )
 
     def fits_with(self, **changes: str | int) -> bool:

@@ -92,7 +92,8 @@ def _key(plan: Plan, look: bool) -> str:
     if plan.training is not None:
         return f"{plan.model} training"
     cards = f" {plan.cards} cards" if plan.cards > 1 and not look else ""
-    return f"{plan.model} {plan.matrix_precision.value}{cards}{' look' if look else ''}"
+    sources = f" {plan.seen_sources} sources" if plan.seen_sources > 1 else ""
+    return f"{plan.model} {plan.matrix_precision.value}{cards}{sources}{' look' if look else ''}"
 
 
 def _pixels(plan: Plan) -> int:

@@ -10,13 +10,25 @@ import os
 import stat
 from collections.abc import Callable
 
-from ..protocol.messages import Fix, FixSetting, Framing, Problem, ProblemKind, Role, Source, TakeRequest, Task
+from ..protocol.messages import (
+    MAX_REFERENCES,
+    Fix,
+    FixSetting,
+    Framing,
+    Problem,
+    ProblemKind,
+    Role,
+    Source,
+    TakeRequest,
+    Task,
+)
 from ..protocol.plain_names import is_name
 from ..protocol.sentences import Sentence
 
 NEEDED = {
     Task.IMAGE_TO_VIDEO: (Role.FIRST,),
     Task.RESTYLE: (Role.FOOTAGE,),
+    Task.EDIT: (Role.FOOTAGE,),
     Task.FILL_GAP: (Role.BEFORE, Role.AFTER),
     Task.PREVIS: (Role.DEPTH,),
 }
@@ -28,7 +40,8 @@ ABSENT = {
     Role.AFTER: Sentence("There is nothing after the gap; put the playhead between two strips."),
     Role.DEPTH: Sentence("There is no depth of the scene to follow; select a scene strip."),
 }
-SEVERAL = (Role.KEPT, Role.CLIP)
+NOTHING_TO_EDIT = Sentence("There is nothing to edit; select a strip, or a range of frames.")
+SEVERAL = (Role.KEPT, Role.CLIP, Role.REFERENCE)
 """Roles of which there may be more than one source."""
 MAX_CHECKED_FILES = 32
 """The number of files that are looked for in a long row of pictures."""
@@ -44,15 +57,43 @@ def check(request: TakeRequest, known_problem: Callable[[Source], Problem | None
         return _bad(Sentence("Two sources of the take have the same role; select its strips again."))
     for role in NEEDED.get(request.task, ()):
         if role not in roles:
-            return _bad(ABSENT[role])
+            return _bad(NOTHING_TO_EDIT if request.task is Task.EDIT else ABSENT[role])
     if request.task is Task.EXTEND and (Role.BEFORE in roles) == (Role.AFTER in roles):
         return _bad(Sentence("A take extends one strip, at its end or at its beginning; select one strip."))
+    problem = _reference_problem(request)
+    if problem is not None:
+        return problem
     for source in request.sources:
         problem = _source_problem(source, request)
         if problem is None and not source.rendered:
             problem = _file_problem(source) or known_problem(source)
         if problem is not None:
             return problem
+    return None
+
+
+def _reference_problem(request: TakeRequest) -> Problem | None:
+    """Why the request's reference pictures can't be used together; None if they can."""
+    count = len(request.references)
+    if count and request.task is not Task.EDIT:
+        return _bad(Sentence("Only an edit takes reference pictures; leave them out, or choose Edit."))
+    if count > MAX_REFERENCES:
+        return _bad(
+            Sentence(
+                "An edit takes at most {most} reference pictures, and {count} are selected; leave some out.",
+                most=MAX_REFERENCES,
+                count=count,
+            )
+        )
+    several = next((each for each in request.references if each.frames > 1), None)
+    if several is not None:
+        return _bad(
+            Sentence(
+                "{what} has {count} frames, and a reference is one picture; choose one.",
+                what=several.files[0],
+                count=several.frames,
+            )
+        )
     return None
 
 

@@ -33,6 +33,7 @@ from ..protocol.messages import (
     Quality,
     Role,
     TakeRequest,
+    Task,
     Training,
 )
 from ..protocol.sentences import Sentence
@@ -276,6 +277,14 @@ def _check_sources(draft: Draft) -> Draft | Problem:
     return needed_sources.check(draft.request, draft.inventory.source_problem) or draft
 
 
+def _count_sources(draft: Draft) -> Draft:
+    """Settle how many sources the transformer sees: all of an edit's, none of another task's."""
+    request = draft.request
+    if request.task is not Task.EDIT:
+        return draft
+    return draft.with_plan(seen_sources=1 + len(request.references))
+
+
 def _check_loras(draft: Draft) -> Draft | Problem:
     return resolve.find_lora_problem(draft.request) or draft
 
@@ -313,7 +322,9 @@ def _settle_sampling(draft: Draft) -> Draft:
 
 def _estimate_memory(draft: Draft) -> Draft:
     made = draft.plan
-    needs = calculate_from_catalogue(draft.entry, made.width, made.height, made.frames_at_once)
+    needs = calculate_from_catalogue(
+        draft.entry, made.width, made.height, made.frames_at_once, sources=made.seen_sources
+    )
     return draft.with_plan(memory_bytes=needs.one_at_a_time)
 
 
@@ -347,6 +358,7 @@ REQUEST_STEPS: tuple[Step, ...] = (
     unless_refused(_check_sources),
     unless_refused(kept_pictures.settle),
     unless_refused(_check_loras),
+    _count_sources,
     _settle_sampling,
     skipped_work.settle_guidance,
     _estimate_memory,

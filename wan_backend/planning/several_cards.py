@@ -29,6 +29,7 @@ SHARES_OF_WEIGHTS_IN_HALVES = Sentence(
     "keeps a share of the transformer's weights."
 )
 ONLY_LINUX = Sentence("One card makes the take: without guidance, several cards can share it on Linux only.")
+EDIT = Sentence("One card makes the take: an edit isn't shared between cards.")
 STEP_CACHE = Sentence("One card makes the take: its steps reuse what earlier ones computed, or are measured for that.")
 
 
@@ -42,7 +43,7 @@ def settle_cards(draft: Draft, memory_of: MemoryOf) -> Draft:
     machine = draft.inventory.machine
     if machine is None or machine.cards < 2:
         return draft
-    reason = _reason_for_one(draft.plan, machine)
+    reason = EDIT if draft.plan.seen_sources else _reason_for_one(draft.plan, machine)
     if reason:
         return draft.with_plan(reason)
     cards, is_guided = machine.cards, _is_guided(draft.plan)

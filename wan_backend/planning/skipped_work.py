@@ -35,10 +35,14 @@ from .step_counts import held_steps, steps_left_out
 
 NO_GUIDANCE = Sentence("There is no guidance with these settings, so it can't be left out.")
 FEW_STEPS = Sentence("A model that was distilled to few steps has none that could be skipped.")
+OF_AN_EDIT = Sentence("All steps of an edit are computed: what the step cache leaves out wasn't measured for edits.")
 PART_OF_THE_STEPS = Sentence(
     "At this strength, the take makes only its last steps; calibrate the step cache with another take."
 )
 USE = Fix(Sentence("Use the Step Cache"), FixSetting.STEP_CACHE, StepCache.ON.value)
+CHAINED_BESIDE = 3
+"""Forward passes beside the prompt's in a guided step of an edit with reference pictures: with nothing, with the
+footage, and with the pictures too."""
 MIN_CALIBRATED_STEPS = 6
 """With fewer steps, those that are always computed leave nothing to skip."""
 
@@ -67,6 +71,8 @@ def settle_step_cache(draft: Draft) -> Draft:
     """Settle the steps that reuse what earlier ones computed, by the calibration of the model on this machine."""
     asked, plan = draft.request.step_cache, draft.plan
     refusal = FEW_STEPS if plan.sampler in DISTILLED_SAMPLERS else _too_few(plan)
+    if plan.seen_sources:
+        refusal = OF_AN_EDIT
     if refusal:
         notes = [] if asked is StepCache.OFF else [refusal]
         return draft.with_plan(*notes, no_step_cache=refusal)
@@ -202,9 +208,10 @@ def _count(draft: Draft) -> Draft:
     if not _is_guided(plan):
         every = left = steps
     else:
-        every = 2 * steps
+        beside = CHAINED_BESIDE if plan.seen_sources > 1 else 1
+        every = (1 + beside) * steps
         guided = plan.guided_steps or StepRange(0, plan.steps)
-        left = steps + len(range(max(guided.first, plan.steps - steps), guided.end_exclusive))
+        left = steps + beside * len(range(max(guided.first, plan.steps - steps), guided.end_exclusive))
     if plan.reused_steps is not None:
         left -= len(plan.reused_steps.prompt) + len(plan.reused_steps.negative)
     return replace(draft, plan=replace(plan, forwards=left, all_forwards=every))

@@ -84,6 +84,14 @@ def _check_model(draft: Draft) -> Draft | Problem:
                 model=draft.entry.label,
             )
         )
+    if draft.entry.architecture is Architecture.EDIT:
+        return _bad(
+            Sentence(
+                "{model} is trained on pairs of footage before and after, which this version can't do; train on a "
+                "model for text to video of its size, and try the LoRA with this one.",
+                model=draft.entry.label,
+            )
+        )
     return draft
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
-from ..protocol.messages import MAX_PROMPT_CHARACTERS, MAX_WORDS, Problem, ProblemKind, TakeRequest, Words
+from ..protocol.messages import MAX_PROMPT_CHARACTERS, MAX_WORDS, Problem, ProblemKind, TakeRequest, Task, Words
 from ..protocol.sentences import Sentence
 from .draft import Draft
 
@@ -22,6 +22,8 @@ def in_order(request: TakeRequest) -> list[Words]:
 def problem_of(request: TakeRequest) -> Problem | None:
     """Why the request's words can't be meant; None if they can."""
     words = in_order(request)
+    if words and request.task is Task.EDIT and not request.prompt.strip():
+        return _bad(Sentence("An edit has one prompt for all of its frames; write into it what is to change."))
     if len(words) > MAX_WORDS:
         return _bad(
             Sentence("A take has words at {count} times; give at most {most}.", count=len(words), most=MAX_WORDS)
@@ -73,6 +75,10 @@ def settle(draft: Draft) -> Draft:
     request, plan = draft.request, draft.plan
     if not request.words or problem_of(request) is not None:
         return draft
+    if request.task is Task.EDIT:
+        return draft.with_plan(
+            Sentence("An edit has one prompt for all of its frames; the words over time are left out.")
+        )
     per_frame = plan.model_frame_rate.exact() / request.frame_rate.exact()
     least = math.ceil(LATENT_FRAMES / per_frame)
     followed: list[Words] = []

@@ -180,6 +180,7 @@ class Task(StrEnum):
     FILL_GAP = "fill_gap"
     EXTEND = "extend"
     PREVIS = "previs"
+    EDIT = "edit"
 
 
 class Role(StrEnum):
@@ -190,7 +191,7 @@ class Role(StrEnum):
     LAST = "last"
     """One picture, which the take ends on (image to video)."""
     FOOTAGE = "footage"
-    """Footage with as many frames as the take, which follows it (restyle)."""
+    """Footage with as many frames as the take, which follows it (restyle, edit)."""
     BEFORE = "before"
     """The frames right before the take, the last one touching it (fill gap, extend forward)."""
     AFTER = "after"
@@ -199,6 +200,8 @@ class Role(StrEnum):
     """Depth as gray levels, near is bright, with as many frames as the take (previs)."""
     LOOK = "look"
     """One picture whose look the take gets (previs)."""
+    REFERENCE = "reference"
+    """One picture of what the take is to get, such as a face, a thing or a material; there may be several (edit)."""
     KEPT = "kept"
     """One picture, which the take keeps as its frame `at_frame`; there may be several (all tasks)."""
     CLIP = "clip"

@@ -12,6 +12,7 @@ _TASKS = {
     Task.FILL_GAP: Sentence("fill gap"),
     Task.EXTEND: Sentence("extend"),
     Task.PREVIS: Sentence("previs"),
+    Task.EDIT: Sentence("edit"),
 }
 _COMPONENTS = {
     Component.TRANSFORMER: Sentence("transformer"),

@@ -47,6 +47,8 @@ MAX_HANDLE_FRAMES = 240
 MAX_JUMP = 99.0
 """A larger figure of a seam would say no more."""
 MAX_KEPT_PICTURES = 8
+MAX_REFERENCES = 4
+"""The most reference pictures of an edit: with its footage, as many sources as the model was trained with."""
 """Pictures that one take keeps at chosen frames."""
 FINISH_FACTORS = (0, 2, 4)
 """How many times as large a take can become; 0 stands for the scene's size."""
@@ -204,7 +206,8 @@ class Source:
     """Absolute paths of files that rendered pictures show, the first of each folder, at most MAX_SHOWN_FILES: whether
     they were generated themselves is noted with the take."""
     at_frame: int = 0
-    """The take's frame that a kept picture is, counted from the take's first one as 0, at the scene's rate."""
+    """The take's frame that a kept picture is, counted from the take's first one as 0, at the scene's rate; of a
+    reference picture its number, from 1."""
 
 
 @dataclass(frozen=True)
@@ -265,8 +268,8 @@ class TakeRequest:
     origin: Origin = field(default_factory=Origin)
     sources: list[Source] = field(default_factory=list)
     """The sources that the take is made from, at most one of each role; `task` says which ones. Only of kept pictures
-    there may be MAX_KEPT_PICTURES, of which no two are the same frame of the model. A training has clips alone, at most
-    MAX_CLIPS."""
+    there may be MAX_KEPT_PICTURES, of which no two are the same frame of the model, and of reference pictures
+    MAX_REFERENCES. A training has clips alone, at most MAX_CLIPS."""
     strength: float = 1.0
     """0 to 1: how far a restyled take may leave its footage, or a previs what was blocked out."""
     guide: Guide = Guide.NONE
@@ -311,6 +314,11 @@ class TakeRequest:
     def kept_pictures(self) -> list[Source]:
         """The pictures that the take keeps at chosen frames, in the order of these."""
         return sorted((each for each in self.sources if each.role is Role.KEPT), key=lambda each: each.at_frame)
+
+    @property
+    def references(self) -> list[Source]:
+        """The reference pictures, in the order in which they are counted."""
+        return [each for each in self.sources if each.role is Role.REFERENCE]
 
 
 @dataclass(frozen=True)
@@ -371,6 +379,8 @@ class Plan:
     lora: str = ""
     """The catalogue's LoRA that these settings are for, which the worker applies; empty: none."""
     decoder: Decoder = Decoder.WHOLE
+    seen_sources: int = 0
+    """How many sources the transformer sees beside the take, in one sequence with it: footage first, then pictures."""
     matrix_precision: MatrixPrecision = MatrixPrecision.EXACT
     """Products in 8 bit only if the worker finds that the card computes them faster."""
     kept_before: int = 0

@@ -131,7 +131,7 @@ def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel
     here = isinstance(found, locate.LocatedModel)
     size = entry.size(entry.default_size)
     assert size is not None, "the catalogue was checked when it was read"
-    needs = calculate_from_catalogue(entry, size.width, size.height, entry.max_frames)
+    needs = calculate_from_catalogue(entry, size.width, size.height, entry.max_frames, sources=entry.least_sources)
     return ModelRow(
         model=entry.id,
         label=entry.label,

@@ -32,10 +32,13 @@ TASKS = {
     Task.TEXT_TO_VIDEO: "From words",
     Task.IMAGE_TO_VIDEO: "From a picture",
     Task.RESTYLE: "Restyle a movie",
+    Task.EDIT: "Edit a movie",
     Task.EXTEND: "Continue a movie",
 }
 """The tasks that the page has; the others need a timeline."""
-ROLES = {Task.IMAGE_TO_VIDEO: Role.FIRST, Task.RESTYLE: Role.FOOTAGE, Task.EXTEND: Role.BEFORE}
+ROLES = {Task.IMAGE_TO_VIDEO: Role.FIRST, Task.RESTYLE: Role.FOOTAGE, Task.EDIT: Role.FOOTAGE, Task.EXTEND: Role.BEFORE}
+OVER_MOVIES = (Task.RESTYLE, Task.EDIT)
+"""Tasks whose take is as long as the movie that it is made from, and is nothing without words."""
 SHAPES = {"Wide": (16, 9), "Square": (1, 1), "Tall": (9, 16)}
 MIN_SECONDS, MAX_SECONDS, USUAL_SECONDS = 0.5, 10.0, 5.0
 MAX_SEED = (1 << 31) - 1
@@ -83,7 +86,7 @@ def to_request(
     if row is None:
         raise Unusable("Choose a model." if models else NO_MODEL)
     prompt = choices.prompt.strip()
-    if not prompt and choices.task in (Task.TEXT_TO_VIDEO, Task.RESTYLE):
+    if not prompt and choices.task in (Task.TEXT_TO_VIDEO, *OVER_MOVIES):
         raise Unusable("The prompt is empty: describe what the take shows.")
     if max(len(prompt), len(choices.avoid)) > MAX_PROMPT_CHARACTERS:
         raise Unusable(f"That is too long: a prompt may have {MAX_PROMPT_CHARACTERS:,} characters.")
@@ -135,7 +138,7 @@ def _extent(choices: Choices, row: ModelRow, pixels: int, sent: Upload | None) -
     rate = sent.frame_rate if sent is not None and sent.is_movie else row.frame_rate
     seconds = min(max(MIN_SECONDS, choices.seconds), MAX_SECONDS)
     frames = round(seconds * float(rate.exact()))
-    if choices.task is Task.RESTYLE and sent is not None:
+    if choices.task in OVER_MOVIES and sent is not None:
         frames = min(frames, sent.frames)
     elif choices.task is not Task.EXTEND:
         frames += 1  # a clip of the model has one more than its seconds

@@ -10,6 +10,7 @@ import numpy as np
 from ..catalogue import entries
 from ..frames import source_frames
 from ..frames.schedule import Schedule
+from ..memory.needs import PLAIN_TOKEN_PIXELS
 from ..pipelines.conditions import Canvas
 from ..pipelines.stopping import ShouldStop, check, never
 from ..protocol.messages import Guide, Plan, Role, Source, TakeRequest, Task
@@ -53,6 +54,8 @@ def _of_task(request: TakeRequest, gatherer: Gatherer) -> Canvas:
         return gatherer.footage()
     if request.task == Task.PREVIS:
         return gatherer.blocking()
+    if request.task == Task.EDIT:
+        return gatherer.edited()
     return Canvas()
 
 
@@ -103,6 +106,34 @@ class Gatherer:
             return Canvas(guide=self._guide(footage, guide), footage=footage)
         return Canvas(guide=depth, footage=footage)
 
+    def edited(self) -> Canvas:
+        """The footage to edit, and the pictures of what it is to get."""
+        footage = self._film(Role.FOOTAGE)
+        return Canvas(footage=footage, references=tuple(map(self._reference, self._request.references)))
+
+    def _reference(self, source: Source) -> np.ndarray:
+        """A reference picture in a shape of its own, whole and without the scene's frame around it.
+
+        Its long side is at most the take's, as in the makers' program, and its sides are multiples of a token's. One
+        that Blender rendered fills the scene's frame, and so has the take's shape.
+        """
+        plan, framing = self._plan, source.framing
+        if source.pictures is None:
+            width, height = plan.width, plan.height
+        else:
+            across, down = source.pictures.shown_size()
+            if framing is not None:  # what is cropped away is not to be seen
+                across = max(1, round(across - framing.crop_left - framing.crop_right))
+                down = max(1, round(down - framing.crop_top - framing.crop_bottom))
+            width, height = _reference_size(across, down, max(plan.width, plan.height))
+            if framing is not None:
+                framing = replace(
+                    framing, canvas_width=width, canvas_height=height, x=0.0, y=0.0, width=width, height=height
+                )
+        (picture,) = self._read_source(replace(source, framing=framing), [0], width, height, (width, height))
+        check(self._should_stop)
+        return picture
+
     def blocking(self) -> Canvas:
         """The scene's depth or its outlines, and the picture of its look: a reference, or else the first frame."""
         look, depth = self.pictures(Role.LOOK), self._film(Role.DEPTH)
@@ -148,6 +179,14 @@ class Gatherer:
         for frame, picture in zip(shown, pictures, strict=True):
             check(self._should_stop)
             yield frame, picture
+
+
+def _reference_size(width: int, height: int, most: int) -> tuple[int, int]:
+    """Width and height of a picture in about its own shape, no larger than it is, of which no side is over `most`."""
+    share = min(1.0, most / max(width, height))
+    multiple = PLAIN_TOKEN_PIXELS
+    across, down = (max(multiple, round(side * share / multiple) * multiple) for side in (width, height))
+    return min(across, most // multiple * multiple), min(down, most // multiple * multiple)
 
 
 def _takes_references(model: str) -> bool:

@@ -41,12 +41,13 @@ class JobMemory:
         plan = params.plan
         at_once = plan.frames_at_once
         budgets = params.memory_budget_bytes, plan.loras, params.host_budget_bytes
-        room = room_for(model, plan.width, plan.height, at_once, *budgets)
+        room = room_for(model, plan.width, plan.height, at_once, *budgets, sources=plan.seen_sources)
         needs = room.needs.with_step_cache(kept_residuals(plan), room.on_cpu)
         self._room = replace(room, needs=needs, shares=shares)
         self._history = OutOfMemoryHistory(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
         self._device = f"{devices.name(model.device)}, torch {torch.__version__}, backend {__version__}"
         free_bytes = self._room.device_bytes
+        self._device += f", {plan.seen_sources} sources" if plan.seen_sources > 1 else ""
         device = self._device if shares == 1 else f"{self._device}, one of {shares}"
         self._attempt = Attempt(model.fingerprint(as_held=False), device, plan.width, plan.height, at_once, free_bytes)
         self.plan = self._begun()

@@ -177,7 +177,9 @@ def _stamp(file: Path) -> list[int]:
         return []
 
 
-def _add(digest: Any, pictures: dict[int, np.ndarray] | np.ndarray | None) -> None:
+def _add(digest: Any, pictures: dict[int, np.ndarray] | tuple[np.ndarray, ...] | np.ndarray | None) -> None:
+    if isinstance(pictures, tuple):
+        pictures = dict(enumerate(pictures))
     if isinstance(pictures, dict):
         for frame, picture in sorted(pictures.items()):
             digest.update(str(frame).encode())

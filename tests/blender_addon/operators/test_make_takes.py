@@ -1,4 +1,4 @@
-"""The operators of the six tasks: what each asks for, and the sentences with which they refuse."""
+"""The operators of the seven tasks: what each asks for, and the sentences with which they refuse."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ def film(stand_in, settings, cut):
         ("fill_gap", ("A", "B"), "fill_gap", ["before", "after"], (41, 20, 1)),
         ("extend", ("A",), "extend", ["before"], (41, 24, 2)),
         ("dress_previs", ("Blocked",), "previs", ["depth"], (141, 40, 2)),
+        ("edit_footage", ("A",), "edit", ["footage"], (1, 40, 2)),
+        ("edit_footage", ("A", "Still"), "edit", ["footage", "reference"], (1, 40, 2)),
     ],
 )
 def test_each_asks_for_its_own(stand_in, film, operator, selected, task, roles, place) -> None:
@@ -77,7 +79,9 @@ def test_pictures_need_no_words(stand_in, film, addon, operator, selected, name)
     assert addon("ui.wording").title("", stand_in.planned[0].request.task) == f"{name}, without a prompt"
 
 
-@pytest.mark.parametrize(("operator", "selected"), [("restyle", ("A",)), ("dress_previs", ("Blocked",))])
+@pytest.mark.parametrize(
+    ("operator", "selected"), [("restyle", ("A",)), ("dress_previs", ("Blocked",)), ("edit_footage", ("A", "Still"))]
+)
 def test_a_shape_alone_needs_words(stand_in, film, operator, selected) -> None:
     set_prompts(film.scene.wan_vse, "")
     film.select(*selected)
@@ -187,7 +191,7 @@ def test_a_previs_keeps_to_depth_or_outlines(stand_in, film, addon, blocking, gu
     assert film.scene.wan_vse.blocking == blocking
 
 
-@pytest.mark.parametrize("name", ["animate_picture", "restyle", "fill_gap", "extend", "dress_previs"])
+@pytest.mark.parametrize("name", ["animate_picture", "restyle", "fill_gap", "extend", "dress_previs", "edit_footage"])
 def test_each_says_what_to_select(stand_in, film, name) -> None:
     film.select()
     film.scene.frame_set(500)

@@ -154,6 +154,45 @@ class TestRestyle:
         assert "70 strips are selected: select at most 64" in no(find, "restyle", *names)
 
 
+class TestEdit:
+    def test_it_covers_its_strip_and_has_the_stills_as_references(self, cut, find) -> None:
+        cut.shot("Shot", 10, 60, 3)
+        cut.still("Hat", 100, 140)
+        cut.still("Coat", 140, 141)
+        (alone,) = find("edit", "Shot")
+        assert (place(alone), seen(alone)) == ((10, 60, 4), [("footage", 10, 60, ("Shot",))])
+        (target,) = find("edit", "Shot", "Coat", "Hat")
+        assert place(target) == (10, 60, 4)
+        assert seen(target)[1:] == [("reference", 100, 101, ("Hat",)), ("reference", 140, 141, ("Coat",))]
+        assert [wanted.at_frame for wanted in target.wanted] == [0, 1, 2], "each has its number"
+        assert [strip.name for strip in target.sources] == ["Shot", "Hat", "Coat"]
+
+    def test_each_shot_gets_its_own_take_with_all_references(self, cut, find) -> None:
+        cut.shot("A", 10, 30)
+        cut.shot("B", 40, 60)
+        cut.still("Hat", 100, 140)
+        assert [(place(target), len(target.wanted)) for target in find("edit", "A", "B", "Hat")] == [
+            ((10, 30, 2), 2),
+            ((40, 60, 2), 2),
+        ]
+
+    def test_a_still_alone_is_the_footage(self, cut, find) -> None:
+        cut.still("Hat", 10, 30)
+        assert seen(find("edit", "Hat")[0]) == [("footage", 10, 30, ("Hat",))]
+
+    def test_what_it_cannot_use_is_said(self, cut, find) -> None:
+        assert "to edit, or set a preview range (P)" in no(find, "edit")
+        cut.shot("Shot", 10, 60)
+        names = [f"Still {number}" for number in range(5)]
+        for number, name in enumerate(names):
+            cut.still(name, 100 + 10 * number, 110 + 10 * number)
+        assert "5 pictures are selected along with the footage: an edit takes at most 4" in no(
+            find, "edit", "Shot", *names
+        )
+        cut.strips[names[0]].mute = True
+        assert "'Still 0' or its channel is muted" in no(find, "edit", "Shot", names[0])
+
+
 class TestFillGap:
     def test_two_selected_strips(self, cut, find) -> None:
         cut.shot("A", 1, 41, 2)

@@ -10,8 +10,8 @@ import pytest
 from stand_in_session import set_prompts
 from test_drawing import Recorder
 
-MAKING = {"generate", "animate_picture", "restyle", "fill_gap", "extend", "dress_previs", "new_take"}
-PLACES = ["TEXT_TO_VIDEO", "IMAGE_TO_VIDEO", "RESTYLE", "FILL_GAP", "EXTEND", "PREVIS"]
+MAKING = {"generate", "animate_picture", "restyle", "fill_gap", "extend", "dress_previs", "edit_footage", "new_take"}
+PLACES = ["TEXT_TO_VIDEO", "IMAGE_TO_VIDEO", "RESTYLE", "FILL_GAP", "EXTEND", "PREVIS", "EDIT"]
 
 
 class Buttons(Recorder):
@@ -33,7 +33,7 @@ class Buttons(Recorder):
 
     @property
     def places(self):
-        """The tasks of the six places, in their order."""
+        """The tasks of the seven places, in their order."""
         return [choice.task for choice in self.choices if not hasattr(choice, "implied")]
 
     @property
@@ -87,7 +87,7 @@ OWN = {
         (("Blocked",), "PREVIS", "dress_previs"),
     ],
 )
-def test_the_implied_task_has_its_button_and_the_six_keep_their_places(panel, selected, task, operator) -> None:
+def test_the_implied_task_has_its_button_and_the_seven_keep_their_places(panel, selected, task, operator) -> None:
     drawn = panel(*selected, frame=300)
     assert drawn.places == PLACES
     assert drawn.button == operator
@@ -107,6 +107,19 @@ def test_another_task_is_one_click_away_until_the_selection_changes(panel, setti
     assert "strength" not in drawn.words
     assert panel("Still").button == "animate_picture"
     assert panel("A").button == "restyle", "a choice ends with its selection"
+
+
+def test_an_edit_is_chosen_by_hand_and_says_how_to_give_it_pictures(panel, settings) -> None:
+    panel("A")
+    settings.task = "EDIT"
+    drawn = panel.again()
+    assert drawn.button == "edit_footage" and "Edit: 'A'" in drawn.words
+    assert any("as reference pictures" in word for word in drawn.words)
+    panel("A", "Still")
+    settings.task = "EDIT"
+    drawn = panel.again()
+    assert "Edit: 'A' with 1 picture" in drawn.words
+    assert not any("as reference pictures" in word for word in drawn.words)
 
 
 def test_a_choice_without_a_selection_ends_when_the_playhead_enters_a_gap(panel, settings) -> None:

@@ -24,6 +24,7 @@ from wan_backend.protocol.errors import Refusal
 from wan_backend.storage import media_folder
 
 SMALL, CONTROL = entries.entry("wan2.1-t2v-1.3b"), entries.entry("wan2.1-vace-1.3b")
+EDITS = entries.entry("bernini-r-1.3b")
 TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"
 ENCODER = "text_encoder/model.safetensors"
 
@@ -87,6 +88,18 @@ def test_a_model_is_fetched_and_found(hub, cache):
         )
     )
     assert partials(cache) == []
+
+
+def test_a_renderer_is_fetched_by_its_own_config(hub, tmp_path):
+    folder = tiny_folder.write(tmp_path / "renderer", "WanPipeline", layers=30, heads=12)
+    (folder / "model_index.json").unlink()
+    (folder / "config.json").write_text('{"model_type": "bernini_renderer", "skip_transformer_2": true}')
+    hub.add(EDITS.repo, folder)
+    here, _ = fetch(EDITS)
+    assert locate.find(EDITS) == locate.LocatedModel(here) and (here / "config.json").is_file()
+    hub.repos[EDITS.repo]["config.json"] = b'{"model_type": "bernini"}'
+    shutil.rmtree(here.parent.parent)
+    assert "get Bernini-R, which has none" in problem(EDITS).sentence
 
 
 def test_what_is_not_needed_is_not_fetched(hub):

@@ -54,6 +54,26 @@ def write_experts(folder: Path, architecture: str, seed: int = 0) -> Path:
     return folder
 
 
+def write_renderer(folder: Path, experts: int = 1, seed: int = 0, **sizes: int) -> Path:
+    """Write a checkpoint as Bernini-R is, with no model_index.json; `sizes` are other ones of its transformer."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts = dict(tiny_checkpoint.make_pipeline(seed, "t2v").components)
+        parts.pop("transformer_2", None)
+        names = ("transformer", "transformer_2")[:experts]
+        parts |= {name: _transformer("text", **sizes) for name in names}
+        pipe = WanPipeline(**parts, **({"boundary_ratio": BOUNDARIES["text"]} if experts == 2 else {}))
+    pipe.save_pretrained(folder, safe_serialization=True)
+    (folder / "model_index.json").unlink()
+    config = {
+        "model_type": "bernini_renderer", "architectures": ["BerniniRendererModel"], "skip_transformer_1": False,
+        "skip_transformer_2": experts == 1, "switch_dit_boundary": BOUNDARIES["text"] if experts == 2 else 0,
+        "max_sequence_length": 512, "shift": 3.0, "use_unipc": True, "use_src_id_rotary_emb": True,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
 def write_distilled(folder: Path, architecture: str, seed: int = 0) -> Path:
     """Write a checkpoint as FastWan 1.3B ("text") or 5B ("first_latent") is: another class in the index, else alike."""
     write(folder, architecture, seed)
@@ -88,10 +108,10 @@ def write(folder: Path, architecture: str, seed: int = 0) -> Path:
     return folder
 
 
-def _transformer(architecture: str) -> Any:
+def _transformer(architecture: str, **sizes: int) -> Any:
     kind: Any = WanVACETransformer3DModel if architecture == "control" else WanTransformer3DModel
     own = tiny_checkpoint.VACE if architecture == "control" else TRANSFORMERS[architecture]
-    transformer: Any = kind(**{**tiny_checkpoint.TRANSFORMER, **own})
+    transformer: Any = kind(**{**tiny_checkpoint.TRANSFORMER, **own, **sizes})
     with torch.no_grad():  # louder, so that the prompt, the pictures and the steps show
         for name, weight in transformer.named_parameters():
             if "attn2" in name and weight.ndim == 2:

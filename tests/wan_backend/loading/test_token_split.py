@@ -82,6 +82,15 @@ def test_each_token_reads_the_words_of_its_time_whoever_has_it():
 
 
 @pytest.mark.ci
+def test_a_pass_that_sees_sources_is_split_like_any_other():
+    own, inputs = made("text"), asked("text")
+    chunked_forward.make_chunked(own, chunk_bytes=SEVEN_TOKENS)
+    inputs["sources"] = [torch.randn(1, 4, 3, 8, 8), torch.randn(1, 4, 1, 4, 10)]
+    expected = own(**inputs)[0]
+    assert (split_over(3, own, inputs) - expected).abs().max() < 2e-6 * expected.abs().max()
+
+
+@pytest.mark.ci
 @pytest.mark.parametrize(("cards", "tokens", "heads"), [(2, 7, 12), (8, 9, 12), (3, 10, 40), (4, 4, 3)])
 def test_each_card_has_its_heads_of_all_tokens_and_gets_back_its_tokens_of_all_heads(cards, tokens, heads):
     states = torch.randn(1, tokens, heads, 2)

@@ -31,6 +31,8 @@ FOLDERS = {
     ("WanPipeline", Architecture.TEXT, 1): "t2v_folder",
     ("WanPipeline", Architecture.TEXT, 2): "text_experts_folder",
     ("WanPipeline", Architecture.FIRST_LATENT, 1): "first_latent_folder",
+    ("bernini_renderer", Architecture.EDIT, 1): "renderer_folder",
+    ("bernini_renderer", Architecture.EDIT, 2): "renderer_experts_folder",
     ("WanImageToVideoPipeline", Architecture.FIRST_PICTURE, 1): "first_picture_folder",
     ("WanImageToVideoPipeline", Architecture.FIRST_AND_LAST, 1): "first_and_last_folder",
     ("WanImageToVideoPipeline", Architecture.PICTURES, 2): "pictures_experts_folder",
@@ -66,6 +68,7 @@ def canvas_of(entry, task: str) -> Canvas:
         Task.FILL_GAP: Canvas({0: FILM[0], FRAMES - 1: FILM[-1]}),
         Task.EXTEND: Canvas({0: FILM[0]}),
         Task.PREVIS: Canvas(guide=FILM),
+        Task.EDIT: Canvas(footage=FILM, references=(FILM[0, :48, :32],)),
     }[Task(task)]
 
 

@@ -92,6 +92,7 @@ BAD = [
     ({"training": Training("a", noisy_share=1.5)}, "share of noisy steps of 1.5 is out of range"),
     ({"sources": []}, "There are no clips"),
     ({"model": "fastwan2.1-t2v-1.3b"}, "distilled to a few steps"),
+    ({"model": "bernini-r-1.3b"}, "pairs of footage before and after"),
     ({"model": "no such"}, "no model"),
 ]
 

@@ -1,4 +1,7 @@
-"""All six tasks through the real process, with a tiny random checkpoint: exact lengths, true kept frames, no litter."""
+"""All tasks but edits (`test_edited_takes.py`) through the real process: exact lengths, true kept frames, no litter.
+
+The checkpoint is a tiny random one.
+"""
 
 from __future__ import annotations
 

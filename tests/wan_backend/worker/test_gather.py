@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,7 +12,18 @@ from tests.wan_backend.worker.footage import HEIGHT, WIDTH, picture, source
 from wan_backend.frames import source_frames
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.errors import Refusal
-from wan_backend.protocol.messages import FrameRate, Guide, KeptPicture, Plan, Role, TakeRequest, Task
+from wan_backend.protocol.messages import (
+    FrameRate,
+    Framing,
+    Guide,
+    KeptPicture,
+    Pictures,
+    Plan,
+    Role,
+    Source,
+    TakeRequest,
+    Task,
+)
 from wan_backend.worker.gather import gather
 
 MODEL_RATE = FrameRate(16)
@@ -159,3 +171,36 @@ def test_footage_has_a_kept_picture_in_its_place(tmp_path):
     )
     assert shown(canvas.pictures) == {4: 40} and not canvas.kept
     assert shown(canvas.footage) == {**dict(enumerate(range(9))), 4: 40}
+
+
+def test_an_edit_has_its_footage_and_each_picture_whole_in_a_shape_of_its_own(tmp_path):
+    """No side is longer than the take's longest, and all are multiples of a token's: 64 and 16 here."""
+    footage = source(tmp_path, Role.FOOTAGE, range(12))
+    wide = reference(tmp_path / "wide", np.full((90, 300, 3), 50, np.uint8))
+    small = reference(tmp_path / "small", np.full((35, 20, 3), 90, np.uint8))
+    rendered = replace(reference(tmp_path / "rendered", picture(5)), pictures=None, rendered=True)
+    canvas = gathered(Task.EDIT, [footage, wide, small, rendered])
+    assert canvas.footage is not None and len(canvas.footage) == 9 and canvas.guide is None
+    assert [each.shape for each in canvas.references] == [(16, 64, 3), (32, 16, 3), (HEIGHT, WIDTH, 3)]
+    assert (canvas.references[0] == 50).all() and (canvas.references[1] == 90).all(), "nothing is around them"
+    assert np.array_equal(canvas.references[2], picture(5))
+
+
+def test_what_is_cropped_from_a_reference_is_not_seen(tmp_path):
+    levels = np.zeros((64, 96, 3), np.uint8)
+    levels[:, 48:] = 200
+    framing = Framing(640, 480, 100.0, 50.0, 30.0, 40.0, crop_left=48.0)
+    (shown,) = gathered(
+        Task.EDIT,
+        [
+            source(tmp_path, Role.FOOTAGE, range(12)),
+            replace(reference(tmp_path / "half", levels), framing=framing),
+        ],
+    ).references
+    assert shown.shape == (64, 48, 3) and (shown == 200).all()
+
+
+def reference(folder, levels: np.ndarray) -> Source:
+    folder.mkdir()
+    cv2.imwrite(str(folder / "it.png"), levels[:, :, ::-1])
+    return Source(Role.REFERENCE, str(folder), ["it.png"], pictures=Pictures(levels.shape[1], levels.shape[0]))
