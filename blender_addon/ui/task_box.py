@@ -101,9 +101,17 @@ def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: 
         column.row(align=True).prop(settings, "guide", expand=True)
     elif task is Task.EXTEND:
         _draw_extend(column, scene, settings, selected)
+    elif task is Task.PREVIS and _follows_camera(settings):
+        column.label(text="Follows the scene's camera, and nothing else of it", icon="VIEW_CAMERA")
+        column.prop(settings, "camera_scale")
     elif task is Task.PREVIS:
         column.row(align=True).prop(settings, "blocking", expand=True)
         column.prop(settings, "freedom", slider=True)
+
+
+def _follows_camera(settings: WanSettings) -> bool:
+    model = session.current().server.model(settings.model)
+    return model is not None and model.follows_camera
 
 
 def draw_length(

@@ -60,6 +60,8 @@ def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -
     settings = {each: None for each in settings if each[0] >= MIN_CALIBRATED_STEPS}
     if not settings:
         raise ValueError(f"{entry.label} makes a take in so few steps that there is nothing to skip.")
+    if entry.follows_camera:
+        raise ValueError(f"{entry.label} makes takes of scene strips alone: make one in Blender with Calibrate.")
     common = TakeRequest(
         prompt=options.prompt,
         model=entry.id,

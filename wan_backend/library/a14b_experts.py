@@ -33,7 +33,11 @@ UNKNOWN_VERSION = "unknown_version"
 """In the place of an expert: the transformer may as well be a whole Wan 2.1, for nothing says its version."""
 ASKED = (UNKNOWN_EXPERT, UNKNOWN_VERSION)
 """What a person can say more about."""
-TWO_EXPERT_ARCHITECTURES = (Architecture.TEXT, Architecture.PICTURES, Architecture.CONTROL)
+TWO_EXPERT_ARCHITECTURES = (
+    Architecture.TEXT, Architecture.PICTURES, Architecture.CONTROL, Architecture.CAMERA_AND_PICTURE,
+)  # fmt: skip
+ONLY_WAN_22 = (Architecture.PICTURES, Architecture.CAMERA_AND_PICTURE)
+"""Only Wan 2.2's models are conditioned so."""
 SINGLE_EXPERT_SIZES = {(30, 12), (30, 24)}
 """The layers and heads of Wan's smaller models, none of which has two experts."""
 TWO_EXPERT_HEADS = 40
@@ -239,7 +243,7 @@ def _expert(candidate: Candidate, neighbors: _Neighbors) -> str:
     own = path.stem if path.suffix.lower() in weights_head.SUFFIXES else path.name
     names = (*candidate.titles, own, path.parent.name)
     above = (*names, path.parent.parent.name)
-    is_22 = True if candidate.architecture is Architecture.PICTURES else is_wan_22(above)
+    is_22 = True if candidate.architecture in ONLY_WAN_22 else is_wan_22(above)
     found = certain_expert(above) or ("" if is_22 is False else neighbors.expert_of(candidate))
     merged = candidate.one_of_many or is_merged(names)
     if found or is_22 is False:

@@ -108,7 +108,7 @@ def add_camera(transformer: Any, embedded: Tensor, cameras: Tensor) -> Tensor:
     dtype = adapter.conv.weight.dtype
     side = adapter.fold * transformer.config.patch_size[1]
     width, height = embedded.shape[4] * side, embedded.shape[3] * side
-    poses, lenses = _relative(cameras[0].permute(1, 2, 0).float())
+    poses, lenses = relative(cameras[0].permute(1, 2, 0).float())
     for frame in range(embedded.shape[2]):
         rays = plucker_rays(poses[frame], lenses[frame], width, height)
         folded = rays.permute(1, 0, 2, 3).flatten(0, 1).unsqueeze(0)
@@ -130,7 +130,7 @@ def plucker_rays(poses: Tensor, lenses: Tensor, width: int, height: int) -> Tens
     return torch.cat([torch.linalg.cross(places, directions, dim=1), directions], dim=1)
 
 
-def _relative(cameras: Tensor) -> tuple[Tensor, Tensor]:
+def relative(cameras: Tensor) -> tuple[Tensor, Tensor]:
     """(T, 4, 3, 4) poses as the first camera sees them, and (T, 4, 4) lenses, of (T, 4, 16) cameras."""
     poses = cameras[..., :12].double().unflatten(-1, (3, 4))
     first = poses[0, 0]
