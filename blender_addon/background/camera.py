@@ -4,8 +4,9 @@ The order's entry has: `scene`; `camera` (the strip's own, or ""); `layer` (or "
 of the take's); `lens` (how the strip lies in the film's frame: factor and offset across, and down); `folder`; `files`
 (one, in which the numbers go).
 
-Sixteen numbers a frame: the rows of the 3 x 4 matrix from the camera's axes (x to the right, y down, z into the picture)
-to the scene's, then the focal lengths across and down and the picture's center, as shares of the frame's width and height.
+Sixteen numbers a frame: the rows of the 3 x 4 matrix from the camera's axes (x to the right, y down, z into the
+picture) to the scene's, then the focal lengths across and down and the picture's center, as shares of the frame's width
+and height.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Puts the camera that the Blender in the background wrote down into the request, in place of the source that it was."""
+"""Puts the camera that the Blender in the background wrote down into the request, in the place of its source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_waited_for(request: TakeRequest) -> bool:
 
 
 def with_numbers(request: TakeRequest) -> TakeRequest:
-    """The request with the camera's numbers, which are read from its source; the same if it has none. Raises Refused."""
+    """The request with the camera's numbers, read from its source; the same if it has none. Raises Refused."""
     source = request.source(Role.CAMERA)
     if source is None:
         return request

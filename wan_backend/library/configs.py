@@ -147,8 +147,8 @@ def _architecture_of_camera(config: Mapping[str, Any]) -> Architecture:
     if made != LATENT or config["camera_fold"] != CAMERA_FOLD or channels != wanted or "vace_layers" in config:
         raise UnusableFile(
             Sentence(
-                "a camera steers it, but it takes {channels} channels and gives {made}, which no camera model does that "
-                "this version runs (Fun Camera 5B is none of these)",
+                "a camera steers it, but it takes {channels} channels and gives {made}, which no camera model does "
+                "that this version runs (Fun Camera 5B is none of these)",
                 channels=channels,
                 made=made,
             )

@@ -1,9 +1,9 @@
-"""A Wan transformer that a camera's path steers, as Fun-Control-Camera is published: its adapter, and the rays it reads.
+"""A Wan transformer that a camera's path steers, as Fun-Control-Camera is published: its adapter, and the rays it gets.
 
-A camera is twelve numbers of its place (the rows of a 3 x 4 matrix from its own axes to the world's, x right, y down, z
-into the picture) and four of its lens (focal lengths and the center, as shares of the picture's width and height). Every
-pixel's ray goes in by its Plücker coordinates: the moment about the first frame's camera, then the direction. Each token
-gets what the adapter makes of the rays under it, added to its embedded patch. diffusers has no such model.
+A camera is twelve numbers of its place (the rows of a 3 x 4 matrix from its own axes to the world's, x right, y down,
+z into the picture) and four of its lens (focal lengths and the center, as shares of the picture's width and height).
+Every pixel's ray goes in by its Plücker coordinates: the moment about the first frame's camera, then the direction.
+Each token gets what the adapter makes of the rays under it, added to its embedded patch. diffusers has no such model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import diffusers
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 CAMERA_NUMBERS = 16
@@ -36,7 +35,7 @@ class CameraAdapter(nn.Module):
 
     def forward(self, rays: Tensor) -> Tensor:
         """(1, width, h, w) of the rays (1, 24, H, W) of one latent frame."""
-        made = self.conv(F.pixel_unshuffle(rays, self.fold))
+        made: Tensor = self.conv(F.pixel_unshuffle(rays, self.fold))
         for block in self.residual_blocks:
             made = block(made)
         return made
@@ -49,13 +48,13 @@ class _Residual(nn.Module):
         self.conv2 = nn.Conv2d(width, width, kernel_size=3, padding=1)
 
     def forward(self, made: Tensor) -> Tensor:
-        return made + self.conv2(F.relu(self.conv1(made)))
+        added: Tensor = self.conv2(F.relu(self.conv1(made)))
+        return made + added
 
 
 class WanCameraTransformer3DModel(diffusers.WanTransformer3DModel):
     """diffusers' transformer with the adapter; only the forward of `chunked_forward` shows it a camera."""
 
-    @register_to_config
     def __init__(
         self,
         patch_size: tuple[int, int, int] = (1, 2, 2),
@@ -77,7 +76,7 @@ class WanCameraTransformer3DModel(diffusers.WanTransformer3DModel):
         camera_fold: int = 8,
     ) -> None:
         """As diffusers' transformer; `camera_fold` is that of the adapter."""
-        super().__init__(
+        super().__init__(  # type: ignore[no-untyped-call]
             patch_size=patch_size,
             num_attention_heads=num_attention_heads,
             attention_head_dim=attention_head_dim,
@@ -95,6 +94,7 @@ class WanCameraTransformer3DModel(diffusers.WanTransformer3DModel):
             rope_max_seq_len=rope_max_seq_len,
             pos_embed_seq_len=pos_embed_seq_len,
         )
+        self.register_to_config(camera_fold=camera_fold)
         width = num_attention_heads * attention_head_dim
         self.control_adapter = CameraAdapter(width, (patch_size[1], patch_size[2]), camera_fold)
 
@@ -132,7 +132,7 @@ def plucker_rays(poses: Tensor, lenses: Tensor, width: int, height: int) -> Tens
 
 def relative(cameras: Tensor) -> tuple[Tensor, Tensor]:
     """(T, 4, 3, 4) poses as the first camera sees them, and (T, 4, 4) lenses, of (T, 4, 16) cameras."""
-    poses = cameras[..., :12].double().unflatten(-1, (3, 4))
+    poses = cameras[..., :12].double().reshape(*cameras.shape[:-1], 3, 4)
     first = poses[0, 0]
     turned = first[:, :3].transpose(0, 1)  # the inverse, since a camera's axes have length 1 and are square
     turns = turned @ poses[..., :3]
