@@ -21,6 +21,7 @@ read_ahead               files of weights into the system's cache, before they a
 lora_weights             the numbers of a LoRA file, by layer
 applying_loras           LoRAs onto a transformer and off again, to the bit
 chunked_forward          a transformer that runs a share of the tokens at a time
+camera_transformer       a transformer that a camera's path steers, and the rays that it gets
 token_split              and one whose tokens several cards share
 forward_kernels          the kernels of that forward pass
 attention                the attention kernel: each is checked, the fastest taken
