@@ -94,7 +94,7 @@ class WanCameraTransformer3DModel(diffusers.WanTransformer3DModel):
             rope_max_seq_len=rope_max_seq_len,
             pos_embed_seq_len=pos_embed_seq_len,
         )
-        self.register_to_config(camera_fold=camera_fold)
+        self.register_to_config(camera_fold=camera_fold)  # type: ignore[attr-defined]
         width = num_attention_heads * attention_head_dim
         self.control_adapter = CameraAdapter(width, (patch_size[1], patch_size[2]), camera_fold)
 
