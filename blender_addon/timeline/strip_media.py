@@ -304,11 +304,12 @@ def camera_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -
     (camera,) = cameras
     if camera is None or camera.type != "CAMERA":
         return iface_("'{}' is seen by something that is no camera: choose a camera in its scene.").format(strip.name)
-    if camera.data.type == "ORTHO":
+    lens: Any = camera.data
+    if lens.type == "ORTHO":
         return iface_("The camera '{}' is orthographic, and no model can follow that: make it perspective.").format(
             camera.name
         )
-    if camera.data.type != "PERSP":
+    if lens.type != "PERSP":
         return iface_("The camera '{}' is panoramic, and no model can follow that: make it perspective.").format(
             camera.name
         )
