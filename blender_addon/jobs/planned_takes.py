@@ -112,7 +112,7 @@ def takes_at(
         if isinstance(made, str):
             return made
         words = [Words(each.first, each.last, text.text) for each, text in zip(over.words, said, strict=True)]
-        asked = replace(_with_task(made, settings, task, target), words=words)
+        asked = replace(_with_camera(_with_task(made, settings, task), settings, target), words=words)
         takes.append(PlannedTake(asked, target, words=over, pictures=pictures))
     return takes
 
@@ -234,10 +234,15 @@ def prompt_of_sources(scene: bpy.types.Scene, target: Target) -> str:
     return ""
 
 
-def _with_task(asked: TakeRequest, settings: Any, task: Task, target: Target) -> TakeRequest:
+def _with_camera(asked: TakeRequest, settings: Any, target: Target) -> TakeRequest:
+    """The request of a previs that follows the scene's camera, whose numbers are still to come; others as they are."""
+    if not any(wanted.role is Role.CAMERA for wanted in target.wanted):
+        return asked
+    return replace(asked, strength=1.0, guide=Guide.NONE, camera=CameraMove(scale=_camera_scale(settings)))
+
+
+def _with_task(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:
     """The request with the task and the settings that only this task has."""
-    if any(wanted.role is Role.CAMERA for wanted in target.wanted):
-        return replace(asked, task=task, camera=CameraMove(scale=_camera_scale(settings)))
     return replace(
         asked,
         task=task,
