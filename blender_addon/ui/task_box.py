@@ -102,7 +102,7 @@ def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: 
     elif task is Task.EXTEND:
         _draw_extend(column, scene, settings, selected)
     elif task is Task.PREVIS and _follows_camera(settings):
-        column.label(text="Follows the scene's camera, and nothing else of it", icon="VIEW_CAMERA")
+        column.label(text="Follows the scene's camera alone", icon="VIEW_CAMERA")
         column.prop(settings, "camera_scale")
     elif task is Task.PREVIS:
         column.row(align=True).prop(settings, "blocking", expand=True)
