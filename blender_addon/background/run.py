@@ -2,8 +2,8 @@
 
 The order is a JSON object: `blend`, the copy of the file; `report`, the file to report in; `cycles_device`, the kind of
 device that the person's Cycles uses ("" for the CPU); `trusted`, whether scripts of the file may run;
-`scripts_refused`, whether one was kept from running in the window; and `pictures`, the entries to render, see `frames`
-and `depth`. The file may be a stranger's, so whatever rendering could do besides making pictures is prevented.
+`scripts_refused`, whether one was kept from running in the window; and `pictures`, the entries to render, see `frames`,
+`depth` and `camera`. The file may be a stranger's, so whatever rendering could do besides making pictures is prevented.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 import bpy
 
-from . import compat, depth, frames
+from . import camera, compat, depth, frames
 from .report import CannotRender, Report
 
-KINDS = {"frames": frames, "depth": depth}
+KINDS = {"frames": frames, "depth": depth, "camera": camera}
 _NOT_TRUSTED = (
     "The strips are shown by scripts of the file ({}), which may not run in the background: if you trust the file, "
     "check Preferences > Save & Load > Auto Run Python Scripts, and open the file again; or render these strips "

@@ -6,6 +6,7 @@ planned_takes    the takes that a click asks for, by the panel's settings and th
 planned_training  the training that a click asks for, by the panel's list of strips
 request          makes a TakeRequest of the settings, the prompt and the target
 sourcing         jobs whose sources are rendered before the server gets them
+written_camera   the camera that was written down for a take, put into its request
 rendering        renders those sources with a Blender in the background
 live             small drafts of what the panel shows, while nothing else is made
 looked_at        what Blender says of these: their sources, and whether it has something better to do

@@ -5,6 +5,7 @@ If a click can't ask for any, a sentence is returned in their place that says wh
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +15,13 @@ import bpy
 from ...wan_backend.protocol.messages import (
     HANDLE_FRAMES,
     PROMPTLESS_ROLES,
+    CameraMove,
     Conform,
     FrameRate,
     Guide,
     ModelRow,
     Origin,
+    Role,
     Source,
     TakeRequest,
     Task,
@@ -109,7 +112,7 @@ def takes_at(
         if isinstance(made, str):
             return made
         words = [Words(each.first, each.last, text.text) for each, text in zip(over.words, said, strict=True)]
-        asked = replace(_with_task(made, settings, task), words=words)
+        asked = replace(_with_camera(_with_task(made, settings, task), settings, target), words=words)
         takes.append(PlannedTake(asked, target, words=over, pictures=pictures))
     return takes
 
@@ -172,6 +175,11 @@ def clips_folders(job_id: str, origin: Origin) -> list[str]:
     return list(dict.fromkeys(map(os.path.normpath, found)))
 
 
+def _camera_scale(settings: Any) -> float:
+    scale = float(settings.camera_scale)
+    return float(f"{scale:.6g}") if math.isfinite(scale) and scale > 0 else 1.0
+
+
 def _guide(settings: Any, task: Task) -> Guide:
     if task is Task.PREVIS:  # its depth is what guides it, unless the outlines of that do
         return Guide.EDGES if settings.blocking == "EDGES" else Guide.NONE
@@ -188,6 +196,7 @@ def _target_settings(scene: bpy.types.Scene, settings: Any, model: ModelRow | No
         extend_frames=max(1, settings.extend_frames),
         backward=settings.extend_direction == "BACKWARD",
         handle_frames=HANDLE_FRAMES if settings.handles else 0,
+        follows_camera=model is not None and model.follows_camera,
         model_rate=(model.frame_rate if model else _USUAL_RATE).exact(),
         scene_rate=rate.exact(),
     )
@@ -223,6 +232,13 @@ def prompt_of_sources(scene: bpy.types.Scene, target: Target) -> str:
         if made is not None and made.prompt.strip():
             return made.prompt
     return ""
+
+
+def _with_camera(asked: TakeRequest, settings: Any, target: Target) -> TakeRequest:
+    """The request of a previs that follows the scene's camera, whose numbers are still to come; others as they are."""
+    if not any(wanted.role is Role.CAMERA for wanted in target.wanted):
+        return asked
+    return replace(asked, strength=1.0, guide=Guide.NONE, camera=CameraMove(scale=_camera_scale(settings)))
 
 
 def _with_task(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:

@@ -24,12 +24,12 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.media import PARTIAL_SUFFIX
-from ...wan_backend.protocol.messages import Source
+from ...wan_backend.protocol.messages import Role, Source
 from ...wan_backend.storage import private_files
 from ..backend.child_process import ChildProcess
 from ..backend.launch_command import BackendCommand, BackendMissing
 from ..background import made_folder
-from ..timeline import compat, footage, strip_media
+from ..timeline import compat, footage, strip_media, strip_transform
 from ..timeline.footage import FootageRange
 from . import script_trust
 
@@ -307,12 +307,18 @@ def _picture(scene: bpy.types.Scene, wanted: FootageRange, source: Source) -> di
     strips: Any = compat.shown_strips(scene)
     strip = strips[wanted.strip_names[0]]
     frames = strip_media.frames_of_scene(strip, wanted.frames)
-    shots = itertools.groupby(frames, lambda frame: strip_media.camera_of(strip, frame))
-    return {
-        "kind": "depth",
+    seen_by = {
         "scene": strip.scene.name,
         "camera": strip.scene_camera.name if strip.scene_camera else "",
         "layer": compat.view_layer_name(strip),
+    }
+    if wanted.role is Role.CAMERA:
+        lens = strip_transform.lens_in_frame(source.framing, strip_media.rendered_size(strip))
+        return {"kind": "camera", **seen_by, "frames": frames, "lens": lens, **place}
+    shots = itertools.groupby(frames, lambda frame: strip_media.camera_of(strip, frame))
+    return {
+        "kind": "depth",
+        **seen_by,
         "shots": [list(shot) for _, shot in shots],
         **place,
     }

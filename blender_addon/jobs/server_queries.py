@@ -25,6 +25,7 @@ from ...wan_backend.protocol.messages import (
     Plan,
     PlanParams,
     ProblemKind,
+    Role,
     SearchParams,
     SearchResult,
     Source,
@@ -195,9 +196,9 @@ class ThumbnailQuery:
 
     def of(self, request: TakeRequest) -> list[Thumbnail]:
         """The pictures of what `request` is made from; none until they are known. Safe in a draw."""
-        if not request.sources:
+        sources = [_first_and_last(source) for source in request.sources if source.role is not Role.CAMERA]
+        if not sources:
             return []
-        sources = [_first_and_last(source) for source in request.sources]
         params = ThumbnailsParams(sources, request.width, request.height, request.guide)
         key = _thumbnails_key(params)
         if not self._is_known(key) and params != self._wanted:

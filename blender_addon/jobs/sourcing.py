@@ -22,7 +22,7 @@ from ...wan_backend.protocol.messages import (
 from ...wan_backend.protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..stopwatch import timed
 from ..timeline import compat, footage, identity, picture_files, provenance, strip_takes
-from . import planned_takes, source_records
+from . import planned_takes, source_records, written_camera
 from .file_digests import FileDigests
 from .job_list import JobList
 from .journal import Journal
@@ -144,7 +144,11 @@ class Sourcing:
         status = self._jobs.get(job_id)
         problem = status.problem if status is not None else None
         render_all = problem is not None and problem.kind is ProblemKind.RENDER_FIRST
-        if not render_all and all(is_there(source) for source in request.sources):
+        if (
+            not render_all
+            and not written_camera.is_waited_for(request)
+            and all(is_there(source) for source in request.sources)
+        ):
             return False
         try:
             if not belongs_here:
@@ -199,7 +203,7 @@ class Sourcing:
         request, to_render = _with_sources(scene, asked_before, made)
         if self._jobs.is_on_server(job_id):
             self._at_server.add(job_id)
-            if request.sources != asked_before.sources:
+            if request.sources != asked_before.sources or written_camera.is_waited_for(request):
                 self._changed.add(job_id)
         seen_now = asked_before.training is None
         provenance_text = self._written(scene, made_from, wanted_now) if seen_now else provenance.write(made_from)
@@ -234,6 +238,11 @@ class Sourcing:
             self._on_change()
 
     def _hand_on(self, job_id: str, request: TakeRequest) -> None:
+        try:
+            request = written_camera.with_numbers(request)
+        except Refused as refused:
+            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, as_sentence(refused.sentence)))
+            return
         at_server, changed = job_id in self._at_server, job_id in self._changed
         self._at_server.discard(job_id)
         self._changed.discard(job_id)

@@ -108,8 +108,11 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
     if request.task is Task.RESTYLE:
         settings.strength, settings.guide = request.strength, request.guide.name
     elif request.task is Task.PREVIS:
-        settings.freedom = request.strength
-        settings.blocking = "EDGES" if request.guide is Guide.EDGES else "DEPTH"
+        if request.camera is not None:
+            settings.camera_scale = request.camera.scale
+        else:
+            settings.freedom = request.strength
+            settings.blocking = "EDGES" if request.guide is Guide.EDGES else "DEPTH"
     elif request.task is Task.EXTEND:
         settings.extend_frames = request.length_frames
         settings.extend_direction = "FORWARD" if request.source(Role.AFTER) is None else "BACKWARD"
@@ -189,6 +192,10 @@ def _set_strength(settings: WanSettings, value: str) -> None:
     setattr(settings, "freedom" if task_of(settings) is Task.PREVIS else "strength", float(value))
 
 
+def _set_camera_scale(settings: WanSettings, value: str) -> None:
+    settings.camera_scale = float(value)
+
+
 def _set_guide(settings: WanSettings, value: str) -> None:
     settings.guide = value.upper()
 
@@ -229,6 +236,7 @@ SETTERS: dict[FixSetting, Callable[[WanSettings, str], None]] = {
     FixSetting.SEED: _set_seed,
     FixSetting.LENGTH_FRAMES: _set_length,
     FixSetting.STRENGTH: _set_strength,
+    FixSetting.CAMERA_SCALE: _set_camera_scale,
     FixSetting.GUIDE: _set_guide,
     FixSetting.CONFORM: _set_conform,
     FixSetting.MATRIX_PRECISION: _set_matrix_precision,

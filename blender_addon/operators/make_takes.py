@@ -304,7 +304,8 @@ class WAN_VSE_OT_extend(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_dress_previs(TaskOperator, bpy.types.Operator):
-    """Make a take with the scene strip's depth and camera move, in the look of the prompt or a selected picture"""
+    """Make a take with the scene strip's depth and camera move, in the look of the prompt or a selected picture.
+    With a Fun Camera model, the camera move alone"""
 
     bl_idname = "wan_vse.dress_previs"
     bl_label = "Wan: Dress Previs"
@@ -368,7 +369,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
 def _request_again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_seed: bool) -> TakeRequest:
     """The request that the strip was made for, for a take above the strip. Raises Refused."""
     start, end = compat.start(strip), compat.end_exclusive(strip)
-    if made.sources:  # which are as long as the whole take
+    if made.sources or made.camera is not None:  # which are as long as the whole take
         start -= _left_out(strip)
         end = start + made.length_frames
     above = free_space.first_free_channel(scene, start, end, strip.channel + 1)
@@ -394,7 +395,8 @@ def planned_again(
     """
     text = untrusted.text_in(strip, provenance.PROPERTY) if made_from_text is None else made_from_text
     if all(unknown_jobs.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
-        return planned_takes.PlannedTake(again, provenance_text=text if again.sources else "")
+        is_made_from_strips = bool(again.sources) or again.camera is not None
+        return planned_takes.PlannedTake(again, provenance_text=text if is_made_from_strips else "")
     made_from = provenance.read(text)
     if made_from is None:
         raise request.Refused(

@@ -197,6 +197,18 @@ class TaskSettings:
             ("EDGES", "Outlines", "Only the outlines of things: their surfaces are free"),
         ],
     )
+    camera_scale: FloatProperty(
+        name="Move Scale",
+        description="How much of the camera's travel the model sees. It was taught with the nearest things about 1.25 "
+        "units from the camera: 1 suits a scene in which they are 1.25 m away, 0.1 one in which they are 12.5 m away. "
+        "Turns and zooms are as they are",
+        default=1.0,
+        min=0.0001,
+        soft_min=0.01,
+        soft_max=10.0,
+        max=10_000.0,
+        precision=3,
+    )
     conform: EnumProperty(
         name="Missing Frames",
         description="What to show where the scene has more frames than the model makes",

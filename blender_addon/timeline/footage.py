@@ -22,6 +22,8 @@ from . import compat, layers, picture_files, scene_format, strip_columns, strip_
 
 _SEVERAL = frozenset({Role.KEPT, Role.CLIP, Role.REFERENCE})
 """Of these roles, a job may have more than one source."""
+CAMERA_FILE = "camera.json"
+"""In it, Blender writes a camera down before it goes into the request."""
 MAX_NAMES_BYTES = 200_000
 """If the names of the pictures take more bytes of a message than this, they are rendered under short names."""
 
@@ -36,7 +38,7 @@ class FootageRange:
     strip_names: tuple[str, ...] = ()
     """Strips of the timeline that is shown; empty for all that the preview shows in the range."""
     depth: bool = False
-    """True for the depth of the one scene strip that is named, in place of its picture."""
+    """True for the depth of the one scene strip that is named, or for its camera, in place of its picture."""
     at_frame: int = 0
     """The take's frame that a kept picture is, counted from its first one as 0; of a clip that is trained from, or a
     reference, its number."""
@@ -79,6 +81,8 @@ def source_or_render(
     refusal = next(filter(None, (_strip_refusal(strip, wanted.frames) for strip in chosen)), "")
     if refusal:
         return refusal
+    if wanted.role is Role.CAMERA:
+        return _camera(scene, wanted, chosen, folder)
     if wanted.depth:
         return _depth(scene, wanted, chosen, folder)
     below = _strips_below(scene, wanted, chosen, look)
@@ -184,6 +188,22 @@ def _depth(
     if not strip_transform.can_be_framed(strip, size):
         return iface_("'{}' is turned, mirrored by its scale or cropped away: clear its transform.").format(strip.name)
     return _rendered(wanted, folder, _framing(scene, strip, size)), True
+
+
+def _camera(
+    scene: bpy.types.Scene, wanted: FootageRange, chosen: list[compat.Strip], folder: str
+) -> tuple[Source, bool] | str:
+    if len(chosen) != 1:
+        return "A camera is taken from one scene strip: select one."
+    (strip,) = chosen
+    refusal = strip_media.camera_refusal(scene, strip, wanted.frames)
+    if refusal:
+        return refusal
+    size = strip_media.rendered_size(strip)
+    if not strip_transform.can_be_framed(strip, size):
+        return iface_("'{}' is turned, mirrored by its scale or cropped away: clear its transform.").format(strip.name)
+    target = os.path.join(os.path.abspath(folder), name_of(wanted))
+    return Source(wanted.role, target, [CAMERA_FILE], framing=_framing(scene, strip, size), rendered=True), True
 
 
 def _read_directly(

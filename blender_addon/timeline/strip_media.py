@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import bpy
 import imbuf
@@ -276,6 +277,42 @@ def depth_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) ->
     if is_retimed(scene, strip) or strip.strobe > 1.0:
         return iface_("'{}' is retimed, and its depth can't be retimed: clear its retiming, or its strobe.").format(
             strip.name
+        )
+    return ""
+
+
+def camera_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
+    """Why the camera of a strip can't be followed."""
+    if strip.type != "SCENE":
+        return iface_("'{}' is not a scene strip, so it has no camera: select a scene strip.").format(strip.name)
+    refusal = scene_refusal(scene, strip, frames)
+    if refusal:
+        return refusal
+    if strip.scene_input != "CAMERA":
+        return iface_(
+            "'{}' shows the timeline of '{}', which has no camera: set it to show the camera, in the strip's "
+            "properties."
+        ).format(strip.name, strip.scene.name)
+    if is_retimed(scene, strip) or strip.strobe > 1.0:
+        return iface_("'{}' is retimed, and its camera can't be retimed: clear its retiming, or its strobe.").format(
+            strip.name
+        )
+    cameras = list(dict.fromkeys(camera_of(strip, frame) for frame in frames_of_scene(strip, frames)))
+    if len(cameras) > 1:
+        return iface_("'{}' cuts from one camera to another: cut the strip there (K), and select a part of it.").format(
+            strip.name
+        )
+    (camera,) = cameras
+    if camera is None or camera.type != "CAMERA":
+        return iface_("'{}' is seen by something that is no camera: choose a camera in its scene.").format(strip.name)
+    lens: Any = camera.data
+    if lens.type == "ORTHO":
+        return iface_("The camera '{}' is orthographic, and no model can follow that: make it perspective.").format(
+            camera.name
+        )
+    if lens.type != "PERSP":
+        return iface_("The camera '{}' is panoramic, and no model can follow that: make it perspective.").format(
+            camera.name
         )
     return ""
 

@@ -77,6 +77,26 @@ def is_whole_frame(scene: bpy.types.Scene, framing: Framing, picture: tuple[int,
     return picture == scene_format.frame_size(scene) and framing == Framing(*size, 0, 0, *size)
 
 
+def lens_in_frame(framing: Framing | None, picture: tuple[int, int]) -> list[float]:
+    """Where shares of a picture's width and height lie as shares of the frame's: factor and offset, across and down."""
+    if framing is None:
+        return [1.0, 0.0, 1.0, 0.0]
+    sides = (
+        (picture[0], framing.crop_left, framing.crop_right, framing.mirror_x),
+        (picture[1], framing.crop_top, framing.crop_bottom, framing.mirror_y),
+    )
+    places = (
+        (framing.x, framing.width, framing.canvas_width),
+        (framing.y, framing.height, framing.canvas_height),
+    )
+    found: list[float] = []
+    for (pixels, before, after, mirrored), (begin, extent, canvas) in zip(sides, places, strict=True):
+        left = pixels - before - after
+        factor, offset = (pixels / left, -before / left) if not mirrored else (-pixels / left, 1 + before / left)
+        found += [factor * extent / canvas, (begin + offset * extent) / canvas]
+    return found
+
+
 def fills_frame(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, int]) -> bool:
     """True if a strip that can be framed, with pictures of that size, covers the whole frame."""
     framing = framing_of(scene, strip, picture)

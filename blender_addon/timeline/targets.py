@@ -40,6 +40,8 @@ class TargetSettings:
     backward: bool = False
     handle_frames: int = 0
     """How many of a neighbor's frames are wanted as a handle."""
+    follows_camera: bool = False
+    """Previs: by the scene's camera, in place of its depth."""
     model_rate: Fraction = Fraction(16)
     scene_rate: Fraction = Fraction(24)
 
@@ -149,7 +151,7 @@ def _targets_of_task(
     if task is Task.EDIT:
         return _edited(scene, selection)
     if task is Task.PREVIS:
-        return _over_scene_strips(scene, selection)
+        return _over_scene_strips(scene, selection, settings)
     if task is Task.FILL_GAP:
         return _into_gap(scene, selection, settings)
     if task is Task.EXTEND:
@@ -346,7 +348,7 @@ def _over_preview_range(scene: bpy.types.Scene, task: Task) -> list[Target] | st
     return [Target(task, start, end, channel, (FootageRange(Role.FOOTAGE, start, end),))]
 
 
-def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:
+def _over_scene_strips(scene: bpy.types.Scene, selection: Selection, settings: TargetSettings) -> list[Target] | str:
     """A take over each selected scene strip; a selected picture says what it looks like."""
     shots = [strip for strip in selection.footage if strip.type == "SCENE"]
     looks = [strip for strip in selection.footage if strip.type != "SCENE"]
@@ -361,7 +363,8 @@ def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Tar
         return muted
     targets: list[Target] = []
     for shot in shots:
-        wanted = [FootageRange(Role.DEPTH, shot.start, shot.end_exclusive, (shot.name,), depth=True)]
+        role = Role.CAMERA if settings.follows_camera else Role.DEPTH
+        wanted = [FootageRange(role, shot.start, shot.end_exclusive, (shot.name,), depth=True)]
         if looks:
             frame = _picture_frame(looks[0], selection.frame)
             wanted.append(FootageRange(Role.LOOK, frame, frame + 1, (looks[0].name,)))

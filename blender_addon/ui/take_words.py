@@ -6,7 +6,7 @@ import time
 
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import Source, TakeRequest
+from ...wan_backend.protocol.messages import Role, Source, TakeRequest
 from ..timeline import footage, provenance
 from ..timeline.path_rules import shown
 
@@ -23,7 +23,7 @@ def made(request: TakeRequest, asked: provenance.Provenance | None, made_seconds
 
 def shortly(request: TakeRequest, asked: provenance.Provenance | None, made_seconds: float) -> str:
     """As much of that as a narrow line holds: what it was made from, or else when."""
-    if request.sources or not made_seconds:
+    if request.sources or request.camera is not None or not made_seconds:
         return iface_("From {}").format(_sources(request, asked))
     return iface_("Made {}").format(date(made_seconds))
 
@@ -37,10 +37,17 @@ def date(seconds: float) -> str:
 
 
 def _sources(request: TakeRequest, asked: provenance.Provenance | None) -> str:
-    if not request.sources:
-        return iface_("words alone")
-    parts = dict.fromkeys(_rendered(source, asked) if source.rendered else _files(source) for source in request.sources)
-    return iface_(" and ").join(parts)
+    parts = [_rendered(source, asked) if source.rendered else _files(source) for source in request.sources]
+    if request.camera is not None:
+        parts.insert(0, _camera(asked))
+    return iface_(" and ").join(dict.fromkeys(parts)) if parts else iface_("words alone")
+
+
+def _camera(asked: provenance.Provenance | None) -> str:
+    """The camera that a take followed."""
+    known = asked.wanted if asked is not None else ()
+    wanted = next((each for each in known if each.role is Role.CAMERA and each.strip_names), None)
+    return iface_("a camera") if wanted is None else iface_("the camera of '{}'").format(_name(wanted.strip_names[0]))
 
 
 def _files(source: Source) -> str:

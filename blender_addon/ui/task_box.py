@@ -110,9 +110,17 @@ def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: 
         _draw_extend(column, scene, settings, selected)
     elif task is Task.EDIT and not any(each.is_still for each in selected.footage):
         paragraph.draw_line(column, bpy.context, "Select stills along with it as reference pictures", "INFO")
+    elif task is Task.PREVIS and _follows_camera(settings):
+        column.label(text="Follows the scene's camera alone", icon="VIEW_CAMERA")
+        column.prop(settings, "camera_scale")
     elif task is Task.PREVIS:
         column.row(align=True).prop(settings, "blocking", expand=True)
         column.prop(settings, "freedom", slider=True)
+
+
+def _follows_camera(settings: WanSettings) -> bool:
+    model = session.current().server.model(settings.model)
+    return model is not None and model.follows_camera
 
 
 def draw_length(

@@ -26,6 +26,7 @@ _WORDS = {
     Role.BEFORE: "Before",
     Role.AFTER: "After",
     Role.DEPTH: "Depth",
+    Role.CAMERA: "Camera",
     Role.LOOK: "Look",
     Role.KEPT: "Kept",
     Role.REFERENCE: "Reference",

@@ -28,6 +28,8 @@ SOURCE_MARK = "use_src_id_rotary_emb"
 MASK_CHANNELS = 4
 """The input of a picture model has two latents and these channels, which say which of each latent's four frames are
 given."""
+CAMERA_CLASS = "WanCameraTransformer3DModel"
+"""Our own class, of a transformer that a camera steers: diffusers has none."""
 LAST_WANTED = Sentence("This model needs a first and a last picture; choose a last picture too, or another model.")
 LAST_UNKNOWN = Sentence("This model takes no last picture; remove it, or choose a model that takes two.")
 
@@ -49,11 +51,21 @@ class Architecture(StrEnum):
     """Footage and pictures, as tokens of the same sequence (Bernini-R)."""
     FIRST_LATENT = "first_latent"
     """The first latent frame, or nothing: the transformer gets the timestep of each token (Wan 2.2 TI2V)."""
+    CAMERA = "camera"
+    """The path of a camera; and the first picture or nothing, joined to the input without a mask and seen by an image
+    encoder (Wan 2.1 Fun Camera)."""
+    CAMERA_AND_PICTURE = "camera_and_picture"
+    """The path of a camera; and the first picture or nothing, joined to the input alone (Wan 2.2 Fun Camera)."""
 
     @property
     def looks_at_pictures(self) -> bool:
         """True if an image encoder is a component of the model."""
-        return self in (Architecture.FIRST_PICTURE, Architecture.FIRST_AND_LAST)
+        return self in (Architecture.FIRST_PICTURE, Architecture.FIRST_AND_LAST, Architecture.CAMERA)
+
+    @property
+    def follows_camera(self) -> bool:
+        """True if it is steered by the path of a camera."""
+        return self in (Architecture.CAMERA, Architecture.CAMERA_AND_PICTURE)
 
     @property
     def words(self) -> str:
@@ -69,10 +81,16 @@ _WORDS = {
     Architecture.PICTURES: Sentence("video from pictures without an image encoder"),
     Architecture.FIRST_LATENT: Sentence("video from text or a first picture"),
     Architecture.EDIT: Sentence("edits of footage"),
+    Architecture.CAMERA: Sentence("video along a camera's move"),
+    Architecture.CAMERA_AND_PICTURE: Sentence("video along a camera's move, without an image encoder"),
 }
 KEEPS_NONE = Sentence(
     "This model keeps no pictures at chosen times; turn Keep Pictures off, or choose a control model (VACE)."
 )
+FOLLOWS_NO_CAMERA = Sentence(
+    "This model follows no camera's move; choose a Fun Camera model, or make the take of the scene strip anew."
+)
+WANTS_CAMERA = Sentence("This model follows a camera's move, and the take has none; make it of the scene strip anew.")
 KNOWS_LAST = (Architecture.CONTROL, Architecture.FIRST_AND_LAST, Architecture.PICTURES)
 """These take a last picture."""
 
@@ -89,6 +107,8 @@ def detect_architecture(
     """
     boundary_ratio(index)
     latent, channels = _number(vae, "z_dim", 16), _number(transformer, "in_channels", 16)
+    if _class_of(index, "transformer") == CAMERA_CLASS:
+        return _of_camera(index, transformer, image_encoder, latent, channels)
     if channels == latent:
         if _class_of(index, "transformer") == "WanVACETransformer3DModel":
             return Architecture.CONTROL
@@ -97,18 +117,40 @@ def detect_architecture(
         timed = index.get("expand_timesteps") is True and index.get("_class_name") != DISTILLED_CLASS
         return Architecture.FIRST_LATENT if timed else Architecture.TEXT
     if channels != 2 * latent + MASK_CHANNELS:
-        raise UnusableFile(
-            Sentence(
-                "its transformer takes {channels} channels, which don't go with the autoencoder's {latent}",
-                channels=channels,
-                latent=latent,
-            )
-        )
+        raise _other_latents(channels, latent)
     if transformer.get("image_dim") is None:
         return Architecture.PICTURES
     _check_image_encoder(index, transformer, image_encoder)
     one = transformer.get("pos_embed_seq_len") is None
     return Architecture.FIRST_PICTURE if one else Architecture.FIRST_AND_LAST
+
+
+def _of_camera(
+    index: Mapping[str, Any],
+    transformer: Mapping[str, Any],
+    image_encoder: Mapping[str, Any] | None,
+    latent: int,
+    channels: int,
+) -> Architecture:
+    """Which of the two that follow a camera. Raises UnusableFile."""
+    if transformer.get("image_dim") is None:
+        if channels != 2 * latent + MASK_CHANNELS:
+            raise _other_latents(channels, latent)
+        return Architecture.CAMERA_AND_PICTURE
+    if channels != 2 * latent:
+        raise _other_latents(channels, latent)
+    _check_image_encoder(index, transformer, image_encoder)
+    return Architecture.CAMERA
+
+
+def _other_latents(channels: int, latent: int) -> UnusableFile:
+    return UnusableFile(
+        Sentence(
+            "its transformer takes {channels} channels, which don't go with the autoencoder's {latent}",
+            channels=channels,
+            latent=latent,
+        )
+    )
 
 
 def boundary_ratio(index: Mapping[str, Any]) -> float | None:
@@ -186,6 +228,8 @@ def architecture_problem(request: TakeRequest, architecture: Architecture | None
     """
     if architecture is None:
         return None
+    if follows_camera(request) != architecture.follows_camera:
+        return Problem(ProblemKind.BAD_SOURCE, WANTS_CAMERA if architecture.follows_camera else FOLLOWS_NO_CAMERA)
     if request.kept_pictures and architecture is not Architecture.CONTROL:
         return Problem(ProblemKind.BAD_SOURCE, KEEPS_NONE)
     if request.task == Task.IMAGE_TO_VIDEO:
@@ -197,6 +241,11 @@ def architecture_problem(request: TakeRequest, architecture: Architecture | None
     if request.task == Task.RESTYLE and architecture is not Architecture.CONTROL:
         return guide_problem(request.guide)
     return None
+
+
+def follows_camera(request: TakeRequest) -> bool:
+    """Whether the take follows a camera's move."""
+    return request.task == Task.PREVIS and request.camera is not None
 
 
 def guide_problem(guide: Guide) -> Problem | None:

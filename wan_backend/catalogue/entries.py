@@ -111,6 +111,11 @@ class ModelEntry:
     """Its folder inside this package; empty if the model doesn't come with it."""
     references: bool = True
     """True for a control model that takes reference pictures; for others, the picture of a look is the first frame."""
+    transformer_files: list[str] = field(default_factory=list)
+    """The file of its transformer in `repo`, or those of its experts, where that isn't a folder of diffusers: the model
+    is put together of these, of its text encoder and of what `parts_repo` has. Empty for all others."""
+    parts_repo: str = ""
+    """The repository of the autoencoder and the image encoder of a model that is put together so."""
     trunk: str = ""
     """The model that is its transformer without the control, which lies in a file of its own: it is put together of
     the two where both are here, and isn't downloaded as one. Empty for all others."""
@@ -161,12 +166,18 @@ class ModelEntry:
         """How many sources its transformer sees beside a take at the least: the footage of an edit."""
         return 1 if self.architecture is Architecture.EDIT else 0
 
+    @property
+    def follows_camera(self) -> bool:
+        """True if it is steered by the path of a camera."""
+        return self.architecture is not None and self.architecture.follows_camera
+
     def makes_long(self, task: Task) -> bool:
         """Whether a take may be longer than `max_frames`, made in windows that overlap.
 
-        A model made for pictures alone can't: it knows its picture only as the first frame of a window.
+        A model made for pictures alone can't: it knows its picture only as the first frame of a window. Nor can one
+        that a camera steers: it counts the camera's move from there.
         """
-        return self.is_control or task is not Task.IMAGE_TO_VIDEO
+        return self.is_control or (task is not Task.IMAGE_TO_VIDEO and not self.follows_camera)
 
     def size(self, name: str) -> NamedSize | None:
         """The size of that name, or None."""
@@ -346,6 +357,10 @@ def _check(entry: ModelEntry) -> None:
         raise ValueError(f"{entry.id}: default_size is not one of its sizes.")
     if not entry.repo and not entry.package_folder and not entry.trunk:
         raise ValueError(f"{entry.id}: neither repo, package_folder nor trunk says where it comes from.")
+    if bool(entry.transformer_files) != bool(entry.parts_repo) or (
+        entry.transformer_files and len(entry.transformer_files) != entry.weights.experts
+    ):
+        raise ValueError(f"{entry.id}: transformer_files, parts_repo and its experts don't go together.")
     for quality in Quality:
         _check_preset(entry.id, entry.preset(quality))
 

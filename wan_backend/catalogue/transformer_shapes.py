@@ -9,9 +9,13 @@ Shapes = dict[str, tuple[int, ...]]
 MAX_LAYERS = 1000
 """A configuration may have any number of layers; models larger than this are years away."""
 
+CAMERA_CHANNELS = 24
+"""Of a camera's rays, before squares of pixels are folded into channels: six for each of a latent's four frames."""
+
 
 def shapes(config: Mapping[str, Any]) -> Shapes:
-    """Every parameter's shape by its name, as diffusers' WanTransformer3DModel and WanVACETransformer3DModel have them.
+    """Every parameter's shape by its name, as diffusers' WanTransformer3DModel and WanVACETransformer3DModel have them,
+    and ours that a camera steers.
 
     Raises KeyError, TypeError or ValueError if `config` is no such transformer's.
     """
@@ -29,6 +33,15 @@ def shapes(config: Mapping[str, Any]) -> Shapes:
     found |= _with_bias("proj_out", (outputs * patch[0] * patch[1] * patch[2], width))
     if config.get("vace_layers"):
         found |= control_shapes(config, len(config["vace_layers"]))
+    if config.get("camera_fold"):
+        found |= _camera_adapter(int(config["camera_fold"]), width, patch)
+    return found
+
+
+def _camera_adapter(fold: int, width: int, patch: tuple[int, ...]) -> Shapes:
+    found: Shapes = _with_bias("control_adapter.conv", (width, CAMERA_CHANNELS * fold**2, *patch[1:]))
+    for layer in ("conv1", "conv2"):
+        found |= _with_bias(f"control_adapter.residual_blocks.0.{layer}", (width, width, 3, 3))
     return found
 
 

@@ -75,6 +75,8 @@ def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -
         )
     if not settings:
         raise ValueError(f"{entry.label} makes a take in so few steps that there is nothing to skip.")
+    if entry.follows_camera:
+        raise ValueError(f"{entry.label} makes takes of scene strips alone: make one in Blender with Calibrate.")
     common = TakeRequest(
         prompt=options.prompt,
         model=entry.id,

@@ -19,14 +19,18 @@ from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..protocol.sentences import Sentence
 from ..storage import byte_sizes, media_folder
+from ..storage.guarded_files import UnusableFile
 from . import cache_notes, hub_listing, problems
-from .hub_listing import TEXT_COMPONENTS, HubFile, Listing
+from .hub_listing import INDEX, TEXT_COMPONENTS, HubFile, Listing
+
+PICTURE_PARTS = ("vae", "image_encoder")
+"""What a model that is put together has of `parts_repo`; the second only if it looks at pictures."""
 
 
 def target_cache(models_folders: list[str]) -> Path:
     """The folder that models are fetched into: the first models folder, else the cache of Hugging Face."""
     first = next((Path(folder) for folder in models_folders if folder), None)
-    if first is None or locate.is_model(first):
+    if first is None or locate.is_model(first):  # a folder that is one model itself
         return Path(os.path.abspath(hub_cache.cache_folder()))
     return Path(os.path.abspath(first))
 
@@ -97,10 +101,19 @@ class Contents:
 
     def check(self) -> None:
         """Raise UnusableFile if what was fetched is not all of it."""
-        if isinstance(self.entry, ModelEntry):
+        if isinstance(self.entry, ModelEntry) and self.entry.transformer_files:
+            self._check_parts()
+        elif isinstance(self.entry, ModelEntry):
             integrity.check(self.snapshot)
         else:
             extras.check(self.entry, self.snapshot)
+
+    def _check_parts(self) -> None:
+        for each in self.wanted:
+            if not hub_cache.has_size(each.pointer, each.file.size_bytes):
+                raise UnusableFile(Sentence("its {file} is missing or cut off", file=each.file.name))
+            if each.file.name.endswith(".safetensors"):
+                integrity.check_safetensors(each.pointer, each.file.name)
 
     def plan(self) -> DownloadPlan:
         """What fetching it would take, in words and numbers."""
@@ -165,7 +178,8 @@ def find_contents(entry: AnyEntry, models_folders: list[str], accept_changes: bo
     listing = _listing(cache, entry.repo, accept_changes)
     lender = _lender(entry, models_folders) if isinstance(entry, ModelEntry) else None
     if isinstance(entry, ModelEntry):
-        files = [*listing.documents(), *_model_files(entry, listing, lender is not None, cache, accept_changes)]
+        documents = [each for each in listing.documents() if not (entry.transformer_files and each.name == INDEX)]
+        files = [*documents, *_model_files(entry, listing, lender is not None, cache, accept_changes)]
     else:
         files = [file for file in listing.documents() if file.name not in hub_listing.INDEXES]
         files += listing.named(extras.names_of(entry))
@@ -195,10 +209,22 @@ def _model_files(
     entry: ModelEntry, listing: Listing, has_lender: bool, cache: Path, accept_changes: bool
 ) -> list[HubFile]:
     """The files of a model's components, without its text encoder if another model lends it."""
+    if entry.transformer_files:
+        return _parts(entry, listing, has_lender, cache, accept_changes)
     components = hub_listing.read_components(listing)
     if not has_lender and entry.text_encoder_repo in ("", entry.repo):
         return listing.in_folders(components)
     files = listing.in_folders(each for each in components if each not in TEXT_COMPONENTS)
+    if has_lender:
+        return files
+    return files + _listing(cache, entry.text_encoder_repo, accept_changes).in_folders(TEXT_COMPONENTS)
+
+
+def _parts(entry: ModelEntry, listing: Listing, has_lender: bool, cache: Path, accept_changes: bool) -> list[HubFile]:
+    """The files of a model that is put together, without its text encoder if another model lends it."""
+    seeing = entry.architecture is not None and entry.architecture.looks_at_pictures
+    parts = _listing(cache, entry.parts_repo, accept_changes).in_folders(PICTURE_PARTS[: 2 if seeing else 1])
+    files = [*listing.named(entry.transformer_files), *parts]
     if has_lender:
         return files
     return files + _listing(cache, entry.text_encoder_repo, accept_changes).in_folders(TEXT_COMPONENTS)
@@ -219,7 +245,7 @@ def _lender(entry: ModelEntry, models_folders: list[str]) -> tuple[ModelEntry, P
     for other in entries.load().models.values():
         if other.text_encoder_repo == entry.text_encoder_repo and other.id != entry.id:
             found = locate.find(other, models_folders)
-            if isinstance(found, locate.LocatedModel):
+            if isinstance(found, locate.LocatedModel) and not found.components:
                 return other, found.folder
     return None
 

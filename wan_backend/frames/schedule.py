@@ -54,7 +54,7 @@ class Schedule:
             plan.model_frames,
             plan.kept_before,
             plan.kept_after,
-            request.source(Role.FOOTAGE) is not None or request.source(Role.DEPTH) is not None,
+            request.camera is not None or any(request.source(role) is not None for role in (Role.FOOTAGE, Role.DEPTH)),
             0 if after is None else after.frames,
             plan.handle_before if before is None else 0,
             plan.handle_after if after is None else 0,

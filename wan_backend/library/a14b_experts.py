@@ -33,8 +33,14 @@ UNKNOWN_VERSION = "unknown_version"
 """In the place of an expert: the transformer may as well be a whole Wan 2.1, for nothing says its version."""
 ASKED = (UNKNOWN_EXPERT, UNKNOWN_VERSION)
 """What a person can say more about."""
-TWO_EXPERT_ARCHITECTURES = (Architecture.TEXT, Architecture.PICTURES, Architecture.CONTROL, Architecture.EDIT)
-ALWAYS_WAN_22 = (Architecture.PICTURES, Architecture.EDIT)
+TWO_EXPERT_ARCHITECTURES = (
+    Architecture.TEXT,
+    Architecture.PICTURES,
+    Architecture.CONTROL,
+    Architecture.EDIT,
+    Architecture.CAMERA_AND_PICTURE,
+)
+ALWAYS_WAN_22 = (Architecture.PICTURES, Architecture.EDIT, Architecture.CAMERA_AND_PICTURE)
 """A model of these has two experts, unless it is of a smaller size."""
 SINGLE_EXPERT_SIZES = {(30, 12), (30, 24)}
 """The layers and heads of Wan's smaller models, none of which has two experts."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..catalogue.architecture import Architecture, detect_architecture
+from ..catalogue.architecture import CAMERA_CLASS, Architecture, detect_architecture
 from ..protocol import spoken
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
@@ -20,7 +20,7 @@ from . import compose, control_modules, renderer_folders, weights_head
 from .recognize import FileComponent, recognize_components
 
 INDEX_FILE = "model_index.json"
-TRANSFORMER_CLASS_NAMES = ("WanTransformer3DModel", "WanVACETransformer3DModel")
+TRANSFORMER_CLASS_NAMES = ("WanTransformer3DModel", "WanVACETransformer3DModel", CAMERA_CLASS)
 UNINDEXED = ("tokenizer", *control_modules.MODULE_OF.values())
 """The names of places that are no components by an index of diffusers."""
 FilesStamp = tuple[tuple[str, int, int], ...]

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..catalogue.architecture import MASK_CHANNELS, SOURCE_MARK, Architecture
+from ..catalogue.architecture import CAMERA_CLASS, MASK_CHANNELS, SOURCE_MARK, Architecture
+from ..catalogue.transformer_shapes import CAMERA_CHANNELS
 from ..protocol.sentences import Sentence
 from ..storage.guarded_files import UnusableFile
 
@@ -21,6 +22,8 @@ HEAD_WIDTH = 128
 IMAGE_HEAD_WIDTH = 80
 LATENT, PATCHED_LATENT = 16, 48
 """Channels of the latents of Wan 2.1's autoencoder, and of Wan 2.2's."""
+CAMERA_FOLD = 8
+"""Side in pixels of a latent of Wan 2.1's autoencoder, into which a camera's rays are folded."""
 PATCH = 4
 """A token holds two by two latents."""
 MAX_BLOCKS = 1000
@@ -66,7 +69,20 @@ def transformer(shapes: FileShapes) -> dict[str, Any]:
         config["pos_embed_seq_len"] = _shape(shapes, "condition_embedder.image_embedder.pos_embed", 3)[1]
     if any(name.startswith("vace_") for name in shapes):
         config |= _control(shapes, config["num_layers"])
+    if "control_adapter.conv.weight" in shapes:
+        config |= _camera(shapes)
     return config
+
+
+def _camera(shapes: FileShapes) -> dict[str, Any]:
+    """What a transformer's configuration has if a camera steers it."""
+    channels = _shape(shapes, "control_adapter.conv.weight", 4)[1]
+    fold = math.isqrt(channels // CAMERA_CHANNELS)
+    if fold < 1 or CAMERA_CHANNELS * fold**2 != channels:
+        raise UnusableFile(
+            Sentence("its control adapter takes {channels} channels, which no camera's rays have", channels=channels)
+        )
+    return {"_class_name": CAMERA_CLASS, "camera_fold": fold}
 
 
 def _control(shapes: FileShapes, layers: int) -> dict[str, Any]:
@@ -105,6 +121,8 @@ def control_module(shapes: FileShapes) -> dict[str, Any]:
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
     """What a transformer of that configuration is conditioned by. Raises UnusableFile if it is no known one."""
     channels, made = config["in_channels"], config["out_channels"]
+    if "camera_fold" in config:
+        return _architecture_of_camera(config)
     if "vace_layers" in config and channels == made:
         return Architecture.CONTROL
     if channels == made and channels in (LATENT, PATCHED_LATENT) and "image_dim" not in config:
@@ -123,6 +141,21 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     if "image_dim" not in config:
         return Architecture.PICTURES
     return Architecture.FIRST_AND_LAST if "pos_embed_seq_len" in config else Architecture.FIRST_PICTURE
+
+
+def _architecture_of_camera(config: Mapping[str, Any]) -> Architecture:
+    channels, made, sees = config["in_channels"], config["out_channels"], "image_dim" in config
+    wanted = 2 * LATENT if sees else 2 * LATENT + MASK_CHANNELS
+    if made != LATENT or config["camera_fold"] != CAMERA_FOLD or channels != wanted or "vace_layers" in config:
+        raise UnusableFile(
+            Sentence(
+                "a camera steers it, but it takes {channels} channels and gives {made}, which no camera model does "
+                "that this version runs (Fun Camera 5B is none of these)",
+                channels=channels,
+                made=made,
+            )
+        )
+    return Architecture.CAMERA if sees else Architecture.CAMERA_AND_PICTURE
 
 
 def vae(shapes: FileShapes) -> dict[str, Any]:

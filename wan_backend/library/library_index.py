@@ -28,9 +28,10 @@ class LibraryIndex:
         folders: Iterable[str],
         snapshots: Callable[[], Iterable[Path]] = tuple,
         answers: TransformerAnswers | None = None,
+        files: Callable[[], Iterable[Path]] = tuple,
     ) -> None:
-        """`snapshots` returns the folders of fetched models, anew at each refresh."""
-        self._folders, self._snapshots = [Path(folder) for folder in folders], snapshots
+        """`snapshots` returns the folders of fetched models, anew at each refresh; `files` the single files."""
+        self._folders, self._snapshots, self._files = [Path(folder) for folder in folders], snapshots, files
         self.answers = answers or TransformerAnswers()
         self._known: Survey | None = None
         self._fresh_until = 0.0
@@ -63,7 +64,11 @@ class LibraryIndex:
                 number = self._begun
             try:
                 found = survey(
-                    self._folders, self._snapshots(), functools.partial(self._on_file, turn), self.answers.all()
+                    self._folders,
+                    self._snapshots(),
+                    functools.partial(self._on_file, turn),
+                    self.answers.all(),
+                    self._files(),
                 )
             except Exception:  # the edge of a thread: whatever a folder does, those who wait get their answer
                 log.exception("The models folders could not be looked at")

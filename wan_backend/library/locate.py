@@ -62,7 +62,7 @@ def find(
     """
     complaints: list[Sentence] = []
     broken: UnavailableModel | None = None
-    for folder in _candidates(entry, models_folders, complaints):
+    for folder in () if entry.transformer_files else _candidates(entry, models_folders, complaints):
         try:
             with guarded_files.guard():
                 _check_kind(entry, folder)
@@ -132,6 +132,21 @@ def snapshots() -> list[Path]:
         whole = next((snapshot for snapshot in here if _is_whole(snapshot)), None)
         found += here if whole is None else [whole]
     return found
+
+
+def downloaded_files(models_folders: Iterable[str | Path] = ()) -> list[Path]:
+    """The transformers of models that are put together, as they were downloaded: each a file of its own."""
+    caches = [Path(folder) for folder in (*models_folders, cache_folder()) if folder]
+    caches = [cache for cache in dict.fromkeys(caches) if not unresponsive_folders.containing(cache)]
+    entries_of_files = [entry for entry in entries.load().models.values() if entry.transformer_files]
+    places = (
+        snapshot / name
+        for entry in entries_of_files
+        for cache in caches
+        for snapshot in find_snapshots(cache, entry.repo)
+        for name in entry.transformer_files
+    )
+    return [place for place in dict.fromkeys(places) if place.is_file()]
 
 
 def _is_whole(snapshot: Path) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..catalogue.architecture import CAMERA_CLASS
 from ..protocol import spoken
 from ..protocol.sentences import NO_SENTENCE, Sentence, as_sentence
 from ..storage import guarded_files, unresponsive_folders
@@ -47,6 +48,7 @@ TOKENIZER_TENSOR = "spiece_model"
 COMPONENT_OF_CLASS = {
     "WanTransformer3DModel": "transformer",
     "WanVACETransformer3DModel": "transformer",
+    CAMERA_CLASS: "transformer",
     "AutoencoderKLWan": "vae",
     "UMT5EncoderModel": "text_encoder",
     "CLIPVisionModel": "image_encoder",
@@ -89,8 +91,9 @@ def survey(
     snapshots: Iterable[Path] = (),
     on_file: Callable[[int], None] = lambda _: None,
     answers: Answers = MappingProxyType({}),
+    files: Iterable[Path] = (),
 ) -> Survey:
-    """Look into every file of `folders`, and at the diffusers folders among them and among `snapshots`.
+    """Look into every file of `folders` and into `files`, and at the diffusers folders there and among `snapshots`.
 
     Never raises for what lies there: a file or folder that can't be looked at is a row that says why. `on_file` gets
     the number of files after each. `answers` are what a person said of transformers that nothing else tells.
@@ -102,6 +105,10 @@ def survey(
             seen.add(place)
             surveyor.add(place)
             on_file(len(seen))
+    for file in files:
+        if file not in seen:
+            seen.add(file)
+            surveyor.add(file)
     for child in (child for snapshot in snapshots for child in _children(snapshot)):
         surveyor.add(child, is_folder=True)
     return surveyor.survey(answers)

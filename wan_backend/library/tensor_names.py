@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 MAX_DIGITS = 12
+CAMERA_LAYERS = (
+    "control_adapter.conv", "control_adapter.residual_blocks.0.conv1", "control_adapter.residual_blocks.0.conv2",
+)  # fmt: skip
+"""The adapter of a transformer that a camera steers; ours has the published names."""
 LAYERS_OUTSIDE_BLOCKS = {
     "patch_embedding": "patch_embedding",
     "vace_patch_embedding": "vace_patch_embedding",
@@ -27,6 +31,7 @@ LAYERS_OUTSIDE_BLOCKS = {
     "img_emb.proj.3": "condition_embedder.image_embedder.ff.net.2",
     "img_emb.proj.4": "condition_embedder.image_embedder.norm2",
     "head.head": "proj_out",
+    **{name: name for name in CAMERA_LAYERS},
 }
 """A transformer's layers outside its blocks, each of a weight and a bias: Wan's name and diffusers'."""
 LAYERS_IN_BLOCK = {
@@ -154,11 +159,12 @@ def expected_transformer_names(config: Mapping[str, Any]) -> set[str]:
 
 def _expected_transformer_names(config: Mapping[str, Any]) -> Iterator[str]:
     seeing, control = config.get("image_dim") is not None, config.get("vace_layers") is not None
+    left_out = {"vace_patch_embedding", *(() if config.get("camera_fold") else CAMERA_LAYERS)}
     yield "scale_shift_table"
     if config.get("pos_embed_seq_len") is not None:
         yield PARAMETERS_OUTSIDE_BLOCKS["img_emb.emb_pos"]
     for published, renamed in LAYERS_OUTSIDE_BLOCKS.items():
-        if (seeing or not published.startswith("img_emb")) and not published.startswith("vace"):
+        if (seeing or not published.startswith("img_emb")) and published not in left_out:
             yield from _weight_and_bias(renamed)
     for number in range(int(config["num_layers"])):
         yield from _expected_block_names(f"blocks.{number}", seeing, ends=set())

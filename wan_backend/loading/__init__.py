@@ -22,6 +22,7 @@ lora_weights             the numbers of a LoRA file, by layer
 applying_loras           LoRAs onto a transformer and off again, to the bit
 chunked_forward          a transformer that runs a share of the tokens at a time
 source_tokens            what a model for edits sees beside the take
+camera_transformer       a transformer that a camera's path steers, and the rays that it gets
 token_split              and one whose tokens several cards share
 forward_kernels          the kernels of that forward pass
 attention                the attention kernel: each is checked, the fastest taken

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..memory.needs import TOKEN_CHUNK_BYTES
 from .attention import Attention
+from .camera_transformer import add_camera
 from .diffusers_internals import WanAttnProcessor, dispatch_attention_fn
 from .forward_kernels import TORCH_KERNELS, ForwardKernels
 from .pointwise import Pointwise, ScaleAndShift, TimeModulation, TokenGate
@@ -143,6 +144,7 @@ def _forward(
     encoder_hidden_states: Tensor,
     encoder_hidden_states_image: Tensor | None = None,
     control_hidden_states: Tensor | None = None,
+    cameras: Tensor | None = None,
     return_dict: bool = False,
     residual: BlockResidual | None = None,
     spans: Sequence[PromptSpan] = (),
@@ -154,7 +156,8 @@ def _forward(
     With a `residual` that is reused, no block runs. Of several prompts, (prompts, N, C), `spans` says which latent
     frames read which. With an `exchange`, all its cards are given the same, and the first of them has the flow, the
     others an empty tensor; there has to be a token for each, and no residual. `sources` are clean latents that a model
-    for edits sees beside (`source_tokens`), each (1, C, T, H, W) of a size of its own; no `spans` go with them.
+    for edits sees beside (`source_tokens`), each (1, C, T, H, W) of a size of its own; no `spans` go with them. A
+    transformer with a camera adapter gets `cameras`, (1, 16, T, 4): those of each latent frame's four pictures.
     """
     del return_dict  # a tuple, always
     shares = shared_blocks_of(transformer)
@@ -173,8 +176,9 @@ def _forward(
     time, shifts, texts, seen = transformer.condition_embedder(
         timestep, encoder_hidden_states, encoder_hidden_states_image
     )
+    embedded = partial(_embedded, transformer, hidden_states, cameras)
     if residual is not None and residual.reused is not None:
-        hidden = _tokens([transformer.patch_embedding(hidden_states)])
+        hidden = _tokens([embedded()])
         hidden += residual.reused.to(hidden)
     else:
         times = TimeModulation(shifts.unflatten(1, (6, -1)).unsqueeze(0), which)
@@ -186,12 +190,11 @@ def _forward(
             context = Context(texts, tuple(_spans_of(split.own, context)), split)
             cos, sin = cos[:, split.own], sin[:, split.own]
         rotary = settings.pointwise.prepare((cos, sin))
-        latents = [*sources, hidden_states]
-        hidden = _through_blocks(transformer, latents, control_hidden_states, context, times, rotary)
+        hidden = _through_blocks(transformer, sources, embedded, control_hidden_states, context, times, rotary)
         if split is None:
             hidden = hidden[:, before:]  # the sources are done with
         if residual is not None:  # the tokens are made anew, so that they aren't held while the blocks run
-            residual.keep(hidden - _tokens([transformer.patch_embedding(hidden_states)]))
+            residual.keep(hidden - _tokens([embedded()]))
     times = TimeModulation(time.unsqueeze(0).unsqueeze(2), which)
     flat = _projected(transformer, settings, hidden, times)
     if split is not None:
@@ -210,16 +213,23 @@ def _in_tokens(spans: Sequence[PromptSpan], tokens: int) -> tuple[PromptSpan, ..
     return tuple(PromptSpan(span.start * tokens, span.end_exclusive * tokens, span.shares) for span in spans)
 
 
+def _embedded(transformer: Any, latents: Tensor, cameras: Tensor | None) -> Tensor:
+    """The embedded patches (1, C, T, H, W) of `latents`, with what the cameras add to them."""
+    embedded = transformer.patch_embedding(latents)
+    return embedded if cameras is None else add_camera(transformer, embedded, cameras)
+
+
 def _through_blocks(
     transformer: Any,
-    latents: Sequence[Tensor],
+    sources: Sequence[Tensor],
+    embedded: Callable[[], Tensor],
     control: Tensor | None,
     context: Context,
     times: TimeModulation,
     rotary: Any,
 ) -> Tensor:
-    """The tokens (1, S, C) of all `latents` after all blocks, with the control's hints if there is a control."""
-    hidden = _tokens([transformer.patch_embedding(each) for each in latents], context.split)
+    """The tokens (1, S, C) of all latents after all blocks, with the control's hints if there is a control."""
+    hidden = _tokens([*map(transformer.patch_embedding, sources), embedded()], context.split)
     hints: Iterator[Tensor] = iter(())
     if control is not None:
         hints = _hints(transformer, hidden, control, context, times, rotary)

@@ -313,7 +313,7 @@ def _needs(model: WanModel, width: int, height: int, frames: int, sources: int) 
     channels_last = model.device.type == "cuda"
     hidden_states = HiddenStates(hidden, vae_width // patch**2, number, vae_number, channels_last)
     weights = {component: model.weight_bytes(component, in_8_bit=False) for component in model.components}
-    return calculate(weights, hidden_states, video, model.quantized)
+    return calculate(weights, hidden_states, video, model.quantized, model.architecture.follows_camera)
 
 
 def _held_bytes(model: WanModel, device_type: str) -> int:

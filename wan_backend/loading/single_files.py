@@ -16,12 +16,13 @@ import torch
 import transformers
 from accelerate import init_empty_weights
 
-from ..catalogue.architecture import SOURCE_MARK
+from ..catalogue.architecture import CAMERA_CLASS, SOURCE_MARK
 from ..library import tensor_formats
 from ..library.recognize import FileComponent
 from ..protocol.sentences import Sentence
 from ..storage.guarded_files import UnusableFile
 from . import eight_bit
+from .camera_transformer import WanCameraTransformer3DModel
 from .component_folder import dtype_of
 from .diffusers_internals import GGUFParameter
 from .tensors import FileTensors, opened
@@ -89,6 +90,8 @@ def _empty(config: Any) -> Any:
             return transformers.UMT5EncoderModel(transformers.UMT5Config(**settings))
         if kind == "CLIPVisionModel":
             return transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**settings))
+        if kind == CAMERA_CLASS:
+            return WanCameraTransformer3DModel(**settings)
         return getattr(diffusers, kind)(**settings)
 
 

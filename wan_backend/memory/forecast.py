@@ -77,7 +77,7 @@ def plan_at(
 
 def step_cache_bytes(entry: ModelEntry, machine: Machine, width: int, height: int, frames: int, residuals: int) -> int:
     """What a step cache keeps in the machine's memory for so many frames at once."""
-    return residuals * _needs(entry, machine, width, height, frames, 0, False).hidden_states
+    return residuals * _needs(entry, machine, width, height, frames, 0, False, 0).hidden_states
 
 
 def plan_of_share(

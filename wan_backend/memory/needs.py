@@ -59,6 +59,8 @@ BLOCK_OFFLOADED_SHARE = 0.09
 """About how much of a block-offloaded component's weights is on the device at once: two blocks and the ends."""
 GATHERING_BYTES = 400_000_000
 """About what NCCL takes for itself on each card of a group that exchanges tokens and weights."""
+CAMERA_INPUTS = 24 * 8 * 8 * 4
+"""Numbers that the adapter of a transformer that a camera steers has of the rays under a token."""
 EIGHT_BIT_SHARE = 0.53
 """What is left of a transformer's 16-bit weights if those of its blocks are kept in 8 bit."""
 TILE_STEP_PIXELS, MIN_TILE_PIXELS, MAX_TILE_PIXELS = 32, 192, 1024
@@ -125,6 +127,9 @@ class Needs:
     """Of the transformer, for all tokens; 0 if that isn't known."""
     reused: int = 0
     """What a step cache keeps in the machine's memory beside the weights."""
+    camera_adapter: int = 0
+    """Weights of the adapter of a transformer that a camera steers. They lie beside its blocks, and are on the device
+    whenever it runs, so they are counted with its working memory."""
 
     def with_step_cache(self, residuals: int, on_cpu: bool) -> Needs:
         """These needs with a step cache that keeps so many residuals, each as large as the hidden states.
@@ -138,7 +143,8 @@ class Needs:
         """The transformer's working memory on one of so many cards that share the tokens."""
         if shares == 1 or not self.hidden_states:
             return self.denoise
-        return _denoise_bytes(-(-self.hidden_states // shares), EXCHANGED_TENSORS) + FIXED_BYTES
+        own = _denoise_bytes(-(-self.hidden_states // shares), EXCHANGED_TENSORS)
+        return own + self.camera_adapter + FIXED_BYTES
 
     def working(self, component: str) -> int:
         """The working memory of the phase that `component` runs in."""
@@ -236,21 +242,27 @@ class Needs:
 
 
 def calculate(
-    weights: Mapping[str, int], hidden_states: HiddenStates, video: VideoShape, quantized: bool = False
+    weights: Mapping[str, int],
+    hidden_states: HiddenStates,
+    video: VideoShape,
+    quantized: bool = False,
+    follows_camera: bool = False,
 ) -> Needs:
     """The needs of a take; `weights` are bytes by a component's name, for those that the model has."""
     every: dict[str, Any] = {"text_encoder": 0, "transformer": 0, "vae": 0, **weights}
     decode, another = _decode_bytes(video, hidden_states)
     states = video.tokens * hidden_states.transformer_channels * hidden_states.number_bytes
+    adapter = _camera_adapter_bytes(hidden_states) if follows_camera else 0
     return Needs(
         **every,
         encode=FIXED_BYTES,
-        denoise=_denoise_bytes(states, ATTENTION_TENSORS) + FIXED_BYTES,
+        denoise=_denoise_bytes(states, ATTENTION_TENSORS) + adapter + FIXED_BYTES,
         decode=decode + FIXED_BYTES,
         decode_another=another,
         frame_pixels=video.width * video.height,
         quantized=quantized,
         hidden_states=states,
+        camera_adapter=adapter,
     )
 
 
@@ -282,7 +294,7 @@ def calculate_from_catalogue(
     }
     hidden_states = HiddenStates(sizes.hidden, sizes.vae_width, number_bytes, vae_number_bytes, vae_channels_last)
     video = VideoShape(width, height, frames, token=entry.multiple, sources=sources)
-    return calculate(weights, hidden_states, video, quantized=quantized_bytes > 0)
+    return calculate(weights, hidden_states, video, quantized_bytes > 0, entry.follows_camera)
 
 
 def larger_chunk(free_bytes: int) -> int:
@@ -294,6 +306,12 @@ def larger_chunk(free_bytes: int) -> int:
 def bytes_of_larger_chunk(chunk_bytes: int) -> int:
     """What chunks of that size take more of the device than those that `Needs.denoise` counts with."""
     return int(SLACK * CHUNK_TENSORS * max(0, chunk_bytes - TOKEN_CHUNK_BYTES))
+
+
+def _camera_adapter_bytes(hidden_states: HiddenStates) -> int:
+    """The weights of the adapter: a convolution of the rays, and two of three by three."""
+    width = hidden_states.transformer_channels
+    return hidden_states.number_bytes * width * (CAMERA_INPUTS + 2 * 9 * width)
 
 
 def _denoise_bytes(states: int, attention_tensors: int) -> int:

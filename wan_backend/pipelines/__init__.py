@@ -7,6 +7,7 @@ preparation                 what a prepare works with, and what it leaves for th
 task_conditions             which prepare makes a task's conditions on which architecture
 text_to_video               a prompt and noise, with which every task begins
 image_conditioning          image to video on a model made for it
+camera_conditioning         a take along a camera's move
 noised_footage              restyle on a text to video model
 edit                        edits of footage
 vace_control                control latents of a VACE model

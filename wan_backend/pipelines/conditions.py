@@ -62,6 +62,9 @@ class Conditions:
     joined: torch.Tensor | None = None
     """(1, 4 + C, T, H, W), float32, joined to the latents' channels: which of each four frames are given, and the
     latents of the film that has them alone. None for a transformer that takes latents only."""
+    cameras: torch.Tensor | None = None
+    """(1, 16, T, 4), float32: the camera of each latent frame's four pictures, for a transformer that a camera steers;
+    else None."""
     image_embeds: torch.Tensor | None = None
     """(pictures, tokens, width): what the image encoder sees, in the transformer's dtype; else None."""
     spans: tuple[PromptSpan, ...] = ()
@@ -95,6 +98,7 @@ class Conditions:
             control=own(self.control),
             released=own(self.released),
             joined=own(self.joined),
+            cameras=own(self.cameras),
             given=self.given if window.start == 0 else None,
             sources=tuple(section(each, 0, window) for each in self.sources[:1]) + self.sources[1:],
         )

@@ -267,6 +267,8 @@ def _velocity(
         fixed["control_hidden_states"] = control
     if conditions.image_embeds is not None:
         fixed["encoder_hidden_states_image"] = conditions.image_embeds
+    if conditions.cameras is not None:
+        fixed["cameras"] = conditions.cameras
     words: dict[str, Any] = {"encoder_hidden_states": conditions.prompt_embeds}
     if conditions.spans:
         words["spans"] = conditions.spans

@@ -17,7 +17,7 @@ from ..protocol import spoken
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind, Task
 from ..protocol.sentences import Sentence
-from . import edit, image_conditioning, noised_footage, text_to_video, vace_control
+from . import camera_conditioning, edit, image_conditioning, noised_footage, text_to_video, vace_control
 from .conditions import Conditions
 from .encode import Film, encode
 from .preparation import Preparation
@@ -82,6 +82,7 @@ def prepare_previs(job: Preparation) -> Conditions:
 
 _FROM_PICTURES: dict[Task, Prepare] = {Task.IMAGE_TO_VIDEO: image_conditioning.prepare}
 _FROM_FOOTAGE: dict[Task, Prepare] = {Task.RESTYLE: noised_footage.prepare}
+_ALONG_CAMERA: dict[Task, Prepare] = {Task.PREVIS: camera_conditioning.prepare}
 
 PREPARE: dict[Architecture, dict[Task, Prepare]] = {
     Architecture.TEXT: _FROM_FOOTAGE,
@@ -98,6 +99,8 @@ PREPARE: dict[Architecture, dict[Task, Prepare]] = {
         Task.EXTEND: prepare_continued,
         Task.PREVIS: prepare_previs,
     },
+    Architecture.CAMERA: _ALONG_CAMERA,
+    Architecture.CAMERA_AND_PICTURE: _ALONG_CAMERA,
 }
 """Text to video is here only for pictures that a take keeps; without them, `text_to_video.prepare` serves every
 architecture that can do it."""

@@ -11,6 +11,7 @@ handles              how many handle frames a take gets at each end
 looks                the requests of looks: a take as a small draft, or its beginning
 words_over_time      the words of a take for their own time, as far as it can follow them
 kept_pictures        which of the model's frames are pictures at chosen times
+camera_moves         whether the camera that a take follows can be followed
 needed_sources       whether the sources are there that the task needs
 skipped_work         the work that a take leaves out, as far as it can be
 several_cards        how several cards share a take

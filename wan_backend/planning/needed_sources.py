@@ -32,7 +32,8 @@ NEEDED = {
     Task.FILL_GAP: (Role.BEFORE, Role.AFTER),
     Task.PREVIS: (Role.DEPTH,),
 }
-"""Roles that each task needs; extend is not among them, since it needs one of two."""
+"""Roles that each task needs; extend is not among them, since it needs one of two. A previs that follows a camera needs
+none: what it follows are numbers."""
 ABSENT = {
     Role.FIRST: Sentence("There is no first picture; select an image strip, or put the playhead on a strip."),
     Role.FOOTAGE: Sentence("There is nothing to restyle; select a strip, or a range of frames."),
@@ -55,7 +56,7 @@ def check(request: TakeRequest, known_problem: Callable[[Source], Problem | None
     roles = [source.role for source in request.sources if source.role not in SEVERAL]
     if len(set(roles)) != len(roles):
         return _bad(Sentence("Two sources of the take have the same role; select its strips again."))
-    for role in NEEDED.get(request.task, ()):
+    for role in () if request.camera is not None else NEEDED.get(request.task, ()):
         if role not in roles:
             return _bad(NOTHING_TO_EDIT if request.task is Task.EDIT else ABSENT[role])
     if request.task is Task.EXTEND and (Role.BEFORE in roles) == (Role.AFTER in roles):

@@ -38,7 +38,7 @@ from ..protocol.messages import (
 )
 from ..protocol.sentences import Sentence
 from ..storage import media_folder
-from . import kept_pictures, needed_sources, sizes, skipped_work, words_over_time
+from . import camera_moves, kept_pictures, needed_sources, sizes, skipped_work, words_over_time
 from .draft import Draft, Step, empty_plan, run_steps, unless_refused
 from .handles import choose_handles
 
@@ -285,6 +285,14 @@ def _count_sources(draft: Draft) -> Draft:
     return draft.with_plan(seen_sources=1 + len(request.references))
 
 
+def _check_camera(draft: Draft) -> Draft | Problem:
+    entry, request = draft.entry, draft.request
+    rate = scene_rate(request.frame_rate)
+    if entry.follows_camera and rate is not None and draft.plan.take_frames < request.length_frames:
+        return camera_moves.too_long(entry.label, entry.max_frames, entry.frame_rate, rate)
+    return camera_moves.problem_of(request) or draft
+
+
 def _check_loras(draft: Draft) -> Draft | Problem:
     return resolve.find_lora_problem(draft.request) or draft
 
@@ -356,6 +364,7 @@ REQUEST_STEPS: tuple[Step, ...] = (
     _settle_length,
     unless_refused(words_over_time.settle),
     unless_refused(_check_sources),
+    unless_refused(_check_camera),
     unless_refused(kept_pictures.settle),
     unless_refused(_check_loras),
     _count_sources,

@@ -195,7 +195,7 @@ def _first_step(request: TakeRequest, plan: Plan) -> int:
 
 def _changes_of_control(request: TakeRequest, plan: Plan) -> Collection[int]:
     """The steps whose control is another than that of the step before: it ends within a step of a previs."""
-    if request.task is not Task.PREVIS:
+    if request.task is not Task.PREVIS or request.camera is not None:
         return ()
     held = held_steps(plan.steps, request.strength)
     return {math.floor(held), math.ceil(held)}

@@ -144,6 +144,12 @@ def _check_numbers(draft: Draft) -> Draft | Problem:
 
 def _check_clips(draft: Draft) -> Draft | Problem:
     sources = draft.request.sources
+    if draft.entry.follows_camera:
+        sentence = Sentence(
+            "{model} follows a camera, and no clip says how its camera moved; train on another model.",
+            model=draft.entry.label,
+        )
+        return Problem(ProblemKind.BAD_SETTING, sentence)
     if not sources or any(source.role is not Role.CLIP for source in sources):
         return Problem(
             ProblemKind.BAD_SOURCE, Sentence("There are no clips to train on; select strips whose pictures have it.")

@@ -13,13 +13,16 @@ from . import shallow_json
 from .media import first_file
 from .plain_names import MAX_PATH_CHARACTERS, is_encodable, is_folder, is_name
 from .takes import (
+    CAMERA_NUMBERS,
     FINISH_FACTORS,
+    MAX_CAMERA_FRAMES,
     MAX_HANDLE_FRAMES,
     MAX_JUMP,
     MAX_PROMPT_CHARACTERS,
     MAX_SHOWN_FILES,
     MAX_TAKE_FRAMES,
     MAX_WORDS,
+    CameraMove,
     Finish,
     FrameRate,
     Framing,
@@ -92,6 +95,7 @@ def is_sane_request(request: TakeRequest) -> bool:
         and all(map(is_sane_source, request.sources))
         and (request.training is None or is_sane_training(request.training))
         and (request.finish is None or _is_sane_finish(request.finish))
+        and (request.camera is None or _is_sane_camera(request.camera))
     )
 
 
@@ -116,6 +120,14 @@ def _is_sane_finish(finish: Finish) -> bool:
         and finish.factor in FINISH_FACTORS
         and min(finish.handle_before, finish.handle_after) >= 0
         and max(finish.handle_before, finish.handle_after) <= MAX_HANDLE_FRAMES
+    )
+
+
+def _is_sane_camera(camera: CameraMove) -> bool:
+    return (
+        len(camera.numbers) <= MAX_CAMERA_FRAMES * CAMERA_NUMBERS
+        and all(map(_is_number, camera.numbers))
+        and _is_number(camera.scale)
     )
 
 

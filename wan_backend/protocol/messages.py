@@ -32,9 +32,11 @@ from .choices import (
 )
 from .sentences import NO_SENTENCE, Sentence
 from .takes import (
+    CAMERA_NUMBERS,
     CANCELED,
     FINISH_FACTORS,
     HANDLE_FRAMES,
+    MAX_CAMERA_FRAMES,
     MAX_HANDLE_FRAMES,
     MAX_JUMP,
     MAX_KEPT_PICTURES,
@@ -48,6 +50,7 @@ from .takes import (
     MAX_WORDS,
     MIN_STRENGTH,
     READ_PROMPT_CHARACTERS,
+    CameraMove,
     Expert,
     Finish,
     Fix,
@@ -104,12 +107,14 @@ from .work import (
 from .workers import CardRow, CardsResult, WorkersResult, WorkerStatus
 
 __all__ = [
+    "CAMERA_NUMBERS",
     "CANCELED",
     "ENOUGH_CLIPS",
     "ENOUGH_STILLS",
     "FINISH_FACTORS",
     "HANDLE_FRAMES",
     "KEPT_LORAS",
+    "MAX_CAMERA_FRAMES",
     "MAX_CAPTION_CHARACTERS",
     "MAX_CLIPS",
     "MAX_CURVE",
@@ -133,6 +138,7 @@ __all__ = [
     "PROTOCOL_VERSION",
     "READ_PROMPT_CHARACTERS",
     "AliveParams",
+    "CameraMove",
     "CardRow",
     "CardsResult",
     "Component",
@@ -269,6 +275,8 @@ class ModelRow:
     """True if it is here, but can't be used; `sentence` says why."""
     two_experts: bool = False
     """True if it has a transformer for the noisy steps and one for the rest."""
+    follows_camera: bool = False
+    """True if a previs follows the scene's camera with it, in place of the scene's depth."""
 
 
 @dataclass(frozen=True)

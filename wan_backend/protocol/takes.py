@@ -46,6 +46,10 @@ HANDLE_FRAMES = 12
 MAX_HANDLE_FRAMES = 240
 MAX_JUMP = 99.0
 """A larger figure of a seam would say no more."""
+CAMERA_NUMBERS = 16
+"""Of a camera at one frame, see CameraMove."""
+MAX_CAMERA_FRAMES = 1500
+"""Frames of the scene for which a take follows a camera: more than any model that does so makes, at any rate."""
 MAX_KEPT_PICTURES = 8
 MAX_REFERENCES = 4
 """The most reference pictures of an edit: with its footage, as many sources as the model was trained with."""
@@ -222,6 +226,18 @@ class Words:
 
 
 @dataclass(frozen=True)
+class CameraMove:
+    """The camera that a take follows, at each of the scene's frames."""
+
+    numbers: list[float] = field(default_factory=list)
+    """CAMERA_NUMBERS for each frame: the rows of the 3 x 4 matrix that leads from the camera's axes (x to the right, y
+    down, z into the picture) to the scene's, then the focal lengths across and down and the picture's center, as shares
+    of the frame's width and height. Empty until they are known."""
+    scale: float = 1.0
+    """How many of the model's units a unit of the scene is."""
+
+
+@dataclass(frozen=True)
 class Finish:
     """How a take is made larger, picture for picture. Its pictures, with those of its handles, are the request's only
     source, as footage, whose `pictures` say their size."""
@@ -288,6 +304,8 @@ class TakeRequest:
     followed by its words; where there are none, the whole prompt holds."""
     training: Training | None = None
     """What is trained, if the job is a training; None if a take is made."""
+    camera: CameraMove | None = None
+    """The camera that a previs follows, for a model that a camera steers; None if its depth guides it."""
     finish: Finish | None = None
     """Where it is set, a finished take is made larger and nothing else is made; the rest of the request says how that
     take was made."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,9 @@ class Planner:
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
-        self.library = LibraryIndex(models_folders, locate.snapshots, answers)
+        self.library = LibraryIndex(
+            models_folders, locate.snapshots, answers, functools.partial(locate.downloaded_files, models_folders)
+        )
         self.unusable_files = UnusableFiles()
 
     @property
@@ -151,6 +154,7 @@ def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel
         least_memory_bytes=needs.least,
         broken=isinstance(found, locate.UnavailableModel) and found.problem.kind is ProblemKind.MODEL_BROKEN,
         two_experts=entry.weights.experts > 1,
+        follows_camera=entry.follows_camera,
     )
 
 

@@ -191,6 +191,24 @@ def test_a_previs_keeps_to_depth_or_outlines(stand_in, film, addon, blocking, gu
     assert film.scene.wan_vse.blocking == blocking
 
 
+def test_a_model_that_a_camera_steers_is_sent_the_camera_alone(stand_in, film, addon) -> None:
+    settings = film.scene.wan_vse
+    settings.camera_scale = 0.25
+    row = stand_in.server.models[0]
+    stand_in.server.models[0] = dataclasses.replace(row, follows_camera=True)
+    film.select("Blocked", "Still")
+    bpy.ops.wan_vse.dress_previs()
+    (take,) = stand_in.planned
+    assert [wanted.role.value for wanted in take.target.wanted] == ["camera", "look"]
+    assert (take.request.camera.scale, take.request.camera.numbers, take.request.strength) == (0.25, [], 1.0)
+    settings.camera_scale = 3.0
+    addon("operators.apply_settings").fill(settings, take.request)
+    assert round(settings.camera_scale, 6) == 0.25
+    stand_in.server.models[0] = row
+    bpy.ops.wan_vse.dress_previs()
+    assert stand_in.planned[1].request.camera is None
+
+
 @pytest.mark.parametrize("name", ["animate_picture", "restyle", "fill_gap", "extend", "dress_previs", "edit_footage"])
 def test_each_says_what_to_select(stand_in, film, name) -> None:
     film.select()

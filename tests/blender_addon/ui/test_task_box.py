@@ -97,6 +97,15 @@ def test_the_implied_task_has_its_button_and_the_seven_keep_their_places(panel, 
     assert shown == {name for name, owner in OWN.items() if owner == task}
 
 
+def test_the_camera_is_offered_only_where_the_model_follows_it(panel, stand_in) -> None:
+    assert "camera_scale" not in panel("Blocked").words
+    row = stand_in.server.models[0]
+    stand_in.server.models[0] = dataclasses.replace(row, follows_camera=True)
+    drawn = panel("Blocked")
+    assert "camera_scale" in drawn.words and not {"blocking", "freedom"} & set(drawn.words)
+    assert "camera_scale" not in panel("A").words
+
+
 def test_another_task_is_one_click_away_until_the_selection_changes(panel, settings) -> None:
     panel("A")
     assert bpy.ops.wan_vse.choose_task(task="EXTEND") == {"FINISHED"}

@@ -98,10 +98,11 @@ def test_where_the_second_expert_takes_over_is_recognized(request, kind, ratio):
     assert boundary_ratio(json.loads((folder / "model_index.json").read_bytes())) == ratio
 
 
-def test_only_two_architectures_look_at_pictures():
+def test_only_three_architectures_look_at_pictures():
     assert {architecture for architecture in Architecture if architecture.looks_at_pictures} == {
         Architecture.FIRST_PICTURE,
         Architecture.FIRST_AND_LAST,
+        Architecture.CAMERA,
     }
     assert len({architecture.words for architecture in Architecture}) == len(Architecture)
 

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 
 from wan_backend.bench import tiny_checkpoint
 from wan_backend.library.configs import DEVIATION_48, MEAN_48
+from wan_backend.loading.camera_transformer import WanCameraTransformer3DModel
 
 Weights = dict[str, torch.Tensor]
 TEXT_WIDTH, IMAGE_WIDTH, TOKENS = 32, 80, 5
@@ -37,13 +38,21 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "first_and_last": {**SEEING, "pos_embed_seq_len": 2 * TOKENS},
     "pictures": {"in_channels": 36},
     "first_latent": {"in_channels": 48, "out_channels": 48},
+    "camera": {**SEEING, "in_channels": 32},
+    "camera_and_picture": {"in_channels": 36},
 }
 """What the transformer of an architecture has beside."""
 
 
+LOOKING = ("first_picture", "first_and_last", "camera")
+"""The architectures with an image encoder."""
+
+
 def transformer(architecture: str, seed: int = 0, **settings: Any) -> Any:
     """A small transformer of that architecture with weights that matter."""
-    kind = diffusers.WanVACETransformer3DModel if architecture == "control" else diffusers.WanTransformer3DModel
+    kind: Any = diffusers.WanVACETransformer3DModel if architecture == "control" else diffusers.WanTransformer3DModel
+    if architecture.startswith("camera"):
+        kind = WanCameraTransformer3DModel
     return _lively(kind(**{**TRANSFORMER, **FAMILIES[architecture], **settings}), seed)
 
 
@@ -85,7 +94,7 @@ def folder(place: Path, architecture: str) -> Path:
         "tokenizer": tiny_checkpoint.make_tokenizer(), "scheduler": tiny_checkpoint.make_scheduler(),
     }  # fmt: skip
     index: dict[str, Any] = {"_class_name": "WanPipeline", "expand_timesteps": architecture == "first_latent"}
-    if architecture in ("first_picture", "first_and_last"):
+    if architecture in LOOKING:
         components["image_encoder"] = image_encoder()
         size = {"shortest_edge": 28}
         components["image_processor"] = transformers.CLIPImageProcessorPil(
@@ -94,7 +103,7 @@ def folder(place: Path, architecture: str) -> Path:
     for name, component in components.items():
         component.save_pretrained(place / name)
         index[name] = [
-            "diffusers" if type(component).__module__.startswith("diffusers") else "transformers",
+            "transformers" if type(component).__module__.startswith("transformers") else "diffusers",
             _class(component),
         ]
     (place / "model_index.json").write_text(json.dumps(index))
@@ -112,7 +121,7 @@ def files(place: Path, architecture: str, **forms: Callable[[Weights], Weights])
         "vae": vae(architecture == "first_latent"),
         "text_encoder": text_encoder(),
     }
-    if architecture in ("first_picture", "first_and_last"):
+    if architecture in LOOKING:
         components["image_encoder"] = image_encoder()
     made = {}
     for name, component in components.items():

@@ -79,6 +79,15 @@ def seeing(shapes: Shapes, layers: int, both: bool = False) -> dict[str, tuple[i
     return more
 
 
+def steered(shapes: Shapes, fold: int = 8) -> dict[str, tuple[int, ...]]:
+    """The same transformer with the adapter by which a camera steers it."""
+    width = shapes["patch_embedding.bias"][0]
+    more = {**shapes, **_layer("control_adapter.conv", width, 24 * fold**2, 2, 2)}
+    for number in (1, 2):
+        more |= _layer(f"control_adapter.residual_blocks.0.conv{number}", width, width, 3, 3)
+    return more
+
+
 def _layer(name: str, *sides: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": sides, f"{name}.bias": sides[:1]}
 

@@ -33,6 +33,11 @@ def transformer(tmp_path: Path, name: str = "x", **more: int) -> FileComponent:
     (heads_only.seeing(heads_only.transformer(5120, 40, 36), 40, both=True), Architecture.FIRST_AND_LAST, 40, 40),
     (heads_only.transformer(5120, 40, 36), Architecture.PICTURES, 40, 40),
     (heads_only.transformer(3072, 30, 48, 48), Architecture.FIRST_LATENT, 30, 24),
+    (heads_only.steered(heads_only.seeing(heads_only.transformer(channels=32), 30)), Architecture.CAMERA, 30, 12),
+    (
+        heads_only.steered(heads_only.seeing(heads_only.transformer(5120, 40, 32), 40)), Architecture.CAMERA, 40, 40,
+    ),
+    (heads_only.steered(heads_only.transformer(5120, 40, 36)), Architecture.CAMERA_AND_PICTURE, 40, 40),
 ])  # fmt: skip
 def test_families_of_the_published_sizes(tmp_path, shapes, architecture, layers, heads):
     component = recognized(heads_only.write(tmp_path / "anything.safetensors", shapes))
@@ -112,6 +117,33 @@ def test_surplus_tensors_are_named(tmp_path):
 
 def test_variants_by_their_channels_are_refused(tmp_path):
     assert "takes 48 channels and gives 16" in refused(tmp_path, heads_only.transformer(channels=48))
+
+
+def test_fun_camera_has_as_many_tensors_as_published():
+    assert len(heads_only.steered(heads_only.seeing(heads_only.transformer(channels=32), 30))) == 989
+
+
+@pytest.mark.parametrize(("shapes", "said"), [
+    (heads_only.steered(heads_only.transformer(3072, 30, 100, 48), 16), "a camera steers it, but it takes 100"),
+    (heads_only.steered(heads_only.seeing(heads_only.transformer(channels=36), 30)), "it takes 36 channels and"),
+    (heads_only.steered(heads_only.transformer(5120, 40, 32)), "it takes 32 channels and"),
+    (heads_only.steered(heads_only.transformer(5120, 40, 36), 7), "it takes 36 channels and"),
+    (heads_only.seeing(heads_only.transformer(channels=48), 30), "may be a variant, such as Fun Control"),
+    (heads_only.transformer(5120, 40, 52), "may be a variant, such as Fun Control"),
+])  # fmt: skip
+def test_look_alikes_of_fun_camera_are_refused(tmp_path, shapes, said):
+    assert said in refused(tmp_path, shapes)
+
+
+def test_half_an_adapter_is_refused(tmp_path):
+    whole = heads_only.steered(heads_only.transformer(5120, 40, 36))
+    del whole["control_adapter.residual_blocks.0.conv2.bias"]
+    assert "missing, control_adapter.residual_blocks.0.conv2.bias" in refused(tmp_path, whole)
+    whole = heads_only.steered(heads_only.transformer(5120, 40, 36))
+    whole["control_adapter.conv.weight"] = (5120, 1000, 2, 2)
+    assert "takes 1000 channels, which no camera's rays have" in refused(tmp_path, whole, name="y")
+    more = {**heads_only.steered(heads_only.transformer(5120, 40, 36)), "ref_conv.weight": (5120, 16, 2, 2)}
+    assert "of another kind of model, ref_conv.weight" in refused(tmp_path, more, name="z")
 
 
 @pytest.mark.parametrize("name", ["qwen_image_vae", "Qwen_Image-VAE"])

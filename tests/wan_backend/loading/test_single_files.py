@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from tests.wan_backend.library import file_forms as forms
 from wan_backend.library import recognize, weights_head
-from wan_backend.loading import single_files
+from wan_backend.loading import chunked_forward, single_files
 from wan_backend.storage.guarded_files import UnusableFile
 
 HALF = torch.bfloat16
@@ -38,8 +38,13 @@ def run_transformer(module: Any) -> torch.Tensor:
         more["encoder_hidden_states_image"] = noise(pictures, forms.TOKENS, forms.IMAGE_WIDTH)
     if "VACE" in type(module).__name__:
         more["control_hidden_states"] = noise(1, 96, 2, 4, 4)
+    if "Camera" in type(module).__name__:
+        chunked_forward.make_chunked(module)
+        numbers = [1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0.6, 0.9, 0.5, 0.5]
+        more["cameras"] = torch.tensor(numbers).view(1, 16, 1, 1).expand(-1, -1, 2, 4).clone()
+        more["cameras"][0, 3] = torch.arange(8).view(2, 4)
     latents = noise(1, config.in_channels, 2, 4, 4)
-    words = noise(1, 6, forms.TEXT_WIDTH)
+    words = noise(1, chunked_forward.TEXT_TOKENS if "cameras" in more else 6, forms.TEXT_WIDTH)
     return module(latents, torch.tensor([500]), words, return_dict=False, **more)[0].float()
 
 

@@ -16,7 +16,7 @@ from wan_backend.planning import looks, plan_steps, skipped_work
 from wan_backend.planning.draft import Draft, empty_plan
 from wan_backend.protocol.bounds import is_sane_request
 from wan_backend.protocol.conversion import from_json, to_json
-from wan_backend.protocol.messages import FrameRate, KeptPicture, Plan, Role, Source, TakeRequest, Task
+from wan_backend.protocol.messages import CameraMove, FrameRate, KeptPicture, Plan, Role, Source, TakeRequest, Task
 
 
 @pytest.fixture
@@ -120,7 +120,10 @@ def test_models_that_keep_none_say_so(folder, model):
     entry = entries.entry(model)
     first = [source(folder, 0, Role.FIRST)] if Task.IMAGE_TO_VIDEO in entry.tasks else []
     task = Task.IMAGE_TO_VIDEO if first else entry.tasks[0]
-    said = problem(asked(folder, *first, source(folder, 10), model=model, task=task))
+    request = asked(folder, *first, source(folder, 10), model=model, task=task)
+    if entry.follows_camera:
+        request = replace(request, task=Task.PREVIS, camera=CameraMove())
+    said = problem(request)
     assert said.startswith("This model keeps no pictures at chosen times; turn Keep Pictures off")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,17 @@ from tests.wan_backend.worker.executors import asked, silent_executor
 from tests.wan_backend.worker.footage import source
 from wan_backend.library.survey import survey
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.protocol.messages import ComponentFile, FrameRate, Plan, Role, RunParams, RunResult, TakeRequest, Task
+from wan_backend.protocol.messages import (
+    CameraMove,
+    ComponentFile,
+    FrameRate,
+    Plan,
+    Role,
+    RunParams,
+    RunResult,
+    TakeRequest,
+    Task,
+)
 from wan_backend.worker.executor import Executor
 from wan_backend.worker.server_connection import Run
 
@@ -34,13 +45,22 @@ def run(tmp_path) -> Callable[..., Run]:
     def make(architecture: str, folder: Path, components: dict[str, Path] | None = None, job: str = "folder") -> Run:
         roles = ROLES.get(architecture, [])
         task = Task.IMAGE_TO_VIDEO if roles else Task.TEXT_TO_VIDEO
+        camera = None
+        if architecture.startswith("camera"):
+            task, camera = Task.PREVIS, CameraMove([each for frame in range(5) for each in camera_at(frame)])
         sources = [source(tmp_path / "sources", role, range(5, 6)) for role in roles]
         request = TakeRequest("fog", "any", 64, 64, 5, RATE, 1, str(tmp_path / "takes"), task=task, sources=sources)
+        request = replace(request, camera=camera)
         plan = Plan("any", 64, 64, 5, RATE, 5, 2, 3.0, 3.0, "unipc")
         places = [ComponentFile(component, str(place)) for component, place in (components or {}).items()]
         return asked(RunParams(job, request, plan, str(folder), device="cpu", model_parts=places))
 
     return make
+
+
+def camera_at(frame: int) -> list[float]:
+    """A camera that moves to the right."""
+    return [1.0, 0, 0, 0.2 * frame, 0, 1, 0, 0, 0, 0, 1, 0, 0.6, 0.6, 0.5, 0.5]
 
 
 def film(result: RunResult) -> np.ndarray:
