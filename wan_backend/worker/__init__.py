@@ -3,6 +3,7 @@
 One job at a time goes from its RunParams to a take on the disk (`make_take`).
 
 server_connection    the worker's end of the connection to its server, and its heartbeat
+exchange_ledger      what cards exchange in a forward pass, in order, and what is awaited
 executor             one job after another, with one model kept warm
 warm_model           the model that stays in memory between jobs
 warm_up              gets that model ready while there is no job
