@@ -3,7 +3,6 @@
 One job at a time goes from its RunParams to a take on the disk (`make_take`).
 
 server_connection    the worker's end of the connection to its server, and its heartbeat
-exchange_ledger      what cards exchange in a forward pass, in order, and what is awaited
 executor             one job after another, with one model kept warm
 warm_model           the model that stays in memory between jobs
 warm_up              gets that model ready while there is no job
@@ -15,6 +14,7 @@ overlap              what is done at once on the way to the first step
 other_cards          what a worker's other cards do of a job: asked for, waited for, done without
 team                 those of them that compute a forward pass together
 card_group           what they exchange in it, and a watch over that
+exchange_ledger      what cards exchange in a forward pass, in order, and what is awaited
 other_process        their processes, as the worker sees one
 other_card_process   such a process, which reads what the worker says
 other_card           what it computes
