@@ -39,7 +39,9 @@ def _row(entry: ModelEntry, name: str, host_gib: int) -> str:
     for card in CARDS_GIB:
         usable = int((card * (1 - TAKEN_SHARE) - TAKEN_GIB) * GIB)
         machine = Machine("cuda", usable, (host_gib - HOST_TAKEN_GIB) * GIB)
-        plan = forecast.plan_for(entry, machine)
+        plan = forecast.plan_at(
+            *(entry, machine, size.width, size.height, entry.max_frames), sources=entry.least_sources
+        )
         cells.append(cell(entry, plan, machine))
     return f"| {entry.label} {name}, {entry.max_frames} frames | " + " | ".join(cells) + " |"
 

@@ -31,6 +31,8 @@ def rotary_with(sources: Sequence[Tensor], latents: Tensor, rope: Callable[[Tens
     """
     if len(sources) > MOST_SOURCES:
         raise ValueError(f"{len(sources)} sources, of which the model knows {MOST_SOURCES}")
+    if not sources:
+        return rope(latents)
     tables = [_turned(rope(source), number) for number, source in enumerate(sources, 1)]
     cosines, sines = zip(*tables, rope(latents), strict=True)
     return torch.cat(cosines, dim=1), torch.cat(sines, dim=1)
