@@ -304,8 +304,8 @@ class WAN_VSE_OT_extend(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_dress_previs(TaskOperator, bpy.types.Operator):
-    """Make a take with the scene strip's depth and camera move, in the look of the prompt or a selected picture.
-    With a Fun Camera model, the camera move alone"""
+    """Make a take with the scene strip's depth and camera move (with a Fun Camera model, the camera move alone), \
+in the look of the prompt or a selected picture"""
 
     bl_idname = "wan_vse.dress_previs"
     bl_label = "Wan: Dress Previs"
@@ -314,8 +314,8 @@ class WAN_VSE_OT_dress_previs(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_edit_footage(TaskOperator, bpy.types.Operator):
-    """Change in the selected footage what the prompt says, frame by frame on the channel above it. Stills that are
-    selected along with it are reference pictures"""
+    """Change in the selected footage what the prompt says, frame by frame on the channel above it; stills that are \
+selected along with it are reference pictures"""
 
     bl_idname = "wan_vse.edit_footage"
     bl_label = "Wan: Edit Footage"

@@ -107,6 +107,24 @@ def renderer_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_checkpoints.write_renderer(tmp_path_factory.mktemp("renderer") / "model", experts=2)
 
 
+@pytest.fixture(scope="session")
+def camera_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model as Wan 2.1 Fun Camera is."""
+    from tests.wan_backend.library import file_forms
+
+    return file_forms.folder(tmp_path_factory.mktemp("camera") / "model", "camera")
+
+
+@pytest.fixture(scope="session")
+def camera_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model as Wan 2.2 Fun Camera A14B is."""
+    from tests.wan_backend.library import file_forms
+
+    return file_forms.with_two_experts(
+        file_forms.folder(tmp_path_factory.mktemp("camera") / "model", "camera_and_picture"), 0.875
+    )
+
+
 def _picture_checkpoint(factory: pytest.TempPathFactory, architecture: str) -> Path:
     from tests.wan_backend.loading import small_checkpoints
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,15 @@ def folder(place: Path, architecture: str) -> Path:
         ]
     (place / "model_index.json").write_text(json.dumps(index))
     return place
+
+
+def with_two_experts(model: Path, boundary: float) -> Path:
+    """That model with another transformer for its last steps, which is there a second time."""
+    shutil.copytree(model / "transformer", model / "transformer_2")
+    file = model / "model_index.json"
+    index = json.loads(file.read_text())
+    file.write_text(json.dumps({**index, "transformer_2": index["transformer"], "boundary_ratio": boundary}))
+    return model
 
 
 def _class(component: Any) -> str:

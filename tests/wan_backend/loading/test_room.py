@@ -9,6 +9,7 @@ import psutil
 import pytest
 import torch
 
+from wan_backend.catalogue.architecture import Architecture
 from wan_backend.library.component_files import ComponentFiles
 from wan_backend.loading import applying_loras, block_offload, chunked_forward, devices
 from wan_backend.loading.residency import PlacedModel, Room, room_for
@@ -28,6 +29,7 @@ class Model:
     components = ("text_encoder", "transformer", "transformer_2", "vae")
     weights_in_8_bit = False
     matrix_product = None
+    architecture = Architecture.TEXT
     component_files = ComponentFiles(Path("/model"))
 
     def __init__(self):

@@ -22,7 +22,7 @@ from wan_backend.pipelines.experts import experts_of
 from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.planning import plan_steps
-from wan_backend.protocol.messages import Quality, Task
+from wan_backend.protocol.messages import CameraMove, Quality, Task
 
 ENTRIES = entries.load().models.values()
 FOLDERS = {
@@ -33,6 +33,8 @@ FOLDERS = {
     ("WanPipeline", Architecture.FIRST_LATENT, 1): "first_latent_folder",
     ("bernini_renderer", Architecture.EDIT, 1): "renderer_folder",
     ("bernini_renderer", Architecture.EDIT, 2): "renderer_experts_folder",
+    ("WanPipeline", Architecture.CAMERA, 1): "camera_folder",
+    ("WanPipeline", Architecture.CAMERA_AND_PICTURE, 2): "camera_experts_folder",
     ("WanImageToVideoPipeline", Architecture.FIRST_PICTURE, 1): "first_picture_folder",
     ("WanImageToVideoPipeline", Architecture.FIRST_AND_LAST, 1): "first_and_last_folder",
     ("WanImageToVideoPipeline", Architecture.PICTURES, 2): "pictures_experts_folder",
@@ -67,7 +69,7 @@ def canvas_of(entry, task: str) -> Canvas:
         Task.RESTYLE: Canvas(footage=FILM, guide=FILM if entry.is_control else None),
         Task.FILL_GAP: Canvas({0: FILM[0], FRAMES - 1: FILM[-1]}),
         Task.EXTEND: Canvas({0: FILM[0]}),
-        Task.PREVIS: Canvas(guide=FILM),
+        Task.PREVIS: Canvas({0: FILM[0]}) if entry.follows_camera else Canvas(guide=FILM),
         Task.EDIT: Canvas(footage=FILM, references=(FILM[0, :48, :32],)),
     }[Task(task)]
 
@@ -84,6 +86,8 @@ def test_every_task_of_every_model(request, entry, task):
     model = WanModel(folder_of(entry, request), torch.device("cpu"))
     assert model.architecture is entry.architecture and (model.boundary is not None) == (entry.weights.experts == 2)
     asked = take_request("/tmp", model=entry.id, task=task, quality=Quality.STANDARD, width=WIDTH, height=HEIGHT)
+    if entry.follows_camera:
+        asked = dataclasses.replace(asked, camera=CameraMove([1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 1.5, 0.5, 0.5]))
     planned = plan_steps.plan(asked, entry)
     steps = planned.steps if planned.timesteps else 3  # the rest of the settings are the catalogue's
     plan = dataclasses.replace(planned, width=WIDTH, height=HEIGHT, model_frames=FRAMES, steps=steps)

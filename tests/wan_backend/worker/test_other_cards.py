@@ -81,11 +81,8 @@ class Awaited(OtherCards):
 
     harm: Callable[[int], None] | None = None
     after = 0
-    seen = 0
-    """How many forward passes of the second one were compared."""
-
-    def begin_counting(self, folder: Path) -> None:
-        self.seen = len(noted_exchanges.orders(folder, self.processes[0].pid))
+    seen = seen_here = 0
+    """How many forward passes of the next process, and of this one, were compared."""
 
     def ask(self, window, inputs):
         self._await()
@@ -103,15 +100,26 @@ class Awaited(OtherCards):
             self.harm = None
 
 
+def look_away(folder: Path, others: Awaited) -> None:
+    """What was exchanged until now is of no interest."""
+    others.seen = len(noted_exchanges.orders(folder, others.processes[0].pid)) if others.processes else 0
+    others.seen_here = len(noted_exchanges.orders(folder, os.getpid()))
+
+
 def assert_one_order(folder: Path, others: Awaited) -> list[noted_exchanges.Order]:
-    """The worker and the next process have exchanged the same in the same order since the last look; that."""
+    """The worker and the next process have exchanged the same in the same order since the last look; that.
+
+    Of tokens they may have shares of different sizes.
+    """
     second = noted_exchanges.orders(folder, others.processes[0].pid)[others.seen :]
-    others.seen += len(second)
-    own = noted_exchanges.orders(folder, os.getpid())[-len(second) :]
-    assert second and [order[:-1] for order in second] == [order[:-1] for order in own]
-    # What was computed goes to the worker alone.
-    assert all(order[-1] == ["tokens", 0] for order in second) and all(order[-1][0] == "tokens" for order in own)
+    own = noted_exchanges.orders(folder, os.getpid())[others.seen_here :]
+    look_away(folder, others)
+    assert second and _without_shares(second) == _without_shares(own)
     return second
+
+
+def _without_shares(orders: list[noted_exchanges.Order]) -> list[list[str]]:
+    return [[what if what == "tokens" else f"{size} of {what}" for what, size in order] for order in orders]
 
 
 def processor(others: int = 1, patience_seconds: float = SECONDS, **how) -> Awaited:
@@ -363,11 +371,12 @@ def test_two_with_shares_of_the_weights_make_the_take_of_one(shared, exchanges, 
     kept = {"sources": [source(tmp_path, Role.BEFORE, range(3))], "task": Task.EXTEND}
     job = params(vace_folder, plan={**WEIGHTS, "frames": 9, "kept_before": 3}, **kept)
     executor = Executor(lambda _: None, others=shared)
+    look_away(exchanges, shared)
     both, forwards, notes = take_of(executor, job)
     assert_alike(both, alone(job))
     assert forwards == 2 * STEPS and not notes
     assert shares_here(executor).share == Share(0, 2)
-    orders = assert_one_order(exchanges, shared)[-2 * STEPS :]
+    orders = assert_one_order(exchanges, shared)
     assert {what for order in orders for what, _ in order} == {"tokens", "weights"}
     again = dataclasses.replace(job, request=dataclasses.replace(job.request, seed=6))
     assert not np.array_equal(take_of(executor, again)[0], both), "the shares that are there make another take"
@@ -421,6 +430,7 @@ def test_shares_have_the_loras_of_the_job_and_other_jobs_have_none(shared, excha
     extents = shapes(transformer_configs(ComponentFiles(t2v_folder))["transformer"])
     file = str(written_loras.written(tmp_path / "a.safetensors", extents))
     executor = Executor(lambda _: None, others=shared)
+    look_away(exchanges, shared)
     pictures_of = {}
     for name, uses in (("bare", []), ("on", [LoraUse(file)]), ("half", [LoraUse(file, 0.5)]), ("off", [])):
         job = params(t2v_folder, name, plan={**WEIGHTS, "guidance_scale": 1.0, "loras": uses})
@@ -439,6 +449,7 @@ def test_after_a_cancel_in_the_middle_of_a_forward_the_next_take_has_one_order_a
 ):
     environment = {**os.environ, noted_exchanges.FOLDER_VARIABLE: str(exchanges)}
     others = Awaited([environment], noted_exchanges.COMMAND, SECONDS)
+    look_away(exchanges, others)
     executor = Executor(lambda _: None, others=others)
     job = params(t2v_folder, plan={**WEIGHTS, "guidance_scale": 1.0})
     first, forwards, _ = take_of(executor, job)
@@ -453,7 +464,7 @@ def test_after_a_cancel_in_the_middle_of_a_forward_the_next_take_has_one_order_a
     monkeypatch.setattr(CardGroup, "gather", cancel)
     assert not isinstance(executor.run(wanted), RunResult)
     monkeypatch.setattr(CardGroup, "gather", gather)
-    others.begin_counting(exchanges)
+    look_away(exchanges, others)
     again, forwards, notes = take_of(executor, params(t2v_folder, "again", plan={**WEIGHTS, "guidance_scale": 1.0}))
     assert np.array_equal(first, again) and forwards == STEPS and not notes
     assert len(assert_one_order(exchanges, others)) == STEPS
