@@ -156,7 +156,8 @@ class Collector:
                 folder.files.extend(_lacking(folder))
             else:
                 folder_trees.remove(folder.partial, ignore_errors=True)
-                folder_trees.make(folder.partial)
+                folder_trees.make(folder.partial.parent)
+                folder.partial.mkdir()  # what couldn't be removed isn't ours, and nothing is written where it leads
                 folder.files.extend(files_of_take(folder.source))
         elif self._copying is not None:
             self._copy_piece()

@@ -14,6 +14,7 @@ from ..server.serve import (
     add_findings_argument,
     add_machine_arguments,
     add_start_arguments,
+    add_state_argument,
     add_transformer_argument,
     own_state_folder,
 )
@@ -129,7 +130,9 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
 
 def _add_child(verb: argparse.ArgumentParser) -> None:
     """The flags of a verb that starts a server for its own job."""
-    add_findings_argument(verb, "--state", own_state_folder())
+    own = own_state_folder()
+    words = "nothing is kept, as this user has no home" if own is None else "%(default)s"
+    add_findings_argument(verb, "--state", own, words)
     add_machine_arguments(verb)
     verb.add_argument("--worker-command", default="", help=argparse.SUPPRESS)
 
@@ -150,13 +153,8 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
 
 def _add_calibrate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("model", help="an id that `models` lists")
-    verb.add_argument(
-        "--state",
-        type=Path,
-        default=own_state_folder(),
-        metavar="FOLDER",
-        help="the folder in which it is kept, where those who use it look: a server's folder of queue and logs "
-        "(%(default)s)",
+    add_state_argument(
+        verb, "the folder in which it is kept, where those who use it look: a server's folder of queue and logs"
     )
     verb.add_argument(
         "--quality",
@@ -207,9 +205,7 @@ def _add_web(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--lora-folder", type=Path, action="append", default=[], metavar="FOLDER", help="offer the LoRAs in this folder"
     )
-    verb.add_argument(
-        "--state", type=Path, default=own_state_folder(), help="folder of the server's queue and logs (%(default)s)"
-    )
+    add_state_argument(verb, "folder of the server's queue and logs")
     add_start_arguments(verb)
 
 

@@ -25,6 +25,7 @@ from ..planning.skipped_work import MIN_CALIBRATED_STEPS
 from ..protocol import ProtocolError, Refusal
 from ..protocol.media import CALIBRATIONS_FILE
 from ..protocol.messages import JobState, Quality, Role, Source, StepCache, SubmitParams, TakeRequest, Task
+from ..storage import private_files
 from ..storage.disk_errors import reason
 from . import generate
 from .serve_child import ServeChild
@@ -148,6 +149,7 @@ def _keep(folder: Path, measured: Calibrations, state: Path) -> int:
     if not measured.count():
         return generate.exit_with(f"Nothing was measured; see the logs in {state}.", FAILED)
     try:
+        private_files.make_folder(file.parent)
         Calibrations(file).add_all_of(measured)
     except OSError as error:
         return generate.exit_with(f"{file} can't be written ({reason(error)}).", REFUSED)

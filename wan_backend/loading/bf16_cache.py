@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -35,6 +36,8 @@ LEFT_FREE_BYTES = 20_000_000_000
 """So much must be free on the disk once a copy is made: takes need room, too."""
 SOURCE_NOTE = "source.json"
 BEGUN = ".begun"
+ELSEWHERE_SECONDS = 3600.0
+"""A copy to which another machine has added no file for so long isn't being made any more."""
 CHECKED = "checked"
 """Written once the checksums were compared, after the machine was started anew since the copy was made."""
 
@@ -72,7 +75,10 @@ def kept_copy(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
     if copies is None:
         return source
     copy = _copy_folder(copies, source, kept)
-    return copy if copy.is_dir() else source
+    try:
+        return copy if copy.is_dir() else source
+    except OSError:  # somebody else's folder, as one that root has made
+        return source
 
 
 def _copy_folder(copies: Path, source: Path, kept: tuple[str, ...]) -> Path:
@@ -146,13 +152,21 @@ def _sweep(copies: Path) -> None:
 def _is_being_made(copy: Path) -> bool:
     """Whether another worker is at it, of this server or of another one that keeps its copies here."""
     _, begun, maker = copy.name.partition(BEGUN)
-    return bool(begun) and maker.isdecimal() and int(maker) != os.getpid() and psutil.pid_exists(int(maker))
+    number, _, host = maker.partition(".")
+    if not begun or not number.isdecimal():
+        return False
+    if host and host != socket.gethostname():  # whose processes nobody sees from here
+        try:
+            return time.time() - copy.stat().st_mtime < ELSEWHERE_SECONDS
+        except OSError:
+            return False
+    return int(number) != os.getpid() and psutil.pid_exists(int(number))
 
 
 def _make(source: Path, files: list[Path], stamp: list[list[object]], copy: Path, kept: set[str]) -> None:
     began = time.monotonic()
     shutil.rmtree(copy, ignore_errors=True)
-    begun = copy.with_name(f"{copy.name}{BEGUN}{os.getpid()}")
+    begun = copy.with_name(f"{copy.name}{BEGUN}{os.getpid()}.{socket.gethostname()}")
     begun.mkdir()
     try:
         for file in files:

@@ -3,6 +3,7 @@
 Each result has a key that names the card and the versions, so that another card or a new torch is tried anew. A trial
 is noted before it begins: if it takes the process down, the next process knows. What a disk fails to do says nothing
 about a kernel. Several processes may write the file: one may lose what another has just found, which is tried anew.
+They may be on several machines, or in containers, that share a home.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import logging
 import math
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -27,17 +29,20 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 MAX_CRASHES = 2
 """No trial follows this many that ended with their process; a person may have ended one of them."""
-TRYING, FAILED, SINCE, CRASHES = "trying", "failed", "since", "crashes"
+TRYING, FAILED, SINCE, CRASHES, HOST = "trying", "failed", "since", "crashes", "host"
 NOBODY = 0
 """In place of the number of a process: of one that is no more."""
 NUMBERS = ("ms", "exact_ms", "torch_ms", "error")
 """What a finding may have been measured as; "ms" is in each."""
 MAX_BYTES = 4_000_000
-DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOLCK, getattr(errno, "ESTALE", errno.EIO))
+"""The last two are of network disks."""
 COMPILED_BYTES = 1 << 20
 """With less room than this, a disk takes no compiled kernel."""
 CLOCK_SECONDS = 2.0
 """The clocks of processes and of files may differ by so much."""
+ELSEWHERE_SECONDS = 600.0
+"""A trial that was noted on another machine, whose processes nobody sees from here, is over after so long."""
 KernelFinding = dict[str, Any]
 _writing = threading.Lock()
 """Held while the file is read and written anew: kernels are also compiled in a thread."""
@@ -95,7 +100,7 @@ class KernelTrials:
         crashes = 0
         if known is not None and TRYING in known:
             crashes = int(known.get(CRASHES, 0))
-            if _is_running(known[TRYING], known.get(SINCE, math.inf)):
+            if _is_being_made(known):
                 return None
             crashes += 1
             if crashes >= MAX_CRASHES:
@@ -104,7 +109,7 @@ class KernelTrials:
         if known is not None and TRYING not in known:
             self._findings[key] = known
             return None if FAILED in known else known
-        self._write(key, {TRYING: os.getpid(), SINCE: time.time(), CRASHES: crashes})
+        self._write(key, {TRYING: os.getpid(), SINCE: time.time(), CRASHES: crashes, HOST: socket.gethostname()})
         begun = (self, key, crashes)
         _begun.add(begun)
         try:
@@ -189,12 +194,21 @@ def _is_finding(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     if TRYING in value:
-        return all(_is_number(value.get(name, 0)) for name in (TRYING, SINCE, CRASHES)) and value[TRYING] < 1 << 31
+        numbers = all(_is_number(value.get(name, 0)) for name in (TRYING, SINCE, CRASHES))
+        return numbers and value[TRYING] < 1 << 31 and isinstance(value.get(HOST, ""), str)
     return FAILED in value or ("ms" in value and all(_is_number(value[name]) for name in NUMBERS if name in value))
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _is_being_made(noted: KernelFinding) -> bool:
+    """True if the process that noted the trial may still be at it."""
+    since = float(noted.get(SINCE, math.inf))
+    if noted.get(HOST, socket.gethostname()) != socket.gethostname():
+        return abs(time.time() - since) < ELSEWHERE_SECONDS
+    return _is_running(noted[TRYING], since)
 
 
 def _is_running(pid: Any, since: float) -> bool:

@@ -73,7 +73,7 @@ def examine(
     torch, found = _torch(worker)
     card = GraphicsCard.of(found, memory_budget_bytes)
     folders = [_models_folder(folder) for folder in models_folders]
-    disk = _disk(state_folder or Path.home())
+    disk = _disk(state_folder or Path(os.path.expanduser("~")))
     files = [] if survey is None else _files(survey)
     return [
         *(_python(), torch, card.finding(), *_cards(), *_workers(workers), *_cluster(cluster)),

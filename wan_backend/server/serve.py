@@ -123,9 +123,7 @@ class Options:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `serve`."""
-    parser.add_argument(
-        "--state", type=Path, default=own_state_folder(), help="folder of the queue and the logs (%(default)s)"
-    )
+    add_state_argument(parser, "folder of the queue and the logs")
     add_findings_argument(parser, "--findings", None, "the folder of the queue")
     parser.add_argument(
         "--stay", action="store_true", help="go on with the queue when stdin ends; another --stay comes back to it"
@@ -283,14 +281,33 @@ def _transformer(text: str) -> tuple[str, TransformerPart]:
     return os.path.abspath(file), TransformerPart(part)
 
 
-def own_state_folder() -> Path:
-    """Where a server that was told no folder keeps its queue: the person's own, by each system's custom."""
-    home = Path.home()
+def own_state_folder() -> Path | None:
+    """Where a server that was told no folder keeps its queue: the person's own, by each system's custom.
+
+    None where nobody knows the person's home, as in a container whose user is a mere number.
+    """
+    try:
+        return _persons_folder() / "wan-backend"
+    except RuntimeError:  # Python's, where there is no home
+        return None
+
+
+def _persons_folder() -> Path:
+    """The folder in which programs keep what is a person's own. Raises RuntimeError where that has no name."""
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "wan-backend"
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "wan-backend"
-    return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "wan-backend"
+        return Path.home() / "Library" / "Application Support"
+    named = os.environ.get("XDG_STATE_HOME", "")  # by its standard, one that is no absolute path doesn't count
+    return Path(named) if os.path.isabs(named) else Path.home() / ".local" / "state"
+
+
+def add_state_argument(parser: argparse.ArgumentParser, words: str) -> None:
+    """The flag that names the state folder, which has to be given where the person has no home."""
+    own = own_state_folder()
+    parser.add_argument(
+        "--state", type=Path, default=own, required=own is None, metavar="FOLDER", help=f"{words} (%(default)s)"
+    )
 
 
 def flags_of(options: argparse.Namespace) -> list[str]:

@@ -14,6 +14,7 @@ overlap              what is done at once on the way to the first step
 other_cards          what a worker's other cards do of a job: asked for, waited for, done without
 team                 those of them that compute a forward pass together
 card_group           what they exchange in it, and a watch over that
+patience             how long something is waited for, but for the time in which all were suspended
 exchange_ledger      what cards exchange in a forward pass, in order, and what is awaited
 other_process        their processes, as the worker sees one
 other_card_process   such a process, which reads what the worker says

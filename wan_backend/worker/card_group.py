@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ..pipelines import transfers
 from .exchange_ledger import Ledger
+from .patience import GAP_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class CardGroup:
         self.rank, self.size = rank, size
         self.went_on_at, self.longest_pause = 0.0, 0.0
         """When the forward that is being computed went on last, and the longest that it didn't, in seconds."""
+        self._looked_at = 0.0
         self.is_broken = False
         self.ledger = Ledger(device)
         """What is exchanged in the forward that is being computed."""
@@ -81,7 +83,7 @@ class CardGroup:
 
     def begin(self) -> None:
         """A forward pass begins."""
-        self.went_on_at = time.monotonic()
+        self.went_on_at = self._looked_at = time.monotonic()
         self.ledger.begin()
 
     def __call__(self, output: Tensor, sent: Tensor, output_sizes: list[int], sent_sizes: list[int]) -> None:
@@ -126,8 +128,17 @@ class CardGroup:
     def go_on(self) -> None:
         """The forward pass goes on."""
         now = time.monotonic()
-        self.longest_pause = max(self.longest_pause, now - self.went_on_at if self.went_on_at else 0.0)
+        if now - self._looked_at <= GAP_SECONDS:  # else all of it was suspended
+            self.longest_pause = max(self.longest_pause, now - self.went_on_at)
         self.went_on_at = now
+
+    def look(self) -> float:
+        """Somebody looks whether it goes on, and when that is; if nobody did for a while, it has to go on from now."""
+        now = time.monotonic()
+        if now - self._looked_at > GAP_SECONDS:
+            self.went_on_at = now
+        self._looked_at = now
+        return now
 
     def _greet(self) -> None:
         """Exchange something, so that all connections are there; raises GroupBroken if it doesn't come as it went."""
@@ -168,10 +179,11 @@ class Watch:
     def _look(self) -> None:
         group, there = self._group, 0
         while not self._done.wait(LOOK_SECONDS):
+            now = group.look()
             before, there = there, group.ledger.there
             if there > before:
                 group.go_on()
-            hangs = time.monotonic() - group.went_on_at > max(self._patience(), LONGER * group.longest_pause)
+            hangs = now - group.went_on_at > max(self._patience(), LONGER * group.longest_pause)
             if hangs or self._is_lost():
                 words = "hangs" if hangs else "has lost a process"
                 log.warning("the cards' group %s; card %d waits for %s", words, group.rank, group.ledger.awaited)

@@ -124,7 +124,7 @@ class OtherCard:
         """Get ready for a job; raises RuntimeError where it can't be done as the worker does it."""
         self._leave()
         params = from_json(RunParams, message["job"])
-        before, self._placement, self._model = self._model, None, None
+        before, self._placement, self._model, self._weights_of = self._model, None, None, str
         model = self._model_of(params, before)
         del before
         self._model = model

@@ -19,6 +19,7 @@ import logging
 import os
 import sys
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,6 +43,7 @@ from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..protocol.workers import OTHER_CARDS_VARIABLE
 from .card_group import finish
 from .other_process import Process
+from .patience import Patience
 from .payload_frames import packed
 from .team import Team
 
@@ -146,7 +148,8 @@ class OtherCards:
         self.start()
         self.forwards_made, self._turn, self._device = 0, "", model.device
         self._should_stop, self._steps_left, self._shares = should_stop, steps_left, memory.shares
-        self._weights_of = lambda component: _mark(model, component, params.plan.loras, memory.shares)
+        known = weakref.ref(model)  # which another one follows before these hear of it
+        self._weights_of = lambda component: _mark(known(), component, params.plan.loras, memory.shares)
         self._make_teams(params.plan)
         job = {
             "job": to_json(params),
@@ -306,10 +309,10 @@ class OtherCards:
     def _waited_for(self, team: Team) -> bool:
         """Wait until the team is ready, as long as it may still be; whether it is. Raises Stopped."""
         now = time.monotonic()
-        deadline = now + max(LONGEST_LOADING_SECONDS, now - self._turned_at)
+        patience = Patience(max(LONGEST_LOADING_SECONDS, now - self._turned_at))
         while not team.is_ready:
             check(self._should_stop)
-            if team.is_lost or time.monotonic() >= deadline:
+            if team.is_lost or patience.is_over:
                 team.was_lost = team.was_lost or team.asked > 0
                 return False
             time.sleep(LOOK_SECONDS)
@@ -318,11 +321,10 @@ class OtherCards:
     def _answer(self, team: Team, number: int, device: torch.device, asked_at: float) -> Tensor | None:
         """The prediction on `device`; None, and the team is lost, if there is none in time."""
         finish(device)  # the worker's own half: the other one was begun at the same time
-        now = time.monotonic()
-        deadline = now + max(self.patience_seconds, PATIENCE_SHARE * (now - asked_at))
+        patience = Patience(max(self.patience_seconds, PATIENCE_SHARE * (time.monotonic() - asked_at)))
         while (payload := team.processes[0].wait_for(number, LOOK_SECONDS)) is None:
             check(self._should_stop)
-            if team.is_lost or time.monotonic() >= deadline:
+            if team.is_lost or patience.is_over:
                 log.warning("the cards of the negative prompt %s", "failed" if team.is_lost else "hang")
                 team.lose()
                 return None
@@ -344,8 +346,10 @@ class OtherCards:
             process.tell(frame)
 
 
-def _mark(model: WanModel, component: str, loras: Sequence[LoraUse], shares: int) -> str:
+def _mark(model: WanModel | None, component: str, loras: Sequence[LoraUse], shares: int) -> str:
     """The mark of the worker's weights; none where a LoRA that it has on is gone from the disk: then others can't."""
+    if model is None:
+        return ""
     try:
         return weights_mark(model, component, loras, shares)
     except Refusal:

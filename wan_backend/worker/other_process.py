@@ -131,7 +131,8 @@ class Process:
                 return
             match message.get("said"):
                 case "ready":
-                    self.ready_for, self.weights = number, str(message["weights"])
+                    self.weights = str(message["weights"])
+                    self.ready_for = number  # last: whoever sees that reads the weights, without a lock
                 case "made":
                     self._made[number] = payload
                 case "failed":

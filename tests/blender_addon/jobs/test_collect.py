@@ -194,3 +194,14 @@ def test_a_disk_that_is_full_at_the_last_byte_leaves_no_cut_off_copy(addon, scen
     assert not list(wan.rglob("*.png")) and not list(wan.iterdir())
     assert Path(bpy.path.abspath(strips(addon)[0].directory)) == Path(take.folder)
     assert collect().startswith("1 take")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="makes links for administrators only")
+def test_nothing_is_copied_to_where_a_link_leads(addon, scene, film, collect, tmp_path) -> None:
+    take = film(1)
+    addon("jobs.film_takes").lay(take, scene, 1, 1)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "film" / "wan").mkdir()
+    (tmp_path / "film" / "wan" / f"{take.job_id}.partial").symlink_to(tmp_path / "theirs")
+    assert "could not be copied" in collect()
+    assert not list((tmp_path / "theirs").iterdir())

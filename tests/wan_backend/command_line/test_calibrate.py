@@ -102,6 +102,8 @@ def test_what_was_measured_before_an_end_is_kept(tmp_path, capsys, monkeypatch, 
     assert arguments.run(["calibrate", "embedded", "--state", str(tmp_path / "state")]) == code
     assert capsys.readouterr().out.strip() == str(tmp_path / "state" / CALIBRATIONS_FILE)
     assert Calibrations(tmp_path / "state" / CALIBRATIONS_FILE).find(key) == found
+    if sys.platform != "win32":
+        assert not (tmp_path / "state").stat().st_mode & 0o077, "it is the folder of a queue"
 
 
 @pytest.mark.long

@@ -117,12 +117,22 @@ def test_what_a_killed_worker_left_and_what_lost_its_source_goes(folder, copies,
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     load(other, copies)
     (copies / "1234.begun3999999").mkdir()
-    being_made = copies / f"5678.begun{os.getppid()}"
-    being_made.mkdir()
+    given_up = copies / "9abc.begun3999999.another machine"
+    given_up.mkdir()
+    os.utime(given_up, (1000.0, 1000.0))
+    being_made = {copies / f"5678.begun{os.getppid()}", copies / "9abc.begun3999998.another machine"}
+    for each in being_made:
+        each.mkdir()
     shutil.rmtree(other)
     load(folder, copies)
-    (copy,) = set(copies.iterdir()) - {being_made}
+    (copy,) = set(copies.iterdir()) - being_made
     assert json.loads((copy / "source.json").read_bytes())["source"] == str(folder / "transformer")
+
+
+def test_copies_that_can_not_be_looked_at_cost_nothing_else(folder, copies):
+    unseen = copies / ("a" * 300)  # more than a name can have
+    model = WanModel(folder, torch.device("cpu"), Precision(HALF, HALF, HALF), copies=unseen)
+    assert model.weight_files("transformer") == [folder / WEIGHTS]
 
 
 def test_a_broken_source_is_still_named(folder, copies):

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 
 import psutil
 import pytest
@@ -100,6 +101,15 @@ def test_a_process_that_has_the_number_of_one_that_crashed_holds_nothing_up(tmp_
     assert KernelTrials(file).find_or_try("key", trial) == {"ms": 1.0}
 
 
+def test_a_trial_on_another_machine_is_done_without_and_is_a_crash_only_once_it_is_old(tmp_path):
+    file, (trial, calls) = tmp_path / "book.json", tried([{"ms": 1.0}])
+    for age, is_over in ((60.0, False), (2 * kernel_trials.ELSEWHERE_SECONDS, True)):
+        noted = {"trying": 3_999_999, "since": time.time() - age, "crashes": 1, "host": "another"}
+        file.write_text(json.dumps({"format": 1, "findings": {"key": noted}}))
+        assert KernelTrials(file).find_or_try("key", trial) is None and not calls
+        assert KernelTrials(file).knows_failure("key") is is_over
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -113,6 +123,7 @@ def test_a_process_that_has_the_number_of_one_that_crashed_holds_nothing_up(tmp_
             for finding in (
                 "{}", "3", '{"ms": "fast"}', '{"ms": NaN}', '{"ms": -1}', '{"ms": true}', '{"error": 0.1}',
                 '{"ms": 1, "error": null}', '{"trying": "me"}', '{"trying": 1e99}', '{"trying": 2, "crashes": "many"}',
+                '{"trying": 2, "host": 7}',
             )
         ),
         "[" * 100_000,
@@ -140,7 +151,7 @@ def test_a_finding_that_lacks_a_number_is_made_anew(tmp_path):
     assert found == {"ms": 2.0, "error": 0.1}
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.ENOLCK, errno.ESTALE])
 def test_what_a_disk_did_says_nothing_of_the_kernel(tmp_path, number):
     file, (trial, _) = tmp_path / "book.json", tried([OSError(number, os.strerror(number)), {"ms": 1.0}])
     assert KernelTrials(file).find_or_try("key", trial) is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from wan_backend.command_line.arguments import parser
@@ -30,3 +33,36 @@ def test_what_helps_later_jobs_is_kept_where_it_is_said(tmp_path):
     assert again.findings == tmp_path
     assert serve.Options(tmp_path / "state").kept == tmp_path / "state"
     assert serve.Options(tmp_path / "state", findings=tmp_path).kept == tmp_path
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user of whom the system knows no home."""
+
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("XDG_STATE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", home)
+
+
+@pytest.mark.parametrize("verb", [["serve"], ["web"], ["calibrate", "embedded"]])
+def test_a_user_without_a_home_says_where_the_state_is(homeless, tmp_path, capsys, verb):
+    with pytest.raises(SystemExit):
+        parser().parse_args(verb)
+    assert "--state" in capsys.readouterr().err
+    assert parser().parse_args([*verb, "--state", str(tmp_path)]).state == tmp_path
+
+
+@pytest.mark.parametrize("verb", [["generate", "fog", "-o", "take.mp4"], ["models"], ["doctor"]])
+def test_and_does_all_else_without(homeless, verb):
+    assert getattr(parser().parse_args(verb), "state", None) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such variable")
+def test_a_state_folder_is_no_part_of_the_folder_that_one_happens_to_be_in(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    assert serve.own_state_folder() == Path.home() / ".local" / "state" / "wan-backend"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert serve.own_state_folder() == tmp_path / "wan-backend"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -76,3 +77,19 @@ def test_a_forward_is_lost_where_it_does_not_go_on_or_a_process_failed(backend):
     assert watched(group, patience=0.05).is_set()
     assert watched(group, is_lost=lambda: True).is_set()
     assert not watched(group).is_set()
+
+
+def test_a_forward_that_was_suspended_is_not_lost_and_makes_nobody_patient(backend, monkeypatch):
+    now, looked, lost = [1000.0], threading.Event(), threading.Event()
+    monkeypatch.setattr(card_group, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    group = CardGroup("", 0, 1, torch.device("cpu"))
+    with Watch(group, lambda: 15.0, looked.set, lost.set):
+        now[0] += 3600.0
+        for _ in range(2):  # the first look may have been before
+            looked.clear()
+            assert looked.wait(SECONDS) and not lost.is_set()
+    for seconds, longest in ((3.0, 3.0), (3600.0, 3.0)):
+        group.begin()
+        now[0] += seconds
+        group.go_on()
+        assert group.longest_pause == longest

@@ -4,13 +4,16 @@ guidance, and but for rounding where they have shares of the tokens."""
 from __future__ import annotations
 
 import dataclasses
+import gc
 import io
 import json
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -29,9 +32,11 @@ from wan_backend.loading import matrix_products
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.loading.weight_shares import Share, SharedBlocks, shared_blocks_of
 from wan_backend.lora.resolve import transformer_configs
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.windows import plan_windows
 from wan_backend.planning.lengths import latent_frames
+from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.messages import (
     FrameRate,
     LoraUse,
@@ -47,10 +52,12 @@ from wan_backend.protocol.messages import (
 )
 from wan_backend.protocol.sentences import Sentence
 from wan_backend.protocol.workers import OTHER_CARDS_VARIABLE
-from wan_backend.worker import other_cards, payload_frames
+from wan_backend.worker import other_card, other_cards, payload_frames
 from wan_backend.worker.card_group import CardGroup
 from wan_backend.worker.executor import Executor
+from wan_backend.worker.job_memory import JobMemory
 from wan_backend.worker.kept_steps import fingerprint
+from wan_backend.worker.other_card import OtherCard
 from wan_backend.worker.other_cards import OtherCards
 from wan_backend.worker.other_process import Process
 from wan_backend.worker.take_job import GOES_ON_ALONE
@@ -478,6 +485,36 @@ def test_a_card_that_has_other_weights_in_place_takes_no_part(shared, t2v_folder
         both, forwards, notes = on_two(job, shared)
         assert np.array_equal(both, alone(job)) and forwards == 0
         assert notes == [other_cards.NO_USE.with_values(reason=OTHER_WEIGHTS)]
+
+
+def test_the_worker_keeps_no_model_for_its_other_cards(vace_folder, params):
+    others, model = OtherCards([]), WanModel(vace_folder, torch.device("cpu"))
+    plan = MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0)
+    others.prepare(params(vace_folder), model, plan)
+    assert others._weights_of("transformer")
+    kept = weakref.ref(model)
+    del model
+    gc.collect()
+    assert kept() is None and others._weights_of("transformer") == ""
+
+
+def test_another_cards_model_goes_before_there_has_to_be_room_for_the_next_one(
+    vace_folder, t2v_folder, params, monkeypatch
+):
+    card, kept = OtherCard(SimpleNamespace(should_stop=lambda: False), lambda _frame: None), []
+
+    def planned(*what):
+        gc.collect()
+        kept.append([each() is not None for each in models])
+        return JobMemory(*what)
+
+    monkeypatch.setattr(other_card, "JobMemory", planned)
+    models = []
+    for folder in (vace_folder, t2v_folder):
+        job = {"job": to_json(params(folder)), "device": "cpu", "eight_bit": False, "product": ""}
+        card.handle({"do": "prepare", "number": 1, **job, "begin_at_once": True, "share": [0, 1]})
+        models.append(weakref.ref(card._model))
+    assert kept == [[], [False]]
 
 
 @pytest.mark.long
