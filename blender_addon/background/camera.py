@@ -24,9 +24,9 @@ DIGITS = 9
 """Of each number: a little more than 32 bits hold."""
 
 
-def steps(_: dict[str, Any]) -> int:
-    """How many files are written for the order's entry."""
-    return 1
+def steps(entry: dict[str, Any]) -> int:
+    """How many frames are looked at for the order's entry."""
+    return len(set(entry["frames"]))
 
 
 def render(entry: dict[str, Any], report: Report) -> None:
@@ -41,12 +41,12 @@ def render(entry: dict[str, Any], report: Report) -> None:
     for frame in sorted(set(entry["frames"])):
         scene.frame_set(frame)
         known[frame] = _numbers(scene, layer, entry["lens"])
+        report.step()  # a heavy scene takes seconds a frame
     partial = output.partial_folder(entry)
     written = os.path.join(partial, "camera.written")
     with open(written, "w", encoding="utf-8") as file:
         json.dump({"numbers": [number for frame in entry["frames"] for number in known[frame]]}, file)
     output.move_into_place(entry, partial, [written])
-    report.step()
 
 
 def _layer(scene: bpy.types.Scene, name: str) -> bpy.types.ViewLayer:

@@ -25,7 +25,6 @@ from ...wan_backend.protocol.messages import (
     Plan,
     PlanParams,
     ProblemKind,
-    Role,
     SearchParams,
     SearchResult,
     Source,
@@ -196,7 +195,7 @@ class ThumbnailQuery:
 
     def of(self, request: TakeRequest) -> list[Thumbnail]:
         """The pictures of what `request` is made from; none until they are known. Safe in a draw."""
-        sources = [_first_and_last(source) for source in request.sources if source.role is not Role.CAMERA]
+        sources = [_first_and_last(source) for source in request.pictured]
         if not sources:
             return []
         params = ThumbnailsParams(sources, request.width, request.height, request.guide)

@@ -144,8 +144,11 @@ class Sourcing:
         status = self._jobs.get(job_id)
         problem = status.problem if status is not None else None
         render_all = problem is not None and problem.kind is ProblemKind.RENDER_FIRST
+        # Its numbers are those of the camera as it was, which a person may have mended since.
+        camera_anew = problem is not None and problem.kind is ProblemKind.BAD_SOURCE and request.camera is not None
         if (
             not render_all
+            and not camera_anew
             and not written_camera.is_waited_for(request)
             and all(is_there(source) for source in request.sources)
         ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 
@@ -29,7 +28,7 @@ def with_numbers(request: TakeRequest) -> TakeRequest:
         with open(os.path.join(source.folder, source.files[0]), "rb") as file:
             values = bounds.json_values(file.read(MAX_BYTES))["numbers"]
         numbers = [float(number) for number in values]
-    except (OSError, ValueError, TypeError, KeyError, IndexError, json.JSONDecodeError):
+    except (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError):
         raise Refused(UNREADABLE) from None
     if len(numbers) != CAMERA_NUMBERS * request.length_frames:
         raise Refused(UNREADABLE)

@@ -83,13 +83,13 @@ def steps(shown: ShownScene, shapes: dict[str, str] | None = None) -> Generator[
         return None
     scene = found_again(bpy.data.scenes, shown.scene)
     views = _views(shown, _size(scene))
-    keys = _rendered(scene, shown.view_layer)
+    keys = _leading(shown.cameras) if shown.camera_alone else _rendered(scene, shown.view_layer)
     scene = None  # from here on, ticks may end
     yield
     found: dict[IdKey, str] = {}
     behind = node_digests.Behind(shown.scene, shown.frames, shown.depth)
     waiting = list(reversed(keys))
-    wanted_by_others: set[IdKey] = set()
+    wanted_by_others: set[IdKey] = set(keys) if shown.camera_alone else set()
     while waiting and len(found) < MAX_LOOKED_AT:
         key = waiting.pop()
         thing: Any = found_again(bpy.data.objects, key)
@@ -233,6 +233,12 @@ def _leads(thing: bpy.types.Object) -> Iterator[IdKey]:
     for each in thing.animation_data.drivers if thing.animation_data is not None else ():
         for variable in each.driver.variables:
             yield from (id_key(target.id) for target in variable.targets if isinstance(target.id, bpy.types.Object))
+
+
+def _leading(cameras: Iterable[IdKey | None]) -> list[IdKey]:
+    """The objects that lead one of these."""
+    things = (found_again(bpy.data.objects, key) for key in dict.fromkeys(cameras) if key is not None)
+    return list(dict.fromkeys(key for thing in things if thing is not None for key in _leads(thing)))
 
 
 def _shape(thing: bpy.types.Object, frames: Sequence[int], shapes: dict[str, str]) -> list[object]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import bpy
 
+from ...wan_backend.protocol.messages import Role
 from . import animation, compat, layers, node_digests, picture_files, strip_media
 from .footage import FootageRange, name_of
 from .plain_values import IdKey, id_key, plain, told
@@ -56,6 +57,8 @@ class ShownScene:
     view_layer: str
     depth: bool
     """Whether its depth alone counts, and so no light and no color."""
+    camera_alone: bool = False
+    """Whether only the camera counts, and what leads it."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def _of_strip(
     seen = SeenStrip(_name(above + strip.name), name_of(wanted), chosen, frames_digest, "", files)
     nodes = "" if wanted.depth else _nodes(strip, frames)
     seen = replace(seen, look=digest(_look(scene, strip, wanted.depth)), nodes=nodes, blender=compat.VERSION)
-    shown = _shown_scene(strip, frames, wanted.depth) if strip.type == "SCENE" else None
+    shown = _shown_scene(strip, frames, wanted) if strip.type == "SCENE" else None
     yield Looked(seen, folder, names, shown, bool(strip.get("wan_vse_job")) and bool(names))
     if depth < MAX_DEPTH and frames:
         inner_scene, inner, part = _inside(scene, strip, frames)
@@ -239,13 +242,14 @@ def sampled(frames: Sequence[int]) -> list[int]:
     return [frames[index * (count - 1) // (SAMPLES - 1)] for index in range(SAMPLES)]
 
 
-def _shown_scene(strip: compat.Strip, frames: range, depth: bool) -> ShownScene | None:
+def _shown_scene(strip: compat.Strip, frames: range, wanted: FootageRange) -> ShownScene | None:
     if strip.scene is None or strip.scene_input != "CAMERA" or not frames:
         return None
     at = sampled(strip_media.frames_of_scene(strip, frames))
     cameras = [strip_media.camera_of(strip, frame) for frame in at]
     keys = tuple(id_key(each) if each is not None else None for each in cameras)
-    return ShownScene(id_key(strip.scene), tuple(at), keys, compat.view_layer_name(strip), depth)
+    layer = compat.view_layer_name(strip)
+    return ShownScene(id_key(strip.scene), tuple(at), keys, layer, wanted.depth, wanted.role is Role.CAMERA)
 
 
 def _name(name: str) -> str:

@@ -234,12 +234,25 @@ def camera_of(strip: compat.Strip, frame: int) -> bpy.types.Object | None:
     usual: bpy.types.Object | None = strip.scene.camera
     if own is not None:
         return own
-    bound = [(m.frame, m.camera) for m in strip.scene.timeline_markers if m.camera and not m.camera.hide_render]
+    bound = _bound_cameras(strip)
     if not bound:
         return usual
     before = [marker for marker in bound if marker[0] <= frame]
     chosen: bpy.types.Object = (max(before, key=lambda m: m[0]) if before else min(bound, key=lambda m: m[0]))[1]
     return chosen
+
+
+def cameras_of(strip: compat.Strip, frames: range) -> list[bpy.types.Object | None]:
+    """The cameras through which Blender looks in those frames of the timeline, which have no gap in the scene."""
+    shown = frames_of_scene(strip, frames)
+    first, last = min(shown), max(shown)
+    later = [] if strip.scene_camera else [camera for at, camera in _bound_cameras(strip) if first < at <= last]
+    return list(dict.fromkeys([camera_of(strip, first), *later]))
+
+
+def _bound_cameras(strip: compat.Strip) -> list[tuple[int, bpy.types.Object]]:
+    """The frames and the cameras of the markers in the strip's own scene."""
+    return [(m.frame, m.camera) for m in strip.scene.timeline_markers if m.camera and not m.camera.hide_render]
 
 
 def frames_of_scene(strip: compat.Strip, frames: range) -> list[int]:
@@ -297,7 +310,7 @@ def camera_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -
         return iface_("'{}' is retimed, and its camera can't be retimed: clear its retiming, or its strobe.").format(
             strip.name
         )
-    cameras = list(dict.fromkeys(camera_of(strip, frame) for frame in frames_of_scene(strip, frames)))
+    cameras = cameras_of(strip, frames)
     if len(cameras) > 1:
         return iface_("'{}' cuts from one camera to another: cut the strip there (K), and select a part of it.").format(
             strip.name

@@ -37,7 +37,7 @@ def date(seconds: float) -> str:
 
 
 def _sources(request: TakeRequest, asked: provenance.Provenance | None) -> str:
-    parts = [_rendered(source, asked) if source.rendered else _files(source) for source in request.sources]
+    parts = [_rendered(source, asked) if source.rendered else _files(source) for source in request.pictured]
     if request.camera is not None:
         parts.insert(0, _camera(asked))
     return iface_(" and ").join(dict.fromkeys(parts)) if parts else iface_("words alone")

@@ -163,6 +163,9 @@ class FakeBackend:
         elif "grows" in prompt and not all(source.get("rendered") for source in job["request"]["sources"]):
             problem = {"kind": "render_first", "sentence": "One of its pictures has another size: press Retry."}
             self.change(job, state="failed", problem=problem)
+        elif ((job["request"].get("camera") or {}).get("numbers") or [1.0])[0] < 0:
+            problem = {"kind": "bad_source", "sentence": "The camera is mirrored: see to its scale."}
+            self.change(job, state="failed", problem=problem)
         elif "hang" in prompt:
             time.sleep(0.05)
         elif request_training(job) and job["step"] == job["steps"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ class StandInRenderer:
 
     made: StandInRenderer
     manner = "ready"
+    camera = (1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1.4, 1.4, 0.5, 0.5)
+    """Of each frame, where one is asked for."""
 
     def __init__(self, run_folder: Any, on_ready: Any, on_failed: Any) -> None:
         type(self).made = self
@@ -56,10 +59,11 @@ class StandInRenderer:
             if type(self).manner != "ready":
                 self.on_failed(job_id, type(self).manner)
                 continue
-            for _, source in wanted:
+            for what, source in wanted:
                 os.makedirs(source.folder, exist_ok=True)
                 for index, name in enumerate(source.files):
-                    Path(source.folder, name).write_bytes(png(index))
+                    camera = json.dumps({"numbers": type(self).camera * len(what.frames)}).encode()
+                    Path(source.folder, name).write_bytes(camera if name.endswith(".json") else png(index))
             self.on_ready(job_id)
         return True
 

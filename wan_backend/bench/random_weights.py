@@ -17,8 +17,8 @@ from ..catalogue.architecture import Architecture
 from ..library.configs import DEVIATION_48, MEAN_48
 from ..loading import eight_bit
 from ..loading.matrix_products import EightBitProduct
-from ..loading.wan_model import TRANSFORMER_CLASSES, Precision, WanModel
-from ..loading.weight_forms import Form
+from ..loading.wan_model import Precision, WanModel
+from ..loading.weight_forms import TRANSFORMER_CLASSES, Form
 from ..lora.resolve import EXPERTS
 from .tiny_checkpoint import make_scheduler, make_tokenizer
 

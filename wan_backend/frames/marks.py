@@ -23,7 +23,7 @@ from ..protocol.messages import MAX_SHOWN_FILES, TakeRequest
 from ..storage.signing import SOURCE_TYPES
 
 GENERATED = SOURCE_TYPES + "trainedAlgorithmicMedia"
-"""Made by a model from words alone."""
+"""Made by a model from words alone, or along a camera's move: none of the pictures is given."""
 COMPOSITE = SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
 """Made by a model from footage, pictures or a scene."""
 PROGRAM = "Wan VSE"
@@ -73,7 +73,7 @@ class Marks:
         `on_read(place)` is called before a file is read, and with "" after it.
         """
         sources = marks_of(_files(request), on_read)
-        kind = COMPOSITE if request.sources else GENERATED
+        kind = COMPOSITE if request.pictured else GENERATED
         if request.finish is not None and {each.digital_source_type for each in sources} == {GENERATED}:
             kind = GENERATED  # a take that is made larger is what it was
         return cls(kind, request.model, program_of(version), sources)

@@ -19,7 +19,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
-from ..catalogue.architecture import CAMERA_CLASS, Architecture, boundary_ratio
+from ..catalogue.architecture import Architecture, boundary_ratio
 from ..library import integrity
 from ..library.component_files import ComponentFiles, FilesStamp, classes
 from ..protocol import spoken
@@ -29,19 +29,13 @@ from ..protocol.sentences import Sentence
 from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 from . import component_folder, devices, finite, single_files, weight_forms
-from .camera_transformer import WanCameraTransformer3DModel
 from .matrix_products import EightBitProduct
 from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .tensors import tokenizer_model
-from .weight_forms import Form
+from .weight_forms import TRANSFORMER_CLASSES, Form
 
 log = logging.getLogger(__name__)
 
-TRANSFORMER_CLASSES = {
-    "WanTransformer3DModel": diffusers.WanTransformer3DModel,
-    "WanVACETransformer3DModel": diffusers.WanVACETransformer3DModel,
-    CAMERA_CLASS: WanCameraTransformer3DModel,
-}
 COMPONENT_CLASSES = {
     "text_encoder": transformers.UMT5EncoderModel,
     "image_encoder": transformers.CLIPVisionModel,

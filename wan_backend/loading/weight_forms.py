@@ -11,10 +11,18 @@ import diffusers
 import torch
 
 from ..catalogue import transformer_shapes
+from ..catalogue.architecture import CAMERA_CLASS
 from ..library.recognize import FileComponent
 from . import eight_bit, single_files
+from .camera_transformer import WanCameraTransformer3DModel
 from .component_folder import dtype_of
 from .tensors import is_fp8
+
+TRANSFORMER_CLASSES = {
+    "WanTransformer3DModel": diffusers.WanTransformer3DModel,
+    "WanVACETransformer3DModel": diffusers.WanVACETransformer3DModel,
+    CAMERA_CLASS: WanCameraTransformer3DModel,
+}
 
 
 class Form(Enum):
@@ -66,7 +74,7 @@ def smaller_bytes(form: Form, file: FileComponent | None, config: Mapping[str, A
     as_in_file = file if form is Form.AS_IN_FILE else None
     if as_in_file is not None and as_in_file.number_format in single_files.KEPT_FORMS:
         return as_in_file.file.stat().st_size + _beside_bytes(as_in_file, dtype)
-    kind, total = getattr(diffusers, config["_class_name"]), 0
+    kind, total = TRANSFORMER_CLASSES[config["_class_name"]], 0
     for name, shape in transformer_shapes.shapes(config).items():
         in_8_bit = eight_bit.is_layers_weight(name, shape) and (as_in_file is None or is_fp8(as_in_file, name))
         scales = 4 * shape[0] if in_8_bit else 0  # of one scale for all a little too many

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from ..catalogue.architecture import WANTS_CAMERA
 from ..protocol.messages import (
     CAMERA_NUMBERS,
     MAX_CAMERA_FRAMES,
@@ -13,6 +14,7 @@ from ..protocol.messages import (
     FixSetting,
     Problem,
     ProblemKind,
+    Role,
     TakeRequest,
 )
 from ..protocol.sentences import Sentence
@@ -44,7 +46,7 @@ def problem_of(request: TakeRequest) -> Problem | None:
         fix = Fix(Sentence("Use {nearest}", nearest=nearest), FixSetting.CAMERA_SCALE, nearest)
         return Problem(ProblemKind.BAD_SETTING, sentence, [fix])
     if not move.numbers:
-        return None
+        return None if request.source(Role.CAMERA) is not None else Problem(ProblemKind.BAD_SOURCE, WANTS_CAMERA)
     if len(move.numbers) > MAX_CAMERA_FRAMES * CAMERA_NUMBERS or len(move.numbers) % CAMERA_NUMBERS:
         return _bad(Sentence("The camera's move isn't one that Blender wrote; make the take of the scene strip anew."))
     frames = len(move.numbers) // CAMERA_NUMBERS

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable
 
+from ..catalogue.architecture import follows_camera
 from ..protocol.messages import (
     MAX_REFERENCES,
     Fix,
@@ -56,7 +57,7 @@ def check(request: TakeRequest, known_problem: Callable[[Source], Problem | None
     roles = [source.role for source in request.sources if source.role not in SEVERAL]
     if len(set(roles)) != len(roles):
         return _bad(Sentence("Two sources of the take have the same role; select its strips again."))
-    for role in () if request.camera is not None else NEEDED.get(request.task, ()):
+    for role in () if follows_camera(request) else NEEDED.get(request.task, ()):
         if role not in roles:
             return _bad(NOTHING_TO_EDIT if request.task is Task.EDIT else ABSENT[role])
     if request.task is Task.EXTEND and (Role.BEFORE in roles) == (Role.AFTER in roles):

@@ -225,7 +225,7 @@ def _settle_length(draft: Draft) -> Draft:
         window_frames=entry.max_frames if clip.model_frames > entry.max_frames else 0,
     )
     seconds = (entry.max_frames - 1) / entry.frame_rate
-    if take_frames < request.length_frames:
+    if take_frames < request.length_frames and not entry.follows_camera:  # which refuses it
         return draft.with_plan(
             Sentence(
                 "{asked} frames became {frames}: from a picture, {model} makes at most "

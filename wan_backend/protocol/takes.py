@@ -51,9 +51,9 @@ CAMERA_NUMBERS = 16
 MAX_CAMERA_FRAMES = 1500
 """Frames of the scene for which a take follows a camera: more than any model that does so makes, at any rate."""
 MAX_KEPT_PICTURES = 8
+"""Pictures that one take keeps at chosen frames."""
 MAX_REFERENCES = 4
 """The most reference pictures of an edit: with its footage, as many sources as the model was trained with."""
-"""Pictures that one take keeps at chosen frames."""
 FINISH_FACTORS = (0, 2, 4)
 """How many times as large a take can become; 0 stands for the scene's size."""
 MAX_WORDS = 32
@@ -327,6 +327,11 @@ class TakeRequest:
     def source(self, role: Role) -> Source | None:
         """The source of that role, or None; of several kept pictures, the first one listed."""
         return next((source for source in self.sources if source.role is role), None)
+
+    @property
+    def pictured(self) -> list[Source]:
+        """The sources that hold pictures: all but a camera that is still to be written down."""
+        return [source for source in self.sources if source.role is not Role.CAMERA]
 
     @property
     def kept_pictures(self) -> list[Source]:

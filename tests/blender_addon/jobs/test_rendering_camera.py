@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -89,6 +90,20 @@ def _in_film(at: tuple[float, float], framing) -> tuple[float, float]:
     )
 
 
+def test_each_frame_is_a_step_at_which_it_can_be_canceled(strip, addon, tmp_path):
+    module = addon("background.camera")
+    folder = tmp_path / "sources" / "camera"
+    folder.parent.mkdir()
+    entry = {
+        "scene": strip.scene.name, "camera": "", "layer": "", "frames": [101, 102, 102], "lens": [1, 0, 1, 0],
+        "folder": str(folder), "files": ["camera.json"], "job": "job",
+    }  # fmt: skip
+    steps = []
+    module.render(entry, SimpleNamespace(step=lambda: steps.append(folder.exists())))
+    assert module.steps(entry) == 2 and steps == [False, False]
+    assert len(json.loads((folder / "camera.json").read_text("utf-8"))["numbers"]) == 3 * 16
+
+
 def test_the_open_file_stays_at_its_frame(strip, rendering):  # noqa: F811
     strip.scene.frame_set(120)
     rendering.ask(rendering.wanted("stage", frames=(11, 12), role="CAMERA", depth=True))
@@ -120,6 +135,10 @@ def test_what_can_not_be_followed_is_said(strip, refusal, scene, addon):
         strip.scene.timeline_markers.new("cut", frame=frame).camera = camera
     assert "cuts from one camera to another" in refusal(strip)
     assert refusal(strip, range(11, 14)) == ""
+    assert refusal(strip, range(14, 17)) == "", "the cut is its first frame"
+    strip.use_reverse_frames = True
+    assert "cuts from one camera to another" in refusal(strip, range(11, 51))
+    strip.use_reverse_frames = False
     strip.scene.timeline_markers.clear()
     strip.scene.camera = bpy.data.objects.new("Lamp", bpy.data.lights.new("Lamp", "POINT"))
     assert "something that is no camera" in refusal(strip)
@@ -157,7 +176,8 @@ def test_the_numbers_go_into_the_request_and_the_source_goes(request_of, addon):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", "[]", '{"numbers": [1.0]}', '{"numbers": [NaN]}', '{"numbers": ["a"]}', '{"numbers": 3}']
+    "content",
+    ["", "{}", "[]", f'{{"numbers": [{"9" * 400}]}}', '{"numbers": [1.0]}', '{"numbers": [NaN]}', '{"numbers": ["a"]}', '{"numbers": 3}']
 )
 def test_what_is_no_camera_is_refused(request_of, addon, content):
     with pytest.raises(addon("jobs.request").Refused, match="could not be written down"):

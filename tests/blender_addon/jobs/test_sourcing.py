@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
@@ -190,6 +191,38 @@ def test_retry_of_a_job_that_the_server_has_renders_what_is_gone(desk) -> None:
     desk.session.retry(job_id)
     desk.pumped.until(lambda: len(desk.renderer.made.asked) == 2)  # what was asked for is the server's to say
     assert desk.until_landed() == [(10, 40, 2)]
+
+
+@pytest.fixture
+def stage(desk, addon, monkeypatch):
+    """stage() asks for a take along the camera of a scene strip, at 100 to 124."""
+    desk.cut.scene_strip("Stage", 100, 124)
+    planned = addon("jobs.planned_takes")
+    with_camera = replace(planned.TargetSettings(), follows_camera=True)
+    monkeypatch.setattr(planned, "_target_settings", lambda *_: with_camera)
+    return lambda: desk.ask("PREVIS", "Stage", camera_scale=0.5)
+
+
+def test_a_camera_is_sent_as_numbers(desk, stage) -> None:
+    job_id = stage()
+    assert desk.until_landed() == [(100, 124, 2)]
+    told: list = []
+    desk.session.server.details.want(job_id, told.append)
+    desk.pumped.until(lambda: told)
+    (sent,) = told
+    assert sent.sources == []
+    assert (sent.camera.scale, sent.camera.numbers) == (0.5, list(desk.renderer.camera) * 24)
+
+
+def test_retry_asks_for_a_camera_anew_that_could_not_be_followed(desk, stage, monkeypatch) -> None:
+    good = desk.renderer.camera
+    monkeypatch.setattr(desk.renderer, "camera", (-1.0, *good[1:]))
+    job_id = stage()
+    desk.until(job_id, "failed")
+    assert "mirrored" in desk.job(job_id).problem.sentence
+    monkeypatch.setattr(desk.renderer, "camera", good)  # a person sees to it
+    desk.session.retry(job_id)
+    assert desk.until_landed() == [(100, 124, 2)]
 
 
 def test_what_turns_out_to_be_shown_otherwise_is_rendered_unasked(desk) -> None:

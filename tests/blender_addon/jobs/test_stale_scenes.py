@@ -123,6 +123,39 @@ def test_a_material_does_not_count_for_depth(desk, set_) -> None:
     assert desk.reason() == ""
 
 
+@pytest.fixture
+def followed(desk, set_):
+    """The set, whose camera alone a take follows; the chair leads it."""
+    set_.camera.parent = set_.objects["Chair"]
+    strip = desk.compat.strip_named(desk.scene, "Take a")
+    made_from = desk.provenance.of(strip)
+    (wanted,) = made_from.wanted
+    camera = desk.records.replace(wanted, role=type(wanted.role).CAMERA)
+    made_from = desk.records.replace(made_from, wanted=(camera,))
+    strip[desk.provenance.PROPERTY] = desk.provenance.write(made_from)
+    again(desk)
+    return set_
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda s: setattr(s.objects["Table"], "location", (3, 0, -10)), ""),
+        (lambda s: setattr(s.camera.data, "lens", 85.0), "The camera of scene 'Set' was moved or changed."),
+        (lambda s: setattr(s.camera, "location", (1, 2, 3)), "The camera of scene 'Set' was moved or changed."),
+        (
+            lambda s: s.objects["Chair"].modifiers.new("Bent", "SIMPLE_DEFORM"),
+            "'Chair' in scene 'Set' was moved or changed.",
+        ),
+        (lambda s: setattr(s.render, "resolution_x", 333), "The size, the frames or the world of scene 'Set' were"),
+    ],
+)
+def test_of_what_follows_a_camera_only_that_counts_and_what_leads_it(desk, followed, change, reason) -> None:
+    change(followed)
+    said = desk.reason()
+    assert said.startswith(reason) if reason else said == ""
+
+
 def test_a_value_that_is_animated_counts_by_its_curve(desk, pictured) -> None:
     socket = color_of(pictured)
     for frame, value in ((1, 0.0), (20, 1.0)):

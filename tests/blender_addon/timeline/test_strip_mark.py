@@ -27,9 +27,11 @@ def texts(extension: str):
     m = importlib.import_module(f"{extension}.wan_backend.protocol.messages")
     to_json = importlib.import_module(f"{extension}.wan_backend.protocol.conversion").to_json
 
-    def made(sources: int = 0, program: str = "Wan VSE 1.2.3", model: str = "embedded") -> tuple[str, str]:
+    def made(
+        sources: int = 0, program: str = "Wan VSE 1.2.3", model: str = "embedded", role: str = "FOOTAGE"
+    ) -> tuple[str, str]:
         rate = m.FrameRate(24)
-        footage = [m.Source(m.Role.FOOTAGE, "/secret", ["a.png"])] * sources
+        footage = [m.Source(m.Role[role], "/secret", ["a.png"])] * sources
         asked = m.TakeRequest("a secret", model, 64, 48, 9, rate, 1, "/film/wan", sources=footage)
         take = m.Take("/film/wan/a", "0001.png", m.MediaFormat.PNG, 9, 64, 48, rate, program)
         return json.dumps(to_json(asked)), json.dumps(to_json(take))
@@ -42,6 +44,13 @@ def test_it_says_kind_model_and_program_and_no_prompt_or_path(mark, strip, texts
     addon("timeline.identity").mark_take(strip, "a" * 32, *texts(sources))
     assert mark.of(strip) == (getattr(mark, kind), "embedded", "Wan VSE 1.2.3")
     assert strip["AI"] == f"{getattr(mark, kind)}; embedded; Wan VSE 1.2.3"
+
+
+def test_a_camera_gives_no_picture(mark, strip, texts, addon, scene) -> None:
+    addon("timeline.identity").mark_take(strip, "a" * 32, *texts(1, role="CAMERA"))
+    assert mark.of(strip).kind == mark.GENERATED, "as the take's files say, in whose request it is numbers"
+    (found,) = addon("timeline.generated_ranges").of(scene, 1, 21)
+    assert not found.composite
 
 
 def test_a_copy_says_it_too_and_so_does_a_plain_strip(mark, strip, texts, addon, scene) -> None:

@@ -105,6 +105,11 @@ def test_when_and_from_what_a_take_was_made(words, addon, extension, stand_in) -
     asked = provenance.Provenance("restyle", 10, 20, (), (wanted,))
     assert words.made(rendered, asked, 0.0) == "Made from 'Harbor' in the film's frames 10 to 19"
     assert words.made(rendered, None, 0.0) == "Made from footage of the film"
+    camera = m.Source(m.Role.CAMERA, "/wan", ["camera.json"], rendered=True)
+    followed = dataclasses.replace(plain, sources=[camera], camera=m.CameraMove())
+    wanted = footage.FootageRange(m.Role.CAMERA, 10, 20, ("Stage",), depth=True)
+    asked = provenance.Provenance("previs", 10, 20, (), (wanted,))
+    assert words.made(followed, asked, 0.0) == "Made from the camera of 'Stage'"
 
 
 def test_gone_files_are_said_in_the_panel_and_on_the_strip_with_what_helps(rows, shot, addon) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from wan_backend.loading import camera_transformer, chunked_forward
+from wan_backend.loading import block_offload, camera_transformer, chunked_forward
 from wan_backend.loading.camera_transformer import WanCameraTransformer3DModel
 
 KNOWN = json.loads((Path(__file__).parent / "camera_numbers.json").read_text("utf-8"))
@@ -109,6 +109,16 @@ def test_the_rays_are_the_published_ones() -> None:
     torch.testing.assert_close(rays.permute(0, 2, 3, 1).flatten()[::1009], known, atol=2e-6, rtol=0)
 
 
+def test_on_apples_cards_32_bit_do(monkeypatch) -> None:
+    given = grouped(cameras())[0].permute(1, 2, 0)
+    given[..., 3:12:4] -= given[0, 0, 3:12:4].clone()  # as the conditions are
+    wide, _ = camera_transformer.relative(given)
+    narrow = camera_transformer.widest_format(torch.device("mps"))
+    monkeypatch.setattr(camera_transformer, "widest_format", lambda _: narrow)
+    assert narrow is torch.float32
+    torch.testing.assert_close(camera_transformer.relative(given)[0], wide, atol=1e-6, rtol=0)
+
+
 @torch.no_grad()
 def test_only_the_way_from_the_first_camera_counts() -> None:
     model, given = transformer("wan2.2"), inputs("wan2.2")
@@ -138,3 +148,15 @@ def test_shares_of_the_tokens_give_the_same(chunk_bytes) -> None:
     chunked_forward.make_chunked(model, chunk_bytes=chunk_bytes)
 
     torch.testing.assert_close(model(**given, cameras=grouped(cameras()))[0], whole, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_its_adapter_is_on_the_card_while_blocks_visit_it() -> None:
+    model, given = transformer("wan2.2"), inputs("wan2.2")
+    whole = model(**given, cameras=grouped(cameras()))[0]
+
+    offload = block_offload.BlockOffload(model, list(model.blocks), torch.device("cpu"), ())
+    offload.enter()
+
+    assert {id(weight) for weight in model.control_adapter.parameters()} <= {id(each) for each in offload.outside()}
+    assert torch.equal(model(**given, cameras=grouped(cameras()))[0], whole)

@@ -362,6 +362,19 @@ class TestModel:
         assert held <= told < held * 1.02
         assert told < 0.75 * 2 * model.parameter_count("transformer")
 
+    @pytest.mark.parametrize("architecture", ["camera", "camera_and_picture"])
+    def test_the_bytes_of_one_that_a_camera_steers_are_said_and_true(self, tmp_path, architecture):
+        files, folder = forms.files(tmp_path / "files", architecture), forms.folder(tmp_path / "folder", architecture)
+        files["transformer"] = written(tmp_path / "fp8", architecture)
+        kept, rounded = WanModel(tmp_path, CPU, ON_A_CARD, files), WanModel(folder, CPU, ON_A_CARD)
+        rounded.weights_in_8_bit = True
+        for model in (kept, rounded):
+            told = model.weight_bytes("transformer")
+            assert told <= room_for(model, 64, 64, 5).needs.transformer
+            held = self.held(model.transformer)
+            assert held <= told < held * 1.02
+            assert run_transformer(model.transformer).isfinite().all()
+
     def test_the_rest_of_the_model_stays_in_memory(self, half):
         encoder, transformer = half.text_encoder, half.transformer
         half.weights_in_8_bit = False

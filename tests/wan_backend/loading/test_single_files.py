@@ -193,6 +193,15 @@ def test_gguf_kept_in_its_blocks_equals_gguf_taken_apart(tmp_path):
     assert kept_bytes < 0.4 * sum(weight.numel() * weight.element_size() for weight in apart.parameters())
 
 
+def test_gguf_of_one_that_a_camera_steers_is_kept_in_its_blocks(tmp_path):
+    source = forms.transformer("camera", ffn_dim=4096)  # so that most of its weights are in its blocks, as in large ones
+    weights = forms.published("transformer", forms.weights_of(source))
+    file = forms.write_gguf(tmp_path / "t.gguf", weights, "Q8_0")
+    apart, kept = load(file, "transformer"), load(file, "transformer", quantized=True)
+    assert type(kept) is type(apart) and type(kept.blocks[0].attn1.to_q).__name__ == "GGUFLinear"
+    assert far(run_transformer(apart), run_transformer(kept)) < 0.02
+
+
 def test_gguf_in_its_blocks_can_be_streamed(tmp_path):
     weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
     kept = load(forms.write_gguf(tmp_path / "t.gguf", weights, "Q8_0"), "transformer", quantized=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tests.wan_backend.loading.test_chunked_forward import SEVEN_TOKENS, SIZE, asked, made
 from wan_backend.loading import chunked_forward
+from wan_backend.loading.camera_transformer import WanCameraTransformer3DModel
 from wan_backend.loading.chunked_forward import PromptSpan
 from wan_backend.loading.token_split import TokenSplit, shares
 
@@ -88,6 +89,19 @@ def test_a_pass_that_sees_sources_is_split_like_any_other():
     inputs["sources"] = [torch.randn(1, 4, 3, 8, 8), torch.randn(1, 4, 1, 4, 10)]
     expected = own(**inputs)[0]
     assert (split_over(3, own, inputs) - expected).abs().max() < 2e-6 * expected.abs().max()
+
+
+@pytest.mark.ci
+def test_a_pass_along_a_camera_is_split_like_any_other():
+    torch.manual_seed(0)
+    own = WanCameraTransformer3DModel(**SIZE).eval().requires_grad_(False)
+    chunked_forward.make_chunked(own, chunk_bytes=SEVEN_TOKENS)
+    camera = torch.tensor([1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0.6, 0.9, 0.5, 0.5]).view(1, 16, 1, 1)
+    inputs = {**asked("text"), "cameras": camera.repeat(1, 1, 3, 4)}
+    inputs["cameras"][0, 3] = torch.arange(12.0).view(3, 4)
+    expected = own(**inputs)[0]
+    assert (split_over(3, own, inputs) - expected).abs().max() < 2e-6 * expected.abs().max()
+    assert (own(**asked("text"))[0] - expected).abs().max() > 0.01 * expected.abs().max()
 
 
 @pytest.mark.ci

@@ -59,7 +59,15 @@ def test_a_camera_that_is_still_to_come_is_planned_for(tmp_path) -> None:
 
 def test_a_longer_take_than_the_model_follows_is_refused(tmp_path) -> None:
     assert planned(asked(tmp_path, frames=121)).problem is None
-    assert "for at most 5 s, 121 frames here; cut the scene strip" in problem(asked(tmp_path, frames=122)).sentence
+    longer = planned(asked(tmp_path, frames=122))
+    assert longer.problem is not None and longer.notes == []
+    assert "for at most 5 s, 121 frames here; cut the scene strip" in longer.problem.sentence
+
+
+def test_only_a_previs_needs_nothing_else(tmp_path) -> None:
+    restyle = asked(tmp_path, "wan2.1-vace-1.3b", task=Task.RESTYLE)
+    assert "nothing to restyle" in problem(restyle).sentence
+    assert "the take has none" in problem(asked(tmp_path, camera=CameraMove())).sentence
 
 
 def test_models_and_takes_that_do_not_go_together(tmp_path) -> None:

@@ -79,6 +79,25 @@ def test_every_family_makes_the_same_take_from_files(executor, run, tmp_path, ar
     assert np.abs(one - other).max() <= 1
 
 
+def test_two_experts_that_a_camera_steers_make_a_take_in_turn(executor, run, tmp_path):
+    """Alike, they make what one makes of all steps; and the second one's weights are in the take."""
+    files, folder = forms.files(tmp_path / "files", "camera_and_picture"), forms.folder(tmp_path / "folder", "text")
+    one = {**files, "tokenizer": folder / "tokenizer"}
+    other = forms.published("transformer", forms.weights_of(forms.transformer("camera_and_picture", seed=5)))
+    second = forms.write(tmp_path / "second.safetensors", other)
+    alone, alike, unlike = (
+        film(executor.run(run("camera_and_picture", tmp_path / "files", each, job)))
+        for job, each in (
+            ("one", one),
+            ("alike", {**one, "transformer_2": one["transformer"]}),
+            ("unlike", {**one, "transformer_2": second}),
+        )
+    )
+    model = executor._warm.model
+    assert model.boundary == 0.9 and model.loaded("transformer") and model.loaded("transformer_2")
+    assert np.array_equal(alone, alike) and np.abs(alone - unlike).mean() > 1
+
+
 def test_fp8_scaled_files_make_nearly_the_same_take(executor, run, tmp_path):
     folder = forms.folder(tmp_path / "folder", "text")
     components = forms.files(
