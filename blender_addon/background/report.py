@@ -35,7 +35,7 @@ class Report:
         self._write("")
 
     def step(self, *_: object) -> None:
-        """Count one more picture, or frame whose camera is known. Ends this process if Blender has ended or closed our stdin."""
+        """Count one more picture or camera. Ends this process if Blender has ended or closed our stdin."""
         self._done = min(self._done + 1, self._steps)
         if _is_abandoned():
             os._exit(ABANDONED)

@@ -80,6 +80,19 @@ def status(job: dict) -> dict:
     return {**{name: value for name, value in job.items() if name not in ("request", "retried")}, "summary": summary}
 
 
+def problem_of(job: dict) -> dict | None:
+    """Why the job fails, by its prompt or by what it is made from; None if it doesn't."""
+    request = job["request"]
+    if "fail" in request["prompt"] and not job.get("retried"):
+        return {"kind": "out_of_memory", "sentence": "The card is full: choose a smaller size."}
+    if "grows" in request["prompt"] and not all(source.get("rendered") for source in request["sources"]):
+        return {"kind": "render_first", "sentence": "One of its pictures has another size: press Retry."}
+    numbers = (request.get("camera") or {}).get("numbers")
+    if numbers and numbers[0] < 0:
+        return {"kind": "bad_source", "sentence": "The camera is mirrored: see to its scale."}
+    return None
+
+
 def request_training(job: dict) -> dict | None:
     """What is trained, if the job is a training."""
     return job["request"].get("training")
@@ -157,14 +170,7 @@ class FakeBackend:
             self.change(job, state="denoising", step=0, steps=4)
         elif "die" in prompt and not job.get("retried"):
             os._exit(9)
-        elif "fail" in prompt and not job.get("retried"):
-            problem = {"kind": "out_of_memory", "sentence": "The card is full: choose a smaller size."}
-            self.change(job, state="failed", problem=problem)
-        elif "grows" in prompt and not all(source.get("rendered") for source in job["request"]["sources"]):
-            problem = {"kind": "render_first", "sentence": "One of its pictures has another size: press Retry."}
-            self.change(job, state="failed", problem=problem)
-        elif ((job["request"].get("camera") or {}).get("numbers") or [1.0])[0] < 0:
-            problem = {"kind": "bad_source", "sentence": "The camera is mirrored: see to its scale."}
+        elif (problem := problem_of(job)) is not None:
             self.change(job, state="failed", problem=problem)
         elif "hang" in prompt:
             time.sleep(0.05)

@@ -177,7 +177,16 @@ def test_the_numbers_go_into_the_request_and_the_source_goes(request_of, addon):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{}", "[]", f'{{"numbers": [{"9" * 400}]}}', '{"numbers": [1.0]}', '{"numbers": [NaN]}', '{"numbers": ["a"]}', '{"numbers": 3}']
+    [
+        "",
+        "{}",
+        "[]",
+        f'{{"numbers": [{"9" * 400}]}}',
+        '{"numbers": [1.0]}',
+        '{"numbers": [NaN]}',
+        '{"numbers": ["a"]}',
+        '{"numbers": 3}',
+    ],
 )
 def test_what_is_no_camera_is_refused(request_of, addon, content):
     with pytest.raises(addon("jobs.request").Refused, match="could not be written down"):

@@ -194,7 +194,7 @@ def test_gguf_kept_in_its_blocks_equals_gguf_taken_apart(tmp_path):
 
 
 def test_gguf_of_one_that_a_camera_steers_is_kept_in_its_blocks(tmp_path):
-    source = forms.transformer("camera", ffn_dim=4096)  # so that most of its weights are in its blocks, as in large ones
+    source = forms.transformer("camera", ffn_dim=4096)  # most of its weights are in its blocks, as in large ones
     weights = forms.published("transformer", forms.weights_of(source))
     file = forms.write_gguf(tmp_path / "t.gguf", weights, "Q8_0")
     apart, kept = load(file, "transformer"), load(file, "transformer", quantized=True)
