@@ -287,15 +287,15 @@ def _from_picture(scene: bpy.types.Scene, selection: Selection, settings: Target
 
 
 def _edited(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:
-    """A take over each selected strip; stills that are selected along with them are reference pictures of all."""
+    """A take over each selected strip; stills that are selected along with them are reference pictures of all.
+
+    Muted ones count: the film needn't show them.
+    """
     footage = tuple(strip for strip in selection.footage if not strip.is_still) or selection.footage
     pictures = tuple(strip for strip in selection.footage if strip not in footage)
     if len(pictures) > MAX_REFERENCES:
         words = "{} pictures are selected along with the footage: an edit takes at most {} as references."
         return iface_(words).format(len(pictures), MAX_REFERENCES)
-    muted = _muted_refusal(pictures)
-    if muted:
-        return muted
     found = _over_footage(scene, footage, Task.EDIT)
     if isinstance(found, str):
         return found

@@ -165,8 +165,15 @@ def boundary_ratio(index: Mapping[str, Any]) -> float | None:
             raise UnusableFile(Sentence("its boundary_ratio says when to switch transformers, but it has only one"))
         return None
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < 1:
+        named = ("model_index.json", "boundary_ratio")
+        if index.get("_class_name") == RENDERER:
+            named = ("config.json", "switch_dit_boundary")
         raise UnusableFile(
-            Sentence("it has two transformers, and its model_index.json doesn't say when each works (boundary_ratio)")
+            Sentence(
+                "it has two transformers, and its {file} doesn't say when each works ({key})",
+                file=named[0],
+                key=named[1],
+            )
         )
     if first != second:
         raise UnusableFile(

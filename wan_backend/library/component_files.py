@@ -117,13 +117,7 @@ class ComponentFiles:
         try:
             return detect_architecture(index, transformer, vae, image_encoder)
         except UnusableFile as why:
-            raise _refusal(
-                Sentence(
-                    "The model in {folder} can't be run because {why}; choose another model.",
-                    folder=self.folder,
-                    why=why,
-                )
-            ) from why
+            raise _not_runnable(self.folder, why) from why
 
     def config(self, component: str) -> dict[str, Any]:
         """The configuration of a component, without loading its weights. Raises Refusal."""
@@ -134,7 +128,7 @@ class ComponentFiles:
             return dict(file.config)
         place = self.path(component)
         found = read_config(place / ("scheduler_config.json" if component == "scheduler" else "config.json"))
-        return renderer_folders.marked(found, place) if component.startswith("transformer") else found
+        return _marked(found, place) if component.startswith("transformer") else found
 
     def stamp(self) -> FilesStamp:
         """Name, length and time of every weights file, which tell whether a model was exchanged on the disk."""
@@ -157,14 +151,20 @@ def classes(index: Mapping[str, Any]) -> dict[str, str]:
     return {name: row[1] for name, row in index.items() if isinstance(row, list) and len(row) == 2}
 
 
+def _marked(config: Mapping[str, Any], place: Path) -> dict[str, Any]:
+    try:
+        with guarded_files.guard():
+            return renderer_folders.marked(config, place)
+    except UnusableFile as why:
+        raise _not_runnable(place.parent, why) from why
+
+
 def _read_index(folder: Path) -> dict[str, Any]:
     try:
         with guarded_files.guard():
             renderer = renderer_folders.index_of_folder(folder)
     except UnusableFile as why:
-        raise _refusal(
-            Sentence("The model in {folder} can't be run because {why}; choose another model.", folder=folder, why=why)
-        ) from why
+        raise _not_runnable(folder, why) from why
     if renderer is not None:
         return renderer
     if not (folder / INDEX_FILE).is_file():
@@ -216,6 +216,12 @@ def _stamp(files: list[Path]) -> FilesStamp:
             continue
         rows.append((str(file.resolve()), *found))
     return tuple(rows)
+
+
+def _not_runnable(folder: Path, why: UnusableFile) -> Refusal:
+    return _refusal(
+        Sentence("The model in {folder} can't be run because {why}; choose another model.", folder=folder, why=why)
+    )
 
 
 def _refusal(sentence: Sentence) -> Refusal:

@@ -199,7 +199,7 @@ def _is_renderer(folder: Path, held: set[str]) -> bool:
     """Whether it is Bernini-R's folder, which needs no model_index.json."""
     try:
         return renderer_folders.CONFIG_FILE in held and renderer_folders.index_of_folder(folder) is not None
-    except UnusableFile:
+    except (UnusableFile, OSError):  # what else lies in the folder is found all the same
         return False
 
 

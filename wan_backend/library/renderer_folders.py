@@ -32,7 +32,7 @@ def index_of_folder(folder: Path) -> dict[str, Any] | None:
     """What model_index.json would say of a renderer's folder; None if it is no such folder. Raises UnusableFile."""
     try:
         config = guarded_files.read_json(folder / CONFIG_FILE)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
         return None
     return index_of(config) if isinstance(config, dict) else None
 

@@ -92,7 +92,7 @@ def _reference_problem(request: TakeRequest) -> Problem | None:
         return _bad(
             Sentence(
                 "{what} has {count} frames, and a reference is one picture; choose one.",
-                what=several.files[0],
+                what=_what(several),
                 count=several.frames,
             )
         )
@@ -107,7 +107,7 @@ def check_footage(request: TakeRequest, known_problem: Callable[[Source], Proble
 
 def _source_problem(source: Source, request: TakeRequest) -> Problem | None:
     """What is wrong with one source, or None."""
-    what = source.files[0] if source.files else Sentence("a source")
+    what = _what(source)
     if source.frames < 1 or not source.files or source.first_frame < 0:
         return _bad(Sentence("{what} has no frames; choose another strip.", what=what))
     if not source.is_movie and source.frames != len(source.files):
@@ -147,6 +147,11 @@ def _source_problem(source: Source, request: TakeRequest) -> Problem | None:
     if not source.folder or "\0" in source.folder or not os.path.isabs(source.folder):
         return _bad(Sentence("The folder of {what} is not known; save the file, or choose another strip.", what=what))
     return None
+
+
+def _what(source: Source) -> str:
+    """What a source is called by."""
+    return source.files[0] if source.files else Sentence("a source")
 
 
 def _file_problem(source: Source) -> Problem | None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..protocol.conversion import to_json
-from ..protocol.messages import Framing, Plan, Source, TakeRequest
+from ..protocol.messages import Framing, Plan, Role, Source, TakeRequest
 from ..server.thumbnail_requests import have_child_make
 from ..storage import private_files, whole_file
 from .contents import Stopped, read_names
@@ -40,7 +40,7 @@ def is_possible() -> bool:
 def is_worth_asking(request: TakeRequest, places: Places) -> bool:
     """Whether a plan may show that less has to be sent. A take that is made larger is needed as it is."""
     return request.finish is None and any(
-        _size(source) > WORTH_BYTES for source in request.sources if places.shared(source.folder) is None
+        _size(source) > WORTH_BYTES for source in request.sources if _may_be_extracted(source, places)
     )
 
 
@@ -52,7 +52,7 @@ def with_extracted(
     chosen = [
         number
         for number, source in enumerate(request.sources)
-        if places.shared(source.folder) is None
+        if _may_be_extracted(source, places)
         and _size(source) > max(WORTH_BYTES, room * _most_frames(source, request, plan))
     ]
     if not chosen or plan.problem is not None:
@@ -73,6 +73,11 @@ def with_extracted(
         if files := [str(name) for name in names.get(str(number), [])]:
             sources[number] = _extracted(sources[number], plan, folder / str(number), files)
     return replace(request, sources=sources)
+
+
+def _may_be_extracted(source: Source, places: Places) -> bool:
+    """Whether less may be sent of it: a reference is read in a shape of its own, which no frame of the scene's has."""
+    return source.role is not Role.REFERENCE and places.shared(source.folder) is None
 
 
 def _most_frames(source: Source, request: TakeRequest, plan: Plan) -> int:

@@ -123,9 +123,9 @@ class Gatherer:
         else:
             across, down = source.pictures.shown_size()
             if framing is not None:  # what is cropped away is not to be seen
-                across = max(1, round(across - framing.crop_left - framing.crop_right))
-                down = max(1, round(down - framing.crop_top - framing.crop_bottom))
-            width, height = _reference_size(across, down, max(plan.width, plan.height))
+                across = round(across - framing.crop_left - framing.crop_right)
+                down = round(down - framing.crop_top - framing.crop_bottom)
+            width, height = _reference_size(max(1, across), max(1, down), max(plan.width, plan.height))
             if framing is not None:
                 framing = replace(
                     framing, canvas_width=width, canvas_height=height, x=0.0, y=0.0, width=width, height=height

@@ -32,6 +32,13 @@ class TakeWork:
     """Pixels times frames."""
     passes: int
     """How often a transformer runs: once a step, twice with guidance."""
+    sources: float = 0.0
+    """How many times as many tokens as the take's own a pass sees beside them, at most: those of an edit's sources."""
+
+    @property
+    def seen(self) -> float:
+        """The tokens that a pass of the transformer sees."""
+        return self.tokens * (1 + self.sources)
 
 
 @dataclass
@@ -41,14 +48,14 @@ class MeasuredPace:
     denoise: float | None = None
     decode: float | None = None
     encode: float = 0.0
-    tokens: int = 0
-    """Of the job that it was learned from."""
+    seen: float = 0.0
+    """The tokens that a pass saw of the job that it was learned from."""
 
     def learn(self, seconds: PhaseSeconds, work: TakeWork) -> None:
         """Take over what a finished job took."""
-        self.denoise = seconds.denoise / max(1, work.tokens * work.passes)
+        self.denoise = seconds.denoise / max(1, work.seen * work.passes)
         self.decode = seconds.decode / max(1, work.tokens)
-        self.encode, self.tokens = seconds.encode, work.tokens
+        self.encode, self.seen = seconds.encode, work.seen
 
     def longest_pass(self, work: TakeWork) -> float | None:
         """Seconds of the transformer's pass in another job, at most: attention takes the square of the tokens.
@@ -59,13 +66,13 @@ class MeasuredPace:
         if expected is None:
             return None
         seconds = expected[STATES.index(JobState.DENOISING)] / max(1, work.passes)
-        return seconds * max(1.0, work.tokens / max(1, self.tokens))
+        return seconds * max(1.0, work.seen / max(1, self.seen))
 
     def expected(self, work: TakeWork) -> tuple[float, ...] | None:
         """Seconds of each phase for another job of the model, which by then is loaded; None before the first job."""
         if self.denoise is None or self.decode is None:
             return None
-        denoise = self.denoise * work.tokens * work.passes
+        denoise = self.denoise * work.seen * work.passes
         return (0.0, self.encode, denoise, self.decode * work.tokens)
 
 

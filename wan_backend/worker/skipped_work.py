@@ -12,6 +12,7 @@ from ..pipelines.denoise import SkippedWork
 from ..pipelines.guidance_interval import GuidedSteps
 from ..pipelines.step_cache import EVERY_STEP_COMPUTED, CachedSteps, MagnitudeRatios
 from ..planning.calibrations import Branch, Calibration, CalibrationKey, Calibrations, model_identity
+from ..planning.skipped_work import CHAINED_BESIDE
 from ..protocol.media import CALIBRATIONS_FILE
 from ..protocol.messages import Plan, RunParams
 from ..protocol.sentences import Sentence
@@ -45,6 +46,8 @@ def passes_in(plan: Plan, step: int, cards: int) -> float:
     skipped = skipped_work_of(plan)
     scale = max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0)
     is_guided = guidance_interval.apply(skipped.guided, scale, step) > 1
+    if is_guided and plan.seen_sources > 1:  # on one card, and nothing is reused
+        return 1 + CHAINED_BESIDE
     branches = (Branch.PROMPT, Branch.NEGATIVE) if is_guided else (Branch.PROMPT,)
     computed = sum(not skipped.cached.skips(branch, step) for branch in branches)
     if cards < 2:

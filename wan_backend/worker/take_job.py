@@ -29,6 +29,7 @@ from ..loading.read_ahead import ReadAhead
 from ..loading.residency import PlacedModel
 from ..loading.wan_model import WanModel
 from ..lora.resolve import EXPERTS
+from ..memory.needs import VideoShape
 from ..memory.residency_plan import MemoryPlan
 from ..memory.spilled import SHORT_SENTENCE
 from ..pipelines import channels_last_autoencoder, depth_guide, task_conditions, text_to_video, tiles, tiny_decoder
@@ -259,7 +260,9 @@ def _signed(job: TakeJob, state: TakeState, marks: Marks, folder: Path) -> Marks
 
 def work_of(plan: Plan) -> TakeWork:
     """How much a take by that plan has to compute, one thing after another."""
-    return TakeWork(plan.width * plan.height * plan.model_frames, math.ceil(_forwards(plan) / plan.cards))
+    seen = VideoShape(plan.width, plan.height, plan.frames_at_once, sources=plan.seen_sources)
+    sources = seen.tokens / replace(seen, sources=0).tokens - 1 if plan.seen_sources else 0.0
+    return TakeWork(plan.width * plan.height * plan.model_frames, math.ceil(_forwards(plan) / plan.cards), sources)
 
 
 def _forwards(plan: Plan) -> int:

@@ -189,8 +189,14 @@ class TestEdit:
         assert "5 pictures are selected along with the footage: an edit takes at most 4" in no(
             find, "edit", "Shot", *names
         )
-        cut.strips[names[0]].mute = True
-        assert "'Still 0' or its channel is muted" in no(find, "edit", "Shot", names[0])
+        cut.strips["Shot"].mute = True
+        assert "'Shot' or its channel is muted" in no(find, "edit", "Shot", names[0])
+
+    def test_the_film_need_not_show_a_reference(self, cut, find) -> None:
+        cut.shot("Shot", 10, 60)
+        cut.still("Hat", 100, 140)
+        cut.strips["Hat"].mute = True
+        assert seen(find("edit", "Shot", "Hat")[0])[1:] == [("reference", 100, 101, ("Hat",))]
 
 
 class TestFillGap:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -81,6 +82,42 @@ def test_another_models_config_on_top_says_nothing(tmp_path):
     assert (
         renderer_folders.index_of_folder(tmp_path) is None and renderer_folders.index_of_folder(tmp_path / "x") is None
     )
+
+
+def test_a_folder_under_that_name_hides_no_model_beside_it(tmp_path):
+    models = tmp_path / "models"
+    tiny_folder.write(models / PLAIN.id, "WanPipeline", layers=30, heads=12)
+    (models / "config.json").mkdir()
+    (models / PLAIN.id / "config.json").mkdir()
+    assert locate.find(PLAIN, [models]) == locate.LocatedModel(models / PLAIN.id)
+    assert not locate.is_model(models)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes among files")
+def test_what_cannot_be_read_under_that_name_hides_no_model_beside_it(tmp_path):
+    models = tmp_path / "models"
+    tiny_folder.write(models / PLAIN.id, "WanPipeline", layers=30, heads=12)
+    os.mkfifo(models / "config.json")
+    assert locate.find(PLAIN, [models]) == locate.LocatedModel(models / PLAIN.id)
+
+
+def test_what_became_of_the_folder_around_a_transformer_is_said(tmp_path):
+    """Since the server looked: the worker reads it once more."""
+    place = write(tmp_path / "models" / SMALL.id)
+    (place / "config.json").write_text('{"model_type": "bernini"}')
+    files = ComponentFiles(place, {"transformer": place / "transformer"})
+    with pytest.raises(Refusal, match="whose edits a language model plans"):
+        files.config("transformer")
+
+
+def test_two_experts_whose_border_is_not_said_are_refused_by_the_name_that_it_has_there(tmp_path):
+    place = write(tmp_path / "models" / EXPERTS.id, 2)
+    config = json.loads((place / "config.json").read_text())
+    del config["switch_dit_boundary"]
+    (place / "config.json").write_text(json.dumps(config))
+    found = locate.find(EXPERTS, [tmp_path / "models"])
+    assert isinstance(found, locate.UnavailableModel)
+    assert "its config.json doesn't say when each works (switch_dit_boundary)" in found.problem.sentence
 
 
 def architecture_of(file: Path) -> Architecture | None:

@@ -14,6 +14,7 @@ from wan_backend.memory.needs import VideoShape, calculate_from_catalogue
 from wan_backend.planning import plan_steps, several_cards, skipped_work
 from wan_backend.planning.draft import Draft, Inventory
 from wan_backend.protocol.messages import (
+    CameraMove,
     FrameRate,
     GuidanceInterval,
     Plan,
@@ -68,6 +69,9 @@ def test_what_it_can_not_be_made_from_is_said():
     assert "prompt is empty" in problem(edit(2, prompt=" "))
     moving = [*edit().sources, source(Role.REFERENCE, 3)]
     assert "a reference is one picture" in problem(dataclasses.replace(edit(), sources=moving))
+    nameless = [*edit().sources, dataclasses.replace(source(Role.REFERENCE, 3), files=[])]
+    assert "a source has 3 frames" in problem(dataclasses.replace(edit(), sources=nameless))
+    assert "nothing to edit" in problem(dataclasses.replace(edit(), sources=[], camera=CameraMove()))
     shorter = dataclasses.replace(edit(), length_frames=30)
     assert "has 24 frames here, but the take should have 30" in problem(shorter)
     kept = [*edit().sources, source(Role.KEPT, 1, is_movie=False)]

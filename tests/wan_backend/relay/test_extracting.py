@@ -21,9 +21,11 @@ from wan_backend.protocol.messages import (
     Framing,
     KeptPicture,
     MediaFormat,
+    Pictures,
     Plan,
     Role,
     Sampler,
+    Source,
     TakeRequest,
     Task,
     Training,
@@ -82,6 +84,21 @@ def test_a_kept_picture_is_sent_with_its_frame(tmp_path):
     assert (source.role, source.at_frame, len(source.files)) == (Role.KEPT, 10, 1) and not source.is_movie
     (whole,), (again,) = (list(source_frames.read(each, [0], 144, 96, (640, 360))) for each in (kept, source))
     assert np.array_equal(whole, again)
+
+
+def test_a_reference_is_sent_as_it_is(tmp_path):
+    """It is read in a shape of its own, whatever the scene's frame is: a photo is larger than most frames."""
+    film(tmp_path / "shot.mkv")
+    photo = np.random.default_rng(1).integers(0, 255, (1500, 1000, 3), np.uint8)
+    assert cv2.imwrite(str(tmp_path / "photo.png"), photo, [cv2.IMWRITE_PNG_COMPRESSION, 0])
+    shown = Source(Role.REFERENCE, str(tmp_path), ["photo.png"], pictures=Pictures(1000, 1500), at_frame=1)
+    edited = asked(tmp_path, Role.FOOTAGE, task=Task.EDIT, width=640, height=360)
+    edited = replace(edited, sources=[*edited.sources, shown])
+    plan = replace(PLAN, kept_before=0, kept_after=0, seen_sources=2)
+    sent = extracting.with_extracted(edited, plan, Places(tmp_path, []), tmp_path / "out", lambda: False)
+    assert not sent.sources[0].is_movie and sent.sources[1] == shown
+    alone = replace(edited, sources=[shown])
+    assert not extracting.is_worth_asking(alone, Places(tmp_path, [])), "no plan could make it less"
 
 
 def test_of_a_film_that_is_trained_on_the_frames_of_its_clips_are_sent(tmp_path):

@@ -200,6 +200,12 @@ def test_what_is_cropped_from_a_reference_is_not_seen(tmp_path):
     assert shown.shape == (64, 48, 3) and (shown == 200).all()
 
 
+def test_a_reference_that_has_no_size_is_refused_like_any_other_that_is_not_as_it_was_framed(tmp_path):
+    sizeless = replace(reference(tmp_path / "it", np.zeros((20, 20, 3), np.uint8)), pictures=Pictures(0, 0))
+    with pytest.raises(Refusal, match="not 0 x 0 pixels"):
+        gathered(Task.EDIT, [source(tmp_path, Role.FOOTAGE, range(12)), sizeless])
+
+
 def reference(folder, levels: np.ndarray) -> Source:
     folder.mkdir()
     cv2.imwrite(str(folder / "it.png"), levels[:, :, ::-1])

@@ -18,6 +18,7 @@ from wan_backend.worker import step_pace
 from wan_backend.worker.progress import MeasuredPace, TakeWork
 from wan_backend.worker.skipped_work import passes_in
 from wan_backend.worker.step_pace import StepPace
+from wan_backend.worker.take_job import work_of
 
 GIB = 1 << 30
 CARD = torch.device("cuda")
@@ -71,6 +72,9 @@ def test_how_many_passes_a_step_takes():
     skipped = {"guided_steps": StepRange(0, 4), "reused_steps": ReusedSteps([2, 3, 5], [3])}
     assert [passes_in(replace(plan, **skipped), step, 1) for step in range(6)] == [2, 2, 1, 0, 1, 0]
     assert passes_in(replace(plan, guidance_scale=1.0), 0, 1) == 1
+    edit = replace(plan, guided_steps=StepRange(0, 4), seen_sources=3)
+    assert [passes_in(edit, step, 1) for step in range(6)] == [4, 4, 4, 4, 1, 1]
+    assert passes_in(replace(edit, seen_sources=1), 0, 1) == 2
 
 
 @pytest.mark.parametrize(
@@ -113,6 +117,19 @@ def test_a_longer_take_may_take_the_square_of_its_tokens():
     assert pace.longest_pass(TakeWork(10, 8)) == pytest.approx(5.0)
     assert pace.longest_pass(TakeWork(30, 8)) == pytest.approx(45.0)
     assert pace.longest_pass(TakeWork(5, 8)) == pytest.approx(2.5)
+
+
+def test_an_edits_sources_are_tokens_of_its_passes():
+    """Otherwise a short one with four pictures, after one without, would look as if the card were full."""
+    plain, pictures = (
+        work_of(Plan("any", 832, 480, 5, FrameRate(16), 5, 20, 4.0, 5.0, "unipc", seen_sources=sources))
+        for sources in (1, 5)
+    )
+    assert plain.tokens == pictures.tokens == 832 * 480 * 5
+    assert plain.seen == 2 * plain.tokens and 5 * plain.tokens < pictures.seen < 6 * plain.tokens
+    pace = MeasuredPace()
+    pace.learn(PhaseSeconds(denoise=40.0), plain)
+    assert pace.longest_pass(pictures) == pytest.approx(pace.longest_pass(plain) * (pictures.seen / plain.seen) ** 2)
 
 
 @pytest.fixture
