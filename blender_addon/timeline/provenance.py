@@ -201,9 +201,7 @@ def _frame(value: Any) -> int:
 
 def _followed(made_from: Provenance) -> tuple[SourceStrip, ...]:
     """The strips whose place is the take's own: a reference picture lies anywhere, and may go once it was seen."""
-    elsewhere = {
-        name for wanted in made_from.wanted if wanted.role is Role.REFERENCE for name in wanted.strip_names
-    }
+    elsewhere = {name for wanted in made_from.wanted if wanted.role is Role.REFERENCE for name in wanted.strip_names}
     return tuple(source for source in made_from.sources if source.name not in elsewhere)
 
 

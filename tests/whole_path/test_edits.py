@@ -1,4 +1,4 @@
-"""An edit from the click to its place above the footage, by a small checkpoint in a folder as Bernini-R's makers have it."""
+"""An edit from the click to its place above the footage, by a small checkpoint in a folder as its makers have it."""
 
 from __future__ import annotations
 
