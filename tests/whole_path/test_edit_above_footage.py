@@ -28,8 +28,8 @@ small_checkpoints.write_renderer(Path(sys.argv[1]), num_layers=30, num_attention
 
 
 @pytest.fixture
-def models(addon, tmp_path: Path) -> Iterator[Path]:
-    """A models folder with the checkpoint, which the preferences name: ask for it before the studio."""
+def models(addon, scene, tmp_path: Path) -> Iterator[Path]:
+    """A models folder with the checkpoint, which the preferences name from before the studio's backend starts."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "OCIO")}
     place = tmp_path / "models" / "Bernini-R-1.3B-Diffusers"
     command = [os.environ["WAN_VSE_BACKEND_PYTHON"], "-c", WRITE_CHECKPOINT, str(place)]
