@@ -181,13 +181,8 @@ def _depth(
     if len(chosen) != 1:
         return "Depth is rendered from one scene strip: select one."
     (strip,) = chosen
-    refusal = strip_media.depth_refusal(scene, strip, wanted.frames)
-    if refusal:
-        return refusal
-    size = strip_media.rendered_size(strip)
-    if not strip_transform.can_be_framed(strip, size):
-        return iface_("'{}' is turned, mirrored by its scale or cropped away: clear its transform.").format(strip.name)
-    return _rendered(wanted, folder, _framing(scene, strip, size)), True
+    framing = _framing_of_scene(scene, strip, strip_media.depth_refusal(scene, strip, wanted.frames))
+    return framing if isinstance(framing, str) else (_rendered(wanted, folder, framing), True)
 
 
 def _camera(
@@ -196,14 +191,21 @@ def _camera(
     if len(chosen) != 1:
         return "A camera is taken from one scene strip: select one."
     (strip,) = chosen
-    refusal = strip_media.camera_refusal(scene, strip, wanted.frames)
+    framing = _framing_of_scene(scene, strip, strip_media.camera_refusal(scene, strip, wanted.frames))
+    if isinstance(framing, str):
+        return framing
+    target = os.path.join(os.path.abspath(folder), name_of(wanted))
+    return Source(wanted.role, target, [CAMERA_FILE], framing=framing, rendered=True), True
+
+
+def _framing_of_scene(scene: bpy.types.Scene, strip: compat.Strip, refusal: str) -> Framing | str | None:
+    """How a scene strip that isn't refused lies in the frame; else why not."""
     if refusal:
         return refusal
     size = strip_media.rendered_size(strip)
     if not strip_transform.can_be_framed(strip, size):
         return iface_("'{}' is turned, mirrored by its scale or cropped away: clear its transform.").format(strip.name)
-    target = os.path.join(os.path.abspath(folder), name_of(wanted))
-    return Source(wanted.role, target, [CAMERA_FILE], framing=_framing(scene, strip, size), rendered=True), True
+    return _framing(scene, strip, size)
 
 
 def _read_directly(

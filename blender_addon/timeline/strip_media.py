@@ -278,38 +278,45 @@ def scene_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) ->
 
 def depth_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
     """Why the depth of a strip can't be rendered."""
+    return _unfit(
+        *(scene, strip, frames),
+        iface_("'{}' is not a scene strip, so it has no depth: select a scene strip."),
+        iface_(
+            "'{}' shows the timeline of '{}', which has no depth: set it to show the camera, in the strip's properties."
+        ),
+        iface_("'{}' is retimed, and its depth can't be retimed: clear its retiming, or its strobe."),
+    )
+
+
+def _unfit(
+    scene: bpy.types.Scene, strip: compat.Strip, frames: range, no_scene: str, timeline: str, retimed: str
+) -> str:
+    """Why a strip doesn't show what a camera of a scene sees, frame by frame, in one of those sentences or others."""
     if strip.type != "SCENE":
-        return iface_("'{}' is not a scene strip, so it has no depth: select a scene strip.").format(strip.name)
+        return no_scene.format(strip.name)
     refusal = scene_refusal(scene, strip, frames)
     if refusal:
         return refusal
     if strip.scene_input != "CAMERA":
-        return iface_(
-            "'{}' shows the timeline of '{}', which has no depth: set it to show the camera, in the strip's properties."
-        ).format(strip.name, strip.scene.name)
+        return timeline.format(strip.name, strip.scene.name)
     if is_retimed(scene, strip) or strip.strobe > 1.0:
-        return iface_("'{}' is retimed, and its depth can't be retimed: clear its retiming, or its strobe.").format(
-            strip.name
-        )
+        return retimed.format(strip.name)
     return ""
 
 
 def camera_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
     """Why the camera of a strip can't be followed."""
-    if strip.type != "SCENE":
-        return iface_("'{}' is not a scene strip, so it has no camera: select a scene strip.").format(strip.name)
-    refusal = scene_refusal(scene, strip, frames)
-    if refusal:
-        return refusal
-    if strip.scene_input != "CAMERA":
-        return iface_(
+    refusal = _unfit(
+        *(scene, strip, frames),
+        iface_("'{}' is not a scene strip, so it has no camera: select a scene strip."),
+        iface_(
             "'{}' shows the timeline of '{}', which has no camera: set it to show the camera, in the strip's "
             "properties."
-        ).format(strip.name, strip.scene.name)
-    if is_retimed(scene, strip) or strip.strobe > 1.0:
-        return iface_("'{}' is retimed, and its camera can't be retimed: clear its retiming, or its strobe.").format(
-            strip.name
-        )
+        ),
+        iface_("'{}' is retimed, and its camera can't be retimed: clear its retiming, or its strobe."),
+    )
+    if refusal:
+        return refusal
     cameras = cameras_of(strip, frames)
     if len(cameras) > 1:
         return iface_("'{}' cuts from one camera to another: cut the strip there (K), and select a part of it.").format(
