@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import devices
+
 CAMERA_NUMBERS = 16
 """Of one camera: twelve of its place and four of its lens."""
 RAY_NUMBERS = 6
@@ -130,14 +132,9 @@ def plucker_rays(poses: Tensor, lenses: Tensor, width: int, height: int) -> Tens
     return torch.cat([torch.linalg.cross(places, directions, dim=1), directions], dim=1)
 
 
-def widest_format(device: torch.device) -> torch.dtype:
-    """What poses are computed in: Apple's cards have no 64 bit, and places that begin at 0 lose nothing in 32."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
 def relative(cameras: Tensor) -> tuple[Tensor, Tensor]:
     """(T, 4, 3, 4) poses as the first camera sees them, and (T, 4, 4) lenses, of (T, 4, 16) cameras."""
-    poses = cameras[..., :12].to(widest_format(cameras.device)).reshape(*cameras.shape[:-1], 3, 4)
+    poses = cameras[..., :12].to(devices.widest_format(cameras.device)).reshape(*cameras.shape[:-1], 3, 4)
     first = poses[0, 0]
     turned = first[:, :3].transpose(0, 1)  # the inverse, since a camera's axes have length 1 and are square
     turns = turned @ poses[..., :3]

@@ -76,6 +76,11 @@ def name(device: torch.device) -> str:
     return device.type
 
 
+def widest_format(device: torch.device) -> torch.dtype:
+    """The format of the most exact numbers that it computes with: Apple's cards have no 64 bit."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def free_bytes(device: torch.device) -> int:
     """Bytes on `device` that a job could still have, with what torch holds in reserve counted as free."""
     if device.type != "cuda":

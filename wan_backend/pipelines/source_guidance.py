@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..loading import devices
+
 LIMIT = 50.0
 """The largest norm of a latent frame's difference."""
 ALONG = 0.5
@@ -38,9 +40,10 @@ def projected(latents: Tensor, sigma: float, away: Tensor, towards: Tensor, scal
     difference = sigma * (away - towards)  # of the clean estimates
     norm = torch.linalg.vector_norm(difference, dim=_FRAME, keepdim=True)
     difference = difference * (LIMIT / norm).clamp(max=1)
-    direction = estimate.double()
+    exact = devices.widest_format(estimate.device)
+    direction = estimate.to(exact)
     direction = direction / torch.linalg.vector_norm(direction, dim=_FRAME, keepdim=True).clamp_min(1e-12)
-    along = ((difference.double() * direction).sum(dim=_FRAME, keepdim=True) * direction).float()
+    along = ((difference.to(exact) * direction).sum(dim=_FRAME, keepdim=True) * direction).float()
     return away - (scale / sigma) * (difference - (1 - ALONG) * along)
 
 

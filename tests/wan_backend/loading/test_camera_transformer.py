@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from wan_backend.loading import block_offload, camera_transformer, chunked_forward
+from wan_backend.loading import block_offload, camera_transformer, chunked_forward, devices
 from wan_backend.loading.camera_transformer import WanCameraTransformer3DModel
 
 KNOWN = json.loads((Path(__file__).parent / "camera_numbers.json").read_text("utf-8"))
@@ -113,8 +113,8 @@ def test_on_apples_cards_32_bit_do(monkeypatch) -> None:
     given = grouped(cameras())[0].permute(1, 2, 0)
     given[..., 3:12:4] -= given[0, 0, 3:12:4].clone()  # as the conditions are
     wide, _ = camera_transformer.relative(given)
-    narrow = camera_transformer.widest_format(torch.device("mps"))
-    monkeypatch.setattr(camera_transformer, "widest_format", lambda _: narrow)
+    narrow = devices.widest_format(torch.device("mps"))
+    monkeypatch.setattr(devices, "widest_format", lambda _: narrow)
     assert narrow is torch.float32
     torch.testing.assert_close(camera_transformer.relative(given)[0], wide, atol=1e-6, rtol=0)
 

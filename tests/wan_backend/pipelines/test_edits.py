@@ -13,7 +13,7 @@ import pytest
 import torch
 from diffusers import WanTransformer3DModel
 
-from wan_backend.loading import chunked_forward
+from wan_backend.loading import chunked_forward, devices
 from wan_backend.loading.source_tokens import MOST_SOURCES, rotary_with
 from wan_backend.pipelines import source_guidance
 from wan_backend.pipelines.conditions import Conditions
@@ -128,6 +128,13 @@ def test_a_difference_is_limited_in_each_latent_frame_and_half_of_what_lies_alon
     assert torch.allclose(made[:, 0, 0], away[:, 0, 0] + 4 * along)
     norm = sigma * 100 * 10  # of a hundred places
     assert torch.allclose(made[:, 1, 1], away[:, 1, 1] - 4 * 100 * source_guidance.LIMIT / norm)
+
+
+def test_on_apples_cards_the_projection_is_computed_in_32_bit(monkeypatch):
+    latents, away, towards = (torch.randn(1, 4, 2, 3, 3, generator=torch.manual_seed(n)) for n in range(3))
+    wide = source_guidance.projected(latents, 0.7, away, towards, 4.0)
+    monkeypatch.setattr(devices, "widest_format", lambda _: torch.float32)
+    torch.testing.assert_close(source_guidance.projected(latents, 0.7, away, towards, 4.0), wide, atol=1e-5, rtol=1e-5)
 
 
 def test_a_long_edit_sees_the_footage_of_each_window(transformer):
