@@ -8,6 +8,8 @@ Each token gets what the adapter makes of the rays under it, added to its embedd
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import diffusers
@@ -34,6 +36,10 @@ class CameraAdapter(nn.Module):
         channels = RAY_NUMBERS * FRAMES_A_LATENT * fold**2
         self.conv = nn.Conv2d(channels, width, kernel_size=patch, stride=patch)
         self.residual_blocks = nn.ModuleList([_Residual(width)])
+        self.keeps = False
+        """Whether what it has made is kept, see `computed_once`."""
+        self.kept: tuple[Tensor, Tensor] | None = None
+        """Cameras, and what is added for them."""
 
     def forward(self, rays: Tensor) -> Tensor:
         """(1, width, h, w) of the rays (1, 24, H, W) of one latent frame."""
@@ -101,11 +107,46 @@ class WanCameraTransformer3DModel(diffusers.WanTransformer3DModel):
         self.control_adapter = CameraAdapter(width, (patch_size[1], patch_size[2]), camera_fold)
 
 
-def add_camera(transformer: Any, embedded: Tensor, cameras: Tensor) -> Tensor:
-    """Patches (1, C, T, h, w) with what the adapter makes of (1, 16, T, 4) cameras added; `embedded` is changed.
+@contextmanager
+def computed_once(transformer: Any) -> Iterator[None]:
+    """Within it, what the transformer adds for the same cameras is computed once; `memory.needs` counts what is kept.
 
-    A latent frame at a time, so that what the rays need is small beside the tokens.
+    For a take of one size, whose cameras don't change. Nothing follows for a transformer without an adapter.
     """
+    adapter = getattr(transformer, "control_adapter", None)
+    if adapter is None:
+        yield
+        return
+    adapter.keeps = True
+    try:
+        yield
+    finally:
+        adapter.keeps, adapter.kept = False, None
+
+
+def add_camera(transformer: Any, embedded: Tensor, cameras: Tensor) -> Tensor:
+    """Patches (1, C, T, h, w) with what the adapter makes of (1, 16, T, 4) cameras added; `embedded` is changed."""
+    adapter = transformer.control_adapter
+    if adapter.kept is not None and _same(adapter.kept[0], cameras):
+        embedded += adapter.kept[1]
+        return embedded
+    adapter.kept = None
+    made = torch.empty_like(embedded) if adapter.keeps else None
+    for frame, added in enumerate(_added(transformer, embedded, cameras)):
+        embedded[:, :, frame] += added
+        if made is not None:
+            made[:, :, frame] = added
+    adapter.kept = None if made is None else (cameras, made)
+    return embedded
+
+
+def _same(cameras: Tensor, others: Tensor) -> bool:
+    """Whether they are the same numbers; another card has those of each branch of the guidance in a tensor of its own."""
+    return cameras is others or torch.equal(cameras, others)
+
+
+def _added(transformer: Any, embedded: Tensor, cameras: Tensor) -> Iterator[Tensor]:
+    """What is added to each latent frame, (1, C, h, w); one at a time, so that the rays are small beside the tokens."""
     adapter = transformer.control_adapter
     dtype = adapter.conv.weight.dtype
     side = adapter.fold * transformer.config.patch_size[1]
@@ -114,8 +155,7 @@ def add_camera(transformer: Any, embedded: Tensor, cameras: Tensor) -> Tensor:
     for frame in range(embedded.shape[2]):
         rays = plucker_rays(poses[frame], lenses[frame], width, height)
         folded = rays.permute(1, 0, 2, 3).flatten(0, 1).unsqueeze(0)
-        embedded[:, :, frame] += adapter(folded.to(dtype)).to(embedded.dtype)
-    return embedded
+        yield adapter(folded.to(dtype)).to(embedded.dtype)
 
 
 def plucker_rays(poses: Tensor, lenses: Tensor, width: int, height: int) -> Tensor:

@@ -128,8 +128,8 @@ class Needs:
     reused: int = 0
     """What a step cache keeps in the machine's memory beside the weights."""
     camera_adapter: int = 0
-    """Weights of the adapter of a transformer that a camera steers. They lie beside its blocks, and are on the device
-    whenever it runs, so they are counted with its working memory."""
+    """Of the weights of a transformer that a camera steers, those of its adapter: they lie beside its blocks, so they are
+    in 16 bit where those are in 8, and on the device whenever it runs."""
 
     def with_step_cache(self, residuals: int, on_cpu: bool) -> Needs:
         """These needs with a step cache that keeps so many residuals, each as large as the hidden states.
@@ -143,8 +143,8 @@ class Needs:
         """The transformer's working memory on one of so many cards that share the tokens."""
         if shares == 1 or not self.hidden_states:
             return self.denoise
-        own = _denoise_bytes(-(-self.hidden_states // shares), EXCHANGED_TENSORS)
-        return own + self.camera_adapter + FIXED_BYTES
+        kept = self.hidden_states if self.camera_adapter else 0  # each card has what the camera adds to all tokens
+        return _denoise_bytes(-(-self.hidden_states // shares), EXCHANGED_TENSORS) + kept + FIXED_BYTES
 
     def working(self, component: str) -> int:
         """The working memory of the phase that `component` runs in."""
@@ -178,8 +178,16 @@ class Needs:
 
     def in_8_bit(self) -> Needs:
         """These needs with the transformers' weights in 8 bit."""
-        first, second = (int(weights * EIGHT_BIT_SHARE) for weights in (self.transformer, self.transformer_2))
+        first, second = (
+            int((weights - self.camera_adapter) * EIGHT_BIT_SHARE) + self.camera_adapter if weights else 0
+            for weights in (self.transformer, self.transformer_2)
+        )
         return replace(self, transformer=first, transformer_2=second, quantized=True)
+
+    def visiting(self, component: str) -> int:
+        """What of a component's weights is on the device at once where its blocks visit it one by one."""
+        beside = self.camera_adapter if component.startswith("transformer") else 0
+        return int((getattr(self, component) - beside) * BLOCK_OFFLOADED_SHARE) + beside
 
     @property
     def experts(self) -> int:
@@ -224,7 +232,7 @@ class Needs:
     @property
     def transformer_block_offloaded(self) -> int:
         """The peak of denoising with a few of the transformer's blocks at a time on the device."""
-        return int(self.expert * BLOCK_OFFLOADED_SHARE) + self.denoise
+        return max(self.visiting("transformer"), self.visiting("transformer_2")) + self.denoise
 
     def vae_alone(self, tile_pixels: int = 0) -> int:
         """The peak of decoding in such tiles with the autoencoder on the device and nothing else."""
@@ -252,11 +260,11 @@ def calculate(
     every: dict[str, Any] = {"text_encoder": 0, "transformer": 0, "vae": 0, **weights}
     decode, another = _decode_bytes(video, hidden_states)
     states = video.tokens * hidden_states.transformer_channels * hidden_states.number_bytes
-    adapter = _camera_adapter_bytes(hidden_states) if follows_camera else 0
+    adapter, kept = (_camera_adapter_bytes(hidden_states), states) if follows_camera else (0, 0)
     return Needs(
         **every,
         encode=FIXED_BYTES,
-        denoise=_denoise_bytes(states, ATTENTION_TENSORS) + adapter + FIXED_BYTES,
+        denoise=_denoise_bytes(states, ATTENTION_TENSORS) + kept + FIXED_BYTES,
         decode=decode + FIXED_BYTES,
         decode_another=another,
         frame_pixels=video.width * video.height,

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .needs import (
-    BLOCK_OFFLOADED_SHARE,
     GATHERING_BYTES,
     TOKEN_CHUNK_BYTES,
     Needs,
@@ -98,8 +97,7 @@ class MemoryPlan:
             if residency is Residency.RESIDENT:
                 total += weights
             elif each == component and residency is Residency.BLOCK_OFFLOADED:
-                kept = self.kept_bytes if each.startswith("transformer") else 0
-                total += int(weights * BLOCK_OFFLOADED_SHARE) + kept
+                total += needs.visiting(each) + (self.kept_bytes if each.startswith("transformer") else 0)
             elif each == component and residency is not Residency.ON_CPU:
                 total += weights
         return total + self.bytes_of_shares(component, needs)
@@ -111,7 +109,7 @@ class MemoryPlan:
         share = (needs.expert if self.one_expert else needs.experts) // self.shares
         if not component.startswith("transformer"):
             return share
-        return share + int(getattr(needs, component) * BLOCK_OFFLOADED_SHARE) + GATHERING_BYTES
+        return share + needs.visiting(component) + GATHERING_BYTES
 
     def _working_bytes(self, component: str, needs: Needs) -> int:
         if component == "vae":

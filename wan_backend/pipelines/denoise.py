@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..loading.camera_transformer import computed_once
 from ..planning.calibrations import Branch
 from . import guidance_interval, source_guidance, step_cache, transfers
 from .conditions import Conditions
@@ -164,7 +165,7 @@ def denoise_in_turn(
     for turn in turns(experts, scheduler.timesteps.tolist(), first + made):
         check(should_stop)
         elsewhere.turn(turn.expert.component)
-        with turn.expert.use() as transformer, checked(_blocks(transformer), should_stop):
+        with turn.expert.use() as transformer, checked(_blocks(transformer), should_stop), computed_once(transformer):
             forward = elsewhere.with_others(skipped.forward(transformer))
             for step in turn.steps:
                 check(should_stop)

@@ -19,6 +19,7 @@ import transformers
 from safetensors import torch as safetensors
 
 from ..loading import devices, matrix_products
+from ..loading.camera_transformer import computed_once
 from ..loading.matrix_products import EightBitProduct, MatrixWidth
 from ..loading.residency import PlacedModel, weights_mark
 from ..loading.wan_model import WanModel
@@ -159,6 +160,7 @@ class OtherCard:
             transformer = stack.enter_context(self._placement.use(message["component"]))
             blocks = [*transformer.blocks, *getattr(transformer, "vace_blocks", [])]
             stack.enter_context(checked(blocks, self._inbox.should_stop))
+            stack.enter_context(computed_once(transformer))
             self._transformer, self._in_use = transformer, stack.pop_all()
         weights = self._weights_of(message["component"])
         self._say(packed({"said": "ready", "number": message["number"], "weights": weights}))

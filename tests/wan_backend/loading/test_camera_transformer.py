@@ -160,3 +160,26 @@ def test_its_adapter_is_on_the_card_while_blocks_visit_it() -> None:
 
     assert {id(weight) for weight in model.control_adapter.parameters()} <= {id(each) for each in offload.outside()}
     assert torch.equal(model(**given, cameras=grouped(cameras()))[0], whole)
+
+
+@torch.no_grad()
+def test_what_a_camera_adds_is_computed_once_in_a_take(monkeypatch) -> None:
+    model, given, shown = transformer("wan2.1"), inputs("wan2.1"), grouped(cameras())
+    later = {**given, "timestep": torch.tensor([311.0])}
+    known = [model(**each, cameras=shown)[0] for each in (given, later)]
+    asked = []
+    rays = camera_transformer.plucker_rays
+    monkeypatch.setattr(camera_transformer, "plucker_rays", lambda *what: asked.append(1) or rays(*what))
+
+    with camera_transformer.computed_once(model):
+        made = [model(**each, cameras=shown)[0] for each in (given, later)]
+        elsewhere = model(**later, cameras=shown.clone())[0]  # as the other branch of guidance has it on another card
+        assert len(asked) == 3, "one for each latent frame"
+        others = shown.flip(2)
+        turned = model(**given, cameras=others)[0]
+        assert len(asked) == 6
+
+    assert all(map(torch.equal, [*made, elsewhere], [*known, known[1]]))
+    assert model.control_adapter.kept is None, "no memory is held after the take"
+    assert torch.equal(model(**given, cameras=others)[0], turned) and not torch.equal(turned, known[0])
+    assert len(asked) == 9 and model.control_adapter.kept is None
