@@ -326,14 +326,11 @@ def camera_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -
     if camera is None or camera.type != "CAMERA":
         return iface_("'{}' is seen by something that is no camera: choose a camera in its scene.").format(strip.name)
     lens: Any = camera.data
-    if lens.type == "ORTHO":
-        return iface_("The camera '{}' is orthographic, and no model can follow that: make it perspective.").format(
-            camera.name
-        )
     if lens.type != "PERSP":
-        return iface_("The camera '{}' is panoramic, and no model can follow that: make it perspective.").format(
-            camera.name
-        )
+        types = lens.bl_rna.properties["type"].enum_items  # "Custom", of a script, is of Blender 4.5 and later
+        return iface_(
+            "The camera '{}' is of the type {}, and no model can follow that: set its type to {}, in its properties."
+        ).format(camera.name, iface_(types[lens.type].name), iface_(types["PERSP"].name))
     return ""
 
 

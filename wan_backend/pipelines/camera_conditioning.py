@@ -26,11 +26,11 @@ MOVES = slice(3, 12, 4)
 
 
 def prepare(job: Preparation) -> Conditions:
-    """The conditions of a take that follows `request.camera` and may begin on `canvas.kept[0]`.
+    """The conditions of a take that follows `request.camera` and may begin on `canvas.kept[0]`, or else `canvas.look`.
 
-    Raises Refusal, Stopped.
+    Which of them a picture of the look becomes goes by the catalogue. Raises Refusal, Stopped.
     """
-    plan, model, picture = job.plan, job.placement.model, job.canvas.kept.get(0)
+    plan, model, picture = job.plan, job.placement.model, job.canvas.kept.get(0, job.canvas.look)
     if job.request.camera is None or not job.request.camera.numbers:
         raise Refusal.of(ProblemKind.BAD_SOURCE, WANTS_CAMERA)
     conditions = text_to_video.start(job)

@@ -121,11 +121,16 @@ def test_a_framed_strip_moves_and_scales_what_is_seen(addon):
     assert module.lens_in_frame(None, (150, 110)) == [1.0, 0.0, 1.0, 0.0]
 
 
-@pytest.mark.parametrize(("kind", "word"), [("ORTHO", "orthographic"), ("PANO", "panoramic"), ("PERSP", "")])
-def test_what_is_no_perspective_is_refused(strip, refusal, kind, word):
-    strip.scene.camera.data.type = kind
+@pytest.mark.parametrize("kind", [item.identifier for item in bpy.types.Camera.bl_rna.properties["type"].enum_items])
+def test_what_is_no_perspective_is_refused_by_the_name_that_blender_shows(strip, refusal, kind):
+    lens = strip.scene.camera.data
+    lens.type = kind
     said = refusal(strip)
-    assert (word in said and "'Camera'" in said) if word else said == ""
+    if kind == "PERSP":
+        assert said == ""
+        return
+    name = {"ORTHO": "Orthographic", "PANO": "Panoramic", "CUSTOM": "Custom"}[kind]
+    assert f"The camera 'Camera' is of the type {name}," in said and "set its type to Perspective" in said
 
 
 def test_what_can_not_be_followed_is_said(strip, refusal, scene, addon):

@@ -87,6 +87,13 @@ def test_a_picture_is_joined_as_the_published_pipelines_join_it(folders) -> None
     assert two.joined[0, :4, :, 0, 0].T.tolist() == [[1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
+def test_a_picture_of_the_look_is_never_dropped(folders) -> None:
+    """Of a model that this catalogue doesn't know, nothing says that the look is its first frame."""
+    for folder in folders.values():
+        kept, look = (prepared(folder, canvas)[0] for canvas in (Canvas({0: PICTURE}), Canvas(look=PICTURE)))
+        assert torch.equal(look.joined, kept.joined) and look.joined.any()
+
+
 def test_without_a_picture_all_of_that_is_zero(folders) -> None:
     one, two = (prepared(folders[name], Canvas())[0] for name in ("camera", "camera_and_picture"))
     assert one.joined.shape == (1, 16, 3, 4, 8) and two.joined.shape == (1, 20, 3, 4, 8)
