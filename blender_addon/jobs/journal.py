@@ -37,6 +37,7 @@ class Journal:
         self._folder = folder
         self._lease = Lease(folder / "owners")
         self._next_touch = 0.0
+        whole_file.prune(folder)
 
     def keep(self, job_id: str, request: TakeRequest, provenance_text: str) -> None:
         """Write the job to the disk; if that fails, a warning is logged. `provenance_text`: see timeline.provenance."""

@@ -73,6 +73,7 @@ class PresetFiles:
         """By file, why it can't be read though it is there: nothing may be written over it then."""
         self.problem = ""
         """What was wrong with a file, in a sentence; empty if nothing was."""
+        whole_file.prune(folder)
 
     def prompts(self) -> list[str]:
         """The prompts, the newest first."""

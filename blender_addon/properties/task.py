@@ -199,9 +199,9 @@ class TaskSettings:
     )
     camera_scale: FloatProperty(
         name="Move Scale",
-        description="How much of the camera's travel the model sees. It was taught with the nearest things about 1.25 "
-        "units from the camera: 1 suits a scene in which they are 1.25 m away, 0.1 one in which they are 12.5 m away. "
-        "Turns and zooms are as they are",
+        description="How much of the camera's travel the model sees. It was taught without a unit: the moves that its "
+        "makers show go forward by 3 units, or sideways by 1.5, in 5 seconds, and at 1, a meter is a unit. If the take "
+        "moves too little, raise it. Turns and zooms are as they are",
         default=1.0,
         min=0.0001,
         soft_min=0.01,

@@ -14,6 +14,7 @@ random_other_card   the process of another one, for random weights
 training_steps      steps of a training, beside a plain loop
 slow_link           from which speed of the bus on block offload is free
 comparison          the table and JSON of a run
+terminal            what is written while it measures
 figures             the file that any of them writes its figures to
 time_and_memory     measures a piece of work
 random_weights      full-size models of random weights

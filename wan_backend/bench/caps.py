@@ -8,7 +8,6 @@ smaller one is tried, and the row says so.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from . import figures
 from .engines import PROMPT, RESIDENT, StepTimes
 from .random_weights import RandomModel
 from .time_and_memory import synchronize
+from .terminal import show
 
 GIB = 1 << 30
 ALL = "all of it resident"
@@ -106,17 +106,17 @@ def run(names: list[str], gib: list[float], file: Path | None = None) -> int:
 
 def _courses(name: str, work: CapWork, model: RandomModel, caps: list[float]) -> Iterator[tuple[str, Course | None]]:
     """Each course by its limit, printed as soon as it is known; None where no plan fits."""
-    _say(f"{name}: {work.width}x{work.height}, {work.frames} frames, {devices.name(model.device)}, {torch.__version__}")
+    show(f"{name}: {work.width}x{work.height}, {work.frames} frames, {devices.name(model.device)}, {torch.__version__}")
     whole = _course(model, work, RESIDENT)
-    _say(_line(ALL, whole, whole))
+    show(_line(ALL, whole, whole))
     yield ALL, whole
     for cap in caps:
         with capped(model.device, cap):
             course = _within(model, work, int(cap * GIB))
         limit = f"{cap:g} GiB"
-        _say(f"  {limit}: no plan fits" if course is None else _line(limit, course, whole))
+        show(f"  {limit}: no plan fits" if course is None else _line(limit, course, whole))
         if course is not None:
-            _say(f"    {course.plan}")
+            show(f"    {course.plan}")
         yield limit, course
 
 
@@ -150,7 +150,7 @@ def _within(model: WanModel, work: CapWork, cap_bytes: int) -> Course | None:
         try:
             return _course(model, work, plan, course)
         except torch.OutOfMemoryError as error:
-            _say(f"    out of memory: {plan}: {str(error)[:150]}")
+            show(f"    out of memory: {plan}: {str(error)[:150]}")
             component = "vae" if course.steps else "transformer" if course.encode else "text_encoder"
         lower = fallbacks.next_smaller_plan(plan, room.needs, component, room.host_bytes, on_cpu=False)
         if lower is None:
@@ -223,8 +223,3 @@ def _line(name: str, course: Course, whole: Course) -> str:
         f" ({course.decode / whole.decode:.2f} times), encode {course.encode:.2f} s, moving {course.load:.1f} s"
         f"{f', after {course.failed_plans} smaller plans' if course.failed_plans else ''}"
     )
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

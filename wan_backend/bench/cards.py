@@ -33,6 +33,7 @@ from ..worker.other_cards import COMMAND, PROCESSOR, VISIBLE, OtherCards
 from . import figures
 from .caps import GIB, capped
 from .engines import EngineRun, Ours, Work, as_request, run_once
+from .terminal import note, show
 
 RANDOM_COMMAND = (sys.executable, "-m", "wan_backend.bench.random_other_card")
 READY_SECONDS, SAY_SECONDS = 900.0, 10.0
@@ -102,13 +103,13 @@ def run(
         "work": vars(work),
         "ways": [],
     }
-    _write(heading(found))
+    show(heading(found))
     try:
         with nullcontext() if gib is None else capped(model.device, gib):
             bench = _Bench(model, work, repeat, others, None if gib is None else int(gib * GIB))
             for way in bench.compared(ways(cards, work.guidance_scale, shards), in_turn=not shards):
                 found["ways"].append(way)
-                _write(row(found["ways"][0], way))
+                show(row(found["ways"][0], way))
                 figures.write(json_file, found)
     finally:
         others.close()
@@ -137,17 +138,6 @@ def row(first: dict[str, Any], way: dict[str, Any]) -> str:
         f"| {way['difference_of_frames']} of 255 | {way['difference_of_latents']:.1e} "
         f"| {way['transformer']} | {way['most_bytes'] / GIB:.1f} |"
     )
-
-
-def _say(line: str) -> None:
-    """How far it is, beside the table."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
-
-
-def _write(lines: str) -> None:
-    sys.stdout.write(lines + "\n")
-    sys.stdout.flush()
 
 
 @dataclass
@@ -196,7 +186,7 @@ class _Bench:
         measured.latents = run_once(engine, run, model.device)
         measured.seconds.append(time.monotonic() - began)
         phases = ", ".join(f"{name} {getattr(run, name).seconds[-1]:.1f}" for name in ("encode", "denoise", "decode"))
-        _say(f"{way.name}: {work.steps} steps made ({phases} s)")
+        note(f"{way.name}: {work.steps} steps made ({phases} s)")
         if model.device.type == "cuda":
             measured.most_bytes = max(measured.most_bytes, torch.cuda.max_memory_reserved(model.device))
         if way.cards > 1:
@@ -226,8 +216,8 @@ class _Bench:
             waited = time.monotonic() - began
             if self.others.are_lost or waited > READY_SECONDS:
                 return False
-            _say(f"{way.name}: the other cards aren't ready after {waited:.0f} s")
-        _say(f"{way.name}: the other cards were ready after {time.monotonic() - began:.1f} s")
+            note(f"{way.name}: the other cards aren't ready after {waited:.0f} s")
+        note(f"{way.name}: the other cards were ready after {time.monotonic() - began:.1f} s")
         return True
 
 

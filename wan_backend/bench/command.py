@@ -24,6 +24,7 @@ from ..protocol.errors import Refusal
 from . import caps, cards, comparison, figures, first_step, slow_link, speed_table, table_rows, training_steps
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .random_weights import TRANSFORMER_CONFIGS, RandomModel
+from .terminal import say
 from .time_and_memory import Measured, Meter
 
 FAILED, CANCELED = 2, 130
@@ -44,8 +45,7 @@ MAX_CARDS = 8
 
 def run(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
-    options = _parser().parse_args(arguments)
-    _check_flags(arguments)
+    options = _options(arguments)
     try:
         code = _run(options)
     except (Refusal, entries.UnknownModel) as error:
@@ -167,28 +167,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_flags(arguments: list[str]) -> None:
-    """End with a sentence if a flag would do nothing."""
+def _options(arguments: list[str]) -> argparse.Namespace:
+    """What the command line says; ends with a sentence if a flag would do nothing."""
     parser = _parser()
-    every = vars(parser.parse_args([]))
+    usual = vars(parser.parse_args([]))
     # What has a value already gets no default: what is None after it wasn't given.
-    parsed = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(every)))
-    given = {name for name, value in vars(parsed).items() if value is not None}
+    parsed = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(usual)))
+    given = {name: value for name, value in vars(parsed).items() if value is not None}
     form = next((name for name in FORMS if name in given), "")
-    known = FORMS[form] | {form} if form else every.keys() - FORMS.keys() - {"gib", "shards"}
-    idle = sorted(f"--{name.replace('_', '-')}" for name in given - known - {"json"})
+    known = FORMS[form] | {form} if form else usual.keys() - FORMS.keys() - {"gib", "shards"}
+    idle = sorted(f"--{name.replace('_', '-')}" for name in given.keys() - known - {"json"})
     if idle:
         beside = f"with --{form.replace('_', '-')}" if form else "without --caps or --cards"
         parser.error(f"{', '.join(idle)} would do nothing {beside}; leave it out")
-
-
-def say(step: str) -> None:
-    """Tell on stderr what is being done, on a terminal in place of what was; "" ends it."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{step}".ljust(70) + ("" if step else "\r"))
-    elif step:
-        sys.stderr.write(f"{step}\n")
-    sys.stderr.flush()
+    return argparse.Namespace(**{**usual, **given})
 
 
 def _some(number: str) -> float:

@@ -30,6 +30,7 @@ from ..storage import compiled_kernels
 from . import figures
 from .engines import Work, as_request
 from .random_weights import RandomModel
+from .terminal import show
 
 WORKS = {
     "1.3B": Work(832, 480, 81, 6, 1.0, 8.0),
@@ -76,9 +77,9 @@ def run(names: Sequence[str], device: torch.device, file: Path | None = None) ->
         with tempfile.TemporaryDirectory() as folder:
             model, began = Path(folder, "model"), time.perf_counter()
             bytes_written = write(name, model, device)
-            _say(f"{name}: {bytes_written / 1e9:.1f} GB written in {time.perf_counter() - began:.0f} s")
+            show(f"{name}: {bytes_written / 1e9:.1f} GB written in {time.perf_counter() - began:.0f} s")
             courses = measured(model, WORKS[name], Path(folder, "state"), device)
-            _say(_table(courses))
+            show(_table(courses))
             found["courses"][name] = {day: asdict(course) for day, course in courses.items()}
             figures.write(file, found)
     return 0
@@ -157,11 +158,6 @@ def _table(courses: dict[str, Course]) -> str:
         phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in (course.phases or {}).items() if seconds)
         lines.append(f"| {name}, its phases | {phases} |")
     return "\n".join(lines)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def main(arguments: list[str] | None = None) -> int:

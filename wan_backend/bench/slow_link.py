@@ -8,7 +8,6 @@ long as the slow link would take. On the CPU, where there is no link, it is the 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import Sampler
 from . import figures
 from .engines import RESIDENT, StepTimes, Work, as_request
+from .terminal import show
 
 GB = 1_000_000_000
 USUAL_SPEEDS = (3.0, 6.0, 12.0, 25.0, 50.0)
@@ -168,7 +168,7 @@ def run(model: WanModel, work: Work, gigabytes_per_second: Sequence[float], file
     with placement.use("transformer") as transformer:
         seconds = _forward_seconds(model, transformer, conditions, work)
     size = f"{work.width}x{work.height}, {work.frames} frames"
-    _say(f"{model.folder.name} on {devices.name(model.device)}, {size}: {seconds:.3f} s with all blocks on the device")
+    show(f"{model.folder.name} on {devices.name(model.device)}, {size}: {seconds:.3f} s with all blocks on the device")
     transformer.to("cpu")
     devices.release(model.device)
     found: dict[str, Any] = {
@@ -200,7 +200,7 @@ def _one_share(
     with_blocks.enter(room)
     forward = OffloadedForward(sizes, with_blocks.staying, seconds / len(sizes))
     _undo(transformer)
-    _say(
+    show(
         f"\n{share:.0%} of the blocks on the device, {forward.link_bytes / GB:.2f} GB a forward over the link; "
         f"free from {forward.free_from() / GB:.3g} GB/s on\n\n"
         "| link, GB/s | one forward, s | times | measured, s |\n|---|---|---|---|"
@@ -210,7 +210,7 @@ def _one_share(
         expected = forward.seconds(speed)
         measured = _measured(model, transformer, conditions, work, room, speed)
         shown = "-" if measured is None else f"{measured:.3f}"
-        _say(f"| {speed / GB:g} | {expected:.3f} | {expected / seconds:.2f} | {shown} |")
+        show(f"| {speed / GB:g} | {expected:.3f} | {expected / seconds:.2f} | {shown} |")
         rows.append({"gigabytes_per_second": speed / GB, "seconds": expected, "measured_seconds": measured})
     return {
         "staying": share,
@@ -254,8 +254,3 @@ def _forward_seconds(model: WanModel, transformer: Any, conditions: Conditions, 
         after_step=lambda _step: steps.note(),
     )
     return min(steps.seconds)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

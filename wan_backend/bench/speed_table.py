@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -40,6 +39,7 @@ from .random_weights import RandomModel
 from .table_errors import AutoencoderErrors, Flows, of_autoencoder
 from .table_rows import EIGHT_BIT_SUFFIX, WORKS, TableWork
 from .time_and_memory import Measured, Meter, synchronize
+from .terminal import show
 
 
 @dataclass
@@ -93,7 +93,7 @@ def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) 
         "diffusers": diffusers.__version__,
         "date": time.strftime("%Y-%m-%d"),
     }
-    _say(f"{about['card']}, torch {about['torch']}, diffusers {about['diffusers']}, {about['date']}")
+    show(f"{about['card']}, torch {about['torch']}, diffusers {about['diffusers']}, {about['date']}")
     results: dict[str, TableResult] = {}
     model: WanModel | None = None
     held = ""
@@ -108,7 +108,7 @@ def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) 
                 devices.release(device)
                 model, held = _model(row, models_folders, device), row.random
             results[name] = result = measured(name, row, model, Path(state), exact)
-            _say(f"{table([result])}\n({name} took {time.perf_counter() - began:.0f} s to measure.)\n")
+            show(f"{table([result])}\n({name} took {time.perf_counter() - began:.0f} s to measure.)\n")
             figures.write(file, {**about, "rows": [asdict(each) for each in results.values()]})
     return 0
 
@@ -132,7 +132,7 @@ def measured(name: str, row: TableWork, model: WanModel, state: Path, exact: Tab
         return result
     result.kernels = Ours(model, work, state / KERNELS_FILE).placement.kernels.description
     _measure_ours(row, work, model, state, result)
-    _say(_ours_so_far(name, result))
+    show(_ours_so_far(name, result))
     _measure_stock(row, work, model, result)
     if row.errors:
         result.stock.error, result.ours.error = Flows(model, row).errors(model)
@@ -320,8 +320,3 @@ def _timed(phase: str, stock: float, ours: float, stock_bytes: int = 0, our_byte
 
 def _both(what: str, stock: object, ours: object) -> str:
     return f"{what} | {stock} | {ours} | | | |"
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()

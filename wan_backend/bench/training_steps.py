@@ -8,7 +8,6 @@ is tried, as in a training, and the row says so. `tiny` is for seeing that each 
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -38,6 +37,7 @@ from . import figures
 from .caps import GIB, capped
 from .random_weights import TRANSFORMER_CONFIGS, made_on, restore_fp32
 from .time_and_memory import synchronize
+from .terminal import show
 
 RANK = 32
 LEFT_OUT = 1
@@ -110,14 +110,14 @@ def run(names: list[str], device: torch.device, file: Path | None = None) -> int
     found = {}
     for name in names or [each for each in WORKS if each != "tiny"]:
         work = WORKS[name]
-        _say(f"{name}: {work.frames} frames of {work.width}x{work.height}, rank {RANK}, {devices.name(device)}, "
+        show(f"{name}: {work.frames} frames of {work.width}x{work.height}, rank {RANK}, {devices.name(device)}, "
              f"torch {torch.__version__}, diffusers {diffusers.__version__}")  # fmt: skip
         rows: list[TrainingRow] = []
         for row in _measured(work, device):
             rows.append(row)
             plain = [each for each in rows if each.name in (PLAIN, PLAIN_16_BIT)]
             best = min((each.seconds for each in plain), default=0.0)
-            _say(_line(row, best, min((each.allocated_bytes for each in plain), default=0)))
+            show(_line(row, best, min((each.allocated_bytes for each in plain), default=0)))
             found[name] = [asdict(each) for each in rows]
             figures.write(file, {"device": devices.name(device), "rows": found})  # what was measured stays
     return 0
@@ -171,7 +171,7 @@ def _unless_out_of_memory(name: str, device: torch.device, measure: Callable[[],
     finally:
         devices.release(device)
     devices.release(device)  # only here is the error gone, and with its traceback its tensors
-    _say(f"  {name}: {words}")
+    show(f"  {name}: {words}")
     return None
 
 
@@ -282,8 +282,3 @@ def _line(row: TrainingRow, best: float, least: int) -> str:
     gib = f", {row.allocated_bytes / GIB:.2f} GiB ({row.reserved_bytes / GIB:.2f} reserved)" if least else ""
     ours = f" ({ratio:.2f}x as fast as the faster plain loop{share})" if row.name.startswith(OURS) else ""
     return f"  {row.name:<30} {row.seconds:.3f} s a step{gib}{ours} {row.memory}{ways}"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

@@ -187,7 +187,13 @@ def _add_doctor(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder")
     add_transformer_argument(verb)
-    verb.add_argument("--state", type=Path, help="a server's folder of queue and logs")
+    verb.add_argument("--state", type=Path, metavar="FOLDER", help="a server's folder of queue and logs")
+    verb.add_argument(
+        "--findings",
+        type=Path,
+        metavar="FOLDER",
+        help="a server's folder of what helps later takes, if it has one of its own (the folder of the queue)",
+    )
     add_cluster_arguments(verb)
 
 

@@ -1,7 +1,8 @@
 """Runs `calibrate`: measures what the step cache needs to know of a model, on takes that are thrown away.
 
 A take is made for each number of steps that the model's qualities have, and for a control model whose trunk makes text
-to video alone also one with a control. What was measured is kept in the server's state folder, for all later takes.
+to video alone also one with a control. What was measured is kept in the server's state folder, for all later takes; the
+takes also use what that folder has of earlier ones, as the kernels that were tried.
 """
 
 from __future__ import annotations
@@ -20,15 +21,13 @@ from pathlib import Path
 from ..catalogue import entries
 from ..catalogue.architecture import Architecture
 from ..catalogue.entries import DISTILLED_SAMPLERS, ModelEntry
-from ..planning.calibrations import Calibrations
 from ..planning.skipped_work import MIN_CALIBRATED_STEPS
 from ..protocol import ProtocolError, Refusal
 from ..protocol.media import CALIBRATIONS_FILE
 from ..protocol.messages import JobState, Quality, Role, Source, StepCache, SubmitParams, TakeRequest, Task
-from ..storage import private_files
-from ..storage.disk_errors import reason
+from ..storage.guarded_files import Stamp, regular_stamp
 from . import generate
-from .serve_child import ServeChild
+from .serve_child import ServeChild, why_unwritable
 
 FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
 PICTURE_FILE = "picture.png"
@@ -41,6 +40,9 @@ def main(options: argparse.Namespace) -> int:
     room = None
     try:
         entry = entries.entry(options.model)
+        unusable = why_unwritable(options.state)
+        if unusable:
+            raise ValueError(f"--state {options.state} can't be used ({unusable}); choose another folder.")
         room = Path(tempfile.mkdtemp(prefix="wan-calibrate-"))
         requests = list(build_requests(options, entry, room))
         for folder in (STATE, TAKES):
@@ -51,10 +53,13 @@ def main(options: argparse.Namespace) -> int:
         if isinstance(error, OSError):
             return generate.exit_with(generate.no_temporary_folder(error), NOT_STARTED)
         return generate.exit_with(str(error), REFUSED)
+    file = options.state.absolute() / CALIBRATIONS_FILE
+    before = _written(file)
     code = _measure(options, room, requests)
-    measured = Calibrations(room / STATE / CALIBRATIONS_FILE)
-    if not code or measured.count():  # what the takes before an end have measured holds as well
-        code = _keep(options.state, measured, room / STATE) or code
+    if _written(file) != before:  # what the takes before an end have measured holds as well
+        sys.stdout.write(f"{file}\n")
+    elif not code:
+        code = generate.exit_with(f"Nothing was measured; see the logs in {room / STATE}.", FAILED)
     if code != FAILED:  # else the logs are still wanted
         shutil.rmtree(room, ignore_errors=True)
     return code
@@ -123,7 +128,7 @@ def picture(width: int, height: int) -> bytes:
 
 def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest]) -> int:
     try:
-        with ServeChild(room / STATE, options) as server:
+        with ServeChild(room / STATE, options, options.state) as server:
             for number, request in enumerate(requests, start=1):
                 sys.stderr.write(f"Take {number} of {len(requests)}: {request.steps} steps\n")
                 job = server.call("submit", SubmitParams(uuid.uuid4().hex, request))
@@ -143,15 +148,9 @@ def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest
     return 0
 
 
-def _keep(folder: Path, measured: Calibrations, state: Path) -> int:
-    """Put what was measured into the state folder of the server that is to use it."""
-    file = folder.absolute() / CALIBRATIONS_FILE
-    if not measured.count():
-        return generate.exit_with(f"Nothing was measured; see the logs in {state}.", FAILED)
+def _written(file: Path) -> Stamp | None:
+    """What tells one writing of the file from another; None if it isn't there."""
     try:
-        private_files.make_folder(file.parent)
-        Calibrations(file).add_all_of(measured)
-    except OSError as error:
-        return generate.exit_with(f"{file} can't be written ({reason(error)}).", REFUSED)
-    sys.stdout.write(f"{file}\n")
-    return 0
+        return regular_stamp(file)
+    except OSError:
+        return None

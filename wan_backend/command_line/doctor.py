@@ -24,7 +24,10 @@ def main(options: argparse.Namespace) -> int:
     planner = Planner(folders, None, answers=TransformerAnswers(remembered, dict(options.transformer)))
     survey = planner.library.refresh()
     findings = diagnosis.examine(
-        options.state, planner.rows(), None, folders, survey=survey, cluster=cluster_of(options)
+        *(options.state, planner.rows(), None, folders),
+        survey=survey,
+        cluster=cluster_of(options),
+        findings_folder=options.findings,
     )
     sys.stdout.write(json.dumps(in_english(to_json(findings)), indent=1) + "\n" if options.json else lines(findings))
     return 0 if all(finding.good or finding.not_downloaded for finding in findings) else 1

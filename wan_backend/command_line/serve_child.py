@@ -8,6 +8,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,7 +20,9 @@ from ..protocol.endpoint import Endpoint
 from ..protocol.errors import GONE, REFUSED
 from ..protocol.messages import HelloParams, Nothing, Problem
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS
+from ..server.serve import own_state_folder
 from ..server.worker_process import environment, own_group
+from ..storage.byte_sizes import existing_ancestor
 from ..storage.disk_errors import reason
 
 PING_SECONDS = 15.0
@@ -36,8 +39,17 @@ class ServeChild:
     def __init__(self, state: Path, options: argparse.Namespace, findings: Path | None = None) -> None:
         """Start it with the machine's flags in `options`. Raises ProtocolError.
 
-        What helps later takes is kept in `findings`; without it in `state`.
+        What helps later takes is kept in `findings`; without it in `state`. It is an error if a folder that somebody
+        named can't be written; of the person's own it is only said.
         """
+        unusable = None if findings is None else why_unwritable(findings)
+        if unusable and findings != own_state_folder():
+            raise ProtocolError(GONE, f"--state {findings} can't be used ({unusable}); choose another folder.")
+        if unusable:
+            sys.stderr.write(
+                f"{findings} can't be written ({unusable}): nothing is kept that would help later takes.\n"
+            )
+            findings = None
         self._errors = state / ERRORS_FILE
         command = [sys.executable, "-m", "wan_backend", "serve", "--state", str(state), *_flags(options)]
         command += [] if findings is None else ["--findings", os.path.abspath(findings)]
@@ -146,6 +158,15 @@ class ServeChild:
                 for line in self._endpoint.lines(chunk):
                     self._lines.put(line)
         self._lines.put(None)
+
+
+def why_unwritable(folder: Path) -> str:
+    """Why nothing can be kept in the folder, or where it is to be made; empty if it can."""
+    try:
+        with tempfile.TemporaryFile(dir=existing_ancestor(folder.absolute())):
+            return ""
+    except OSError as error:
+        return reason(error)
 
 
 def _as_refusal(error: ProtocolError) -> ProtocolError:

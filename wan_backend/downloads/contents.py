@@ -129,6 +129,8 @@ class Contents:
             if self.lender
             else []
         )
+        if self.listing.licence.lower() not in self.entry.licence.lower():
+            notes.append(Sentence("Its page on the hub names the license {licence} now.", licence=self.listing.licence))
         return DownloadPlan(
             model=self.entry.id,
             label=self.entry.label,

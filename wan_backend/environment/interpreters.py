@@ -81,7 +81,9 @@ def _candidates(version: str) -> Iterator[str]:
         found = _ask_launcher(launcher, version)
         if found:
             yield found
-    for root in (Path.home() / ".pyenv" / "versions", Path.home() / ".local" / "share" / "uv" / "python"):
+    home = Path(os.path.expanduser("~"))  # which stays "~" where the person has no home
+    roots = (home / ".pyenv" / "versions", home / ".local" / "share" / "uv" / "python")
+    for root in roots if home.is_absolute() else ():
         for folder in sorted(root.glob(f"*{version}*"), reverse=True):
             for name in ("bin/python3", "python.exe"):
                 if (folder / name).exists():

@@ -170,7 +170,7 @@ def _files_of_pip(around: Mapping[str, str]) -> list[Path]:
     named = around.get("PIP_CONFIG_FILE", "")
     if named == os.devnull:
         return []
-    home = Path(around.get("HOME") or Path.home())
+    home = Path(around.get("HOME") or os.path.expanduser("~"))  # which stays so where the person has no home
     if sys.platform == "win32":
         shared = [Path(around.get("PROGRAMDATA", "C:/ProgramData"), "pip", "pip.ini")]
         own = [home / "pip" / "pip.ini", Path(around.get("APPDATA") or home / "AppData/Roaming", "pip", "pip.ini")]

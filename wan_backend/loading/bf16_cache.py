@@ -2,13 +2,15 @@
 
 A copy is a folder as diffusers saves a component, with the names of its source, and loads as that does. It is made in a
 folder beside, shard by shard, and renamed when it is whole and on the disk; it is believed as long as its source's
-files are the same. The first time that it's used after the machine was started again, its files are compared with
+files are the same. These are part of its own name: several machines may keep their copies in one folder, and have
+different models in the same place. The first time that it's used after the machine was started again, its files are compared with
 their checksums: what a power cut left of one would make other frames, and nobody would see why. All of them may be
 deleted at any time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -38,6 +40,8 @@ SOURCE_NOTE = "source.json"
 BEGUN = ".begun"
 ELSEWHERE_SECONDS = 3600.0
 """A copy to which another machine has added no file for so long isn't being made any more."""
+UNUSED_SECONDS = 60 * 86400.0
+"""A copy of another machine that nothing has loaded for so long is given up: whether its source is there, nobody sees."""
 CHECKED = "checked"
 """Written once the checksums were compared, after the machine was started anew since the copy was made."""
 
@@ -55,8 +59,10 @@ def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
         size_bytes = _bytes_in_32_bit(files)
         if size_bytes < MIN_BYTES:
             return source
-        copy = _copy_folder(copies, source, kept)
+        copy = _copy_folder(copies, source, kept, stamp)
         if _is_of(copy, stamp) and _is_whole(copy):
+            with contextlib.suppress(OSError):
+                os.utime(copy / SOURCE_NOTE)
             return copy
         copies.mkdir(parents=True, exist_ok=True)
         _sweep(copies)
@@ -74,15 +80,15 @@ def kept_copy(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
     """The folder that `place` would most probably give without making anything: the copy, or `source` itself."""
     if copies is None:
         return source
-    copy = _copy_folder(copies, source, kept)
     try:
+        copy = _copy_folder(copies, source, kept, _stamp(_weight_files(source)))
         return copy if copy.is_dir() else source
     except OSError:  # somebody else's folder, as one that root has made
         return source
 
 
-def _copy_folder(copies: Path, source: Path, kept: tuple[str, ...]) -> Path:
-    return copies / hashlib.sha256(json.dumps([str(source), sorted(kept)]).encode()).hexdigest()[:16]
+def _copy_folder(copies: Path, source: Path, kept: tuple[str, ...], stamp: list[list[object]]) -> Path:
+    return copies / hashlib.sha256(json.dumps([str(source), sorted(kept), stamp]).encode()).hexdigest()[:16]
 
 
 def _weight_files(source: Path) -> list[Path]:
@@ -136,17 +142,23 @@ def _boot() -> str:
 
 
 def _sweep(copies: Path) -> None:
-    """Remove the copies of what is there no more, and what a worker left that was killed over one."""
+    """Remove the copies that nobody will load again, and what a worker left that was killed over one."""
     for copy in copies.iterdir():
-        try:
-            source = Path(json.loads((copy / SOURCE_NOTE).read_bytes())["source"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            source = copies / "nothing"
-        if _is_being_made(copy):
-            continue
-        if not source.is_dir() or BEGUN in copy.name:
+        if not _is_being_made(copy) and (BEGUN in copy.name or _is_forgotten(copy)):
             log.info("%s is removed", copy)
             shutil.rmtree(copy, ignore_errors=True)
+
+
+def _is_forgotten(copy: Path) -> bool:
+    """Whether its source is there no more, or has changed; of another machine's, whether it wasn't loaded for long."""
+    try:
+        note = json.loads((copy / SOURCE_NOTE).read_bytes())
+        source, stamp, host = Path(note["source"]), note["stamp"], note["host"]
+        if host != socket.gethostname():
+            return time.time() - (copy / SOURCE_NOTE).stat().st_mtime > UNUSED_SECONDS
+        return not source.is_dir() or _stamp(_weight_files(source)) != stamp
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # damaged, or an earlier version's, whose names
+        return True  # nothing looks for
 
 
 def _is_being_made(copy: Path) -> bool:
@@ -176,7 +188,8 @@ def _make(source: Path, files: list[Path], stamp: list[list[object]], copy: Path
         digests = {file.name: _digest(file) for file in begun.iterdir()}
         for name in digests:
             _flush(begun / name)
-        note = {"source": str(source), "stamp": stamp, "boot": _boot(), "sha256": digests}
+        host = socket.gethostname()
+        note = {"source": str(source), "stamp": stamp, "host": host, "boot": _boot(), "sha256": digests}
         whole_file.write(begun / SOURCE_NOTE, json.dumps(note).encode("ascii"), flushed=True)
         whole_file.sync_folder(begun)
         begun.rename(copy)

@@ -98,18 +98,6 @@ class Calibrations:
         """How many there are."""
         return len(self._read())
 
-    def add_all_of(self, other: Calibrations) -> None:
-        """Keep those of another file, too. Raises OSError."""
-        for entry in other._read():
-            written = entry.get("of")
-            try:
-                key = CalibrationKey(**{**written, "sampler": Sampler(written["sampler"])})  # type: ignore[index,dict-item]
-            except (LookupError, TypeError, ValueError):
-                continue  # of another version
-            found = _parse(entry, key.steps)
-            if found is not None:
-                self.record(key, found)
-
     def _read(self) -> list[dict[str, Any]]:
         if self._file is None:
             return []

@@ -39,7 +39,7 @@ CLUSTER_SECONDS = 120.0
 DISK_SECONDS = 10.0
 """Time that a models folder may take to answer: a share that hangs is reported, and not waited for."""
 BF16_CACHE_FOLDER = "copies"
-"""The folder of the bf16 cache in the state folder."""
+"""The folder of the bf16 cache in the folder of what helps later jobs."""
 COMFORTABLE_BYTES = 20_000_000_000
 CHOOSE_ANOTHER = Sentence("Create it, fix its permissions, or choose another.")
 MARKS = Finding(
@@ -63,13 +63,17 @@ def examine(
     survey: Survey | None = None,
     workers: Sequence[WorkerStatus] = (),
     cluster: ClusterWish | None = None,
+    findings_folder: Path | None = None,
 ) -> list[Finding]:
     """All findings; takes seconds if no worker is up to be asked. `survey`: what the models folders hold.
 
     `workers` are all that the server has, where there are several. `cluster`: the one that they are to be on.
+    `findings_folder` is where what helps later jobs is kept, if not in the state folder.
     """
-    state = [] if state_folder is None else [_folder(state_folder), _kept(state_folder)]
-    copies = [] if state_folder is None else _copies(state_folder / BF16_CACHE_FOLDER)
+    kept_folder = findings_folder or state_folder
+    state = [] if state_folder is None else [_folder(state_folder)]
+    state += [] if kept_folder is None else [_kept(state_folder, kept_folder)]
+    copies = [] if kept_folder is None else _copies(kept_folder / BF16_CACHE_FOLDER)
     torch, found = _torch(worker)
     card = GraphicsCard.of(found, memory_budget_bytes)
     folders = [_models_folder(folder) for folder in models_folders]
@@ -251,9 +255,9 @@ def _folder(state_folder: Path) -> Finding:
     )
 
 
-def _kept(state_folder: Path) -> Finding:
-    prompts = _size(state_folder.glob(f"{PROMPTS_FOLDER}/*"))
-    steps = _size(state_folder.glob(f"jobs/*/{WORK_FOLDER}/*"))
+def _kept(state_folder: Path | None, kept_folder: Path) -> Finding:
+    prompts = _size(kept_folder.glob(f"{PROMPTS_FOLDER}/*"))
+    steps = 0 if state_folder is None else _size(state_folder.glob(f"jobs/*/{WORK_FOLDER}/*"))
     sentence = Sentence(
         "{prompts} of encoded prompts, {steps} of finished steps of jobs that have no take yet; "
         "clearing the jobs deletes those steps.",

@@ -59,7 +59,9 @@ class Handlers:
         downloads: Downloads,
         fetch: DownloadCommand,
         leave: Callable[[str], None],
+        findings_folder: Path,
     ) -> None:
+        self._findings_folder = findings_folder
         self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox
         self._queue, self._planning, self._runner, self._seats = queue, planning, runner, seats
         self._downloads, self._fetch = downloads, fetch
@@ -242,7 +244,8 @@ class Handlers:
                 planning.models_folders,
                 planning.memory_budget_bytes,
             )
-            return m.DoctorResult(diagnosis.examine(*arguments, survey=survey, workers=workers))
+            found = diagnosis.examine(*arguments, survey=survey, workers=workers, findings_folder=self._findings_folder)
+            return m.DoctorResult(found)
 
         return self._in_thread("doctor", examine)
 

@@ -41,7 +41,7 @@ from ..protocol.messages import (
 )
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..protocol.workers import is_card_id
-from ..storage import compiled_kernels, private_files
+from ..storage import compiled_kernels, private_files, whole_file
 from ..storage.disk_errors import reason
 from . import cards, log_files, looks, stay, worker_process
 from .cards import Card
@@ -474,7 +474,7 @@ class Server:
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         self._handlers = Handlers(
             *(options.state, log_file, self._inbox, self._queue, self._planning, self._runner, self._seats),
-            *(self._downloads, fetch, self._leave),
+            *(self._downloads, fetch, self._leave, options.kept),
         )
         self._find_cards()
 
@@ -552,6 +552,9 @@ class Server:
         """See to what earlier servers left, beside everything else."""
         compiled_kernels.prune(self._kept)
         looks.prune(self._state)
+        with contextlib.suppress(OSError):
+            for folder in (self._kept, self._state, *filter(Path.is_dir, self._state.iterdir())):
+                whole_file.prune(folder)
         private_files.tighten_all(self._state)
 
     def _take_one(self) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -22,7 +23,10 @@ TEMPORARY_SUFFIX = ".tmp"
 left are worth nothing."""
 MAX_OWN_JSON_BYTES = 64 << 20
 """No file of the queue or of a take comes near it; a larger one is none of them, and must not fill the memory."""
+LEFT_SECONDS = 3600.0
+"""A file that was begun so long ago isn't being written any more."""
 SEAL_BYTES = 32
+_TEMPORARY = re.compile(r"\.json\.[a-z0-9_]{8}" + re.escape(TEMPORARY_SUFFIX) + "$")
 REPLACE_TRIES = 5
 """On Windows a virus scanner may hold a file for a moment."""
 
@@ -70,6 +74,15 @@ def write_json(file: Path, value: Any, flushed: bool = True) -> None:
     write(file, content, flushed=flushed, unfinished=Path(temporary))
     if flushed:
         sync_folder(file.parent)
+
+
+def prune(folder: Path) -> None:
+    """Remove what writers of JSON left right in `folder` when they were killed long ago. Never raises."""
+    with contextlib.suppress(OSError):
+        for place in os.scandir(folder):
+            if _TEMPORARY.search(place.name) and time.time() - place.stat().st_mtime > LEFT_SECONDS:
+                with contextlib.suppress(OSError):
+                    os.unlink(place.path)
 
 
 def read_json(file: Path, max_bytes: int = MAX_OWN_JSON_BYTES) -> Any:

@@ -20,6 +20,7 @@ from wan_backend.library.locate import LocatedModel
 from wan_backend.planning import machine_steps
 from wan_backend.planning.calibrations import Branch, Calibration, CalibrationKey, Calibrations
 from wan_backend.planning.draft import Inventory
+from wan_backend.protocol.errors import GONE, ProtocolError
 from wan_backend.protocol.media import CALIBRATIONS_FILE
 from wan_backend.protocol.messages import Sampler, StepCache, TakeRequest, Task
 
@@ -87,23 +88,41 @@ def test_a_worker_that_measures_nothing_is_said(tmp_path, capsys):
     worker = ["--worker-command", json.dumps([sys.executable, str(FAKE_WORKER)])]
     assert arguments.run(["calibrate", "embedded", *flags, *worker]) == calibrate.FAILED
     assert "Nothing was measured" in capsys.readouterr().err
-    assert not (tmp_path / "state").exists()
+    assert not (tmp_path / "state" / CALIBRATIONS_FILE).exists()
 
 
 @pytest.mark.parametrize("code", [calibrate.CANCELED, calibrate.FAILED, 0])
 def test_what_was_measured_before_an_end_is_kept(tmp_path, capsys, monkeypatch, code):
     key, found = CalibrationKey("model", 2, Sampler.UNIPC, 3.0), Calibration({Branch.PROMPT: [1.0, 0.9]}, [0])
 
-    def ends_after_one_take(_options, room, _requests):
-        Calibrations(room / "state" / CALIBRATIONS_FILE).record(key, found)
+    def ends_after_one_take(options, _room, _requests):
+        Calibrations(options.state / CALIBRATIONS_FILE).record(key, found)
         return code
 
     monkeypatch.setattr(calibrate, "_measure", ends_after_one_take)
     assert arguments.run(["calibrate", "embedded", "--state", str(tmp_path / "state")]) == code
     assert capsys.readouterr().out.strip() == str(tmp_path / "state" / CALIBRATIONS_FILE)
     assert Calibrations(tmp_path / "state" / CALIBRATIONS_FILE).find(key) == found
-    if sys.platform != "win32":
-        assert not (tmp_path / "state").stat().st_mode & 0o077, "it is the folder of a queue"
+
+
+def test_the_takes_use_what_the_server_has_found_out(tmp_path, monkeypatch):
+    """Else kernels are tried anew, and 16-bit copies made anew, in a folder that is thrown away."""
+    given = []
+
+    def started(_state, _options, findings=None):
+        given.append(findings)
+        raise ProtocolError(GONE, "enough")
+
+    monkeypatch.setattr(calibrate, "ServeChild", started)
+    assert arguments.run(["calibrate", "embedded", "--state", str(tmp_path / "state")]) == calibrate.NOT_STARTED
+    assert given == [tmp_path / "state"]
+
+
+def test_a_folder_that_can_not_be_written_is_said_before_anything_is_measured(tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(calibrate, "_measure", lambda *_: pytest.fail("measured"))
+    assert arguments.run(["calibrate", "embedded", "--state", str(tmp_path / "file")]) == calibrate.REFUSED
+    assert f"--state {tmp_path / 'file'} can't be used" in capsys.readouterr().err
 
 
 @pytest.mark.long

@@ -168,12 +168,19 @@ def test_disks_without_links(hub, monkeypatch, links):
     assert set(hub.names()) == {"model_index.json"}
 
 
+def test_a_license_that_is_another_one_now_is_said_before(hub, monkeypatch):
+    listing = hub.listing
+    monkeypatch.setattr(hub, "listing", lambda repo: {**listing(repo), "cardData": {"license": "cc-by-nc-4.0"}})
+    plan = model_download.plan(SMALL, [])
+    assert plan.licence == "Apache-2.0" and plan.notes == ["Its page on the hub names the license cc-by-nc-4.0 now."]
+
+
 def test_the_plan_says_everything_before(hub, cache):
     plan = model_download.plan(SMALL, [])
     encoder = len(hub.repos[CONTROL.repo][ENCODER])
     assert plan.fetch_bytes == plan.total_bytes > encoder and plan.problem is None
     assert plan.licence == "Apache-2.0" and plan.licence_url == f"{hub.url}/{SMALL.repo}/blob/main/LICENSE.txt"
-    assert plan.folder == str(cache) and plan.free_bytes > 0
+    assert plan.folder == str(cache) and plan.free_bytes > 0 and plan.notes == []
     assert {file.repo for file in plan.files if file.name.startswith("text_encoder/")} == {CONTROL.repo}
     assert hub.names() == ["model_index.json"] and not cache.exists()
 

@@ -104,6 +104,20 @@ def test_finds_a_python_of_each_kind_or_none() -> None:
     assert interpreters.ask("/no/such/python") is None
 
 
+def test_a_person_without_a_home_has_no_python_there(tmp_path, monkeypatch) -> None:
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    monkeypatch.setattr(interpreters.os.path, "expanduser", lambda path: path)  # as it leaves it then
+    monkeypatch.setattr(interpreters.shutil, "which", lambda _: None)
+    planted = tmp_path / "~" / ".pyenv" / "versions" / "3.1.0" / "bin"
+    planted.mkdir(parents=True)
+    (planted / "python3").touch()
+    monkeypatch.chdir(tmp_path)
+    assert list(interpreters._candidates("3.1")) == [], "nor one in a folder that is called so"
+
+
 @pytest.mark.parametrize("wish", ["cpu", "cuda", "rocm", "mps", "auto"])
 def test_every_build_says_what_it_fetches(wish: str) -> None:
     assert torch_build.choose(wish).download_bytes > 100_000_000

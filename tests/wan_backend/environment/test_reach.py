@@ -74,3 +74,11 @@ def test_pips_files_are_read_as_pip_does(tmp_path: Path) -> None:
     instead = reach.pip_settings({**around, "PIP_CONFIG_FILE": str(named)})
     assert "global.proxy='http://proxy:1'" in instead and "own" not in instead
     assert reach.pip_settings({"HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}) == ""
+
+
+def test_a_person_without_a_home_has_files_of_pip_all_the_same(monkeypatch) -> None:
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    assert reach._files_of_pip({})

@@ -71,6 +71,33 @@ def test_a_source_that_changed_is_copied_anew(folder, copies):
     assert len(list(copies.iterdir())) == 1
 
 
+def test_machines_with_different_models_in_one_place_share_no_copy(folder, copies, monkeypatch):
+    """As where a home is shared and the disk with the models isn't."""
+    file = folder / WEIGHTS
+    own = {}
+    for host, value in (("one", 3.0), ("two", 5.0)):
+        monkeypatch.setattr(bf16_cache.socket, "gethostname", lambda host=host: host)
+        weights = load_file(file)
+        save_file({**weights, "proj_out.bias": torch.full_like(weights["proj_out.bias"], value)}, file)
+        own[host] = file.read_bytes(), file.stat().st_mtime_ns
+        assert torch.all(load(folder, copies).proj_out.bias == value)
+    made = {copy: copy.stat().st_mtime_ns for copy in copies.iterdir()}
+    assert len(made) == 2, "neither machine has removed the other's"
+
+    file.write_bytes(own["one"][0])
+    os.utime(file, ns=(own["one"][1],) * 2)
+    monkeypatch.setattr(bf16_cache.socket, "gethostname", lambda: "one")
+    assert torch.all(load(folder, copies).proj_out.bias == 3)
+    model = WanModel(folder, torch.device("cpu"), Precision(HALF, HALF, HALF), copies=copies)
+    kept = model.weight_files("transformer")[0].parent
+    assert kept in made and {copy: copy.stat().st_mtime_ns for copy in copies.iterdir()} == made, "none is made anew"
+
+    for note in copies.glob("*/source.json"):
+        os.utime(note, (1000.0, 1000.0))
+    load(folder, copies, "vae")  # makes one more, and looks through the others
+    assert kept.is_dir() and len([copy for copy in made if copy.is_dir()]) == 1, "the other's was unused for long"
+
+
 def test_shards_are_copied_shard_by_shard(folder, copies):
     without = load(folder, None).state_dict()
     weights = load_file(folder / WEIGHTS)

@@ -39,16 +39,6 @@ def test_a_new_one_replaces_the_old_and_the_oldest_go(tmp_path, monkeypatch):
     assert [kept.find(key) for key in keys] == [None, FOUND, other]
 
 
-def test_those_of_another_file_are_added(tmp_path):
-    one, two = Calibrations(tmp_path / "1.json"), Calibrations(tmp_path / "2.json")
-    one.record(KEY, FOUND)
-    later = dataclasses.replace(KEY, steps=2)
-    two.record(later, Calibration({Branch.PROMPT: [1.0, 0.5]}, [0]))
-    two.record(dataclasses.replace(KEY, steps=5), FOUND)  # not of five steps
-    one.add_all_of(two)
-    assert one.count() == 2 and one.find(KEY) == FOUND and one.find(later).ratios == {Branch.PROMPT: [1.0, 0.5]}
-
-
 @pytest.mark.parametrize(
     "change",
     [

@@ -168,6 +168,19 @@ def test_a_state_folder_that_is_not_there_yet_is_nothing_wrong(tmp_path):
     assert "can't be read" not in findings["disk"].sentence
 
 
+def test_what_helps_later_takes_is_counted_where_it_lies(tmp_path):
+    state, findings = tmp_path / "state", tmp_path / "findings"
+    for name in ("copies/0123/model.safetensors", "prompts/a"):
+        (findings / name).parent.mkdir(parents=True)
+        (findings / name).write_bytes(bytes(3_000_000))
+    found = {each.topic: each for each in diagnosis.examine(state, [], None, findings_folder=findings)}
+    assert "3 MB in" in found["copies"].sentence and str(findings) in found["copies"].sentence
+    assert found["kept"].sentence.startswith("3 MB of encoded prompts")
+    alone = {each.topic: each for each in diagnosis.examine(None, [], None, findings_folder=findings)}
+    assert "copies" in alone and "state" not in alone
+    assert "copies" not in {each.topic for each in diagnosis.examine(state, [], None)}
+
+
 def test_each_of_several_workers_has_a_line_and_so_has_each_card(monkeypatch):
     said_by_nvidia(
         monkeypatch, "GPU-11111111, 24000, 20000, 8.9, NVIDIA L4\nGPU-22222222, 143000, 140000, 9.0, NVIDIA H200\n"

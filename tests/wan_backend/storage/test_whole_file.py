@@ -42,6 +42,22 @@ def test_the_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"abcd"]
 
 
+def test_what_killed_writers_left_goes_and_nothing_else(tmp_path, monkeypatch):
+    with monkeypatch.context() as killed:
+        killed.setattr(whole_file, "write", lambda *_, **__: None)
+        for name in ("kernels.json", "memory.json"):
+            whole_file.write_json(tmp_path / name, {})
+    old, _being_written = sorted(tmp_path.iterdir())
+    others = [tmp_path / name for name in ("a.tmp", "notes.json.tmp", "kernels.json", "x.json.12345678.tmp.txt")]
+    for file in (old, *others):
+        file.touch()
+        os.utime(file, (1000.0, 1000.0))
+    before = set(tmp_path.iterdir())
+    whole_file.prune(tmp_path)
+    assert before - set(tmp_path.iterdir()) == {old}
+    whole_file.prune(tmp_path / "nowhere")
+
+
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, step):
     whole_file.write(tmp_path / "a", b"old")
