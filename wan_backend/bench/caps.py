@@ -32,8 +32,8 @@ from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
 from . import figures
 from .engines import PROMPT, RESIDENT, StepTimes
 from .random_weights import RandomModel
-from .time_and_memory import synchronize
 from .terminal import show
+from .time_and_memory import synchronize
 
 GIB = 1 << 30
 ALL = "all of it resident"

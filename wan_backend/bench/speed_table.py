@@ -38,8 +38,8 @@ from .engines import Engine, EngineRun, Ours, Stock, Work, as_request, first_pic
 from .random_weights import RandomModel
 from .table_errors import AutoencoderErrors, Flows, of_autoencoder
 from .table_rows import EIGHT_BIT_SUFFIX, WORKS, TableWork
-from .time_and_memory import Measured, Meter, synchronize
 from .terminal import show
+from .time_and_memory import Measured, Meter, synchronize
 
 
 @dataclass

@@ -36,8 +36,8 @@ from ..training.trained_model import TrainedModel
 from . import figures
 from .caps import GIB, capped
 from .random_weights import TRANSFORMER_CONFIGS, made_on, restore_fp32
-from .time_and_memory import synchronize
 from .terminal import show
+from .time_and_memory import synchronize
 
 RANK = 32
 LEFT_OUT = 1

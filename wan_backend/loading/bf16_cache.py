@@ -3,9 +3,9 @@
 A copy is a folder as diffusers saves a component, with the names of its source, and loads as that does. It is made in a
 folder beside, shard by shard, and renamed when it is whole and on the disk; it is believed as long as its source's
 files are the same. These are part of its own name: several machines may keep their copies in one folder, and have
-different models in the same place. The first time that it's used after the machine was started again, its files are compared with
-their checksums: what a power cut left of one would make other frames, and nobody would see why. All of them may be
-deleted at any time.
+different models in the same place. The first time that it's used after the machine was started again, its files are
+compared with their checksums: what a power cut left of one would make other frames, and nobody would see why. All of
+them may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BEGUN = ".begun"
 ELSEWHERE_SECONDS = 3600.0
 """A copy to which another machine has added no file for so long isn't being made any more."""
 UNUSED_SECONDS = 60 * 86400.0
-"""A copy of another machine that nothing has loaded for so long is given up: whether its source is there, nobody sees."""
+"""A copy of another machine that nothing has loaded for so long is given up: its source can't be seen from here."""
 CHECKED = "checked"
 """Written once the checksums were compared, after the machine was started anew since the copy was made."""
 

@@ -141,7 +141,7 @@ def add_camera(transformer: Any, embedded: Tensor, cameras: Tensor) -> Tensor:
 
 
 def _same(cameras: Tensor, others: Tensor) -> bool:
-    """Whether they are the same numbers; another card has those of each branch of the guidance in a tensor of its own."""
+    """Whether they are the same numbers; another card has those of each branch of guidance in a tensor of its own."""
     return cameras is others or torch.equal(cameras, others)
 
 

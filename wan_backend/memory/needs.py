@@ -128,8 +128,8 @@ class Needs:
     reused: int = 0
     """What a step cache keeps in the machine's memory beside the weights."""
     camera_adapter: int = 0
-    """Of the weights of a transformer that a camera steers, those of its adapter: they lie beside its blocks, so they are
-    in 16 bit where those are in 8, and on the device whenever it runs."""
+    """Of the weights of a transformer that a camera steers, those of its adapter: they lie beside its blocks, so they
+    are in 16 bit where those are in 8, and on the device whenever it runs."""
 
     def with_step_cache(self, residuals: int, on_cpu: bool) -> Needs:
         """These needs with a step cache that keeps so many residuals, each as large as the hidden states.

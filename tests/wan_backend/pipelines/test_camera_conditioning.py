@@ -10,13 +10,16 @@ import pytest
 import torch
 
 from tests.wan_backend.library import file_forms as forms
+from wan_backend.loading import camera_transformer
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import camera_conditioning, task_conditions
 from wan_backend.pipelines.conditions import Canvas, Conditions
+from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.encode import Film, encode
 from wan_backend.pipelines.preparation import Preparation
+from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import CameraMove, FrameRate, Plan, Role, Source, TakeRequest, Task
 
@@ -99,6 +102,18 @@ def test_without_a_picture_all_of_that_is_zero(folders) -> None:
     assert one.joined.shape == (1, 16, 3, 4, 8) and two.joined.shape == (1, 20, 3, 4, 8)
     assert not one.joined.any() and not two.joined.any() and not one.image_embeds.any()
     assert torch.equal(one.cameras, camera_conditioning.latent_cameras(at()))
+
+
+def test_a_take_computes_once_what_the_camera_adds(folders, monkeypatch) -> None:
+    conditions, placement = prepared(folders["camera_and_picture"], Canvas())
+    assert conditions.negative_prompt_embeds is not None
+    asked, rays = [], camera_transformer.plucker_rays
+    monkeypatch.setattr(camera_transformer, "plucker_rays", lambda *what: asked.append(1) or rays(*what))
+    with placement.use("transformer") as transformer:
+        scheduler = make_scheduler(placement.model.config("scheduler"), "unipc", 3.0)
+        denoise(transformer, scheduler, conditions, steps=2, guidance_scale=4.0)
+        assert len(asked) == conditions.latents.shape[2], "once for each latent frame, of two passes in two steps"
+        assert transformer.control_adapter.kept is None
 
 
 @pytest.mark.parametrize("move", [None, CameraMove()])

@@ -173,12 +173,13 @@ def test_what_helps_later_takes_is_counted_where_it_lies(tmp_path):
     for name in ("copies/0123/model.safetensors", "prompts/a"):
         (findings / name).parent.mkdir(parents=True)
         (findings / name).write_bytes(bytes(3_000_000))
-    found = {each.topic: each for each in diagnosis.examine(state, [], None, findings_folder=findings)}
+    worker = WorkerStatus("ready", "cpu", "2.13", "", 64 * GB, 48 * GB)
+    found = {each.topic: each for each in diagnosis.examine(state, [], worker, findings_folder=findings)}
     assert "3 MB in" in found["copies"].sentence and str(findings) in found["copies"].sentence
     assert found["kept"].sentence.startswith("3 MB of encoded prompts")
-    alone = {each.topic: each for each in diagnosis.examine(None, [], None, findings_folder=findings)}
+    alone = {each.topic: each for each in diagnosis.examine(None, [], worker, findings_folder=findings)}
     assert "copies" in alone and "state" not in alone
-    assert "copies" not in {each.topic for each in diagnosis.examine(state, [], None)}
+    assert "copies" not in {each.topic for each in diagnosis.examine(state, [], worker)}
 
 
 def test_each_of_several_workers_has_a_line_and_so_has_each_card(monkeypatch):
