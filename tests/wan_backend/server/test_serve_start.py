@@ -117,13 +117,21 @@ def test_models_are_listed(serve):
     assert rows["wan2.1-t2v-14b"]["licence"] == "Apache-2.0"
 
 
-def test_doctor_answers_while_other_calls_go_on(serve):
-    server = serve()
+def test_doctor_answers_while_other_calls_go_on(serve, tmp_path):
+    findings, state = tmp_path / "findings", tmp_path / "state"
+    left = [findings / "kernels.json.abcdefgh.tmp", state / "downloads" / "a.json.abcdefgh.tmp"]
+    for file in (findings / "copies" / "1" / "weights", *left):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(3_000_000))
+        os.utime(file, (1000.0, 1000.0))
+    server = serve("--findings", str(findings))
     server.wait_for_worker("ready")
     topics = {finding["topic"]: finding for finding in server.call("doctor")["findings"]}
     assert topics["python"]["good"] and "fake" in topics["torch"]["sentence"]
     assert topics["model embedded"]["good"]
     assert topics["kept"]["good"] and "finished steps" in topics["kept"]["sentence"]
+    assert f"3 MB in {findings}" in topics["copies"]["sentence"]
+    wait_until(lambda: not any(file.exists() for file in left))  # what killed writers left
 
 
 def test_a_state_folder_that_is_a_file_is_said_so(tmp_path):
