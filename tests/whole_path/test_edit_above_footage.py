@@ -1,7 +1,7 @@
 """An edit from the click to its place above the footage, by a small checkpoint in a folder as its makers have it.
 
-Each of its steps is two or four passes through thirty layers, over the footage's tokens too: two steps, of few frames in
-the least size that the model makes, take seconds, and a draft's twenty minutes.
+Each of its steps is two or four passes through thirty layers, over the footage's tokens too: two steps, of few frames
+in the least size that the model makes, take seconds, and a draft's twenty minutes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import functools
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 

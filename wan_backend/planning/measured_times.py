@@ -2,7 +2,8 @@
 
 One measurement of a model is kept for each way of multiplying its matrices on each number of cards, the newest, and one
 more for looks, which are so small that they say little of takes. Time grows with the pixels and the frames, with how
-often the transformer runs, and with what it sees of an edit's footage and pictures each time. What loading takes is left out: a panel has the model loaded before a take is asked for.
+often the transformer runs, and with what it sees of an edit's footage and pictures each time. What loading takes is
+left out: a panel has the model loaded before a take is asked for.
 """
 
 from __future__ import annotations
