@@ -18,8 +18,12 @@ from tests.wan_backend.lora import written_loras
 from tests.wan_backend.server.served import Served
 from tests.wan_backend.worker.executors import asked, silent_executor
 from tests.wan_backend.worker.footage import HEIGHT, WIDTH, source
+from wan_backend.catalogue import entries
+from wan_backend.catalogue.architecture import Architecture
 from wan_backend.catalogue.transformer_shapes import shapes
+from wan_backend.library import locate
 from wan_backend.library.component_files import ComponentFiles
+from wan_backend.library.survey import survey
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.looks import MakeLookParams, MakeLookResult
@@ -175,6 +179,19 @@ def test_an_edit_goes_on_from_its_last_step(params, renderer_folder, monkeypatch
     resumed = film(executor.run(asked(cut)))
     assert np.array_equal(whole, resumed)
     assert len(calls) - made < 5, "it began anew"
+
+
+def test_the_makers_folder_is_known_under_any_name(tmp_path, monkeypatch):
+    """By its config.json and its tensors."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "models" / "retouching"
+    small_checkpoints.write_renderer(place, num_layers=30, num_attention_heads=12, attention_head_dim=6)
+    found = locate.find(entries.entry("bernini-r-1.3b"), [place.parent], survey([place.parent]))
+    assert isinstance(found, locate.LocatedModel) and found.components["transformer"] == place / "transformer"
+    files = ComponentFiles(found.folder, found.components)
+    assert files.architecture(files.index()) is Architecture.EDIT
+    plain = locate.find(entries.entry("wan2.1-t2v-1.3b"), [place.parent], survey([place.parent]))
+    assert isinstance(plain, locate.UnavailableModel)
 
 
 @pytest.mark.long
