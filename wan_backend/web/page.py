@@ -110,9 +110,9 @@ class _Form:
             elem_id="task",
         )
         self.upload = self._upload("upload", "Drop a picture or a movie here, or press to choose one", visible="hidden")
-        with gr.Row(visible="hidden", elem_id="references") as self.beside:
+        with gr.Row(visible=False, elem_id="references") as self.beside:
             self.references = [
-                self._upload(f"reference-{number}", f"Reference picture {number}, if you like", optional=True)
+                self._upload(f"reference-{number}", f"Reference picture {number} (optional)", optional=True)
                 for number in range(1, MAX_REFERENCES + 1)
             ]
         self.prompt = gr.Textbox(
@@ -228,7 +228,7 @@ class _Form:
             gr.update(visible=True if needs else "hidden"),
             gr.update(visible=task == Task.RESTYLE),
             gr.update(visible=not needs),
-            gr.update(visible=True if task == Task.EDIT else "hidden"),
+            gr.update(visible=task == Task.EDIT),
         )
 
     def _offer(self, task: str, model: str | None) -> tuple[Any, ...]:

@@ -175,5 +175,11 @@ def test_reference_pictures_stand_beside_the_movie_of_an_edit_alone_and_can_be_t
     hat.get_by_role("button", name="Remove").click()
     hat.locator("img").wait_for(state="hidden")
     assert "Reference picture 1" in hat.inner_text()
+    hat.locator("input[type=file]").set_input_files(
+        {"name": "hat.png", "mimeType": "image/png", "buffer": stream.getvalue()}
+    )
+    hat.locator("img").wait_for()
     one.page.get_by_text("Restyle a movie", exact=True).click()
     fields.first.wait_for(state="hidden")
+    one.page.get_by_text("Edit a movie", exact=True).click()
+    hat.locator("img").wait_for()
