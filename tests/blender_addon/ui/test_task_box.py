@@ -145,6 +145,8 @@ def test_an_edit_is_chosen_by_hand_and_says_how_to_give_it_pictures(panel, setti
     drawn = panel.again()
     assert drawn.button == "edit_footage" and "Edit: 'A'" in drawn.words
     assert any("as reference pictures" in word for word in drawn.words)
+    settings.edit_prompt = " "
+    assert any("describe what is to change" in word for word in panel.again().words)
     panel("A", "Still")
     settings.task = "EDIT"
     drawn = panel.again()
