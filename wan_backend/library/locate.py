@@ -338,8 +338,11 @@ def _maybe_renamed(entry: ModelEntry, survey: Survey) -> list[Sentence]:
         and each.config["num_attention_heads"] == entry.weights.heads
     )
     file = next(alike, "")
-    words = "If {file} is it, put 'bernini_r' into its name: its tensors are those of text to video."
-    return [Sentence(words, file=file)] if file else []
+    if not file:
+        return []
+    return [
+        Sentence("If {file} is it, put 'bernini_r' into its name: its tensors are those of text to video.", file=file)
+    ]
 
 
 def put_together(entry: ModelEntry) -> Problem:
