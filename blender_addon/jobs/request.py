@@ -79,7 +79,10 @@ def read_prompt(
         if text is None:
             return Prompt("", "Select the text strip that holds the prompt.")
         return check_prompt(text, may_be_empty)
-    return check_prompt(getattr(settings, PROMPT_FIELDS[task]), may_be_empty)
+    prompt = getattr(settings, PROMPT_FIELDS[task])
+    if task is Task.EDIT and not prompt.strip() and not may_be_empty:
+        return Prompt("", "The prompt is empty: describe what is to change.")
+    return check_prompt(prompt, may_be_empty)
 
 
 def styled(prompt: Prompt, settings: Any) -> Prompt:

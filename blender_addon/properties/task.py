@@ -79,7 +79,7 @@ def chosen(settings: Any, picked: selection.Selection) -> Task | None:
     choice = _choices.get(key)
     if choice is None:
         return None
-    if choice.situation != _situation(settings, picked):
+    if choice.situation != _situation(settings, picked, choice.task):
         del _choices[key]
         return None
     return choice.task
@@ -91,13 +91,13 @@ def is_chosen(settings: Any) -> bool:
 
 
 def choose(settings: Any, task: Task | None) -> None:
-    """Show `task` until the selection changes; None: the implied one again."""
+    """Show `task` until the selection changes, for an edit that of its footage; None: the implied one again."""
     _choices.pop(_scene_key(settings), None)
     if task is not None:
         while len(_choices) >= MAX_CHOICES:
             _choices.pop(next(iter(_choices)))
         picked = selection.read(settings.id_data)
-        _choices[_scene_key(settings)] = _Choice(_situation(settings, picked), task)
+        _choices[_scene_key(settings)] = _Choice(_situation(settings, picked, task), task)
 
 
 def forget() -> None:
@@ -114,9 +114,15 @@ def _scene_key(settings: Any) -> str:
     return f"{bpy.data.filepath}\n{settings.id_data.name_full}"
 
 
-def _situation(settings: Any, picked: selection.Selection) -> str:
-    """What a choice holds for: the selected strips, or the gap that the playhead is in."""
+def _situation(settings: Any, picked: selection.Selection, task: Task) -> str:
+    """What a choice of `task` holds for: the selected strips, or the gap that the playhead is in.
+
+    Stills that are selected along with the footage of an edit are its reference pictures, and may come and go.
+    """
     if picked.count:
+        footage = [strip.name for strip in picked.footage if not strip.is_still]
+        if task is Task.EDIT and footage:
+            return "\n".join(footage)
         return f"{picked.count}\n{picked.key}"
     gap = free_space.gap_at(settings.id_data, picked.frame)
     return "" if gap is None else f"{gap.start}..{gap.end_exclusive}"

@@ -199,12 +199,19 @@ def _frame(value: Any) -> int:
     return int(value)
 
 
+def _followed(made_from: Provenance) -> tuple[SourceStrip, ...]:
+    """The strips whose place is the take's own: a reference picture lies anywhere, and may go once it was seen."""
+    elsewhere = {name for wanted in made_from.wanted if wanted.role is Role.REFERENCE for name in wanted.strip_names}
+    return tuple(source for source in made_from.sources if source.name not in elsewhere)
+
+
 def follow(found: identity.Marked) -> str:
     """Move and trim a placeholder as its source strips were; returns a sentence if the take no longer fits them."""
     made_from, strip = of(found.strip), found.strip
-    if made_from is None or not made_from.sources:
+    sources = _followed(made_from) if made_from is not None else ()
+    if made_from is None or not sources:
         return ""
-    now = [(source, strip_of(found.scene, source)) for source in made_from.sources]
+    now = [(source, strip_of(found.scene, source)) for source in sources]
     gone = [source.name for source, there in now if there is None]
     if gone:
         names = iface_(" and ").join(f"'{name}'" for name in gone)
@@ -214,13 +221,13 @@ def follow(found: identity.Marked) -> str:
         return iface_(words).format(names)
     if compat.start(strip) != made_from.start or compat.end_exclusive(strip) != made_from.end_exclusive:
         return ""  # the person moved it
-    by = shift(made_from.sources[0], now[0][1]) or 0
+    by = shift(*now[0]) or 0
     start, end = made_from.start + by, made_from.end_exclusive + by
     if made_from.task in _OVER_SOURCES:
         start = max(start, min(compat.start(there) for _, there in now[:1]))
         end = min(end, max(compat.end_exclusive(there) for _, there in now)) if len(now) == 1 else end
     if start >= end:
-        name = made_from.sources[0].name
+        name = sources[0].name
         return iface_(
             "'{}' was trimmed to frames that the take doesn't have: the take is placed where it was requested."
         ).format(name)

@@ -14,7 +14,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import Role
-from . import animation, compat, layers, node_digests, picture_files, strip_media
+from . import animation, compat, layers, node_digests, picture_files, strip_media, strip_transform
 from .footage import FootageRange, name_of
 from .plain_values import IdKey, id_key, plain, told
 from .seen_sources import MAX_STRIPS, SeenFiles, SeenStrip, digest
@@ -38,6 +38,8 @@ _OF_EFFECTS = (
     "use_box", "use_italic", "use_only_boost", "use_outline", "use_shadow", "wrap_width",
 )  # fmt: skip
 _OF_TRANSFORM = ("filter", "offset_x", "offset_y", "origin", "rotation", "scale_x", "scale_y")
+_OF_CUT = ("filter",)
+"""Of a reference picture, which is seen whole wherever it lies, only what says how the edges of its crop are cut."""
 _OF_CROP = ("max_x", "max_y", "min_x", "min_y")
 _OF_MODIFIERS = (
     "adaptation", "bright", "color_multiply", "contrast", "correction", "intensity", "gamma", "key", "name", "mute",
@@ -113,7 +115,7 @@ def _of_strip(
     files = SeenFiles(_name(names[0]), len(names)) if names else None
     seen = SeenStrip(_name(above + strip.name), name_of(wanted), chosen, frames_digest, "", files)
     nodes = "" if wanted.depth else _nodes(strip, frames)
-    seen = replace(seen, look=digest(_look(scene, strip, wanted.depth)), nodes=nodes, blender=compat.VERSION)
+    seen = replace(seen, look=digest(_look(scene, strip, wanted)), nodes=nodes, blender=compat.VERSION)
     shown = _shown_scene(strip, frames, wanted) if strip.type == "SCENE" else None
     yield Looked(seen, folder, names, shown, bool(strip.get("wan_vse_job")) and bool(names))
     if depth < MAX_DEPTH and frames:
@@ -181,17 +183,18 @@ def _end(curve: bpy.types.FCurve, path: str) -> str:
     return curve.data_path.partition(path)[2]
 
 
-def _look(scene: bpy.types.Scene, strip: compat.Strip, depth: bool) -> list[object]:
+def _look(scene: bpy.types.Scene, strip: compat.Strip, wanted: FootageRange) -> list[object]:
     """How the strip's pictures are shown, but for what is animated, which `_curves` has."""
     moving = {_end(each, "]").strip(".") for each in _animating(scene, strip)}
+    in_no_frame = wanted.role is Role.REFERENCE and strip_transform.is_read_upright(scene, strip)
     framing: list[object] = [
-        _values(compat.part(strip, "transform"), _OF_TRANSFORM, moving, "transform."),
+        _values(compat.part(strip, "transform"), _OF_CUT if in_no_frame else _OF_TRANSFORM, moving, "transform."),
         _values(compat.part(strip, "crop"), _OF_CROP, moving, "crop."),
     ]
-    if depth:
+    if wanted.depth:
         return framing
     space = compat.part(strip, "colorspace_settings")
-    size = (scene.render.resolution_x, scene.render.resolution_y, SOURCE_PERCENT)
+    size = () if in_no_frame else (scene.render.resolution_x, scene.render.resolution_y, SOURCE_PERCENT)
     return [
         *framing,
         strip.type,

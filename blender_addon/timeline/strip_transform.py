@@ -106,10 +106,20 @@ def fills_frame(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int,
 
 def can_be_framed(strip: compat.Strip, picture: tuple[int, int]) -> bool:
     """True if a Framing can describe how the strip lies in the frame: upright, and not cropped away."""
-    transform, crop = strip.transform, strip.crop
-    upright = transform.rotation == 0 and transform.scale_x > 0 and transform.scale_y > 0
+    crop = strip.crop
     left = crop.min_x + crop.max_x < picture[0] and crop.min_y + crop.max_y < picture[1]
-    return bool(upright and left and transform.filter != "NEAREST")
+    return left and _is_upright(strip)
+
+
+def _is_upright(strip: compat.Strip) -> bool:
+    transform = strip.transform
+    upright = transform.rotation == 0 and transform.scale_x > 0 and transform.scale_y > 0
+    return bool(upright and transform.filter != "NEAREST")
+
+
+def is_read_upright(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
+    """True if the strip's own pictures are read, of whatever size they are; Blender renders those of others."""
+    return strip.type in ("MOVIE", "IMAGE") and is_plain(scene, strip) and _is_upright(strip)
 
 
 def is_plain(scene: bpy.types.Scene, strip: compat.Strip) -> bool:

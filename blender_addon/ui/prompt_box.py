@@ -109,6 +109,8 @@ def _draw_room(row: bpy.types.UILayout) -> None:
 
 def placeholder(scene: bpy.types.Scene, seen: Snapshot) -> str:
     """What an empty field says: that it may stay empty, and which prompt is used then."""
+    if seen.task is Task.EDIT:
+        return iface_("Describe what is to change")
     if seen.task not in OPTIONAL:
         return iface_("Describe what the take shows")
     targets = [take.target for take in seen.takes.planned if take.target is not None]

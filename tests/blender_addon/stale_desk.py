@@ -30,7 +30,7 @@ class Desk:
         """A take strip over [start, end) that was made from the strips of those names."""
         tasks, panel = self.addon("properties.task").Task, self.scene.wan_vse
         panel.model_id = "embedded"
-        panel.gap_prompt = panel.extend_prompt = panel.restyle_prompt = panel.previs_prompt = "fog"
+        panel.gap_prompt = panel.extend_prompt = panel.restyle_prompt = panel.previs_prompt = panel.edit_prompt = "fog"
         self.cut.select(*names)
         planned = self.addon("jobs.planned_takes")
         (found,) = planned.takes_now(self.scene, panel, SimpleNamespace(media_folder=""), tasks[task])

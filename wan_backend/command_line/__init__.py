@@ -2,6 +2,7 @@
 
 arguments     the verbs and their flags
 generate      makes a take of a prompt
+edited_movie  says of a movie and of reference pictures what an edit needs
 generate_job  makes the take of a request in a file, for render farms
 train         trains the LoRA of a request in a file
 take_output   puts the take where `-o` says

@@ -100,6 +100,20 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
         metavar="FRAME:PICTURE",
         help="a picture that the take keeps as that frame, counted from 0; may be given several times (VACE models)",
     )
+    verb.add_argument(
+        "--edit",
+        type=Path,
+        metavar="MOVIE",
+        help="change in this movie what the prompt says, at its rate and in its shape (Bernini-R)",
+    )
+    verb.add_argument(
+        "--reference",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PICTURE",
+        help="with --edit: a picture of what the edit is to show; may be given up to four times",
+    )
     verb.add_argument("--steps", type=int)
     verb.add_argument("--guidance", type=float)
     verb.add_argument(

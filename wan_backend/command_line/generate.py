@@ -41,7 +41,7 @@ from ..protocol.messages import (
     Words,
 )
 from ..storage.disk_errors import reason
-from . import take_words
+from . import edited_movie, take_words
 from .serve_child import ServeChild
 from .take_output import TakeOutput, choose
 
@@ -63,7 +63,7 @@ def main(options: argparse.Namespace) -> int:
         return generate_job.main(options)
     job_id = uuid.uuid4().hex
     try:
-        entry = entries.entry(options.model or EMBEDDED)
+        entry = entries.entry(options.model or (edited_movie.MODEL if options.edit else EMBEDDED))
         output = choose(options.output, job_id, options.overwrite)
         request = build_request(options, entry, output)
     except (entries.UnknownModel, ValueError) as error:
@@ -85,7 +85,7 @@ def main(options: argparse.Namespace) -> int:
 def build_request(options: argparse.Namespace, entry: ModelEntry, output: TakeOutput) -> TakeRequest:
     """The request that the flags mean; raises ValueError with a sentence."""
     width, height, resolution = size_of(options.size or entry.default_size, entry)
-    return TakeRequest(
+    request = TakeRequest(
         prompt=options.prompt,
         negative_prompt=options.negative or "",
         model=entry.id,
@@ -107,6 +107,11 @@ def build_request(options: argparse.Namespace, entry: ModelEntry, output: TakeOu
         words=[_words(text) for text in options.words],
         sources=[_kept_picture(text) for text in options.keep],
     )
+    if options.edit is not None:
+        return edited_movie.request_of(request, options.edit, options.reference, options.frames)
+    if options.reference:
+        raise ValueError("Reference pictures go with an edit: name its movie with --edit.")
+    return request
 
 
 def _words(text: str) -> Words:

@@ -43,8 +43,8 @@ PASSES = frozenset(
 )
 """Problems of the machine or of the moment. All others are of the request, or of what is installed."""
 REQUEST_FLAGS = (
-    *("prompt", "model", "frames", "size", "seed", "negative", "words", "keep", "steps", "guidance"),
-    *("guidance_interval", "step_cache", "lora", "quality", "matrices"),
+    *("prompt", "model", "frames", "size", "seed", "negative", "words", "keep", "steps"),
+    *("guidance", "guidance_interval", "step_cache", "lora", "quality", "matrices", "edit", "reference"),
 )
 """What of `generate` is of a request, which the file says whole."""
 MAX_JOB_BYTES = bounds.MAX_JSON_CHARACTERS

@@ -140,9 +140,9 @@ def mp4_box(xmp: bytes) -> bytes:
 
 
 def marks_of(files: Iterable[Path], on_read: Callable[[str], None] = lambda _place: None) -> list[SourceMark]:
-    """The marks of those of the files that have any and can be read; as many are looked at as a source may show."""
+    """The marks of those of the files that have any and can be read."""
     found = []
-    for file in list(dict.fromkeys(files))[:MAX_SHOWN_FILES]:
+    for file in dict.fromkeys(files):
         on_read(str(file))
         found.append(mark_of(file))
         on_read("")
@@ -179,9 +179,12 @@ def _ends(file: Path) -> Sequence[bytes]:
 
 
 def _files(request: TakeRequest) -> Iterable[Path]:
-    """The first file of each source, since the pictures of a sequence come from one program, or what it shows."""
+    """The first file of each source, since the pictures of a sequence come from one program, or what it shows.
+
+    So many of one source that none goes unseen for another's.
+    """
     for source in request.sources:
         if source.rendered:
-            yield from map(Path, source.shown_files)
+            yield from map(Path, source.shown_files[:MAX_SHOWN_FILES])
         elif source.files:
             yield Path(source.folder, source.files[0])

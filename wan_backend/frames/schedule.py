@@ -33,7 +33,7 @@ class Schedule:
     kept_before: int = 0
     kept_after: int = 0
     follows: bool = False
-    """True if each of the model's frames follows a frame of the scene (restyle, previs)."""
+    """True if each of the model's frames follows a frame of the scene (restyle, edit, previs)."""
     after_frames: int = 0
     """How many frames the source after the take has; 0: as many as are kept."""
     lead: int = 0

@@ -87,13 +87,14 @@ def _picture(folder: Path, held: int) -> Upload:
     head = still_pictures.load(folder / UPLOAD_FILE, LONGEST_SIDE, PICTURE_BYTES)
     scale = min(1.0, LONGEST_SIDE / max(head.width, head.height))
     size = max(1, round(head.width * scale)), max(1, round(head.height * scale))
+    as_it_came = Pictures(head.width, head.height)
     del head
     source = Source(Role.FIRST, str(folder), [UPLOAD_FILE])
     (read,) = source_frames.read(source, [0], *size, size, PICTURE_BYTES)
     upright = _upright(read, held)
     _write(folder / UPLOAD_PICTURE_FILE, upright, ".png", [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
     _thumbnail(folder, upright)
-    return Upload(width=upright.shape[1], height=upright.shape[0], file=UPLOAD_PICTURE_FILE)
+    return Upload(width=upright.shape[1], height=upright.shape[0], pictures=as_it_came, file=UPLOAD_PICTURE_FILE)
 
 
 def _upright(picture: np.ndarray, held: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..catalogue import entries
-from ..catalogue.architecture import boundary_ratio, detect_architecture
+from ..catalogue.architecture import Architecture, boundary_ratio, detect_architecture
 from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry
 from ..protocol.messages import Problem, ProblemKind
 from ..protocol.sentences import NO_SENTENCE, Sentence
@@ -70,7 +70,8 @@ def find(
             return LocatedModel(folder)
         except UnusableFile as why:
             broken = broken or _broken(entry, folder, why)
-    return _composed(entry, survey or Survey()) or broken or _missing(entry, complaints)
+    survey = survey or Survey()
+    return _composed(entry, survey) or broken or _missing(entry, complaints, survey)
 
 
 def accepts_lora(found: LocatedModel | UnavailableModel, lora: LoraEntry) -> bool:
@@ -297,7 +298,7 @@ def download_command(model_id: str) -> str:
     return f"{python} -m wan_backend models --download {model_id}"
 
 
-def _missing(entry: ModelEntry, complaints: list[Sentence]) -> UnavailableModel:
+def _missing(entry: ModelEntry, complaints: list[Sentence], survey: Survey) -> UnavailableModel:
     if complaints:
         return UnavailableModel(
             Problem(
@@ -314,17 +315,34 @@ def _missing(entry: ModelEntry, complaints: list[Sentence]) -> UnavailableModel:
                 Sentence("{model} is not in this backend; install the backend again.", model=entry.label),
             )
         )
-    return UnavailableModel(
-        Problem(
-            ProblemKind.MODEL_MISSING,
-            Sentence(
-                "{model} is not on this machine; download it ({size}), or choose the models folder "
-                "that has it in the preferences.",
-                model=entry.label,
-                size=size_in_words(entry.download_bytes),
-            ),
-        )
+    sentence = Sentence(
+        "{model} is not on this machine; download it ({size}), or choose the models folder that has it in the "
+        "preferences.",
+        model=entry.label,
+        size=size_in_words(entry.download_bytes),
     )
+    return UnavailableModel(
+        Problem(ProblemKind.MODEL_MISSING, Sentence.joined([sentence, *_maybe_renamed(entry, survey)]))
+    )
+
+
+def _maybe_renamed(entry: ModelEntry, survey: Survey) -> list[Sentence]:
+    """Of a model that only its name tells from text to video: which file may be it, as far as its tensors say."""
+    if entry.architecture is not Architecture.EDIT:
+        return []
+    alike = (
+        each.path.name
+        for each in survey.of("transformer")
+        if each.architecture is Architecture.TEXT
+        and each.path.suffix
+        and each.config["num_attention_heads"] == entry.weights.heads
+    )
+    file = next(alike, "")
+    if not file:
+        return []
+    return [
+        Sentence("If {file} is it, put 'bernini_r' into its name: its tensors are those of text to video.", file=file)
+    ]
 
 
 def put_together(entry: ModelEntry) -> Problem:

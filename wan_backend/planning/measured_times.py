@@ -1,8 +1,9 @@
 """How long takes took on this machine, in a file: from that, how long the next one will probably take.
 
 One measurement of a model is kept for each way of multiplying its matrices on each number of cards, the newest, and one
-more for looks, which are so small that they say little of takes. Time grows with the pixels and the frames, and with
-how often the transformer runs. What loading takes is left out: a panel has the model loaded before a take is asked for.
+more for looks, which are so small that they say little of takes. Time grows with the pixels and the frames, with how
+often the transformer runs, and with what it sees of an edit's footage and pictures each time. What loading takes is
+left out: a panel has the model loaded before a take is asked for.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import threading
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..memory.needs import VideoShape
 from ..protocol.messages import PhaseSeconds, Plan
 from ..storage import whole_file
+from .skipped_work import CHAINED_BESIDE
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +95,7 @@ def _key(plan: Plan, look: bool) -> str:
     if plan.training is not None:
         return f"{plan.model} training"
     cards = f" {plan.cards} cards" if plan.cards > 1 and not look else ""
-    sources = f" {plan.seen_sources} sources" if plan.seen_sources > 1 else ""
-    return f"{plan.model} {plan.matrix_precision.value}{cards}{sources}{' look' if look else ''}"
+    return f"{plan.model} {plan.matrix_precision.value}{cards}{' look' if look else ''}"
 
 
 def _pixels(plan: Plan) -> int:
@@ -103,7 +105,22 @@ def _pixels(plan: Plan) -> int:
 def _passes(plan: Plan) -> float:
     if plan.training is not None:
         return max(1, plan.steps) * (STEPS_OF_A_PAIR if plan.training.only_with_trigger else 1)
-    return max(1, plan.forwards or plan.steps * (2 if plan.guidance_scale > 1 else 1))
+    forwards = max(1, plan.forwards or plan.steps * (2 if plan.guidance_scale > 1 else 1))
+    return _passes_beside_sources(plan, forwards) if plan.seen_sources else forwards
+
+
+def _passes_beside_sources(plan: Plan, forwards: int) -> float:
+    """The passes of an edit, as so many over the take's own tokens alone.
+
+    With footage alone, each sees it. With pictures, of the four passes of a guided step one sees nothing beside the
+    take, one the footage, and two all of it; the one pass of another step sees all of it, too.
+    """
+    shape = VideoShape(plan.width, plan.height, plan.frames_at_once)
+    own, footage, whole = (replace(shape, sources=count).tokens for count in (0, 1, plan.seen_sources))
+    if not own:
+        return forwards
+    guided = max(0.0, (forwards - plan.steps) / CHAINED_BESIDE) if plan.seen_sources > 1 else 0.0
+    return (forwards * whole - guided * (2 * whole - own - footage)) / own
 
 
 def _read(file: Path) -> dict[str, MeasuredTime]:

@@ -21,7 +21,7 @@ class Upload:
     """Of a movie's frames a second, which are this by the next."""
     rate_denominator: int = 1
     pictures: Pictures | None = None
-    """Of a movie, what a reader has to find again."""
+    """What a reader has to find again in the file as it came; of a picture, before it is turned."""
     file: str = ""
     """The name that takes read, in the upload's own folder."""
     problem: Sentence = NO_SENTENCE

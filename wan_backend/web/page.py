@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 
 from ..protocol import ProtocolError
-from ..protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRow, Quality, Task
+from ..protocol.messages import MAX_REFERENCES, MAX_STRENGTH, MIN_STRENGTH, ModelRow, Quality, Task
 from . import take_form, uploads
 from .board import Board
 from .server_line import ServerLine
@@ -109,17 +109,12 @@ class _Form:
             container=False,
             elem_id="task",
         )
-        self.upload = gr.HTML(
-            "",
-            html_template=(HERE / "upload.html").read_text("utf-8"),
-            js_on_load=(HERE / "upload.js").read_text("utf-8"),
-            apply_default_css=False,
-            server_functions=_functions(studio.board.picture),
-            visible="hidden",
-            elem_id="upload",
-            limit=uploads.MAX_BYTES,
-            too_large=uploads.TOO_LARGE,
-        )
+        self.upload = self._upload("upload", "Drop a picture or a movie here, or press to choose one", visible="hidden")
+        with gr.Row(visible=False, elem_id="references") as self.beside:
+            self.references = [
+                self._upload(f"reference-{number}", f"Reference picture {number} (optional)", optional=True)
+                for number in range(1, MAX_REFERENCES + 1)
+            ]
         self.prompt = gr.Textbox(
             label="Prompt",
             placeholder="A red car drives along a road by the sea, and gulls fly over it",
@@ -131,6 +126,24 @@ class _Form:
         self.said = gr.HTML(elem_id="said")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             self._add_settings(usual)
+
+    def _upload(self, name: str, words: str, optional: bool = False, visible: bool | str = True) -> gr.HTML:
+        """A field for a file; `optional`: what is in it can be taken out."""
+        return gr.HTML(
+            "",
+            html_template=(HERE / "upload.html").read_text("utf-8"),
+            js_on_load=(HERE / "upload.js").read_text("utf-8"),
+            apply_default_css=False,
+            server_functions=_functions(self._studio.board.picture),
+            visible=visible,
+            elem_id=name,
+            elem_classes=["sent"],
+            min_width=120,
+            limit=uploads.MAX_BYTES,
+            too_large=uploads.TOO_LARGE,
+            invite=words,
+            optional=optional,
+        )
 
     def _add_settings(self, usual: Choices) -> None:
         self.model = gr.Dropdown([], label="Model", elem_id="model")
@@ -192,14 +205,14 @@ class _Form:
         """In the order of `_read` and `_written`."""
         return [
             *(self.task, self.prompt, self.upload, self.model, self.quality, self.size, self.shape, self.seconds),
-            *(self.seed, self.avoid, self.strength, self.loras, self.strengths),
+            *(self.seed, self.avoid, self.strength, self.loras, self.strengths, *self.references),
         ]
 
     def connect(self, page: gr.Blocks, board: gr.HTML) -> None:
         """Have it do something."""
         quick: dict[str, Any] = {"show_progress": "hidden", "queue": False}
         offered = [self.model, self.size, self.seconds, self.said]
-        shown = [self.upload, self.strength, self.shape]
+        shown = [self.upload, self.strength, self.shape, self.beside]
         page.load(self._offer, [self.task, self.model], offered, **quick)
         board.change(self._offer, [self.task, self.model], offered, **quick)
         self.task.change(self._show_fields, [self.task], shown, **quick).then(
@@ -215,6 +228,7 @@ class _Form:
             gr.update(visible=True if needs else "hidden"),
             gr.update(visible=task == Task.RESTYLE),
             gr.update(visible=not needs),
+            gr.update(visible=task == Task.EDIT),
         )
 
     def _offer(self, task: str, model: str | None) -> tuple[Any, ...]:
@@ -240,7 +254,8 @@ class _Form:
                 choices, self._studio.models_for(choices.task), self._studio.uploads, self._loras,
                 self._studio.takes_folder,
             )  # fmt: skip
-            self._studio.uploads.touch(choices.upload)
+            for upload_id in (choices.upload, *choices.references):
+                self._studio.uploads.touch(upload_id)
             return _sentence(self._studio.board.make(request))
         except Unusable as unusable:
             return _sentence(str(unusable), bad=True)
@@ -253,19 +268,18 @@ class _Form:
         if request is None:
             return tuple(gr.skip() for _ in self._fields)
         choices = take_form.from_request(request, self._studio.uploads, self._loras)
-        if choices.upload and self._studio.uploads.known(choices.upload) is None:
-            choices = take_form.without_upload(choices)
-        return _written(choices)
+        return _written(take_form.without_lost(choices, self._studio.uploads))
 
 
 def _read(values: Sequence[Any]) -> Choices:
     """The choices in the form's fields, whatever was sent in their place. Raises Unusable."""
-    task, prompt, upload, model, quality, size, shape, seconds, seed, avoid, strength, loras, strengths = values
+    task, prompt, upload, model, quality, size, shape, seconds, seed, avoid, strength, loras, strengths, *seen = values
     try:
         return Choices(
             Task(task),
             str(prompt or ""),
             str(upload or ""),
+            tuple(str(each) for each in seen if each),
             str(model or ""),
             Quality(quality),
             "" if size == USUAL_SIZE else str(size or ""),
@@ -304,6 +318,7 @@ def _written(choices: Choices) -> tuple[Any, ...]:
             choices.strength,
         ),
         *([*choices.loras], dict(choices.loras)),
+        *(choices.references[number] if number < len(choices.references) else "" for number in range(MAX_REFERENCES)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..protocol.messages import (
     MAX_PROMPT_CHARACTERS,
+    MAX_REFERENCES,
     MAX_TAKE_FRAMES,
     Framing,
     Guide,
@@ -18,6 +19,7 @@ from ..protocol.messages import (
     MediaFormat,
     ModelRow,
     Origin,
+    Pictures,
     Quality,
     Role,
     Source,
@@ -63,6 +65,8 @@ class Choices:
     prompt: str = ""
     upload: str = ""
     """The id of what was sent; empty if nothing was."""
+    references: tuple[str, ...] = ()
+    """The ids of the reference pictures of an edit."""
     model: str = ""
     quality: Quality = Quality.STANDARD
     size: str = ""
@@ -110,7 +114,8 @@ def to_request(
     )
     if sent is None:
         return request
-    request = dataclasses.replace(request, sources=[_source(choices, sent, request, uploads)])
+    sources = [_source(choices, sent, request, uploads), *_references(choices, uploads)]
+    request = dataclasses.replace(request, sources=sources)
     if choices.task is Task.RESTYLE:
         return dataclasses.replace(request, strength=min(max(0.0, choices.strength), 1.0), guide=Guide.EDGES)
     return request
@@ -164,6 +169,24 @@ def _source(choices: Choices, sent: Upload, request: TakeRequest, uploads: Uploa
     return Source(role, folder, [sent.file], True, first, frames, frame, pictures=sent.pictures)
 
 
+def _references(choices: Choices, uploads: Uploads) -> list[Source]:
+    """The pictures that an edit is made with, each in its own shape. Raises Unusable."""
+    ids = choices.references if choices.task is Task.EDIT else ()
+    if len(ids) > MAX_REFERENCES:
+        raise Unusable(f"An edit takes at most {MAX_REFERENCES} reference pictures; leave some out.")
+    found: list[Source] = []
+    for number, upload_id in enumerate(ids, 1):
+        sent = uploads.known(upload_id)
+        if sent is None:
+            raise Unusable("A reference picture is no longer there; choose it again, or leave it out.")
+        if sent.is_movie:
+            raise Unusable("A reference is a movie; choose a picture.")
+        frame = Framing(sent.width, sent.height, 0.0, 0.0, float(sent.width), float(sent.height))
+        place, pictures = str(uploads.folder_of(upload_id)), Pictures(sent.width, sent.height)
+        found.append(Source(Role.REFERENCE, place, [sent.file], framing=frame, pictures=pictures, at_frame=number))
+    return found
+
+
 def _lora_uses(choices: Choices, loras: dict[str, Path]) -> list[LoraUse]:
     unknown = [name for name in choices.loras if name not in loras]
     if unknown:
@@ -180,6 +203,7 @@ def from_request(request: TakeRequest, uploads: Uploads, loras: dict[str, Path])
         task=request.task,
         prompt=request.prompt,
         upload="" if source is None else uploads.id_of(source.folder),
+        references=tuple(uploads.id_of(each.folder) for each in request.references),
         model=request.model,
         quality=request.quality,
         size=request.resolution,
@@ -203,9 +227,13 @@ def usual_seconds(row: ModelRow) -> float:
     return max(MIN_SECONDS, min(USUAL_SECONDS, int(2 * at_once) / 2))
 
 
-def without_upload(choices: Choices) -> Choices:
-    """The choices once the file that they were made with is gone."""
-    return dataclasses.replace(choices, upload="")
+def without_lost(choices: Choices, uploads: Uploads) -> Choices:
+    """The choices without those files that they were made with and that are gone."""
+    there = [upload_id for upload_id in (choices.upload, *choices.references) if uploads.known(upload_id) is not None]
+    upload = choices.upload if choices.upload in there else ""
+    return dataclasses.replace(
+        choices, upload=upload, references=tuple(each for each in choices.references if each in there)
+    )
 
 
 def another(request: TakeRequest, takes_folder: Path) -> TakeRequest:

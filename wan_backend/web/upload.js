@@ -1,5 +1,4 @@
 // Sends the picture or the movie that a take is made from, and shows it. The component's value is the upload's id.
-const INVITE = "Drop a picture or a movie here, or press to choose one";
 const ANOTHER = "Drop another one here, or press to choose it";
 const one = (name) => element.querySelector(name);
 let sending = null;
@@ -21,7 +20,8 @@ async function paint() {
   const image = one("img");
   image.hidden = !picture;
   if (picture) image.src = picture;
-  one(".words").textContent = picture ? ANOTHER : INVITE;
+  one(".words").textContent = !picture ? props.invite : props.optional ? "" : ANOTHER;
+  one(".remove").hidden = !(picture && props.optional);
 }
 
 function send(file) {
@@ -58,6 +58,13 @@ element.addEventListener("change", (event) => {
   event.stopPropagation();
   if (event.target.files.length) send(event.target.files[0]);
   event.target.value = "";
+});
+element.addEventListener("click", (event) => {
+  if (event.target !== one(".remove")) return;
+  event.preventDefault();
+  props.value = "";
+  say("");
+  paint();
 });
 element.addEventListener("dragover", (event) => {
   event.preventDefault();

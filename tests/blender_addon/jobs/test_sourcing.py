@@ -392,6 +392,21 @@ class TestWhereTheTakeGoes:
         assert place == (10, 40, 2)
         assert f"'{COLOR}' is gone" in note
 
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_an_edit_goes_along_with_its_footage_whatever_becomes_of_its_pictures(self, desk, made, gone) -> None:
+        desk.cut.shot("Shot", 200, 240)
+        desk.cut.still("Hat", 300, 340)
+
+        def change():
+            if gone:
+                desk.cut.strips.remove(desk.strips["Hat"])
+            else:
+                self.move(desk, 50, "Hat")
+            desk.cut.compat.set_handles(desk.strips["Shot"], 205, 230)
+            desk.cut.compat.move_content(desk.strips["Shot"], 100)
+
+        assert made(change, "EDIT", "Shot", "Hat") == ((305, 330, 2), "")
+
     def test_the_persons_own_place_counts_more(self, desk, made) -> None:
         def change():
             (strip,) = [s for s in desk.strips if s.get("wan_vse_role") == "placeholder"]

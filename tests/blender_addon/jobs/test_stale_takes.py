@@ -206,6 +206,52 @@ def test_a_kept_picture_that_is_framed_anew_or_another_one(desk) -> None:
     assert desk.reason() == "0060.png is in the place of 0040.png."
 
 
+@pytest.fixture
+def hat(desk):
+    """A reference picture that an edit of a shot was made with."""
+    desk.cut.shot("Shot", 10, 34)
+    hat = desk.cut.still("Hat", 100, 140, 4)
+    desk.take("EDIT", "Shot", "Hat")
+    assert desk.reason() == ""
+    return hat
+
+
+def test_a_reference_picture_may_lie_anywhere_in_the_film_and_in_the_frame(desk, hat) -> None:
+    desk.cut.shot("Below", 150, 200, 1)
+    desk.compat.move_content(hat, 60)
+    desk.compat.set_handles(hat, 170, 175)
+    hat.channel, hat.mute = 6, True
+    hat.transform.offset_x, hat.transform.scale_x, hat.transform.origin[0] = 40, 0.5, 0.2
+    desk.scene.render.resolution_x += 64
+    assert "Hat" not in desk.reason()
+    desk.scene.render.resolution_x -= 64
+    assert desk.reason() == ""
+
+
+def test_of_a_reference_picture_counts_what_is_seen_of_it(desk, hat) -> None:
+    hat.crop.min_x = 3
+    assert desk.reason() == "The framing or the colors of 'Hat' were changed."
+    hat.crop.min_x = 0
+    hat.use_flip_x = True
+    assert desk.reason() == "The framing or the colors of 'Hat' were changed."
+    hat.use_flip_x = False
+    assert desk.reason() == ""
+    write(desk.cut.folder / "hat.png", (desk.cut.folder / "0007.png").read_bytes())
+    hat.elements[0].filename = "hat.png"
+    assert "Hat.png is in the place of 0000.png" in desk.reason()
+
+
+def test_of_a_reference_that_blender_renders_the_place_in_the_frame_counts(desk) -> None:
+    desk.cut.shot("Shot", 10, 34)
+    hat = desk.cut.still("Hat", 100, 140, 4)
+    hat.modifiers.new("Brighter", "BRIGHT_CONTRAST")
+    desk.take("EDIT", "Shot", "Hat")
+    desk.compat.move_content(hat, 60)
+    assert desk.reason() == ""
+    hat.transform.offset_x = 40
+    assert desk.reason() == "The framing or the colors of 'Hat' were changed."
+
+
 def test_a_kept_picture_may_move_and_be_trimmed_and_muted(desk) -> None:
     kept_over(desk)
     desk.compat.set_handles(desk.cut.strips["Storm"], 17, 19)

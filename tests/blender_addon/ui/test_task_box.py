@@ -118,12 +118,35 @@ def test_another_task_is_one_click_away_until_the_selection_changes(panel, setti
     assert panel("A").button == "restyle", "a choice ends with its selection"
 
 
+def test_an_edit_stays_chosen_while_reference_pictures_are_selected_along_with_its_footage(cut) -> None:
+    cut.shot("Shot", 1, 20)
+    cut.shot("Other", 30, 50)
+    for number in range(2):
+        cut.still(f"Hat {number}", 60 + 20 * number, 70 + 20 * number)
+    settings = cut.scene.wan_vse
+    cut.select("Shot")
+    settings.task = "EDIT"
+    for names in (["Shot", "Hat 0"], ["Shot", "Hat 0", "Hat 1"], ["Shot", "Hat 1"], ["Shot"]):
+        cut.select(*names)
+        assert settings.task == "EDIT", names
+    cut.select("Shot", "Other")
+    assert settings.task != "EDIT", "another footage"
+    cut.select("Shot")
+    assert settings.task == "RESTYLE", "the choice has ended"
+    cut.select("Hat 0")
+    settings.task = "EDIT"
+    cut.select("Hat 1")
+    assert settings.task == "IMAGE_TO_VIDEO", "a still alone is footage"
+
+
 def test_an_edit_is_chosen_by_hand_and_says_how_to_give_it_pictures(panel, settings) -> None:
     panel("A")
     settings.task = "EDIT"
     drawn = panel.again()
     assert drawn.button == "edit_footage" and "Edit: 'A'" in drawn.words
     assert any("as reference pictures" in word for word in drawn.words)
+    settings.edit_prompt = " "
+    assert any("describe what is to change" in word for word in panel.again().words)
     panel("A", "Still")
     settings.task = "EDIT"
     drawn = panel.again()

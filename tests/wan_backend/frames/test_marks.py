@@ -150,7 +150,14 @@ def test_files_without_marks_and_what_is_no_file_say_nothing(tmp_path):
     assert marks_of(files) == []
 
 
-def test_no_more_files_are_looked_at_than_a_source_may_show(tmp_path):
+def test_of_each_source_so_many_files_are_looked_at_however_many_another_shows(tmp_path):
+    """Of footage that shows very many files, none is looked at in the place of a reference picture."""
+    shown = [str(tmp_path / str(number)) for number in range(1000)]
+    footage = Source(Role.FOOTAGE, str(tmp_path), ["0001.png"], rendered=True, shown_files=shown)
+    (tmp_path / "hat.png").write_bytes(MADE.xmp())
+    hat = Source(Role.REFERENCE, str(tmp_path), ["hat.png"], at_frame=1)
+    asked = TakeRequest("a hat", "any", 64, 64, 5, FrameRate(16), 1, str(tmp_path), sources=[footage, hat])
     looked_at = []
-    marks_of([tmp_path / str(number) for number in range(1000)], looked_at.append)
-    assert len(looked_at) == 2 * MAX_SHOWN_FILES
+    marks = Marks.of(asked, "1", looked_at.append)
+    assert [mark.file for mark in marks.sources] == ["hat.png"]
+    assert [place for place in looked_at if place] == [*shown[:MAX_SHOWN_FILES], str(tmp_path / "hat.png")]

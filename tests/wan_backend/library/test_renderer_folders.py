@@ -184,6 +184,16 @@ def test_comfyuis_files_make_the_models_and_no_text_to_video(tmp_path):
         assert isinstance(locate.find(plain, [comfy], looked), locate.UnavailableModel)
 
 
+def test_a_file_under_another_name_is_asked_for_by_the_sentence_that_the_model_is_missing(tmp_path):
+    heads_only.write(tmp_path / "models" / "retouching.safetensors", heads_only.transformer())
+    looked = survey([tmp_path / "models"])
+    small, experts = (locate.find(entry, [tmp_path / "models"], looked).problem.sentence for entry in (SMALL, EXPERTS))
+    assert "Bernini-R 1.3B is not on this machine" in small
+    assert "If retouching.safetensors is it, put 'bernini_r' into its name" in small
+    assert "retouching" not in experts, "of another size"
+    assert "retouching" not in locate.find(PLAIN_EXPERTS, [tmp_path / "models"], looked).problem.sentence
+
+
 def test_its_folder_lends_no_transformer_to_text_to_video(tmp_path):
     place = write(tmp_path / "models" / "elsewhere" / "Bernini-R-1.3B-Diffusers")
     config = {"_class_name": "WanTransformer3DModel", "num_layers": 30, "num_attention_heads": 12}

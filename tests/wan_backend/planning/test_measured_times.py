@@ -38,6 +38,23 @@ def test_more_work_takes_longer(changed, seconds):
     assert times.expected_seconds(dataclasses.replace(PLAN, **changed)) == pytest.approx(seconds, abs=0.2)
 
 
+def test_an_edit_by_what_another_one_took_with_other_pictures():
+    """A take of 64 x 64 in 13 latent frames is 208 tokens, its footage as many, and a picture 16."""
+    edit = dataclasses.replace(PLAN, width=64, height=64, model_frames=49, steps=10, forwards=20, seen_sources=1)
+    with_one = dataclasses.replace(edit, seen_sources=2, forwards=40)
+    with_four = dataclasses.replace(with_one, seen_sources=5)
+    in_part = dataclasses.replace(with_one, forwards=25)
+    times = MeasuredTimes()
+    times.learn(edit, PhaseSeconds(encode=2.0, denoise=20 * 416.0, decode=20.0))
+    assert times.expected_seconds(edit) == pytest.approx(22 + 20 * 416)
+    one, four = 208 + 416 + 2 * 432, 208 + 416 + 2 * 480
+    assert times.expected_seconds(with_one) == pytest.approx(22 + 10 * one)
+    assert times.expected_seconds(with_four) == pytest.approx(22 + 10 * four)
+    assert times.expected_seconds(in_part) == pytest.approx(22 + 5 * one + 5 * 432)
+    times.learn(with_four, PhaseSeconds(denoise=10.0 * four))
+    assert times.expected_seconds(edit) == pytest.approx(20 * 416)
+
+
 def test_a_step_that_also_keeps_the_model_as_it_was_is_three_passes_more():
     """Forward once without the LoRA, then once more there and back: known from either kind, and from takes."""
     passes = PASSES_OF_A_TRAINED_STEP

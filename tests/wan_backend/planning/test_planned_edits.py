@@ -11,7 +11,7 @@ from tests.wan_backend.job_queue.written_jobs import take_request
 from wan_backend.catalogue import entries
 from wan_backend.memory.forecast import Machine
 from wan_backend.memory.needs import VideoShape, calculate_from_catalogue
-from wan_backend.planning import plan_steps, several_cards, skipped_work
+from wan_backend.planning import looks, plan_steps, several_cards, skipped_work
 from wan_backend.planning.draft import Draft, Inventory
 from wan_backend.protocol.messages import (
     CameraMove,
@@ -51,6 +51,14 @@ def test_best_is_what_the_makers_program_does():
     made = planned(edit(quality=Quality.BEST), EXPERTS)
     assert (made.steps, made.guidance_scale, made.low_noise_guidance_scale, made.flow_shift) == (40, 4.0, 3.2, 5.0)
     assert made.sampler == "unipc"
+
+
+def test_live_looks_at_the_whole_of_it_in_the_least_size():
+    """Its end is that of its footage, so there is no beginning to look at."""
+    (wanted,) = looks.requests(edit(1), SMALL)
+    made = planned(wanted)
+    assert made.problem is None and (made.take_frames, made.steps) == (24, SMALL.preset(Quality.DRAFT).steps)
+    assert min(made.width, made.height) == SMALL.sides[0] and made.seen_sources == 2
 
 
 def test_a_long_one_is_made_in_windows():

@@ -105,6 +105,30 @@ def test_a_takes_settings_come_back_as_they_were(make, sent, uploads, tmp_path, 
     assert take_form.from_request(request, uploads, loras) == asked
 
 
+def test_an_edit_has_its_movie_and_reference_pictures_in_their_own_shapes(make, sent, uploads):
+    movie, pictures = sent(MOVIE), (sent(PICTURE), sent(replace(PICTURE, width=90)))
+    asked = replace(ASKED, task=Task.EDIT, upload=movie, prompt="a red hat", references=pictures)
+    made = make(asked)
+    assert [(each.role, each.at_frame) for each in made.sources] == [
+        (Role.FOOTAGE, 0),
+        (Role.REFERENCE, 1),
+        (Role.REFERENCE, 2),
+    ]
+    assert made.sources[2].pictures == Pictures(90, 400) and made.sources[2].framing.canvas_width == 90
+    assert take_form.from_request(made, uploads, {}) == replace(asked)
+    uploads.remove(pictures[0])
+    there = take_form.without_lost(take_form.from_request(made, uploads, {}), uploads)
+    assert (there.upload, there.references) == (movie, pictures[1:])
+    assert len(make(replace(asked, task=Task.RESTYLE)).sources) == 1, "they wait for another edit"
+    for references, sentence in (
+        (("0" * 32,), "A reference picture is no longer there; choose it again, or leave it out."),
+        ((movie,), "A reference is a movie; choose a picture."),
+        ((pictures[1],) * 5, "An edit takes at most 4 reference pictures; leave some out."),
+    ):
+        with pytest.raises(Unusable, match=sentence):
+            make(replace(asked, references=references))
+
+
 def test_another_take_differs_in_its_seed_alone(make, tmp_path):
     request = make(ASKED)
     again = take_form.another(request, tmp_path)

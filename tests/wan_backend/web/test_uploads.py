@@ -20,6 +20,7 @@ from PIL import Image
 from wan_backend.frames import movie_copy, upload_process
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.media import UPLOAD_LINE_FILE
+from wan_backend.protocol.messages import Pictures
 from wan_backend.protocol.uploads import Upload
 from wan_backend.storage import whole_file
 
@@ -78,7 +79,7 @@ def movie(tmp_path: Path, frames: int = 10, rate: Fraction = Fraction(24)) -> by
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 def test_a_picture_is_kept_as_a_png_of_ours(take_in, uploads, kind):
     upload_id, found = take_in(picture(kind))
-    assert found == Upload(64, 32, file="picture.png")
+    assert found == Upload(64, 32, pictures=Pictures(64, 32), file="picture.png")
     folder = uploads.folder_of(upload_id)
     assert sorted(path.name for path in folder.iterdir()) == ["picture.png", "thumbnail.jpg", "upload.json"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -167,7 +168,7 @@ def test_what_is_no_picture_and_no_movie_is_removed_with_a_sentence(take_in, upl
 
 
 def test_it_is_looked_at_in_a_process_that_may_die(uploads, monkeypatch):
-    assert receive(uploads, picture())[1] == Upload(64, 32, file="picture.png")
+    assert receive(uploads, picture())[1] == Upload(64, 32, pictures=Pictures(64, 32), file="picture.png")
     monkeypatch.setattr("wan_backend.web.uploads.PROCESS", "wan_backend.no_such_module")
     assert receive(uploads, picture())[1][1].startswith("That file can't be used: it could not be decoded.")
     assert len([*uploads.folder_of("").iterdir()]) == 1

@@ -155,3 +155,31 @@ def test_a_picture_is_sent_and_a_script_is_refused(person):
     one.ask("a yellow star rises")
     one.take("a yellow star rises").wait_for()
     assert "From a picture" in one.take("a yellow star rises").locator(".settings").inner_text()
+
+
+@pytest.mark.long
+def test_reference_pictures_stand_beside_the_movie_of_an_edit_alone_and_can_be_taken_out(person):
+    one = person()
+    fields = one.page.locator("#references .drop")
+    fields.first.wait_for(state="hidden")
+    one.page.get_by_text("Edit a movie", exact=True).click()
+    fields.nth(3).wait_for()
+    stream = io.BytesIO()
+    Image.new("RGB", (320, 180), "navy").save(stream, "PNG")
+    hat = one.page.locator("#reference-1")
+    hat.locator("input[type=file]").set_input_files(
+        {"name": "hat.png", "mimeType": "image/png", "buffer": stream.getvalue()}
+    )
+    hat.locator("img").wait_for()
+    assert one.page.locator("#references img:visible").count() == 1
+    hat.get_by_role("button", name="Remove").click()
+    hat.locator("img").wait_for(state="hidden")
+    assert "Reference picture 1" in hat.inner_text()
+    hat.locator("input[type=file]").set_input_files(
+        {"name": "hat.png", "mimeType": "image/png", "buffer": stream.getvalue()}
+    )
+    hat.locator("img").wait_for()
+    one.page.get_by_text("Restyle a movie", exact=True).click()
+    fields.first.wait_for(state="hidden")
+    one.page.get_by_text("Edit a movie", exact=True).click()
+    hat.locator("img").wait_for()

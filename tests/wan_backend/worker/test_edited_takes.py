@@ -14,13 +14,23 @@ import pytest
 from tests.wan_backend.job_queue.written_jobs import take_request
 from tests.wan_backend.library import file_forms as forms
 from tests.wan_backend.loading import small_checkpoints
+from tests.wan_backend.lora import written_loras
 from tests.wan_backend.server.served import Served
 from tests.wan_backend.worker.executors import asked, silent_executor
 from tests.wan_backend.worker.footage import HEIGHT, WIDTH, source
+from wan_backend.catalogue import entries
+from wan_backend.catalogue.architecture import Architecture
+from wan_backend.catalogue.transformer_shapes import shapes
+from wan_backend.library import locate
+from wan_backend.library.component_files import ComponentFiles
+from wan_backend.library.survey import survey
+from wan_backend.lora.resolve import transformer_configs
 from wan_backend.protocol.conversion import to_json
+from wan_backend.protocol.looks import MakeLookParams, MakeLookResult
 from wan_backend.protocol.messages import (
     ComponentFile,
     FrameRate,
+    LoraUse,
     Pictures,
     Plan,
     Role,
@@ -30,6 +40,7 @@ from wan_backend.protocol.messages import (
     TakeRequest,
     Task,
 )
+from wan_backend.worker.server_connection import Look
 
 pytestmark = pytest.mark.ci
 RATE = FrameRate(16)
@@ -103,6 +114,51 @@ def test_files_by_their_name_make_the_take_of_the_folder(params, tmp_path):
     assert np.abs(one - film(executor.run(asked(other)))).max() <= 1
 
 
+def test_a_gguf_file_by_its_name_makes_the_take_of_the_folder(params, tmp_path):
+    """In blocks of 8 bits, so nearly; and its footage counts as much."""
+    files = forms.files(tmp_path / "files", "text")
+    weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
+    files["tokenizer"] = forms.folder(tmp_path / "folder", "text") / "tokenizer"
+    executor = silent_executor()
+
+    def made(transformer: Path, job: str, references: int = 0) -> np.ndarray:
+        places = {**files, "transformer": transformer}
+        parts = [ComponentFile(component, str(place)) for component, place in places.items()]
+        wanted = params(tmp_path / "files", references, job)
+        return film(executor.run(asked(dataclasses.replace(wanted, model_parts=parts))))
+
+    whole = made(forms.write(tmp_path / "bernini_r_f32.safetensors", weights), "a" * 32)
+    packed = forms.write_gguf(tmp_path / "bernini_r_q8_0.gguf", weights, "Q8_0")
+    assert np.abs(whole - made(packed, "b" * 32)).mean() < 2
+    assert not np.array_equal(made(packed, "c" * 32, references=1), made(packed, "d" * 32))
+
+
+def test_a_lora_of_text_to_video_changes_an_edit_and_not_the_next_one(params, renderer_folder, tmp_path):
+    extents = shapes(transformer_configs(ComponentFiles(renderer_folder))["transformer"])
+    use = LoraUse(str(written_loras.written(tmp_path / "look.safetensors", extents)), 0.8)
+    executor = silent_executor()
+    wanted = params(renderer_folder, 1)
+    worn = dataclasses.replace(
+        wanted,
+        job_id="b" * 32,
+        request=dataclasses.replace(wanted.request, loras=[use]),
+        plan=dataclasses.replace(wanted.plan, loras=[use]),
+    )
+    plain = film(executor.run(asked(wanted)))
+    assert not np.array_equal(plain, film(executor.run(asked(worn))))
+    assert np.array_equal(plain, film(executor.run(asked(dataclasses.replace(wanted, job_id="c" * 32)))))
+
+
+def test_what_is_seen_live_of_an_edit_is_what_lands(params, renderer_folder, tmp_path):
+    executor, wanted = silent_executor(), params(renderer_folder, 1)
+    shown = dataclasses.replace(wanted, job_id="")
+    look = executor.look(Look(MakeLookParams(shown, str(tmp_path / "looks"), 0.0), lambda _answer: None))
+    assert isinstance(look, MakeLookResult) and len(look.pictures) == FRAMES
+    content = Path(look.pictures[0]).read_bytes()
+    picture = np.frombuffer(content, np.uint8, offset=8).reshape(HEIGHT, WIDTH, 4)[::-1, :, 2::-1]
+    assert np.array_equal(picture, film(executor.run(asked(wanted)))[0])
+
+
 def test_an_edit_goes_on_from_its_last_step(params, renderer_folder, monkeypatch):
     from wan_backend.pipelines import denoise as loop
 
@@ -123,6 +179,19 @@ def test_an_edit_goes_on_from_its_last_step(params, renderer_folder, monkeypatch
     resumed = film(executor.run(asked(cut)))
     assert np.array_equal(whole, resumed)
     assert len(calls) - made < 5, "it began anew"
+
+
+def test_the_makers_folder_is_known_under_any_name(tmp_path, monkeypatch):
+    """By its config.json and its tensors."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "models" / "retouching"
+    small_checkpoints.write_renderer(place, num_layers=30, num_attention_heads=12, attention_head_dim=6)
+    found = locate.find(entries.entry("bernini-r-1.3b"), [place.parent], survey([place.parent]))
+    assert isinstance(found, locate.LocatedModel) and found.components["transformer"] == place / "transformer"
+    files = ComponentFiles(found.folder, found.components)
+    assert files.architecture(files.index()) is Architecture.EDIT
+    plain = locate.find(entries.entry("wan2.1-t2v-1.3b"), [place.parent], survey([place.parent]))
+    assert isinstance(plain, locate.UnavailableModel)
 
 
 @pytest.mark.long
