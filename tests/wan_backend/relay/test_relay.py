@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.wan_backend.server.fake_worker import png
 from tests.wan_backend.server.served import request, wait_until
 from wan_backend.protocol.messages import Role, Task
 
@@ -218,6 +220,36 @@ def test_no_room_here_is_not_said_of_the_other_machine(relay, tmp_path):
     (tmp_path / "a file").touch()
     problem = near.call("plan", request=request(tmp_path / "a file"))["problem"]
     assert problem["kind"] == "folder" and "box" not in problem["sentence"], problem
+
+
+@pytest.fixture
+def small_disk_here(tmp_path):
+    """This machine's state lies on a disk of 2 MB."""
+    (tmp_path / "near").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", tmp_path / "near"]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield tmp_path / "near"
+    subprocess.run(["umount", "--lazy", tmp_path / "near"], check=True)
+
+
+@pytest.mark.long
+def test_a_take_for_which_there_is_no_room_here_waits_over_there_until_there_is(small_disk_here, relay, media, tmp_path):
+    """The disk has room for a part of a frame, and takes that part before it says that it is full."""
+    near = relay(serve=("--stay",))
+    near.wait(lambda m: m.get("method") == "link" and m["params"]["connected"])
+    job_id = near.submit(request(media, "slow:0.5", width=1024, height=512, length_frames=5))
+    filler = small_disk_here / "filler"
+    with open(filler, "wb") as stream, contextlib.suppress(OSError):
+        stream.write(bytes((os.statvfs(small_disk_here).f_bavail - 2) * 4096))
+    for told in ("link", "progress"):
+        near.wait(lambda m, told=told: m.get("method") == told and "not come home yet" in m["params"]["sentence"])
+    assert not list(media.glob("*/take.json")) and near.jobs()[job_id]["state"] == "decoding"
+    assert list((tmp_path / "far/sent/takes").glob("*/*/take.json"))
+    filler.unlink()
+    take = near.wait_for(job_id, "done")["take"]
+    made = [png(take["width"], take["height"], index) for index in range(5)]
+    assert [file.read_bytes() for file in sorted(take_of(media, job_id).glob("*.png"))] == made
 
 
 def test_footage_that_is_gone_is_a_sentence(relay, media, tmp_path):
