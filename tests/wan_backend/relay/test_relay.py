@@ -105,6 +105,31 @@ def test_a_take_that_breaks_off_on_its_way_home_goes_on(relay, media, tmp_path):
     assert len(list(take_of(media, job_id).glob("*.png"))) == 600
 
 
+def test_a_take_comes_home_as_it_is_written(relay, media, tmp_path):
+    near = relay()
+    job_id = near.submit(request(media, "slow:0.4", length_frames=8))
+    wait_until(lambda: bool(list((tmp_path / "near/arriving" / job_id).glob("*.png"))))
+    assert not list((tmp_path / "far/sent/takes").glob("*/*/take.json")), "it is still being made"
+    near.wait_for(job_id, "done")
+    assert len(list(take_of(media, job_id).glob("*.png"))) == 8
+
+
+@pytest.mark.long
+def test_of_two_windows_one_fetches_and_the_other_does_once_that_is_gone(relay, media, tmp_path):
+    one, two = relay(serve=("--stay",)), relay(serve=("--stay",))
+    for asks in (two, one):
+        job_id = asks.submit(request(media))
+        for window in (one, two):
+            window.call("list")
+            done = window.wait_for(job_id, "done")
+            assert done["take"]["folder"] == str(take_of(media, job_id))
+    job_id = two.submit(request(media, "slow:0.3", length_frames=8))
+    two.wait_for(job_id, "loading", "encoding", "denoising", "decoding")
+    one.kill()
+    two.wait_for(job_id, "done")
+    assert len(list(take_of(media, job_id).glob("*.png"))) == 8 and not list((tmp_path / "near/arriving").iterdir())
+
+
 def test_a_slow_line_keeps_nobody_waiting(relay, media, tmp_path):
     """1 Mbit/s: while a megabyte goes over, other calls are answered, and bytes are reported."""
     near = relay(line=("--mbit", "1"))
