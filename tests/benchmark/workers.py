@@ -29,12 +29,11 @@ from typing import TextIO
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.wan_backend.cluster.local_nodes import OF_SERVERS, LocalNodes
 from tests.wan_backend.library import tiny_folder
-from tests.wan_backend.server.served import FAKE_WORKER, Served, request
+from tests.wan_backend.server.served import FAKE_WORKER, ROOT, Served, request
 from tests.wan_backend.worker.worker_process import Worker
 from wan_backend.protocol.conversion import from_json
 from wan_backend.protocol.takes import Plan, TakeRequest
@@ -70,11 +69,9 @@ class Row:
     def line(self, alone: Row) -> str:
         """The row, against the first one that was measured likewise."""
         share = self.hourly * alone.workers / (alone.hourly * self.workers)
-        cores = f"{self.cores:.1f} of {os.cpu_count()}"
-        return (
-            f"{self.workers:7d}  {self.hourly:13.0f}  {share:9.1%}  {self.busy:16.1%}  {cores:>13}  {self.by_worker:15.2f} s"
-            f"  {self.by_others:.3f} s"
-        )
+        made = f"{self.workers:7d}  {self.hourly:13.0f}  {share:9.1%}"
+        cores = f"{self.busy:16.1%}  {f'{self.cores:.1f} of {os.cpu_count()}':>13}"
+        return f"{made}  {cores}  {self.by_worker:15.2f} s  {self.by_others:.3f} s"
 
 
 class Window:
@@ -91,6 +88,11 @@ class Window:
         times = psutil.cpu_times()
         work = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
         self._points.append((time.monotonic(), work, *self._spent()))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it began."""
+        return bool(self._points)
 
     @property
     def is_over(self) -> bool:
@@ -124,7 +126,9 @@ def main() -> int:
     options.add_argument("--takes", type=int, default=TAKES_EACH, help=f"for each worker ({TAKES_EACH})")
     options.add_argument("--ray", action="store_true", help="on a Ray cluster")
     options.add_argument("--real", action="store_true", help="real takes")
-    options.add_argument("--direct", default="", help="how many real workers, in this order, are asked without a server")
+    options.add_argument(
+        "--direct", default="", help="how many real workers, in this order, are asked without a server"
+    )
     options.add_argument("--within", type=float, help="seconds; rows that may not be over by then are left out")
     options.add_argument("--file", type=Path, help="what is printed comes there too, as it comes")
     given = options.parse_args()
@@ -157,7 +161,7 @@ def measured(counts: Iterable[int], row_of: Callable[[int], Row], limit: float, 
             continue
         try:
             rows.append(row_of(count))
-        except Exception:
+        except (AssertionError, RuntimeError, OSError, psutil.Error):
             say(files, f"{count:7d}  went wrong:\n{traceback.format_exc()}")
         else:
             took = time.monotonic() - began
@@ -190,7 +194,7 @@ def by_server(workers: int, given: argparse.Namespace, nodes: LocalNodes | None)
             try:
                 begin_all(server, media, workers, given.real)
                 return taken(server, media, workers, given, nodes)
-            except Exception as error:
+            except (AssertionError, RuntimeError, OSError) as error:
                 raise RuntimeError(f"{error!r}; its logs end so:\n{ends_of_logs(folder / 'state')}") from error
 
 
@@ -215,9 +219,9 @@ def taken(server: Served, media: Path, workers: int, given: argparse.Namespace, 
                     assert job["state"] == "done", job
                     window.ended[job["job_id"]] = now
         assert server.process.poll() is None and now < limit, (len(window.ended), "takes were made, then no more")
-        if not window._points and len(window.ended) >= workers:
+        if not window.has_begun and len(window.ended) >= workers:
             window.point()
-        elif window._points and not window.is_over and len(window.ended) >= workers * (given.takes + 1):
+        elif window.has_begun and not window.is_over and len(window.ended) >= workers * (given.takes + 1):
             window.point()
             last_within = set(window.begun)
     return window.row(workers)

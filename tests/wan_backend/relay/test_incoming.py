@@ -27,7 +27,7 @@ class AnsweringLine:
 
 
 class FillingFile(io.FileIO):
-    """A file on a disk that has so many bytes left: as a system does, it takes a part before it says that it is full."""
+    """A file on a disk that has so many bytes left: it takes a part before it says that it is full."""
 
     room = 0
 

@@ -50,7 +50,9 @@ def test_a_job_outlasts_the_end_of_ssh(ssh, relay, far_command: Callable, media,
 
 
 @pytest.mark.long
-def test_a_line_of_1_mbit_that_breaks_every_few_seconds_brings_all_there_and_home(ssh, far_command, relay, media, tmp_path):
+def test_a_line_of_1_mbit_that_breaks_every_few_seconds_brings_all_there_and_home(
+    ssh, far_command, relay, media, tmp_path
+):
     """By time and not by bytes: more is to be sent, and to come home, than goes over between two breaks."""
     near = relay(far=ssh.command(far_command("--stay")), line=("--mbit", "1", "--break-every", BREAK_SECONDS))
     shot = footage(tmp_path / "shot", 1, 600_000)

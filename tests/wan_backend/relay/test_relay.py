@@ -259,7 +259,9 @@ def small_disk_here(tmp_path):
 
 
 @pytest.mark.long
-def test_a_take_for_which_there_is_no_room_here_waits_over_there_until_there_is(small_disk_here, relay, media, tmp_path):
+def test_a_take_for_which_there_is_no_room_here_waits_over_there_until_there_is(
+    small_disk_here, relay, media, tmp_path
+):
     """The disk has room for a part of a frame, and takes that part before it says that it is full."""
     near = relay(serve=("--stay",))
     near.wait(lambda m: m.get("method") == "link" and m["params"]["connected"])
