@@ -2,9 +2,11 @@
 
 What the server itself costs shows as a loss against so many times one worker, so the workers sleep. With --ray they are
 on a Ray cluster of four nodes on this machine; with --real they make takes with the embedded model, a thread each,
-which tells something as far as there are cores. What each row has beside it tells a loss of the server's from one of
-the machine's: how busy the workers' processors were, what a take cost them, and what it cost in all else: the server,
-the line to the cluster, Ray. With --direct the last rows are real workers that are asked without any server.
+which tells something as far as there are cores: with --pinned each has one of its own, as it has a card of its own
+elsewhere, and all else has those that are left. What each row has beside it tells a loss of the server's from one of
+the machine's: how long workers had no job, how busy their processors were, what a take cost them, and what it cost in
+all else: the server, the line to the cluster, Ray. With --direct the last rows are real workers that are asked without
+any server.
 
 Only the steady state counts: loading and a first take of each worker are over, and there are more jobs than workers as
 long as is measured. A take that is underway at an end of that counts with the share of it that lies within. Run it
@@ -48,7 +50,7 @@ ENDED = ("done", "failed", "cancelled", "interrupted")
 SECONDS = 180
 """Of patience with what should be over."""
 WORKERS_NAMES = ("wan_backend.worker", FAKE_WORKER.name)
-COLUMNS = "workers  takes an hour  of linear  their processors  machine's      a take: worker    else"
+COLUMNS = "workers  takes an hour  of linear  no job  their processors  machine's  stolen      a take: worker    else"
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,14 @@ class Row:
 
     workers: int
     hourly: float
+    idle: float
+    """Share of the time in which a worker had no job: from the end of one to the beginning of the next."""
     busy: float
     """Share of the time in which the workers computed, each on one core."""
     cores: float
     """Of the machine that were at work, whoever had them."""
+    stolen: float
+    """Of the cores that would have worked, what other machines on the same host had of them."""
     by_worker: float
     """The processor's seconds for a take in its worker."""
     by_others: float
@@ -70,7 +76,7 @@ class Row:
         """The row, against the first one that was measured likewise."""
         share = self.hourly * alone.workers / (alone.hourly * self.workers)
         made = f"{self.workers:7d}  {self.hourly:13.0f}  {share:9.1%}"
-        cores = f"{self.busy:16.1%}  {f'{self.cores:.1f} of {os.cpu_count()}':>13}"
+        cores = f"{self.idle:6.1%}  {self.busy:16.1%}  {f'{self.cores:.1f} of {os.cpu_count()}':>9}  {self.stolen:6.2f}"
         return f"{made}  {cores}  {self.by_worker:15.2f} s  {self.by_others:.3f} s"
 
 
@@ -81,13 +87,14 @@ class Window:
         self._spent = spent
         self.begun: dict[str, float] = {}
         self.ended: dict[str, float] = {}
-        self._points: list[tuple[float, float, float, float]] = []
+        self._points: list[tuple[float, float, float, float, float]] = []
 
     def point(self) -> None:
         """It begins, or ends."""
         times = psutil.cpu_times()
-        work = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
-        self._points.append((time.monotonic(), work, *self._spent()))
+        stolen = getattr(times, "steal", 0.0)
+        work = times.user + times.system + sum(getattr(times, name, 0.0) for name in ("nice", "irq", "softirq"))
+        self._points.append((time.monotonic(), work, stolen, *self._spent()))
 
     @property
     def has_begun(self) -> bool:
@@ -102,17 +109,21 @@ class Window:
     def row(self, workers: int) -> Row:
         """What it comes to; all takes that lie in it have ended by now."""
         (start, *before), (end, *after) = self._points
-        takes = 0.0
+        takes = worked = 0.0
         for job, ended in self.ended.items():
             begun = self.begun[job]
-            takes += max(0.0, min(end, ended) - max(start, begun)) / (ended - begun)
-        machine, by_workers, by_others = (now - then for now, then in zip(after, before, strict=True))
+            within = max(0.0, min(end, ended) - max(start, begun))
+            worked += within
+            takes += within / (ended - begun)
+        machine, stolen, by_workers, by_others = (now - then for now, then in zip(after, before, strict=True))
         seconds = end - start
         return Row(
             workers,
             takes / seconds * 3600,
+            1 - worked / seconds / workers,
             by_workers / seconds / workers,
             machine / seconds,
+            stolen / seconds,
             by_workers / takes,
             by_others / takes,
         )
@@ -126,6 +137,7 @@ def main() -> int:
     options.add_argument("--takes", type=int, default=TAKES_EACH, help=f"for each worker ({TAKES_EACH})")
     options.add_argument("--ray", action="store_true", help="on a Ray cluster")
     options.add_argument("--real", action="store_true", help="real takes")
+    options.add_argument("--pinned", action="store_true", help="each worker on a core of its own")
     options.add_argument(
         "--direct", default="", help="how many real workers, in this order, are asked without a server"
     )
@@ -144,7 +156,7 @@ def main() -> int:
         direct = [int(each) for each in given.direct.split(",") if each]
         if direct:
             say(files, "without a server:")
-            measured(direct, lambda count: by_hand(count, given.takes), limit, files)
+            measured(direct, lambda count: by_hand(count, given), limit, files)
     shares = [row.hourly * rows[0].workers / (rows[0].hourly * row.workers) for row in rows]
     return int(len(rows) < len(counts) or (min(shares) < 0.95 and not given.real))
 
@@ -154,8 +166,10 @@ def measured(counts: Iterable[int], row_of: Callable[[int], Row], limit: float, 
     rows: list[Row] = []
     took = 0.0
     say(files, COLUMNS)
+    cores = os.sched_getaffinity(0)
     for count in counts:
         began = time.monotonic()
+        os.sched_setaffinity(0, cores)  # the row before may have pinned this process
         if began + took > limit:
             say(files, f"{count:7d}  left out: {limit - began:.0f} s are left, and the row before took {took:.0f}")
             continue
@@ -193,6 +207,8 @@ def by_server(workers: int, given: argparse.Namespace, nodes: LocalNodes | None)
         with Served(folder / "state", folder / "models", *flags, command=command, **around) as server:
             try:
                 begin_all(server, media, workers, given.real)
+                if given.pinned:
+                    pin()
                 return taken(server, media, workers, given, nodes)
             except (AssertionError, RuntimeError, OSError) as error:
                 raise RuntimeError(f"{error!r}; its logs end so:\n{ends_of_logs(folder / 'state')}") from error
@@ -227,7 +243,7 @@ def taken(server: Served, media: Path, workers: int, given: argparse.Namespace, 
     return window.row(workers)
 
 
-def by_hand(workers: int, takes: int) -> Row:
+def by_hand(workers: int, given: argparse.Namespace) -> Row:
     """By as many processes of workers, each asked for its next take as soon as it has made one."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -238,30 +254,14 @@ def by_hand(workers: int, takes: int) -> Row:
         up = threading.Barrier(workers + 1)
         stop = threading.Event()
 
-        def work(number: int) -> None:
-            worker = Worker(folder / f"{number}.log")
-            try:
-                made = 0
-                while not stop.is_set():
-                    run = replace(job, job_id=uuid.uuid4().hex, request=replace(job.request, seed=made))
-                    if made == 1:
-                        up.wait(SECONDS)
-                    begun = time.monotonic()
-                    worker.run(run)
-                    if made > 0:
-                        window.begun[run.job_id], window.ended[run.job_id] = begun, time.monotonic()
-                    made += 1
-            except BaseException:
-                up.abort()
-                raise
-            finally:
-                worker.process.kill()
-
-        threads = [threading.Thread(target=work, args=[each], daemon=True) for each in range(workers)]
+        logs = [folder / f"{each}.log" for each in range(workers)]
+        threads = [threading.Thread(target=feed, args=[log, job, window, up, stop], daemon=True) for log in logs]
         for thread in threads:
             thread.start()
         up.wait(SECONDS)
-        for takes_each in (1, takes + 1):
+        if given.pinned:
+            pin()
+        for takes_each in (1, given.takes + 1):
             while len(window.ended) < workers * takes_each:
                 assert all(thread.is_alive() for thread in threads), "a worker has ended"
                 time.sleep(0.01)
@@ -270,6 +270,27 @@ def by_hand(workers: int, takes: int) -> Row:
         for thread in threads:
             thread.join(SECONDS)
         return window.row(workers)
+
+
+def feed(log: Path, job: RunParams, window: Window, up: threading.Barrier, stop: threading.Event) -> None:
+    """Have one worker make take after take; all wait for one another behind the first, which loads the model."""
+    worker = Worker(log)
+    try:
+        made = 0
+        while not stop.is_set():
+            run = replace(job, job_id=uuid.uuid4().hex, request=replace(job.request, seed=made))
+            if made == 1:
+                up.wait(SECONDS)
+            begun = time.monotonic()
+            worker.run(run)
+            if made > 0:
+                window.begun[run.job_id], window.ended[run.job_id] = begun, time.monotonic()
+            made += 1
+    except BaseException:
+        up.abort()
+        raise
+    finally:
+        worker.process.kill()
 
 
 def job_as_a_server_gives_it(folder: Path) -> RunParams:
@@ -284,16 +305,37 @@ def job_as_a_server_gives_it(folder: Path) -> RunParams:
 def spent(pids: list[int]) -> tuple[float, float]:
     """The processor's seconds so far: of the workers, and of all else that runs for them."""
     by_workers = by_others = 0.0
-    for pid in pids:
-        top = psutil.Process(pid)
-        for each in [top, *top.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                times = each.cpu_times()
-                if any(word in WORKERS_NAMES or Path(word).name in WORKERS_NAMES for word in each.cmdline()):
-                    by_workers += times.user + times.system
-                else:
-                    by_others += times.user + times.system
+    for each in processes(pids):
+        with contextlib.suppress(psutil.Error):
+            times = each.cpu_times()
+            if is_worker(each):
+                by_workers += times.user + times.system
+            else:
+                by_others += times.user + times.system
     return by_workers, by_others
+
+
+def processes(pids: list[int]) -> list[psutil.Process]:
+    """These, and all below them."""
+    return [each for pid in pids for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Raises psutil.Error if it is gone."""
+    return any(word in WORKERS_NAMES or Path(word).name in WORKERS_NAMES for word in process.cmdline())
+
+
+def pin() -> None:
+    """Give each worker a core, beginning with the last one, and all else of ours those that are left, if any are."""
+    mine = processes([os.getpid()])
+    workers = [each for each in mine if is_worker(each)]
+    cores = sorted(os.sched_getaffinity(0))
+    left = cores[: max(0, len(cores) - len(workers))] or cores
+    for each in mine:
+        where = {cores[-1 - workers.index(each) % len(cores)]} if each in workers else set(left)
+        for thread in each.threads():
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(thread.id, where)
 
 
 def begin_all(server: Served, media: Path, workers: int, real: bool) -> None:
