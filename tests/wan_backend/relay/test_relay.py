@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -216,15 +217,22 @@ def test_clocks_that_differ_by_a_day_change_nothing(relay, far_command, media, t
     assert all(job["state"] == "done" for job in near.jobs().values())
 
 
+@contextlib.contextmanager
+def small(folder: Path, size: str) -> Iterator[Path]:
+    """The folder, on a disk of that size."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """The far side's state lies on a disk of 20 MB."""
-    (tmp_path / "far").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", tmp_path / "far"]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here")
-    yield
-    subprocess.run(["umount", "--lazy", tmp_path / "far"], check=True)
+    with small(tmp_path / "far", "20m"):
+        yield
 
 
 def test_no_room_over_there_is_a_sentence_and_nothing_is_lost(small_disk, relay, media, tmp_path):
@@ -250,12 +258,8 @@ def test_no_room_here_is_not_said_of_the_other_machine(relay, tmp_path):
 @pytest.fixture
 def small_disk_here(tmp_path):
     """This machine's state lies on a disk of 2 MB."""
-    (tmp_path / "near").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", tmp_path / "near"]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here")
-    yield tmp_path / "near"
-    subprocess.run(["umount", "--lazy", tmp_path / "near"], check=True)
+    with small(tmp_path / "near", "2m") as folder:
+        yield folder
 
 
 @pytest.mark.long
