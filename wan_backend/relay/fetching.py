@@ -48,7 +48,6 @@ class _Arrival(Announced):
     media_folder: str
     take: Take | None = None
     """As the far server has it, once it is whole there."""
-    problem: Problem | None = None
 
 
 class Fetcher(Arrivals[_Arrival]):
@@ -90,9 +89,7 @@ class Fetcher(Arrivals[_Arrival]):
         arrival = self._arrivals.get(job_id)
         if arrival is None:
             return NO_SENTENCE
-        if arrival.problem is not None:
-            return arrival.problem.sentence
-        return Sentence(
+        return arrival.problem or Sentence(
             "The take comes from {name}: {done} of {total}.",
             name=self._line.name,
             done=size_in_words(self.done_bytes(job_id)),
@@ -262,6 +259,7 @@ class Fetcher(Arrivals[_Arrival]):
                 self._disk_failed(arrival, error)
                 return
             arrival.missing.remove(file.name)
+            arrival.problem = NO_SENTENCE
             if not arrival.missing:
                 arrival.look_at = 0.0
             self._go_on()
@@ -320,9 +318,9 @@ class Fetcher(Arrivals[_Arrival]):
 
     def _disk_failed(self, arrival: _Arrival, error: OSError) -> None:
         self._incoming.drop_of(arrival.job_id)
-        arrival.problem = write_problem(error, Sentence("The take has not come home yet"))
+        arrival.problem = write_problem(error, Sentence("The take has not come home yet")).sentence
         arrival.look_at = time.monotonic() + AGAIN_SECONDS
-        log.warning("%s", arrival.problem.sentence)
+        log.warning("%s", arrival.problem)
         self._on_change()
 
     def _part(self, job_id: str, file: t.TakeFile) -> Path:

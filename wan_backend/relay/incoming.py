@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 from ..protocol import ProtocolError
 from ..protocol import transfer as t
 from ..protocol.errors import GONE
+from ..protocol.sentences import NO_SENTENCE, Sentence
 from ..storage import private_files
 from .line import Line
 from .pieces import UNDER_WAY, Pace
@@ -39,6 +40,8 @@ class Announced:
     """It was asked which files there are, and no answer has come."""
     look_at: float = 0.0
     """When to ask again, by `time.monotonic`."""
+    problem: Sentence = NO_SENTENCE
+    """Why the last of them could not be kept here; empty once one could."""
 
     @property
     def total_bytes(self) -> int:
@@ -160,7 +163,9 @@ class IncomingFile:
             self._is_other(coming)
             return
         try:
-            coming.stream.write(piece)
+            rest = memoryview(piece)
+            while rest:  # a disk that is nearly full takes a part before it says so
+                rest = rest[coming.stream.write(rest) :]
         except OSError as error:
             self._disk_failed(coming.course, error)
             return
@@ -210,6 +215,11 @@ class Arrivals(Generic[_Arrival]):
     def current(self) -> str:
         """The job of which a file comes now; empty if none does."""
         return self._incoming.job_id
+
+    @property
+    def hindered(self) -> str:
+        """The job whose files this machine's disk doesn't take; empty if there is none."""
+        return next((job_id for job_id, arrival in self._arrivals.items() if arrival.problem), "")
 
     def done_bytes(self, job_id: str) -> int:
         """How much is here of what a job has over there."""

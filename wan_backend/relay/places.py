@@ -51,6 +51,7 @@ class Places:
         self._known: dict[str, dict[str, str]] = {FOLDERS: {}, TAKES: {}}
         self._lock = threading.Lock()
         """Requests are prepared on a thread of their own."""
+        self._read_mark: tuple[int, int] | None = None
         self._read()
 
     def learn_root(self, far_state_folder: str) -> None:
@@ -58,6 +59,7 @@ class Places:
         root = far_state_folder + ("\\" if "\\" in far_state_folder else "/") + "sent"
         if root != self._root:
             with self._lock:
+                self._read()  # another window's relay may have kept some since
                 self._root = root
                 self._save()
 
@@ -84,7 +86,7 @@ class Places:
     def near_of_take(self, far_folder: str) -> str:
         """The media folder here of a take there; empty if it is of no place that was made from here."""
         found = self._pattern().search(far_folder) if self._root else None
-        return self._known[TAKES].get(found[2], "") if found is not None and found[1] == TAKES else ""
+        return self._near(TAKES, found[2]) if found is not None and found[1] == TAKES else ""
 
     def within_takes(self, far_path: str) -> list[str]:
         """The names of a far path from the place of a client's takes on; empty if it lies in none."""
@@ -113,7 +115,23 @@ class Places:
         separator = "\\" if "\\" in self._root else "/"
         return made, f"{self._root}{separator}{kind}{separator}{made}"
 
+    def _near(self, kind: str, place: str) -> str:
+        """What is here in that place; empty if that isn't known, also not to another window's relay."""
+        if place not in self._known[kind] and self._mark() != self._read_mark:
+            with self._lock:
+                self._read()
+        return self._known[kind].get(place, "")
+
+    def _mark(self) -> tuple[int, int] | None:
+        """It differs once the file was written anew."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def _read(self) -> None:
+        self._read_mark = self._mark()
         try:
             kept = whole_file.read_json(self._file)
             for kind in (FOLDERS, TAKES):
@@ -148,7 +166,7 @@ class Places:
             def near(found: re.Match[str]) -> str:
                 if found[1] == TAKES and in_sentence:
                     return found[0]
-                return self._known[found[1]].get(found[2], found[0])
+                return self._near(found[1], found[2]) or found[0]
 
             return self._pattern().sub(near, text)
         for pair in self._pairs:

@@ -455,7 +455,8 @@ class Relay:
         if not self._greeted or not self._link_changed or now < self._link_at:
             return
         self._link_changed, self._link_at = False, now + LINK_SECONDS
-        coming = self._fetcher.current or self._trainings.current
+        arrivals = (self._fetcher, self._trainings)
+        coming = next(filter(None, (*(each.current for each in arrivals), *(each.hindered for each in arrivals))), "")
         if coming and self._statuses.get(coming) is not None and self._statuses[coming].state is m.JobState.DONE:
             self._tell_coming(coming)
         status = self._link_status(coming)

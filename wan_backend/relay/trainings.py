@@ -63,7 +63,6 @@ class _Arrival(Announced):
     done: bool = False
     kept: object = None
     """What the far server says that it has, as of the last look."""
-    problem: Sentence = NO_SENTENCE
 
 
 class TrainingFetcher(Arrivals[_Arrival]):

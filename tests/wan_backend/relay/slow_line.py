@@ -1,6 +1,7 @@
 """Stands for ssh in tests: runs a command and passes its stdin and stdout on, as a line that is slow, breaks or stalls.
 
-    python slow_line.py [--mbit X] [--break-after BYTES] [--stall-after BYTES] [--once FILE] -- COMMAND ...
+    python slow_line.py [--mbit X] [--break-after BYTES] [--break-every SECONDS] [--stall-after BYTES] [--once FILE]
+        -- COMMAND ...
 
 `--once FILE`: it breaks or stalls only while FILE isn't there, and makes it then.
 """
@@ -36,12 +37,17 @@ class Fault:
             if options.once is not None and options.once.exists():
                 return
             if options.break_after and self._bytes > options.break_after:
-                self._happened()
-                sys.stderr.write("client_loop: send disconnect: Broken pipe\n")
-                os._exit(255)
+                self.breaks()
             if options.stall_after and self._bytes > options.stall_after:
                 self._happened()
                 time.sleep(3600)
+
+    def breaks(self) -> None:
+        """Now, as ssh says it."""
+        self._happened()
+        sys.stderr.write("client_loop: send disconnect: Broken pipe\n")
+        sys.stderr.flush()
+        os._exit(255)
 
     def _happened(self) -> None:
         if self._options.once is not None:
@@ -53,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--mbit", type=float, default=0.0)
     parser.add_argument("--break-after", type=int, default=0)
+    parser.add_argument("--break-every", type=float, default=0.0)
     parser.add_argument("--stall-after", type=int, default=0)
     parser.add_argument("--once", type=Path)
     parser.add_argument("command", nargs=argparse.REMAINDER)
@@ -67,6 +74,10 @@ def main() -> None:
             child.stdin.flush()
         child.stdin.close()
 
+    if options.break_every:
+        timer = threading.Timer(options.break_every, fault.breaks)
+        timer.daemon = True
+        timer.start()
     threading.Thread(target=there, daemon=True).start()
     while chunk := os.read(child.stdout.fileno(), CHUNK_BYTES):
         fault.passed(len(chunk))

@@ -11,9 +11,10 @@ import pytest
 
 from tests.wan_backend.relay import loopback_ssh
 from tests.wan_backend.relay.loopback_ssh import LoopbackSsh
-from tests.wan_backend.relay.test_relay import footage, restyle, take_of
+from tests.wan_backend.relay.test_relay import footage, restyle, sent, take_of
 from tests.wan_backend.server.served import processes_with, request
 
+BREAK_SECONDS = "4"
 pytestmark = pytest.mark.skipif(not loopback_ssh.is_possible(), reason="no sshd here")
 
 
@@ -46,6 +47,22 @@ def test_a_job_outlasts_the_end_of_ssh(ssh, relay, far_command: Callable, media,
     near.wait(lambda m: m.get("method") == "link" and not m["params"]["connected"])
     near.wait_for(job_id, "done")
     assert len(list(take_of(media, job_id).glob("*.png"))) == 15
+
+
+@pytest.mark.long
+def test_a_line_of_1_mbit_that_breaks_every_few_seconds_brings_all_there_and_home(
+    ssh, far_command, relay, media, tmp_path
+):
+    """By time and not by bytes: more is to be sent, and to come home, than goes over between two breaks."""
+    near = relay(far=ssh.command(far_command("--stay")), line=("--mbit", "1", "--break-every", BREAK_SECONDS))
+    shot = footage(tmp_path / "shot", 1, 600_000)
+    job_id = near.submit(restyle(media, shot, "frames:200"))
+    near.wait_for(job_id, "done", seconds=300.0)
+    assert list(sent(tmp_path).values()) == [f.read_bytes() for f in shot.iterdir()]
+    assert len(list(take_of(media, job_id).glob("*.png"))) == 200
+    told = [m["params"] for m in near.messages if m.get("method") == "link"]
+    broken = [link["sentence"] for link in told if not link["connected"] and "broke" in link["sentence"]]
+    assert len(broken) > 2 and set(broken) == {"The line to box broke: client_loop: send disconnect: Broken pipe."}
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,19 @@ def test_what_a_place_means_outlasts_the_process_and_another_window(places, tmp_
     assert again.near_of_take("/far/state/sent/takes/" + "0" * 32) == ""
 
 
+def test_two_windows_know_what_either_sends(tmp_path):
+    one, two = Places(tmp_path, []), Places(tmp_path, [])
+    one.learn_root("/far/state")
+    first = one.takes("/home/me/wan")[1]
+    two.learn_root("/far/state")  # it was started before the first one knew anything
+    assert two.near_of_take(f"{first}/0001 fog") == "/home/me/wan"
+    second = two.takes("/home/me/other")[1]
+    assert one.near_of_take(f"{second}/0001 fog") == "/home/me/other"
+    folder = two.folder("/home/me/shot", "x")[1]
+    assert one.paths_here([f"{folder}/1.png"]) == ["/home/me/shot/1.png"]
+    assert Places(tmp_path, []).near_of_take(f"{first}/0001 fog") == "/home/me/wan"
+
+
 def test_a_message_has_this_machines_paths_but_says_whose_disk_is_full(places):
     _, takes = places.takes("/home/me/wan")
     _, folder = places.folder("/home/me/shot", "x")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from tests.wan_backend.server.fake_worker import png
 from tests.wan_backend.server.served import request, wait_until
 from wan_backend.protocol.messages import Role, Task
 
@@ -103,6 +106,31 @@ def test_a_take_that_breaks_off_on_its_way_home_goes_on(relay, media, tmp_path):
     assert len(list(take_of(media, job_id).glob("*.png"))) == 600
 
 
+def test_a_take_comes_home_as_it_is_written(relay, media, tmp_path):
+    near = relay()
+    job_id = near.submit(request(media, "slow:0.4", length_frames=8))
+    wait_until(lambda: bool(list((tmp_path / "near/arriving" / job_id).glob("*.png"))))
+    assert not list((tmp_path / "far/sent/takes").glob("*/*/take.json")), "it is still being made"
+    near.wait_for(job_id, "done")
+    assert len(list(take_of(media, job_id).glob("*.png"))) == 8
+
+
+@pytest.mark.long
+def test_of_two_windows_one_fetches_and_the_other_does_once_that_is_gone(relay, media, tmp_path):
+    one, two = relay(serve=("--stay",)), relay(serve=("--stay",))
+    for asks in (two, one):
+        job_id = asks.submit(request(media))
+        for window in (one, two):
+            window.call("list")
+            done = window.wait_for(job_id, "done")
+            assert done["take"]["folder"] == str(take_of(media, job_id))
+    job_id = two.submit(request(media, "slow:0.3", length_frames=8))
+    two.wait_for(job_id, "loading", "encoding", "denoising", "decoding")
+    one.kill()
+    two.wait_for(job_id, "done")
+    assert len(list(take_of(media, job_id).glob("*.png"))) == 8 and not list((tmp_path / "near/arriving").iterdir())
+
+
 def test_a_slow_line_keeps_nobody_waiting(relay, media, tmp_path):
     """1 Mbit/s: while a megabyte goes over, other calls are answered, and bytes are reported."""
     near = relay(line=("--mbit", "1"))
@@ -189,15 +217,22 @@ def test_clocks_that_differ_by_a_day_change_nothing(relay, far_command, media, t
     assert all(job["state"] == "done" for job in near.jobs().values())
 
 
+@contextlib.contextmanager
+def small(folder: Path, size: str) -> Iterator[Path]:
+    """The folder, on a disk of that size."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """The far side's state lies on a disk of 20 MB."""
-    (tmp_path / "far").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", tmp_path / "far"]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here")
-    yield
-    subprocess.run(["umount", "--lazy", tmp_path / "far"], check=True)
+    with small(tmp_path / "far", "20m"):
+        yield
 
 
 def test_no_room_over_there_is_a_sentence_and_nothing_is_lost(small_disk, relay, media, tmp_path):
@@ -218,6 +253,34 @@ def test_no_room_here_is_not_said_of_the_other_machine(relay, tmp_path):
     (tmp_path / "a file").touch()
     problem = near.call("plan", request=request(tmp_path / "a file"))["problem"]
     assert problem["kind"] == "folder" and "box" not in problem["sentence"], problem
+
+
+@pytest.fixture
+def small_disk_here(tmp_path):
+    """This machine's state lies on a disk of 2 MB."""
+    with small(tmp_path / "near", "2m") as folder:
+        yield folder
+
+
+@pytest.mark.long
+def test_a_take_for_which_there_is_no_room_here_waits_over_there_until_there_is(
+    small_disk_here, relay, media, tmp_path
+):
+    """The disk has room for a part of a frame, and takes that part before it says that it is full."""
+    near = relay(serve=("--stay",))
+    near.wait(lambda m: m.get("method") == "link" and m["params"]["connected"])
+    job_id = near.submit(request(media, "slow:0.5", width=1024, height=512, length_frames=5))
+    filler = small_disk_here / "filler"
+    with open(filler, "wb") as stream, contextlib.suppress(OSError):
+        stream.write(bytes((os.statvfs(small_disk_here).f_bavail - 2) * 4096))
+    for told in ("link", "progress"):
+        near.wait(lambda m, told=told: m.get("method") == told and "not come home yet" in m["params"]["sentence"])
+    assert not list(media.glob("*/take.json")) and near.jobs()[job_id]["state"] == "decoding"
+    assert list((tmp_path / "far/sent/takes").glob("*/*/take.json"))
+    filler.unlink()
+    take = near.wait_for(job_id, "done")["take"]
+    made = [png(take["width"], take["height"], index) for index in range(5)]
+    assert [file.read_bytes() for file in sorted(take_of(media, job_id).glob("*.png"))] == made
 
 
 def test_footage_that_is_gone_is_a_sentence(relay, media, tmp_path):

@@ -46,7 +46,7 @@ class Served:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": python_path(), **environment},
             cwd=ROOT,
         )
         self.state, self.models = state, models
@@ -173,6 +173,11 @@ class Served:
                 with self._changed:
                     self.messages.append(in_english(json.loads(line)))
                     self._changed.notify_all()
+
+
+def python_path() -> str:
+    """Where a child's Python looks for modules: in this tree, then where ours was told to."""
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def request(media: Path, prompt: str = "fog", **changes: Any) -> dict[str, Any]:

@@ -5,8 +5,11 @@ The embedded model makes the takes. Every request of the browser is watched, and
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import importlib.util
 import io
+import json
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +17,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
+
+from tests.wan_backend.web.test_uploads import bomb
+from wan_backend.web.uploads import TOO_LARGE
 
 pytestmark = [
     pytest.mark.ci,
@@ -183,3 +189,32 @@ def test_reference_pictures_stand_beside_the_movie_of_an_edit_alone_and_can_be_t
     fields.first.wait_for(state="hidden")
     one.page.get_by_text("Edit a movie", exact=True).click()
     hat.locator("img").wait_for()
+
+
+@pytest.mark.long
+def test_4_gigabytes_and_a_bomb_are_a_sentence_each_and_leave_nothing(person, served, tmp_path):
+    """The page tells before it sends; who sends without it is told by the server, before and while it comes."""
+    one = person()
+    one.page.get_by_text("From a picture", exact=True).click()
+    file = one.page.locator("#upload input[type=file]")
+    with open(tmp_path / "huge.mp4", "wb") as huge:
+        huge.truncate(4 << 30)
+    file.set_input_files(tmp_path / "huge.mp4")
+    one.page.get_by_text("That file is too large: it may have up to 1.1 GB.").wait_for()
+    (tmp_path / "bomb.png").write_bytes(bomb())
+    file.set_input_files(tmp_path / "bomb.png")
+    one.page.get_by_text("its picture of 60,000 x 60,000 pixels is too large to decode").wait_for()
+    at = urlsplit(served.address)
+    for headers, body in (({"Content-Length": str(4 << 30)}, b""), ({}, (bytes(1 << 22) for _ in range(1 << 10)))):
+        line = http.client.HTTPConnection(at.hostname, at.port, timeout=PATIENCE / 1000)
+        try:
+            with contextlib.suppress(ConnectionError):  # the server doesn't wait for the rest
+                line.request("PUT", "/upload", body, headers, encode_chunked=not headers)
+            answer = line.getresponse()
+        except ConnectionError:  # nor does its answer wait for who is still sending
+            assert not headers
+        else:
+            assert (answer.status, json.loads(answer.read())["said"]) == (413, TOO_LARGE)
+        line.close()
+    assert not [*(served.state / "web" / "uploads").iterdir()]
+    assert one.page.locator("#board h2").first.is_visible()
