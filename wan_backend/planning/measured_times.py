@@ -1,8 +1,9 @@
 """How long takes took on this machine, in a file: from that, how long the next one will probably take.
 
-One measurement of a model is kept for each way of multiplying its matrices on each number of cards, the newest, and one
-more for looks, which are so small that they say little of takes. Time grows with the pixels and the frames, and with
-how often the transformer runs. What loading takes is left out: a panel has the model loaded before a take is asked for.
+One measurement of a model is kept for each way of multiplying its matrices and of sharing takes between cards, the
+newest, and one more for looks, which are so small that they say little of takes. Time grows with the pixels and the
+frames, and with how often the transformer runs. What loading takes is left out: a panel has the model loaded before a
+take is asked for.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def _as_of_training(measured: MeasuredTime | None) -> MeasuredTime | None:
 def _key(plan: Plan, look: bool) -> str:
     if plan.training is not None:
         return f"{plan.model} training"
-    cards = f" {plan.cards} cards" if plan.cards > 1 and not look else ""
+    way = f" {plan.cards} cards, {plan.cards_per_forward} a forward{', with shares' if plan.shared_weights else ''}"
+    cards = way if plan.cards > 1 and not look else ""
     sources = f" {plan.seen_sources} sources" if plan.seen_sources > 1 else ""
     return f"{plan.model} {plan.matrix_precision.value}{cards}{sources}{' look' if look else ''}"
 
