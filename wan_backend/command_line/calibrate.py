@@ -2,6 +2,7 @@
 
 A take is made for each number of steps that the model's qualities have, and for a control model whose trunk makes text
 to video alone also one with a control. What was measured is kept in the server's state folder, for all later takes.
+With `--cards-per-take`, it is measured instead how several cards share a take best (`calibrate_cards`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import sys
 import tempfile
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 from ..catalogue import entries
 from ..catalogue.architecture import Architecture
@@ -24,7 +26,7 @@ from ..planning.calibrations import Calibrations
 from ..planning.skipped_work import MIN_CALIBRATED_STEPS
 from ..protocol import ProtocolError, Refusal
 from ..protocol.media import CALIBRATIONS_FILE
-from ..protocol.messages import JobState, Quality, Role, Source, StepCache, SubmitParams, TakeRequest, Task
+from ..protocol.messages import JobState, JobStatus, Quality, Role, Source, StepCache, SubmitParams, TakeRequest, Task
 from ..storage import private_files
 from ..storage.disk_errors import reason
 from . import generate
@@ -32,17 +34,43 @@ from .serve_child import ServeChild
 
 FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
 PICTURE_FILE = "picture.png"
+FRAMES = 33
+"""Of each take, where nothing else is said."""
 STATE, TAKES = "state", "takes"
 """The folders of the server that measures."""
 
 
+class Kept(Protocol):
+    """What was measured, in a file."""
+
+    def __init__(self, file: Path) -> None: ...
+
+    def count(self) -> int:
+        """How much there is."""
+
+    def add_all_of(self, other: Any) -> None:
+        """Keep what another file of the kind has, too. Raises OSError."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measuring:
+    """What is measured, and how."""
+
+    build: Callable[[argparse.Namespace, ModelEntry, Path], Iterator[TakeRequest]]
+    """The takes that are to be made; raises ValueError with a sentence if there are none."""
+    make: Callable[[ServeChild, list[TakeRequest], Path], int]
+    """Make them; the exit code. Raises ProtocolError."""
+    kept: type[Kept]
+    file: str
+
+
 def main(options: argparse.Namespace) -> int:
     """Calibrate; the exit code, as that of `generate`."""
-    room = None
+    room, what = None, _what(options)
     try:
         entry = entries.entry(options.model)
         room = Path(tempfile.mkdtemp(prefix="wan-calibrate-"))
-        requests = list(build_requests(options, entry, room))
+        requests = list(what.build(options, entry, room))
         for folder in (STATE, TAKES):
             (room / folder).mkdir()
     except (entries.UnknownModel, ValueError, OSError) as error:
@@ -52,17 +80,25 @@ def main(options: argparse.Namespace) -> int:
             return generate.exit_with(generate.no_temporary_folder(error), NOT_STARTED)
         return generate.exit_with(str(error), REFUSED)
     code = _measure(options, room, requests)
-    measured = Calibrations(room / STATE / CALIBRATIONS_FILE)
+    measured = what.kept(room / STATE / what.file)
     if not code or measured.count():  # what the takes before an end have measured holds as well
-        code = _keep(options.state, measured, room / STATE) or code
+        code = _keep(options.state, measured, room / STATE, what) or code
     if code != FAILED:  # else the logs are still wanted
         shutil.rmtree(room, ignore_errors=True)
     return code
 
 
+def _what(options: argparse.Namespace) -> Measuring:
+    if options.cards_per_take > 1:
+        from . import calibrate_cards
+
+        options.try_card_ways = True
+        return calibrate_cards.WAYS
+    return Measuring(build_requests, _make_all, Calibrations, CALIBRATIONS_FILE)
+
+
 def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -> Iterator[TakeRequest]:
     """The takes that are to be made; raises ValueError with a sentence if there are none."""
-    width, height, resolution = generate.size_of(options.size or entry.default_size, entry)
     presets = [entry.preset(Quality(quality)) for quality in options.quality or list(Quality)]
     settings = dict.fromkeys(
         (preset.steps if options.steps is None else options.steps, preset.flow_shift)
@@ -78,24 +114,36 @@ def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -
         raise ValueError(f"{entry.label} makes a take in so few steps that there is nothing to skip.")
     if entry.follows_camera:
         raise ValueError(f"{entry.label} makes takes of scene strips alone: make one in Blender with Calibrate.")
-    common = TakeRequest(
+    for steps, flow_shift in settings:  # as Standard, which no LoRA makes in fewer steps
+        own = {"steps": steps, "flow_shift": flow_shift, "step_cache": StepCache.CALIBRATE}
+        yield from requests_of(options, entry, room, options.frames or FRAMES, quality=Quality.STANDARD, **own)
+
+
+def requests_of(
+    options: argparse.Namespace, entry: ModelEntry, room: Path, frames: int, **settings: Any
+) -> Iterator[TakeRequest]:
+    """A take of the prompt, or of pictures; for a control model whose trunk makes text to video alone, both.
+
+    Raises ValueError with a sentence for a size that is none.
+    """
+    width, height, resolution = generate.size_of(options.size or entry.default_size, entry)
+    of_words = TakeRequest(
         prompt=options.prompt,
         model=entry.id,
         width=width,
         height=height,
         resolution=resolution,
-        length_frames=min(options.frames, entry.max_frames),
+        length_frames=min(frames, entry.max_frames),
         frame_rate=entry.rate,
         seed=1,
         media_folder=str(room / TAKES),
-        step_cache=StepCache.CALIBRATE,
+        **settings,
     )
-    for steps, flow_shift in settings:  # as Standard, which no LoRA makes in fewer steps
-        own = dataclasses.replace(common, quality=Quality.STANDARD, steps=steps, flow_shift=flow_shift)
-        if Task.TEXT_TO_VIDEO in entry.tasks:
-            yield own
-        if Task.TEXT_TO_VIDEO not in entry.tasks or entry.trunk_makes_text:
-            yield dataclasses.replace(own, task=Task.IMAGE_TO_VIDEO, sources=_pictures(room, entry, width, height))
+    if Task.TEXT_TO_VIDEO in entry.tasks:
+        yield of_words
+    if Task.TEXT_TO_VIDEO not in entry.tasks or entry.trunk_makes_text:
+        pictures = _pictures(room, entry, width, height)
+        yield dataclasses.replace(of_words, task=Task.IMAGE_TO_VIDEO, sources=pictures)
 
 
 def _pictures(room: Path, entry: ModelEntry, width: int, height: int) -> list[Source]:
@@ -124,33 +172,44 @@ def picture(width: int, height: int) -> bytes:
 def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest]) -> int:
     try:
         with ServeChild(room / STATE, options) as server:
-            for number, request in enumerate(requests, start=1):
-                sys.stderr.write(f"Take {number} of {len(requests)}: {request.steps} steps\n")
-                job = server.call("submit", SubmitParams(uuid.uuid4().hex, request))
-                status = generate.follow(server, job)
-                if status.state is JobState.CANCELED:
-                    return generate.exit_with("Canceled.", CANCELED)
-                if status.take is None:
-                    sentence = status.problem.sentence if status.problem else "The take was not made."
-                    return generate.exit_with(sentence, FAILED)
-                shutil.rmtree(status.take.folder, ignore_errors=True)
+            return _what(options).make(server, requests, room / STATE)
     except Refusal as refusal:
         return generate.exit_with(refusal.message, REFUSED)
     except ProtocolError as error:
         return generate.exit_with(str(error), NOT_STARTED)
     except KeyboardInterrupt:
         return generate.exit_with("Canceled.", CANCELED)
+
+
+def _make_all(server: ServeChild, requests: list[TakeRequest], _state: Path) -> int:
+    for number, request in enumerate(requests, start=1):
+        sys.stderr.write(f"Take {number} of {len(requests)}: {request.steps} steps\n")
+        code, _ = make_take(server, request)
+        if code:
+            return code
     return 0
 
 
-def _keep(folder: Path, measured: Calibrations, state: Path) -> int:
+def make_take(server: ServeChild, request: TakeRequest) -> tuple[int, JobStatus]:
+    """Make a take and throw it away; the exit code, and how the job ended. Raises ProtocolError."""
+    status = generate.follow(server, server.call("submit", SubmitParams(uuid.uuid4().hex, request)))
+    if status.state is JobState.CANCELED:
+        return generate.exit_with("Canceled.", CANCELED), status
+    if status.take is None:
+        sentence = status.problem.sentence if status.problem else "The take was not made."
+        return generate.exit_with(sentence, FAILED), status
+    shutil.rmtree(status.take.folder, ignore_errors=True)
+    return 0, status
+
+
+def _keep(folder: Path, measured: Kept, state: Path, what: Measuring) -> int:
     """Put what was measured into the state folder of the server that is to use it."""
-    file = folder.absolute() / CALIBRATIONS_FILE
+    file = folder.absolute() / what.file
     if not measured.count():
         return generate.exit_with(f"Nothing was measured; see the logs in {state}.", FAILED)
     try:
         private_files.make_folder(file.parent)
-        Calibrations(file).add_all_of(measured)
+        what.kept(file).add_all_of(measured)
     except OSError as error:
         return generate.exit_with(f"{file} can't be written ({reason(error)}).", REFUSED)
     sys.stdout.write(f"{file}\n")
