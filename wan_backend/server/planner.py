@@ -49,7 +49,8 @@ class Planner:
     ) -> None:
         """`machine` returns the machine that takes are made on, with the memory that is free now; `answers` are what a
         person said of transformers. `ways` and `tries_ways` are as `Inventory` has them."""
-        self._calibrations, self._ways, self._tries_ways = calibrations or Calibrations(), ways, tries_ways
+        self._calibrations, self._ways = calibrations or Calibrations(), ways or MeasuredWays()
+        self._tries_ways = tries_ways
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
@@ -85,9 +86,16 @@ class Planner:
         return machine_steps.plan_on_machine(request, inventory)
 
     def _inventory(self, machine: Machine | None) -> Inventory:
-        limits = machine, self._memory_budget_bytes
-        known = self.unusable_files.problem, self._calibrations, self._ways or MeasuredWays(), self._tries_ways
-        return Inventory(self.find, self._models_folders, *limits, *known)
+        return Inventory(
+            self.find,
+            self._models_folders,
+            machine,
+            self._memory_budget_bytes,
+            self.unusable_files.problem,
+            self._calibrations,
+            self._ways,
+            self._tries_ways,
+        )
 
     def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:
         """Find the model, as far as the folders have been searched."""
