@@ -46,7 +46,13 @@ def parser() -> argparse.ArgumentParser:
     add_arguments(verbs.add_parser("serve", help="serve a client on stdin and stdout, as Blender does"))
     _add_generate(verbs.add_parser("generate", help="make a video from a prompt"))
     _add_train(verbs.add_parser("train", help="train a LoRA on clips"))
-    _add_calibrate(verbs.add_parser("calibrate", help="measure what the step cache needs to know of a model"))
+    _add_calibrate(
+        verbs.add_parser(
+            "calibrate",
+            help="measure what the step cache needs to know of a model; with --cards-per-take instead, which way of "
+            "sharing its takes is the quickest on these cards",
+        )
+    )
     _add_models(verbs.add_parser("models", help="list the models, or download one"))
     _add_web(verbs.add_parser("web", help="serve a page for a browser, whose takes stand in the same queue"))
     _add_doctor(verbs.add_parser("doctor", help="report what is installed, what is missing and how to fix it"))
@@ -177,7 +183,11 @@ def _add_calibrate(verb: argparse.ArgumentParser) -> None:
         help="whose steps to calibrate; may be given several times (all)",
     )
     verb.add_argument("--steps", type=int, help="another number of steps")
-    verb.add_argument("--frames", type=int, default=33, help="of each take, at the model's own rate (33)")
+    verb.add_argument(
+        "--frames",
+        type=int,
+        help="of each take, at the model's own rate (33; with --cards-per-take as many as it makes in one go)",
+    )
     verb.add_argument("--size", help="as 832x480, or a size of the model by name (its usual one)")
     verb.add_argument("--prompt", default="a red car drives along a road by the sea, and gulls fly over it")
     add_machine_arguments(verb)

@@ -3,6 +3,7 @@
 A take is made for each number of steps that the model's qualities have, and for a control model whose trunk makes text
 to video alone also one with a control. What was measured is kept in the server's state folder, for all later takes; the
 takes also use what that folder has of earlier ones, as the kernels that were tried.
+With `--cards-per-take`, it is measured instead how several cards share a take best (`calibrate_cards`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import sys
 import tempfile
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 from ..catalogue import entries
 from ..catalogue.architecture import Architecture
@@ -24,27 +26,58 @@ from ..catalogue.entries import DISTILLED_SAMPLERS, ModelEntry
 from ..planning.skipped_work import MIN_CALIBRATED_STEPS
 from ..protocol import ProtocolError, Refusal
 from ..protocol.media import CALIBRATIONS_FILE
-from ..protocol.messages import JobState, Quality, Role, Source, StepCache, SubmitParams, TakeRequest, Task
+from ..protocol.messages import JobState, JobStatus, Quality, Role, Source, StepCache, SubmitParams, TakeRequest, Task
+from ..storage import private_files
+from ..storage.disk_errors import reason
 from ..storage.guarded_files import Stamp, regular_stamp
 from . import generate
 from .serve_child import ServeChild, why_unwritable
 
 FAILED, REFUSED, NOT_STARTED, CANCELED = 1, 2, 3, 130
 PICTURE_FILE = "picture.png"
+FRAMES = 33
+"""Of each take, where nothing else is said."""
+NOTHING = "Nothing was measured; see the logs in {state}."
 STATE, TAKES = "state", "takes"
 """The folders of the server that measures."""
 
 
+class Kept(Protocol):
+    """What was measured, in a file."""
+
+    def __init__(self, file: Path) -> None: ...
+
+    def count(self) -> int:
+        """How much there is."""
+
+    def add_all_of(self, other: Any) -> None:
+        """Keep what another file of the kind has, too. Raises OSError."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measuring:
+    """What is measured, and how."""
+
+    build: Callable[[argparse.Namespace, ModelEntry, Path], Iterator[TakeRequest]]
+    """The takes that are to be made; raises ValueError with a sentence if there are none."""
+    make: Callable[[ServeChild, list[TakeRequest], Path], int]
+    """Make them; the exit code. Raises ProtocolError."""
+    file: str
+    """Where it is kept, in the state folder of the server that is to use it."""
+    kept: type[Kept] | None = None
+    """What reads the file where only what is measured now counts; None: the takes use and write that folder's own."""
+
+
 def main(options: argparse.Namespace) -> int:
     """Calibrate; the exit code, as that of `generate`."""
-    room = None
+    room, what = None, _what(options)
     try:
         entry = entries.entry(options.model)
         unusable = why_unwritable(options.state)
         if unusable:
             raise ValueError(f"--state {options.state} can't be used ({unusable}); choose another folder.")
         room = Path(tempfile.mkdtemp(prefix="wan-calibrate-"))
-        requests = list(build_requests(options, entry, room))
+        requests = list(what.build(options, entry, room))
         for folder in (STATE, TAKES):
             (room / folder).mkdir()
     except (entries.UnknownModel, ValueError, OSError) as error:
@@ -53,21 +86,32 @@ def main(options: argparse.Namespace) -> int:
         if isinstance(error, OSError):
             return generate.exit_with(generate.no_temporary_folder(error), NOT_STARTED)
         return generate.exit_with(str(error), REFUSED)
-    file = options.state.absolute() / CALIBRATIONS_FILE
+    file = options.state.absolute() / what.file
     before = _written(file)
-    code = _measure(options, room, requests)
-    if _written(file) != before:  # what the takes before an end have measured holds as well
+    code = _measure(options, room, requests, what)
+    # What the takes before an end have measured holds as well.
+    if what.kept is not None:
+        code = _keep(file, what.kept(room / STATE / what.file), room / STATE, code)
+    elif _written(file) != before:
         sys.stdout.write(f"{file}\n")
     elif not code:
-        code = generate.exit_with(f"Nothing was measured; see the logs in {room / STATE}.", FAILED)
+        code = generate.exit_with(NOTHING.format(state=room / STATE), FAILED)
     if code != FAILED:  # else the logs are still wanted
         shutil.rmtree(room, ignore_errors=True)
     return code
 
 
+def _what(options: argparse.Namespace) -> Measuring:
+    if options.cards_per_take > 1:
+        from . import calibrate_cards
+
+        options.try_card_ways = True
+        return calibrate_cards.WAYS
+    return Measuring(build_requests, _make_all, CALIBRATIONS_FILE)
+
+
 def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -> Iterator[TakeRequest]:
     """The takes that are to be made; raises ValueError with a sentence if there are none."""
-    width, height, resolution = generate.size_of(options.size or entry.default_size, entry)
     presets = [entry.preset(Quality(quality)) for quality in options.quality or list(Quality)]
     settings = dict.fromkeys(
         (preset.steps if options.steps is None else options.steps, preset.flow_shift)
@@ -83,24 +127,36 @@ def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -
         raise ValueError(f"{entry.label} makes a take in so few steps that there is nothing to skip.")
     if entry.follows_camera:
         raise ValueError(f"{entry.label} makes takes of scene strips alone: make one in Blender with Calibrate.")
-    common = TakeRequest(
+    for steps, flow_shift in settings:  # as Standard, which no LoRA makes in fewer steps
+        own = {"steps": steps, "flow_shift": flow_shift, "step_cache": StepCache.CALIBRATE}
+        yield from requests_of(options, entry, room, options.frames or FRAMES, quality=Quality.STANDARD, **own)
+
+
+def requests_of(
+    options: argparse.Namespace, entry: ModelEntry, room: Path, frames: int, **settings: Any
+) -> Iterator[TakeRequest]:
+    """A take of the prompt, or of pictures; for a control model whose trunk makes text to video alone, both.
+
+    Raises ValueError with a sentence for a size that is none.
+    """
+    width, height, resolution = generate.size_of(options.size or entry.default_size, entry)
+    of_words = TakeRequest(
         prompt=options.prompt,
         model=entry.id,
         width=width,
         height=height,
         resolution=resolution,
-        length_frames=min(options.frames, entry.max_frames),
+        length_frames=min(frames, entry.max_frames),
         frame_rate=entry.rate,
         seed=1,
         media_folder=str(room / TAKES),
-        step_cache=StepCache.CALIBRATE,
+        **settings,
     )
-    for steps, flow_shift in settings:  # as Standard, which no LoRA makes in fewer steps
-        own = dataclasses.replace(common, quality=Quality.STANDARD, steps=steps, flow_shift=flow_shift)
-        if Task.TEXT_TO_VIDEO in entry.tasks:
-            yield own
-        if Task.TEXT_TO_VIDEO not in entry.tasks or entry.trunk_makes_text:
-            yield dataclasses.replace(own, task=Task.IMAGE_TO_VIDEO, sources=_pictures(room, entry, width, height))
+    if Task.TEXT_TO_VIDEO in entry.tasks:
+        yield of_words
+    if Task.TEXT_TO_VIDEO not in entry.tasks or entry.trunk_makes_text:
+        pictures = _pictures(room, entry, width, height)
+        yield dataclasses.replace(of_words, task=Task.IMAGE_TO_VIDEO, sources=pictures)
 
 
 def _pictures(room: Path, entry: ModelEntry, width: int, height: int) -> list[Source]:
@@ -126,25 +182,24 @@ def picture(width: int, height: int) -> bytes:
     )
 
 
-def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest]) -> int:
+def _measure(options: argparse.Namespace, room: Path, requests: list[TakeRequest], what: Measuring) -> int:
     try:
-        with ServeChild(room / STATE, options, options.state) as server:
-            for number, request in enumerate(requests, start=1):
-                sys.stderr.write(f"Take {number} of {len(requests)}: {request.steps} steps\n")
-                job = server.call("submit", SubmitParams(uuid.uuid4().hex, request))
-                status = generate.follow(server, job)
-                if status.state is JobState.CANCELED:
-                    return generate.exit_with("Canceled.", CANCELED)
-                if status.take is None:
-                    sentence = status.problem.sentence if status.problem else "The take was not made."
-                    return generate.exit_with(sentence, FAILED)
-                shutil.rmtree(status.take.folder, ignore_errors=True)
+        with ServeChild(room / STATE, options, options.state if what.kept is None else None) as server:
+            return what.make(server, requests, room / STATE)
     except Refusal as refusal:
         return generate.exit_with(refusal.message, REFUSED)
     except ProtocolError as error:
         return generate.exit_with(str(error), NOT_STARTED)
     except KeyboardInterrupt:
         return generate.exit_with("Canceled.", CANCELED)
+
+
+def _make_all(server: ServeChild, requests: list[TakeRequest], _state: Path) -> int:
+    for number, request in enumerate(requests, start=1):
+        sys.stderr.write(f"Take {number} of {len(requests)}: {request.steps} steps\n")
+        code, _ = make_take(server, request)
+        if code:
+            return code
     return 0
 
 
@@ -154,3 +209,28 @@ def _written(file: Path) -> Stamp | None:
         return regular_stamp(file)
     except OSError:
         return None
+
+
+def make_take(server: ServeChild, request: TakeRequest) -> tuple[int, JobStatus]:
+    """Make a take and throw it away; the exit code, and how the job ended. Raises ProtocolError."""
+    status = generate.follow(server, server.call("submit", SubmitParams(uuid.uuid4().hex, request)))
+    if status.state is JobState.CANCELED:
+        return generate.exit_with("Canceled.", CANCELED), status
+    if status.take is None:
+        sentence = status.problem.sentence if status.problem else "The take was not made."
+        return generate.exit_with(sentence, FAILED), status
+    shutil.rmtree(status.take.folder, ignore_errors=True)
+    return 0, status
+
+
+def _keep(file: Path, measured: Kept, state: Path, code: int) -> int:
+    """Put what was measured beside what the server that is to use it knows; the exit code, `code` if nothing failed."""
+    if not measured.count():
+        return code or generate.exit_with(NOTHING.format(state=state), FAILED)
+    try:
+        private_files.make_folder(file.parent)
+        type(measured)(file).add_all_of(measured)
+    except OSError as error:
+        return generate.exit_with(f"{file} can't be written ({reason(error)}).", REFUSED)
+    sys.stdout.write(f"{file}\n")
+    return code

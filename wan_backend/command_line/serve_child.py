@@ -188,6 +188,7 @@ def _flags(options: argparse.Namespace) -> list[str]:
         flags += ["--models-folder", os.path.abspath(folder)]
     for file, part in options.transformer:
         flags += ["--transformer", f"{file}={part.value}"]
+    flags += ["--try-card-ways"] * getattr(options, "try_card_ways", False)
     if options.memory_budget_gib:
         flags += ["--memory-budget-gib", str(options.memory_budget_gib)]
     if options.worker_command:

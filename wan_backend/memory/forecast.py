@@ -31,6 +31,8 @@ class Machine:
     """How many such devices a take may have."""
     shares_weights: bool = False
     """Whether those are to hold a transformer between them where one doesn't."""
+    card: str = ""
+    """What the device is called, where it is known and a take may have several."""
 
     @property
     def emptied(self) -> Machine:

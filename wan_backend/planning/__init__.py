@@ -18,6 +18,8 @@ several_cards        how several cards share a take
 step_cache_schedule  which steps may reuse what others computed
 calibrations         what was measured of models for the step cache, in a file
 measured_times       how long takes took on this machine, in a file
+measured_ways        how quick they were in each way in which cards share them, in a file
+entry_file           a file of what was measured, as entries
 step_counts          how many steps are made and guided at a strength
 unusable_files       what is known to be wrong with files of sources
 """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -18,14 +17,10 @@ from typing import Any
 
 from ..library.component_files import ComponentFiles
 from ..protocol.messages import Plan, Sampler
-from ..storage import whole_file
+from .entry_file import EntryFile
 
-log = logging.getLogger(__name__)
-
-FORMAT = 1
 MAX_CALIBRATIONS = 200
 """The number that is kept, the newest."""
-MAX_BYTES = 4_000_000
 EXPERTS = ("transformer", "transformer_2")
 
 
@@ -78,38 +73,20 @@ class Calibrations:
     """The calibrations in `file`, which several processes may read and write; None keeps none."""
 
     def __init__(self, file: Path | None = None) -> None:
-        self._file = file
+        self._entries = EntryFile(file, "calibrations", MAX_CALIBRATIONS)
 
     def find(self, key: CalibrationKey) -> Calibration | None:
         """The calibration of that key; None if there is none, or if it isn't of so many steps."""
-        found = next((each for each in reversed(self._read()) if each.get("of") == asdict(key)), None)
+        found = next((each for each in reversed(self._entries.read()) if each.get("of") == asdict(key)), None)
         return None if found is None else _parse(found, key.steps)
 
     def record(self, key: CalibrationKey, calibration: Calibration) -> None:
         """Keep it in place of the one before. Raises OSError, and ValueError if a ratio is no finite number."""
-        if self._file is None:
-            return
-        kept = [each for each in self._read() if each.get("of") != asdict(key)]
-        entries = [*kept, {"of": asdict(key), **asdict(calibration)}][-MAX_CALIBRATIONS:]
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        whole_file.write_json(self._file, {"format": FORMAT, "calibrations": entries})
+        self._entries.put({"of": asdict(key), **asdict(calibration)})
 
     def count(self) -> int:
         """How many there are."""
-        return len(self._read())
-
-    def _read(self) -> list[dict[str, Any]]:
-        if self._file is None:
-            return []
-        try:
-            value = whole_file.read_json(self._file, MAX_BYTES)
-            entries = value["calibrations"] if value["format"] == FORMAT else []
-            return [each for each in entries if isinstance(each, dict)]
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            log.warning("%s can't be read, so nothing is calibrated: %s", self._file, error)
-            return []
+        return len(self._entries.read())
 
 
 def _parse(entry: dict[str, Any], steps: int) -> Calibration | None:

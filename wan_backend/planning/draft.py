@@ -16,6 +16,7 @@ from ..memory.forecast import Machine
 from ..protocol.messages import FrameRate, Plan, Problem, ProblemKind, Sampler, Source, TakeRequest
 from ..protocol.sentences import Sentence
 from .calibrations import Calibrations
+from .measured_ways import MeasuredWays
 
 NOT_SEARCHED = Problem(
     ProblemKind.MODEL_MISSING, Sentence("It is not yet known whether this model is on this machine.")
@@ -38,6 +39,10 @@ class Inventory:
     """What is known to be wrong with a source's files."""
     calibrations: Calibrations = field(default_factory=Calibrations)
     """What was measured of models for the step cache."""
+    ways: MeasuredWays = field(default_factory=MeasuredWays)
+    """How quick takes were in each way in which several cards can share one."""
+    tries_ways: bool = False
+    """True if takes are made in all of these ways, to measure them."""
 
 
 @dataclass(frozen=True)

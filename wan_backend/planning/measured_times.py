@@ -1,9 +1,9 @@
 """How long takes took on this machine, in a file: from that, how long the next one will probably take.
 
-One measurement of a model is kept for each way of multiplying its matrices on each number of cards, the newest, and one
-more for looks, which are so small that they say little of takes. Time grows with the pixels and the frames, with how
-often the transformer runs, and with what it sees of an edit's footage and pictures each time. What loading takes is
-left out: a panel has the model loaded before a take is asked for.
+One measurement of a model is kept for each way of multiplying its matrices and of sharing takes between cards, the
+newest, and one more for looks, which are so small that they say little of takes. Time grows with the pixels and the
+frames, with how often the transformer runs, and with what it sees of an edit's footage and pictures each time. What
+loading takes is left out: a panel has the model loaded before a take is asked for.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def _as_of_training(measured: MeasuredTime | None) -> MeasuredTime | None:
 def _key(plan: Plan, look: bool) -> str:
     if plan.training is not None:
         return f"{plan.model} training"
-    cards = f" {plan.cards} cards" if plan.cards > 1 and not look else ""
+    way = f" {plan.cards} cards, {plan.cards_per_forward} a forward{', with shares' if plan.shared_weights else ''}"
+    cards = way if plan.cards > 1 and not look else ""
     return f"{plan.model} {plan.matrix_precision.value}{cards}{' look' if look else ''}"
 
 

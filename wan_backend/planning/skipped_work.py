@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection
 from dataclasses import replace
 
-from ..catalogue.entries import DISTILLED_SAMPLERS
+from ..catalogue.entries import DISTILLED_SAMPLERS, ModelEntry
 from ..library.component_files import ComponentFiles
 from ..library.locate import LocatedModel
 from ..protocol.errors import Refusal
@@ -154,17 +154,17 @@ def _find_calibration(draft: Draft) -> Calibration | None:
         identity = model_identity(ComponentFiles(model.folder, model.components))
     except (Refusal, OSError):  # loading the file says what is wrong with it
         return None
-    found = draft.inventory.calibrations.find(CalibrationKey.of(draft.plan, identity, _is_controlled(draft)))
+    key = CalibrationKey.of(draft.plan, identity, is_controlled(draft.request, draft.entry))
+    found = draft.inventory.calibrations.find(key)
     if found is None or (_is_guided(draft.plan) and Branch.NEGATIVE not in found.ratios):
         return None
     return found
 
 
-def _is_controlled(draft: Draft) -> bool:
+def is_controlled(request: TakeRequest, entry: ModelEntry) -> bool:
     """True if the model gets a control, as `pipelines.text_to_video` decides."""
-    of_words = draft.request.task is Task.TEXT_TO_VIDEO and not draft.request.kept_pictures
-    without = of_words and draft.entry.trunk_makes_text
-    return draft.entry.is_control and not without
+    of_words = request.task is Task.TEXT_TO_VIDEO and not request.kept_pictures
+    return entry.is_control and not (of_words and entry.trunk_makes_text)
 
 
 def _not_calibrated(draft: Draft) -> Sentence:

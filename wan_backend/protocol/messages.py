@@ -102,6 +102,7 @@ from .work import (
     ReadyParams,
     RunParams,
     RunResult,
+    SteadySteps,
     WarmUpParams,
 )
 from .workers import CardRow, CardsResult, WorkersResult, WorkerStatus
@@ -209,6 +210,7 @@ __all__ = [
     "SizeRow",
     "Source",
     "SourceProblem",
+    "SteadySteps",
     "StepCache",
     "StepRange",
     "SubmitParams",

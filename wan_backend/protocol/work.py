@@ -73,6 +73,20 @@ class WarmUpParams:
 
 
 @dataclass(frozen=True)
+class SteadySteps:
+    """How quick a take's steps were as long as all cards of its plan took part: without the first one, which warms
+    things up, and without what was waited for."""
+
+    pass_seconds: float
+    """Of a forward pass of the transformer over the whole take, or of the two of guidance if cards compute them at
+    once."""
+    denoise_seconds: float
+    """What all steps of the take would have taken so."""
+    controlled: bool = False
+    """True if a control model got a control."""
+
+
+@dataclass(frozen=True)
 class RunResult:
     """The take that a worker made, or the training that it brought to its end."""
 
@@ -82,6 +96,8 @@ class RunResult:
     notes: list[Sentence] = field(default_factory=list)
     """Sentences: what was unusual about how it was made."""
     training: TrainingStatus | None = None
+    steady: SteadySteps | None = None
+    """None where too few of its steps were such, or other things slowed them."""
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,11 @@ class GraphicsCardWatch:
         """None until a worker has run. From any thread: a card is never changed, only exchanged for another."""
         return self._card.machine
 
+    @property
+    def card(self) -> str:
+        """What the device is called; empty until a worker has run. From any thread."""
+        return self._card.device
+
     def worker_changed(self, status: WorkerStatus) -> None:
         """A worker has come up, or gone; what is known of its device stays known."""
         came_up = status.state == "ready" and self._state == "starting"

@@ -17,6 +17,7 @@ from ..job_queue.job import BACKEND_ENDED, is_working
 from ..job_queue.job_table import WAITING
 from ..job_queue.queue import HELD, JobQueue
 from ..planning.measured_times import MeasuredTimes
+from ..planning.measured_ways import MeasuredWays
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
 from ..protocol.looks import LookParams
@@ -95,6 +96,7 @@ class JobRunner:
         times: MeasuredTimes | None = None,
         cards_chosen: bool = False,
         looks_folder: Path | None = None,
+        ways: MeasuredWays | None = None,
     ) -> None:
         """`copies_folder`: where a worker may keep its bf16 cache.
 
@@ -116,7 +118,7 @@ class JobRunner:
         self._losses: collections.Counter[str] = collections.Counter()
         self._without_card: set[int] = set()
         """The places whose workers didn't find their card."""
-        self._times = times or MeasuredTimes()
+        self._times, self._ways = times or MeasuredTimes(), ways or MeasuredWays()
         seats.listen(self)
         of_looks = looks_folder or state_folder / looks.FOLDER
         self._looks = Looks(planning, self._times, functools.partial(self._params, ""), of_looks)
@@ -400,8 +402,22 @@ class JobRunner:
         self._forget(job_id)
         self._queue.finish(job_id, result)
         if seat.running is not None:
-            self._times.learn(seat.running, result.seconds)
+            self._learn(seat, seat.running, result)
         seat.running = None
+
+    def _learn(self, seat: Seat, made: Plan, result: RunResult) -> None:
+        """Remember what a take took that was made from its first step on.
+
+        Where several cards were to share it, that is what it would have taken with all of them from the beginning.
+        """
+        steady, card = result.steady, seat.watch.card
+        if made.cards == 1:
+            self._times.learn(made, result.seconds)
+        elif steady is not None:
+            self._times.learn(made, dataclasses.replace(result.seconds, denoise=steady.denoise_seconds))
+        could_share = (len(self._seats) > 1 or seat.others) and not seat.life.is_far
+        if steady is not None and card and could_share:
+            self._ways.learn(made, card, steady)
 
     def job_failed(self, seat: Seat, job_id: str, problem: Problem) -> None:
         """A worker could not, or died, or hung."""

@@ -16,6 +16,7 @@ from ..memory.needs import calculate_from_catalogue
 from ..planning import machine_steps, training_steps
 from ..planning.calibrations import Calibrations
 from ..planning.draft import NOT_SEARCHED, Inventory
+from ..planning.measured_ways import MeasuredWays
 from ..planning.unusable_files import UnusableFiles
 from ..protocol.errors import Refusal
 from ..protocol.messages import (
@@ -43,10 +44,13 @@ class Planner:
         machine: Callable[[], Machine | None] = lambda: None,
         calibrations: Calibrations | None = None,
         answers: TransformerAnswers | None = None,
+        ways: MeasuredWays | None = None,
+        tries_ways: bool = False,
     ) -> None:
         """`machine` returns the machine that takes are made on, with the memory that is free now; `answers` are what a
-        person said of transformers."""
-        self._calibrations = calibrations or Calibrations()
+        person said of transformers. `ways` and `tries_ways` are as `Inventory` has them."""
+        self._calibrations, self._ways = calibrations or Calibrations(), ways or MeasuredWays()
+        self._tries_ways = tries_ways
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
@@ -82,8 +86,16 @@ class Planner:
         return machine_steps.plan_on_machine(request, inventory)
 
     def _inventory(self, machine: Machine | None) -> Inventory:
-        limits = machine, self._memory_budget_bytes
-        return Inventory(self.find, self._models_folders, *limits, self.unusable_files.problem, self._calibrations)
+        return Inventory(
+            self.find,
+            self._models_folders,
+            machine,
+            self._memory_budget_bytes,
+            self.unusable_files.problem,
+            self._calibrations,
+            self._ways,
+            self._tries_ways,
+        )
 
     def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:
         """Find the model, as far as the folders have been searched."""

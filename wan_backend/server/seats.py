@@ -217,7 +217,9 @@ class Seats:
         """The machine to plan for, as a worker has it there; None until that is known. From any thread."""
         machine, budget = seat.watch.machine, self.host_budget_of(seat)
         if machine is not None and seat.others:
-            machine = dataclasses.replace(machine, cards=1 + len(seat.others), shares_weights=seat.shares_weights)
+            machine = dataclasses.replace(
+                machine, cards=1 + len(seat.others), shares_weights=seat.shares_weights, card=seat.watch.card
+            )
         if machine is None or budget is None:
             return machine
         shared = dataclasses.replace(machine, host_bytes=min(machine.host_bytes, budget))

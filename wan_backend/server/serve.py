@@ -26,11 +26,12 @@ from ..job_queue.queue import JobQueue
 from ..library.transformer_answers import TransformerAnswers
 from ..planning.calibrations import Calibrations
 from ..planning.measured_times import MeasuredTimes
+from ..planning.measured_ways import MeasuredWays
 from ..protocol import ProtocolError
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
-from ..protocol.media import CALIBRATIONS_FILE, MEASURED_TIMES_FILE, TRANSFORMERS_FILE
+from ..protocol.media import CALIBRATIONS_FILE, MEASURED_TIMES_FILE, MEASURED_WAYS_FILE, TRANSFORMERS_FILE
 from ..protocol.messages import (
     ElsewhereParams,
     JobStatus,
@@ -114,6 +115,8 @@ class Options:
     """Whether they are to hold a transformer between them where one of them doesn't."""
     findings: Path | None = None
     """Where what helps later jobs is kept; None: in `state`."""
+    tries_ways: bool = False
+    """Whether takes are made in each way in which several cards can share them, to measure it."""
 
     @property
     def kept(self) -> Path:
@@ -128,6 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stay", action="store_true", help="go on with the queue when stdin ends; another --stay comes back to it"
     )
+    parser.add_argument("--try-card-ways", action="store_true", help=argparse.SUPPRESS)
     add_start_arguments(parser)
 
 
@@ -141,7 +145,8 @@ def add_findings_argument(
         default=default,
         metavar="FOLDER",
         help="folder of what helps later takes: kernels that were tried, what memory didn't suffice for, the step "
-        f"cache's calibrations, prompts as models read them, copies of weights in 16 bit ({words})",
+        "cache's calibrations, how cards share takes best, prompts as models read them, copies of weights in 16 bit "
+        f"({words})",
     )
 
 
@@ -382,6 +387,7 @@ def main(options: argparse.Namespace) -> int:
         options.cards_per_take,
         options.share_weights,
         None if options.findings is None else options.findings.absolute(),
+        options.try_card_ways,
     )
     try:
         server = Server(made)
@@ -458,8 +464,10 @@ class Server:
         self._cluster: ClusterLine | None = None
         calibrations = Calibrations(options.kept / CALIBRATIONS_FILE)
         answers = TransformerAnswers(options.state / TRANSFORMERS_FILE, options.transformers)
+        ways = MeasuredWays(options.kept / MEASURED_WAYS_FILE)
         planner = Planner(
-            options.models_folders, options.memory_budget_bytes, lambda: self._seats.machine, calibrations, answers
+            *(options.models_folders, options.memory_budget_bytes, lambda: self._seats.machine, calibrations, answers),
+            *(ways, options.tries_ways),
         )
         self._planning = PlanningQueue(planner, self._inbox, self._on_models)
         self._runner = JobRunner(
@@ -468,6 +476,7 @@ class Server:
             MeasuredTimes(options.kept / MEASURED_TIMES_FILE),
             bool(options.cards),
             options.state / looks.FOLDER / owner.id,
+            ways,
         )
         if options.paused:
             self._runner.pause(True)

@@ -22,6 +22,7 @@ other_card           what it computes
 payload_frames       what they say to each other, with tensors
 idle_memory          whether others need what an idle process holds
 step_pace            how long the steps take, and whether the card's memory ran over
+steady_steps         how quick they are once all cards take part
 gather               the request's sources into the canvas of its task
 source_reader        has sources read by another process, and ends it where it hangs
 source_process       that process

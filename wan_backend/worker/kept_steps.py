@@ -143,9 +143,10 @@ _NOT_OF_THE_REQUEST = {"media_folder", "media_format", "origin", "sources", "con
 """Where the take goes, and the names of its sources: the pictures themselves are in the canvas."""
 _NOT_OF_THE_PLAN = {
     "memory_bytes", "memory", "disk_bytes", "notes", "fixes", "problem", "decoder", "forwards", "all_forwards",
-    "no_guidance_interval", "no_step_cache", "can_calibrate", "cards", "shared_weights",
+    "no_guidance_interval", "no_step_cache", "can_calibrate", "cards", "cards_per_forward", "shared_weights",
 }  # fmt: skip
-"""What only describes the plan, and the decoder, which the latents don't depend on."""
+"""What only describes the plan, the decoder, which the latents don't depend on, and how cards share the steps: another
+try may share them in another way, as one that loses a card does."""
 
 
 def fingerprint(params: RunParams, canvas: Canvas, model: WanModel) -> str:

@@ -154,7 +154,7 @@ class OtherCard:
     def _turn(self, message: Message) -> None:
         """Have a transformer where it is to run, until somebody else's turn."""
         self._leave()
-        if self._placement is None:
+        if self._placement is None or self._model is None:
             return
         with ExitStack() as stack:
             transformer = stack.enter_context(self._placement.use(message["component"]))
@@ -162,8 +162,8 @@ class OtherCard:
             stack.enter_context(checked(blocks, self._inbox.should_stop))
             stack.enter_context(computed_once(transformer))
             self._transformer, self._in_use = transformer, stack.pop_all()
-        weights = self._weights_of(message["component"])
-        self._say(packed({"said": "ready", "number": message["number"], "weights": weights}))
+        found = {"weights": self._weights_of(message["component"]), "card": devices.name(self._model.device)}
+        self._say(packed({"said": "ready", "number": message["number"], **found}))
 
     @torch.no_grad()
     def _forward(self, message: Message, payload: bytes) -> None:

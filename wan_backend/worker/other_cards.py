@@ -91,6 +91,10 @@ class OtherCards:
     patience_seconds: float = PATIENCE_SECONDS
     forwards_made: int = 0
     """How many of this job's forward passes they made, or had a share of."""
+    forwards_missed: int = 0
+    """How many they were to make, or to have a share of, and did not: they weren't ready, or were lost."""
+    waited_seconds: float = 0.0
+    """How long the worker waited in this job for those that weren't ready."""
     _places: list[_Place] = field(default_factory=list)
     _together: Team | None = None
     """The team that the worker is in."""
@@ -146,7 +150,8 @@ class OtherCards:
         `begin_at_once`, the fastest kernels are chosen before the first forward pass, however long that takes.
         """
         self.start()
-        self.forwards_made, self._turn, self._device = 0, "", model.device
+        self.forwards_made, self.forwards_missed, self.waited_seconds = 0, 0, 0.0
+        self._turn, self._device = "", model.device
         self._should_stop, self._steps_left, self._shares = should_stop, steps_left, memory.shares
         known = weakref.ref(model)  # which another one follows before these hear of it
         self._weights_of = lambda component: _mark(known(), component, params.plan.loras, memory.shares)
@@ -184,6 +189,10 @@ class OtherCards:
         """Whether some of them take no part in this job any more, or none ever did."""
         return not self._teams or any(team.is_lost for team in self._teams)
 
+    def are_like(self, card: str) -> bool:
+        """Whether all that take part in this job compute on such a card (`devices.name`)."""
+        return all(process.card == card for team in self._teams for process in team.processes)
+
     def wait_until_ready(self, timeout_seconds: float) -> bool:
         """Wait until all take part; False if they don't in time."""
         deadline = time.monotonic() + timeout_seconds
@@ -199,7 +208,7 @@ class OtherCards:
         if not self._is_busy or team is None:
             return None
         if not team.is_ready:
-            team.was_lost = team.was_lost or (team.is_lost and team.asked > 0)
+            self._miss(team)
             return None
         number = self._next()
         team.ask(number, f"{Branch.NEGATIVE.value} {window}", inputs, self._steps_left())
@@ -296,26 +305,29 @@ class OtherCards:
         if team is None or not self._is_busy:
             return None
         if not team.is_ready:
-            team.was_lost = team.was_lost or (team.is_lost and team.asked > 0)
+            self._miss(team)
             return None
         team.ask(self._next(), what_for, inputs, self._steps_left())
         made = team.compute(inputs, lambda group: forward(exchange=group), lambda: self.patience_seconds)
         if made is not None:
             self._count_forward()
-        elif self._shares > 1:
+            return made
+        self.forwards_missed += 1
+        if self._shares > 1:
             raise SharesLost
-        return made
+        return None
 
     def _waited_for(self, team: Team) -> bool:
         """Wait until the team is ready, as long as it may still be; whether it is. Raises Stopped."""
-        now = time.monotonic()
-        patience = Patience(max(LONGEST_LOADING_SECONDS, now - self._turned_at))
+        began, before = time.monotonic(), self.waited_seconds
+        patience = Patience(max(LONGEST_LOADING_SECONDS, began - self._turned_at))
         while not team.is_ready:
             check(self._should_stop)
             if team.is_lost or patience.is_over:
                 team.was_lost = team.was_lost or team.asked > 0
                 return False
             time.sleep(LOOK_SECONDS)
+            self.waited_seconds = before + time.monotonic() - began
         return True
 
     def _answer(self, team: Team, number: int, device: torch.device, asked_at: float) -> Tensor | None:
@@ -327,9 +339,15 @@ class OtherCards:
             if team.is_lost or patience.is_over:
                 log.warning("the cards of the negative prompt %s", "failed" if team.is_lost else "hang")
                 team.lose()
+                self.forwards_missed += 1
                 return None
         self._count_forward()
         return safetensors.load(payload)["prediction"].to(device)
+
+    def _miss(self, team: Team) -> None:
+        """A team isn't ready for what it would be asked for."""
+        team.was_lost = team.was_lost or (team.is_lost and team.asked > 0)
+        self.forwards_missed += 1
 
     def _count_forward(self) -> None:
         self.forwards_made += 1

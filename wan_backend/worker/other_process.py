@@ -36,6 +36,8 @@ class Process:
         """The number of the last turn for which it has the transformer in place."""
         self.weights = ""
         """The mark of the weights that it has in place (`residency.weights_mark`), as it said it then."""
+        self.card = ""
+        """What its card is called, as it said it then."""
         self.failed = ""
         """What it says of why it can't go on with the job."""
         self.is_gone = False
@@ -131,7 +133,7 @@ class Process:
                 return
             match message.get("said"):
                 case "ready":
-                    self.weights = str(message["weights"])
+                    self.weights, self.card = str(message["weights"]), str(message.get("card", ""))
                     self.ready_for = number  # last: whoever sees that reads the weights, without a lock
                 case "made":
                     self._made[number] = payload

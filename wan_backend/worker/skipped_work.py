@@ -41,8 +41,13 @@ def skipped_work_of(plan: Plan) -> SkippedWork:
 def passes_in(plan: Plan, step: int, cards: int) -> float:
     """How many passes that step, counted from 0, takes each of the cards; one that is reused takes next to no time.
 
-    `cards` is the number that makes the take, which may be fewer than planned.
+    `cards` is the number that makes the step, which may be fewer than planned.
     """
+    return passes_at_once(plan, step, cards) / (max(1, plan.cards_per_forward) if cards > 1 else 1)
+
+
+def passes_at_once(plan: Plan, step: int, cards: int) -> int:
+    """How many passes of that step come one after another: those that cards compute at once count as one."""
     skipped = skipped_work_of(plan)
     scale = max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0)
     is_guided = guidance_interval.apply(skipped.guided, scale, step) > 1
@@ -50,11 +55,8 @@ def passes_in(plan: Plan, step: int, cards: int) -> float:
         return 1 + CHAINED_BESIDE
     branches = (Branch.PROMPT, Branch.NEGATIVE) if is_guided else (Branch.PROMPT,)
     computed = sum(not skipped.cached.skips(branch, step) for branch in branches)
-    if cards < 2:
-        return computed
-    together = max(1, plan.cards_per_forward)
-    in_halves = together < plan.cards  # then nobody makes a share of the prompt's pass but those who make it always
-    return min(1, computed) / together if in_halves else computed / together
+    in_halves = cards > 1 and max(1, plan.cards_per_forward) < plan.cards
+    return min(1, computed) if in_halves else computed
 
 
 def keep_calibration(params: RunParams, model: WanModel, controlled: bool, measured: MagnitudeRatios) -> Sentence:

@@ -26,12 +26,12 @@ class StepPace:
         """Another step begins."""
         self._began = now
 
-    def note(self, now: float, device: torch.device, passes: float = 1.0) -> bool:
-        """A step of so many passes ended, and the next one begins.
+    def note(self, now: float, device: torch.device, passes: float = 1.0, waited: float = 0.0) -> bool:
+        """A step of so many passes ended, in which nothing was computed for `waited` seconds; the next one begins.
 
         True if the driver most probably moved some of it off the card.
         """
-        self.last_seconds = 0.0 if self._began is None else now - self._began
+        self.last_seconds = 0.0 if self._began is None else max(0.0, now - self._began - waited)
         self._began = now
         seconds, before = self.last_seconds / passes if passes else 0.0, self.expected_seconds
         if seconds:

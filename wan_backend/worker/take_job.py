@@ -59,6 +59,7 @@ from ..protocol.messages import (
     Role,
     RunParams,
     RunResult,
+    SteadySteps,
     TakeRequest,
 )
 from ..protocol.sentences import NO_SENTENCE, Sentence
@@ -75,6 +76,7 @@ from .preview_file import PreviewFile
 from .progress import Progress, TakeWork
 from .skipped_work import keep_calibration, passes_in, skipped_work_of
 from .source_reader import Read
+from .steady_steps import StepWatch
 from .step_pace import StepPace
 from .warm_model import WarmModel, findings_of
 
@@ -180,6 +182,8 @@ class TakeState:
     """How many forward passes other cards made, or had a share of."""
     late: LateSteps | None = None
     """What finishes the steps; None before the first."""
+    watch: StepWatch | None = None
+    """What sees how quick they are, likewise."""
     jumps: dict[Role, Jump] = field(default_factory=dict)
     """How it joins its neighbors, by the roles of these; known once its pictures are written."""
     others: OtherCards | None = None
@@ -221,8 +225,9 @@ def make_take(
     title = take_names.title(request)
     with TakeFolder(Path(request.media_folder), params.job_id, title) as take_folder, job.steps:
         state, memory = make_pictures(job, take_folder.partial)
-        if state.resumed is None and not state.spilled:
-            warm.pace.learn(PhaseSeconds(0.0, **state.seconds), work)
+        steady = _steady(job, state)
+        if state.resumed is None and not state.spilled and (steady is not None or plan.cards == 1):
+            warm.pace.learn(_steady_seconds(state, plan, steady), work)
         check(should_stop)
         marks = _signed(job, state, marks, take_folder.partial)
         final = take_folder.publish(lambda folder: _settings(job, state, _result(job, state, memory, folder), marks))
@@ -248,6 +253,22 @@ def make_pictures(job: TakeJob, folder: Path) -> tuple[TakeState, JobMemory]:
         model.drop_all()
         devices.release(model.device)
     return state, memory
+
+
+def _steady(job: TakeJob, state: TakeState) -> SteadySteps | None:
+    """How quick the steps were by what was planned; None if others were slower, of cards that aren't alike too."""
+    alone = state.others is None
+    if state.watch is None or state.spilled or alone is not (job.params.plan.cards == 1):
+        return None
+    if state.others is not None and not state.others.are_like(devices.name(job.model.device)):
+        return None
+    return state.watch.result(state.steps)
+
+
+def _steady_seconds(state: TakeState, plan: Plan, steady: SteadySteps | None) -> PhaseSeconds:
+    """What such a take takes once all cards are there."""
+    took = PhaseSeconds(0.0, **state.seconds)
+    return took if plan.cards == 1 or steady is None else replace(took, denoise=steady.denoise_seconds)
 
 
 def _signed(job: TakeJob, state: TakeState, marks: Marks, folder: Path) -> Marks:
@@ -367,6 +388,8 @@ def _on_ready(job: TakeJob, state: TakeState, component: str) -> None:
     if component in EXPERTS:
         if state.late is not None:
             state.late.finish()  # the other expert's last step
+        if state.watch is not None:
+            state.watch.begin(state.done)
         state.pace.begin(time.monotonic())
         _report_steps(job, state)
     elif state.denoised:
@@ -456,6 +479,7 @@ def _denoise(
     config = job.model.config("scheduler")
     scheduler = make_scheduler(config, plan.sampler, plan.flow_shift, plan.timesteps, job.request.seed)
     skipped = skipped_work_of(plan)
+    state.watch = StepWatch(plan, state.others, state.done, conditions.control is not None)
     late = state.late = LateSteps(partial(_finish_step, job, state, memory, placement), job.should_stop)
     try:
         latents = denoise_in_turn(
@@ -505,7 +529,8 @@ def _note_other_cards(state: TakeState) -> None:
 
 def _after_step(state: TakeState, placement: PlacedModel, step: DenoisingStep) -> None:
     """Have the step finished; at once where other kernels may be taken up after it."""
-    assert state.late is not None
+    assert state.late is not None and state.watch is not None
+    state.watch.made(step.done)
     # What the last step leaves are the finished latents, which are kept themselves.
     state.late.take(step.copy(with_checkpoint=step.done < state.steps), at_once=not placement.kernels_are_chosen)
 
@@ -517,11 +542,14 @@ def _finish_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: P
         if checkpoint.broken:  # of the copy, which is on the CPU already
             raise Refusal(numbers_ran_over(job.params, job.model, state.component, step.done, state.steps))
         job.steps.keep(checkpoint)
-    cards = 1 if state.others is None else state.plan.cards
-    passes = passes_in(state.plan, state.plan.steps - state.steps + step.done - 1, cards)
-    if state.pace.note(time.monotonic(), job.model.device, passes) and not state.spilled:
+    watch, number, now = state.watch, state.plan.steps - state.steps + step.done - 1, time.monotonic()
+    assert watch is not None
+    passes, waited = passes_in(state.plan, number, watch.cards_of(step.done)), watch.waited_in(step.done)
+    if state.pace.note(now, job.model.device, passes, waited) and not state.spilled:
         state.spilled = True
         memory.learn_of_spilling()
+    if placement.kernels_are_chosen:
+        watch.took(step.done, number, state.pace.last_seconds)
     job.preview.show(step.clean)
     job.progress.preview = job.preview.path
     state.done = step.done
@@ -531,6 +559,7 @@ def _finish_step(job: TakeJob, state: TakeState, memory: JobMemory, placement: P
     )
     if placement.take_up_kernels(state.pace.last_seconds, state.steps - step.done):
         state.kernels = f"torch for {step.done} of {state.steps} steps, then "
+        watch.begin(step.done, other_kernels=True)
         state.pace.begin(time.monotonic())
 
 
@@ -612,7 +641,8 @@ def _result(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> 
     request, plan = job.request, state.plan
     take = take_record.take_of(request, plan, folder, state.jumps.get(Role.BEFORE), state.jumps.get(Role.AFTER))
     added = [note for note in plan.notes if note not in job.params.plan.notes]
-    return RunResult(take, PhaseSeconds(0.0, **state.seconds), [*memory.notes, *added])
+    seconds, steady = PhaseSeconds(0.0, **state.seconds), _steady(job, state)
+    return RunResult(take, seconds, [*memory.notes, *added], steady=steady)
 
 
 def _settings(job: TakeJob, state: TakeState, result: RunResult, marks: Marks) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def test_a_worker_that_measures_nothing_is_said(tmp_path, capsys):
 def test_what_was_measured_before_an_end_is_kept(tmp_path, capsys, monkeypatch, code):
     key, found = CalibrationKey("model", 2, Sampler.UNIPC, 3.0), Calibration({Branch.PROMPT: [1.0, 0.9]}, [0])
 
-    def ends_after_one_take(options, _room, _requests):
+    def ends_after_one_take(options, _room, _requests, _what):
         Calibrations(options.state / CALIBRATIONS_FILE).record(key, found)
         return code
 

@@ -13,7 +13,6 @@ from tests.wan_backend.job_queue.written_jobs import take_request
 from wan_backend.catalogue import entries
 from wan_backend.frames.schedule import Schedule
 from wan_backend.planning import looks, plan_steps, skipped_work
-from wan_backend.planning.draft import Draft, empty_plan
 from wan_backend.protocol.bounds import is_sane_request
 from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.messages import CameraMove, FrameRate, KeptPicture, Plan, Role, Source, TakeRequest, Task
@@ -155,6 +154,5 @@ def test_a_look_at_the_beginning_keeps_what_lies_in_it(folder):
 
 def test_what_the_model_is_trained_to_skip_without_a_control_isnt_skipped(folder):
     entry = next(each for each in entries.load().models.values() if each.trunk_makes_text)
-    draft = Draft(asked(folder, source(folder, 9), model=entry.id), entry, empty_plan(asked(folder)))
-    assert skipped_work._is_controlled(draft)
-    assert not skipped_work._is_controlled(replace(draft, request=asked(folder, model=entry.id)))
+    assert skipped_work.is_controlled(asked(folder, source(folder, 9), model=entry.id), entry)
+    assert not skipped_work.is_controlled(asked(folder, model=entry.id), entry)

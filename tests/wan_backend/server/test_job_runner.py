@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from tests.wan_backend.job_queue.written_jobs import answered, take_plan, take_r
 from wan_backend.job_queue.job_table import WAITING
 from wan_backend.job_queue.owners import Owner
 from wan_backend.job_queue.queue import JobQueue
+from wan_backend.planning.measured_times import MeasuredTimes
+from wan_backend.planning.measured_ways import Kind, MeasuredWays, Shape, Way
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
 from wan_backend.protocol.messages import (
@@ -20,10 +24,12 @@ from wan_backend.protocol.messages import (
     Problem,
     ProblemKind,
     RunResult,
+    SteadySteps,
     Take,
     WorkerState,
     WorkerStatus,
 )
+from wan_backend.server.graphics_card import GraphicsCard
 from wan_backend.server.job_runner import JobRunner
 from wan_backend.server.planning_queue import Prepared
 from wan_backend.server.seats import Seat, Seats
@@ -247,6 +253,34 @@ def test_a_take_tells_how_long_the_next_one_will_take(parts):
     assert runner.with_time(take_plan()).expected_seconds == pytest.approx(10.0, abs=0.1)
     refusal = Refusal(Problem(ProblemKind.MODEL_MISSING, "It is not here; download it."))
     assert runner.with_time(refusal) is refusal
+
+
+TOGETHER = {"cards": 2, "cards_per_forward": 2}
+
+
+@pytest.mark.parametrize(("way", "others", "kept"), [(TOGETHER, ["cpu"], 2), ({}, ["cpu"], 1), ({}, [], 0)])
+def test_a_take_tells_how_quick_its_way_of_sharing_is_where_takes_can_be_shared(tmp_path, way, others, kept):
+    owner = Owner(tmp_path)
+    queue, life, planning = JobQueue(tmp_path, owner, lambda *_: None), Life(), Desk()
+    seat, times, ways = Seat(0, life, others=others), MeasuredTimes(), MeasuredWays(tmp_path / "ways.json")
+    seat.watch._card = GraphicsCard("cuda (a card)", 1 << 30, None, 1 << 30)
+    more = {"times": times, "ways": ways}
+    runner = JobRunner(queue, Seats([seat]), planning, "cuda", None, tmp_path, lambda _: None, **more)
+    plan = dataclasses.replace(take_plan(), **way)
+    answered(queue.submit(A, take_request(tmp_path / "media"), plan))
+    for steady in (None, SteadySteps(1.0, 10.0)):  # of the first one, the other card came late
+        seat.running = plan
+        runner.job_finished(seat, A, RunResult(TAKE, PhaseSeconds(denoise=30.0), steady=steady))
+        known = times.expected_seconds(plan)
+        assert known == (None if way and steady is None else pytest.approx(10.0 if way else 30.0, abs=0.1))
+    for thread in threading.enumerate():
+        if thread.name == "measured ways":
+            thread.join(30)
+    takes = ways.takes(Kind.of(plan, "cuda (a card)", False), Shape.of(plan))
+    assert takes == ({Way(kept, kept): 1} if kept else {})
+    machine = Seats([seat]).machine_of(seat)
+    assert (machine.cards, machine.card) == ((2, "cuda (a card)") if others else (1, ""))
+    owner.release()
 
 
 def test_a_take_that_was_resumed_tells_nothing_of_others(parts):

@@ -262,7 +262,7 @@ def test_where_the_take_goes_and_what_is_only_said_change_nothing(of):
 def test_every_field_of_a_plan_either_makes_another_job_or_is_known_to_be_said_only(of):
     only_said = {
         "memory_bytes", "memory", "disk_bytes", "notes", "fixes", "problem", "decoder", "forwards", "all_forwards",
-        "no_guidance_interval", "no_step_cache", "can_calibrate", "cards", "shared_weights",
+        "no_guidance_interval", "no_step_cache", "can_calibrate", "cards", "cards_per_forward", "shared_weights",
     }  # fmt: skip
     others = {
         int: 7, bool: True, float: 0.125, str: "other", list: [1000.0], FrameRate: FrameRate(12), type(None): 0.5,

@@ -28,7 +28,7 @@ from tests.wan_backend.worker.test_fast_matrices import PRODUCTS
 from tests.wan_backend.worker.worker_process import Worker, pictures
 from wan_backend.catalogue.transformer_shapes import shapes
 from wan_backend.library.component_files import ComponentFiles
-from wan_backend.loading import matrix_products
+from wan_backend.loading import devices, matrix_products
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.loading.weight_shares import Share, SharedBlocks, shared_blocks_of
 from wan_backend.lora.resolve import transformer_configs
@@ -337,7 +337,7 @@ def test_a_group_that_loses_one_goes_on_alone_and_is_there_for_the_next_take(sec
 FAST = """
 import sys
 from tests.wan_backend.worker.test_fast_matrices import PRODUCTS
-from wan_backend.loading import matrix_products
+from wan_backend.loading import devices, matrix_products
 from wan_backend.worker import other_card_process
 matrix_products._chosen = lambda *_: PRODUCTS[sys.argv[1]]
 raise SystemExit(other_card_process.main())
@@ -528,10 +528,11 @@ def test_of_two_experts_each_is_shared_and_four_cards_share_both_halves(shared, 
     assert np.array_equal(on_two(whole, shared)[0], alone(whole)), "whoever had shares has all of it again"
 
 
-def test_steps_that_two_cards_made_may_go_on_with_one(vace_folder, params):
+def test_steps_may_go_on_with_one_card_or_shared_in_another_way(vace_folder, params):
     job, model = params(vace_folder), WanModel(vace_folder, torch.device("cpu"))
-    one = dataclasses.replace(job, plan=dataclasses.replace(job.plan, cards=1))
-    assert fingerprint(job, Canvas(), model) == fingerprint(one, Canvas(), model)
+    for way in ({"cards": 1}, {"cards_per_forward": 2}, {"cards_per_forward": 2, "shared_weights": True}):
+        other = dataclasses.replace(job, plan=dataclasses.replace(job.plan, **way))
+        assert fingerprint(job, Canvas(), model) == fingerprint(other, Canvas(), model)
 
 
 def test_nobody_waits_for_a_card_that_is_not_ready(vace_folder, params):
@@ -540,6 +541,41 @@ def test_nobody_waits_for_a_card_that_is_not_ready(vace_folder, params):
     both, forwards, notes = on_two(job, late)
     late.close()
     assert np.array_equal(both, alone(job)) and forwards == 0 and notes == [other_cards.NEVER_READY]
+
+
+@pytest.mark.parametrize("way", [{}, {"cards_per_forward": 2}])
+def test_how_quick_steps_were_is_told_of_those_that_all_cards_made(shared, vace_folder, params, way):
+    executor = Executor(lambda _: None, others=shared)
+    result = executor.run(asked(params(vace_folder, plan=dict(way))))
+    steady, passes = result.steady, STEPS * (2 if way else 1)
+    assert steady.controlled and steady.denoise_seconds == pytest.approx(passes * steady.pass_seconds)
+    assert executor._warm.pace.denoise is not None
+    known, executor._warm.pace.denoise = executor._warm.pace.denoise, None
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(devices, "name", lambda _device: "a card of another type")
+        assert executor.run(asked(params(vace_folder, "other", plan=dict(way)))).steady is None
+    assert known and executor._warm.pace.denoise is None
+
+
+def test_what_waiting_for_a_late_card_took_is_told_beside_the_steps():
+    class Late:
+        looks = iter([False, False, True])
+        is_lost, asked = False, 0
+
+        @property
+        def is_ready(self) -> bool:
+            return next(self.looks)
+
+    others = OtherCards([])
+    assert others._waited_for(Late()) and others.waited_seconds > 0
+
+
+def test_a_take_whose_other_card_never_came_says_nothing_of_how_quick_several_are(vace_folder, params):
+    late = OtherCards([dict(os.environ)], [sys.executable, "-c", NEVER_READY])
+    executor = Executor(lambda _: None, others=late)
+    result = executor.run(asked(params(vace_folder)))
+    late.close()
+    assert result.steady is None and executor._warm.pace.denoise is None and late.forwards_missed == STEPS
 
 
 def test_why_a_card_takes_no_part_is_said(shared, vace_folder, params, monkeypatch):

@@ -57,6 +57,12 @@ def test_a_step_of_which_the_beginning_is_not_known_says_nothing(full_card):
     assert not pace.note(105.0, CARD) and pace.expected_seconds == 5.0
 
 
+def test_what_was_waited_for_in_a_step_is_no_part_of_it(full_card):
+    pace = StepPace(2.0)
+    pace.begin(100.0)
+    assert not pace.note(142.0, CARD, waited=40.0) and pace.last_seconds == 2.0
+
+
 def test_a_step_that_is_reused_is_no_measure_for_one_that_is_computed(full_card):
     pace, now, said = StepPace(), 100.0, []
     pace.begin(now)
@@ -91,7 +97,7 @@ def test_a_take_on_a_full_card_that_reuses_steps_says_nothing(params, full_card,
     """Each step takes 10 s a pass, and a fifth of a second if it is reused."""
     noted, note = [], StepPace.note
 
-    def timed(pace, _now, _device, passes=1.0):
+    def timed(pace, _now, _device, passes=1.0, _waited=0.0):
         pace._began = 0.0
         noted.append(passes)
         return note(pace, 0.2 + 10 * [2, 0, 1, 2][len(noted) - 1], CARD, passes)
