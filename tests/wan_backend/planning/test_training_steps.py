@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
 
-from tests.wan_backend.library import file_forms, tiny_folder
+from tests.wan_backend.library import tiny_folder
 from wan_backend.library.locate import LocatedModel
 from wan_backend.lora import resolve
 from wan_backend.memory.forecast import Machine
@@ -25,7 +24,6 @@ from wan_backend.protocol.messages import (
 )
 
 GIB = 1 << 30
-BF16 = torch.bfloat16
 HARBOR = Training("Harbor", "hrbr")
 
 
@@ -127,22 +125,6 @@ def test_a_model_in_8_bit_is_refused(planned, monkeypatch, tmp_path):
     planned.components["transformer"] = tmp_path / "model" / "transformer"
     plan = planned()
     assert "8 bit or less" in plan.problem.sentence and plan.problem.kind == "bad_setting"
-
-
-@pytest.mark.parametrize("form", ["gguf", "fp8", "16 bit"])
-def test_it_is_read_from_the_file_what_its_weights_are(planned, tmp_path, form):
-    weights = file_forms.published("transformer", file_forms.weights_of(file_forms.transformer("text")))
-    file = tmp_path / ("t.gguf" if form == "gguf" else "t.safetensors")
-    if form == "gguf":
-        file_forms.write_gguf(file, weights, "Q8_0")
-    else:
-        file_forms.write(file, file_forms.scaled_fp8(weights) if form == "fp8" else file_forms.cast(weights, BF16))
-    planned.components["transformer"] = file
-    problem = planned().problem
-    if form == "16 bit":
-        assert problem is None, problem
-    else:
-        assert f"{file.name} has" in problem.sentence and "download the model in 16 bit" in problem.sentence
 
 
 def test_the_lengths_are_as_the_panel_says_them():
