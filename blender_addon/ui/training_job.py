@@ -10,7 +10,7 @@ import bpy
 import bpy.utils.previews
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import JobStatus, Plan, TrainedLora, TrainingKind, TrainingStatus
+from ...wan_backend.protocol.messages import KEPT_LORAS, JobStatus, Plan, TrainedLora, TrainingKind, TrainingStatus
 from ..jobs import session
 from ..operators import redrawing
 from ..stopwatch import timed
@@ -113,7 +113,10 @@ def _scale(count: int) -> float:
 
 
 def _draw_kept(layout: bpy.types.UILayout, job: JobStatus, kept: list[TrainedLora]) -> None:
-    """A column for each LoRA: its sample, if there is one, and the button that uses it."""
+    """A column for each LoRA: its sample, if there is one, and the button that uses it.
+
+    The samples are as small as they will be once all are there: the newest is shown large already.
+    """
     layout.label(text="Use this one:")
     row = layout.row(align=True)
     shown = {each.step: each for each in kept}.values()  # the finished one in place of that of its step
@@ -121,7 +124,7 @@ def _draw_kept(layout: bpy.types.UILayout, job: JobStatus, kept: list[TrainedLor
         column = row.column(align=True)
         icon = thumbnail_icons.icon_of(lora.picture) if lora.picture else 0
         if icon:
-            column.template_icon(icon_value=icon, scale=_scale(len(shown)))
+            column.template_icon(icon_value=icon, scale=_scale(max(KEPT_LORAS, len(shown))))
         button = column.operator("wan_vse.use_trained", text=iface_("Step {}").format(lora.step), translate=False)
         button.job_id, button.step = job.job_id, lora.step
 
