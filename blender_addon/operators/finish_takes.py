@@ -122,7 +122,7 @@ def _planned(scene: bpy.types.Scene, strip: compat.Strip, upscaler: str, factor:
         pictures=Pictures(take.width, take.height),
     )
     places = {os.path.join(pictures.folder, name) for name in (files.files[0], files.files[-1])}
-    if not unknown_jobs.may_be_read(pictures) or not all(map(os.path.isfile, places)):
+    if not unknown_jobs.may_be_read(pictures, now=True) or not all(map(os.path.isfile, places)):
         raise request.Refused(f"{rpt_(GONE)}.")
     width, height = scene_format.square_size(scene)
     finish = Finish(upscaler, factor, kept.job_id, kept.handle_before, kept.handle_after, made.is_composite)

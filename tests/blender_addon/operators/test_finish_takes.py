@@ -128,3 +128,12 @@ def test_a_larger_take_is_marked_as_the_one_that_it_was_made_from(shot, addon):
         mark = addon("timeline.strip_mark")
         mark.write(shot.strip, shot.text("d" * 32, finish=finish, sources=asked_for.sources), "")
         assert mark.of(shot.strip).kind == getattr(mark, kind)
+
+
+def test_a_take_that_came_a_moment_ago_is_made_larger(shot, addon, monkeypatch):
+    """What strips play is kept for a moment, and a take that came for a placeholder changes nothing in their number."""
+    here(shot, UPSCALER)
+    media = addon("timeline.strip_media")
+    media.is_played("/nowhere", ["0001.png"], False)
+    monkeypatch.setattr(media, "_last_players", (media._last_players[0], float("inf"), {}))
+    assert bpy.ops.wan_vse.finish_take(factor="TWO") == FINISHED
