@@ -49,7 +49,9 @@ FOLDER = "loras"
 """A folder in the media folder, for what was trained, where the preferences name no folder of LoRAs."""
 SHOWN_REASONS = 5
 """Reasons that are said in full; the others are counted."""
-NOTHING_CHOSEN = "Select strips and put them on the list: movies, pictures, scenes, meta strips."
+NOTHING_CHOSEN = "Select the strips to train from: movies, pictures, scenes, meta strips."
+STAND_IN = "LoRA"
+"""The name in the request of a training that has none yet, so that all else of it can be planned."""
 
 
 StripRead = tuple[StripClips, list[tuple[Source, bool]]]
@@ -68,6 +70,8 @@ class PlannedTraining:
     sources: tuple[Source, ...] = ()
     to_render: int = 0
     """How many of the sources Blender has to render first."""
+    is_selection: bool = False
+    """The list is empty, and the strips are the selected ones."""
     refusals: tuple[str, ...] = ()
     """Why it can't begin, each of them."""
     notes: tuple[str, ...] = ()
@@ -103,18 +107,24 @@ def plan(
 ) -> PlannedTraining:
     """What the panel's settings ask for now. What has to be rendered would go into `folder`.
 
-    `read` is `read_strip`, or reads it some other way.
+    While the list is empty, the strips are the selected ones. `read` is `read_strip`, or reads it some other way.
     """
     read = read or read_strip
     training = settings.training
+    refusals = _settings_refusals(settings)
+    is_selection = not len(training.clips)
     chosen = [(row.name, row.caption) for row in training.clips if row.use]
+    if is_selection:
+        chosen = [(strip.name, "") for strip in training_clips.selected(scene)]
+    if len(chosen) > training_clips.MAX_STRIPS:
+        refusals.append(iface_(training_clips.TOO_MANY).format(training_clips.MAX_STRIPS))
+        return PlannedTraining(None, refusals=tuple(refusals), is_selection=is_selection)
     found = training_clips.clips_of(scene, chosen, rates_of(scene, training, model))
     looked = [read(scene, each, folder, look) for each in found]
     clips = [each for each, _ in looked]
     made = [one for _, sources in looked for one in sources]
-    refusals = _settings_refusals(settings)
     if not chosen:
-        refusals.append("All strips of the list are switched off." if len(training.clips) else NOTHING_CHOSEN)
+        refusals.append(NOTHING_CHOSEN if is_selection else "All strips of the list are switched off.")
     refusals += filter(None, (training_clips.size_refusal(clips), *(each.refusal for each in clips)))
     pieces = [piece for each in clips for piece in each.pieces]
     too_long = sum(len(piece.caption) > MAX_CAPTION_CHARACTERS for piece in pieces)
@@ -124,7 +134,7 @@ def plan(
     notes = _notes(training, clips, made)
     sources = tuple(source for source, _ in made)
     rendered = sum(to_render for _, to_render in made)
-    return PlannedTraining(take, tuple(clips), sources, rendered, tuple(refusals), tuple(notes))
+    return PlannedTraining(take, tuple(clips), sources, rendered, is_selection, tuple(refusals), tuple(notes))
 
 
 def rates_of(scene: bpy.types.Scene, training: Any, model: ModelRow | None) -> Rates:
@@ -156,13 +166,16 @@ def read_strip(scene: bpy.types.Scene, clips: StripClips, folder: str, look: pic
 
 
 def _take(scene: bpy.types.Scene, settings: Any, preferences: Any, clips: Sequence[StripClips]) -> PlannedTake:
+    """The request. Words that `_settings_refusals` is against are such here that the backend doesn't refuse them, too:
+    its plan says what else there is."""
     training = settings.training
     pieces = [piece for each in clips for piece in each.pieces]
     summaries = tuple(each.summary for each in clips if each.pieces and each.summary is not None)
     width, height = scene_format.square_size(scene, scene.render.resolution_percentage)
     first = min(piece.wanted.start for piece in pieces)
+    name = STAND_IN if _name_refusal(training.name.strip()) else training.name.strip()
     asked = TakeRequest(
-        prompt=training.name.strip(),
+        prompt=name,
         model=settings.model,
         width=width,
         height=height,
@@ -173,13 +186,14 @@ def _take(scene: bpy.types.Scene, settings: Any, preferences: Any, clips: Sequen
         media_folder=loras_folder(preferences),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, 1, first),
         training=Training(
-            name=training.name.strip(),
-            trigger=training.trigger.strip(),
+            name=name,
+            trigger=training.trigger.strip()[:MAX_TRIGGER],
             kind=_kind(training),
             length=untrusted.choice(TrainingLength, training.length, TrainingLength.USUAL),
-            caption=text_strips.one_line(training.caption),
-            captions=[piece.caption for piece in pieces],
-            sample_prompt=text_strips.one_line(training.sample_prompt),
+            caption=text_strips.one_line(training.caption)[:MAX_CAPTION_CHARACTERS],
+            captions=[piece.caption[:MAX_CAPTION_CHARACTERS] for piece in pieces],
+            names=[each.name for each in clips for _ in each.pieces],
+            sample_prompt=text_strips.one_line(training.sample_prompt)[:MAX_PROMPT_CHARACTERS],
             steps=training.steps or None,
             sample_every=max(1, training.steps // SAMPLES) if training.steps else None,
             learning_rate=(training.learning_rate or None) if math.isfinite(training.learning_rate) else None,
@@ -198,13 +212,8 @@ def _settings_refusals(settings: Any) -> list[str]:
     training, found = settings.training, []
     if not settings.model:
         found.append("Choose a model; the list is empty until the backend answers.")
-    name, trigger = training.name.strip(), training.trigger.strip()
-    if not name:
-        found.append("Give the LoRA a name.")
-    elif len(name) > name_limit(name):
-        found.append(iface_("The name may have at most {} characters.").format(name_limit(name)))
-    elif not (is_name(name, windows=True) and is_encodable(name, "strict")) or name.startswith("."):
-        found.append("The LoRA's name is that of its file, too: leave out marks such as / and :.")
+    found += filter(None, [_name_refusal(training.name.strip())])
+    trigger = training.trigger.strip()
     if not trigger and training.kind != "MOTION":
         found.append("Give it a trigger: a word that calls for what was learned.")
     elif len(trigger.split()) > 1 or "," in trigger:
@@ -214,6 +223,17 @@ def _settings_refusals(settings: Any) -> list[str]:
     if len(training.sample_prompt) > MAX_PROMPT_CHARACTERS:
         found.append(iface_("The sample's prompt may have at most {:,} characters.").format(MAX_PROMPT_CHARACTERS))
     return found
+
+
+def _name_refusal(name: str) -> str:
+    """Why a LoRA can't be called that; empty if it can."""
+    if not name:
+        return "Give the LoRA a name."
+    if len(name) > name_limit(name):
+        return iface_("The name may have at most {} characters.").format(name_limit(name))
+    if not (is_name(name, windows=True) and is_encodable(name, "strict")) or name.startswith("."):
+        return "The LoRA's name is that of its file, too: leave out marks such as / and :."
+    return ""
 
 
 def _notes(training: Any, clips: Sequence[StripClips], made: Sequence[tuple[Source, bool]]) -> list[str]:

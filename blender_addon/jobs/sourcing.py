@@ -32,6 +32,8 @@ from .request import Refused
 
 RENDERING = Sentence("Rendering the source.")
 """The sentence of a job while its sources are rendered."""
+LOOKING_AT_CAMERA = Sentence("Looking at the scene's camera.")
+"""That of a job for which nothing but a camera's move is to be written down."""
 STRIPS_UNKNOWN = "The strips that this take was made from are no longer known: select them, and make the take again."
 PICTURES_GONE = "The pictures that this LoRA was trained from are gone: put the strips on the list, and train it again."
 ORPHAN = Problem(
@@ -112,7 +114,7 @@ class Sourcing:
             self._renderer.ask(job_id, scene, to_render)
         self._waiting[job_id] = request
         self._open_journal().keep(job_id, request, provenance_text)
-        self._jobs.add_queued(job_id, request, RENDERING)
+        self._jobs.add_queued(job_id, request, LOOKING_AT_CAMERA if request.renders_camera_alone else RENDERING)
 
     def cancel(self, job_id: str) -> bool:
         """End a job that the server hasn't got; False if it has."""

@@ -60,15 +60,16 @@ def _with_own_origin(asked: TakeRequest) -> TakeRequest:
     return replace(asked, media_folder=own_folder(), origin=origin)
 
 
-def may_be_read(source: Source) -> bool:
+def may_be_read(source: Source, now: bool = False) -> bool:
     """Whether its files are the film's: in a folder of its takes, or played by a strip of the open file.
 
-    Files beside the .blend are not enough: one in the downloads folder has all other downloads beside it.
+    Files beside the .blend are not enough: one in the downloads folder has all other downloads beside it. `now` for a
+    strip that may have come a moment ago.
     """
     beside = [os.path.join(os.path.dirname(project.path()), request.MEDIA_FOLDER)] if project.path() else []
     if is_below(source.folder, [own_folder(), str(folders.user_folder() / "media"), *beside]):
         return True
-    return not source.rendered and strip_media.is_played(source.folder, source.files, source.is_movie)
+    return not source.rendered and strip_media.is_played(source.folder, source.files, source.is_movie, now)
 
 
 def _to_be_rendered(source: Source, folder: str) -> Source:

@@ -76,7 +76,9 @@ class WAN_VSE_OT_finish_take(OnTake, bpy.types.Operator):
     def invoke(self, context: Any, event: bpy.types.Event) -> Result:
         """Ask which upscaling model, where there are several."""
         if len(upscalers()) > 1:
-            result: Result = context.window_manager.invoke_props_dialog(self)
+            result: Result = context.window_manager.invoke_props_dialog(
+                self, title="Make Take Larger", confirm_text="Make Larger"
+            )
             return result
         return self.execute(context)
 
@@ -120,10 +122,10 @@ def _planned(scene: bpy.types.Scene, strip: compat.Strip, upscaler: str, factor:
         pictures=Pictures(take.width, take.height),
     )
     places = {os.path.join(pictures.folder, name) for name in (files.files[0], files.files[-1])}
-    if not unknown_jobs.may_be_read(pictures) or not all(map(os.path.isfile, places)):
+    if not unknown_jobs.may_be_read(pictures, now=True) or not all(map(os.path.isfile, places)):
         raise request.Refused(f"{rpt_(GONE)}.")
     width, height = scene_format.square_size(scene)
-    finish = Finish(upscaler, factor, kept.job_id, kept.handle_before, kept.handle_after)
+    finish = Finish(upscaler, factor, kept.job_id, kept.handle_before, kept.handle_after, made.is_composite)
     length = kept.frames - kept.handle_before - kept.handle_after
     larger = replace(made, width=width, height=height, length_frames=length, sources=[pictures], finish=finish)
     asked = strip_takes.provenance_text(strip, kept.job_id)

@@ -123,12 +123,14 @@ def _plan(
 def _key(scene: bpy.types.Scene, settings: WanSettings) -> tuple[Any, ...]:
     asked = settings.training
     values = (getattr(asked, name) for name in VALUES)
-    columns = strip_columns.columns(compat.shown_strips(scene))
+    strips = compat.shown_strips(scene)
+    columns = strip_columns.columns(strips)
     places = (columns.starts, columns.ends_exclusive, columns.channels, columns.kinds)
     return (
         scene.as_pointer(),
         *values,
         tuple((row.name, row.use, row.caption) for row in asked.clips),
+        None if len(asked.clips) else tuple(strip_columns.selected(strips)),
         *(column.tobytes() for column in places),
         bytes(columns.mutes),
         text_strips.texts(scene),
@@ -158,7 +160,7 @@ def refusals(scene: bpy.types.Scene, settings: WanSettings) -> str:
 
 
 def _too_many() -> str:
-    return rpt_("The list may have at most {} strips: select fewer.").format(training_clips.MAX_STRIPS)
+    return rpt_(training_clips.TOO_MANY).format(training_clips.MAX_STRIPS)
 
 
 class WAN_VSE_OT_choose_clips(OnTimeline, bpy.types.Operator):
@@ -234,8 +236,6 @@ class WAN_VSE_OT_train_lora(OnTimeline, bpy.types.Operator):
         sentence = backend_refusal()
         if sentence:
             return sentence
-        if not len(settings.training.clips) and training_clips.selected(scene):
-            return ""  # they are put on the list first
         return refusals(scene, settings).removesuffix(".")
 
     @timed("operator train_lora")

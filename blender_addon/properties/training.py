@@ -40,18 +40,18 @@ class WanTraining(bpy.types.PropertyGroup):
     kind: EnumProperty(
         name="Learns",
         description="What the strips have in common, which is what is learned",
-        items=[
-            ("LOOK", "Look", "How everything looks: drawing, grain, light, palette", "BRUSH_DATA", 0),
-            ("SUBJECT", "Subject", "A character, an object or a place", "USER", 1),
-            ("MOTION", "Motion", "How something moves, or the camera. Train it from clips", "ANIM", 2),
+        items=[  # without icons, for which a small window's sidebar has no room
+            ("LOOK", "Look", "How everything looks: drawing, grain, light, palette"),
+            ("SUBJECT", "Subject", "A character, an object or a place"),
+            ("MOTION", "Motion", "How something moves, or the camera. Train it from clips"),
         ],
     )
     length: EnumProperty(
         name="Length",
         description="How long it trains. The more often a small set is seen, the more it is learned by heart",
         items=[
-            ("SHORT", "Short", "A third of the usual steps, to see whether it works"),
-            ("USUAL", "Usual", "The usual number of steps for so many clips"),
+            ("SHORT", "Short", "A quarter of the usual steps, to see whether it works"),
+            ("USUAL", "Usual", "The usual number of steps"),
             ("LONG", "Long", "Twice the usual number of steps"),
         ],
         default="USUAL",

@@ -105,4 +105,4 @@ def _range(strip: compat.Strip, part: range) -> GeneratedRange:
         composite = mark is not None and mark.kind == strip_mark.COMPOSITE
         return replace(found, model=mark.model if mark is not None else "", composite=composite)
     draft = made.quality is Quality.DRAFT
-    return replace(found, model=made.model, task=made.task.value, composite=bool(made.pictured), draft=draft)
+    return replace(found, model=made.model, task=made.task.value, composite=made.is_composite, draft=draft)

@@ -27,7 +27,7 @@ _FORM = re.compile(f"({GENERATED}|{COMPOSITE})(?:; ([^;]+))?(?:; ([^;]+))?")
 def write(strip: compat.Strip, request_text: str, take_text: str) -> None:
     """Mark the strip by what its take was asked for and what the take's files say, both as JSON."""
     asked = untrusted.request(request_text) if request_text else None
-    kind = COMPOSITE if asked is not None and asked.pictured else GENERATED
+    kind = COMPOSITE if asked is not None and asked.is_composite else GENERATED
     parts = [kind, asked.model if asked is not None else "", _program(take_text)]
     strip[MARK] = "; ".join(part.replace(";", ",") for part in parts if part)[:MAX_CHARACTERS]
 

@@ -72,10 +72,10 @@ def all_names(strip: compat.Strip) -> list[str]:
     return [strip.elements[index * (count - 1) // (MAX_TAKE_FRAMES - 1)].filename for index in range(MAX_TAKE_FRAMES)]
 
 
-def is_played(folder: str, names: list[str], is_movie: bool) -> bool:
-    """Whether a strip of the open file plays those files."""
+def is_played(folder: str, names: list[str], is_movie: bool, now: bool = False) -> bool:
+    """Whether a strip of the open file plays those files; `now` for one that may have come a moment ago."""
     wanted = set(names)
-    for scene_name, strip_name in _players().get((is_movie, folder), ()):
+    for scene_name, strip_name in _players(now).get((is_movie, folder), ()):
         scene = compat.own_scene(scene_name)
         strip = compat.strip_named(scene, strip_name) if scene is not None else None
         if strip is None or strip.type != ("MOVIE" if is_movie else "IMAGE") or folder_of(scene, strip) != folder:
@@ -86,13 +86,13 @@ def is_played(folder: str, names: list[str], is_movie: bool) -> bool:
     return False
 
 
-def _players() -> dict[tuple[bool, str], list[tuple[str, str]]]:
+def _players(now: bool) -> dict[tuple[bool, str], list[tuple[str, str]]]:
     """The scenes and strips that play from each folder, by kind; kept for a moment, as a thousand jobs ask at once."""
     global _last_players
     scenes = [scene for scene in bpy.data.scenes if scene.library is None]
     key = (bpy.data.filepath, tuple((scene.as_pointer(), len(compat.all_strips(scene))) for scene in scenes))
     kept_key, until, players = _last_players
-    if key == kept_key and time.monotonic() < until:
+    if not now and key == kept_key and time.monotonic() < until:
         return players
     players = {}
     for scene in scenes:

@@ -21,6 +21,7 @@ from .selection import StripSummary
 
 MAX_STRIPS = 256
 """A list of more than this is none that anybody has looked through."""
+TOO_MANY = "The list may have at most {} strips: select fewer."
 SHORTEST = 5
 """Fewer of the model's frames show no motion: such a strip is a still."""
 MAX_PIECES = 8

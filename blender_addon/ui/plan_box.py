@@ -80,6 +80,8 @@ def _second_line(asked: TakeRequest, plan: Plan | None) -> tuple[str, Any]:
     server = session.current().server
     if server.status.state != "ready":
         return "", "NONE"
+    if asked.renders_camera_alone:
+        return iface_("Looks at the scene's camera first"), "NONE"
     if any(source.rendered for source in asked.sources):
         return iface_("Renders the source first"), "NONE"
     if plan is None:

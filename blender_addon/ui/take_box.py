@@ -202,13 +202,14 @@ def draw_gone(layout: bpy.types.UILayout, context: bpy.types.Context, take: Show
 
 
 def facts(made: TakeRequest) -> str:
-    """ "Restyle, VACE 1.3B, draft, seed 7"."""
+    """ "Restyle, VACE 1.3B, draft, seed 7"; "Larger: Restyle, ..." if it is made of such a one."""
     row = session.current().server.model(made.model)
     model = row.label if row is not None else made.model
     quality = iface_(made.quality.value.capitalize()).lower()
+    task = iface_(task_box.name_of(made.task.value))
     if made.finish is not None:
-        quality = iface_("{}, made larger").format(quality)
-    return iface_("{}, {}, {}, seed {}").format(iface_(task_box.name_of(made.task.value)), model, quality, made.seed)
+        task = iface_("Larger: {}").format(task)
+    return iface_("{}, {}, {}, seed {}").format(task, model, quality, made.seed)
 
 
 def marked(mark: strip_mark.Mark) -> str:

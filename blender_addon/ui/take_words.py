@@ -37,10 +37,18 @@ def date(seconds: float) -> str:
 
 
 def _sources(request: TakeRequest, asked: provenance.Provenance | None) -> str:
+    if request.finish is not None:
+        return _smaller(request)
     parts = [_rendered(source, asked) if source.rendered else _files(source) for source in request.pictured]
     if request.camera is not None:
         parts.insert(0, _camera(asked))
     return iface_(" and ").join(dict.fromkeys(parts)) if parts else iface_("words alone")
+
+
+def _smaller(request: TakeRequest) -> str:
+    """The take that a larger one was made of: the names of its files say nothing, as all takes have the same."""
+    size = next((source.pictures for source in request.sources if source.pictures is not None), None)
+    return iface_("a take of {} x {}").format(size.width, size.height) if size is not None else iface_("a smaller take")
 
 
 def _camera(asked: provenance.Provenance | None) -> str:

@@ -149,8 +149,11 @@ def _draw_status(
             bpy.app.timers.register(_go_on, first_interval=GO_ON_SECONDS)
         return
     column = layout.column(align=True)
-    if len(settings.training.clips):
-        paragraph.draw(column, context, made_of(planned), "SEQ_SEQUENCER", translate=False)
+    if planned.clips:
+        words = made_of(planned)
+        if planned.is_selection:
+            words = iface_("The selected strips: {}").format(words)
+        paragraph.draw(column, context, words, "SEQ_SEQUENCER", translate=False)
     for reason in planned.reasons:
         paragraph.draw(column, context, reason, "INFO", max_lines=MOST_LINES, translate=False)
     notes = list(planned.notes)

@@ -10,7 +10,8 @@ import bpy
 import bpy.utils.previews
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...wan_backend.protocol.messages import JobStatus, Plan, TrainedLora, TrainingKind, TrainingStatus
+from ...wan_backend.protocol.messages import KEPT_LORAS, JobStatus, Plan, TrainedLora, TrainingKind, TrainingStatus
+from ..jobs import session
 from ..operators import redrawing
 from ..stopwatch import timed
 from . import live_preview_icon, paragraph, thumbnail_icons, wording
@@ -89,7 +90,8 @@ def _draw_course(
     layout: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus, training: TrainingStatus, scale: float
 ) -> None:
     """The curve of the loss, and the facts beside it."""
-    words = facts(training)
+    plan = session.current().server.details.plan_of(job.job_id)
+    words = facts(training, stills=plan is not None and plan.model_frames == 1)
     curve = _curve_icon(job.job_id, training)
     if not curve:
         if words:
@@ -111,7 +113,10 @@ def _scale(count: int) -> float:
 
 
 def _draw_kept(layout: bpy.types.UILayout, job: JobStatus, kept: list[TrainedLora]) -> None:
-    """A column for each LoRA: its sample, if there is one, and the button that uses it."""
+    """A column for each LoRA: its sample, if there is one, and the button that uses it.
+
+    The samples are as small as they will be once all are there: the newest is shown large already.
+    """
     layout.label(text="Use this one:")
     row = layout.row(align=True)
     shown = {each.step: each for each in kept}.values()  # the finished one in place of that of its step
@@ -119,16 +124,17 @@ def _draw_kept(layout: bpy.types.UILayout, job: JobStatus, kept: list[TrainedLor
         column = row.column(align=True)
         icon = thumbnail_icons.icon_of(lora.picture) if lora.picture else 0
         if icon:
-            column.template_icon(icon_value=icon, scale=_scale(len(shown)))
+            column.template_icon(icon_value=icon, scale=_scale(max(KEPT_LORAS, len(shown))))
         button = column.operator("wan_vse.use_trained", text=iface_("Step {}").format(lora.step), translate=False)
         button.job_id, button.step = job.job_id, lora.step
 
 
-def facts(training: TrainingStatus) -> str:
-    """ "14 clips; loss 0.113; 1.2 s a step; trigger: inkwsh"."""
+def facts(training: TrainingStatus, stills: bool = False) -> str:
+    """ "14 clips; loss 0.113; 1.2 s a step; trigger: inkwsh"; `stills` where it trains from nothing else."""
+    one, many = ("1 still", "{} stills") if stills else ("1 clip", "{} clips")
     parts = []
     if training.clips:
-        parts.append(iface_("1 clip" if training.clips == 1 else "{} clips").format(training.clips))
+        parts.append(iface_(one if training.clips == 1 else many).format(training.clips))
     if training.curve:
         parts.append(iface_("loss {:.3f}").format(smoothed(training.curve)[-1]))
     if training.seconds_a_step:
@@ -150,7 +156,7 @@ def plan_words(plan: Plan) -> str:
 
 def smoothed(curve: list[float]) -> list[float]:
     """The mean of the points around each one; fewer at the ends."""
-    around = SMOOTHED // 2
+    around = min(SMOOTHED, len(curve)) // 2 if len(curve) > 2 else 0
     windows = (curve[max(0, number - around) : number + around + 1] for number in range(len(curve)))
     return [sum(window) / len(window) for window in windows]
 

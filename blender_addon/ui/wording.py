@@ -24,7 +24,7 @@ from ...wan_backend.protocol.messages import (
 )
 from ...wan_backend.protocol.sentences import Sentence
 from ..jobs import lora_rows
-from ..jobs.sourcing import RENDERING
+from ..jobs.sourcing import LOOKING_AT_CAMERA, RENDERING
 from ..operators.retry_seams import figure_words
 from ..properties.task import TASK_ITEMS
 from ..timeline import seams
@@ -257,21 +257,29 @@ def coming_frames(asked_frames: int, made: Plan | None) -> int:
 
 def is_rendering(job: JobStatus) -> bool:
     """True while what the take is made from is rendered: the backend doesn't have the job yet."""
-    return job.state is JobState.QUEUED and job.sentence == RENDERING
+    return _rendering(job) is not None
+
+
+def _rendering(job: JobStatus) -> Sentence | None:
+    """What Blender does for it before the backend has it; None if it does nothing."""
+    if job.state is not JobState.QUEUED:
+        return None
+    return next((each for each in (RENDERING, LOOKING_AT_CAMERA) if job.sentence == each), None)
 
 
 def state(job: JobStatus) -> str:
     """What a job is doing, or how it ended."""
     if is_held(job):
         return iface_(HOLD_WORDS[job.hold])
-    return translated(RENDERING.unended()) if is_rendering(job) else iface_(state_words(job))
+    rendering = _rendering(job)
+    return translated(rendering.unended()) if rendering is not None else iface_(state_words(job))
 
 
 def progress_says(job: JobStatus, sentence: Sentence) -> bool:
     """True if `progress` says all of it already. They are compared in English, as they are translated apart."""
     counted = Sentence("Step {done} of {steps}", done=job.step, steps=job.steps)
     step = counted if job.steps and job.state is JobState.DENOISING else ""
-    words = HOLD_WORDS[job.hold] if is_held(job) else RENDERING if is_rendering(job) else state_words(job)
+    words = HOLD_WORDS[job.hold] if is_held(job) else _rendering(job) or state_words(job)
     return (step or words).startswith(sentence.rstrip("."))
 
 

@@ -176,8 +176,10 @@ def perform(steps: Iterator[Wait | None], work: Path) -> Callable[[], float | No
         wait, since = waiting
         try:
             if wait is not None and not wait():
+                if (reason := _out_of_reach()) is not None:
+                    raise RuntimeError(f"There will be no backend: {reason}")
                 if time.monotonic() - since > LONGEST_WAIT_SECONDS:
-                    raise TimeoutError(f"What the story waits for did not come: {wait.__code__}")
+                    raise TimeoutError(f"What the story waits for did not come: {wait.__code__}; {_backend_now()}")
                 return 0.2
             waiting[:] = next(steps), time.monotonic()
             return SETTLE_SECONDS if waiting[0] is None else 0.2
@@ -189,6 +191,26 @@ def perform(steps: Iterator[Wait | None], work: Path) -> Callable[[], float | No
         return None
 
     return step
+
+
+def _session() -> Any:
+    return importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
+
+
+def _out_of_reach() -> str | None:
+    """Why what a story waits for can't come, where no backend can be started; no story goes on without one."""
+    server = _session().server
+    return f"{server.status.sentence} {server.status.log}" if server.is_out_of_reach else None
+
+
+def _backend_now() -> str:
+    """What the backend has said so far: why what a story waits for may not come."""
+    session = _session()
+    server = session.server
+    plans = {name: getattr(server, name) for name in ("plan_query", "training_plan_query")}
+    said = [f"{name}: {query.sentence or query.plan}" for name, query in plans.items()]
+    jobs = [f"{job.job_id}: {job.state.name} {job.problem}" for job in session.queue()]
+    return "\n".join([str(server.status), f"looking: {server.looking}", *said, *jobs])
 
 
 STORIES = {

@@ -88,6 +88,7 @@ def _cleaned_training(training: Training) -> Training:
         trigger=" ".join(readable(training.trigger).split()),
         caption=readable(training.caption),
         captions=[readable(each) for each in training.captions],
+        names=[" ".join(readable(each).split()) for each in training.names],
         sample_prompt=readable(training.sample_prompt),
     )
 

@@ -105,7 +105,8 @@ def is_sane_training(training: Training) -> bool:
     return (
         _is_text(training.name, 2 * MAX_TRAINING_NAME)
         and _is_text(training.trigger, 2 * MAX_TRIGGER)
-        and len(training.captions) <= MAX_CLIPS
+        and max(len(training.captions), len(training.names)) <= MAX_CLIPS
+        and all(_is_text(name, MAX_NAME) for name in training.names)
         and all(_is_text(text, 2 * MAX_CAPTION_CHARACTERS) for text in texts)
         and all(each is None or 1 <= each <= MAX_TRAINING_STEPS for each in (training.steps, training.sample_every))
         and (training.rank is None or 1 <= training.rank <= MAX_RANK)

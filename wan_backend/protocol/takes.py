@@ -253,6 +253,8 @@ class Finish:
     """How many of the first pictures are handle frames."""
     handle_after: int = 0
     """How many of the last ones are."""
+    from_footage: bool = True
+    """Whether the take that is made larger was made from footage itself."""
 
 
 @dataclass(frozen=True)
@@ -332,6 +334,18 @@ class TakeRequest:
     def pictured(self) -> list[Source]:
         """The sources that hold pictures: all but a camera that is still to be written down."""
         return [source for source in self.sources if source.role is not Role.CAMERA]
+
+    @property
+    def renders_camera_alone(self) -> bool:
+        """True if a camera is still to be written down, and nothing else is to be rendered."""
+        rendered = {source.role for source in self.sources if source.rendered}
+        return rendered == {Role.CAMERA}
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether footage is in the take, so that not all of it was generated. One that is made larger is what it
+        was."""
+        return self.finish.from_footage if self.finish is not None else bool(self.pictured)
 
     @property
     def kept_pictures(self) -> list[Source]:

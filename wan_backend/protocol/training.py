@@ -71,6 +71,9 @@ class Training:
     captions: list[str] = field(default_factory=list)
     """The captions of the request's clips, in the order of these; empty ones, and those that are missing, are
     `caption`."""
+    names: list[str] = field(default_factory=list)
+    """What the request's clips are called on the timeline, in the order of these, for what is said of them; the name
+    of its first file where there is none."""
     sample_prompt: str = ""
     """A prompt of which pictures are made on the way, with the LoRA and without; empty: none."""
     sample_every: int | None = None

@@ -266,7 +266,7 @@ class _TrainJob:
         """
         plan = self._params.plan
         facts = {
-            "training": to_json(replace(self._training, name="", sample_prompt="")),
+            "training": to_json(replace(self._training, name="", names=[], sample_prompt="")),
             "plan": to_json(self._plan),
             "size": [plan.width, plan.height, plan.model_frames],
             "seed": self._params.request.seed,

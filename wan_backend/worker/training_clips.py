@@ -29,7 +29,7 @@ from ..pipelines.preparation import Preparation, PreparationCache
 from ..pipelines.prompt_encoding import PromptCache, PromptFiles
 from ..pipelines.stopping import ShouldStop, check
 from ..protocol.errors import Refusal
-from ..protocol.messages import ProblemKind, RunParams, Source
+from ..protocol.messages import ProblemKind, RunParams
 from ..protocol.sentences import Sentence
 from ..training import clip_cuts
 from ..training.kept_clips import ClipStore, EncodedClip, KeptClip, is_gone, stamps_of
@@ -184,10 +184,16 @@ class ClipMaker:
     def _said(self, sentence: Sentence, numbers: Sequence[int]) -> list[Sentence]:
         if not numbers:
             return []
-        sources = self._params.request.sources
-        names = list(dict.fromkeys(_name_of(sources[number]) for number in numbers))
+        names = list(dict.fromkeys(map(self._name_of, numbers)))
         more = f" + {len(names) - MAX_NAMED}" if len(names) > MAX_NAMED else ""
         return [sentence.with_values(names=", ".join(names[:MAX_NAMED]) + more)]
+
+    def _name_of(self, number: int) -> str:
+        """As a person knows it: what Blender rendered of a strip has files that are called the same for all."""
+        request = self._params.request
+        assert request.training is not None
+        own, source = request.training.names[number : number + 1], request.sources[number]
+        return (own[0] if own else "") or (source.files[0] if source.files else source.folder)
 
     def _made(self) -> Iterator[KeptClip]:
         """The clips in order, each encoded unless its like is in the store."""
@@ -272,7 +278,3 @@ class ClipMaker:
             known = EncodedClip(made.float().cpu())
             self._store.put(digest, known)
         return known.latents
-
-
-def _name_of(source: Source) -> str:
-    return source.files[0] if source.files else source.folder

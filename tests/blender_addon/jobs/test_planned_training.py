@@ -84,6 +84,7 @@ def test_what_is_asked_for_is_what_the_panel_says(desk) -> None:
     request, training = planned.request, planned.request.training
     assert (training.name, training.trigger, training.kind, training.length) == ("ink", "inkwsh", "subject", "long")
     assert (training.caption, training.captions, training.sample_prompt) == ("a dog", ["a cat", ""], "inkwsh, a horse")
+    assert training.names == ["Shot", "Picture"]
     assert [(source.role, source.frames, source.rendered) for source in request.sources] == [
         ("clip", 49, False),
         ("clip", 1, False),

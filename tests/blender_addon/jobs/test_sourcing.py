@@ -203,6 +203,13 @@ def stage(desk, addon, monkeypatch):
     return lambda: desk.ask("PREVIS", "Stage", camera_scale=0.5)
 
 
+def test_a_camera_is_looked_at_and_nothing_rendered(desk, stage) -> None:
+    desk.renderer.manner = "wait"
+    job_id = stage()
+    desk.idle()
+    assert desk.job(job_id).sentence == "Looking at the scene's camera."
+
+
 def test_a_camera_is_sent_as_numbers(desk, stage) -> None:
     job_id = stage()
     assert desk.until_landed() == [(100, 124, 2)]

@@ -111,5 +111,29 @@ def test_a_larger_take_whose_own_isnt_known_is_not_made_again(shot, addon):
 def test_the_panel_and_the_queue_say_that_it_is_larger(shot, addon):
     m = shot.stand_in.messages
     request = dataclasses.replace(shot.stand_in.requests[A], finish=m.Finish(UPSCALER, 2, A))
-    assert "made larger" in addon("ui.take_box").facts(request)
+    assert addon("ui.take_box").facts(request).startswith("Larger: ")
+    pictures = m.Source(m.Role.FOOTAGE, "/takes/one", ["0001.png", "0012.png"], pictures=m.Pictures(256, 144))
+    larger = dataclasses.replace(request, sources=[pictures])
+    assert addon("ui.take_words").shortly(larger, None, 0.0) == "From a take of 256 x 144"
     assert addon("ui.wording").job_title(m.JobSummary.of(request)).startswith("Larger: ")
+
+
+def test_a_larger_take_is_marked_as_the_one_that_it_was_made_from(shot, addon):
+    here(shot, UPSCALER)
+    assert bpy.ops.wan_vse.finish_take(factor="TWO") == FINISHED
+    asked_for, made = asked(shot), shot.stand_in.requests[A]
+    assert asked_for.sources and asked_for.is_composite is bool(made.pictured)
+    for from_footage, kind in ((False, "GENERATED"), (True, "COMPOSITE")):
+        finish = dataclasses.replace(asked_for.finish, from_footage=from_footage)
+        mark = addon("timeline.strip_mark")
+        mark.write(shot.strip, shot.text("d" * 32, finish=finish, sources=asked_for.sources), "")
+        assert mark.of(shot.strip).kind == getattr(mark, kind)
+
+
+def test_a_take_that_came_a_moment_ago_is_made_larger(shot, addon, monkeypatch):
+    """What strips play is kept for a moment, and a take that came for a placeholder changes nothing in their number."""
+    here(shot, UPSCALER)
+    media = addon("timeline.strip_media")
+    media.is_played("/nowhere", ["0001.png"], False)
+    monkeypatch.setattr(media, "_last_players", (media._last_players[0], float("inf"), {}))
+    assert bpy.ops.wan_vse.finish_take(factor="TWO") == FINISHED

@@ -74,8 +74,9 @@ def test_the_selected_strips_are_trained_from_where_the_list_is_empty(listed, st
 
 def test_more_strips_than_a_list_may_have_are_not_put_on_it(listed, stand_in, addon, monkeypatch) -> None:
     monkeypatch.setattr(addon("timeline.training_clips"), "MAX_STRIPS", 2)
-    assert bpy.ops.wan_vse.train_lora() == {"CANCELLED"}
-    assert not len(listed.clips) and not stand_in.asked
+    operator = addon("operators.train_lora").WAN_VSE_OT_train_lora
+    assert operator.refusal(bpy.context) == "The list may have at most 2 strips: select fewer"
+    assert not bpy.ops.wan_vse.train_lora.poll() and not len(listed.clips) and not stand_in.asked
 
 
 def test_all_reasons_stand_in_the_buttons_tooltip(listed, stand_in, addon) -> None:

@@ -103,6 +103,7 @@ def test_the_camera_is_offered_only_where_the_model_follows_it(panel, stand_in) 
     stand_in.server.models[0] = dataclasses.replace(row, follows_camera=True)
     drawn = panel("Blocked")
     assert "camera_scale" in drawn.words and not {"blocking", "freedom"} & set(drawn.words)
+    assert "Looks at the scene's camera first" in drawn.words and "Renders the source first" not in drawn.words
     assert "camera_scale" not in panel("A").words
 
 
@@ -312,6 +313,9 @@ def test_a_job_whose_source_is_rendered_says_so(stand_in, addon) -> None:
     job = stand_in.add("a" * 32, "queued", sentence="Rendering the source.", progress=0.4)
     assert wording.progress(job) == "Rendering the source"
     assert wording.short_progress(job) == "40%"
+    camera = stand_in.add("c" * 32, "queued", sentence="Looking at the scene's camera.")
+    assert wording.progress(camera) == "Looking at the scene's camera" and wording.is_rendering(camera)
+    assert wording.progress_says(camera, camera.sentence)
     waiting = stand_in.add("b" * 32, "queued", sentence="Waiting.")
     assert wording.progress(waiting) == "Waiting"
 

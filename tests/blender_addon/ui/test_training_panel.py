@@ -25,7 +25,7 @@ def plan(messages, **more):
 
 def test_an_empty_panel_says_what_to_do_first(addon, settings) -> None:
     layout = draw(panel(addon))
-    assert any("Select strips" in words for words in layout.words)
+    assert any("Select the strips to train from" in words for words in layout.words)
     assert layout.orders == ["choose_clips", "choose_clips", "remove_clip", "train_lora"]
 
 
@@ -41,6 +41,46 @@ def test_what_it_is_made_from_and_what_it_costs_stand_below_the_button(addon, se
     assert "4 clips and 1 still" in said and "Train LoRA, about 40 min" in said
     assert "1,200 steps" in said and "11.2 GB of memory" in said
     assert stand_in.server.training_plan_query.planned.training.name == "ink"
+
+
+def test_an_empty_list_stands_for_what_is_selected(addon, settings, cut) -> None:
+    cut.shot("Shot", 1, 50)
+    cut.still("Picture", 100, 120)
+    cut.select("Shot", "Picture")
+    assert "The selected strips: 1 clip and 1 still" in draw(panel(addon)).words
+    cut.select("Picture")
+    assert "The selected strips: 1 still" in draw(panel(addon)).words
+    bpy.ops.wan_vse.choose_clips()
+    assert "1 still" in draw(panel(addon)).words
+
+
+def test_what_the_panel_is_against_the_backend_does_not_say_again(addon, settings, cut, stand_in) -> None:
+    """Its plan is asked for as if the words were such as it takes, so that it says all that is left."""
+    cut.shot("Shot", 1, 50)
+    cut.select("Shot")
+    training = settings.training
+    training.name, training.trigger = "", "t" * 100
+    training.caption, training.sample_prompt = "c" * 3000, "s" * 10000
+    words = draw(panel(addon)).words
+    for said in ("a name", "trigger may have at most", "caption may have at most", "prompt may have at most"):
+        assert any(said in each for each in words), said
+    asked = stand_in.server.training_plan_query.planned
+    assert asked is not None and asked.training.name
+    assert len(asked.training.trigger) <= stand_in.messages.MAX_TRIGGER
+    assert len(asked.training.caption) <= stand_in.messages.MAX_CAPTION_CHARACTERS
+    assert len(asked.training.sample_prompt) <= stand_in.messages.MAX_PROMPT_CHARACTERS
+
+
+def test_what_is_learned_is_named_without_icons(settings) -> None:
+    """At 1280 by 720 a sidebar has no room for both."""
+    items = settings.training.bl_rna.properties["kind"].enum_items
+    assert {item.icon for item in items} == {"NONE"}
+
+
+def test_stills_are_not_called_clips(addon, stand_in) -> None:
+    status = stand_in.add_training(A, "denoising").training
+    facts = addon("ui.training_job").facts
+    assert facts(status).startswith("12 clips;") and facts(status, stills=True).startswith("12 stills;")
 
 
 def test_rows_say_which_strip_can_not_be_used(addon, settings, cut) -> None:
@@ -85,7 +125,8 @@ def test_a_curve_is_drawn_within_its_picture(addon) -> None:
     for curve in ([0.5, 0.5], [0.9, 0.1, 0.4], [1 / (number + 1) for number in range(128)]):
         pixels = job.picture_of(curve)
         assert len(pixels) == job.SIDE**2 and len(set(pixels)) in (2, 3)
-    assert job.smoothed([1.0, 1.0, 4.0])[0] == 2.0
+    assert job.smoothed([1.0, 1.0, 4.0]) == [1.0, 2.0, 2.5]
+    assert job.smoothed([3.0, 1.0]) == [3.0, 1.0], "a loss that sinks is no level line"
 
 
 def test_a_training_is_announced_in_its_own_words(addon, stand_in) -> None:

@@ -127,6 +127,11 @@ def test_a_model_in_8_bit_is_refused(planned, monkeypatch, tmp_path):
     assert "8 bit or less" in plan.problem.sentence and plan.problem.kind == "bad_setting"
 
 
+def test_the_lengths_are_as_the_panel_says_them():
+    steps = training_steps.STEPS
+    assert steps[TrainingLength.SHORT] * 4 == steps[TrainingLength.USUAL] == steps[TrainingLength.LONG] / 2
+
+
 def test_memory_is_said_before(planned):
     small = planned(model="wan2.1-t2v-14b", machine=Machine("cuda", 16 * GIB, 64 * GIB))
     assert "visit the card block by block" in small.memory and small.memory_bytes <= 16 * GIB

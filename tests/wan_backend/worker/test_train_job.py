@@ -16,18 +16,23 @@ import torch
 from diffusers import WanPipeline
 from safetensors.torch import load_file
 
-from tests.wan_backend.worker import trainings
+from tests.wan_backend.frames import written_movies
+from tests.wan_backend.library import file_forms
+from tests.wan_backend.worker import footage, trainings
 from tests.wan_backend.worker.executors import RecordingExecutor, asked, silent_executor
 from wan_backend.bench import tiny_checkpoint
 from wan_backend.catalogue.transformer_shapes import shapes
 from wan_backend.library.component_files import ComponentFiles
+from wan_backend.library.locate import LocatedModel
 from wan_backend.loading import lora_weights
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.memory import training_needs
 from wan_backend.pipelines import text_to_video
 from wan_backend.pipelines.stopping import Stopped
+from wan_backend.planning import plan_steps, training_steps
+from wan_backend.planning.draft import Inventory
 from wan_backend.protocol.errors import Refusal
-from wan_backend.protocol.messages import JobState, RunParams, Training
+from wan_backend.protocol.messages import JobState, Role, RunParams, Source, Training
 from wan_backend.storage import lora_metadata
 from wan_backend.training.kept_training import TrainingState
 from wan_backend.training.trained_model import StepOutcome, TrainedModel
@@ -358,12 +363,53 @@ def test_black_clips_are_left_out_and_those_alike_are_named(t2v_folder, executor
         sorted(Path(sources[2].folder).iterdir()), sorted(Path(sources[1].folder).iterdir()), strict=True
     ):
         shutil.copy(file, own)
-    job = trainings.params(tmp_path, t2v_folder, sources, training=NO_SAMPLE, sample_steps=0)
+    named = replace(NO_SAMPLE, names=["Night", "Dawn"])
+    job = trainings.params(tmp_path, t2v_folder, sources, training=named, sample_steps=0)
     result = executor.run(asked(job))
-    assert result.notes == ["Black, and left out: 0000.png.", "Nearly the same as clips before them: 0040.png."]
+    assert result.notes == ["Black, and left out: Night.", "Nearly the same as clips before them: 0040.png."]
     assert result.training.clips == 2
     black = replace(job, request=replace(job.request, sources=sources[:1]), work_folder=str(tmp_path / "other"))
     assert "All clips are black" in executor.run(asked(black)).problem.sentence
+
+
+def test_clips_of_all_sizes_and_captions_in_any_writing_are_trained_from(t2v_folder, executor, tmp_path):
+    """Movies without sound and a picture, each of another size."""
+    movies = [tmp_path / f"{number}.mkv" for number in range(2)]
+    for file, length in zip(movies, (9, 23), strict=True):
+        written_movies.write(file, length, "ffv1")
+    sources = [
+        Source(Role.CLIP, str(tmp_path), [movies[0].name], is_movie=True, frames=9),
+        Source(Role.CLIP, str(tmp_path), [movies[1].name], is_movie=True, first_frame=2, frames=21),
+        *trainings.clips(tmp_path / "still", (1,)),
+    ]
+    cv2.imwrite(str(Path(sources[2].folder, sources[2].files[0])), np.tile(footage.picture(3), (3, 5, 1)))
+    hostile = "縞 \u202eעברית\u202c e\u0301\u0327 👩\u200d🚀 \U00020bb7 \0 \ud83d \uffff \ufeff" + "\u0301" * 300
+    words = Training("Wellen 🌊", "zug", captions=[hostile, "", "\n\t"], caption="ཨོཾ", names=["\ud83d", "", "a"])
+    job = trainings.params(tmp_path, t2v_folder, sources, training=words, sample_steps=0)
+    result = executor.run(asked(replace(job, request=plan_steps.cleaned(job.request))))
+    assert not isinstance(result, Refusal), result.problem.sentence
+    assert result.training.clips == 4, "the longer one gives two"
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in numbers(result.training.kept[-1].path).values())
+
+
+@pytest.mark.parametrize("form", ["gguf", "fp8", "16 bit"])
+def test_a_model_in_8_bit_is_told_by_its_file_beforehand(t2v_folder, sources, tmp_path, form):
+    weights = file_forms.published("transformer", file_forms.weights_of(file_forms.transformer("text")))
+    file = tmp_path / ("t.gguf" if form == "gguf" else "t.safetensors")
+    if form == "gguf":
+        file_forms.write_gguf(file, weights, "Q8_0")
+    else:
+        whole = file_forms.cast(weights, torch.bfloat16)
+        file_forms.write(file, file_forms.scaled_fp8(weights) if form == "fp8" else whole)
+    model = LocatedModel(t2v_folder, components={"transformer": file})
+    request = trainings.params(tmp_path, t2v_folder, sources, training=NO_SAMPLE).request
+    problem = training_steps.plan_on_machine(
+        replace(request, width=832, height=480), Inventory(lambda _: model)
+    ).problem
+    if form == "16 bit":
+        assert problem is None, problem
+    else:
+        assert f"{file.name} has" in problem.sentence and "download the model in 16 bit" in problem.sentence
 
 
 def test_the_next_take_of_the_worker_has_no_lora_on(t2v_folder, sources, tmp_path, executor):
