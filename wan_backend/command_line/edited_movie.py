@@ -43,7 +43,7 @@ def request_of(request: TakeRequest, movie: Path, references: Sequence[Path], fr
         raise ValueError(f"{movie} has {found.frames} frames; leave out --frames, or ask for at most as many.")
     if frames is None and found.frames > MAX_TAKE_FRAMES:
         raise ValueError(
-            f"{movie} has {found.frames} frames, and a take at most {MAX_TAKE_FRAMES}; edit its first ones with --frames."
+            f"{movie} has {found.frames} frames, and a take at most {MAX_TAKE_FRAMES}; edit its first with --frames."
         )
     length = found.frames if frames is None else frames
     width, height = request.width, request.height

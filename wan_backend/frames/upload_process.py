@@ -14,7 +14,6 @@ import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -77,6 +76,8 @@ def _held(file: Path) -> int | None:
     """How the camera was held, as its tag says (1: upright), if the file is a still picture."""
     with contextlib.suppress(Exception), Image.open(file, formats=still_pictures.known_formats()) as image:
         held = 1
+        if image.format == "TIFF":
+            return held  # whoever decodes it turns it as it says
         # Of a PNG, its tags are known once all of it was decoded, and one that is too large isn't to be.
         if 3 * image.width * image.height <= PICTURE_BYTES:
             with contextlib.suppress(Exception):

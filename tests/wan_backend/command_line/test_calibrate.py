@@ -132,7 +132,7 @@ def test_what_can_not_be_kept_is_left_where_it_was_measured(tmp_path, capsys, mo
 
     def measures(_options, room, _requests, _what):
         measured.append(room / calibrate.STATE / MEASURED_WAYS_FILE)
-        plan = Plan("embedded", 64, 64, 5, 5, FrameRate(16), 4, 1.0, Sampler.UNIPC, 3.0, 1)
+        plan = Plan("embedded", 64, 64, 5, FrameRate(16), 5, 4, 1.0, 3.0, Sampler.UNIPC)
         for _ in range(MIN_TAKES):
             MeasuredWays(measured[0]).record(plan, "a card", SteadySteps(1.0, 4.0))
         return 0

@@ -112,7 +112,7 @@ def test_a_fifth_picture_is_refused_before_any_is_looked_at(files, monkeypatch):
 
 def test_of_a_movie_that_is_too_long_nothing_is_left_out_unasked(files, monkeypatch):
     monkeypatch.setattr("wan_backend.command_line.edited_movie.MAX_TAKE_FRAMES", 9)
-    with pytest.raises(ValueError, match="shot.mp4 has 10 frames, and a take at most 9; edit its first ones with"):
+    with pytest.raises(ValueError, match="has 10 frames, and a take at most 9; edit its first with --frames"):
         request("--edit", "shot.mp4")
     assert request("--edit", "shot.mp4", "--frames", "9").length_frames == 9
 
