@@ -89,13 +89,11 @@ def main(options: argparse.Namespace) -> int:
     file = options.state.absolute() / what.file
     before = _written(file)
     code = _measure(options, room, requests, what)
-    # What the takes before an end have measured holds as well.
-    if what.kept is not None:
-        code = _keep(file, what.kept(room / STATE / what.file), room / STATE, code)
-    elif _written(file) != before:
-        sys.stdout.write(f"{file}\n")
-    elif not code:
-        code = generate.exit_with(NOTHING.format(state=room / STATE), FAILED)
+    try:
+        code = _keep(what, file, before, room / STATE, code)
+    except OSError as error:  # what took so long is left where it is
+        why = f"{file} can't be written ({reason(error)}); what was measured lies in {room / STATE / what.file}."
+        return generate.exit_with(why, REFUSED)
     if code != FAILED:  # else the logs are still wanted
         shutil.rmtree(room, ignore_errors=True)
     return code
@@ -129,7 +127,7 @@ def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -
         raise ValueError(f"{entry.label} makes takes of scene strips alone: make one in Blender with Calibrate.")
     for steps, flow_shift in settings:  # as Standard, which no LoRA makes in fewer steps
         own = {"steps": steps, "flow_shift": flow_shift, "step_cache": StepCache.CALIBRATE}
-        yield from requests_of(options, entry, room, options.frames or FRAMES, quality=Quality.STANDARD, **own)
+        yield from requests_of(options, entry, room, FRAMES, quality=Quality.STANDARD, **own)
 
 
 def requests_of(
@@ -137,7 +135,8 @@ def requests_of(
 ) -> Iterator[TakeRequest]:
     """A take of the prompt, or of pictures; for a control model whose trunk makes text to video alone, both.
 
-    Raises ValueError with a sentence for a size that is none.
+    Each has so many `frames` where nobody asked for another number. Raises ValueError with a sentence for a size that
+    is none.
     """
     width, height, resolution = generate.size_of(options.size or entry.default_size, entry)
     of_words = TakeRequest(
@@ -146,7 +145,7 @@ def requests_of(
         width=width,
         height=height,
         resolution=resolution,
-        length_frames=min(frames, entry.max_frames),
+        length_frames=min(frames if options.frames is None else options.frames, entry.max_frames),
         frame_rate=entry.rate,
         seed=1,
         media_folder=str(room / TAKES),
@@ -223,14 +222,20 @@ def make_take(server: ServeChild, request: TakeRequest) -> tuple[int, JobStatus]
     return 0, status
 
 
-def _keep(file: Path, measured: Kept, state: Path, code: int) -> int:
-    """Put what was measured beside what the server that is to use it knows; the exit code, `code` if nothing failed."""
-    if not measured.count():
+def _keep(what: Measuring, file: Path, before: Stamp | None, state: Path, code: int) -> int:
+    """See that the server's file has what was measured, also by the takes before an end; the exit code.
+
+    It was so `before`. `code` is that of the measuring. Raises OSError.
+    """
+    if what.kept is None:
+        is_there = _written(file) != before
+    else:
+        measured = what.kept(state / what.file)
+        is_there = measured.count() > 0
+        if is_there:
+            private_files.make_folder(file.parent)
+            what.kept(file).add_all_of(measured)
+    if not is_there:
         return code or generate.exit_with(NOTHING.format(state=state), FAILED)
-    try:
-        private_files.make_folder(file.parent)
-        type(measured)(file).add_all_of(measured)
-    except OSError as error:
-        return generate.exit_with(f"{file} can't be written ({reason(error)}).", REFUSED)
     sys.stdout.write(f"{file}\n")
     return code

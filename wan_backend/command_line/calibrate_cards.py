@@ -26,6 +26,8 @@ from .serve_child import ServeChild
 
 STEPS = 6
 """Of each take, of which the first one doesn't count."""
+COUNTED_STEPS = 2
+"""With fewer that count, a worker says nothing of a take (`worker.steady_steps`): of each expert, the first doesn't."""
 WRITTEN_SECONDS, LOOK_SECONDS = 5.0, 0.05
 """How long after a take it may come to the file what it has measured."""
 IN_VAIN_TAKES, IN_VAIN_SECONDS = 4, 600.0
@@ -41,9 +43,13 @@ def build_requests(options: argparse.Namespace, entry: ModelEntry, room: Path) -
         raise ValueError(f"{entry.label} makes takes of scene strips alone: its cards are measured by those.")
     if len(options.quality or []) > 1:
         raise ValueError("With --cards-per-take, give one --quality: which way is the quickest is the same for all.")
+    least = COUNTED_STEPS + entry.weights.experts
+    if options.steps is not None and options.steps < least:
+        raise ValueError(f"So few steps measure nothing, as the first ones don't count; give --steps {least} or more.")
     quality = Quality((options.quality or [Quality.STANDARD])[0])
-    settings = {"quality": quality, "steps": options.steps or STEPS, "flow_shift": entry.preset(quality).flow_shift}
-    return calibrate.requests_of(options, entry, room, options.frames or entry.max_frames, **settings)
+    steps = STEPS if options.steps is None else options.steps
+    settings = {"quality": quality, "steps": steps, "flow_shift": entry.preset(quality).flow_shift}
+    return calibrate.requests_of(options, entry, room, entry.max_frames, **settings)
 
 
 def make_all(server: ServeChild, requests: list[TakeRequest], state: Path) -> int:

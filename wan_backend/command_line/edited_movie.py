@@ -17,7 +17,7 @@ from pathlib import Path
 from ..protocol.conversion import from_json
 from ..protocol.errors import ProtocolError
 from ..protocol.media import UPLOAD_FILE, UPLOAD_LINE_FILE
-from ..protocol.messages import MAX_TAKE_FRAMES, Framing, Role, Source, TakeRequest, Task
+from ..protocol.messages import MAX_REFERENCES, MAX_TAKE_FRAMES, Framing, Role, Source, TakeRequest, Task
 from ..protocol.uploads import Upload
 from ..server.thumbnail_requests import have_child_make
 from ..storage import whole_file
@@ -34,12 +34,18 @@ def request_of(request: TakeRequest, movie: Path, references: Sequence[Path], fr
 
     A size by name takes the movie's shape.
     """
+    if len(references) > MAX_REFERENCES:
+        raise ValueError(f"An edit takes at most {MAX_REFERENCES} reference pictures; leave some out.")
     found = looked_at(movie)
     if not found.is_movie or found.pictures is None:
         raise ValueError(f"{movie} is a picture; --edit takes a movie.")
     if frames is not None and frames > found.frames:
         raise ValueError(f"{movie} has {found.frames} frames; leave out --frames, or ask for at most as many.")
-    length = min(found.frames, MAX_TAKE_FRAMES) if frames is None else frames
+    if frames is None and found.frames > MAX_TAKE_FRAMES:
+        raise ValueError(
+            f"{movie} has {found.frames} frames, and a take at most {MAX_TAKE_FRAMES}; edit its first with --frames."
+        )
+    length = found.frames if frames is None else frames
     width, height = request.width, request.height
     if request.resolution != "exact":
         scale = (width * height / (found.width * found.height)) ** 0.5
@@ -73,7 +79,7 @@ def _reference(picture: Path, number: int) -> Source:
         Role.REFERENCE,
         str(picture.absolute().parent),
         [picture.name],
-        framing=_whole(found.pictures.width, found.pictures.height),
+        framing=replace(_whole(*found.pictures.shown_size()), mirror_x=found.mirrored),
         pictures=found.pictures,
         at_frame=number,
     )

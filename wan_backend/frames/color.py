@@ -55,6 +55,7 @@ class FrameReader:
         `order` gives the channels of red, green, blue and, if there is one, alpha; `shrunk` of the file's pixels lie
         along each side of one of the picture's.
         """
+        pixels = np.rot90(pixels, -self._turn // 90)
         height, width = pixels.shape[:2]
         self._full_size = width * shrunk, height * shrunk
         resampler = self._resampler(width, height, chroma=False)

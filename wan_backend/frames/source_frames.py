@@ -113,6 +113,7 @@ def _from_pictures(
     source: Source, frames: Sequence[int], size: tuple[int, int], scene_size: tuple[int, int], budget_bytes: int
 ) -> Iterator[np.ndarray]:
     readers: dict[tuple[int, int], FrameReader] = {}
+    turn = 0 if source.pictures is None else source.pictures.turn
     shown, picture = "", np.empty(0)
     for index in frames:
         name = source.files[min(index, len(source.files) - 1)]
@@ -124,7 +125,8 @@ def _from_pictures(
                 if source.pictures is not None:
                     _check(source.pictures, full)
                 if full not in readers:
-                    readers[full] = FrameReader(*axes(source.framing, full, size, scene_size))
+                    seen = full if turn in (0, 180) else (full[1], full[0])
+                    readers[full] = FrameReader(*axes(source.framing, seen, size, scene_size), turn)
                     log.info("%s: %d x %d, read as %d x %d", name, *full, *size)
                 shown, picture = name, readers[full].from_pixels(found.pixels, found.order, found.shrunk)
             except Exception as error:  # nobody knows what a decoder raises about a damaged file

@@ -14,7 +14,6 @@ import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -41,6 +40,8 @@ SLOWEST, FASTEST = 1, 240
 """Frames a second of a movie that takes can be made from."""
 ORIENTATION = 0x0112
 """The tag in which a camera says how it was held."""
+TURNS = {2: (0, True), 3: (180, False), 4: (180, True), 5: (90, True), 6: (90, False), 7: (270, True), 8: (270, False)}
+"""By the tag's value: degrees clockwise by which the picture is turned, and whether it's mirrored then."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def _held(file: Path) -> int | None:
     """How the camera was held, as its tag says (1: upright), if the file is a still picture."""
     with contextlib.suppress(Exception), Image.open(file, formats=still_pictures.known_formats()) as image:
         held = 1
+        if image.format == "TIFF":
+            return held  # whoever decodes it turns it as it says
         # Of a PNG, its tags are known once all of it was decoded, and one that is too large isn't to be.
         if 3 * image.width * image.height <= PICTURE_BYTES:
             with contextlib.suppress(Exception):
@@ -87,28 +90,17 @@ def _picture(folder: Path, held: int) -> Upload:
     head = still_pictures.load(folder / UPLOAD_FILE, LONGEST_SIDE, PICTURE_BYTES)
     scale = min(1.0, LONGEST_SIDE / max(head.width, head.height))
     size = max(1, round(head.width * scale)), max(1, round(head.height * scale))
-    as_it_came = Pictures(head.width, head.height)
+    turn, mirrored = TURNS.get(held, (0, False))
+    as_it_came = Pictures(head.width, head.height, turn)
     del head
     source = Source(Role.FIRST, str(folder), [UPLOAD_FILE])
     (read,) = source_frames.read(source, [0], *size, size, PICTURE_BYTES)
-    upright = _upright(read, held)
+    upright = np.rot90(read, -turn // 90)
+    upright = np.ascontiguousarray(upright[:, ::-1] if mirrored else upright)
     _write(folder / UPLOAD_PICTURE_FILE, upright, ".png", [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
     _thumbnail(folder, upright)
-    return Upload(width=upright.shape[1], height=upright.shape[0], pictures=as_it_came, file=UPLOAD_PICTURE_FILE)
-
-
-def _upright(picture: np.ndarray, held: int) -> np.ndarray:
-    """The picture as it was seen; `held` is the tag's value, 1 to 8."""
-    turned: dict[int, Any] = {
-        2: lambda: picture[:, ::-1],
-        3: lambda: picture[::-1, ::-1],
-        4: lambda: picture[::-1],
-        5: lambda: picture.transpose(1, 0, 2),
-        6: lambda: np.rot90(picture, -1),
-        7: lambda: np.rot90(picture, 2).transpose(1, 0, 2),
-        8: lambda: np.rot90(picture),
-    }
-    return np.ascontiguousarray(turned[held]()) if held in turned else picture
+    height, width = upright.shape[:2]
+    return Upload(width, height, pictures=as_it_came, mirrored=mirrored, file=UPLOAD_PICTURE_FILE)
 
 
 def _movie(folder: Path) -> Upload:

@@ -28,7 +28,7 @@ class EntryFile:
         try:
             value = whole_file.read_json(self.file, MAX_BYTES)
             entries = value[self._name] if value["format"] == FORMAT else []
-            return [each for each in entries if isinstance(each, dict)]
+            return [each for each in entries[-self._most :] if isinstance(each, dict)]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -144,11 +144,16 @@ class MeasuredWays:
         return sum(len(_seconds(each)) >= MIN_TAKES for each in self._entries.read())
 
     def add_all_of(self, other: MeasuredWays) -> None:
-        """Keep those of another file in place of these. Raises OSError."""
+        """Keep those of another file in place of these; what was cut off before it counts, where nothing is known.
+
+        Raises OSError.
+        """
         for entry in other._entries.read():
             if _parsed(entry) is not None:
                 with _writing:
-                    self._entries.put(entry)
+                    known = next((_seconds(each) for each in self._entries.read() if each.get("of") == entry["of"]), [])
+                    if len(_seconds(entry)) >= min(MIN_TAKES, len(known)):
+                        self._entries.put(entry)
 
     def _learn(self, plan: Plan, card: str, steady: SteadySteps) -> None:
         try:

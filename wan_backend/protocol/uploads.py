@@ -21,7 +21,9 @@ class Upload:
     """Of a movie's frames a second, which are this by the next."""
     rate_denominator: int = 1
     pictures: Pictures | None = None
-    """What a reader has to find again in the file as it came; of a picture, before it is turned."""
+    """What a reader has to find again in the file as it came, and how to turn it."""
+    mirrored: bool = False
+    """Whether a picture is seen mirrored, left to right, once it is turned."""
     file: str = ""
     """The name that takes read, in the upload's own folder."""
     problem: Sentence = NO_SENTENCE

@@ -80,8 +80,8 @@ def prune(folder: Path) -> None:
     """Remove what writers of JSON left right in `folder` when they were killed long ago. Never raises."""
     with contextlib.suppress(OSError):
         for place in os.scandir(folder):
-            if _TEMPORARY.search(place.name) and time.time() - place.stat().st_mtime > LEFT_SECONDS:
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # as of one that another server has renamed meanwhile
+                if _TEMPORARY.search(place.name) and time.time() - place.stat().st_mtime > LEFT_SECONDS:
                     os.unlink(place.path)
 
 

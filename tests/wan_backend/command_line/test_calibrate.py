@@ -20,9 +20,10 @@ from wan_backend.library.locate import LocatedModel
 from wan_backend.planning import machine_steps
 from wan_backend.planning.calibrations import Branch, Calibration, CalibrationKey, Calibrations
 from wan_backend.planning.draft import Inventory
+from wan_backend.planning.measured_ways import MIN_TAKES, MeasuredWays
 from wan_backend.protocol.errors import GONE, ProtocolError
-from wan_backend.protocol.media import CALIBRATIONS_FILE
-from wan_backend.protocol.messages import Sampler, StepCache, TakeRequest, Task
+from wan_backend.protocol.media import CALIBRATIONS_FILE, MEASURED_WAYS_FILE
+from wan_backend.protocol.messages import FrameRate, Plan, Sampler, SteadySteps, StepCache, TakeRequest, Task
 
 
 def requests(room: Path, *flags: str) -> list[TakeRequest]:
@@ -123,6 +124,28 @@ def test_a_folder_that_can_not_be_written_is_said_before_anything_is_measured(tm
     monkeypatch.setattr(calibrate, "_measure", lambda *_: pytest.fail("measured"))
     assert arguments.run(["calibrate", "embedded", "--state", str(tmp_path / "file")]) == calibrate.REFUSED
     assert f"--state {tmp_path / 'file'} can't be used" in capsys.readouterr().err
+
+
+def test_what_can_not_be_kept_is_left_where_it_was_measured(tmp_path, capsys, monkeypatch):
+    """It may have taken an hour of cards."""
+    measured = []
+
+    def measures(_options, room, _requests, _what):
+        measured.append(room / calibrate.STATE / MEASURED_WAYS_FILE)
+        plan = Plan("embedded", 64, 64, 5, FrameRate(16), 5, 4, 1.0, 3.0, Sampler.UNIPC)
+        for _ in range(MIN_TAKES):
+            MeasuredWays(measured[0]).record(plan, "a card", SteadySteps(1.0, 4.0))
+        return 0
+
+    monkeypatch.setattr(calibrate, "_measure", measures)
+    (tmp_path / MEASURED_WAYS_FILE).mkdir()
+    flags = ["--cards-per-take", "2", "--state", str(tmp_path)]
+    assert arguments.run(["calibrate", "embedded", *flags]) == calibrate.REFUSED
+    assert f"what was measured lies in {measured[0]}." in capsys.readouterr().err and measured[0].exists()
+
+
+def test_numbers_that_make_no_take_are_not_taken_for_none(tmp_path):
+    assert requests(tmp_path, "embedded", "--frames", "0")[0].length_frames == 0, "which the plan refuses"
 
 
 @pytest.mark.long

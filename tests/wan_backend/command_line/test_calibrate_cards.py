@@ -16,6 +16,7 @@ from wan_backend.planning.draft import Draft, Inventory
 from wan_backend.planning.measured_ways import MIN_TAKES, ONE, Kind, MeasuredWays, Shape, Way
 from wan_backend.protocol.media import MEASURED_WAYS_FILE
 from wan_backend.protocol.messages import Plan, Quality, SteadySteps, StepCache, TakeRequest, Task
+from wan_backend.worker import steady_steps
 
 HALVES, TOKENS = Way(2, 1), Way(2, 2)
 SECONDS = {ONE: 1.0, HALVES: 1.1, TOKENS: 0.8}
@@ -44,6 +45,9 @@ def test_a_few_steps_at_full_length_that_skip_nothing(tmp_path):
         (["bernini-r-1.3b"], "isn't shared"),
         (["wan2.1-fun-camera-1.3b"], "scene strips alone"),
         (["embedded", "--quality", "draft", "--quality", "best"], "give one --quality"),
+        (["embedded", "--steps", "2"], "give --steps 3 or more"),
+        (["wan2.2-t2v-a14b", "--steps", "3"], "give --steps 4 or more"),
+        (["embedded", "--steps", "0"], "give --steps 3 or more"),
     ],
 )
 def test_what_can_not_be_compared_is_refused(tmp_path, capsys, flags, words):
@@ -100,6 +104,10 @@ def test_takes_are_made_until_each_way_is_measured_as_often_as_counts(tmp_path, 
         "2 cards, shares of the tokens: a step takes 1.600 s\n"
         "One card: a step takes 2.000 s\n"
     )
+
+
+def test_of_as_many_steps_a_worker_says_something():
+    assert calibrate_cards.COUNTED_STEPS == steady_steps.MIN_STEPS
 
 
 def test_where_takes_have_one_card_there_is_nothing_to_compare(tmp_path, monkeypatch, capsys, request_):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from wan_backend.catalogue import entries
 from wan_backend.command_line import arguments, generate, generate_job
 from wan_backend.command_line.take_output import choose
-from wan_backend.frames import movie_copy, upload_process
+from wan_backend.frames import movie_copy, source_frames, upload_process
 from wan_backend.planning import plan_steps
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.media import UPLOAD_LINE_FILE
@@ -61,7 +62,8 @@ def test_a_movie_and_pictures_are_an_edit_of_their_rate_and_shape(files):
         (Role.REFERENCE, 1, ["hat.jpg"]),
         (Role.REFERENCE, 2, ["coat.png"]),
     ]
-    assert (hat.pictures, coat.pictures) == (Pictures(64, 32), Pictures(30, 90)), "as they are in their files"
+    assert (hat.pictures, coat.pictures) == (Pictures(64, 32, 90), Pictures(30, 90)), "as they are in their files"
+    assert (hat.framing.canvas_width, hat.framing.canvas_height) == (32, 64), "as it is seen"
     made = plan_steps.plan(asked, entries.entry("bernini-r-1.3b"))
     assert made.problem is None and (made.seen_sources, made.take_frames) == (3, 10)
 
@@ -86,10 +88,33 @@ def test_what_is_no_edit_is_a_sentence(files, flags, sentence):
         request(*flags)
 
 
-def test_a_fifth_picture_is_refused_by_the_plan(files):
-    asked = request("--edit", "shot.mp4", *("--reference", "hat.jpg") * 5)
-    made = plan_steps.plan(asked, entries.entry("bernini-r-1.3b"))
-    assert made.problem is not None and "at most 4 reference pictures, and 5" in str(made.problem.sentence)
+@pytest.mark.parametrize("held", range(1, 9))
+@pytest.mark.parametrize("name", ["held.jpg", "held.png", "held.tif"])
+def test_a_reference_is_seen_as_its_camera_was_held(files, held, name):
+    tag = Image.Exif()
+    tag[0x0112] = held
+    picture = Image.new("RGB", (96, 48), "white")
+    for color, corner in (("red", (0, 0)), ("blue", (48, 0)), ("green", (0, 24))):
+        picture.paste(color, (*corner, corner[0] + 48, corner[1] + 24))
+    picture.save(files / name, exif=tag)
+    source = request("--edit", "shot.mp4", "--reference", name).sources[1]
+    expected = ImageOps.exif_transpose(Image.open(files / name)).convert("RGB")
+    assert source.pictures.shown_size() == expected.size
+    (seen,) = source_frames.read(source, [0], *expected.size, expected.size)
+    assert np.abs(seen.astype(int) - np.asarray(expected)).mean() < 3
+
+
+def test_a_fifth_picture_is_refused_before_any_is_looked_at(files, monkeypatch):
+    monkeypatch.setattr("wan_backend.command_line.edited_movie.looked_at", pytest.fail)
+    with pytest.raises(ValueError, match="at most 4 reference pictures"):
+        request("--edit", "shot.mp4", *("--reference", "hat.jpg") * 5)
+
+
+def test_of_a_movie_that_is_too_long_nothing_is_left_out_unasked(files, monkeypatch):
+    monkeypatch.setattr("wan_backend.command_line.edited_movie.MAX_TAKE_FRAMES", 9)
+    with pytest.raises(ValueError, match="has 10 frames, and a take at most 9; edit its first with --frames"):
+        request("--edit", "shot.mp4")
+    assert request("--edit", "shot.mp4", "--frames", "9").length_frames == 9
 
 
 def test_a_job_file_says_them_itself(files, capsys):

@@ -135,6 +135,16 @@ def test_what_was_measured_elsewhere_takes_the_place_of_what_was_known(ways, tmp
     assert known(ways) == {ONE: 2.0, HALVES: 1.1}
 
 
+def test_what_was_cut_off_takes_the_place_of_nothing_that_counts(ways, tmp_path):
+    learned(ways, ONE, 2.0)
+    elsewhere = MeasuredWays(tmp_path / "elsewhere.json")
+    learned(elsewhere, ONE, 9.0, times=1)
+    learned(elsewhere, TOKENS, 1.0, times=1)
+    ways.add_all_of(elsewhere)
+    learned(ways, TOKENS, 1.5, times=1)
+    assert known(ways) == {ONE: 2.0, TOKENS: 1.0}
+
+
 def test_a_take_is_kept_beside_everything_else_and_no_file_keeps_none(ways):
     for _ in range(MIN_TAKES):
         ways.learn(PLAN, CARD, SteadySteps(2.0, 0.0))

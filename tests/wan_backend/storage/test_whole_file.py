@@ -73,6 +73,15 @@ def test_windows_tries_again_where_a_file_is_held(tmp_path, held):
     assert (tmp_path / "a").read_bytes() == b"abc" and len(waited) == whole_file.REPLACE_TRIES - 1
 
 
+def test_one_that_another_server_has_renamed_meanwhile_keeps_no_other(tmp_path):
+    for name in "abcdefgh":
+        (tmp_path / f"{name}.json.aaaaaaaa.tmp").symlink_to(tmp_path / "gone")
+        (tmp_path / f"{name}.json.bbbbbbbb.tmp").touch()
+        os.utime(tmp_path / f"{name}.json.bbbbbbbb.tmp", (1, 1))
+    whole_file.prune(tmp_path)
+    assert [each for each in tmp_path.iterdir() if "bbbb" in each.name] == []
+
+
 @pytest.mark.parametrize(("system", "waits"), [("win32", whole_file.REPLACE_TRIES - 1), ("linux", 0)])
 def test_one_that_stays_held_is_an_error(tmp_path, held, system, waits):
     waited = held(system, 99)
