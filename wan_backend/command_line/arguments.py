@@ -16,6 +16,8 @@ from ..server.serve import (
     add_start_arguments,
     add_state_argument,
     add_transformer_argument,
+    folder,
+    folder_as_text,
     own_state_folder,
 )
 
@@ -196,7 +198,14 @@ def _add_calibrate(verb: argparse.ArgumentParser) -> None:
 
 def _add_models(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
-    verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder")
+    verb.add_argument(
+        "--models-folder",
+        type=folder_as_text,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="also look in this folder",
+    )
     add_transformer_argument(verb)
     verb.add_argument("--download", metavar="MODEL", help="download it from the Hugging Face hub into its cache")
     verb.add_argument("--yes", action="store_true", help="don't ask before downloading")
@@ -209,12 +218,19 @@ def _add_models(verb: argparse.ArgumentParser) -> None:
 
 def _add_doctor(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
-    verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder")
+    verb.add_argument(
+        "--models-folder",
+        type=folder_as_text,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="also look in this folder",
+    )
     add_transformer_argument(verb)
-    verb.add_argument("--state", type=Path, metavar="FOLDER", help="a server's folder of queue and logs")
+    verb.add_argument("--state", type=folder, metavar="FOLDER", help="a server's folder of queue and logs")
     verb.add_argument(
         "--findings",
-        type=Path,
+        type=folder,
         metavar="FOLDER",
         help="a server's folder of what helps later takes, if it has one of its own (the folder of the queue)",
     )
@@ -230,10 +246,15 @@ def _add_web(verb: argparse.ArgumentParser) -> None:
         "--password", default="", help="what to enter on the page; also WAN_VSE_WEB_PASSWORD in the environment"
     )
     verb.add_argument(
-        "--takes", type=Path, metavar="FOLDER", help="folder for the takes (web/takes in the state folder)"
+        "--takes", type=folder, metavar="FOLDER", help="folder for the takes (web/takes in the state folder)"
     )
     verb.add_argument(
-        "--lora-folder", type=Path, action="append", default=[], metavar="FOLDER", help="offer the LoRAs in this folder"
+        "--lora-folder",
+        type=folder,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="offer the LoRAs in this folder",
     )
     add_state_argument(verb, "folder of the server's queue and logs")
     add_start_arguments(verb)

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import queue
+import re
 import sys
 import threading
 import time
@@ -85,6 +86,8 @@ _WORDS = {
     Call: "what came",
 }
 """Names of the main thread's work, for the client that pings."""
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+"""How an object store's place begins, such as s3://; a drive of Windows has one letter."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def add_findings_argument(
     """The flag that says where what was found out on this machine is kept."""
     parser.add_argument(
         flag,
-        type=Path,
+        type=folder,
         default=default,
         metavar="FOLDER",
         help="folder of what helps later takes: kernels that were tried, what memory didn't suffice for, the step "
@@ -220,7 +223,12 @@ def cluster_of(options: argparse.Namespace) -> ClusterWish | None:
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that say where models are and what may be used."""
     parser.add_argument(
-        "--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder"
+        "--models-folder",
+        type=folder_as_text,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="also look in this folder",
     )
     add_transformer_argument(parser)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
@@ -307,11 +315,26 @@ def _persons_folder() -> Path:
     return Path(named) if os.path.isabs(named) else Path.home() / ".local" / "state"
 
 
+def folder(text: str) -> Path:
+    """A folder that a flag names. Raises ArgumentTypeError for an address: a folder of that name would be made here."""
+    if _ADDRESS.match(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is an address, and not a folder; give the path at which it is mounted, the same on every machine"
+        )
+    return Path(text)
+
+
+def folder_as_text(text: str) -> str:
+    """The same as it was given, for those that are told to other processes."""
+    folder(text)
+    return text
+
+
 def add_state_argument(parser: argparse.ArgumentParser, words: str) -> None:
     """The flag that names the state folder, which has to be given where the person has no home."""
     own = own_state_folder()
     parser.add_argument(
-        "--state", type=Path, default=own, required=own is None, metavar="FOLDER", help=f"{words} (%(default)s)"
+        "--state", type=folder, default=own, required=own is None, metavar="FOLDER", help=f"{words} (%(default)s)"
     )
 
 

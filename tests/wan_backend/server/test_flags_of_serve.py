@@ -35,6 +35,29 @@ def test_what_helps_later_jobs_is_kept_where_it_is_said(tmp_path):
     assert serve.Options(tmp_path / "state", findings=tmp_path).kept == tmp_path
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["serve", "--state", "s3://bucket/wan"],
+        ["serve", "--findings", "memory://wan"],
+        ["serve", "--models-folder", "gs://bucket/models"],
+        ["web", "--takes", "S3://bucket/takes"],
+        ["generate", "fog", "-o", "take.mp4", "--state", "s3://bucket/wan"],
+        ["doctor", "--models-folder", "s3://bucket/models"],
+    ],
+    ids=" ".join,
+)
+def test_an_object_store_is_no_folder(capsys, words):
+    """Of an address taken as a path a folder "s3:" would be made, which no other machine sees."""
+    with pytest.raises(SystemExit):
+        parser().parse_args(words)
+    assert f"{words[-1]} is an address, and not a folder" in capsys.readouterr().err
+
+
+def test_a_drive_is_a_folder():
+    assert parser().parse_args(["serve", "--state", "C:/wan"]).state == Path("C:/wan")
+
+
 @pytest.fixture
 def homeless(monkeypatch):
     """A user of whom the system knows no home."""
