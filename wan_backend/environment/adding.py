@@ -7,8 +7,6 @@ from pathlib import Path
 
 BACKEND_FILE = "backend.json"
 """Written beside the environment once it is whole: {"python": path}; the add-on looks for it."""
-ELSEWHERE = {"cluster": "wan-backend[cluster]"}
-"""What pip is asked for in an environment that the add-on didn't make, where that is more than the list's packages."""
 
 
 def command(extra: str) -> str:
@@ -16,8 +14,7 @@ def command(extra: str) -> str:
     python, folder = f'"{sys.executable}"', Path(sys.prefix).parent
     if (folder / BACKEND_FILE).is_file():
         return f'{python} -m wan_backend.environment {extra} --folder "{folder}"'
-    wanted = f'"{ELSEWHERE[extra]}"' if extra in ELSEWHERE else f"--no-deps {' '.join(_pins(extra))}"
-    return f"{python} -m pip install {wanted}"
+    return f"{python} -m pip install --no-deps {' '.join(_pins(extra))}"
 
 
 def _pins(extra: str) -> list[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import pytest
-
 from wan_backend.environment import adding, create
 
 
@@ -20,10 +18,6 @@ def test_where_the_add_on_made_the_environment_the_command_has_its_paths(tmp_pat
     assert asked == f'"{python}" -m wan_backend.environment finish --folder "{environment.parent}"'
 
 
-@pytest.mark.parametrize(
-    ("extra", "wanted"),
-    [("finish", "--no-deps einops==0.8.2 spandrel==0.4.2"), ("cluster", '"wan-backend[cluster]"')],
-)
-def test_elsewhere_it_is_pips(extra, wanted, tmp_path, monkeypatch):
+def test_elsewhere_it_is_pips(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
-    assert adding.command(extra) == f'"{sys.executable}" -m pip install {wanted}'
+    assert adding.command("finish") == f'"{sys.executable}" -m pip install --no-deps einops==0.8.2 spandrel==0.4.2'
