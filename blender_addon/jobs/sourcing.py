@@ -87,7 +87,9 @@ class Sourcing:
         Call it before the placeholder is added, which would be in the copy that is rendered. Raises Refused.
         """
         if take.target is None:  # once more with the sources of an earlier take
-            provenance_text = source_records.once_more(take.provenance_text, take.request.sources, self._files)
+            provenance_text = take.provenance_text
+            if take.request.finish is None:  # else its one source is the take, whose sources stay as they were
+                provenance_text = source_records.once_more(provenance_text, take.request.sources, self._files)
             self._send(job_id, scene, take.request, provenance_text, [])
             return provenance_text
         made = planned_takes.sources_of(scene, take, job_id, picture_files.look_at_many)

@@ -33,6 +33,9 @@ VALUES = (
     *("steps", "learning_rate", "rank", "noisy_share"),
 )
 """The settings that a training is asked for with, beside its strips."""
+PLAN_SECONDS = 10.0
+"""For so long, a click waits for the backend's plan where no panel has asked for it yet."""
+TICK_SECONDS = 0.1
 NO_LORA = "The training has brought no LoRA yet"
 NO_TRIGGER = "The LoRA's file names no trigger"
 
@@ -148,15 +151,31 @@ def plan_of(asked: TakeRequest | None) -> Plan | None:
     return session.current().server.training_plan_query.plan_of(asked) if asked is not None else None
 
 
+def wanted_plan(asked: TakeRequest | None) -> Plan | None:
+    """The backend's plan for that training, which is asked for: also where no panel shows it."""
+    server = session.current().server
+    if asked is not None and server.status.state == "ready":
+        server.training_plan_query.want(asked)
+    return plan_of(asked)
+
+
 def refusals(scene: bpy.types.Scene, settings: WanSettings) -> str:
     """All that stands against the training, as one text; empty where nothing does."""
     planned = shown(scene, settings)
     found = [planned.refusal] if planned.refusals else []
-    plan = plan_of(planned.request)
+    plan = wanted_plan(planned.request)
     if plan is not None and plan.problem is not None:
         waits = may_yet_be_found(plan)
         found.append(translated(session.current().server.looking if waits else plan.problem.sentence))
     return " ".join(found)
+
+
+def _waits_for_plan(scene: bpy.types.Scene, settings: WanSettings) -> bool:
+    """Whether the backend has yet to say if it can train that."""
+    asked, server = shown(scene, settings).request, session.current().server
+    if asked is None or server.status.state != "ready" or server.training_plan_query.sentence:
+        return False
+    return wanted_plan(asked) is None
 
 
 def _too_many() -> str:
@@ -237,6 +256,40 @@ class WAN_VSE_OT_train_lora(OnTimeline, bpy.types.Operator):
         if sentence:
             return sentence
         return refusals(scene, settings).removesuffix(".")
+
+    _timer: bpy.types.Timer | None = None
+    _until = 0.0
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Wait for the plan where it isn't known: nothing is rendered for a model that can't be trained."""
+        scene = compat.sequencer_scene(context)
+        if not _waits_for_plan(scene, settings_in(scene)) or context.window is None:
+            return self.execute(context)
+        self._timer = context.window_manager.event_timer_add(TICK_SECONDS, window=context.window)
+        self._until = time.monotonic() + PLAN_SECONDS
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Start once the plan is there, unless it says that nothing can be trained."""
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        scene = compat.sequencer_scene(context)
+        settings = settings_in(scene)
+        if _waits_for_plan(scene, settings) and time.monotonic() < self._until:
+            return {"PASS_THROUGH"}
+        self.cancel(context)
+        sentence = refusals(scene, settings)
+        if sentence:
+            self.report({"WARNING"}, sentence)
+            return {"CANCELLED"}
+        return self.execute(context)
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Wait no more."""
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
 
     @timed("operator train_lora")
     def execute(self, context: bpy.types.Context) -> Result:

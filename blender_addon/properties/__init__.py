@@ -19,7 +19,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRow
+from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRow, Task
 from ...wan_backend.storage.lora_metadata import trigger_of
 from ..jobs import lora_rows, session
 from ..jobs.request import MAX_SEED
@@ -47,6 +47,8 @@ __all__ = [
 
 EMBEDDED = "embedded"
 """The id of the small model that is part of the extension, the only one that is always known."""
+NEW_FOOTAGE = {Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO}
+"""A model that has neither of these tasks can do one thing alone, such as edits: it is chosen by hand."""
 _FIRST_LABELS = {EMBEDDED: "Embedded (small)"}
 """Labels of models until the backend has answered."""
 EXACT = "exact"
@@ -114,11 +116,13 @@ def _model_items(settings: Any, context: Any) -> list[tuple[str, str, str, int]]
 
 
 def _chosen_model(settings: Any) -> str:
-    """The chosen model; until one is chosen, the first one that is here, else the embedded model."""
+    """The chosen model; until one is chosen, the first that is here and makes new footage, else the embedded model."""
     if settings.model_id:
         return str(settings.model_id)
-    here = [row.model for row in session.current().server.models if row.here and row.model != EMBEDDED]
-    return here[0] if here else EMBEDDED
+    for row in session.current().server.models:
+        if row.here and not row.broken and row.model != EMBEDDED and not NEW_FOOTAGE.isdisjoint(row.tasks):
+            return row.model
+    return EMBEDDED
 
 
 def _get_model(settings: Any) -> int:

@@ -26,13 +26,12 @@ from ..protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, 
 from ..protocol.sentences import Sentence, as_sentence
 from ..storage import byte_sizes, whole_file
 from . import create, interpreters, make, processes, torch_build
+from .adding import BACKEND_FILE
 from .amount import Amount
 from .causes import SetupFailed
 
 log = logging.getLogger(__name__)
 
-BACKEND_FILE = "backend.json"
-"""Written beside the environment once it is whole: {"python": path}; the add-on looks for it."""
 NOTHING = Amount()
 TELL_SECONDS = 0.25
 SHARES = (0.0, 0.04, 0.08, 0.95, 1.0)

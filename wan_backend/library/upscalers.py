@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..catalogue import entries
+from ..environment import adding
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
 from ..protocol.plain_names import is_name
 from ..protocol.sentences import Sentence
@@ -28,13 +29,16 @@ GAPS, MORE_GAPS = 4, 16
 """Layers without weights have numbers, too, so those of the others have gaps; in no known model they are as large."""
 PACKAGE = "spandrel"
 """What reads upscaling models; it isn't installed for everyone."""
-NO_PACKAGE = Problem(
-    ProblemKind.SETUP,
-    Sentence(
+
+
+def no_package() -> Problem:
+    """Where spandrel is missing: what to run."""
+    words = Sentence(
         "Making takes larger needs spandrel, which isn't installed in the backend's environment: add it with "
-        "`python -m wan_backend.environment finish --folder FOLDER` (docs/finish.md)."
-    ),
-)
+        "`{command}`.",
+        command=adding.command("finish"),
+    )
+    return Problem(ProblemKind.SETUP, words)
 
 
 def find(upscaler: str, models_folders: Iterable[str | Path] = ()) -> Path | Problem:

@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 
 from ..library import integrity
-from ..library.upscalers import NO_PACKAGE, check_numbering
+from ..library.upscalers import check_numbering, no_package
 from ..library.weights_head import read_head
 from ..protocol.errors import Refusal
 from ..protocol.messages import ProblemKind
@@ -111,7 +111,7 @@ def _loader() -> Callable[[dict[str, torch.Tensor]], Any]:
         with _torchvision():
             import spandrel
     except ImportError as error:
-        raise Refusal(NO_PACKAGE) from error
+        raise Refusal(no_package()) from error
     known: Any = spandrel.MAIN_REGISTRY
     return lambda tensors: known.load(spandrel.canonicalize_state_dict(tensors))
 

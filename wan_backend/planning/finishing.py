@@ -53,7 +53,7 @@ def plan(request: TakeRequest, finish: Finish, inventory: Inventory) -> Plan:
     if isinstance(found, Problem):
         return dataclasses.replace(made, problem=found)
     if importlib.util.find_spec(upscalers.PACKAGE) is None:
-        return dataclasses.replace(made, problem=upscalers.NO_PACKAGE)
+        return dataclasses.replace(made, problem=upscalers.no_package())
     return dataclasses.replace(made, problem=media_folder.check(request.media_folder, made.disk_bytes))
 
 

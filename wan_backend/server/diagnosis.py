@@ -104,7 +104,7 @@ def _upscaling(models_folders: Sequence[str]) -> Finding:
     """Whether takes can be made larger, and with which models."""
     name = Sentence("larger takes")
     if importlib.util.find_spec(upscalers.PACKAGE) is None:
-        return Finding(name, True, upscalers.NO_PACKAGE.sentence, not_downloaded=True)
+        return Finding(name, True, upscalers.no_package().sentence, not_downloaded=True)
     known = [entry.label for entry in entries.load().upscalers.values() if extras.find(entry, models_folders)]
     here = [*known, *(file.name for file in upscalers.own_files(models_folders))]
     if not here:

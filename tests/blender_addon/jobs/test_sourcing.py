@@ -144,6 +144,22 @@ def test_a_plain_picture_needs_no_rendering(desk) -> None:
     assert desk.until_landed() == [(100, 130, 2)]
 
 
+def test_what_a_larger_take_was_made_from_stays_as_it_was(desk, addon, tmp_path) -> None:
+    """Its one source is the take: no file of the take's own sources."""
+    desk.cut.shot("Shot", 100, 130)
+    job_id = desk.ask("RESTYLE", "Shot")
+    known = desk.session.sourcing.provenance_text(job_id)
+    made_of = desk.session.request_of(job_id)
+    pictures = replace(made_of.sources[0], folder=str(tmp_path), files=["film.blend"])
+    finish = addon("operators.finish_takes").Finish("any", base=job_id)
+    larger = replace(made_of, sources=[pictures], finish=finish)
+    planned = addon("jobs.planned_takes").PlannedTake
+    send, scene = desk.session.sourcing.send, desk.scene
+    assert send("b" * 32, scene, planned(larger, provenance_text=known)) == known
+    again = replace(larger, finish=None)
+    assert send("c" * 32, scene, planned(again, provenance_text=known)) != known
+
+
 def test_the_selection_stays_for_another_take(desk) -> None:
     desk.ask()
     assert [strip.name for strip in desk.cut.read().footage] == [COLOR]

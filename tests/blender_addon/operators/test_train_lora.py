@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -89,6 +90,64 @@ def test_all_reasons_stand_in_the_buttons_tooltip(listed, stand_in, addon) -> No
     for words in ("a name", "a trigger", "8 bit"):
         assert words in said
     assert not bpy.ops.wan_vse.train_lora.poll()
+
+
+class Clicked:
+    """A click on the button, as Blender calls the operator for it; its window has one timer."""
+
+    def __init__(self, operator) -> None:
+        self.operator, self.reported, self.timers = operator, [], []
+        manager = SimpleNamespace(
+            event_timer_add=lambda seconds, window: self.timers.append("timer") or "timer",
+            event_timer_remove=self.timers.remove,
+            modal_handler_add=lambda clicked: True,
+        )
+        self.context = SimpleNamespace(scene=bpy.context.scene, window=object(), window_manager=manager)
+
+    def report(self, kind, words) -> None:
+        self.reported.append(words)
+
+    def execute(self, context):
+        return self.operator.execute(self, bpy.context)
+
+    def cancel(self, context) -> None:
+        self.operator.cancel(self, context)
+
+    def press(self):
+        return self.operator.invoke(self, self.context, None)
+
+    def tick(self):
+        return self.operator.modal(self, self.context, SimpleNamespace(type="TIMER"))
+
+
+@pytest.fixture
+def clicked(addon, listed, stand_in) -> Clicked:
+    """The backend has planned nothing yet: no panel was drawn."""
+    assert stand_in.server.training_plan_query.plan is None
+    return Clicked(addon("operators.train_lora").WAN_VSE_OT_train_lora)
+
+
+def test_without_a_plan_a_click_waits_for_it_and_renders_nothing_that_cant_be_trained(clicked, stand_in) -> None:
+    messages, query = stand_in.messages, stand_in.server.training_plan_query
+    assert clicked.press() == {"RUNNING_MODAL"} and query.planned is not None
+    assert clicked.tick() == {"PASS_THROUGH"} and not stand_in.asked
+    problem = messages.Problem(messages.ProblemKind.BAD_SETTING, "The model is 8 bit: use its bf16 file.")
+    query.plan = plan_with(messages, problem=problem)
+    assert clicked.tick() == {"CANCELLED"}
+    assert clicked.reported == ["The model is 8 bit: use its bf16 file."]
+    assert not stand_in.asked and not clicked.timers
+
+
+def test_a_click_goes_on_once_the_plan_is_there_or_none_comes(clicked, stand_in, addon, monkeypatch) -> None:
+    query = stand_in.server.training_plan_query
+    assert clicked.press() == {"RUNNING_MODAL"}
+    query.plan = plan_with(stand_in.messages)
+    assert clicked.tick() == {"FINISHED"} and [what for what, _ in stand_in.asked] == ["train"]
+    assert clicked.press() == {"FINISHED"}
+    query.plan = None
+    monkeypatch.setattr(addon("operators.train_lora"), "PLAN_SECONDS", 0.0)
+    assert clicked.press() == {"RUNNING_MODAL"} and clicked.tick() == {"FINISHED"}
+    assert len(stand_in.asked) == 3 and not clicked.timers
 
 
 def test_one_lora_of_a_training_takes_the_place_of_its_others(settings, stand_in, tmp_path) -> None:

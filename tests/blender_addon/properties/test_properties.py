@@ -36,6 +36,16 @@ def test_a_model_that_was_not_chosen_is_the_first_real_one_here(stand_in, scene)
     assert scene.wan_vse.model == "embedded"
 
 
+@pytest.mark.parametrize("change", [{"tasks": ["edit"]}, {"tasks": ["previs"]}, {"broken": True}])
+def test_a_model_for_one_thing_alone_or_of_no_use_is_never_there_unchosen(stand_in, scene, addon, change) -> None:
+    task = type(stand_in.server.models[1].tasks[0])
+    changes = {**change, **({"tasks": [task(each) for each in change["tasks"]]} if "tasks" in change else {})}
+    stand_in.server.models[1] = dataclasses.replace(stand_in.server.models[1], **changes)
+    assert scene.wan_vse.model == "embedded"
+    scene.wan_vse.model = "big"
+    assert scene.wan_vse.model == "big"
+
+
 def test_the_chosen_model_stays_while_the_backend_is_away(stand_in, settings) -> None:
     settings.model = "far"
     stand_in.server.models = []

@@ -87,4 +87,4 @@ def test_memory_that_ends_is_no_fault_of_the_file(tmp_path, monkeypatch):
 
 def test_without_spandrel_one_sentence_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    assert "wan_backend.environment finish" in why(tmp_path / "any.safetensors")
+    assert "pip install --no-deps einops==" in why(tmp_path / "any.safetensors")

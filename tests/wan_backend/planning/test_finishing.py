@@ -103,7 +103,7 @@ def test_a_comfyui_folder_is_looked_through(folder):
 
 def test_without_spandrel_the_plan_says_what_to_run(folder, monkeypatch):
     monkeypatch.setattr(finishing.importlib.util, "find_spec", lambda name: None)
-    assert "wan_backend.environment finish" in said(folder, asked(folder))
+    assert "pip install --no-deps einops==" in said(folder, asked(folder))
 
 
 @pytest.mark.parametrize("finish", [
