@@ -18,4 +18,5 @@ socks         connections through a SOCKS proxy
 processes     runs a program, its words in our log
 amount        how much is here of what is fetched
 causes        why a set-up failed, and what to do
+adding        what to run where packages are missing that are added on demand
 """

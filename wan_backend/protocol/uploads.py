@@ -22,12 +22,12 @@ class Upload:
     rate_denominator: int = 1
     pictures: Pictures | None = None
     """What a reader has to find again in the file as it came, and how to turn it."""
-    mirrored: bool = False
-    """Whether a picture is seen mirrored, left to right, once it is turned."""
     file: str = ""
     """The name that takes read, in the upload's own folder."""
     problem: Sentence = NO_SENTENCE
     """A clause that says why it can't be used; empty if it can."""
+    mirrored: bool = False
+    """Whether a picture is seen mirrored, left to right, once it is turned."""
 
     @property
     def frame_rate(self) -> FrameRate:
