@@ -17,8 +17,8 @@ from ..protocol.sentences import Sentence
 RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
 """What Ray finds in its environment. The first: it counts who uses it unless it is told not to."""
 MISSING = Sentence(
-    "Ray isn't installed in {python}; `python -m wan_backend.environment cluster` adds it, or `pip install "
-    "wan-backend[cluster]`."
+    "Ray isn't installed in {python}; `python -m wan_backend.environment cluster --folder {folder}` adds it where the "
+    "add-on made the environment, or `pip install wan-backend[cluster]` elsewhere."
 )
 CANT_START = 3
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         from .placing import Wish
     except ImportError as error:
         logging.getLogger(__name__).error("%s", error)
-        missing = MISSING.with_values(python=sys.executable)
+        missing = MISSING.with_values(python=sys.executable, folder=os.path.dirname(sys.prefix))
         line = json.dumps([[False, missing]]).encode() + b"\n" if options.examine else b""
         os.write(sink, line or carrying.carry(0, carrying.NO_CLUSTER, missing))
         return CANT_START
