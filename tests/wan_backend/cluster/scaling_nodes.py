@@ -64,14 +64,14 @@ class ScalingNodes:
 
     def nodes(self) -> int:
         """How many the autoscaler has started and not ended."""
-        return sum(each.name() == "raylet" for each in self._all()) - 1
+        return len(self._all("raylet")) - 1
 
-    def _all(self) -> list[psutil.Process]:
-        """What belongs to it: all that was started with its folder."""
+    def _all(self, name: str = "") -> list[psutil.Process]:
+        """What belongs to it, all that was started with its folder; of that name, if one is given."""
         found = []
         for each in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if any(self._folder.name in word for word in each.cmdline()):
+                if any(self._folder.name in word for word in each.cmdline()) and name in ("", each.name()):
                     found.append(each)
         return found
 

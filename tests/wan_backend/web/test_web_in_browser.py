@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
+from tests.wan_backend.web.person import PATIENCE, PROMPT, Person, launched
 from tests.wan_backend.web.test_uploads import bomb
 from wan_backend.web.uploads import TOO_LARGE
 
@@ -26,62 +27,14 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium here: apt-get install chromium"),
     pytest.mark.skipif(not importlib.util.find_spec("gradio"), reason="Gradio isn't installed"),
 ]
-PATIENCE = 300_000
-FLAGS = ["--no-sandbox", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-"""No name leads anywhere; the page goes by an address."""
 REFUSED = "status of 415"
 """What a browser says of a file that was no picture."""
-PROMPT = "a red circle on a blue ground"
-
-
-class Person:
-    """Somebody with a browser of their own."""
-
-    def __init__(self, browser: Any, address: str) -> None:
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        self._context = browser.new_context(viewport={"width": 1280, "height": 720})
-        self._context.set_default_timeout(PATIENCE)
-        self._context.on("request", lambda request: self.requests.append(request.url))
-        self._context.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
-        self._context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        self.page = self._context.new_page()
-        self.page.goto(address)
-        self.page.locator("#board h2").first.wait_for()
-
-    def ask(self, prompt: str = PROMPT, seconds: str = "0.5", quality: str = "Draft") -> None:
-        """Fill the form in and press the button."""
-        page = self.page
-        if not page.locator("#quality").is_visible():
-            page.locator("#settings > button").click()
-        page.wait_for_function("() => document.querySelector('#model input')?.value")  # the server has told its models
-        page.locator("#quality").get_by_text(quality, exact=True).click()
-        page.locator("#seconds input[type=number]").fill(seconds)
-        page.locator("#seconds input[type=number]").press("Tab")
-        page.locator("#prompt textarea").fill(prompt)
-        page.locator("#make").click()
-
-    def job(self, prompt: str) -> Any:
-        """The row of a job."""
-        return self.page.locator(".job", has_text=prompt)
-
-    def take(self, prompt: str) -> Any:
-        """The card of a take."""
-        return self.page.locator(".take", has_text=prompt)
-
-    def close(self) -> None:
-        """Leave."""
-        self._context.close()
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -194,6 +147,8 @@ def test_reference_pictures_stand_beside_the_movie_of_an_edit_alone_and_can_be_t
 @pytest.mark.long
 def test_4_gigabytes_and_a_bomb_are_a_sentence_each_and_leave_nothing(person, served, tmp_path):
     """The page tells before it sends; who sends without it is told by the server, before and while it comes."""
+    uploads = served.state / "web" / "uploads"
+    before = set(uploads.glob("*"))
     one = person()
     one.page.get_by_text("From a picture", exact=True).click()
     file = one.page.locator("#upload input[type=file]")
@@ -216,5 +171,5 @@ def test_4_gigabytes_and_a_bomb_are_a_sentence_each_and_leave_nothing(person, se
         else:
             assert (answer.status, json.loads(answer.read())["said"]) == (413, TOO_LARGE)
         line.close()
-    assert not [*(served.state / "web" / "uploads").iterdir()]
+    assert set(uploads.glob("*")) == before
     assert one.page.locator("#board h2").first.is_visible()
