@@ -1,4 +1,4 @@
-"""A take that is made larger, from the click to the strip that shows it, by a small upscaling model in its own format."""
+"""A take that is made larger, from the click to the strip that shows it, by a small upscaling model in a file."""
 
 from __future__ import annotations
 
