@@ -13,11 +13,10 @@ from ..server.serve import (
     add_cluster_arguments,
     add_findings_argument,
     add_machine_arguments,
+    add_models_arguments,
     add_start_arguments,
     add_state_argument,
-    add_transformer_argument,
     folder,
-    folder_as_text,
     own_state_folder,
 )
 
@@ -198,15 +197,7 @@ def _add_calibrate(verb: argparse.ArgumentParser) -> None:
 
 def _add_models(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
-    verb.add_argument(
-        "--models-folder",
-        type=folder_as_text,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="also look in this folder",
-    )
-    add_transformer_argument(verb)
+    add_models_arguments(verb)
     verb.add_argument("--download", metavar="MODEL", help="download it from the Hugging Face hub into its cache")
     verb.add_argument("--yes", action="store_true", help="don't ask before downloading")
     verb.add_argument(
@@ -218,15 +209,7 @@ def _add_models(verb: argparse.ArgumentParser) -> None:
 
 def _add_doctor(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
-    verb.add_argument(
-        "--models-folder",
-        type=folder_as_text,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="also look in this folder",
-    )
-    add_transformer_argument(verb)
+    add_models_arguments(verb)
     verb.add_argument("--state", type=folder, metavar="FOLDER", help="a server's folder of queue and logs")
     verb.add_argument(
         "--findings",

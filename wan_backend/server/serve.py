@@ -222,15 +222,7 @@ def cluster_of(options: argparse.Namespace) -> ClusterWish | None:
 
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that say where models are and what may be used."""
-    parser.add_argument(
-        "--models-folder",
-        type=folder_as_text,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="also look in this folder",
-    )
-    add_transformer_argument(parser)
+    add_models_arguments(parser)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
     parser.add_argument(
         "--card",
@@ -275,8 +267,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def add_transformer_argument(parser: argparse.ArgumentParser) -> None:
-    """The flag that says what a transformer's file is."""
+def add_models_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that say where models are, and what a transformer's file is."""
+    parser.add_argument(
+        "--models-folder",
+        type=folder_as_text,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="also look in this folder",
+    )
     parser.add_argument(
         "--transformer",
         action="append",
